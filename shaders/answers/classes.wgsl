@@ -1,0 +1,9 @@
+// Answers that are class ids: a row of zeros with a one; a single output expects the id itself.
+
+fn answer(row: u32, column: u32) -> vec4f {
+    let class_id = answers[row];
+    if OUTPUTS == 1u {
+        return vec4f(f32(class_id), 0.0, 0.0, 0.0);
+    }
+    return select(vec4f(), vec4f(1.0), vec4u(4u * column) + vec4u(0u, 1u, 2u, 3u) == vec4u(class_id));
+}

@@ -1,0 +1,9 @@
+// delta of the layer before = dLoss/da times its activation's slope; a is what the layer took in
+
+fn finish(p: Place, i: u32, j: u32, v: vec4f) {
+    let l = layer(p.layer);
+    let before = p.layer - 1u;
+    let at = i * l.input_stride + j / 4u;
+    let a = activations[input_of(l, p.model) + at];
+    deltas[delta_of(layer(before), p.model) + at] = keep(v * activate_gradient(before, vec4f(), a), j, l.inputs);
+}

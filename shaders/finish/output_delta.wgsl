@@ -1,0 +1,17 @@
+// y = activate(z + b) and delta = dLoss/dz, for the last layer and a loss that looks at one output at a time
+
+fn finish(p: Place, i: u32, j: u32, v: vec4f) {
+    let l = layer(p.layer);
+    let step = step_of(p.model);
+    let at = i * l.output_stride + j / 4u;
+    let z = v + parameters[p.right + l.inputs * p.right_stride + j / 4u];
+    let y = activate(p.layer, z);
+    var delta = step.scale * loss_gradient(y, activations[expected_of(p.model) + at], 0.0);
+    if !LOSS_GRADIENT_IS_BY_Z {
+        delta *= activate_gradient(p.layer, z, y);
+    }
+    // The rows that a short batch lacks teach nothing.
+    let columns = select(0u, l.outputs, i < step.rows);
+    activations[output_of(l, p.model) + at] = keep(y, j, l.outputs);
+    deltas[delta_of(l, p.model) + at] = keep(delta, j, columns);
+}

@@ -1,0 +1,19 @@
+// ln(sum e^y) of a row of outputs, by the largest: e^(y - largest) cannot overflow
+
+fn normalizer_of(row: u32, outputs: u32) -> f32 {
+    var top = vec4f(-3.4e38);
+    for (var j = 0u; j < outputs; j += 4u) {
+        top = max(top, kept_below(activations[row + j / 4u], j, outputs));
+    }
+    let largest = max(max(top.x, top.y), max(top.z, top.w));
+    var sum = vec4f();
+    for (var j = 0u; j < outputs; j += 4u) {
+        sum += keep(exp(activations[row + j / 4u] - largest), j, outputs);
+    }
+    return largest + log(sum.x + sum.y + sum.z + sum.w);
+}
+
+/// v with the smallest number in the padding, so that no maximum is found there.
+fn kept_below(v: vec4f, column: u32, columns: u32) -> vec4f {
+    return select(vec4f(-3.4e38), v, vec4u(column) + vec4u(0u, 1u, 2u, 3u) < vec4u(columns));
+}

@@ -1,0 +1,46 @@
+// What every kernel knows: the struct of a step, and where the layers lie. The linker prints the constants it uses
+// (BATCH, MODELS, ...) and `fn layer(l) -> Layer` in front of it.
+
+/// Where the dispatch stands in the chunk.
+struct Cursor {
+    /// Row of the step table: for a kernel over a window of steps, that of the window's first step.
+    step: u32,
+    /// Slot of the window that holds this step's rows.
+    slot: u32,
+}
+
+/// One step of one network: `Step` in `src/step.rs`.
+struct Step {
+    rows: u32,
+    first: u32,
+    key: vec2u,
+    learning_rate: f32,
+    momentum: f32,
+    scale: f32,
+    ring: u32,
+}
+
+/// A dense layer. Offsets and strides count vec4s, in the arena of one network.
+struct Layer {
+    inputs: u32,
+    outputs: u32,
+    /// In `activations`: the rows that come in, how far apart they lie, and how far apart the slots of the window lie.
+    input: u32,
+    input_stride: u32,
+    input_slot: u32,
+    /// In `activations`: the rows that go out.
+    output: u32,
+    output_stride: u32,
+    output_slot: u32,
+    /// In `parameters`: the weights; the biases are the row after the last.
+    weight: u32,
+    /// In `deltas`: dLoss/dz, laid out as the output.
+    delta: u32,
+    /// The first of its workgroups in the dispatch over all layers' gradients.
+    first_group: u32,
+}
+
+/// v with 0 in the columns from `columns` on: what lies there is padding.
+fn keep(v: vec4f, column: u32, columns: u32) -> vec4f {
+    return select(vec4f(), v, vec4u(column) + vec4u(0u, 1u, 2u, 3u) < vec4u(columns));
+}

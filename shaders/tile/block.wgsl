@@ -1,0 +1,22 @@
+// What the tiles share: 4x4 blocks. A tile calls left, right and finish, and knows nothing else of the product.
+
+/// a b^T.
+fn outer(a: vec4f, b: vec4f) -> mat4x4f {
+    return mat4x4f(a.x * b, a.y * b, a.z * b, a.w * b);
+}
+
+/// The product of a block of A, one of its columns a column, and a block of B, one of its rows a column: one row of C a
+/// column.
+fn product(a: mat4x4f, b: mat4x4f) -> mat4x4f {
+    return outer(a[0], b[0]) + outer(a[1], b[1]) + outer(a[2], b[2]) + outer(a[3], b[3]);
+}
+
+/// Finishes the block of C at row i and column j, unless it lies outside.
+fn finish_block(p: Place, i: u32, j: u32, c: mat4x4f) {
+    if i < p.rows && j < p.columns {
+        finish(p, i, j, c[0]);
+        finish(p, i + 1u, j, c[1]);
+        finish(p, i + 2u, j, c[2]);
+        finish(p, i + 3u, j, c[3]);
+    }
+}

@@ -1,0 +1,27 @@
+// The arenas of the kernels that prepare and judge a window of steps: the rows of every step, gathered from the data
+// set into slots, and what the network made of them.
+
+@group(0) @binding(0) var<uniform> cursor: Cursor;
+@group(0) @binding(1) var<storage, read> steps: array<Step>;
+@group(0) @binding(2) var<uniform> shard: Shard;
+@group(0) @binding(3) var<storage, read> features: array<u32>;
+@group(0) @binding(4) var<storage, read> answers: array<u32>;
+@group(0) @binding(5) var<storage, read_write> rows: array<u32>;
+@group(0) @binding(6) var<storage, read_write> activations: array<vec4f>;
+@group(0) @binding(7) var<storage, read_write> metrics: array<vec2f>;
+
+/// The rows of the data set that `features` and `answers` hold: all of them, unless the device's bindings are too small.
+struct Shard {
+    first: u32,
+    rows: u32,
+}
+
+/// The step whose rows lie in a slot of the window.
+fn step_in(slot: u32, model: u32) -> Step {
+    return steps[(cursor.step + slot) * MODELS + model];
+}
+
+/// Where a row of a slot starts in `activations`, among the inputs (part 0), EXPECTED or OUTPUT.
+fn row_of(slot: u32, model: u32, part: u32, row: u32, stride: u32) -> u32 {
+    return model * ACTIVATIONS + slot * SLOT + part + row * stride;
+}

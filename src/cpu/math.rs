@@ -1,0 +1,175 @@
+//! Element-wise functions as plain loops, which the compiler turns into vector code for the CPU that is there. They have
+//! to be inlined all the way into a `pulp::Arch::dispatch`, or they stay at the instructions of the oldest CPU.
+
+use crate::{Activation, Loss, Optimizer, step::Step};
+
+/// `e^x` for x up to 0, within about 1 ulp, as in Cephes' expf; NaN stays NaN. Below -87 it stays at e^-87, near the
+/// smallest normal number.
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    /// Adding it rounds a small number to a whole one, which then stands in the lowest bits.
+    const ROUND: f32 = 12_582_912.0;
+    let x = if x < -87.0 { -87.0 } else { x };
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    // ln 2 in two parts, the first with so few bits that its product with n is exact.
+    let r = x - n * 0.693_359_4 + n * 2.121_944_4e-4;
+    let high = (1.987_569_1e-4 * r + 1.398_2e-3) * r + 8.333_452e-3;
+    let e = ((high * r + 4.166_579_6e-2) * r + 1.666_666_5e-1) * r + 0.5;
+    let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0f32.to_bits()));
+    (e * r * r + r + 1.0) * power
+}
+
+#[inline(always)]
+fn sigmoid(z: f32) -> f32 {
+    // From e^-|z|, which neither overflows nor loses the digits of a small result.
+    let e = exp(-z.abs());
+    (if z < 0.0 { e } else { 1.0 }) / (1.0 + e)
+}
+
+#[inline(always)]
+fn tanh(z: f32) -> f32 {
+    // Near 0 the difference of two numbers near 1 would lose its digits: Cephes' polynomial.
+    let s = z * z;
+    let high = (-5.704_988_7e-3 * s + 2.063_908_9e-2) * s - 5.373_971_6e-2;
+    let small = ((high * s + 1.333_144_2e-1) * s - 3.333_328e-1) * s * z + z;
+    let e = exp(-2.0 * z.abs());
+    let large = ((1.0 - e) / (1.0 + e)).copysign(z);
+    if z.abs() < 0.625 { small } else { large }
+}
+
+/// Puts each value of the first `width` columns of the rows through `activation`.
+#[inline(always)]
+pub(super) fn activate(
+    activation: Activation,
+    rows: &mut [f32],
+    stride: usize,
+    at: usize,
+    width: usize,
+) {
+    /// One loop a function, so that none has to choose for every value.
+    #[inline(always)]
+    fn each(
+        rows: &mut [f32],
+        stride: usize,
+        at: usize,
+        width: usize,
+        function: impl Fn(f32) -> f32,
+    ) {
+        for row in rows.chunks_exact_mut(stride) {
+            for value in &mut row[at..at + width] {
+                *value = function(*value);
+            }
+        }
+    }
+    match activation {
+        Activation::Identity => {}
+        Activation::Sigmoid => each(rows, stride, at, width, sigmoid),
+        Activation::Tanh => each(rows, stride, at, width, tanh),
+        // Compared this way round, NaN stays NaN.
+        Activation::Relu => each(rows, stride, at, width, |z| if z <= 0.0 { 0.0 } else { z }),
+    }
+}
+
+/// Multiplies `delta` by the slope where the activation has the values `a`.
+#[inline(always)]
+pub(super) fn times_slope(activation: Activation, a: &[f32], delta: &mut [f32]) {
+    let pairs = delta.iter_mut().zip(a);
+    match activation {
+        Activation::Identity => {}
+        Activation::Sigmoid => pairs.for_each(|(d, a)| *d *= a * (1.0 - a)),
+        Activation::Tanh => pairs.for_each(|(d, a)| *d *= 1.0 - a * a),
+        Activation::Relu => pairs.for_each(|(d, a)| *d = if *a > 0.0 { *d } else { 0.0 }),
+    }
+}
+
+/// `dLoss/dz` of the output layer for one row of outputs `y` and expected `t`.
+#[inline(always)]
+pub(super) fn output_delta(
+    loss: Loss,
+    activation: Activation,
+    scale: f32,
+    y: &[f32],
+    t: &[f32],
+    delta: &mut [f32],
+) {
+    let rows = delta.iter_mut().zip(y.iter().zip(t));
+    match loss {
+        Loss::Mse => {
+            rows.for_each(|(d, (y, t))| *d = 2.0 * (y - t) * scale);
+            times_slope(activation, y, delta);
+        }
+        Loss::BinaryCrossEntropy => rows.for_each(|(d, (y, t))| *d = (y - t) * scale),
+        Loss::SoftmaxCrossEntropy => {
+            let largest = y
+                .iter()
+                .fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a });
+            rows.for_each(|(d, (y, _))| *d = exp(y - largest));
+            let sum: f32 = delta.iter().sum();
+            delta
+                .iter_mut()
+                .zip(t)
+                .for_each(|(d, t)| *d = (*d / sum - t) * scale);
+        }
+    }
+}
+
+/// Changes the parameters `p` by their gradients `g`; `state` holds the optimizer's planes, one after the other.
+#[inline(always)]
+pub(super) fn update(
+    optimizer: Optimizer,
+    step: &Step,
+    p: &mut [f32],
+    g: &[f32],
+    state: &mut [f32],
+) {
+    let (rate, momentum) = (step.learning_rate, step.momentum);
+    match optimizer {
+        Optimizer::Sgd { .. } => p.iter_mut().zip(g).for_each(|(p, g)| *p -= rate * g),
+        Optimizer::Momentum { .. } => {
+            p.iter_mut()
+                .zip(g)
+                .zip(state)
+                .for_each(|((p, g), velocity)| {
+                    *velocity = momentum * *velocity + g;
+                    *p -= rate * *velocity;
+                })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn activations_are_within_a_few_ulp_of_f64() {
+        for activation in Activation::ALL {
+            let mut worst = 0.0f64;
+            for i in -80_000..=80_000 {
+                let z = i as f32 * 1e-3 + 1e-6;
+                let mut row = [z];
+                activate(*activation, &mut row, 1, 0, 1);
+                let expected = activation.apply(f64::from(z));
+                worst = worst.max((f64::from(row[0]) - expected).abs() / expected.abs().max(1e-30));
+            }
+            assert!(worst < 2.5e-7, "{activation}: {worst:e}");
+        }
+    }
+
+    #[test]
+    fn activations_keep_nan_and_bear_infinity() {
+        for activation in Activation::ALL {
+            let mut row = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
+            activate(*activation, &mut row, 3, 0, 3);
+            assert!(row[0].is_nan(), "{activation}");
+            for (got, z) in row[1..].iter().zip([f64::INFINITY, f64::NEG_INFINITY]) {
+                let expected = activation.apply(z);
+                assert!(
+                    f64::from(*got) == expected || (f64::from(*got) - expected).abs() < 1e-30,
+                    "{activation} of {z}: {got}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! A data set: rows of features, and an answer for each.
+
+use std::sync::Arc;
+
+use crate::{
+    Error, Result,
+    error::{check_finite, check_len},
+};
+
+/// Rows of features with an answer each. A clone shares the data.
+///
+/// Bytes stay bytes, on the device too: they are read as `value * scale`.
+#[derive(Debug, Clone)]
+pub struct Dataset {
+    rows: usize,
+    features: Arc<Features>,
+    answers: Arc<Answers>,
+}
+
+/// What a network is shown, row by row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Features {
+    /// Numbers as they are.
+    F32(Vec<f32>),
+    /// Bytes, read as `byte * scale`.
+    U8 {
+        /// The bytes.
+        bytes: Vec<u8>,
+        /// What each is multiplied by: 1/255 unless set otherwise.
+        scale: f32,
+    },
+}
+
+/// What a network should answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answers {
+    /// The expected outputs, row by row.
+    Values(Vec<f32>),
+    /// The number of the right class, one a row.
+    Classes(Vec<u32>),
+}
+
+impl From<Vec<f32>> for Features {
+    fn from(values: Vec<f32>) -> Self {
+        Self::F32(values)
+    }
+}
+impl From<&[f32]> for Features {
+    fn from(values: &[f32]) -> Self {
+        Self::F32(values.to_vec())
+    }
+}
+impl<const N: usize> From<&[f32; N]> for Features {
+    fn from(values: &[f32; N]) -> Self {
+        Self::F32(values.to_vec())
+    }
+}
+impl From<Vec<u8>> for Features {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::U8 {
+            bytes,
+            scale: 1.0 / 255.0,
+        }
+    }
+}
+impl From<Vec<f32>> for Answers {
+    fn from(values: Vec<f32>) -> Self {
+        Self::Values(values)
+    }
+}
+impl From<&[f32]> for Answers {
+    fn from(values: &[f32]) -> Self {
+        Self::Values(values.to_vec())
+    }
+}
+impl<const N: usize> From<&[f32; N]> for Answers {
+    fn from(values: &[f32; N]) -> Self {
+        Self::Values(values.to_vec())
+    }
+}
+impl From<Vec<u32>> for Answers {
+    fn from(classes: Vec<u32>) -> Self {
+        Self::Classes(classes)
+    }
+}
+
+impl Dataset {
+    /// `rows` rows of features and answers.
+    ///
+    /// # Shapes
+    /// - features: `[rows, inputs]`, row by row
+    /// - answers: `[rows, outputs]` values, or `[rows]` class ids
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the values do not divide into `rows` rows, [`Error::NonFinite`] if one is not a finite number.
+    pub fn new(
+        rows: usize,
+        features: impl Into<Features>,
+        answers: impl Into<Answers>,
+    ) -> Result<Self> {
+        let (features, answers) = (features.into(), answers.into());
+        if rows == 0 || u32::try_from(rows).is_err() {
+            return Err(Error::Setting {
+                what: "rows of a data set",
+                expected: "1 to 4294967295".into(),
+                got: rows.to_string(),
+            });
+        }
+        let set = Self {
+            rows,
+            features: Arc::new(features),
+            answers: Arc::new(answers),
+        };
+        let whole = |what: &str, len: usize| check_len(what, rows * len.div_ceil(rows).max(1), len);
+        match &*set.features {
+            Features::F32(values) => {
+                whole("features", values.len())?;
+                check_finite("features", set.inputs(), values)?;
+            }
+            Features::U8 { bytes, .. } => whole("features", bytes.len())?,
+        }
+        match &*set.answers {
+            Answers::Values(values) => {
+                whole("answers", values.len())?;
+                check_finite("answers", values.len() / rows, values)?;
+            }
+            Answers::Classes(classes) => check_len("class ids", rows, classes.len())?,
+        }
+        Ok(set)
+    }
+
+    /// How many rows there are.
+    pub const fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// How many features a row has.
+    pub fn inputs(&self) -> usize {
+        match &*self.features {
+            Features::F32(values) => values.len() / self.rows,
+            Features::U8 { bytes, .. } => bytes.len() / self.rows,
+        }
+    }
+
+    /// The features.
+    pub fn features(&self) -> &Features {
+        &self.features
+    }
+
+    /// The answers.
+    pub fn answers(&self) -> &Answers {
+        &self.answers
+    }
+
+    /// Writes the features of `row` to `into`, as the network sees them.
+    pub(crate) fn write_features(&self, row: usize, into: &mut [f32]) {
+        let span = row * into.len()..(row + 1) * into.len();
+        match &*self.features {
+            Features::F32(values) => into.copy_from_slice(&values[span]),
+            Features::U8 { bytes, scale } => {
+                for (to, byte) in into.iter_mut().zip(&bytes[span]) {
+                    *to = f32::from(*byte) * scale;
+                }
+            }
+        }
+    }
+
+    /// Writes the expected outputs of `row` to `into`: a class id becomes a row of zeros with a one, or stands for
+    /// itself where there is one output.
+    pub(crate) fn write_expected(&self, row: usize, into: &mut [f32]) {
+        match &*self.answers {
+            Answers::Values(values) => {
+                into.copy_from_slice(&values[row * into.len()..(row + 1) * into.len()])
+            }
+            Answers::Classes(classes) if into.len() == 1 => into[0] = classes[row] as f32,
+            Answers::Classes(classes) => {
+                into.fill(0.0);
+                into[classes[row] as usize] = 1.0;
+            }
+        }
+    }
+
+    /// Refuses to be shown to a network of other sizes.
+    pub(crate) fn check_for(&self, inputs: usize, outputs: usize) -> Result<()> {
+        check_len("features of a row", inputs, self.inputs())?;
+        match &*self.answers {
+            Answers::Values(values) => {
+                check_len("answers of a row", outputs, values.len() / self.rows)
+            }
+            Answers::Classes(ids) => {
+                let classes = outputs.max(2);
+                match ids.iter().position(|id| *id as usize >= classes) {
+                    None => Ok(()),
+                    Some(row) => Err(Error::Class {
+                        row,
+                        class: ids[row],
+                        classes,
+                    }),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The machines that networks train on, and how one is chosen.
+
+use std::{fmt, str::FromStr};
+
+use crate::{
+    Error, Result,
+    gpu::{
+        Gpu,
+        adapters::{AdapterReport, NO_DRIVER, Search, described},
+    },
+};
+
+/// A GPU that wgpu reaches, or the CPU. A clone is the same device.
+#[derive(Debug, Clone)]
+pub struct Device {
+    pub(crate) machine: Machine,
+    note: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Machine {
+    Gpu(Gpu),
+    Cpu,
+}
+
+/// Which device is meant. Text parses to it: `auto`, `gpu`, `cpu`, and everything else is part of an adapter's name.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Choice {
+    /// The best real GPU; without one, the CPU, and [`Device::note`] says so. Software adapters are never taken, unless
+    /// `WGPU_ADAPTER_NAME` names one.
+    #[default]
+    Auto,
+    /// The best real GPU, or an error.
+    Gpu,
+    /// The CPU engine.
+    Cpu,
+    /// The first adapter with this in its name, upper or lower case; also a software adapter.
+    Named(String),
+}
+
+impl FromStr for Choice {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text.to_ascii_lowercase().as_str() {
+            "auto" => Self::Auto,
+            "gpu" => Self::Gpu,
+            "cpu" => Self::Cpu,
+            _ => Self::Named(text.to_owned()),
+        })
+    }
+}
+
+/// What is asked of a device.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// Which device.
+    pub choice: Choice,
+    /// The backends to look among: those of `WGPU_BACKEND`, or Vulkan, Metal, DX12 and WebGPU, if not given.
+    pub backends: Option<wgpu::Backends>,
+    /// The limits to ask for: all that the adapter has, if not given.
+    pub limits: Option<wgpu::Limits>,
+}
+
+impl Device {
+    /// The best real GPU, or the CPU where there is none. The environment variables `WGPU_BACKEND`, `WGPU_ADAPTER_NAME`
+    /// and `WGPU_POWER_PREF` are respected.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`] if `WGPU_ADAPTER_NAME` names what is not there; [`Error::Device`] if the driver fails.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn auto() -> Result<Self> {
+        Self::request(&Request::default())
+    }
+
+    /// The device that is asked for; see [`Device::request_async`].
+    ///
+    /// # Errors
+    /// As [`Device::request_async`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn request(request: &Request) -> Result<Self> {
+        pollster::block_on(Self::request_async(request))
+    }
+
+    /// The device that is asked for.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`] if it is not there, with a list of what is; [`Error::Device`] if the adapter gives no device
+    /// with the limits asked for; [`Error::Limit`] if a limit is below what every kernel needs; [`Error::Setting`] if
+    /// `WGPU_BACKEND` names no backend.
+    pub async fn request_async(request: &Request) -> Result<Self> {
+        let mut search = Search {
+            backends: request.backends,
+            ..Search::default()
+        };
+        match &request.choice {
+            Choice::Cpu => return Ok(Self::cpu()),
+            Choice::Named(name) => search.name = Some(name.clone()),
+            Choice::Auto | Choice::Gpu => {}
+        }
+        match search.open(request.limits.as_ref()).await {
+            Ok(gpu) => Ok(Self {
+                machine: Machine::Gpu(gpu),
+                note: None,
+            }),
+            Err(Error::NoDevice { found, .. })
+                if request.choice == Choice::Auto && !search.names_one() =>
+            {
+                let why = if found.is_empty() {
+                    "no GPU driver was found"
+                } else {
+                    "only software adapters were found"
+                };
+                let note = format!("{why}, so this trains on the CPU; {NO_DRIVER}");
+                Ok(Self {
+                    note: Some(note),
+                    ..Self::cpu()
+                })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The CPU: always there.
+    pub const fn cpu() -> Self {
+        Self {
+            machine: Machine::Cpu,
+            note: None,
+        }
+    }
+
+    /// A device and queue of the caller's own application. Its error and loss handlers stay the caller's.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] if it was made with a limit below what every kernel needs.
+    pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
+        let gpu = Gpu::callers(device, queue);
+        crate::gpu::adapters::check_storage_buffers(&described(&gpu.info), &gpu.limits)?;
+        Ok(Self {
+            machine: Machine::Gpu(gpu),
+            note: None,
+        })
+    }
+
+    /// The adapter's name, or what the CPU engine runs on.
+    pub fn name(&self) -> String {
+        match &self.machine {
+            Machine::Gpu(gpu) => gpu.info.name.clone(),
+            #[cfg(not(target_family = "wasm"))]
+            Machine::Cpu => format!("CPU engine, {} threads", rayon::current_num_threads()),
+            #[cfg(target_family = "wasm")]
+            Machine::Cpu => "CPU engine".to_owned(),
+        }
+    }
+
+    /// `vulkan`, `metal`, `dx12`, `webgpu` or `cpu`.
+    pub fn backend(&self) -> &'static str {
+        match &self.machine {
+            Machine::Gpu(gpu) => gpu.info.backend.to_str(),
+            Machine::Cpu => "cpu",
+        }
+    }
+
+    /// Whether kernels run, on a GPU or on a program that pretends to be one.
+    pub const fn is_gpu(&self) -> bool {
+        matches!(self.machine, Machine::Gpu(_))
+    }
+
+    /// Why [`Choice::Auto`] took the CPU, and what to do for a GPU.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.machine {
+            Machine::Gpu(gpu) => f.write_str(&described(&gpu.info)),
+            Machine::Cpu => f.write_str(&self.name()),
+        }
+    }
+}
+
+/// Every adapter of the backends, the best first; see [`Request::backends`].
+///
+/// # Errors
+/// [`Error::Setting`] if `WGPU_BACKEND` names no backend.
+#[cfg(not(target_family = "wasm"))]
+pub fn adapters(backends: Option<wgpu::Backends>) -> Result<Vec<AdapterReport>> {
+    pollster::block_on(adapters_async(backends))
+}
+
+/// Every adapter of the backends, the best first; see [`Request::backends`].
+///
+/// # Errors
+/// [`Error::Setting`] if `WGPU_BACKEND` names no backend.
+pub async fn adapters_async(backends: Option<wgpu::Backends>) -> Result<Vec<AdapterReport>> {
+    Search {
+        backends,
+        ..Search::default()
+    }
+    .report()
+    .await
+}

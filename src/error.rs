@@ -1,0 +1,151 @@
+//! The one error type of the crate: what failed, what was expected, what was found, and what to do.
+
+/// What every fallible function of this crate returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong. Panics are bugs of this crate; everything a caller, a driver or a device can cause is a value.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A device was asked for that is not there.
+    #[error("no such device: asked for {asked}; {}; {hint}", there(.found))]
+    NoDevice {
+        /// What was asked for, in words.
+        asked: String,
+        /// Every adapter that is there, one description each.
+        found: Vec<String>,
+        /// What to do about it.
+        hint: String,
+    },
+    /// An adapter is there but gave no device.
+    #[error("the adapter {adapter} gave no device: {why}")]
+    Device {
+        /// The adapter's description.
+        adapter: String,
+        /// The driver's or wgpu's reason.
+        why: String,
+    },
+    /// A limit of the device is too small for what was asked; found before anything was allocated.
+    #[error("{what} needs {limit} of {need}, and this device has {have}")]
+    Limit {
+        /// What did not fit.
+        what: String,
+        /// The limit by its name in `wgpu::Limits`.
+        limit: &'static str,
+        /// What is needed.
+        need: u64,
+        /// What the device has.
+        have: u64,
+    },
+    /// A setting that cannot be used.
+    #[error("{what}: expected {expected}, got {got}")]
+    Setting {
+        /// The setting's name.
+        what: &'static str,
+        /// What would do.
+        expected: String,
+        /// What was given.
+        got: String,
+    },
+    /// Data of the wrong size.
+    #[error("{what}: expected {expected} values, got {got}")]
+    Shape {
+        /// Which data.
+        what: String,
+        /// How many values were expected.
+        expected: usize,
+        /// How many were given.
+        got: usize,
+    },
+    /// A value that is not a finite number.
+    #[error("{what}: row {row}, column {column} is {value}; every value has to be finite")]
+    NonFinite {
+        /// Which data.
+        what: &'static str,
+        /// The row, counted from 0.
+        row: usize,
+        /// The column, counted from 0.
+        column: usize,
+        /// The value.
+        value: f32,
+    },
+    /// A class id beyond the network's outputs.
+    #[error("row {row}: class {class} is not one of the network's {classes}")]
+    Class {
+        /// The row, counted from 0.
+        row: usize,
+        /// The class id found.
+        class: u32,
+        /// How many classes there are.
+        classes: usize,
+    },
+    /// The loss left the finite numbers: the learning rate is too large, or the data too far from 0.
+    #[error(
+        "the loss of step {step} is {loss}: training diverged; a smaller learning rate or scaled inputs may help"
+    )]
+    Diverged {
+        /// The step, counted from 0.
+        step: u64,
+        /// Its loss.
+        loss: f32,
+    },
+    /// The device has no memory left.
+    #[error("out of memory on the device: {what}")]
+    OutOfMemory {
+        /// What was being allocated, and the driver's words.
+        what: String,
+    },
+    /// The device is gone: unplugged, reset or destroyed. What it held is lost.
+    #[error("the device was lost: {why}")]
+    DeviceLost {
+        /// The driver's or wgpu's reason.
+        why: String,
+    },
+    /// The device did not answer in time.
+    #[error("the device did not answer within {seconds} s")]
+    Timeout {
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// A bug of this crate or of a driver: wgpu refused what we built.
+    #[error("{what} was refused by wgpu: {why}")]
+    Internal {
+        /// What was being built.
+        what: String,
+        /// wgpu's words.
+        why: String,
+    },
+}
+
+fn there(found: &[String]) -> String {
+    match found {
+        [] => "no adapter was found".to_owned(),
+        found => format!("found: {}", found.join("; ")),
+    }
+}
+
+/// `Ok` if `got` values are as many as expected, the [`Error::Shape`] otherwise.
+pub(crate) fn check_len(what: &str, expected: usize, got: usize) -> Result<()> {
+    if expected == got {
+        Ok(())
+    } else {
+        Err(Error::Shape {
+            what: what.to_owned(),
+            expected,
+            got,
+        })
+    }
+}
+
+/// `Ok` if every value is finite, the place of the first that is not otherwise. `columns` is the length of a row.
+pub(crate) fn check_finite(what: &'static str, columns: usize, values: &[f32]) -> Result<()> {
+    match values.iter().position(|v| !v.is_finite()) {
+        None => Ok(()),
+        Some(at) => Err(Error::NonFinite {
+            what,
+            row: at / columns,
+            column: at % columns,
+            value: values[at],
+        }),
+    }
+}

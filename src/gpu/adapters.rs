@@ -1,0 +1,208 @@
+//! Which adapters are there, and which one is meant.
+
+use super::{Gpu, kernel::STORAGE_BUFFERS};
+use crate::{Error, Result};
+
+/// An adapter that wgpu found.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct AdapterReport {
+    /// Name, type, driver and backend.
+    pub info: wgpu::AdapterInfo,
+    /// What it can hold and run.
+    pub limits: wgpu::Limits,
+    /// What it can do beyond WebGPU's minimum.
+    pub features: wgpu::Features,
+    /// Whether it is a program that pretends to be a GPU, as llvmpipe and SwiftShader are.
+    pub is_software: bool,
+    /// Whether it is the one that [`crate::Device::auto`] takes.
+    pub is_automatic: bool,
+}
+
+/// Which adapters to look among. The fields that are `None` are filled from `WGPU_BACKEND`, `WGPU_ADAPTER_NAME` and
+/// `WGPU_POWER_PREF`, as wgpu's own tools do.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Search {
+    pub(crate) backends: Option<wgpu::Backends>,
+    /// Part of the adapter's name; upper and lower case are the same.
+    pub(crate) name: Option<String>,
+}
+
+impl Search {
+    fn backends(&self) -> Result<wgpu::Backends> {
+        match (self.backends, std::env::var("WGPU_BACKEND")) {
+            (Some(backends), _) => Ok(backends),
+            (None, Ok(text)) => {
+                let backends = wgpu::Backends::from_comma_list(&text);
+                if backends.is_empty() {
+                    let expected = "a list of vulkan, metal, dx12, webgpu".to_owned();
+                    return Err(Error::Setting {
+                        what: "WGPU_BACKEND",
+                        expected,
+                        got: text,
+                    });
+                }
+                Ok(backends)
+            }
+            (None, Err(_)) => Ok(wgpu::Backends::PRIMARY),
+        }
+    }
+
+    fn name(&self) -> Option<String> {
+        let name = self
+            .name
+            .clone()
+            .or_else(|| std::env::var("WGPU_ADAPTER_NAME").ok());
+        name.map(|name| name.to_lowercase())
+            .filter(|name| !name.is_empty())
+    }
+
+    /// The adapters of the backends, the best first.
+    async fn adapters(&self) -> Result<Vec<wgpu::Adapter>> {
+        let backends = self.backends()?;
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+        descriptor.backends = backends;
+        descriptor.flags = descriptor.flags.with_env();
+        descriptor.backend_options = descriptor.backend_options.with_env();
+        let instance = wgpu::Instance::new(descriptor);
+        let mut adapters = instance.enumerate_adapters(backends).await;
+        let saves_power =
+            std::env::var("WGPU_POWER_PREF").is_ok_and(|text| text.eq_ignore_ascii_case("low"));
+        adapters.sort_by_key(|adapter| rank(adapter.get_info().device_type, saves_power));
+        Ok(adapters)
+    }
+
+    /// Whether this search means an adapter.
+    fn means(&self, info: &wgpu::AdapterInfo) -> bool {
+        match self.name() {
+            Some(name) => info.name.to_lowercase().contains(&name),
+            None => info.device_type != wgpu::DeviceType::Cpu,
+        }
+    }
+
+    /// Every adapter there is.
+    pub(crate) async fn report(&self) -> Result<Vec<AdapterReport>> {
+        let adapters = self.adapters().await?;
+        let automatic = adapters
+            .iter()
+            .position(|adapter| self.means(&adapter.get_info()));
+        let report = |(i, adapter): (usize, &wgpu::Adapter)| {
+            let info = adapter.get_info();
+            let is_software = info.device_type == wgpu::DeviceType::Cpu;
+            let (limits, features) = (adapter.limits(), adapter.features());
+            AdapterReport {
+                info,
+                limits,
+                features,
+                is_software,
+                is_automatic: automatic == Some(i),
+            }
+        };
+        Ok(adapters.iter().enumerate().map(report).collect())
+    }
+
+    /// The device of the best adapter that is meant; `limits` are the adapter's own unless given.
+    pub(crate) async fn open(&self, limits: Option<&wgpu::Limits>) -> Result<Gpu> {
+        let adapters = self.adapters().await?;
+        let Some(adapter) = adapters
+            .iter()
+            .find(|adapter| self.means(&adapter.get_info()))
+        else {
+            return Err(self.none(&adapters));
+        };
+        let has = adapter.limits();
+        let limits = limits.cloned().unwrap_or(has.clone());
+        let name = described(&adapter.get_info());
+        check_storage_buffers(&name, &limits)?;
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("gradus"),
+            required_features: wgpu::Features::empty(),
+            required_limits: limits,
+            experimental_features: wgpu::ExperimentalFeatures::disabled(),
+            memory_hints: wgpu::MemoryHints::Performance,
+            trace: wgpu::Trace::Off,
+        };
+        let opened = adapter.request_device(&descriptor).await;
+        let (device, queue) = opened.map_err(|error| Error::Device {
+            adapter: name,
+            why: error.to_string(),
+        })?;
+        Ok(Gpu::own(device, queue))
+    }
+
+    /// Whether an adapter is asked for by name.
+    pub(crate) fn names_one(&self) -> bool {
+        self.name().is_some()
+    }
+
+    fn none(&self, adapters: &[wgpu::Adapter]) -> Error {
+        let asked = match self.name() {
+            Some(name) => format!("an adapter with {name:?} in its name"),
+            None => "a GPU".to_owned(),
+        };
+        let backends = self
+            .backends()
+            .map(|backends| format!(" on {backends:?}"))
+            .unwrap_or_default();
+        let found: Vec<_> = adapters
+            .iter()
+            .map(|adapter| described(&adapter.get_info()))
+            .collect();
+        let hint = if found.is_empty() {
+            NO_DRIVER
+        } else if self.name().is_some() {
+            "name one of these, or `auto`"
+        } else {
+            "a software adapter is used when its name is given; the CPU engine (`cpu`) is faster"
+        };
+        Error::NoDevice {
+            asked: format!("{asked}{backends}"),
+            found,
+            hint: hint.to_owned(),
+        }
+    }
+}
+
+/// Refuses a device whose shaders cannot see all arenas of a step.
+pub(crate) fn check_storage_buffers(adapter: &str, limits: &wgpu::Limits) -> Result<()> {
+    let have = u64::from(limits.max_storage_buffers_per_shader_stage);
+    super::arenas::check_limit(
+        adapter,
+        "max_storage_buffers_per_shader_stage",
+        STORAGE_BUFFERS.into(),
+        have,
+    )
+}
+
+/// What to do where there is no adapter at all.
+pub(crate) const NO_DRIVER: &str = "install the GPU's driver; on Debian and Ubuntu `apt-get install mesa-vulkan-drivers` brings Vulkan for AMD and \
+     Intel GPUs and the software adapter llvmpipe";
+
+/// The order in which adapters are taken.
+const fn rank(kind: wgpu::DeviceType, saves_power: bool) -> u8 {
+    match kind {
+        wgpu::DeviceType::DiscreteGpu => 1,
+        wgpu::DeviceType::IntegratedGpu => {
+            if saves_power {
+                0
+            } else {
+                2
+            }
+        }
+        wgpu::DeviceType::VirtualGpu => 3,
+        wgpu::DeviceType::Other => 4,
+        wgpu::DeviceType::Cpu => 5,
+    }
+}
+
+/// An adapter in words.
+pub(crate) fn described(info: &wgpu::AdapterInfo) -> String {
+    let kind = match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => "discrete GPU",
+        wgpu::DeviceType::IntegratedGpu => "integrated GPU",
+        wgpu::DeviceType::VirtualGpu => "virtual GPU",
+        wgpu::DeviceType::Cpu => "software",
+        wgpu::DeviceType::Other => "other",
+    };
+    format!("{} ({}, {kind})", info.name, info.backend)
+}

@@ -1,0 +1,207 @@
+//! Where everything lies on the device: one arena a role, laid out for a network, a batch size and a number of models.
+
+use super::plan::Tile;
+use crate::{Activation, Error, Loss, Network, Optimizer, Result, network::padded};
+
+/// The members of the families that a network's kernels are linked from.
+#[derive(Debug, Clone)]
+pub(crate) struct Members {
+    pub(crate) activations: Vec<Activation>,
+    pub(crate) loss: Loss,
+    pub(crate) optimizer: Optimizer,
+    pub(crate) shuffle: bool,
+    /// Rows of the data set, 1 where there is none.
+    pub(crate) data_rows: usize,
+    /// What a feature that is a byte is multiplied by.
+    pub(crate) scale: f32,
+}
+
+/// The layout of the arenas. Offsets, strides and lengths count `vec4`s of one network, unless they say otherwise.
+#[derive(Debug, Clone)]
+pub(crate) struct Arenas {
+    /// How many networks of one shape train together.
+    pub(crate) models: usize,
+    /// Rows of a batch, padded to whole blocks.
+    pub(crate) batch: usize,
+    /// How many steps' rows are gathered at once, a slot each.
+    pub(crate) window: usize,
+    /// How many steps' metrics are kept until they are read.
+    pub(crate) ring: usize,
+    /// A slot holds the inputs, the expected outputs at `expected`, and the outputs at `output`.
+    pub(crate) slot: usize,
+    pub(crate) expected: usize,
+    pub(crate) output: usize,
+    pub(crate) parameters: usize,
+    pub(crate) activations: usize,
+    pub(crate) deltas: usize,
+    pub(crate) layers: Vec<LayerPlace>,
+}
+
+/// `Layer` in `shaders/table.wgsl`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LayerPlace {
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
+    pub(crate) input: usize,
+    pub(crate) input_stride: usize,
+    pub(crate) input_slot: usize,
+    pub(crate) output: usize,
+    pub(crate) output_stride: usize,
+    pub(crate) output_slot: usize,
+    pub(crate) weight: usize,
+    pub(crate) delta: usize,
+    pub(crate) first_group: usize,
+}
+
+/// How many bytes the window may take: enough for many small steps, little beside the parameters of a large network.
+const WINDOW_BYTES: usize = 16 << 20;
+/// The most steps a window may have.
+const MOST_STEPS: usize = 64;
+const VEC4: usize = size_of::<[f32; 4]>();
+
+impl Arenas {
+    /// The layout for `rows` rows a batch. The window is as long as `limit`, the most bytes an arena may have, lets it.
+    pub(crate) fn new(
+        network: &Network,
+        rows: usize,
+        models: usize,
+        ring: usize,
+        tile: Tile,
+        limit: u64,
+    ) -> Self {
+        let batch = padded(rows);
+        let vec4s = |n: usize| padded(n) / 4;
+        let (input, output) = (
+            batch * vec4s(network.inputs()),
+            batch * vec4s(network.outputs()),
+        );
+        let slot = input + 2 * output;
+        let hidden: usize = network
+            .layers()
+            .iter()
+            .map(|l| batch * vec4s(l.outputs))
+            .sum::<usize>()
+            - output;
+
+        let room = (limit as usize / VEC4 / models)
+            .saturating_sub(hidden)
+            .min(WINDOW_BYTES / VEC4 / models);
+        let window = (room / slot).clamp(1, MOST_STEPS);
+
+        let layout = network.layout();
+        let (mut activations, mut deltas, mut groups) = (window * slot, 0, 0);
+        let mut layers: Vec<LayerPlace> = Vec::new();
+        for (i, (dense, place)) in network.layers().iter().zip(&layout.places).enumerate() {
+            let is_last = i + 1 == network.layers().len();
+            let stride = vec4s(dense.outputs);
+            let before = layers.last().copied();
+            layers.push(LayerPlace {
+                inputs: dense.inputs,
+                outputs: dense.outputs,
+                input: before.map_or(0, |b| b.output),
+                input_stride: vec4s(dense.inputs),
+                input_slot: if i == 0 { slot } else { 0 },
+                output: if is_last { input + output } else { activations },
+                output_stride: stride,
+                output_slot: if is_last { slot } else { 0 },
+                weight: place.offset / 4,
+                delta: deltas,
+                first_group: groups,
+            });
+            activations += if is_last { 0 } else { batch * stride };
+            deltas += batch * stride;
+            groups += tile.groups(padded(dense.inputs + 1), 4 * stride);
+        }
+        let parameters = layout.len / 4;
+        let (expected, output) = (input, input + output);
+        Self {
+            models,
+            batch,
+            window,
+            ring,
+            slot,
+            expected,
+            output,
+            parameters,
+            activations,
+            deltas,
+            layers,
+        }
+    }
+
+    pub(crate) fn inputs(&self) -> usize {
+        self.layers[0].inputs
+    }
+
+    pub(crate) fn outputs(&self) -> usize {
+        self.layers[self.layers.len() - 1].outputs
+    }
+
+    pub(crate) fn input_stride(&self) -> usize {
+        padded(self.inputs()) / 4
+    }
+
+    pub(crate) fn output_stride(&self) -> usize {
+        padded(self.outputs()) / 4
+    }
+
+    /// How many workgroups judge the rows of one step.
+    pub(crate) fn measures(&self) -> usize {
+        self.batch.div_ceil(64)
+    }
+
+    /// The arenas' names and lengths in bytes, all models together.
+    pub(crate) fn bytes(&self, optimizer: Optimizer) -> [(&'static str, u64); 6] {
+        let vec4s = |n: usize| (self.models * n * VEC4).max(VEC4) as u64;
+        let pairs = self.models * (self.ring + self.window * self.measures());
+        [
+            ("parameters", vec4s(self.parameters)),
+            (
+                "optimizer state",
+                vec4s(self.parameters * optimizer.planes()),
+            ),
+            ("activations", vec4s(self.activations)),
+            ("deltas", vec4s(self.deltas)),
+            (
+                "rows",
+                (self.models * self.window * self.batch * size_of::<u32>()) as u64,
+            ),
+            ("metrics", (pairs * size_of::<[f32; 2]>()) as u64),
+        ]
+    }
+
+    /// Refuses what the device's limits cannot hold, before anything is allocated.
+    pub(crate) fn check(&self, optimizer: Optimizer, limits: &wgpu::Limits) -> Result<()> {
+        for (name, need) in self.bytes(optimizer) {
+            check_limit(
+                name,
+                "max_storage_buffer_binding_size",
+                need,
+                limits.max_storage_buffer_binding_size,
+            )?;
+            check_limit(name, "max_buffer_size", need, limits.max_buffer_size)?;
+            // Offsets into the arenas are u32.
+            check_limit(
+                name,
+                "largest u32 offset",
+                need / VEC4 as u64,
+                u64::from(u32::MAX),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// `Ok` if the device has what is needed, [`Error::Limit`] otherwise.
+pub(crate) fn check_limit(what: &str, limit: &'static str, need: u64, have: u64) -> Result<()> {
+    if need <= have {
+        Ok(())
+    } else {
+        Err(Error::Limit {
+            what: what.to_owned(),
+            limit,
+            need,
+            have,
+        })
+    }
+}

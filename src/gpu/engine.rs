@@ -1,0 +1,480 @@
+//! Networks on one GPU: arenas allocated once, kernels built once, and steps recorded many at a time.
+
+use std::collections::VecDeque;
+
+use super::{
+    Gpu,
+    arenas::{Arenas, Members},
+    kernel::{Kernel, PAIR, STEP, Set, WINDOW},
+    pace::Pace,
+    plan::{Plan, Tile},
+    predictor::Predictor,
+    read_back::{Reading, Staging, read},
+    resident::{Shard, rows_a_shard, upload},
+};
+use crate::{
+    Dataset, Error, Features, Network, Result,
+    error::check_len,
+    step::{Course, Step},
+};
+
+/// The most steps a chunk has: so long are the tables of steps and cursors.
+pub(super) const MOST_STEPS: usize = 512;
+/// Bytes between two cursors: the largest alignment that a device may ask of a dynamic offset.
+const CURSOR: usize = 256;
+
+/// What is trained: networks of one shape, each with its course, on one data set.
+pub(crate) struct Setup<'a> {
+    pub(crate) network: &'a Network,
+    /// One a model.
+    pub(crate) courses: Vec<Course>,
+    pub(crate) data: Option<&'a Dataset>,
+    pub(crate) shuffle: bool,
+    /// Steps a chunk; by time if not given.
+    pub(crate) chunk: Option<usize>,
+    /// The adapter's own if not given.
+    pub(crate) tile: Option<Tile>,
+}
+
+pub(crate) struct Engine {
+    pub(super) gpu: Gpu,
+    pub(super) network: Network,
+    courses: Vec<Course>,
+    pub(super) members: Members,
+    pub(super) tile: Tile,
+    pub(super) arenas: Arenas,
+    pace: Pace,
+
+    pub(super) parameters: wgpu::Buffer,
+    pub(super) state: wgpu::Buffer,
+    pub(super) activations: wgpu::Buffer,
+    deltas: wgpu::Buffer,
+    pub(super) spare: wgpu::Buffer,
+    pub(super) steps: wgpu::Buffer,
+    pub(super) cursors: wgpu::Buffer,
+    metrics: wgpu::Buffer,
+
+    pub(super) step_set: Set,
+    step_group: wgpu::BindGroup,
+    /// One a shard of the data set.
+    window_groups: Vec<wgpu::BindGroup>,
+    to_deltas: Vec<Kernel>,
+    update: Kernel,
+    gradients: Option<(Kernel, wgpu::Buffer, wgpu::BindGroup)>,
+    order: Kernel,
+    gather: Kernel,
+    measure: Kernel,
+    total: Kernel,
+    predictor: Option<Predictor>,
+
+    /// The ring of metrics is read by halves, one while the other is written.
+    halves: [Staging; 2],
+    /// Steps by hand whose metrics wait in the first half.
+    waiting: usize,
+}
+
+/// Loss and right answers of a step, as `total` writes them.
+pub(crate) type Metric = [f32; 2];
+
+impl Engine {
+    pub(crate) async fn new(gpu: &Gpu, setup: Setup<'_>) -> Result<Self> {
+        let Setup {
+            network,
+            courses,
+            data,
+            shuffle,
+            chunk,
+            tile,
+        } = setup;
+        let course = courses[0];
+        let tile = tile.unwrap_or_else(|| Tile::for_adapter(&gpu.info));
+        let limit = gpu
+            .limits
+            .max_storage_buffer_binding_size
+            .min(gpu.limits.max_buffer_size);
+        let ring = 2
+            * (course.steps_per_epoch() as usize)
+                .next_power_of_two()
+                .clamp(1 << 12, 1 << 16);
+        let ring = ring.min(limit as usize / 2 / courses.len() / size_of::<Metric>());
+        let arenas = Arenas::new(network, course.batch, courses.len(), ring, tile, limit);
+        let scale = match data.map(Dataset::features) {
+            Some(Features::U8 { scale, .. }) => *scale,
+            _ => 1.0,
+        };
+        let members = Members {
+            activations: network.layers().iter().map(|l| l.activation).collect(),
+            loss: course.loss,
+            optimizer: course.optimizer,
+            shuffle,
+            data_rows: data.map_or(1, Dataset::rows),
+            scale,
+        };
+        let plan = Plan::new(
+            &arenas,
+            &members,
+            tile,
+            data.map(Dataset::features),
+            data.map(Dataset::answers),
+        );
+        arenas.check(members.optimizer, &gpu.limits)?;
+        plan.check(&gpu.limits, gpu.is_software())?;
+        data.map_or(Ok(0), |data| rows_a_shard(data, &arenas, &gpu.limits))?;
+
+        let storage = wgpu::BufferUsages::STORAGE
+            | wgpu::BufferUsages::COPY_DST
+            | wgpu::BufferUsages::COPY_SRC;
+        let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let mut roles = Vec::new();
+        for (name, bytes) in arenas.bytes(members.optimizer) {
+            roles.push(gpu.buffer(name, bytes, storage).await?);
+        }
+        let [parameters, state, activations, deltas, rows, metrics] =
+            <[wgpu::Buffer; 6]>::try_from(roles).unwrap_or_else(|_| unreachable!("six roles"));
+        // A window that is not full looks one row beyond the chunk.
+        let table = (MOST_STEPS + 1) * courses.len() * size_of::<Step>();
+        let steps = gpu.buffer("steps", table as u64, storage).await?;
+        let cursors = gpu
+            .buffer("cursors", (MOST_STEPS * CURSOR) as u64, uniform)
+            .await?;
+        let spare = gpu.buffer("spare", 16, storage).await?;
+        gpu.upload(&cursors, 0, &cursor_table(MOST_STEPS, arenas.window));
+
+        let shards = match data {
+            Some(data) => upload(gpu, data, &arenas).await?,
+            None => vec![Shard::new(gpu, [16, 16], [0, 0]).await?],
+        };
+        let window_set = Set::new(gpu, "window", WINDOW).await?;
+        let mut window_groups = Vec::new();
+        for Shard {
+            features,
+            answers,
+            span,
+        } in &shards
+        {
+            let buffers = [
+                &cursors,
+                &steps,
+                span,
+                features,
+                answers,
+                &rows,
+                &activations,
+                &metrics,
+            ];
+            window_groups.push(window_set.bind(gpu, "window", &buffers).await?);
+        }
+        let step_set = Set::new(gpu, "step", STEP).await?;
+        let buffers = [
+            &cursors,
+            &steps,
+            &parameters,
+            &state,
+            &activations,
+            &deltas,
+            &spare,
+        ];
+        let step_group = step_set.bind(gpu, "step", &buffers).await?;
+
+        let mut to_deltas = Vec::new();
+        for dispatch in &plan.deltas {
+            to_deltas.push(step_set.kernel(gpu, dispatch).await?);
+        }
+        let half = (arenas.models * arenas.ring / 2 * size_of::<Metric>()) as u64;
+        Ok(Self {
+            pace: Pace::new(
+                gpu.is_software(),
+                chunk,
+                network.flop(arenas.batch * arenas.models),
+                to_deltas.len() + 1,
+            ),
+            update: step_set.kernel(gpu, &plan.update).await?,
+            gradients: None,
+            order: window_set.kernel(gpu, &plan.order).await?,
+            gather: window_set.kernel(gpu, &plan.gather).await?,
+            measure: window_set.kernel(gpu, &plan.measure).await?,
+            total: window_set.kernel(gpu, &plan.total).await?,
+            predictor: None,
+            halves: [
+                Staging::new(gpu, "losses", half).await?,
+                Staging::new(gpu, "losses", half).await?,
+            ],
+            waiting: 0,
+            gpu: gpu.clone(),
+            network: network.clone(),
+            courses,
+            members,
+            tile,
+            arenas,
+            parameters,
+            state,
+            activations,
+            deltas,
+            spare,
+            steps,
+            cursors,
+            metrics,
+            step_set,
+            step_group,
+            window_groups,
+            to_deltas,
+        })
+    }
+
+    /// Sets the parameters of all models, flat, and forgets the optimizer's state.
+    pub(crate) fn set_parameters(&mut self, flat: &[f32]) {
+        self.gpu
+            .upload(&self.parameters, 0, bytemuck::cast_slice(flat));
+        let mut encoder = self
+            .gpu
+            .device
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        encoder.clear_buffer(&self.state, 0, None);
+        self.gpu.queue.submit([encoder.finish()]);
+    }
+
+    /// The parameters of all models, flat.
+    pub(crate) async fn parameters(&self) -> Result<Vec<f32>> {
+        read(
+            &self.gpu,
+            &self.parameters,
+            0,
+            4 * self.arenas.parameters * self.arenas.models,
+        )
+        .await
+    }
+
+    /// Steps `first` to `first + steps` on the resident data. Gives every step's metrics, `[step][model]`.
+    pub(crate) async fn run(&mut self, first: u64, steps: usize) -> Result<Vec<Metric>> {
+        let models = self.arenas.models;
+        let half = self.arenas.ring / 2;
+        let mut metrics = Vec::with_capacity(steps * models);
+        let mut readings: VecDeque<(usize, Reading)> = VecDeque::new();
+        for (segment, start) in (0..steps).step_by(half).enumerate() {
+            let side = segment % 2;
+            if readings.len() == 2 {
+                let (side, reading) = readings
+                    .pop_front()
+                    .unwrap_or_else(|| unreachable!("two are under way"));
+                metrics.extend(
+                    self.halves[side]
+                        .finish::<Metric>(&self.gpu, reading)
+                        .await?,
+                );
+            }
+            let count = half.min(steps - start);
+            let mut done = 0;
+            while done < count {
+                let chunk = self.pace.steps().min(MOST_STEPS).min(count - done);
+                let table = (0..chunk * models).map(|i| {
+                    let (step, model) = (done + i / models, i % models);
+                    let ring = (side * half + step) as u32;
+                    Step {
+                        ring,
+                        ..self.courses[model].step(first + (start + step) as u64, model as u64)
+                    }
+                });
+                let table: Vec<Step> = table.collect();
+                let submission = self.submit_steps(&table, chunk, true);
+                self.pace.submitted(&self.gpu, submission, chunk)?;
+                done += chunk;
+            }
+            readings.push_back((side, self.read_metrics(side, count)));
+        }
+        for (side, reading) in readings {
+            metrics.extend(
+                self.halves[side]
+                    .finish::<Metric>(&self.gpu, reading)
+                    .await?,
+            );
+        }
+        self.pace.drained();
+        self.gpu.check()?;
+        Ok(metrics)
+    }
+
+    /// One step on rows that the caller brings; its metrics wait for [`Engine::collect`].
+    pub(crate) fn step(&mut self, inputs: &[f32], expected: &[f32]) -> Result<()> {
+        let step = Step {
+            ring: self.waiting as u32,
+            ..self.bring(inputs, expected)?
+        };
+        self.waiting += 1;
+        let submission = self.submit_steps(&[step], 1, false);
+        self.pace.submitted(&self.gpu, submission, 1)
+    }
+
+    /// Whether [`Engine::collect`] has to be called before the next step by hand.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.waiting == self.arenas.ring / 2
+    }
+
+    /// The metrics of the steps by hand since the last call.
+    pub(crate) async fn collect(&mut self) -> Result<Vec<Metric>> {
+        let count = std::mem::take(&mut self.waiting);
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        self.halves[0]
+            .finish(&self.gpu, self.read_metrics(0, count))
+            .await
+    }
+
+    /// The gradients of the loss on rows that the caller brings, flat; changes nothing.
+    pub(crate) async fn gradients(&mut self, inputs: &[f32], expected: &[f32]) -> Result<Vec<f32>> {
+        let gpu = self.gpu.clone();
+        if self.gradients.is_none() {
+            let plan = Plan::new(&self.arenas, &self.members, self.tile, None, None);
+            let kernel = self.step_set.kernel(&gpu, &plan.gradients).await?;
+            let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+            let stored = gpu
+                .buffer("gradients", self.parameters.size(), usage)
+                .await?;
+            let buffers = [
+                &self.cursors,
+                &self.steps,
+                &self.parameters,
+                &self.state,
+                &self.activations,
+                &self.deltas,
+                &stored,
+            ];
+            let group = self.step_set.bind(&gpu, "gradients", &buffers).await?;
+            self.gradients = Some((kernel, stored, group));
+        }
+        let step = self.bring(inputs, expected)?;
+        gpu.upload(&self.steps, 0, bytemuck::bytes_of(&step));
+        let Some((kernel, stored, group)) = &self.gradients else {
+            unreachable!("made above")
+        };
+        let mut encoder = gpu
+            .device
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        pass.set_bind_group(0, group, &[0]);
+        self.to_deltas
+            .iter()
+            .chain([kernel])
+            .for_each(|kernel| kernel.record(&mut pass));
+        drop(pass);
+        gpu.queue.submit([encoder.finish()]);
+        read(&gpu, stored, 0, 4 * self.arenas.parameters).await
+    }
+
+    /// The outputs for any number of rows, those of one model after the other's.
+    pub(crate) async fn predict(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
+        if self.predictor.is_none() {
+            self.predictor = Some(Predictor::new(self).await?);
+        }
+        let Some(predictor) = &self.predictor else {
+            unreachable!("made above")
+        };
+        predictor.predict(self, inputs).await
+    }
+
+    /// Brings a batch of the caller's into the first slot of the window.
+    fn bring(&self, inputs: &[f32], expected: &[f32]) -> Result<Step> {
+        let arenas = &self.arenas;
+        let rows = inputs.len() / arenas.inputs();
+        check_len("inputs of a batch", rows * arenas.inputs(), inputs.len())?;
+        check_len(
+            "expected outputs of a batch",
+            rows * arenas.outputs(),
+            expected.len(),
+        )?;
+        if rows == 0 || rows > self.courses[0].batch {
+            let expected = format!("1 to {}", self.courses[0].batch);
+            return Err(Error::Setting {
+                what: "rows of a batch",
+                expected,
+                got: rows.to_string(),
+            });
+        }
+        let inputs = padded_rows(inputs, arenas.inputs(), arenas.batch);
+        let expected = padded_rows(expected, arenas.outputs(), arenas.batch);
+        self.gpu
+            .upload(&self.activations, 0, bytemuck::cast_slice(&inputs));
+        self.gpu.upload(
+            &self.activations,
+            16 * arenas.expected as u64,
+            bytemuck::cast_slice(&expected),
+        );
+        Ok(self.courses[0].step_of(rows))
+    }
+
+    /// Records and submits `steps` steps; `table` has a row for each and model. Nothing is allocated or bound anew.
+    fn submit_steps(&self, table: &[Step], steps: usize, gathers: bool) -> wgpu::SubmissionIndex {
+        self.gpu
+            .queue
+            .write_buffer(&self.steps, 0, bytemuck::cast_slice(table));
+        let mut encoder = self
+            .gpu
+            .device
+            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        let cursor = |step: usize| [(step * CURSOR) as u32];
+        for first in (0..steps).step_by(self.arenas.window) {
+            let slots = self.arenas.window.min(steps - first);
+            if gathers {
+                for (i, group) in self.window_groups.iter().enumerate() {
+                    pass.set_bind_group(0, group, &cursor(first));
+                    if i == 0 {
+                        self.order.record_over(
+                            &mut pass,
+                            self.arenas.over_slots(self.arenas.batch, slots),
+                        );
+                    }
+                    self.gather.record_over(
+                        &mut pass,
+                        self.arenas.over_slots(self.arenas.gathered(), slots),
+                    );
+                }
+            }
+            for step in first..first + slots {
+                pass.set_bind_group(0, &self.step_group, &cursor(step));
+                self.to_deltas
+                    .iter()
+                    .chain([&self.update])
+                    .for_each(|kernel| kernel.record(&mut pass));
+            }
+            pass.set_bind_group(0, &self.window_groups[0], &cursor(first));
+            let models = self.arenas.models as u32;
+            self.measure.record_over(
+                &mut pass,
+                [self.arenas.measures() as u32, slots as u32, models],
+            );
+            self.total.record_over(&mut pass, [1, slots as u32, models]);
+        }
+        drop(pass);
+        self.gpu.queue.submit([encoder.finish()])
+    }
+
+    fn read_metrics(&self, side: usize, steps: usize) -> Reading {
+        let one = (self.arenas.models * size_of::<Metric>()) as u64;
+        let offset = (side * self.arenas.ring / 2) as u64 * one;
+        self.halves[side].start(&self.gpu, &self.metrics, offset, steps as u64 * one)
+    }
+}
+
+/// Rows of `columns` values, each padded with 0 to whole `vec4`s, and rows of 0 up to `batch`.
+pub(super) fn padded_rows(values: &[f32], columns: usize, batch: usize) -> Vec<f32> {
+    let stride = columns.next_multiple_of(4);
+    let mut padded = vec![0.0; batch * stride];
+    for (to, from) in padded
+        .chunks_exact_mut(stride)
+        .zip(values.chunks_exact(columns))
+    {
+        to[..columns].copy_from_slice(from);
+    }
+    padded
+}
+
+/// `Cursor` of `shaders/table.wgsl` for every step of a chunk, each at its dynamic offset.
+fn cursor_table(steps: usize, window: usize) -> Vec<u8> {
+    let mut table = vec![0; steps * CURSOR];
+    for (step, cursor) in table.chunks_exact_mut(CURSOR).enumerate() {
+        let pair = [step as u32, (step % window) as u32];
+        cursor[..PAIR as usize].copy_from_slice(bytemuck::cast_slice(&pair));
+    }
+    table
+}

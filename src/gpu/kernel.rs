@@ -1,0 +1,152 @@
+//! A kernel: linked WGSL made into a pipeline, and the two sets of arenas that kernels are bound to.
+
+use std::{num::NonZeroU64, sync::atomic::Ordering};
+
+use super::{Gpu, plan::Dispatch};
+use crate::Result;
+
+/// How a binding is declared in WGSL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Binding {
+    /// `var<uniform>` at an offset that is given when it is bound.
+    Cursor,
+    /// `var<uniform>`
+    Uniform,
+    /// `var<storage, read>`
+    Read,
+    /// `var<storage, read_write>`
+    Write,
+}
+
+/// The bindings of `shaders/step.wgsl`, in order.
+pub(super) const STEP: &[Binding] = {
+    use Binding::{Cursor, Read, Write};
+    &[Cursor, Read, Write, Write, Write, Write, Write]
+};
+
+/// The bindings of `shaders/window.wgsl`, in order.
+pub(super) const WINDOW: &[Binding] = {
+    use Binding::{Cursor, Read, Uniform, Write};
+    &[Cursor, Read, Uniform, Read, Read, Write, Write, Write]
+};
+
+/// The most storage buffers that a set binds.
+pub(super) const STORAGE_BUFFERS: u32 = 7;
+
+/// Bytes of the struct `Cursor`, and of `Shard`.
+pub(super) const PAIR: u64 = 8;
+
+/// A set of bindings that several kernels share, so that it is bound once for all of them.
+pub(super) struct Set {
+    layout: wgpu::BindGroupLayout,
+    pipelines: wgpu::PipelineLayout,
+}
+
+impl Set {
+    pub(super) async fn new(gpu: &Gpu, label: &str, bindings: &[Binding]) -> Result<Self> {
+        let entry = |(i, binding): (usize, &Binding)| wgpu::BindGroupLayoutEntry {
+            binding: i as u32,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty: match binding {
+                    Binding::Cursor | Binding::Uniform => wgpu::BufferBindingType::Uniform,
+                    Binding::Read => wgpu::BufferBindingType::Storage { read_only: true },
+                    Binding::Write => wgpu::BufferBindingType::Storage { read_only: false },
+                },
+                has_dynamic_offset: *binding == Binding::Cursor,
+                min_binding_size: None,
+            },
+            count: None,
+        };
+        let entries: Vec<_> = bindings.iter().enumerate().map(entry).collect();
+        gpu.scoped(label, |device| {
+            let descriptor = wgpu::BindGroupLayoutDescriptor {
+                label: Some(label),
+                entries: &entries,
+            };
+            let layout = device.create_bind_group_layout(&descriptor);
+            let pipelines = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label: Some(label),
+                bind_group_layouts: &[Some(&layout)],
+                immediate_size: 0,
+            });
+            Self { layout, pipelines }
+        })
+        .await
+    }
+
+    /// Binds `buffers` in order: the i-th buffer is `@binding(i)`. Of the first, the cursors, one is seen at a time.
+    pub(super) async fn bind(
+        &self,
+        gpu: &Gpu,
+        label: &str,
+        buffers: &[&wgpu::Buffer],
+    ) -> Result<wgpu::BindGroup> {
+        let mut entries = Vec::with_capacity(buffers.len());
+        for (i, buffer) in buffers.iter().enumerate() {
+            let size = if i == 0 { NonZeroU64::new(PAIR) } else { None };
+            let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer,
+                offset: 0,
+                size,
+            });
+            entries.push(wgpu::BindGroupEntry {
+                binding: i as u32,
+                resource,
+            });
+        }
+        gpu.counts.bind_groups.fetch_add(1, Ordering::Relaxed);
+        let descriptor = wgpu::BindGroupDescriptor {
+            label: Some(label),
+            layout: &self.layout,
+            entries: &entries,
+        };
+        gpu.scoped(label, |device| device.create_bind_group(&descriptor))
+            .await
+    }
+
+    /// Builds the pipeline of a dispatch.
+    pub(super) async fn kernel(&self, gpu: &Gpu, dispatch: &Dispatch) -> Result<Kernel> {
+        let label = Some(dispatch.name.as_str());
+        let source = wgpu::ShaderSource::Wgsl(dispatch.source.as_str().into());
+        let pipeline = gpu
+            .scoped(&dispatch.name, |device| {
+                let module =
+                    device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source });
+                device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                    label,
+                    layout: Some(&self.pipelines),
+                    module: &module,
+                    entry_point: Some(dispatch.entry),
+                    compilation_options: wgpu::PipelineCompilationOptions {
+                        // Every kernel writes its workgroup memory before it reads it.
+                        zero_initialize_workgroup_memory: false,
+                        ..Default::default()
+                    },
+                    cache: None,
+                })
+            })
+            .await?;
+        Ok(Kernel {
+            pipeline,
+            groups: dispatch.groups,
+        })
+    }
+}
+
+/// A pipeline and the workgroups it is dispatched over.
+pub(super) struct Kernel {
+    pipeline: wgpu::ComputePipeline,
+    groups: [u32; 3],
+}
+
+impl Kernel {
+    pub(super) fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        self.record_over(pass, self.groups);
+    }
+
+    pub(super) fn record_over(&self, pass: &mut wgpu::ComputePass<'_>, [x, y, z]: [u32; 3]) {
+        pass.set_pipeline(&self.pipeline);
+        pass.dispatch_workgroups(x, y, z);
+    }
+}

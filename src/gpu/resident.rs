@@ -1,0 +1,141 @@
+//! The data set on the device: uploaded once, in shards where one binding cannot hold it.
+
+use super::{
+    Gpu,
+    arenas::{Arenas, check_limit},
+    kernel::PAIR,
+};
+use crate::{Answers, Dataset, Features, Result};
+
+/// Rows of the data set that lie in one pair of buffers.
+pub(super) struct Shard {
+    pub(super) features: wgpu::Buffer,
+    pub(super) answers: wgpu::Buffer,
+    /// `Shard` in `shaders/window.wgsl`: the first row and the number of rows.
+    pub(super) span: wgpu::Buffer,
+}
+
+/// Bytes of a row of features and of a row of answers, as `shaders/features/` and `shaders/answers/` read them.
+fn row_bytes(data: &Dataset, arenas: &Arenas) -> [usize; 2] {
+    let features = match data.features() {
+        Features::F32(_) => 16 * arenas.input_stride(),
+        Features::U8 { .. } => 4 * arenas.input_stride(),
+    };
+    let answers = match data.answers() {
+        Answers::Values(_) => 16 * arenas.output_stride(),
+        Answers::Classes(_) => 4,
+    };
+    [features, answers]
+}
+
+/// How many rows of the data set a shard holds on a device with these limits.
+pub(super) fn rows_a_shard(
+    data: &Dataset,
+    arenas: &Arenas,
+    limits: &wgpu::Limits,
+) -> Result<usize> {
+    let largest = row_bytes(data, arenas).into_iter().max().unwrap_or(4);
+    let have = limits
+        .max_storage_buffer_binding_size
+        .min(limits.max_buffer_size);
+    check_limit(
+        "one row of the data set",
+        "max_storage_buffer_binding_size",
+        largest as u64,
+        have,
+    )?;
+    Ok((have as usize / largest).min(data.rows()))
+}
+
+/// Uploads the data set.
+pub(super) async fn upload(gpu: &Gpu, data: &Dataset, arenas: &Arenas) -> Result<Vec<Shard>> {
+    let rows = rows_a_shard(data, arenas, &gpu.limits)?;
+    let [feature_bytes, answer_bytes] = row_bytes(data, arenas);
+    let mut shards = Vec::new();
+    for first in (0..data.rows()).step_by(rows) {
+        let rows = rows.min(data.rows() - first);
+        let shard = Shard::new(
+            gpu,
+            [rows * feature_bytes, rows * answer_bytes],
+            [first as u32, rows as u32],
+        )
+        .await?;
+        write(
+            gpu,
+            &shard.features,
+            first..first + rows,
+            feature_bytes,
+            |row, into| write_features(data, row, into),
+        );
+        write(
+            gpu,
+            &shard.answers,
+            first..first + rows,
+            answer_bytes,
+            |row, into| write_answer(data, row, into),
+        );
+        shards.push(shard);
+    }
+    Ok(shards)
+}
+
+impl Shard {
+    pub(super) async fn new(
+        gpu: &Gpu,
+        [features, answers]: [usize; 2],
+        span: [u32; 2],
+    ) -> Result<Self> {
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+        let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let shard = Self {
+            features: gpu.buffer("features", features as u64, usage).await?,
+            answers: gpu.buffer("answers", answers as u64, usage).await?,
+            span: gpu.buffer("shard", PAIR, uniform).await?,
+        };
+        gpu.upload(&shard.span, 0, bytemuck::cast_slice(&span));
+        Ok(shard)
+    }
+}
+
+/// Uploads rows of `bytes` each, a few megabytes at a time, so that the host holds no second copy of them all.
+fn write(
+    gpu: &Gpu,
+    to: &wgpu::Buffer,
+    rows: std::ops::Range<usize>,
+    bytes: usize,
+    fill: impl Fn(usize, &mut [u8]),
+) {
+    let at_once = (super::UPLOAD / bytes).max(1);
+    let mut piece = Vec::new();
+    for first in rows.clone().step_by(at_once) {
+        let some = first..(first + at_once).min(rows.end);
+        piece.clear();
+        piece.resize(some.len() * bytes, 0);
+        some.zip(piece.chunks_exact_mut(bytes))
+            .for_each(|(row, into)| fill(row, into));
+        gpu.upload(to, ((first - rows.start) * bytes) as u64, &piece);
+    }
+}
+
+fn write_features(data: &Dataset, row: usize, into: &mut [u8]) {
+    let n = data.inputs();
+    match data.features() {
+        Features::F32(values) => put(into, &values[row * n..(row + 1) * n]),
+        Features::U8 { bytes, .. } => into[..n].copy_from_slice(&bytes[row * n..(row + 1) * n]),
+    }
+}
+
+fn write_answer(data: &Dataset, row: usize, into: &mut [u8]) {
+    match data.answers() {
+        Answers::Values(values) => {
+            let n = values.len() / data.rows();
+            put(into, &values[row * n..(row + 1) * n]);
+        }
+        Answers::Classes(classes) => put(into, &classes[row..=row]),
+    }
+}
+
+fn put<T: bytemuck::NoUninit>(into: &mut [u8], values: &[T]) {
+    let bytes = bytemuck::cast_slice(values);
+    into[..bytes.len()].copy_from_slice(bytes);
+}

@@ -1,0 +1,117 @@
+//! Initial parameters from a seed: the same bits on every platform.
+
+use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
+
+use crate::Activation;
+
+/// From which distribution a layer's first weights or biases are drawn. `inputs` and `outputs` are the layer's.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Init {
+    /// All 0: the default for biases.
+    Zeros,
+    /// Uniform within `sqrt(6 / (inputs + outputs))` (Glorot and Bengio 2010).
+    GlorotUniform,
+    /// Normal with variance `2 / (inputs + outputs)` (Glorot and Bengio 2010).
+    GlorotNormal,
+    /// Uniform within `sqrt(6 / inputs)` (He et al. 2015).
+    HeUniform,
+    /// Normal with variance `2 / inputs` (He et al. 2015).
+    HeNormal,
+    /// Uniform within `sqrt(3 / inputs)` (LeCun et al. 1998).
+    LecunUniform,
+    /// Normal with variance `1 / inputs` (LeCun et al. 1998).
+    LecunNormal,
+    /// Normal around 0.
+    Normal {
+        /// The standard deviation.
+        deviation: f64,
+    },
+    /// Uniform around 0.
+    Uniform {
+        /// The largest absolute value.
+        limit: f64,
+    },
+}
+
+impl Init {
+    /// One of each, for tests to walk.
+    pub const ALL: &[Self] = &[
+        Self::Zeros,
+        Self::GlorotUniform,
+        Self::GlorotNormal,
+        Self::HeUniform,
+        Self::HeNormal,
+        Self::LecunUniform,
+        Self::LecunNormal,
+        Self::Normal { deviation: 1.0 },
+        Self::Uniform { limit: 0.05 },
+    ];
+
+    /// The weights' distribution where none was asked for: He's uniform before a relu, Glorot's before the others.
+    pub const fn default_for(activation: Activation) -> Self {
+        match activation {
+            Activation::Relu => Self::HeUniform,
+            Activation::Identity | Activation::Sigmoid | Activation::Tanh => Self::GlorotUniform,
+        }
+    }
+
+    /// The standard deviation of what is drawn for a layer of `inputs` and `outputs`.
+    pub fn deviation(self, inputs: usize, outputs: usize) -> f64 {
+        let (inputs, outputs) = (inputs as f64, outputs as f64);
+        match self {
+            Self::Zeros => 0.0,
+            Self::GlorotUniform | Self::GlorotNormal => libm::sqrt(2.0 / (inputs + outputs)),
+            Self::HeUniform | Self::HeNormal => libm::sqrt(2.0 / inputs),
+            Self::LecunUniform | Self::LecunNormal => libm::sqrt(1.0 / inputs),
+            Self::Normal { deviation } => deviation,
+            Self::Uniform { limit } => limit / libm::sqrt(3.0),
+        }
+    }
+
+    /// Fills `values` with draws for a layer of `inputs` and `outputs`.
+    pub(crate) fn fill(self, draws: &mut Draws, inputs: usize, outputs: usize, values: &mut [f32]) {
+        let deviation = self.deviation(inputs, outputs);
+        match self {
+            Self::Zeros => values.fill(0.0),
+            Self::GlorotNormal | Self::HeNormal | Self::LecunNormal | Self::Normal { .. } => {
+                values.fill_with(|| (deviation * draws.normal()) as f32);
+            }
+            Self::GlorotUniform | Self::HeUniform | Self::LecunUniform | Self::Uniform { .. } => {
+                let limit = deviation * libm::sqrt(3.0);
+                values.fill_with(|| (limit * draws.uniform()) as f32);
+            }
+        }
+    }
+}
+
+/// Random numbers from a named generator (xoshiro256++) and a libm of our own, so that no platform's or release's
+/// generator, logarithm or rounding can change them.
+pub(crate) struct Draws {
+    generator: Xoshiro256PlusPlus,
+}
+
+impl Draws {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            generator: Xoshiro256PlusPlus::seed_from_u64(seed),
+        }
+    }
+
+    /// Uniform in [-1, 1), from the upper 53 bits.
+    pub(crate) fn uniform(&mut self) -> f64 {
+        let bits = self.generator.random::<u64>() >> 11;
+        bits as f64 / (1u64 << 52) as f64 - 1.0
+    }
+
+    /// Normal with mean 0 and deviation 1, by Marsaglia's polar method (1964).
+    pub(crate) fn normal(&mut self) -> f64 {
+        loop {
+            let (u, v) = (self.uniform(), self.uniform());
+            let s = u * u + v * v;
+            if s > 0.0 && s < 1.0 {
+                return u * libm::sqrt(-2.0 * libm::log(s) / s);
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What a row of outputs is worth against the expected ones: its loss and whether it answers right.
+
+use crate::{Loss, cpu::reference::normalizer};
+
+/// Where a single output turns from no to yes.
+const THRESHOLD: f32 = 0.5;
+
+/// Independent sums or maxima, so that the compiler can keep them in the lanes of a vector.
+const LANES: usize = 16;
+
+/// One output has to be on the right side of the threshold; of several the largest has to be the expected one, and of
+/// equals the first counts.
+#[inline(always)]
+pub(crate) fn is_right(y: &[f32], t: &[f32]) -> bool {
+    match (y, t) {
+        ([y], [t]) => (*y > THRESHOLD) == (*t > THRESHOLD),
+        _ => largest(y) == largest(t),
+    }
+}
+
+/// The place of the first largest value; 0 where all of them are NaN.
+#[inline(always)]
+fn largest(values: &[f32]) -> usize {
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let chunks = values.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane = larger(*lane, *value);
+        }
+    }
+    let largest = lanes
+        .iter()
+        .chain(rest)
+        .fold(f32::NEG_INFINITY, |a, b| larger(a, *b));
+    values.iter().position(|v| *v == largest).unwrap_or(0)
+}
+
+/// The loss of one row, summed over its outputs, before the mean.
+#[inline(always)]
+pub(crate) fn loss_of_row(loss: Loss, y: &[f32], t: &[f32]) -> f64 {
+    let normalizer = match loss {
+        Loss::SoftmaxCrossEntropy => normalizer(y.iter().map(|y| f64::from(*y))),
+        Loss::Mse | Loss::BinaryCrossEntropy => 0.0,
+    };
+    let one = |(y, t): (&f32, &f32)| loss.apply(f64::from(*y), f64::from(*t), normalizer);
+    let mut lanes = [0.0; LANES];
+    let (ys, ts) = (y.chunks_exact(LANES), t.chunks_exact(LANES));
+    let rest: f64 = ys.remainder().iter().zip(ts.remainder()).map(one).sum();
+    for (y, t) in ys.zip(ts) {
+        for (lane, pair) in lanes.iter_mut().zip(y.iter().zip(t)) {
+            *lane += one(pair);
+        }
+    }
+    lanes.iter().sum::<f64>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_output_is_judged_by_its_side_of_the_threshold() {
+        assert!(is_right(&[0.7], &[1.0]) && is_right(&[0.5], &[0.0]));
+        assert!(!is_right(&[0.5], &[1.0]) && !is_right(&[f32::NAN], &[1.0]));
+    }
+
+    #[test]
+    fn several_outputs_are_judged_by_the_first_largest() {
+        for outputs in [2, 3, 16, 17, 40] {
+            for class in 0..outputs {
+                let mut expected = vec![0.0; outputs];
+                expected[class] = 1.0;
+                let mut y = vec![-2.0; outputs];
+                y[class] = -1.0;
+                assert!(is_right(&y, &expected), "{outputs} outputs, class {class}");
+                y[outputs - 1] = -1.0;
+                assert!(
+                    is_right(&y, &expected),
+                    "of equals the first: {outputs} outputs, class {class}"
+                );
+                y.rotate_left(class + 1);
+                y[(class + 1) % outputs] = 0.0;
+                assert!(!is_right(&y, &expected), "{outputs} outputs, class {class}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_of_any_length_is_summed_and_nan_stays() {
+        let sum = |len: usize| (0..len).map(|i| (i as f64).powi(2)).sum::<f64>();
+        for len in [1, 3, 16, 17, 100] {
+            let y: Vec<f32> = (0..len).map(|i| i as f32).collect();
+            assert_eq!(loss_of_row(Loss::Mse, &y, &vec![0.0; len]), sum(len));
+            for loss in Loss::ALL {
+                assert!(
+                    loss_of_row(*loss, &vec![f32::NAN; len], &vec![1.0; len]).is_nan(),
+                    "{loss}, {len} outputs"
+                );
+            }
+        }
+        let uniform = loss_of_row(
+            Loss::SoftmaxCrossEntropy,
+            &[1e4; 8],
+            &[0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+        );
+        assert!((uniform - 8f64.ln()).abs() < 1e-9);
+    }
+}

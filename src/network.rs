@@ -1,0 +1,307 @@
+//! A network as plain data: its layers, and where each one's parameters lie in the one flat vector of all of them.
+
+use crate::{Activation, Error, Init, Result, error::check_len, init::Draws};
+
+/// A multilayer perceptron: an input and a chain of dense layers, each `activation(x W + b)`.
+///
+/// ```
+/// use gradus::{Activation, Network};
+/// let network = Network::new(784).dense(30, Activation::Sigmoid).dense(10, Activation::Sigmoid);
+/// assert_eq!(network.parameter_count(), 784 * 30 + 30 + 30 * 10 + 10);
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Network {
+    inputs: usize,
+    layers: Vec<Dense>,
+}
+
+/// A dense layer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Dense {
+    /// How many numbers come in: the width of the layer before.
+    pub inputs: usize,
+    /// How many neurons it has.
+    pub outputs: usize,
+    /// What each neuron does with its sum.
+    pub activation: Activation,
+    /// Where the first weights come from.
+    pub weight: Init,
+    /// Where the first biases come from.
+    pub bias: Init,
+}
+
+/// The parameters of one dense layer, in PyTorch's layout.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LayerParameters {
+    /// `[outputs, inputs]`, row by row: the weights of one neuron after the other.
+    pub weight: Vec<f32>,
+    /// `[outputs]`
+    pub bias: Vec<f32>,
+}
+
+impl Network {
+    /// The most layers a network may have, and the most neurons a layer.
+    const MOST: (usize, usize) = (256, 1 << 20);
+
+    /// A network that takes `inputs` numbers, still without a layer.
+    pub const fn new(inputs: usize) -> Self {
+        Self {
+            inputs,
+            layers: Vec::new(),
+        }
+    }
+
+    /// Adds a dense layer of `outputs` neurons; its weights start as [`Init::default_for`] its activation says, its biases at 0.
+    #[must_use]
+    pub fn dense(mut self, outputs: usize, activation: Activation) -> Self {
+        let weight = Init::default_for(activation);
+        self.layers.push(Dense {
+            inputs: self.outputs(),
+            outputs,
+            activation,
+            weight,
+            bias: Init::Zeros,
+        });
+        self
+    }
+
+    /// Sets where the first weights and biases of all layers added so far come from.
+    #[must_use]
+    pub fn init(mut self, weight: Init, bias: Init) -> Self {
+        for layer in &mut self.layers {
+            (layer.weight, layer.bias) = (weight, bias);
+        }
+        self
+    }
+
+    /// How many numbers come in.
+    pub const fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// How many numbers come out.
+    pub fn outputs(&self) -> usize {
+        self.layers
+            .last()
+            .map_or(self.inputs, |layer| layer.outputs)
+    }
+
+    /// The layers, first to last.
+    pub fn layers(&self) -> &[Dense] {
+        &self.layers
+    }
+
+    /// How many weights and biases there are.
+    pub fn parameter_count(&self) -> usize {
+        self.layers.iter().map(|l| (l.inputs + 1) * l.outputs).sum()
+    }
+
+    /// The floating-point operations of one training step on `rows`: forward, deltas and gradients.
+    pub fn flop(&self, rows: usize) -> u64 {
+        let products: usize = self.layers.iter().map(|l| l.inputs * l.outputs).sum();
+        let first = self.layers.first().map_or(0, |l| l.inputs * l.outputs);
+        (rows * (6 * products - 2 * first)) as u64
+    }
+
+    /// Refuses a network that cannot be built.
+    pub(crate) fn check(&self) -> Result<()> {
+        let wrong = |what, expected: String, got: usize| {
+            Err(Error::Setting {
+                what,
+                expected,
+                got: got.to_string(),
+            })
+        };
+        let (layers, width) = Self::MOST;
+        if self.layers.is_empty() || self.layers.len() > layers {
+            return wrong(
+                "number of layers",
+                format!("1 to {layers}"),
+                self.layers.len(),
+            );
+        }
+        let widths = std::iter::once(self.inputs).chain(self.layers.iter().map(|l| l.outputs));
+        for got in widths {
+            if got == 0 || got > width {
+                return wrong("width of a layer", format!("1 to {width}"), got);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where every layer's parameters lie.
+    pub(crate) fn layout(&self) -> Layout {
+        let mut end = 0;
+        let place = |layer: &Dense| {
+            let place = Place {
+                offset: end,
+                inputs: layer.inputs,
+                outputs: layer.outputs,
+                stride: padded(layer.outputs),
+            };
+            end += (padded(layer.inputs + 1) * place.stride).next_multiple_of(ALIGNMENT);
+            place
+        };
+        let places = self.layers.iter().map(place).collect();
+        Layout { places, len: end }
+    }
+
+    /// The first parameters for a seed, flat; padding is 0.
+    pub(crate) fn initial(&self, seed: u64) -> Vec<f32> {
+        let mut draws = Draws::new(seed);
+        let layers = self.layers.iter().map(|l| {
+            let mut first = LayerParameters {
+                weight: vec![0.0; l.inputs * l.outputs],
+                bias: vec![0.0; l.outputs],
+            };
+            l.weight
+                .fill(&mut draws, l.inputs, l.outputs, &mut first.weight);
+            l.bias
+                .fill(&mut draws, l.inputs, l.outputs, &mut first.bias);
+            first
+        });
+        self.layout().flat(&layers.collect::<Vec<_>>())
+    }
+
+    /// Refuses parameters that are not this network's.
+    pub(crate) fn check_parameters(&self, layers: &[LayerParameters]) -> Result<()> {
+        check_len("layers of parameters", self.layers.len(), layers.len())?;
+        for (i, (layer, given)) in self.layers.iter().zip(layers).enumerate() {
+            check_len(
+                &format!("weights of layer {i}"),
+                layer.inputs * layer.outputs,
+                given.weight.len(),
+            )?;
+            check_len(
+                &format!("biases of layer {i}"),
+                layer.outputs,
+                given.bias.len(),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Floats between the starts of two layers' parameters are a multiple of this: 256 bytes, WebGPU's offset alignment.
+const ALIGNMENT: usize = 64;
+
+/// `n` rounded up to whole `vec4`s, or to whole 4x4 blocks.
+pub(crate) const fn padded(n: usize) -> usize {
+    n.next_multiple_of(4)
+}
+
+/// Where one layer's parameters lie in the flat vector: `inputs` rows of weights, then the row of biases, each row
+/// `outputs` long and padded to `stride`; the rows are padded to a multiple of 4. All padding is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) offset: usize,
+    pub(crate) inputs: usize,
+    pub(crate) outputs: usize,
+    pub(crate) stride: usize,
+}
+
+impl Place {
+    /// Where the weight from input `i` to neuron `j` lies; `i = inputs` is the bias.
+    pub(crate) const fn at(&self, i: usize, j: usize) -> usize {
+        self.offset + i * self.stride + j
+    }
+}
+
+/// The layout of all parameters of one network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub(crate) places: Vec<Place>,
+    /// Floats in the flat vector.
+    pub(crate) len: usize,
+}
+
+impl Layout {
+    /// The flat vector of layers in PyTorch's layout.
+    pub(crate) fn flat(&self, layers: &[LayerParameters]) -> Vec<f32> {
+        let mut flat = vec![0.0; self.len];
+        for (place, layer) in self.places.iter().zip(layers) {
+            for j in 0..place.outputs {
+                for i in 0..place.inputs {
+                    flat[place.at(i, j)] = layer.weight[j * place.inputs + i];
+                }
+                flat[place.at(place.inputs, j)] = layer.bias[j];
+            }
+        }
+        flat
+    }
+
+    /// The layers, in PyTorch's layout, of a flat vector.
+    pub(crate) fn layers(&self, flat: &[f32]) -> Vec<LayerParameters> {
+        let layer = |place: &Place| {
+            let neuron = |j| (0..place.inputs).map(move |i| flat[place.at(i, j)]);
+            LayerParameters {
+                weight: (0..place.outputs).flat_map(neuron).collect(),
+                bias: (0..place.outputs)
+                    .map(|j| flat[place.at(place.inputs, j)])
+                    .collect(),
+            }
+        };
+        self.places.iter().map(layer).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network() -> Network {
+        Network::new(5)
+            .dense(7, Activation::Relu)
+            .dense(3, Activation::Sigmoid)
+    }
+
+    #[test]
+    fn parameters_go_into_the_flat_vector_and_come_back() {
+        let layout = network().layout();
+        let flat = network().initial(3);
+        assert_eq!(layout.flat(&layout.layers(&flat)), flat);
+        assert_eq!(
+            flat.iter().filter(|p| **p != 0.0).count(),
+            5 * 7 + 7 * 3,
+            "weights are drawn, biases and padding are 0"
+        );
+        assert!(layout.places.iter().all(|p| p.offset % ALIGNMENT == 0));
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_parameters_on_every_platform() {
+        let drawn = |init| {
+            Network::new(2)
+                .dense(2, Activation::Tanh)
+                .init(init, Init::Zeros)
+                .initial(1)[0]
+                .to_bits()
+        };
+        let first: Vec<u32> = Init::ALL.iter().map(|init| drawn(*init)).collect();
+        assert_eq!(first, FIRST_DRAWS);
+    }
+
+    /// The bits of the first weight of a 2-2 layer with seed 1, for every member of `Init::ALL`.
+    const FIRST_DRAWS: [u32; 9] = [
+        0, 1061381894, 1057470812, 1066019743, 1061155163, 1061381894, 1057470812, 1061155163,
+        1023362510,
+    ];
+
+    #[test]
+    fn what_is_drawn_has_the_deviation_that_is_documented() {
+        for init in Init::ALL {
+            let network = Network::new(200)
+                .dense(300, Activation::Tanh)
+                .init(*init, *init);
+            let weights = &network.layout().layers(&network.initial(5))[0].weight;
+            let deviation = (weights.iter().map(|w| f64::from(*w).powi(2)).sum::<f64>()
+                / weights.len() as f64)
+                .sqrt();
+            let expected = init.deviation(200, 300);
+            assert!(
+                (deviation - expected).abs() <= 0.01 * expected,
+                "{init:?}: {deviation} instead of {expected}"
+            );
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! What depends on the step alone, computed on the host in f64: which rows it takes, its rate, the divisor of its mean.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::{Loss, Optimizer, order::epoch_key};
+
+/// One row of the step table, the same struct in `shaders/table.wgsl`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+pub(crate) struct Step {
+    /// How many rows the batch has; the last batch of an epoch may be short.
+    pub(crate) rows: u32,
+    /// The place in the epoch's order of its first row.
+    pub(crate) first: u32,
+    /// The key of the epoch's order.
+    pub(crate) key: [u32; 2],
+    pub(crate) learning_rate: f32,
+    pub(crate) momentum: f32,
+    /// One over how many numbers the mean of the loss goes.
+    pub(crate) scale: f32,
+    /// Where in the ring of metrics the step's loss and right answers go.
+    pub(crate) ring: u32,
+}
+
+/// The course of a training: everything that decides what step `n` does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Course {
+    /// Rows of the data set.
+    pub(crate) rows: usize,
+    pub(crate) batch: usize,
+    pub(crate) outputs: usize,
+    pub(crate) loss: Loss,
+    pub(crate) optimizer: Optimizer,
+    pub(crate) seed: u64,
+}
+
+impl Course {
+    /// How many steps pass over the data set once.
+    pub(crate) const fn steps_per_epoch(&self) -> u64 {
+        self.rows.div_ceil(self.batch) as u64
+    }
+
+    /// Step `n` through the data set, counted from 0, of one network.
+    pub(crate) fn step(&self, n: u64, model: u64) -> Step {
+        let (epoch, batch) = (
+            n / self.steps_per_epoch(),
+            (n % self.steps_per_epoch()) as usize,
+        );
+        let first = batch * self.batch;
+        let rows = self.batch.min(self.rows - first);
+        Step {
+            first: first as u32,
+            key: epoch_key(self.seed, model, epoch),
+            ..self.step_of(rows)
+        }
+    }
+
+    /// A step on `rows` rows that the caller brings.
+    pub(crate) fn step_of(&self, rows: usize) -> Step {
+        Step {
+            rows: rows as u32,
+            first: 0,
+            key: [0; 2],
+            learning_rate: self.optimizer.learning_rate() as f32,
+            momentum: self.optimizer.kept_velocity() as f32,
+            scale: (1.0 / self.loss.mean_over(rows, self.outputs) as f64) as f32,
+            ring: 0,
+        }
+    }
+}

@@ -1,0 +1,616 @@
+//! A network that learns: the same calls on a GPU and on the CPU.
+
+use crate::{
+    Dataset, Device, Error, LayerParameters, Loss, Network, Optimizer, Result, cpu,
+    device::Machine,
+    error::check_finite,
+    gpu::engine::{Engine, Setup},
+    judge::{is_right, loss_of_row},
+    step::{Course, Step},
+};
+
+/// How a network is trained.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// How many rows a step looks at. The last batch of an epoch may have fewer.
+    pub batch: usize,
+    /// What is made small.
+    pub loss: Loss,
+    /// How.
+    pub optimizer: Optimizer,
+    /// Decides the first parameters and the order of the rows: the same on every device.
+    pub seed: u64,
+    /// Whether every epoch takes the rows in an order of its own, or always in that of the data set.
+    pub shuffle: bool,
+    /// How many steps the host hands to the device at once. Chosen by time unless given; results do not depend on it.
+    pub chunk: Option<usize>,
+}
+
+impl Default for Settings {
+    /// Batches of 32, mean squared error, stochastic gradient descent with a rate of 0.1, seed 0, shuffled.
+    fn default() -> Self {
+        let (loss, optimizer) = (Loss::Mse, Optimizer::sgd(0.1));
+        Self {
+            batch: 32,
+            loss,
+            optimizer,
+            seed: 0,
+            shuffle: true,
+            chunk: None,
+        }
+    }
+}
+
+/// A network in training on a device. Every method that waits for the device has an `_async` twin; on native platforms
+/// that one, too, occupies its thread while the device works, since nothing else would poll it.
+pub struct Trainer {
+    network: Network,
+    settings: Settings,
+    course: Course,
+    data: Option<Dataset>,
+    engine: Worker,
+    /// Steps done on the resident data.
+    done: u64,
+    /// Steps done, by hand or not.
+    total: u64,
+    /// Steps by hand that [`Trainer::losses`] has not told yet.
+    untold: Report,
+    /// The rows of the steps by hand whose metrics the device still has.
+    unread: Vec<u32>,
+    last_loss: Option<f32>,
+}
+
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one of it for each trainer"
+)]
+enum Worker {
+    Gpu(Engine),
+    Cpu(cpu::engine::Engine),
+}
+
+/// What some steps brought, one entry each.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Report {
+    /// The loss of each step's batch, before its update.
+    pub losses: Vec<f32>,
+    /// How many rows of each step's batch were answered rightly, before its update: one output on the right side of a
+    /// half, or the largest of several where the largest is expected. Of no meaning in a regression.
+    pub right: Vec<u32>,
+    /// How many rows each step's batch had.
+    pub rows: Vec<u32>,
+}
+
+impl Report {
+    /// The mean loss over all rows.
+    pub fn loss(&self) -> f64 {
+        let sum: f64 = self
+            .losses
+            .iter()
+            .zip(&self.rows)
+            .map(|(l, n)| f64::from(*l) * f64::from(*n))
+            .sum();
+        sum / self.samples() as f64
+    }
+
+    /// The share of all rows that were answered rightly.
+    pub fn accuracy(&self) -> f64 {
+        self.right.iter().map(|n| u64::from(*n)).sum::<u64>() as f64 / self.samples() as f64
+    }
+
+    /// How many rows all steps had together.
+    pub fn samples(&self) -> u64 {
+        self.rows.iter().map(|n| u64::from(*n)).sum()
+    }
+
+    fn push(&mut self, loss: f32, right: u32, rows: u32) {
+        self.losses.push(loss);
+        self.right.push(right);
+        self.rows.push(rows);
+    }
+}
+
+/// How good a network is on a data set.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Evaluation {
+    /// The mean loss.
+    pub loss: f64,
+    /// The share of right answers; see [`Report::right`].
+    pub accuracy: f64,
+}
+
+impl Trainer {
+    /// A trainer of a network on a data set, which moves to the device now and stays there.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for settings or a network that cannot be used, [`Error::Shape`] and [`Error::Class`] if the
+    /// data set does not fit the network, [`Error::Limit`] if the device is too small, before anything is allocated,
+    /// [`Error::OutOfMemory`], and [`Error::DeviceLost`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn new(
+        device: &Device,
+        network: &Network,
+        data: &Dataset,
+        settings: Settings,
+    ) -> Result<Self> {
+        pollster::block_on(Self::new_async(device, network, Some(data), settings))
+    }
+
+    /// A trainer without a data set: its batches are brought by hand, with [`Trainer::step`].
+    ///
+    /// # Errors
+    /// As [`Trainer::new`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn by_hand(device: &Device, network: &Network, settings: Settings) -> Result<Self> {
+        pollster::block_on(Self::new_async(device, network, None, settings))
+    }
+
+    /// [`Trainer::new`], or [`Trainer::by_hand`] without data.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`].
+    pub async fn new_async(
+        device: &Device,
+        network: &Network,
+        data: Option<&Dataset>,
+        settings: Settings,
+    ) -> Result<Self> {
+        check(network, &settings)?;
+        data.map_or(Ok(()), |data| {
+            data.check_for(network.inputs(), network.outputs())
+        })?;
+        let course = Course {
+            rows: data.map_or(settings.batch, Dataset::rows),
+            batch: data.map_or(settings.batch, |data| settings.batch.min(data.rows())),
+            outputs: network.outputs(),
+            loss: settings.loss,
+            optimizer: settings.optimizer,
+            seed: settings.seed,
+        };
+        let first = network.initial(settings.seed);
+        let engine = match &device.machine {
+            Machine::Gpu(gpu) => {
+                let (shuffle, chunk) = (settings.shuffle, settings.chunk);
+                let setup = Setup {
+                    network,
+                    courses: vec![course],
+                    data,
+                    shuffle,
+                    chunk,
+                    tile: None,
+                };
+                let mut engine = Engine::new(gpu, setup).await?;
+                engine.set_parameters(&first);
+                Worker::Gpu(engine)
+            }
+            Machine::Cpu => {
+                let engine = cpu::engine::Engine::new(
+                    network,
+                    course.loss,
+                    course.optimizer,
+                    course.batch,
+                    first,
+                );
+                Worker::Cpu(engine)
+            }
+        };
+        let (network, data) = (network.clone(), data.cloned());
+        let (untold, unread) = (Report::default(), Vec::new());
+        Ok(Self {
+            network,
+            settings,
+            course,
+            data,
+            engine,
+            done: 0,
+            total: 0,
+            untold,
+            unread,
+            last_loss: None,
+        })
+    }
+
+    /// The network.
+    pub const fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// The settings.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// How many steps pass over the data set once.
+    pub const fn steps_per_epoch(&self) -> usize {
+        self.course.steps_per_epoch() as usize
+    }
+
+    /// Takes that many steps on the data set, all on the device; epochs follow one another. Waits for the last one.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] if a step's loss is not a finite number, [`Error::DeviceLost`], [`Error::Timeout`], and
+    /// [`Error::Setting`] if there is no data set.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn run(&mut self, steps: usize) -> Result<Report> {
+        pollster::block_on(self.run_async(steps))
+    }
+
+    /// [`Trainer::run`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    pub async fn run_async(&mut self, steps: usize) -> Result<Report> {
+        let Some(data) = self.data.clone() else {
+            let expected = "a data set, as Trainer::new takes one".to_owned();
+            return Err(Error::Setting {
+                what: "steps on resident data",
+                expected,
+                got: "none".into(),
+            });
+        };
+        self.collect_async().await?;
+        let course = self.course;
+        let step_at = |i: usize| course.step(self.done + i as u64, 0);
+        let mut report = Report::default();
+        match &mut self.engine {
+            Worker::Gpu(engine) => {
+                let metrics = engine.run(self.done, steps).await?;
+                for (i, [loss, right]) in metrics.into_iter().enumerate() {
+                    report.push(loss, right as u32, step_at(i).rows);
+                }
+            }
+            Worker::Cpu(engine) => {
+                for step in (0..steps).map(step_at) {
+                    let order = crate::order::Order::new(course.rows as u32, step.key);
+                    let outcome = engine.step(&step, |i, inputs, expected| {
+                        let place = step.first + i as u32;
+                        let row = if self.settings.shuffle {
+                            order.row(place)
+                        } else {
+                            place
+                        } as usize;
+                        data.write_features(row, inputs);
+                        data.write_expected(row, expected);
+                    });
+                    report.push(outcome.loss, outcome.right, step.rows);
+                }
+            }
+        }
+        self.done += steps as u64;
+        self.note(&report)?;
+        Ok(report)
+    }
+
+    /// Takes the steps that are left of the current epoch: all of them after [`Trainer::new`].
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn epoch(&mut self) -> Result<Report> {
+        pollster::block_on(self.epoch_async())
+    }
+
+    /// [`Trainer::epoch`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    pub async fn epoch_async(&mut self) -> Result<Report> {
+        let all = self.course.steps_per_epoch();
+        self.run_async((all - self.done % all) as usize).await
+    }
+
+    /// Takes one step on a batch of the caller's, of any number of rows up to [`Settings::batch`]. Does not wait for it.
+    ///
+    /// # Shapes
+    /// - inputs: `[rows, inputs]`
+    /// - expected: `[rows, outputs]`; a class id stands as a row of zeros with a one
+    ///
+    /// # Errors
+    /// [`Error::Shape`] and [`Error::Setting`] for a batch of the wrong size, [`Error::NonFinite`] for one with values
+    /// that are not finite numbers, and as [`Trainer::run`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn step(&mut self, inputs: &[f32], expected: &[f32]) -> Result<()> {
+        pollster::block_on(self.step_async(inputs, expected))
+    }
+
+    /// [`Trainer::step`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub async fn step_async(&mut self, inputs: &[f32], expected: &[f32]) -> Result<()> {
+        let step = self.check_batch(inputs, expected)?;
+        let is_full = matches!(&self.engine, Worker::Gpu(engine) if engine.is_full());
+        if is_full {
+            self.collect_async().await?;
+        }
+        match &mut self.engine {
+            Worker::Gpu(engine) => {
+                engine.step(inputs, expected)?;
+                self.unread.push(step.rows);
+            }
+            Worker::Cpu(engine) => {
+                let outcome = engine.step(&step, brought(inputs, expected));
+                let mut report = Report::default();
+                report.push(outcome.loss, outcome.right, step.rows);
+                self.tell(&report)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The steps by hand since the last call. Waits for them.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn losses(&mut self) -> Result<Report> {
+        pollster::block_on(self.losses_async())
+    }
+
+    /// [`Trainer::losses`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    pub async fn losses_async(&mut self) -> Result<Report> {
+        self.collect_async().await?;
+        Ok(std::mem::take(&mut self.untold))
+    }
+
+    /// The loss of the last step's batch, before its update.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if there was no step yet, and as [`Trainer::run`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn loss(&mut self) -> Result<f32> {
+        pollster::block_on(self.loss_async())
+    }
+
+    /// [`Trainer::loss`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Trainer::loss`].
+    pub async fn loss_async(&mut self) -> Result<f32> {
+        self.collect_async().await?;
+        let none = || Error::Setting {
+            what: "loss",
+            expected: "at least one step".into(),
+            got: "none yet".into(),
+        };
+        self.last_loss.ok_or_else(none)
+    }
+
+    /// The network's outputs, `[rows, outputs]`, for inputs `[rows, inputs]` of any number of rows. For
+    /// [`Loss::SoftmaxCrossEntropy`] they are logits.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the values do not divide into rows, [`Error::NonFinite`], [`Error::DeviceLost`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn predict(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
+        pollster::block_on(self.predict_async(inputs))
+    }
+
+    /// [`Trainer::predict`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Trainer::predict`].
+    pub async fn predict_async(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
+        self.check_inputs(inputs)?;
+        match &mut self.engine {
+            Worker::Gpu(engine) => engine.predict(inputs).await,
+            Worker::Cpu(engine) => Ok(engine.predict(inputs)),
+        }
+    }
+
+    /// Loss and accuracy on a data set, one that training does not see for example.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] and [`Error::Class`] if the data set does not fit the network, [`Error::DeviceLost`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn evaluate(&mut self, data: &Dataset) -> Result<Evaluation> {
+        pollster::block_on(self.evaluate_async(data))
+    }
+
+    /// [`Trainer::evaluate`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Trainer::evaluate`].
+    pub async fn evaluate_async(&mut self, data: &Dataset) -> Result<Evaluation> {
+        /// Features and outputs of so many rows are held at once.
+        const ROWS: usize = 16_384;
+        let (inputs, outputs) = (self.network.inputs(), self.network.outputs());
+        data.check_for(inputs, outputs)?;
+        let mut expected = vec![0.0; outputs];
+        let (mut loss, mut right) = (0.0, 0);
+        for first in (0..data.rows()).step_by(ROWS) {
+            let rows = first..(first + ROWS).min(data.rows());
+            let mut features = vec![0.0; rows.len() * inputs];
+            rows.clone()
+                .zip(features.chunks_exact_mut(inputs))
+                .for_each(|(row, to)| data.write_features(row, to));
+            let answers = self.predict_async(&features).await?;
+            for (row, y) in rows.zip(answers.chunks_exact(outputs)) {
+                data.write_expected(row, &mut expected);
+                loss += loss_of_row(self.course.loss, y, &expected);
+                right += usize::from(is_right(y, &expected));
+            }
+        }
+        let mean_over = self.course.loss.mean_over(data.rows(), outputs);
+        Ok(Evaluation {
+            loss: loss / mean_over as f64,
+            accuracy: right as f64 / data.rows() as f64,
+        })
+    }
+
+    /// Weights and biases, layer by layer.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Timeout`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn parameters(&mut self) -> Result<Vec<LayerParameters>> {
+        pollster::block_on(self.parameters_async())
+    }
+
+    /// [`Trainer::parameters`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Trainer::parameters`].
+    pub async fn parameters_async(&mut self) -> Result<Vec<LayerParameters>> {
+        let layout = self.network.layout();
+        Ok(match &self.engine {
+            Worker::Gpu(engine) => layout.layers(&engine.parameters().await?),
+            Worker::Cpu(engine) => layout.layers(engine.parameters()),
+        })
+    }
+
+    /// Sets weights and biases; the optimizer starts anew.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if they are not this network's, [`Error::NonFinite`].
+    pub fn set_parameters(&mut self, layers: &[LayerParameters]) -> Result<()> {
+        self.network.check_parameters(layers)?;
+        for (layer, of) in layers.iter().zip(self.network.layers()) {
+            check_finite("weights", of.inputs, &layer.weight)?;
+            check_finite("biases", of.outputs, &layer.bias)?;
+        }
+        let flat = self.network.layout().flat(layers);
+        match &mut self.engine {
+            Worker::Gpu(engine) => engine.set_parameters(&flat),
+            Worker::Cpu(engine) => {
+                engine.parameters_mut().copy_from_slice(&flat);
+                engine.reset_state();
+            }
+        }
+        Ok(())
+    }
+
+    /// The gradients of the loss on a batch of the caller's, shaped as for [`Trainer::step`]. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn gradients(&mut self, inputs: &[f32], expected: &[f32]) -> Result<Vec<LayerParameters>> {
+        pollster::block_on(self.gradients_async(inputs, expected))
+    }
+
+    /// [`Trainer::gradients`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub async fn gradients_async(
+        &mut self,
+        inputs: &[f32],
+        expected: &[f32],
+    ) -> Result<Vec<LayerParameters>> {
+        let step = self.check_batch(inputs, expected)?;
+        let flat = match &mut self.engine {
+            Worker::Gpu(engine) => engine.gradients(inputs, expected).await?,
+            Worker::Cpu(engine) => engine.gradients(&step, brought(inputs, expected)),
+        };
+        Ok(self.network.layout().layers(&flat))
+    }
+
+    fn check_inputs(&self, inputs: &[f32]) -> Result<usize> {
+        let columns = self.network.inputs();
+        let rows = inputs.len() / columns;
+        crate::error::check_len("inputs", rows.max(1) * columns, inputs.len())?;
+        check_finite("inputs", columns, inputs)?;
+        Ok(rows)
+    }
+
+    fn check_batch(&self, inputs: &[f32], expected: &[f32]) -> Result<Step> {
+        let rows = self.check_inputs(inputs)?;
+        if rows > self.course.batch {
+            let expected = format!("1 to {}", self.course.batch);
+            return Err(Error::Setting {
+                what: "rows of a batch",
+                expected,
+                got: rows.to_string(),
+            });
+        }
+        crate::error::check_len(
+            "expected outputs",
+            rows * self.network.outputs(),
+            expected.len(),
+        )?;
+        check_finite("expected outputs", self.network.outputs(), expected)?;
+        Ok(self.course.step_of(rows))
+    }
+
+    /// Reads the metrics of the steps by hand that the device still has.
+    async fn collect_async(&mut self) -> Result<()> {
+        if let Worker::Gpu(engine) = &mut self.engine {
+            let metrics = engine.collect().await?;
+            let mut report = Report::default();
+            for ([loss, right], rows) in metrics.into_iter().zip(self.unread.drain(..)) {
+                report.push(loss, right as u32, rows);
+            }
+            self.tell(&report)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps what steps by hand brought until it is asked for.
+    fn tell(&mut self, report: &Report) -> Result<()> {
+        self.untold.losses.extend(&report.losses);
+        self.untold.right.extend(&report.right);
+        self.untold.rows.extend(&report.rows);
+        self.note(report)
+    }
+
+    /// Notes the steps of a report and refuses a loss that is not a finite number.
+    fn note(&mut self, report: &Report) -> Result<()> {
+        let first = self.total;
+        self.total += report.losses.len() as u64;
+        self.last_loss = report.losses.last().copied().or(self.last_loss);
+        match report.losses.iter().position(|loss| !loss.is_finite()) {
+            None => Ok(()),
+            Some(at) => Err(Error::Diverged {
+                step: first + at as u64,
+                loss: report.losses[at],
+            }),
+        }
+    }
+}
+
+/// Copies the rows of a batch of the caller's to where the CPU engine wants them.
+fn brought<'a>(
+    inputs: &'a [f32],
+    expected: &'a [f32],
+) -> impl Fn(usize, &mut [f32], &mut [f32]) + Sync + 'a {
+    |row, x, t| {
+        x.copy_from_slice(&inputs[row * x.len()..(row + 1) * x.len()]);
+        t.copy_from_slice(&expected[row * t.len()..(row + 1) * t.len()]);
+    }
+}
+
+/// Refuses what cannot be trained.
+fn check(network: &Network, settings: &Settings) -> Result<()> {
+    network.check()?;
+    settings.optimizer.check()?;
+    if settings.batch == 0 || settings.batch > 1 << 24 {
+        let expected = "1 to 16777216 rows".to_owned();
+        return Err(Error::Setting {
+            what: "batch",
+            expected,
+            got: settings.batch.to_string(),
+        });
+    }
+    if settings.chunk == Some(0) {
+        return Err(Error::Setting {
+            what: "chunk",
+            expected: "at least one step".into(),
+            got: "0".into(),
+        });
+    }
+    let output = network.layers().last().map(|layer| layer.activation);
+    match settings.loss.output_activation() {
+        Some(demanded) if output != Some(demanded) => Err(Error::Setting {
+            what: "activation of the output layer",
+            expected: format!("{demanded} for {}", settings.loss),
+            got: output.map_or_else(String::new, |a| a.to_string()),
+        }),
+        _ => Ok(()),
+    }
+}
