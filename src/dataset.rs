@@ -57,10 +57,7 @@ impl<const N: usize> From<&[f32; N]> for Features {
 }
 impl From<Vec<u8>> for Features {
     fn from(bytes: Vec<u8>) -> Self {
-        Self::U8 {
-            bytes,
-            scale: 1.0 / 255.0,
-        }
+        Self::U8 { bytes, scale: 1.0 / 255.0 }
     }
 }
 impl From<Vec<f32>> for Answers {
@@ -93,11 +90,7 @@ impl Dataset {
     ///
     /// # Errors
     /// [`Error::Shape`] if the values do not divide into `rows` rows, [`Error::NonFinite`] if one is not a finite number.
-    pub fn new(
-        rows: usize,
-        features: impl Into<Features>,
-        answers: impl Into<Answers>,
-    ) -> Result<Self> {
+    pub fn new(rows: usize, features: impl Into<Features>, answers: impl Into<Answers>) -> Result<Self> {
         let (features, answers) = (features.into(), answers.into());
         if rows == 0 || u32::try_from(rows).is_err() {
             return Err(Error::Setting {
@@ -106,11 +99,7 @@ impl Dataset {
                 got: rows.to_string(),
             });
         }
-        let set = Self {
-            rows,
-            features: Arc::new(features),
-            answers: Arc::new(answers),
-        };
+        let set = Self { rows, features: Arc::new(features), answers: Arc::new(answers) };
         let whole = |what: &str, len: usize| check_len(what, rows * len.div_ceil(rows).max(1), len);
         match &*set.features {
             Features::F32(values) => {
@@ -169,9 +158,7 @@ impl Dataset {
     /// itself where there is one output.
     pub(crate) fn write_expected(&self, row: usize, into: &mut [f32]) {
         match &*self.answers {
-            Answers::Values(values) => {
-                into.copy_from_slice(&values[row * into.len()..(row + 1) * into.len()])
-            }
+            Answers::Values(values) => into.copy_from_slice(&values[row * into.len()..(row + 1) * into.len()]),
             Answers::Classes(classes) if into.len() == 1 => into[0] = classes[row] as f32,
             Answers::Classes(classes) => {
                 into.fill(0.0);
@@ -184,18 +171,12 @@ impl Dataset {
     pub(crate) fn check_for(&self, inputs: usize, outputs: usize) -> Result<()> {
         check_len("features of a row", inputs, self.inputs())?;
         match &*self.answers {
-            Answers::Values(values) => {
-                check_len("answers of a row", outputs, values.len() / self.rows)
-            }
+            Answers::Values(values) => check_len("answers of a row", outputs, values.len() / self.rows),
             Answers::Classes(ids) => {
                 let classes = outputs.max(2);
                 match ids.iter().position(|id| *id as usize >= classes) {
                     None => Ok(()),
-                    Some(row) => Err(Error::Class {
-                        row,
-                        class: ids[row],
-                        classes,
-                    }),
+                    Some(row) => Err(Error::Class { row, class: ids[row], classes }),
                 }
             }
         }

@@ -89,33 +89,19 @@ impl Device {
     /// with the limits asked for; [`Error::Limit`] if a limit is below what every kernel needs; [`Error::Setting`] if
     /// `WGPU_BACKEND` names no backend.
     pub async fn request_async(request: &Request) -> Result<Self> {
-        let mut search = Search {
-            backends: request.backends,
-            ..Search::default()
-        };
+        let mut search = Search { backends: request.backends, ..Search::default() };
         match &request.choice {
             Choice::Cpu => return Ok(Self::cpu()),
             Choice::Named(name) => search.name = Some(name.clone()),
             Choice::Auto | Choice::Gpu => {}
         }
         match search.open(request.limits.as_ref()).await {
-            Ok(gpu) => Ok(Self {
-                machine: Machine::Gpu(gpu),
-                note: None,
-            }),
-            Err(Error::NoDevice { found, .. })
-                if request.choice == Choice::Auto && !search.names_one() =>
-            {
-                let why = if found.is_empty() {
-                    "no GPU driver was found"
-                } else {
-                    "only software adapters were found"
-                };
+            Ok(gpu) => Ok(Self { machine: Machine::Gpu(gpu), note: None }),
+            Err(Error::NoDevice { found, .. }) if request.choice == Choice::Auto && !search.names_one() => {
+                let why =
+                    if found.is_empty() { "no GPU driver was found" } else { "only software adapters were found" };
                 let note = format!("{why}, so this trains on the CPU; {NO_DRIVER}");
-                Ok(Self {
-                    note: Some(note),
-                    ..Self::cpu()
-                })
+                Ok(Self { note: Some(note), ..Self::cpu() })
             }
             Err(error) => Err(error),
         }
@@ -123,10 +109,7 @@ impl Device {
 
     /// The CPU: always there.
     pub const fn cpu() -> Self {
-        Self {
-            machine: Machine::Cpu,
-            note: None,
-        }
+        Self { machine: Machine::Cpu, note: None }
     }
 
     /// A device and queue of the caller's own application. Its error and loss handlers stay the caller's.
@@ -136,10 +119,7 @@ impl Device {
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
         let gpu = Gpu::callers(device, queue);
         crate::gpu::adapters::check_storage_buffers(&described(&gpu.info), &gpu.limits)?;
-        Ok(Self {
-            machine: Machine::Gpu(gpu),
-            note: None,
-        })
+        Ok(Self { machine: Machine::Gpu(gpu), note: None })
     }
 
     /// The adapter's name, or what the CPU engine runs on.
@@ -195,10 +175,5 @@ pub fn adapters(backends: Option<wgpu::Backends>) -> Result<Vec<AdapterReport>> 
 /// # Errors
 /// [`Error::Setting`] if `WGPU_BACKEND` names no backend.
 pub async fn adapters_async(backends: Option<wgpu::Backends>) -> Result<Vec<AdapterReport>> {
-    Search {
-        backends,
-        ..Search::default()
-    }
-    .report()
-    .await
+    Search { backends, ..Search::default() }.report().await
 }

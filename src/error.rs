@@ -80,9 +80,7 @@ pub enum Error {
         classes: usize,
     },
     /// The loss left the finite numbers: the learning rate is too large, or the data too far from 0.
-    #[error(
-        "the loss of step {step} is {loss}: training diverged; a smaller learning rate or scaled inputs may help"
-    )]
+    #[error("the loss of step {step} is {loss}: training diverged; a smaller learning rate or scaled inputs may help")]
     Diverged {
         /// The step, counted from 0.
         step: u64,
@@ -126,26 +124,13 @@ fn there(found: &[String]) -> String {
 
 /// `Ok` if `got` values are as many as expected, the [`Error::Shape`] otherwise.
 pub(crate) fn check_len(what: &str, expected: usize, got: usize) -> Result<()> {
-    if expected == got {
-        Ok(())
-    } else {
-        Err(Error::Shape {
-            what: what.to_owned(),
-            expected,
-            got,
-        })
-    }
+    if expected == got { Ok(()) } else { Err(Error::Shape { what: what.to_owned(), expected, got }) }
 }
 
 /// `Ok` if every value is finite, the place of the first that is not otherwise. `columns` is the length of a row.
 pub(crate) fn check_finite(what: &'static str, columns: usize, values: &[f32]) -> Result<()> {
     match values.iter().position(|v| !v.is_finite()) {
         None => Ok(()),
-        Some(at) => Err(Error::NonFinite {
-            what,
-            row: at / columns,
-            column: at % columns,
-            value: values[at],
-        }),
+        Some(at) => Err(Error::NonFinite { what, row: at / columns, column: at % columns, value: values[at] }),
     }
 }

@@ -93,9 +93,7 @@ pub(crate) struct Draws {
 
 impl Draws {
     pub(crate) fn new(seed: u64) -> Self {
-        Self {
-            generator: Xoshiro256PlusPlus::seed_from_u64(seed),
-        }
+        Self { generator: Xoshiro256PlusPlus::seed_from_u64(seed) }
     }
 
     /// Uniform in [-1, 1), from the upper 53 bits.

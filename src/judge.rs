@@ -30,10 +30,7 @@ fn largest(values: &[f32]) -> usize {
             *lane = larger(*lane, *value);
         }
     }
-    let largest = lanes
-        .iter()
-        .chain(rest)
-        .fold(f32::NEG_INFINITY, |a, b| larger(a, *b));
+    let largest = lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, b| larger(a, *b));
     values.iter().position(|v| *v == largest).unwrap_or(0)
 }
 
@@ -76,10 +73,7 @@ mod tests {
                 y[class] = -1.0;
                 assert!(is_right(&y, &expected), "{outputs} outputs, class {class}");
                 y[outputs - 1] = -1.0;
-                assert!(
-                    is_right(&y, &expected),
-                    "of equals the first: {outputs} outputs, class {class}"
-                );
+                assert!(is_right(&y, &expected), "of equals the first: {outputs} outputs, class {class}");
                 y.rotate_left(class + 1);
                 y[(class + 1) % outputs] = 0.0;
                 assert!(!is_right(&y, &expected), "{outputs} outputs, class {class}");
@@ -94,17 +88,10 @@ mod tests {
             let y: Vec<f32> = (0..len).map(|i| i as f32).collect();
             assert_eq!(loss_of_row(Loss::Mse, &y, &vec![0.0; len]), sum(len));
             for loss in Loss::ALL {
-                assert!(
-                    loss_of_row(*loss, &vec![f32::NAN; len], &vec![1.0; len]).is_nan(),
-                    "{loss}, {len} outputs"
-                );
+                assert!(loss_of_row(*loss, &vec![f32::NAN; len], &vec![1.0; len]).is_nan(), "{loss}, {len} outputs");
             }
         }
-        let uniform = loss_of_row(
-            Loss::SoftmaxCrossEntropy,
-            &[1e4; 8],
-            &[0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
-        );
+        let uniform = loss_of_row(Loss::SoftmaxCrossEntropy, &[1e4; 8], &[0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
         assert!((uniform - 8f64.ln()).abs() < 1e-9);
     }
 }

@@ -18,11 +18,7 @@ pub enum Loss {
 
 impl Loss {
     /// Every loss, for tests and benches to walk.
-    pub const ALL: &[Self] = &[
-        Self::Mse,
-        Self::BinaryCrossEntropy,
-        Self::SoftmaxCrossEntropy,
-    ];
+    pub const ALL: &[Self] = &[Self::Mse, Self::BinaryCrossEntropy, Self::SoftmaxCrossEntropy];
 
     /// The name, as it stands in files and as its WGSL function is called.
     pub const fn name(self) -> &'static str {

@@ -45,23 +45,14 @@ impl Network {
 
     /// A network that takes `inputs` numbers, still without a layer.
     pub const fn new(inputs: usize) -> Self {
-        Self {
-            inputs,
-            layers: Vec::new(),
-        }
+        Self { inputs, layers: Vec::new() }
     }
 
     /// Adds a dense layer of `outputs` neurons; its weights start as [`Init::default_for`] its activation says, its biases at 0.
     #[must_use]
     pub fn dense(mut self, outputs: usize, activation: Activation) -> Self {
         let weight = Init::default_for(activation);
-        self.layers.push(Dense {
-            inputs: self.outputs(),
-            outputs,
-            activation,
-            weight,
-            bias: Init::Zeros,
-        });
+        self.layers.push(Dense { inputs: self.outputs(), outputs, activation, weight, bias: Init::Zeros });
         self
     }
 
@@ -81,9 +72,7 @@ impl Network {
 
     /// How many numbers come out.
     pub fn outputs(&self) -> usize {
-        self.layers
-            .last()
-            .map_or(self.inputs, |layer| layer.outputs)
+        self.layers.last().map_or(self.inputs, |layer| layer.outputs)
     }
 
     /// The layers, first to last.
@@ -105,20 +94,10 @@ impl Network {
 
     /// Refuses a network that cannot be built.
     pub(crate) fn check(&self) -> Result<()> {
-        let wrong = |what, expected: String, got: usize| {
-            Err(Error::Setting {
-                what,
-                expected,
-                got: got.to_string(),
-            })
-        };
+        let wrong = |what, expected: String, got: usize| Err(Error::Setting { what, expected, got: got.to_string() });
         let (layers, width) = Self::MOST;
         if self.layers.is_empty() || self.layers.len() > layers {
-            return wrong(
-                "number of layers",
-                format!("1 to {layers}"),
-                self.layers.len(),
-            );
+            return wrong("number of layers", format!("1 to {layers}"), self.layers.len());
         }
         let widths = std::iter::once(self.inputs).chain(self.layers.iter().map(|l| l.outputs));
         for got in widths {
@@ -133,12 +112,8 @@ impl Network {
     pub(crate) fn layout(&self) -> Layout {
         let mut end = 0;
         let place = |layer: &Dense| {
-            let place = Place {
-                offset: end,
-                inputs: layer.inputs,
-                outputs: layer.outputs,
-                stride: padded(layer.outputs),
-            };
+            let place =
+                Place { offset: end, inputs: layer.inputs, outputs: layer.outputs, stride: padded(layer.outputs) };
             end += (padded(layer.inputs + 1) * place.stride).next_multiple_of(ALIGNMENT);
             place
         };
@@ -150,14 +125,9 @@ impl Network {
     pub(crate) fn initial(&self, seed: u64) -> Vec<f32> {
         let mut draws = Draws::new(seed);
         let layers = self.layers.iter().map(|l| {
-            let mut first = LayerParameters {
-                weight: vec![0.0; l.inputs * l.outputs],
-                bias: vec![0.0; l.outputs],
-            };
-            l.weight
-                .fill(&mut draws, l.inputs, l.outputs, &mut first.weight);
-            l.bias
-                .fill(&mut draws, l.inputs, l.outputs, &mut first.bias);
+            let mut first = LayerParameters { weight: vec![0.0; l.inputs * l.outputs], bias: vec![0.0; l.outputs] };
+            l.weight.fill(&mut draws, l.inputs, l.outputs, &mut first.weight);
+            l.bias.fill(&mut draws, l.inputs, l.outputs, &mut first.bias);
             first
         });
         self.layout().flat(&layers.collect::<Vec<_>>())
@@ -167,16 +137,8 @@ impl Network {
     pub(crate) fn check_parameters(&self, layers: &[LayerParameters]) -> Result<()> {
         check_len("layers of parameters", self.layers.len(), layers.len())?;
         for (i, (layer, given)) in self.layers.iter().zip(layers).enumerate() {
-            check_len(
-                &format!("weights of layer {i}"),
-                layer.inputs * layer.outputs,
-                given.weight.len(),
-            )?;
-            check_len(
-                &format!("biases of layer {i}"),
-                layer.outputs,
-                given.bias.len(),
-            )?;
+            check_len(&format!("weights of layer {i}"), layer.inputs * layer.outputs, given.weight.len())?;
+            check_len(&format!("biases of layer {i}"), layer.outputs, given.bias.len())?;
         }
         Ok(())
     }
@@ -236,9 +198,7 @@ impl Layout {
             let neuron = |j| (0..place.inputs).map(move |i| flat[place.at(i, j)]);
             LayerParameters {
                 weight: (0..place.outputs).flat_map(neuron).collect(),
-                bias: (0..place.outputs)
-                    .map(|j| flat[place.at(place.inputs, j)])
-                    .collect(),
+                bias: (0..place.outputs).map(|j| flat[place.at(place.inputs, j)]).collect(),
             }
         };
         self.places.iter().map(layer).collect()
@@ -250,9 +210,7 @@ mod tests {
     use super::*;
 
     fn network() -> Network {
-        Network::new(5)
-            .dense(7, Activation::Relu)
-            .dense(3, Activation::Sigmoid)
+        Network::new(5).dense(7, Activation::Relu).dense(3, Activation::Sigmoid)
     }
 
     #[test]
@@ -270,38 +228,23 @@ mod tests {
 
     #[test]
     fn a_seed_gives_the_same_parameters_on_every_platform() {
-        let drawn = |init| {
-            Network::new(2)
-                .dense(2, Activation::Tanh)
-                .init(init, Init::Zeros)
-                .initial(1)[0]
-                .to_bits()
-        };
+        let drawn = |init| Network::new(2).dense(2, Activation::Tanh).init(init, Init::Zeros).initial(1)[0].to_bits();
         let first: Vec<u32> = Init::ALL.iter().map(|init| drawn(*init)).collect();
         assert_eq!(first, FIRST_DRAWS);
     }
 
     /// The bits of the first weight of a 2-2 layer with seed 1, for every member of `Init::ALL`.
-    const FIRST_DRAWS: [u32; 9] = [
-        0, 1061381894, 1057470812, 1066019743, 1061155163, 1061381894, 1057470812, 1061155163,
-        1023362510,
-    ];
+    const FIRST_DRAWS: [u32; 9] =
+        [0, 1061381894, 1057470812, 1066019743, 1061155163, 1061381894, 1057470812, 1061155163, 1023362510];
 
     #[test]
     fn what_is_drawn_has_the_deviation_that_is_documented() {
         for init in Init::ALL {
-            let network = Network::new(200)
-                .dense(300, Activation::Tanh)
-                .init(*init, *init);
+            let network = Network::new(200).dense(300, Activation::Tanh).init(*init, *init);
             let weights = &network.layout().layers(&network.initial(5))[0].weight;
-            let deviation = (weights.iter().map(|w| f64::from(*w).powi(2)).sum::<f64>()
-                / weights.len() as f64)
-                .sqrt();
+            let deviation = (weights.iter().map(|w| f64::from(*w).powi(2)).sum::<f64>() / weights.len() as f64).sqrt();
             let expected = init.deviation(200, 300);
-            assert!(
-                (deviation - expected).abs() <= 0.01 * expected,
-                "{init:?}: {deviation} instead of {expected}"
-            );
+            assert!((deviation - expected).abs() <= 0.01 * expected, "{init:?}: {deviation} instead of {expected}");
         }
     }
 }

@@ -31,10 +31,7 @@ impl Optimizer {
 
     /// Gradient descent with momentum.
     pub const fn momentum(learning_rate: f64, momentum: f64) -> Self {
-        Self::Momentum {
-            learning_rate,
-            momentum,
-        }
+        Self::Momentum { learning_rate, momentum }
     }
 
     /// The name, as it stands in files and as its WGSL function is called.
@@ -72,10 +69,7 @@ impl Optimizer {
     pub fn apply(self, p: f64, g: f64, state: &mut [f64]) -> f64 {
         match self {
             Self::Sgd { learning_rate } => p - learning_rate * g,
-            Self::Momentum {
-                learning_rate,
-                momentum,
-            } => {
+            Self::Momentum { learning_rate, momentum } => {
                 state[0] = momentum * state[0] + g;
                 p - learning_rate * state[0]
             }

@@ -20,12 +20,7 @@ impl Order {
     /// The order of `rows` rows for a key of [`epoch_key`].
     pub(crate) fn new(rows: u32, key: [u32; 2]) -> Self {
         let width = width(rows);
-        Self {
-            rows,
-            width,
-            height: rows.div_ceil(width),
-            key,
-        }
+        Self { rows, width, height: rows.div_ceil(width), key }
     }
 
     /// The row at `place`, both from 0 to below the number of rows.
@@ -49,8 +44,7 @@ impl Order {
 
     /// 32 bits that look random, from a coordinate, the round and the key (the finaliser is murmur3's).
     const fn mixed(&self, coordinate: u32, round: u32) -> u32 {
-        let mut h = (coordinate ^ self.key[0])
-            .wrapping_add((round.wrapping_add(1)).wrapping_mul(0x9e37_79b9));
+        let mut h = (coordinate ^ self.key[0]).wrapping_add((round.wrapping_add(1)).wrapping_mul(0x9e37_79b9));
         h = (h ^ (h >> 16)).wrapping_mul(0x85eb_ca6b) ^ self.key[1];
         h = (h ^ (h >> 13)).wrapping_mul(0xc2b2_ae35);
         h ^ (h >> 16)
@@ -94,20 +88,14 @@ mod tests {
             let order = Order::new(rows, epoch_key(7, 0, u64::from(rows)));
             let mut seen: Vec<u32> = (0..rows).map(|place| order.row(place)).collect();
             seen.sort_unstable();
-            assert!(
-                seen.iter().enumerate().all(|(i, row)| i as u32 == *row),
-                "{rows} rows"
-            );
+            assert!(seen.iter().enumerate().all(|(i, row)| i as u32 == *row), "{rows} rows");
         }
     }
 
     /// Pearson's statistic of `counts` that should be equal, as standard deviations from what chance gives.
     fn deviations(counts: &[u32]) -> f64 {
         let expected = f64::from(counts.iter().sum::<u32>()) / counts.len() as f64;
-        let statistic: f64 = counts
-            .iter()
-            .map(|c| (f64::from(*c) - expected).powi(2) / expected)
-            .sum();
+        let statistic: f64 = counts.iter().map(|c| (f64::from(*c) - expected).powi(2) / expected).sum();
         let freedom = (counts.len() - 1) as f64;
         (statistic - freedom) / (2.0 * freedom).sqrt()
     }
@@ -118,17 +106,11 @@ mod tests {
             let mut counts = std::collections::HashMap::new();
             for epoch in 0..orders * 200 {
                 let order = Order::new(rows, epoch_key(1, 0, epoch));
-                *counts
-                    .entry((0..rows).map(|p| order.row(p)).collect::<Vec<_>>())
-                    .or_insert(0u32) += 1;
+                *counts.entry((0..rows).map(|p| order.row(p)).collect::<Vec<_>>()).or_insert(0u32) += 1;
             }
             let mut counts: Vec<u32> = counts.into_values().collect();
             counts.resize(orders as usize, 0);
-            assert!(
-                deviations(&counts) < 4.0,
-                "{rows} rows: {} deviations",
-                deviations(&counts)
-            );
+            assert!(deviations(&counts) < 4.0, "{rows} rows: {} deviations", deviations(&counts));
         }
     }
 
@@ -140,11 +122,7 @@ mod tests {
                 let order = Order::new(rows, epoch_key(2, 3, epoch));
                 (0..rows).for_each(|place| counts[(place * rows + order.row(place)) as usize] += 1);
             }
-            assert!(
-                deviations(&counts) < 4.0,
-                "{rows} rows: {} deviations",
-                deviations(&counts)
-            );
+            assert!(deviations(&counts) < 4.0, "{rows} rows: {} deviations", deviations(&counts));
         }
     }
 }

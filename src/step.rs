@@ -42,17 +42,10 @@ impl Course {
 
     /// Step `n` through the data set, counted from 0, of one network.
     pub(crate) fn step(&self, n: u64, model: u64) -> Step {
-        let (epoch, batch) = (
-            n / self.steps_per_epoch(),
-            (n % self.steps_per_epoch()) as usize,
-        );
+        let (epoch, batch) = (n / self.steps_per_epoch(), (n % self.steps_per_epoch()) as usize);
         let first = batch * self.batch;
         let rows = self.batch.min(self.rows - first);
-        Step {
-            first: first as u32,
-            key: epoch_key(self.seed, model, epoch),
-            ..self.step_of(rows)
-        }
+        Step { first: first as u32, key: epoch_key(self.seed, model, epoch), ..self.step_of(rows) }
     }
 
     /// A step on `rows` rows that the caller brings.

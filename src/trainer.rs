@@ -30,14 +30,7 @@ impl Default for Settings {
     /// Batches of 32, mean squared error, stochastic gradient descent with a rate of 0.1, seed 0, shuffled.
     fn default() -> Self {
         let (loss, optimizer) = (Loss::Mse, Optimizer::sgd(0.1));
-        Self {
-            batch: 32,
-            loss,
-            optimizer,
-            seed: 0,
-            shuffle: true,
-            chunk: None,
-        }
+        Self { batch: 32, loss, optimizer, seed: 0, shuffle: true, chunk: None }
     }
 }
 
@@ -60,10 +53,7 @@ pub struct Trainer {
     last_loss: Option<f32>,
 }
 
-#[allow(
-    clippy::large_enum_variant,
-    reason = "there is one of it for each trainer"
-)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it for each trainer")]
 enum Worker {
     Gpu(Engine),
     Cpu(cpu::engine::Engine),
@@ -85,12 +75,7 @@ pub struct Report {
 impl Report {
     /// The mean loss over all rows.
     pub fn loss(&self) -> f64 {
-        let sum: f64 = self
-            .losses
-            .iter()
-            .zip(&self.rows)
-            .map(|(l, n)| f64::from(*l) * f64::from(*n))
-            .sum();
+        let sum: f64 = self.losses.iter().zip(&self.rows).map(|(l, n)| f64::from(*l) * f64::from(*n)).sum();
         sum / self.samples() as f64
     }
 
@@ -129,12 +114,7 @@ impl Trainer {
     /// data set does not fit the network, [`Error::Limit`] if the device is too small, before anything is allocated,
     /// [`Error::OutOfMemory`], and [`Error::DeviceLost`].
     #[cfg(not(target_family = "wasm"))]
-    pub fn new(
-        device: &Device,
-        network: &Network,
-        data: &Dataset,
-        settings: Settings,
-    ) -> Result<Self> {
+    pub fn new(device: &Device, network: &Network, data: &Dataset, settings: Settings) -> Result<Self> {
         pollster::block_on(Self::new_async(device, network, Some(data), settings))
     }
 
@@ -158,9 +138,7 @@ impl Trainer {
         settings: Settings,
     ) -> Result<Self> {
         check(network, &settings)?;
-        data.map_or(Ok(()), |data| {
-            data.check_for(network.inputs(), network.outputs())
-        })?;
+        data.map_or(Ok(()), |data| data.check_for(network.inputs(), network.outputs()))?;
         let course = Course {
             rows: data.map_or(settings.batch, Dataset::rows),
             batch: data.map_or(settings.batch, |data| settings.batch.min(data.rows())),
@@ -173,43 +151,19 @@ impl Trainer {
         let engine = match &device.machine {
             Machine::Gpu(gpu) => {
                 let (shuffle, chunk) = (settings.shuffle, settings.chunk);
-                let setup = Setup {
-                    network,
-                    courses: vec![course],
-                    data,
-                    shuffle,
-                    chunk,
-                    tile: None,
-                };
+                let setup = Setup { network, courses: vec![course], data, shuffle, chunk, tile: None };
                 let mut engine = Engine::new(gpu, setup).await?;
                 engine.set_parameters(&first);
                 Worker::Gpu(engine)
             }
             Machine::Cpu => {
-                let engine = cpu::engine::Engine::new(
-                    network,
-                    course.loss,
-                    course.optimizer,
-                    course.batch,
-                    first,
-                );
+                let engine = cpu::engine::Engine::new(network, course.loss, course.optimizer, course.batch, first);
                 Worker::Cpu(engine)
             }
         };
         let (network, data) = (network.clone(), data.cloned());
         let (untold, unread) = (Report::default(), Vec::new());
-        Ok(Self {
-            network,
-            settings,
-            course,
-            data,
-            engine,
-            done: 0,
-            total: 0,
-            untold,
-            unread,
-            last_loss: None,
-        })
+        Ok(Self { network, settings, course, data, engine, done: 0, total: 0, untold, unread, last_loss: None })
     }
 
     /// The network.
@@ -244,11 +198,7 @@ impl Trainer {
     pub async fn run_async(&mut self, steps: usize) -> Result<Report> {
         let Some(data) = self.data.clone() else {
             let expected = "a data set, as Trainer::new takes one".to_owned();
-            return Err(Error::Setting {
-                what: "steps on resident data",
-                expected,
-                got: "none".into(),
-            });
+            return Err(Error::Setting { what: "steps on resident data", expected, got: "none".into() });
         };
         self.collect_async().await?;
         let course = self.course;
@@ -266,11 +216,7 @@ impl Trainer {
                     let order = crate::order::Order::new(course.rows as u32, step.key);
                     let outcome = engine.step(&step, |i, inputs, expected| {
                         let place = step.first + i as u32;
-                        let row = if self.settings.shuffle {
-                            order.row(place)
-                        } else {
-                            place
-                        } as usize;
+                        let row = if self.settings.shuffle { order.row(place) } else { place } as usize;
                         data.write_features(row, inputs);
                         data.write_expected(row, expected);
                     });
@@ -373,11 +319,7 @@ impl Trainer {
     /// As [`Trainer::loss`].
     pub async fn loss_async(&mut self) -> Result<f32> {
         self.collect_async().await?;
-        let none = || Error::Setting {
-            what: "loss",
-            expected: "at least one step".into(),
-            got: "none yet".into(),
-        };
+        let none = || Error::Setting { what: "loss", expected: "at least one step".into(), got: "none yet".into() };
         self.last_loss.ok_or_else(none)
     }
 
@@ -426,9 +368,7 @@ impl Trainer {
         for first in (0..data.rows()).step_by(ROWS) {
             let rows = first..(first + ROWS).min(data.rows());
             let mut features = vec![0.0; rows.len() * inputs];
-            rows.clone()
-                .zip(features.chunks_exact_mut(inputs))
-                .for_each(|(row, to)| data.write_features(row, to));
+            rows.clone().zip(features.chunks_exact_mut(inputs)).for_each(|(row, to)| data.write_features(row, to));
             let answers = self.predict_async(&features).await?;
             for (row, y) in rows.zip(answers.chunks_exact(outputs)) {
                 data.write_expected(row, &mut expected);
@@ -437,10 +377,7 @@ impl Trainer {
             }
         }
         let mean_over = self.course.loss.mean_over(data.rows(), outputs);
-        Ok(Evaluation {
-            loss: loss / mean_over as f64,
-            accuracy: right as f64 / data.rows() as f64,
-        })
+        Ok(Evaluation { loss: loss / mean_over as f64, accuracy: right as f64 / data.rows() as f64 })
     }
 
     /// Weights and biases, layer by layer.
@@ -498,11 +435,7 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Trainer::step`].
-    pub async fn gradients_async(
-        &mut self,
-        inputs: &[f32],
-        expected: &[f32],
-    ) -> Result<Vec<LayerParameters>> {
+    pub async fn gradients_async(&mut self, inputs: &[f32], expected: &[f32]) -> Result<Vec<LayerParameters>> {
         let step = self.check_batch(inputs, expected)?;
         let flat = match &mut self.engine {
             Worker::Gpu(engine) => engine.gradients(inputs, expected).await?,
@@ -523,17 +456,9 @@ impl Trainer {
         let rows = self.check_inputs(inputs)?;
         if rows > self.course.batch {
             let expected = format!("1 to {}", self.course.batch);
-            return Err(Error::Setting {
-                what: "rows of a batch",
-                expected,
-                got: rows.to_string(),
-            });
+            return Err(Error::Setting { what: "rows of a batch", expected, got: rows.to_string() });
         }
-        crate::error::check_len(
-            "expected outputs",
-            rows * self.network.outputs(),
-            expected.len(),
-        )?;
+        crate::error::check_len("expected outputs", rows * self.network.outputs(), expected.len())?;
         check_finite("expected outputs", self.network.outputs(), expected)?;
         Ok(self.course.step_of(rows))
     }
@@ -566,19 +491,13 @@ impl Trainer {
         self.last_loss = report.losses.last().copied().or(self.last_loss);
         match report.losses.iter().position(|loss| !loss.is_finite()) {
             None => Ok(()),
-            Some(at) => Err(Error::Diverged {
-                step: first + at as u64,
-                loss: report.losses[at],
-            }),
+            Some(at) => Err(Error::Diverged { step: first + at as u64, loss: report.losses[at] }),
         }
     }
 }
 
 /// Copies the rows of a batch of the caller's to where the CPU engine wants them.
-fn brought<'a>(
-    inputs: &'a [f32],
-    expected: &'a [f32],
-) -> impl Fn(usize, &mut [f32], &mut [f32]) + Sync + 'a {
+fn brought<'a>(inputs: &'a [f32], expected: &'a [f32]) -> impl Fn(usize, &mut [f32], &mut [f32]) + Sync + 'a {
     |row, x, t| {
         x.copy_from_slice(&inputs[row * x.len()..(row + 1) * x.len()]);
         t.copy_from_slice(&expected[row * t.len()..(row + 1) * t.len()]);
@@ -591,18 +510,10 @@ fn check(network: &Network, settings: &Settings) -> Result<()> {
     settings.optimizer.check()?;
     if settings.batch == 0 || settings.batch > 1 << 24 {
         let expected = "1 to 16777216 rows".to_owned();
-        return Err(Error::Setting {
-            what: "batch",
-            expected,
-            got: settings.batch.to_string(),
-        });
+        return Err(Error::Setting { what: "batch", expected, got: settings.batch.to_string() });
     }
     if settings.chunk == Some(0) {
-        return Err(Error::Setting {
-            what: "chunk",
-            expected: "at least one step".into(),
-            got: "0".into(),
-        });
+        return Err(Error::Setting { what: "chunk", expected: "at least one step".into(), got: "0".into() });
     }
     let output = network.layers().last().map(|layer| layer.activation);
     match settings.loss.output_activation() {

@@ -109,95 +109,53 @@ enum Source<'a> {
 
 impl Engine {
     /// A trainer for batches of up to `batch` rows; `parameters` lie as [`Network::layout`] says.
-    pub(crate) fn new(
-        network: &Network,
-        loss: Loss,
-        optimizer: Optimizer,
-        batch: usize,
-        parameters: Vec<f32>,
-    ) -> Self {
+    pub(crate) fn new(network: &Network, loss: Loss, optimizer: Optimizer, batch: usize, parameters: Vec<f32>) -> Self {
         let wanted = (network.flop(batch) / FLOP_OF_A_THREAD).min(batch as u64) as usize;
         // A small training does not even start the pool of threads.
-        let threads = if wanted < 2 {
-            1
-        } else {
-            wanted.min(rayon::current_num_threads())
-        };
+        let threads = if wanted < 2 { 1 } else { wanted.min(rayon::current_num_threads()) };
         let shape = Shape::new(network, loss, optimizer, batch, threads);
         let sums = if shape.own_sums { parameters.len() } else { 0 };
-        let rows = if shape.own_sums {
-            threads * shape.block
-        } else {
-            batch
-        };
+        let rows = if shape.own_sums { threads * shape.block } else { batch };
         Self {
             state: vec![0.0; parameters.len() * optimizer.planes()],
             gradients: vec![0.0; parameters.len()],
             rows: shape.blank(rows),
-            lanes: vec![
-                Lane {
-                    sums: vec![0.0; sums],
-                    ..Lane::default()
-                };
-                threads
-            ],
+            lanes: vec![Lane { sums: vec![0.0; sums], ..Lane::default() }; threads],
             parameters,
             shape,
         }
     }
 
     /// A step; `fill` writes the inputs and the expected outputs of a row of the batch.
-    pub(crate) fn step(
-        &mut self,
-        step: &Step,
-        fill: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
-    ) -> Outcome {
+    pub(crate) fn step(&mut self, step: &Step, fill: impl Fn(usize, &mut [f32], &mut [f32]) + Sync) -> Outcome {
         self.run(step, &fill, Some(step))
     }
 
     /// The gradients, flat as the parameters are; nothing changes.
-    pub(crate) fn gradients(
-        &mut self,
-        step: &Step,
-        fill: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
-    ) -> Vec<f32> {
+    pub(crate) fn gradients(&mut self, step: &Step, fill: impl Fn(usize, &mut [f32], &mut [f32]) + Sync) -> Vec<f32> {
         self.run(step, &fill, None);
         self.gradients.clone()
     }
 
     /// The outputs, row by row, for any number of rows of inputs.
     pub(crate) fn predict(&self, inputs: &[f32]) -> Vec<f32> {
-        let Shape {
-            inputs: width,
-            outputs,
-            stride,
-            layers,
-            ..
-        } = &self.shape;
+        let Shape { inputs: width, outputs, stride, layers, .. } = &self.shape;
         let block = (BLOCK / stride).max(64).min(inputs.len() / width);
         let mut results = vec![0.0; inputs.len() / width * outputs];
         let rows = || self.shape.blank(block);
         let predict = |rows: &mut Vec<f32>, (results, inputs): (&mut [f32], &[f32])| {
             let rows = &mut rows[..inputs.len() / width * stride];
-            for (row, inputs) in rows
-                .chunks_exact_mut(*stride)
-                .zip(inputs.chunks_exact(*width))
-            {
+            for (row, inputs) in rows.chunks_exact_mut(*stride).zip(inputs.chunks_exact(*width)) {
                 row[..*width].copy_from_slice(inputs);
             }
             self.shape.forward(&self.parameters, rows);
             let y = layers.last().map_or(0, |layer| layer.to);
-            for (row, result) in rows
-                .chunks_exact(*stride)
-                .zip(results.chunks_exact_mut(*outputs))
-            {
+            for (row, result) in rows.chunks_exact(*stride).zip(results.chunks_exact_mut(*outputs)) {
                 result.copy_from_slice(&row[y..y + outputs]);
             }
         };
         if inputs.len() > block * width {
-            let blocks = results
-                .par_chunks_mut(block * outputs)
-                .zip(inputs.par_chunks(block * width));
+            let blocks = results.par_chunks_mut(block * outputs).zip(inputs.par_chunks(block * width));
             blocks.for_each_init(rows, predict);
         } else if !inputs.is_empty() {
             predict(&mut rows(), (&mut results, inputs));
@@ -228,38 +186,19 @@ impl Engine {
     }
 
     fn run_here(&mut self, step: &Step, fill: &Fill<'_>, change: Option<&Step>) -> Outcome {
-        let Self {
-            shape,
-            parameters,
-            state,
-            gradients,
-            rows,
-            lanes,
-        } = self;
+        let Self { shape, parameters, state, gradients, rows, lanes } = self;
         let count = step.rows as usize;
         let share = count.div_ceil(shape.threads);
         let lanes = &mut lanes[..count.div_ceil(share)];
         let one = |(i, (lane, rows)): (usize, (&mut Lane, &mut [f32]))| {
-            shape.lane(
-                parameters,
-                step,
-                fill,
-                i * share..count.min((i + 1) * share),
-                rows,
-                lane,
-            );
+            shape.lane(parameters, step, fill, i * share..count.min((i + 1) * share), rows, lane);
         };
         if let [lane] = lanes {
             one((0, (lane, rows)));
         } else {
             let space = if shape.own_sums { shape.block } else { share };
             let rows = rows.par_chunks_mut(space * shape.stride);
-            lanes
-                .par_iter_mut()
-                .zip(rows)
-                .enumerate()
-                .with_max_len(1)
-                .for_each(one);
+            lanes.par_iter_mut().zip(rows).enumerate().with_max_len(1).for_each(one);
         }
         let source = match shape.own_sums {
             true => Source::Sums(lanes),
@@ -267,23 +206,14 @@ impl Engine {
         };
         shape.finish(&shape.parts, source, change, parameters, gradients, state);
         let sum: f64 = lanes.iter().map(|lane| lane.loss).sum();
-        Outcome {
-            loss: (sum * f64::from(step.scale)) as f32,
-            right: lanes.iter().map(|lane| lane.right).sum(),
-        }
+        Outcome { loss: (sum * f64::from(step.scale)) as f32, right: lanes.iter().map(|lane| lane.right).sum() }
     }
 }
 
 type Fill<'a> = dyn Fn(usize, &mut [f32], &mut [f32]) + Sync + 'a;
 
 impl Shape {
-    fn new(
-        network: &Network,
-        loss: Loss,
-        optimizer: Optimizer,
-        batch: usize,
-        threads: usize,
-    ) -> Self {
+    fn new(network: &Network, loss: Loss, optimizer: Optimizer, batch: usize, threads: usize) -> Self {
         let mut end = 0;
         let mut take = |width: usize| {
             let at = end;
@@ -295,13 +225,7 @@ impl Shape {
         let mut from = take(network.inputs() + 1);
         for (layer, place) in network.layers().iter().zip(&layout.places) {
             let to = take(place.outputs + 1);
-            layers.push(Layer {
-                place: *place,
-                activation: layer.activation,
-                from,
-                to,
-                delta: 0,
-            });
+            layers.push(Layer { place: *place, activation: layer.activation, from, to, delta: 0 });
             from = to;
         }
         let expected = take(network.outputs());
@@ -314,19 +238,12 @@ impl Shape {
         let share = batch.div_ceil(threads);
         let block = (BLOCK / stride).max(LINE);
         let own_sums = layout.len <= SMALL_NETWORK && share >= 2 * block;
-        let parts = layers
-            .iter()
-            .enumerate()
-            .flat_map(|(layer, Layer { place, .. })| {
-                let rows = place.inputs + 1;
-                let share = rows.div_ceil(threads);
-                let part = move |first| Part {
-                    layer,
-                    rows: first..rows.min(first + share),
-                    offset: place.at(first, 0),
-                };
-                (0..rows).step_by(share).map(part)
-            });
+        let parts = layers.iter().enumerate().flat_map(|(layer, Layer { place, .. })| {
+            let rows = place.inputs + 1;
+            let share = rows.div_ceil(threads);
+            let part = move |first| Part { layer, rows: first..rows.min(first + share), offset: place.at(first, 0) };
+            (0..rows).step_by(share).map(part)
+        });
         Self {
             arch: Arch::new(),
             loss,
@@ -369,11 +286,7 @@ impl Shape {
             let block = &mut space[..self.block.min(rows.end - first) * self.stride];
             for (row, number) in block.chunks_exact_mut(self.stride).zip(first..) {
                 let (values, expected) = row.split_at_mut(self.expected);
-                fill(
-                    number,
-                    &mut values[..self.inputs],
-                    &mut expected[..self.outputs],
-                );
+                fill(number, &mut values[..self.inputs], &mut expected[..self.outputs]);
             }
             self.forward(parameters, block);
             self.judge(step, block, lane);
@@ -390,27 +303,9 @@ impl Shape {
 
     /// `a = activation([x 1] [W; b])`, layer by layer.
     fn forward(&self, parameters: &[f32], rows: &mut [f32]) {
-        for Layer {
-            place,
-            activation,
-            from,
-            to,
-            ..
-        } in &self.layers
-        {
-            let weights = Matrix::new(
-                &parameters[place.offset..],
-                place.inputs + 1,
-                place.outputs,
-                place.stride,
-            );
-            multiply_columns(
-                rows,
-                self.stride,
-                *from..from + place.inputs + 1,
-                weights,
-                *to,
-            );
+        for Layer { place, activation, from, to, .. } in &self.layers {
+            let weights = Matrix::new(&parameters[place.offset..], place.inputs + 1, place.outputs, place.stride);
+            multiply_columns(rows, self.stride, *from..from + place.inputs + 1, weights, *to);
             self.arch.dispatch(
                 #[inline(always)]
                 || math::activate(*activation, rows, self.stride, *to, place.outputs),
@@ -428,20 +323,10 @@ impl Shape {
             || {
                 for row in rows.chunks_exact_mut(self.stride) {
                     let (values, delta) = row.split_at_mut(layer.delta);
-                    let (y, t) = (
-                        &values[layer.to..][..self.outputs],
-                        &values[self.expected..][..self.outputs],
-                    );
+                    let (y, t) = (&values[layer.to..][..self.outputs], &values[self.expected..][..self.outputs]);
                     lane.loss += judge::loss_of_row(self.loss, y, t);
                     lane.right += u32::from(judge::is_right(y, t));
-                    math::output_delta(
-                        self.loss,
-                        layer.activation,
-                        step.scale,
-                        y,
-                        t,
-                        &mut delta[..self.outputs],
-                    );
+                    math::output_delta(self.loss, layer.activation, step.scale, y, t, &mut delta[..self.outputs]);
                 }
             },
         );
@@ -453,28 +338,14 @@ impl Shape {
             let [layer, Layer { place, delta, .. }] = pair else {
                 continue;
             };
-            let weights = Matrix::new(
-                &parameters[place.offset..],
-                place.inputs,
-                place.outputs,
-                place.stride,
-            );
-            multiply_columns(
-                rows,
-                self.stride,
-                *delta..delta + place.outputs,
-                weights.transposed(),
-                layer.delta,
-            );
+            let weights = Matrix::new(&parameters[place.offset..], place.inputs, place.outputs, place.stride);
+            multiply_columns(rows, self.stride, *delta..delta + place.outputs, weights.transposed(), layer.delta);
             self.arch.dispatch(
                 #[inline(always)]
                 || {
                     for row in rows.chunks_exact_mut(self.stride) {
                         let (values, delta) = row.split_at_mut(layer.delta);
-                        let (a, delta) = (
-                            &values[layer.to..][..place.inputs],
-                            &mut delta[..place.inputs],
-                        );
+                        let (a, delta) = (&values[layer.to..][..place.inputs], &mut delta[..place.inputs]);
                         math::times_slope(layer.activation, a, delta);
                     }
                 },
@@ -483,28 +354,10 @@ impl Shape {
     }
 
     /// `into = keep * into + scale [x 1]^T delta`, for some rows of a layer's parameters.
-    fn gradient(
-        &self,
-        layer: &Layer,
-        part: Range<usize>,
-        rows: &[f32],
-        into: &mut [f32],
-        keep: f32,
-        scale: f32,
-    ) {
+    fn gradient(&self, layer: &Layer, part: Range<usize>, rows: &[f32], into: &mut [f32], keep: f32, scale: f32) {
         let count = rows.len() / self.stride;
-        let x = Matrix::new(
-            &rows[layer.from + part.start..],
-            count,
-            part.len(),
-            self.stride,
-        );
-        let delta = Matrix::new(
-            &rows[layer.delta..],
-            count,
-            layer.place.outputs,
-            self.stride,
-        );
+        let x = Matrix::new(&rows[layer.from + part.start..], count, part.len(), self.stride);
+        let delta = Matrix::new(&rows[layer.delta..], count, layer.place.outputs, self.stride);
         multiply(x.transposed(), delta, into, layer.place.stride, keep, scale);
     }
 
@@ -541,33 +394,17 @@ impl Shape {
         match (source, change, self.optimizer) {
             (Source::Rows(rows), Some(step), Optimizer::Sgd { .. }) => {
                 // The product goes straight into the parameters.
-                return self.gradient(
-                    &self.layers[part.layer],
-                    part.rows.clone(),
-                    rows,
-                    p,
-                    1.0,
-                    -step.learning_rate,
-                );
+                return self.gradient(&self.layers[part.layer], part.rows.clone(), rows, p, 1.0, -step.learning_rate);
             }
             (Source::Rows(rows), ..) => {
-                self.gradient(
-                    &self.layers[part.layer],
-                    part.rows.clone(),
-                    rows,
-                    g,
-                    0.0,
-                    1.0,
-                );
+                self.gradient(&self.layers[part.layer], part.rows.clone(), rows, g, 0.0, 1.0);
             }
             (Source::Sums(lanes), ..) => self.arch.dispatch(
                 #[inline(always)]
                 || {
                     g.fill(0.0);
                     for lane in lanes {
-                        g.iter_mut()
-                            .zip(&lane.sums[part.offset..])
-                            .for_each(|(g, sum)| *g += sum);
+                        g.iter_mut().zip(&lane.sums[part.offset..]).for_each(|(g, sum)| *g += sum);
                     }
                 },
             ),
@@ -595,68 +432,35 @@ mod tests {
 
     fn fill(first: usize) -> impl Fn(usize, &mut [f32], &mut [f32]) + Sync {
         move |row, inputs, expected| {
-            inputs
-                .iter_mut()
-                .enumerate()
-                .for_each(|(i, x)| *x = number((first + row) * 31 + i));
+            inputs.iter_mut().enumerate().for_each(|(i, x)| *x = number((first + row) * 31 + i));
             expected.fill(0.0);
-            expected[(first + row) * 7 % expected.len().max(2) % expected.len()] =
-                ((first + row) % 2) as f32;
+            expected[(first + row) * 7 % expected.len().max(2) % expected.len()] = ((first + row) % 2) as f32;
         }
     }
 
     fn course(network: &Network, loss: Loss, optimizer: Optimizer, batch: usize) -> Course {
-        Course {
-            rows: ROWS,
-            batch,
-            outputs: network.outputs(),
-            loss,
-            optimizer,
-            seed: 1,
-        }
+        Course { rows: ROWS, batch, outputs: network.outputs(), loss, optimizer, seed: 1 }
     }
 
     fn engine(network: &Network, course: &Course) -> Engine {
-        Engine::new(
-            network,
-            course.loss,
-            course.optimizer,
-            course.batch,
-            network.initial(3),
-        )
+        Engine::new(network, course.loss, course.optimizer, course.batch, network.initial(3))
     }
 
     fn train(engine: &mut Engine, course: &Course, steps: u64) -> Vec<Outcome> {
         let step = |n| course.step(n, 0);
-        (0..steps)
-            .map(|n| engine.step(&step(n), fill(step(n).first as usize)))
-            .collect()
+        (0..steps).map(|n| engine.step(&step(n), fill(step(n).first as usize))).collect()
     }
 
     /// Trains beside the reference and compares all that comes out.
     fn compare(network: &Network, loss: Loss, optimizer: Optimizer, batch: usize) {
-        let network = network
-            .clone()
-            .init(Init::GlorotUniform, Init::Uniform { limit: 0.1 });
+        let network = network.clone().init(Init::GlorotUniform, Init::Uniform { limit: 0.1 });
         let (course, layout) = (course(&network, loss, optimizer, batch), network.layout());
         let mut engine = engine(&network, &course);
-        let mut reference = Reference::new(
-            &network,
-            loss,
-            optimizer,
-            &layout.layers(&engine.parameters),
-        )
-        .unwrap();
-        let what = format!(
-            "{:?}, {loss}, {optimizer:?}, batch {batch}",
-            network.layers()
-        );
-        let close = |ours: f32, theirs: f64, largest: f64| {
-            (f64::from(ours) - theirs).abs() <= 1e-5 * largest
-        };
+        let mut reference = Reference::new(&network, loss, optimizer, &layout.layers(&engine.parameters)).unwrap();
+        let what = format!("{:?}, {loss}, {optimizer:?}, batch {batch}", network.layers());
+        let close = |ours: f32, theirs: f64, largest: f64| (f64::from(ours) - theirs).abs() <= 1e-5 * largest;
         let rows = |first: usize, count: usize| {
-            let (mut inputs, mut expected) =
-                (vec![0.0; network.inputs()], vec![0.0; network.outputs()]);
+            let (mut inputs, mut expected) = (vec![0.0; network.inputs()], vec![0.0; network.outputs()]);
             let (mut all, mut wanted) = (Vec::new(), Vec::new());
             for row in 0..count {
                 fill(first)(row, &mut inputs, &mut expected);
@@ -675,82 +479,34 @@ mod tests {
                     before == (engine.parameters.clone(), engine.state.clone()),
                     "gradients change nothing: {what}"
                 );
-                for (ours, theirs) in ours
-                    .iter()
-                    .zip(reference.gradients(&inputs, &expected).unwrap())
-                {
-                    let largest = theirs
-                        .weight
-                        .iter()
-                        .chain(&theirs.bias)
-                        .fold(0.0f64, |m, g| m.max(g.abs()));
-                    let pairs = ours
-                        .weight
-                        .iter()
-                        .chain(&ours.bias)
-                        .zip(theirs.weight.iter().chain(&theirs.bias));
-                    assert!(
-                        pairs.clone().all(|(o, t)| close(*o, *t, largest)),
-                        "gradients of step {n}: {what}"
-                    );
+                for (ours, theirs) in ours.iter().zip(reference.gradients(&inputs, &expected).unwrap()) {
+                    let largest = theirs.weight.iter().chain(&theirs.bias).fold(0.0f64, |m, g| m.max(g.abs()));
+                    let pairs = ours.weight.iter().chain(&ours.bias).zip(theirs.weight.iter().chain(&theirs.bias));
+                    assert!(pairs.clone().all(|(o, t)| close(*o, *t, largest)), "gradients of step {n}: {what}");
                 }
             }
             let outcome = engine.step(&step, fill(step.first as usize));
             let y = reference.predict(&inputs).unwrap();
             let theirs = reference.step(&inputs, &expected).unwrap();
-            assert!(
-                close(outcome.loss, theirs, theirs.abs()),
-                "step {n}: {outcome:?} and {theirs}: {what}"
-            );
+            assert!(close(outcome.loss, theirs, theirs.abs()), "step {n}: {outcome:?} and {theirs}: {what}");
             let narrow = |row: &[f64]| row.iter().map(|v| *v as f32).collect::<Vec<_>>();
             let outputs = network.outputs();
             let pairs = y.chunks_exact(outputs).zip(expected.chunks_exact(outputs));
-            let right = pairs
-                .filter(|(y, t)| judge::is_right(&narrow(y), &narrow(t)))
-                .count();
+            let right = pairs.filter(|(y, t)| judge::is_right(&narrow(y), &narrow(t))).count();
             // A row near the threshold may fall to either side.
-            assert!(
-                right.abs_diff(outcome.right as usize) <= 1,
-                "step {n}: {outcome:?} and {right} right: {what}"
-            );
+            assert!(right.abs_diff(outcome.right as usize) <= 1, "step {n}: {outcome:?} and {right} right: {what}");
         }
-        for (ours, theirs) in layout
-            .layers(&engine.parameters)
-            .iter()
-            .zip(reference.parameters())
-        {
-            let largest = theirs
-                .weight
-                .iter()
-                .chain(&theirs.bias)
-                .fold(0.0f64, |m, p| m.max(p.abs()));
-            let pairs = ours
-                .weight
-                .iter()
-                .chain(&ours.bias)
-                .zip(theirs.weight.iter().chain(&theirs.bias));
-            assert!(
-                pairs.clone().all(|(o, t)| close(*o, *t, largest)),
-                "parameters: {what}"
-            );
+        for (ours, theirs) in layout.layers(&engine.parameters).iter().zip(reference.parameters()) {
+            let largest = theirs.weight.iter().chain(&theirs.bias).fold(0.0f64, |m, p| m.max(p.abs()));
+            let pairs = ours.weight.iter().chain(&ours.bias).zip(theirs.weight.iter().chain(&theirs.bias));
+            assert!(pairs.clone().all(|(o, t)| close(*o, *t, largest)), "parameters: {what}");
         }
-        assert_eq!(
-            layout.flat(&layout.layers(&engine.parameters)),
-            engine.parameters,
-            "padding stays 0: {what}"
-        );
+        assert_eq!(layout.flat(&layout.layers(&engine.parameters)), engine.parameters, "padding stays 0: {what}");
         let (inputs, _) = rows(0, 300);
         let ours = engine.predict(&inputs.iter().map(|x| *x as f32).collect::<Vec<_>>());
         let theirs = reference.predict(&inputs).unwrap();
         let largest = theirs.iter().fold(0.0f64, |m, y| m.max(y.abs()));
-        assert!(
-            ours.len() == theirs.len()
-                && ours
-                    .iter()
-                    .zip(&theirs)
-                    .all(|(o, t)| close(*o, *t, largest)),
-            "{what}"
-        );
+        assert!(ours.len() == theirs.len() && ours.iter().zip(&theirs).all(|(o, t)| close(*o, *t, largest)), "{what}");
     }
 
     #[test]
@@ -759,12 +515,7 @@ mod tests {
             for loss in Loss::ALL {
                 for optimizer in Optimizer::ALL {
                     let last = loss.output_activation().unwrap_or(*activation);
-                    compare(
-                        &Network::new(7).dense(17, *activation).dense(3, last),
-                        *loss,
-                        *optimizer,
-                        32,
-                    );
+                    compare(&Network::new(7).dense(17, *activation).dense(3, last), *loss, *optimizer, 32);
                 }
             }
         }
@@ -784,9 +535,7 @@ mod tests {
                 (&[17, 100, 100, 3], 1000),
             ] {
                 let start = Network::new(widths[0]);
-                let network = widths[1..]
-                    .iter()
-                    .fold(start, |network, width| network.dense(*width, sigmoid));
+                let network = widths[1..].iter().fold(start, |network, width| network.dense(*width, sigmoid));
                 compare(&network, Loss::Mse, *optimizer, batch);
             }
         }
@@ -795,9 +544,7 @@ mod tests {
     #[test]
     fn every_way_of_sharing_the_work_is_met_by_the_sizes_above() {
         let plan = |width, batch| {
-            let network = Network::new(width)
-                .dense(width, Activation::Tanh)
-                .dense(width, Activation::Tanh);
+            let network = Network::new(width).dense(width, Activation::Tanh).dense(width, Activation::Tanh);
             let shape = Shape::new(&network, Loss::Mse, Optimizer::sgd(0.1), batch, 2);
             (shape.own_sums, shape.parts.len())
         };
@@ -808,9 +555,7 @@ mod tests {
     #[test]
     fn the_same_training_gives_the_same_bits() {
         for (width, batch) in [(30, 10), (100, 1000), (300, 250)] {
-            let network = Network::new(width)
-                .dense(width, Activation::Tanh)
-                .dense(3, Activation::Sigmoid);
+            let network = Network::new(width).dense(width, Activation::Tanh).dense(3, Activation::Sigmoid);
             let course = course(&network, Loss::Mse, Optimizer::momentum(0.1, 0.9), batch);
             let (mut one, mut other) = (engine(&network, &course), engine(&network, &course));
             assert_eq!(train(&mut one, &course, 10), train(&mut other, &course, 10));
@@ -827,19 +572,14 @@ mod tests {
                 let course = course(&network, *loss, Optimizer::sgd(0.1), 5);
                 let mut engine = engine(&network, &course);
                 engine.parameters_mut()[0] = f32::NAN;
-                assert!(
-                    train(&mut engine, &course, 1)[0].loss.is_nan(),
-                    "{activation}, {loss}"
-                );
+                assert!(train(&mut engine, &course, 1)[0].loss.is_nan(), "{activation}, {loss}");
             }
         }
     }
 
     #[test]
     fn a_state_that_was_reset_is_as_new() {
-        let network = Network::new(2)
-            .dense(3, Activation::Tanh)
-            .dense(2, Activation::Sigmoid);
+        let network = Network::new(2).dense(3, Activation::Tanh).dense(2, Activation::Sigmoid);
         let course = course(&network, Loss::Mse, Optimizer::momentum(0.1, 0.9), 5);
         let mut engine = engine(&network, &course);
         train(&mut engine, &course, 3);

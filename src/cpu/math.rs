@@ -40,22 +40,10 @@ fn tanh(z: f32) -> f32 {
 
 /// Puts each value of the first `width` columns of the rows through `activation`.
 #[inline(always)]
-pub(super) fn activate(
-    activation: Activation,
-    rows: &mut [f32],
-    stride: usize,
-    at: usize,
-    width: usize,
-) {
+pub(super) fn activate(activation: Activation, rows: &mut [f32], stride: usize, at: usize, width: usize) {
     /// One loop a function, so that none has to choose for every value.
     #[inline(always)]
-    fn each(
-        rows: &mut [f32],
-        stride: usize,
-        at: usize,
-        width: usize,
-        function: impl Fn(f32) -> f32,
-    ) {
+    fn each(rows: &mut [f32], stride: usize, at: usize, width: usize, function: impl Fn(f32) -> f32) {
         for row in rows.chunks_exact_mut(stride) {
             for value in &mut row[at..at + width] {
                 *value = function(*value);
@@ -85,14 +73,7 @@ pub(super) fn times_slope(activation: Activation, a: &[f32], delta: &mut [f32]) 
 
 /// `dLoss/dz` of the output layer for one row of outputs `y` and expected `t`.
 #[inline(always)]
-pub(super) fn output_delta(
-    loss: Loss,
-    activation: Activation,
-    scale: f32,
-    y: &[f32],
-    t: &[f32],
-    delta: &mut [f32],
-) {
+pub(super) fn output_delta(loss: Loss, activation: Activation, scale: f32, y: &[f32], t: &[f32], delta: &mut [f32]) {
     let rows = delta.iter_mut().zip(y.iter().zip(t));
     match loss {
         Loss::Mse => {
@@ -101,40 +82,24 @@ pub(super) fn output_delta(
         }
         Loss::BinaryCrossEntropy => rows.for_each(|(d, (y, t))| *d = (y - t) * scale),
         Loss::SoftmaxCrossEntropy => {
-            let largest = y
-                .iter()
-                .fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a });
+            let largest = y.iter().fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a });
             rows.for_each(|(d, (y, _))| *d = exp(y - largest));
             let sum: f32 = delta.iter().sum();
-            delta
-                .iter_mut()
-                .zip(t)
-                .for_each(|(d, t)| *d = (*d / sum - t) * scale);
+            delta.iter_mut().zip(t).for_each(|(d, t)| *d = (*d / sum - t) * scale);
         }
     }
 }
 
 /// Changes the parameters `p` by their gradients `g`; `state` holds the optimizer's planes, one after the other.
 #[inline(always)]
-pub(super) fn update(
-    optimizer: Optimizer,
-    step: &Step,
-    p: &mut [f32],
-    g: &[f32],
-    state: &mut [f32],
-) {
+pub(super) fn update(optimizer: Optimizer, step: &Step, p: &mut [f32], g: &[f32], state: &mut [f32]) {
     let (rate, momentum) = (step.learning_rate, step.momentum);
     match optimizer {
         Optimizer::Sgd { .. } => p.iter_mut().zip(g).for_each(|(p, g)| *p -= rate * g),
-        Optimizer::Momentum { .. } => {
-            p.iter_mut()
-                .zip(g)
-                .zip(state)
-                .for_each(|((p, g), velocity)| {
-                    *velocity = momentum * *velocity + g;
-                    *p -= rate * *velocity;
-                })
-        }
+        Optimizer::Momentum { .. } => p.iter_mut().zip(g).zip(state).for_each(|((p, g), velocity)| {
+            *velocity = momentum * *velocity + g;
+            *p -= rate * *velocity;
+        }),
     }
 }
 

@@ -24,11 +24,7 @@ pub struct Parameters {
 pub fn forward(layer: &Dense, parameters: &Parameters, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let mut z = Vec::with_capacity(x.len() / layer.inputs * layer.outputs);
     for x in x.chunks_exact(layer.inputs) {
-        for (weight, bias) in parameters
-            .weight
-            .chunks_exact(layer.inputs)
-            .zip(&parameters.bias)
-        {
+        for (weight, bias) in parameters.weight.chunks_exact(layer.inputs).zip(&parameters.bias) {
             z.push(weight.iter().zip(x).map(|(w, x)| w * x).sum::<f64>() + bias);
         }
     }
@@ -44,11 +40,7 @@ pub fn loss_value(loss: Loss, outputs: usize, y: &[f64], t: &[f64]) -> f64 {
     let mut sum = 0.0;
     for (y, t) in y.chunks_exact(outputs).zip(t.chunks_exact(outputs)) {
         let normalizer = normalizer(y.iter().copied());
-        sum += y
-            .iter()
-            .zip(t)
-            .map(|(y, t)| loss.apply(*y, *t, normalizer))
-            .sum::<f64>();
+        sum += y.iter().zip(t).map(|(y, t)| loss.apply(*y, *t, normalizer)).sum::<f64>();
     }
     sum / loss.mean_over(y.len() / outputs, outputs) as f64
 }
@@ -60,10 +52,7 @@ pub fn loss_value(loss: Loss, outputs: usize, y: &[f64], t: &[f64]) -> f64 {
 pub fn output_delta(loss: Loss, layer: &Dense, z: &[f64], y: &[f64], t: &[f64]) -> Vec<f64> {
     let scale = 1.0 / loss.mean_over(y.len() / layer.outputs, layer.outputs) as f64;
     let mut delta = Vec::with_capacity(y.len());
-    let rows = z
-        .chunks_exact(layer.outputs)
-        .zip(y.chunks_exact(layer.outputs))
-        .zip(t.chunks_exact(layer.outputs));
+    let rows = z.chunks_exact(layer.outputs).zip(y.chunks_exact(layer.outputs)).zip(t.chunks_exact(layer.outputs));
     for ((z, y), t) in rows {
         let normalizer = normalizer(y.iter().copied());
         for ((z, y), t) in z.iter().zip(y).zip(t) {
@@ -95,11 +84,7 @@ pub fn input_delta(
     for (row, delta) in delta.chunks_exact(layer.outputs).enumerate() {
         for i in 0..layer.inputs {
             let at = row * layer.inputs + i;
-            let sum: f64 = delta
-                .iter()
-                .enumerate()
-                .map(|(j, d)| d * parameters.weight[j * layer.inputs + i])
-                .sum();
+            let sum: f64 = delta.iter().enumerate().map(|(j, d)| d * parameters.weight[j * layer.inputs + i]).sum();
             result.push(sum * before.gradient(z[at], x[at]));
         }
     }
@@ -112,14 +97,8 @@ pub fn input_delta(
 /// - x: `[rows, inputs]`
 /// - delta: `[rows, outputs]`
 pub fn gradient(layer: &Dense, x: &[f64], delta: &[f64]) -> Parameters {
-    let mut sums = Parameters {
-        weight: vec![0.0; layer.inputs * layer.outputs],
-        bias: vec![0.0; layer.outputs],
-    };
-    for (x, delta) in x
-        .chunks_exact(layer.inputs)
-        .zip(delta.chunks_exact(layer.outputs))
-    {
+    let mut sums = Parameters { weight: vec![0.0; layer.inputs * layer.outputs], bias: vec![0.0; layer.outputs] };
+    for (x, delta) in x.chunks_exact(layer.inputs).zip(delta.chunks_exact(layer.outputs)) {
         for (j, d) in delta.iter().enumerate() {
             sums.bias[j] += d;
             for (i, x) in x.iter().enumerate() {
@@ -161,12 +140,7 @@ impl Reference {
     /// # Errors
     /// [`Error::Setting`] if the network cannot be built or its last activation is not the one that the loss demands,
     /// [`Error::Shape`] if the parameters are not this network's.
-    pub fn new(
-        network: &Network,
-        loss: Loss,
-        optimizer: Optimizer,
-        parameters: &[LayerParameters],
-    ) -> Result<Self> {
+    pub fn new(network: &Network, loss: Loss, optimizer: Optimizer, parameters: &[LayerParameters]) -> Result<Self> {
         network.check()?;
         optimizer.check()?;
         network.check_parameters(parameters)?;
@@ -175,11 +149,7 @@ impl Reference {
             && expected != got
         {
             let (expected, got) = (format!("{expected}, as {loss} demands"), got.to_string());
-            return Err(Error::Setting {
-                what: "activation of the output layer",
-                expected,
-                got,
-            });
+            return Err(Error::Setting { what: "activation of the output layer", expected, got });
         }
         let wide = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
         let kept = |values: &[f32]| vec![0.0; values.len() * optimizer.planes()];
@@ -189,18 +159,9 @@ impl Reference {
             optimizer,
             parameters: parameters
                 .iter()
-                .map(|l| Parameters {
-                    weight: wide(&l.weight),
-                    bias: wide(&l.bias),
-                })
+                .map(|l| Parameters { weight: wide(&l.weight), bias: wide(&l.bias) })
                 .collect(),
-            states: parameters
-                .iter()
-                .map(|l| Parameters {
-                    weight: kept(&l.weight),
-                    bias: kept(&l.bias),
-                })
-                .collect(),
+            states: parameters.iter().map(|l| Parameters { weight: kept(&l.weight), bias: kept(&l.bias) }).collect(),
         })
     }
 
@@ -215,12 +176,7 @@ impl Reference {
     pub fn step(&mut self, inputs: &[f64], expected: &[f64]) -> Result<f64> {
         let loss = self.loss(inputs, expected)?;
         let gradients = self.gradients(inputs, expected)?;
-        for ((p, g), s) in self
-            .parameters
-            .iter_mut()
-            .zip(&gradients)
-            .zip(&mut self.states)
-        {
+        for ((p, g), s) in self.parameters.iter_mut().zip(&gradients).zip(&mut self.states) {
             update(self.optimizer, &mut p.weight, &g.weight, &mut s.weight);
             update(self.optimizer, &mut p.bias, &g.bias, &mut s.bias);
         }
@@ -243,11 +199,7 @@ impl Reference {
     /// The gradients of the loss of a batch, layer by layer.
     pub fn gradients(&self, inputs: &[f64], expected: &[f64]) -> Result<Vec<Parameters>> {
         let rows = self.rows(inputs)?;
-        check_len(
-            "expected outputs",
-            rows * self.network.outputs(),
-            expected.len(),
-        )?;
+        check_len("expected outputs", rows * self.network.outputs(), expected.len())?;
         let (layers, passed) = (self.network.layers(), self.pass(inputs));
         let mut gradients = Vec::with_capacity(layers.len());
         let mut delta = Vec::new();
@@ -255,14 +207,7 @@ impl Reference {
             let (z, a) = &passed[l];
             delta = match layers.get(l + 1) {
                 None => output_delta(self.loss, layer, z, a, expected),
-                Some(next) => input_delta(
-                    next,
-                    &self.parameters[l + 1],
-                    &delta,
-                    layer.activation,
-                    z,
-                    a,
-                ),
+                Some(next) => input_delta(next, &self.parameters[l + 1], &delta, layer.activation, z, a),
             };
             let x = if l == 0 { inputs } else { &passed[l - 1].1 };
             gradients.push(gradient(layer, x, &delta));
@@ -310,21 +255,11 @@ mod tests {
         for activation in Activation::ALL {
             for loss in Loss::ALL {
                 let last = loss.output_activation().unwrap_or(*activation);
-                let network = Network::new(3)
-                    .dense(5, Activation::Tanh)
-                    .dense(4, *activation)
-                    .dense(2, last);
-                let network = network.init(
-                    Init::Normal { deviation: 0.7 },
-                    Init::Normal { deviation: 0.3 },
-                );
+                let network = Network::new(3).dense(5, Activation::Tanh).dense(4, *activation).dense(2, last);
+                let network = network.init(Init::Normal { deviation: 0.7 }, Init::Normal { deviation: 0.3 });
                 let first = network.layout().layers(&network.initial(4));
-                let mut trainer =
-                    Reference::new(&network, *loss, Optimizer::sgd(0.1), &first).unwrap();
-                let (x, t) = (
-                    numbers(7 * 3),
-                    [1.0, 0.0, 0.0, 1.0].repeat(4)[..14].to_vec(),
-                );
+                let mut trainer = Reference::new(&network, *loss, Optimizer::sgd(0.1), &first).unwrap();
+                let (x, t) = (numbers(7 * 3), [1.0, 0.0, 0.0, 1.0].repeat(4)[..14].to_vec());
                 let gradients = trainer.gradients(&x, &t).unwrap();
                 for (l, gradient) in gradients.iter().enumerate() {
                     let given = gradient.weight.iter().chain(&gradient.bias);
@@ -332,11 +267,7 @@ mod tests {
                         let mut moved = |by: f64| {
                             let layer = &mut trainer.parameters[l];
                             let split = layer.weight.len();
-                            *(if i < split {
-                                &mut layer.weight[i]
-                            } else {
-                                &mut layer.bias[i - split]
-                            }) += by;
+                            *(if i < split { &mut layer.weight[i] } else { &mut layer.bias[i - split] }) += by;
                             trainer.loss(&x, &t).unwrap()
                         };
                         let step = 1e-5;
@@ -357,22 +288,12 @@ mod tests {
     fn sizes_and_activations_that_do_not_fit_are_refused() {
         let network = Network::new(2).dense(1, Activation::Relu);
         let first = network.layout().layers(&network.initial(0));
-        let new = |loss, parameters: &[LayerParameters]| {
-            Reference::new(&network, loss, Optimizer::sgd(0.1), parameters)
-        };
+        let new =
+            |loss, parameters: &[LayerParameters]| Reference::new(&network, loss, Optimizer::sgd(0.1), parameters);
         assert!(matches!(new(Loss::Mse, &[]), Err(Error::Shape { .. })));
-        assert!(matches!(
-            new(Loss::SoftmaxCrossEntropy, &first),
-            Err(Error::Setting { .. })
-        ));
+        assert!(matches!(new(Loss::SoftmaxCrossEntropy, &first), Err(Error::Setting { .. })));
         let trainer = new(Loss::Mse, &first).unwrap();
-        assert!(matches!(
-            trainer.predict(&[1.0; 3]),
-            Err(Error::Shape { .. })
-        ));
-        assert!(matches!(
-            trainer.gradients(&[1.0; 4], &[0.0]),
-            Err(Error::Shape { .. })
-        ));
+        assert!(matches!(trainer.predict(&[1.0; 3]), Err(Error::Shape { .. })));
+        assert!(matches!(trainer.gradients(&[1.0; 4], &[0.0]), Err(Error::Shape { .. })));
     }
 }

@@ -36,11 +36,7 @@ impl Search {
                 let backends = wgpu::Backends::from_comma_list(&text);
                 if backends.is_empty() {
                     let expected = "a list of vulkan, metal, dx12, webgpu".to_owned();
-                    return Err(Error::Setting {
-                        what: "WGPU_BACKEND",
-                        expected,
-                        got: text,
-                    });
+                    return Err(Error::Setting { what: "WGPU_BACKEND", expected, got: text });
                 }
                 Ok(backends)
             }
@@ -49,12 +45,8 @@ impl Search {
     }
 
     fn name(&self) -> Option<String> {
-        let name = self
-            .name
-            .clone()
-            .or_else(|| std::env::var("WGPU_ADAPTER_NAME").ok());
-        name.map(|name| name.to_lowercase())
-            .filter(|name| !name.is_empty())
+        let name = self.name.clone().or_else(|| std::env::var("WGPU_ADAPTER_NAME").ok());
+        name.map(|name| name.to_lowercase()).filter(|name| !name.is_empty())
     }
 
     /// The adapters of the backends, the best first.
@@ -66,8 +58,7 @@ impl Search {
         descriptor.backend_options = descriptor.backend_options.with_env();
         let instance = wgpu::Instance::new(descriptor);
         let mut adapters = instance.enumerate_adapters(backends).await;
-        let saves_power =
-            std::env::var("WGPU_POWER_PREF").is_ok_and(|text| text.eq_ignore_ascii_case("low"));
+        let saves_power = std::env::var("WGPU_POWER_PREF").is_ok_and(|text| text.eq_ignore_ascii_case("low"));
         adapters.sort_by_key(|adapter| rank(adapter.get_info().device_type, saves_power));
         Ok(adapters)
     }
@@ -83,20 +74,12 @@ impl Search {
     /// Every adapter there is.
     pub(crate) async fn report(&self) -> Result<Vec<AdapterReport>> {
         let adapters = self.adapters().await?;
-        let automatic = adapters
-            .iter()
-            .position(|adapter| self.means(&adapter.get_info()));
+        let automatic = adapters.iter().position(|adapter| self.means(&adapter.get_info()));
         let report = |(i, adapter): (usize, &wgpu::Adapter)| {
             let info = adapter.get_info();
             let is_software = info.device_type == wgpu::DeviceType::Cpu;
             let (limits, features) = (adapter.limits(), adapter.features());
-            AdapterReport {
-                info,
-                limits,
-                features,
-                is_software,
-                is_automatic: automatic == Some(i),
-            }
+            AdapterReport { info, limits, features, is_software, is_automatic: automatic == Some(i) }
         };
         Ok(adapters.iter().enumerate().map(report).collect())
     }
@@ -104,10 +87,7 @@ impl Search {
     /// The device of the best adapter that is meant; `limits` are the adapter's own unless given.
     pub(crate) async fn open(&self, limits: Option<&wgpu::Limits>) -> Result<Gpu> {
         let adapters = self.adapters().await?;
-        let Some(adapter) = adapters
-            .iter()
-            .find(|adapter| self.means(&adapter.get_info()))
-        else {
+        let Some(adapter) = adapters.iter().find(|adapter| self.means(&adapter.get_info())) else {
             return Err(self.none(&adapters));
         };
         let has = adapter.limits();
@@ -123,10 +103,7 @@ impl Search {
             trace: wgpu::Trace::Off,
         };
         let opened = adapter.request_device(&descriptor).await;
-        let (device, queue) = opened.map_err(|error| Error::Device {
-            adapter: name,
-            why: error.to_string(),
-        })?;
+        let (device, queue) = opened.map_err(|error| Error::Device { adapter: name, why: error.to_string() })?;
         Ok(Gpu::own(device, queue))
     }
 
@@ -140,14 +117,8 @@ impl Search {
             Some(name) => format!("an adapter with {name:?} in its name"),
             None => "a GPU".to_owned(),
         };
-        let backends = self
-            .backends()
-            .map(|backends| format!(" on {backends:?}"))
-            .unwrap_or_default();
-        let found: Vec<_> = adapters
-            .iter()
-            .map(|adapter| described(&adapter.get_info()))
-            .collect();
+        let backends = self.backends().map(|backends| format!(" on {backends:?}")).unwrap_or_default();
+        let found: Vec<_> = adapters.iter().map(|adapter| described(&adapter.get_info())).collect();
         let hint = if found.is_empty() {
             NO_DRIVER
         } else if self.name().is_some() {
@@ -155,23 +126,14 @@ impl Search {
         } else {
             "a software adapter is used when its name is given; the CPU engine (`cpu`) is faster"
         };
-        Error::NoDevice {
-            asked: format!("{asked}{backends}"),
-            found,
-            hint: hint.to_owned(),
-        }
+        Error::NoDevice { asked: format!("{asked}{backends}"), found, hint: hint.to_owned() }
     }
 }
 
 /// Refuses a device whose shaders cannot see all arenas of a step.
 pub(crate) fn check_storage_buffers(adapter: &str, limits: &wgpu::Limits) -> Result<()> {
     let have = u64::from(limits.max_storage_buffers_per_shader_stage);
-    super::arenas::check_limit(
-        adapter,
-        "max_storage_buffers_per_shader_stage",
-        STORAGE_BUFFERS.into(),
-        have,
-    )
+    super::arenas::check_limit(adapter, "max_storage_buffers_per_shader_stage", STORAGE_BUFFERS.into(), have)
 }
 
 /// What to do where there is no adapter at all.

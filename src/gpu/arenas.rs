@@ -61,31 +61,14 @@ const VEC4: usize = size_of::<[f32; 4]>();
 
 impl Arenas {
     /// The layout for `rows` rows a batch. The window is as long as `limit`, the most bytes an arena may have, lets it.
-    pub(crate) fn new(
-        network: &Network,
-        rows: usize,
-        models: usize,
-        ring: usize,
-        tile: Tile,
-        limit: u64,
-    ) -> Self {
+    pub(crate) fn new(network: &Network, rows: usize, models: usize, ring: usize, tile: Tile, limit: u64) -> Self {
         let batch = padded(rows);
         let vec4s = |n: usize| padded(n) / 4;
-        let (input, output) = (
-            batch * vec4s(network.inputs()),
-            batch * vec4s(network.outputs()),
-        );
+        let (input, output) = (batch * vec4s(network.inputs()), batch * vec4s(network.outputs()));
         let slot = input + 2 * output;
-        let hidden: usize = network
-            .layers()
-            .iter()
-            .map(|l| batch * vec4s(l.outputs))
-            .sum::<usize>()
-            - output;
+        let hidden: usize = network.layers().iter().map(|l| batch * vec4s(l.outputs)).sum::<usize>() - output;
 
-        let room = (limit as usize / VEC4 / models)
-            .saturating_sub(hidden)
-            .min(WINDOW_BYTES / VEC4 / models);
+        let room = (limit as usize / VEC4 / models).saturating_sub(hidden).min(WINDOW_BYTES / VEC4 / models);
         let window = (room / slot).clamp(1, MOST_STEPS);
 
         let layout = network.layout();
@@ -114,19 +97,7 @@ impl Arenas {
         }
         let parameters = layout.len / 4;
         let (expected, output) = (input, input + output);
-        Self {
-            models,
-            batch,
-            window,
-            ring,
-            slot,
-            expected,
-            output,
-            parameters,
-            activations,
-            deltas,
-            layers,
-        }
+        Self { models, batch, window, ring, slot, expected, output, parameters, activations, deltas, layers }
     }
 
     pub(crate) fn inputs(&self) -> usize {
@@ -156,16 +127,10 @@ impl Arenas {
         let pairs = self.models * (self.ring + self.window * self.measures());
         [
             ("parameters", vec4s(self.parameters)),
-            (
-                "optimizer state",
-                vec4s(self.parameters * optimizer.planes()),
-            ),
+            ("optimizer state", vec4s(self.parameters * optimizer.planes())),
             ("activations", vec4s(self.activations)),
             ("deltas", vec4s(self.deltas)),
-            (
-                "rows",
-                (self.models * self.window * self.batch * size_of::<u32>()) as u64,
-            ),
+            ("rows", (self.models * self.window * self.batch * size_of::<u32>()) as u64),
             ("metrics", (pairs * size_of::<[f32; 2]>()) as u64),
         ]
     }
@@ -173,20 +138,10 @@ impl Arenas {
     /// Refuses what the device's limits cannot hold, before anything is allocated.
     pub(crate) fn check(&self, optimizer: Optimizer, limits: &wgpu::Limits) -> Result<()> {
         for (name, need) in self.bytes(optimizer) {
-            check_limit(
-                name,
-                "max_storage_buffer_binding_size",
-                need,
-                limits.max_storage_buffer_binding_size,
-            )?;
+            check_limit(name, "max_storage_buffer_binding_size", need, limits.max_storage_buffer_binding_size)?;
             check_limit(name, "max_buffer_size", need, limits.max_buffer_size)?;
             // Offsets into the arenas are u32.
-            check_limit(
-                name,
-                "largest u32 offset",
-                need / VEC4 as u64,
-                u64::from(u32::MAX),
-            )?;
+            check_limit(name, "largest u32 offset", need / VEC4 as u64, u64::from(u32::MAX))?;
         }
         Ok(())
     }
@@ -194,14 +149,5 @@ impl Arenas {
 
 /// `Ok` if the device has what is needed, [`Error::Limit`] otherwise.
 pub(crate) fn check_limit(what: &str, limit: &'static str, need: u64, have: u64) -> Result<()> {
-    if need <= have {
-        Ok(())
-    } else {
-        Err(Error::Limit {
-            what: what.to_owned(),
-            limit,
-            need,
-            have,
-        })
-    }
+    if need <= have { Ok(()) } else { Err(Error::Limit { what: what.to_owned(), limit, need, have }) }
 }

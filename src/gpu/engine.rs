@@ -48,7 +48,7 @@ pub(crate) struct Engine {
     pub(super) parameters: wgpu::Buffer,
     pub(super) state: wgpu::Buffer,
     pub(super) activations: wgpu::Buffer,
-    deltas: wgpu::Buffer,
+    pub(super) deltas: wgpu::Buffer,
     pub(super) spare: wgpu::Buffer,
     pub(super) steps: wgpu::Buffer,
     pub(super) cursors: wgpu::Buffer,
@@ -78,24 +78,11 @@ pub(crate) type Metric = [f32; 2];
 
 impl Engine {
     pub(crate) async fn new(gpu: &Gpu, setup: Setup<'_>) -> Result<Self> {
-        let Setup {
-            network,
-            courses,
-            data,
-            shuffle,
-            chunk,
-            tile,
-        } = setup;
+        let Setup { network, courses, data, shuffle, chunk, tile } = setup;
         let course = courses[0];
         let tile = tile.unwrap_or_else(|| Tile::for_adapter(&gpu.info));
-        let limit = gpu
-            .limits
-            .max_storage_buffer_binding_size
-            .min(gpu.limits.max_buffer_size);
-        let ring = 2
-            * (course.steps_per_epoch() as usize)
-                .next_power_of_two()
-                .clamp(1 << 12, 1 << 16);
+        let limit = gpu.limits.max_storage_buffer_binding_size.min(gpu.limits.max_buffer_size);
+        let ring = 2 * (course.steps_per_epoch() as usize).next_power_of_two().clamp(1 << 12, 1 << 16);
         let ring = ring.min(limit as usize / 2 / courses.len() / size_of::<Metric>());
         let arenas = Arenas::new(network, course.batch, courses.len(), ring, tile, limit);
         let scale = match data.map(Dataset::features) {
@@ -110,20 +97,12 @@ impl Engine {
             data_rows: data.map_or(1, Dataset::rows),
             scale,
         };
-        let plan = Plan::new(
-            &arenas,
-            &members,
-            tile,
-            data.map(Dataset::features),
-            data.map(Dataset::answers),
-        );
+        let plan = Plan::new(&arenas, &members, tile, data.map(Dataset::features), data.map(Dataset::answers));
         arenas.check(members.optimizer, &gpu.limits)?;
-        plan.check(&gpu.limits, gpu.is_software())?;
+        plan.check(&gpu.limits, gpu.loop_budget)?;
         data.map_or(Ok(0), |data| rows_a_shard(data, &arenas, &gpu.limits))?;
 
-        let storage = wgpu::BufferUsages::STORAGE
-            | wgpu::BufferUsages::COPY_DST
-            | wgpu::BufferUsages::COPY_SRC;
+        let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let mut roles = Vec::new();
         for (name, bytes) in arenas.bytes(members.optimizer) {
@@ -134,9 +113,7 @@ impl Engine {
         // A window that is not full looks one row beyond the chunk.
         let table = (MOST_STEPS + 1) * courses.len() * size_of::<Step>();
         let steps = gpu.buffer("steps", table as u64, storage).await?;
-        let cursors = gpu
-            .buffer("cursors", (MOST_STEPS * CURSOR) as u64, uniform)
-            .await?;
+        let cursors = gpu.buffer("cursors", (MOST_STEPS * CURSOR) as u64, uniform).await?;
         let spare = gpu.buffer("spare", 16, storage).await?;
         gpu.upload(&cursors, 0, &cursor_table(MOST_STEPS, arenas.window));
 
@@ -146,34 +123,12 @@ impl Engine {
         };
         let window_set = Set::new(gpu, "window", WINDOW).await?;
         let mut window_groups = Vec::new();
-        for Shard {
-            features,
-            answers,
-            span,
-        } in &shards
-        {
-            let buffers = [
-                &cursors,
-                &steps,
-                span,
-                features,
-                answers,
-                &rows,
-                &activations,
-                &metrics,
-            ];
+        for Shard { features, answers, span } in &shards {
+            let buffers = [&cursors, &steps, span, features, answers, &rows, &activations, &metrics];
             window_groups.push(window_set.bind(gpu, "window", &buffers).await?);
         }
         let step_set = Set::new(gpu, "step", STEP).await?;
-        let buffers = [
-            &cursors,
-            &steps,
-            &parameters,
-            &state,
-            &activations,
-            &deltas,
-            &spare,
-        ];
+        let buffers = [&cursors, &steps, &parameters, &state, &activations, &deltas, &spare];
         let step_group = step_set.bind(gpu, "step", &buffers).await?;
 
         let mut to_deltas = Vec::new();
@@ -182,12 +137,7 @@ impl Engine {
         }
         let half = (arenas.models * arenas.ring / 2 * size_of::<Metric>()) as u64;
         Ok(Self {
-            pace: Pace::new(
-                gpu.is_software(),
-                chunk,
-                network.flop(arenas.batch * arenas.models),
-                to_deltas.len() + 1,
-            ),
+            pace: Pace::new(gpu.is_software(), chunk, network.flop(arenas.batch * arenas.models), to_deltas.len() + 1),
             update: step_set.kernel(gpu, &plan.update).await?,
             gradients: None,
             order: window_set.kernel(gpu, &plan.order).await?,
@@ -195,10 +145,7 @@ impl Engine {
             measure: window_set.kernel(gpu, &plan.measure).await?,
             total: window_set.kernel(gpu, &plan.total).await?,
             predictor: None,
-            halves: [
-                Staging::new(gpu, "losses", half).await?,
-                Staging::new(gpu, "losses", half).await?,
-            ],
+            halves: [Staging::new(gpu, "losses", half).await?, Staging::new(gpu, "losses", half).await?],
             waiting: 0,
             gpu: gpu.clone(),
             network: network.clone(),
@@ -223,25 +170,15 @@ impl Engine {
 
     /// Sets the parameters of all models, flat, and forgets the optimizer's state.
     pub(crate) fn set_parameters(&mut self, flat: &[f32]) {
-        self.gpu
-            .upload(&self.parameters, 0, bytemuck::cast_slice(flat));
-        let mut encoder = self
-            .gpu
-            .device
-            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        self.gpu.upload(&self.parameters, 0, bytemuck::cast_slice(flat));
+        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.clear_buffer(&self.state, 0, None);
         self.gpu.queue.submit([encoder.finish()]);
     }
 
     /// The parameters of all models, flat.
     pub(crate) async fn parameters(&self) -> Result<Vec<f32>> {
-        read(
-            &self.gpu,
-            &self.parameters,
-            0,
-            4 * self.arenas.parameters * self.arenas.models,
-        )
-        .await
+        read(&self.gpu, &self.parameters, 0, 4 * self.arenas.parameters * self.arenas.models).await
     }
 
     /// Steps `first` to `first + steps` on the resident data. Gives every step's metrics, `[step][model]`.
@@ -253,14 +190,8 @@ impl Engine {
         for (segment, start) in (0..steps).step_by(half).enumerate() {
             let side = segment % 2;
             if readings.len() == 2 {
-                let (side, reading) = readings
-                    .pop_front()
-                    .unwrap_or_else(|| unreachable!("two are under way"));
-                metrics.extend(
-                    self.halves[side]
-                        .finish::<Metric>(&self.gpu, reading)
-                        .await?,
-                );
+                let (side, reading) = readings.pop_front().unwrap_or_else(|| unreachable!("two are under way"));
+                metrics.extend(self.halves[side].finish::<Metric>(&self.gpu, reading).await?);
             }
             let count = half.min(steps - start);
             let mut done = 0;
@@ -269,10 +200,7 @@ impl Engine {
                 let table = (0..chunk * models).map(|i| {
                     let (step, model) = (done + i / models, i % models);
                     let ring = (side * half + step) as u32;
-                    Step {
-                        ring,
-                        ..self.courses[model].step(first + (start + step) as u64, model as u64)
-                    }
+                    Step { ring, ..self.courses[model].step(first + (start + step) as u64, model as u64) }
                 });
                 let table: Vec<Step> = table.collect();
                 let submission = self.submit_steps(&table, chunk, true);
@@ -282,11 +210,7 @@ impl Engine {
             readings.push_back((side, self.read_metrics(side, count)));
         }
         for (side, reading) in readings {
-            metrics.extend(
-                self.halves[side]
-                    .finish::<Metric>(&self.gpu, reading)
-                    .await?,
-            );
+            metrics.extend(self.halves[side].finish::<Metric>(&self.gpu, reading).await?);
         }
         self.pace.drained();
         self.gpu.check()?;
@@ -295,10 +219,7 @@ impl Engine {
 
     /// One step on rows that the caller brings; its metrics wait for [`Engine::collect`].
     pub(crate) fn step(&mut self, inputs: &[f32], expected: &[f32]) -> Result<()> {
-        let step = Step {
-            ring: self.waiting as u32,
-            ..self.bring(inputs, expected)?
-        };
+        let step = Step { ring: self.waiting as u32, ..self.bring(inputs, expected)? };
         self.waiting += 1;
         let submission = self.submit_steps(&[step], 1, false);
         self.pace.submitted(&self.gpu, submission, 1)
@@ -315,9 +236,7 @@ impl Engine {
         if count == 0 {
             return Ok(Vec::new());
         }
-        self.halves[0]
-            .finish(&self.gpu, self.read_metrics(0, count))
-            .await
+        self.halves[0].finish(&self.gpu, self.read_metrics(0, count)).await
     }
 
     /// The gradients of the loss on rows that the caller brings, flat; changes nothing.
@@ -327,35 +246,19 @@ impl Engine {
             let plan = Plan::new(&self.arenas, &self.members, self.tile, None, None);
             let kernel = self.step_set.kernel(&gpu, &plan.gradients).await?;
             let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
-            let stored = gpu
-                .buffer("gradients", self.parameters.size(), usage)
-                .await?;
-            let buffers = [
-                &self.cursors,
-                &self.steps,
-                &self.parameters,
-                &self.state,
-                &self.activations,
-                &self.deltas,
-                &stored,
-            ];
+            let stored = gpu.buffer("gradients", self.parameters.size(), usage).await?;
+            let buffers =
+                [&self.cursors, &self.steps, &self.parameters, &self.state, &self.activations, &self.deltas, &stored];
             let group = self.step_set.bind(&gpu, "gradients", &buffers).await?;
             self.gradients = Some((kernel, stored, group));
         }
         let step = self.bring(inputs, expected)?;
         gpu.upload(&self.steps, 0, bytemuck::bytes_of(&step));
-        let Some((kernel, stored, group)) = &self.gradients else {
-            unreachable!("made above")
-        };
-        let mut encoder = gpu
-            .device
-            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let Some((kernel, stored, group)) = &self.gradients else { unreachable!("made above") };
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         pass.set_bind_group(0, group, &[0]);
-        self.to_deltas
-            .iter()
-            .chain([kernel])
-            .for_each(|kernel| kernel.record(&mut pass));
+        self.to_deltas.iter().chain([kernel]).for_each(|kernel| kernel.record(&mut pass));
         drop(pass);
         gpu.queue.submit([encoder.finish()]);
         read(&gpu, stored, 0, 4 * self.arenas.parameters).await
@@ -366,9 +269,7 @@ impl Engine {
         if self.predictor.is_none() {
             self.predictor = Some(Predictor::new(self).await?);
         }
-        let Some(predictor) = &self.predictor else {
-            unreachable!("made above")
-        };
+        let Some(predictor) = &self.predictor else { unreachable!("made above") };
         predictor.predict(self, inputs).await
     }
 
@@ -377,40 +278,22 @@ impl Engine {
         let arenas = &self.arenas;
         let rows = inputs.len() / arenas.inputs();
         check_len("inputs of a batch", rows * arenas.inputs(), inputs.len())?;
-        check_len(
-            "expected outputs of a batch",
-            rows * arenas.outputs(),
-            expected.len(),
-        )?;
+        check_len("expected outputs of a batch", rows * arenas.outputs(), expected.len())?;
         if rows == 0 || rows > self.courses[0].batch {
             let expected = format!("1 to {}", self.courses[0].batch);
-            return Err(Error::Setting {
-                what: "rows of a batch",
-                expected,
-                got: rows.to_string(),
-            });
+            return Err(Error::Setting { what: "rows of a batch", expected, got: rows.to_string() });
         }
         let inputs = padded_rows(inputs, arenas.inputs(), arenas.batch);
         let expected = padded_rows(expected, arenas.outputs(), arenas.batch);
-        self.gpu
-            .upload(&self.activations, 0, bytemuck::cast_slice(&inputs));
-        self.gpu.upload(
-            &self.activations,
-            16 * arenas.expected as u64,
-            bytemuck::cast_slice(&expected),
-        );
+        self.gpu.upload(&self.activations, 0, bytemuck::cast_slice(&inputs));
+        self.gpu.upload(&self.activations, 16 * arenas.expected as u64, bytemuck::cast_slice(&expected));
         Ok(self.courses[0].step_of(rows))
     }
 
     /// Records and submits `steps` steps; `table` has a row for each and model. Nothing is allocated or bound anew.
     fn submit_steps(&self, table: &[Step], steps: usize, gathers: bool) -> wgpu::SubmissionIndex {
-        self.gpu
-            .queue
-            .write_buffer(&self.steps, 0, bytemuck::cast_slice(table));
-        let mut encoder = self
-            .gpu
-            .device
-            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        self.gpu.queue.write_buffer(&self.steps, 0, bytemuck::cast_slice(table));
+        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         let cursor = |step: usize| [(step * CURSOR) as u32];
         for first in (0..steps).step_by(self.arenas.window) {
@@ -419,30 +302,18 @@ impl Engine {
                 for (i, group) in self.window_groups.iter().enumerate() {
                     pass.set_bind_group(0, group, &cursor(first));
                     if i == 0 {
-                        self.order.record_over(
-                            &mut pass,
-                            self.arenas.over_slots(self.arenas.batch, slots),
-                        );
+                        self.order.record_over(&mut pass, self.arenas.over_slots(self.arenas.batch, slots));
                     }
-                    self.gather.record_over(
-                        &mut pass,
-                        self.arenas.over_slots(self.arenas.gathered(), slots),
-                    );
+                    self.gather.record_over(&mut pass, self.arenas.over_slots(self.arenas.gathered(), slots));
                 }
             }
             for step in first..first + slots {
                 pass.set_bind_group(0, &self.step_group, &cursor(step));
-                self.to_deltas
-                    .iter()
-                    .chain([&self.update])
-                    .for_each(|kernel| kernel.record(&mut pass));
+                self.to_deltas.iter().chain([&self.update]).for_each(|kernel| kernel.record(&mut pass));
             }
             pass.set_bind_group(0, &self.window_groups[0], &cursor(first));
             let models = self.arenas.models as u32;
-            self.measure.record_over(
-                &mut pass,
-                [self.arenas.measures() as u32, slots as u32, models],
-            );
+            self.measure.record_over(&mut pass, [self.arenas.measures() as u32, slots as u32, models]);
             self.total.record_over(&mut pass, [1, slots as u32, models]);
         }
         drop(pass);
@@ -460,10 +331,7 @@ impl Engine {
 pub(super) fn padded_rows(values: &[f32], columns: usize, batch: usize) -> Vec<f32> {
     let stride = columns.next_multiple_of(4);
     let mut padded = vec![0.0; batch * stride];
-    for (to, from) in padded
-        .chunks_exact_mut(stride)
-        .zip(values.chunks_exact(columns))
-    {
+    for (to, from) in padded.chunks_exact_mut(stride).zip(values.chunks_exact(columns)) {
         to[..columns].copy_from_slice(from);
     }
     padded

@@ -60,10 +60,7 @@ impl Set {
         };
         let entries: Vec<_> = bindings.iter().enumerate().map(entry).collect();
         gpu.scoped(label, |device| {
-            let descriptor = wgpu::BindGroupLayoutDescriptor {
-                label: Some(label),
-                entries: &entries,
-            };
+            let descriptor = wgpu::BindGroupLayoutDescriptor { label: Some(label), entries: &entries };
             let layout = device.create_bind_group_layout(&descriptor);
             let pipelines = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
                 label: Some(label),
@@ -76,33 +73,16 @@ impl Set {
     }
 
     /// Binds `buffers` in order: the i-th buffer is `@binding(i)`. Of the first, the cursors, one is seen at a time.
-    pub(super) async fn bind(
-        &self,
-        gpu: &Gpu,
-        label: &str,
-        buffers: &[&wgpu::Buffer],
-    ) -> Result<wgpu::BindGroup> {
+    pub(super) async fn bind(&self, gpu: &Gpu, label: &str, buffers: &[&wgpu::Buffer]) -> Result<wgpu::BindGroup> {
         let mut entries = Vec::with_capacity(buffers.len());
         for (i, buffer) in buffers.iter().enumerate() {
             let size = if i == 0 { NonZeroU64::new(PAIR) } else { None };
-            let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                buffer,
-                offset: 0,
-                size,
-            });
-            entries.push(wgpu::BindGroupEntry {
-                binding: i as u32,
-                resource,
-            });
+            let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset: 0, size });
+            entries.push(wgpu::BindGroupEntry { binding: i as u32, resource });
         }
         gpu.counts.bind_groups.fetch_add(1, Ordering::Relaxed);
-        let descriptor = wgpu::BindGroupDescriptor {
-            label: Some(label),
-            layout: &self.layout,
-            entries: &entries,
-        };
-        gpu.scoped(label, |device| device.create_bind_group(&descriptor))
-            .await
+        let descriptor = wgpu::BindGroupDescriptor { label: Some(label), layout: &self.layout, entries: &entries };
+        gpu.scoped(label, |device| device.create_bind_group(&descriptor)).await
     }
 
     /// Builds the pipeline of a dispatch.
@@ -111,8 +91,7 @@ impl Set {
         let source = wgpu::ShaderSource::Wgsl(dispatch.source.as_str().into());
         let pipeline = gpu
             .scoped(&dispatch.name, |device| {
-                let module =
-                    device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source });
+                let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source });
                 device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
                     label,
                     layout: Some(&self.pipelines),
@@ -127,10 +106,7 @@ impl Set {
                 })
             })
             .await?;
-        Ok(Kernel {
-            pipeline,
-            groups: dispatch.groups,
-        })
+        Ok(Kernel { pipeline, groups: dispatch.groups })
     }
 }
 

@@ -14,12 +14,7 @@ macro_rules! shader {
 pub(crate) use shader;
 
 /// One module of `pieces`, in front of them what the network's arenas and members make of them.
-pub(crate) fn link(
-    arenas: &Arenas,
-    members: &Members,
-    layer: Option<usize>,
-    pieces: &[&str],
-) -> String {
+pub(crate) fn link(arenas: &Arenas, members: &Members, layer: Option<usize>, pieces: &[&str]) -> String {
     let mut text = constants(arenas, members, layer);
     text += &switch(
         "layer(l: u32) -> Layer",
@@ -41,39 +36,27 @@ pub(crate) fn link(
         }),
     );
     let activations = || members.activations.iter();
-    text += &switch(
-        "activate(l: u32, z: vec4f) -> vec4f",
-        activations().map(|a| format!("{}(z)", a.name())),
-    );
+    text += &switch("activate(l: u32, z: vec4f) -> vec4f", activations().map(|a| format!("{}(z)", a.name())));
     text += &switch(
         "activate_gradient(l: u32, z: vec4f, a: vec4f) -> vec4f",
         activations().map(|a| format!("{}_gradient(z, a)", a.name())),
     );
     let (loss, optimizer) = (members.loss.name(), members.optimizer.name());
     let alias = |signature: &str, body: String| switch(signature, std::iter::once(body));
-    text += &alias(
-        "loss(y: vec4f, t: vec4f, normalizer: f32) -> vec4f",
-        format!("{loss}(y, t, normalizer)"),
-    );
+    text += &alias("loss(y: vec4f, t: vec4f, normalizer: f32) -> vec4f", format!("{loss}(y, t, normalizer)"));
     text += &alias(
         "loss_gradient(y: vec4f, t: vec4f, normalizer: f32) -> vec4f",
         format!("{loss}_gradient(y, t, normalizer)"),
     );
     if pieces.contains(&shader!("step")) {
-        text += &alias(
-            "optimize(p: vec4f, g: vec4f, i: u32, step: Step) -> vec4f",
-            format!("{optimizer}(p, g, i, step)"),
-        );
+        text +=
+            &alias("optimize(p: vec4f, g: vec4f, i: u32, step: Step) -> vec4f", format!("{optimizer}(p, g, i, step)"));
         text += members.optimizer.wgsl();
     }
     let mut used: Vec<_> = activations().map(|a| a.wgsl()).collect();
     used.sort_unstable();
     used.dedup();
-    for piece in used
-        .iter()
-        .chain(&[members.loss.wgsl(), shader!("table")])
-        .chain(pieces)
-    {
+    for piece in used.iter().chain(&[members.loss.wgsl(), shader!("table")]).chain(pieces) {
         text += "\n";
         text += piece;
     }
@@ -99,10 +82,7 @@ fn constants(arenas: &Arenas, members: &Members, layer: Option<usize>) -> String
         ("OUTPUTS", arenas.outputs()),
         ("MEASURES", arenas.measures()),
         ("DATA_ROWS", members.data_rows),
-        (
-            "ORDER_WIDTH",
-            crate::order::width(members.data_rows as u32) as usize,
-        ),
+        ("ORDER_WIDTH", crate::order::width(members.data_rows as u32) as usize),
         ("ORDER_ROUNDS", crate::order::ROUNDS as usize),
     ];
     numbers.extend(layer.map(|layer| ("LAYER", layer)));
@@ -111,10 +91,7 @@ fn constants(arenas: &Arenas, members: &Members, layer: Option<usize>) -> String
     }
     for (name, value) in [
         ("SHUFFLE", members.shuffle),
-        (
-            "LOSS_GRADIENT_IS_BY_Z",
-            members.loss.output_activation().is_some(),
-        ),
+        ("LOSS_GRADIENT_IS_BY_Z", members.loss.output_activation().is_some()),
         ("LOSS_NEEDS_NORMALIZER", members.loss.looks_at_the_row()),
     ] {
         let _ = writeln!(text, "const {name}: bool = {value};");

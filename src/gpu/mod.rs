@@ -26,6 +26,10 @@ use crate::{Error, Result};
 /// The longest the host waits for the device: a software adapter may need minutes for what a GPU does in a second.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// llvmpipe ends every loop, without a word, once an invocation went round 65,535 times, all its loops together
+/// (LP_MAX_TGSI_LOOP_ITERATIONS). Some are left to what the plan does not count.
+const SOFTWARE_LOOPS: usize = 65_000;
+
 /// Bytes of one upload: a failed staging allocation inside wgpu loses the device, so it is kept small.
 const UPLOAD: usize = 8 << 20;
 
@@ -36,6 +40,8 @@ pub(crate) struct Gpu {
     pub(crate) queue: wgpu::Queue,
     pub(crate) info: wgpu::AdapterInfo,
     pub(crate) limits: wgpu::Limits,
+    /// How often an invocation may go round its loops, all of them together, where that is limited.
+    pub(crate) loop_budget: Option<usize>,
     /// The first thing that went wrong outside any error scope, or the loss of the device.
     fault: Arc<OnceLock<Error>>,
     counts: Arc<Counts>,
@@ -52,9 +58,7 @@ struct Counts {
 
 impl fmt::Debug for Gpu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gpu")
-            .field("adapter", &self.info.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Gpu").field("adapter", &self.info.name).finish_non_exhaustive()
     }
 }
 
@@ -63,16 +67,13 @@ impl Gpu {
     fn own(device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let gpu = Self::callers(device, queue);
         let fault = Arc::clone(&gpu.fault);
-        gpu.device
-            .on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-                log::error!("{error}");
-                let _ = fault.set(from_wgpu("a command", error));
-            }));
+        gpu.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            log::error!("{error}");
+            let _ = fault.set(from_wgpu("a command", error));
+        }));
         let fault = Arc::clone(&gpu.fault);
         gpu.device.set_device_lost_callback(move |reason, why| {
-            let _ = fault.set(Error::DeviceLost {
-                why: format!("{reason:?}: {why}"),
-            });
+            let _ = fault.set(Error::DeviceLost { why: format!("{reason:?}: {why}") });
         });
         gpu
     }
@@ -80,14 +81,8 @@ impl Gpu {
     /// A caller's device: its handlers are the caller's and stay as they are.
     pub(crate) fn callers(device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let (info, limits) = (device.adapter_info(), device.limits());
-        Self {
-            device,
-            queue,
-            info,
-            limits,
-            fault: Arc::default(),
-            counts: Arc::default(),
-        }
+        let loop_budget = (info.device_type == wgpu::DeviceType::Cpu).then_some(SOFTWARE_LOOPS);
+        Self { device, queue, info, limits, loop_budget, fault: Arc::default(), counts: Arc::default() }
     }
 
     /// Whether it is a program that pretends to be a GPU.
@@ -101,11 +96,7 @@ impl Gpu {
     }
 
     /// Runs `build` and gives what wgpu says against it as an error instead of a panic.
-    pub(crate) async fn scoped<T>(
-        &self,
-        what: &str,
-        build: impl FnOnce(&wgpu::Device) -> T,
-    ) -> Result<T> {
+    pub(crate) async fn scoped<T>(&self, what: &str, build: impl FnOnce(&wgpu::Device) -> T) -> Result<T> {
         self.check()?;
         let (value, scopes) = {
             let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
@@ -116,10 +107,7 @@ impl Gpu {
             let scopes = (validation.pop(), internal.pop(), memory.pop());
             (value, scopes)
         };
-        for error in [scopes.0.await, scopes.1.await, scopes.2.await]
-            .into_iter()
-            .flatten()
-        {
+        for error in [scopes.0.await, scopes.1.await, scopes.2.await].into_iter().flatten() {
             return Err(from_wgpu(what, error));
         }
         self.check()?;
@@ -127,32 +115,18 @@ impl Gpu {
     }
 
     /// A buffer of `bytes`, all 0.
-    pub(crate) async fn buffer(
-        &self,
-        label: &str,
-        bytes: u64,
-        usage: wgpu::BufferUsages,
-    ) -> Result<wgpu::Buffer> {
+    pub(crate) async fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
         arenas::check_limit(label, "max_buffer_size", bytes, self.limits.max_buffer_size)?;
         self.counts.buffers.fetch_add(1, Ordering::Relaxed);
         let size = bytes.next_multiple_of(16).max(16);
-        let descriptor = wgpu::BufferDescriptor {
-            label: Some(label),
-            size,
-            usage,
-            mapped_at_creation: false,
-        };
-        self.scoped(&format!("buffer of {bytes} bytes for {label}"), |device| {
-            device.create_buffer(&descriptor)
-        })
-        .await
+        let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
+        self.scoped(&format!("buffer of {bytes} bytes for {label}"), |device| device.create_buffer(&descriptor)).await
     }
 
     /// Writes `data` to a buffer, in pieces that the driver can stage.
     pub(crate) fn upload(&self, buffer: &wgpu::Buffer, offset: u64, data: &[u8]) {
         for (i, piece) in data.chunks(UPLOAD).enumerate() {
-            self.queue
-                .write_buffer(buffer, offset + (i * UPLOAD) as u64, piece);
+            self.queue.write_buffer(buffer, offset + (i * UPLOAD) as u64, piece);
             if data.len() > UPLOAD {
                 self.queue.submit([]); // recycles the staging memory
             }
@@ -162,25 +136,15 @@ impl Gpu {
     /// Waits until a submission is done. On the web the browser does that, and this returns at once.
     pub(crate) fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
         self.counts.waits.fetch_add(1, Ordering::Relaxed);
-        let wait = wgpu::PollType::Wait {
-            submission_index: Some(submission),
-            timeout: Some(PATIENCE),
-        };
+        let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(PATIENCE) };
         // wgpu 30 panics when it polls a device that was lost.
         let polled = catch_unwind(AssertUnwindSafe(|| self.device.poll(wait)));
         self.check()?;
         match polled {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(wgpu::PollError::Timeout)) => Err(Error::Timeout {
-                seconds: PATIENCE.as_secs(),
-            }),
-            Ok(Err(error)) => Err(Error::Internal {
-                what: "a wait".into(),
-                why: error.to_string(),
-            }),
-            Err(_) => Err(Error::DeviceLost {
-                why: "the driver gave no reason".into(),
-            }),
+            Ok(Err(wgpu::PollError::Timeout)) => Err(Error::Timeout { seconds: PATIENCE.as_secs() }),
+            Ok(Err(error)) => Err(Error::Internal { what: "a wait".into(), why: error.to_string() }),
+            Err(_) => Err(Error::DeviceLost { why: "the driver gave no reason".into() }),
         }
     }
 
@@ -194,14 +158,12 @@ impl Gpu {
 
 fn from_wgpu(what: &str, error: wgpu::Error) -> Error {
     match error {
-        wgpu::Error::OutOfMemory { source } => Error::OutOfMemory {
-            what: format!("{what}: {source}"),
-        },
+        wgpu::Error::OutOfMemory { source } => Error::OutOfMemory { what: format!("{what}: {source}") },
         wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
-            Error::Internal {
-                what: what.to_owned(),
-                why: description,
-            }
+            Error::Internal { what: what.to_owned(), why: description }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

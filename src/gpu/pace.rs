@@ -22,18 +22,9 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(
-        is_software: bool,
-        fixed: Option<usize>,
-        flop: u64,
-        dispatches: usize,
-    ) -> Self {
+    pub(super) fn new(is_software: bool, fixed: Option<usize>, flop: u64, dispatches: usize) -> Self {
         // First guesses of the budget, the speed and the cost of a dispatch; only the first chunks depend on them.
-        let (budget, speed, dispatch) = if is_software {
-            (0.25, 5e9, 40e-6)
-        } else {
-            (0.05, 1e12, 4e-6)
-        };
+        let (budget, speed, dispatch) = if is_software { (0.25, 5e9, 40e-6) } else { (0.05, 1e12, 4e-6) };
         Self {
             fixed,
             budget,
@@ -46,18 +37,11 @@ impl Pace {
 
     /// Steps for the next chunk.
     pub(super) fn steps(&self) -> usize {
-        self.fixed
-            .unwrap_or((self.budget / self.step) as usize)
-            .max(1)
+        self.fixed.unwrap_or((self.budget / self.step) as usize).max(1)
     }
 
     /// Notes a chunk of `steps`; if too many are under way, waits for the oldest and learns how long a step takes.
-    pub(super) fn submitted(
-        &mut self,
-        gpu: &Gpu,
-        submission: wgpu::SubmissionIndex,
-        steps: usize,
-    ) -> Result<()> {
+    pub(super) fn submitted(&mut self, gpu: &Gpu, submission: wgpu::SubmissionIndex, steps: usize) -> Result<()> {
         self.in_flight.push_back((submission, steps));
         if self.in_flight.len() <= IN_FLIGHT {
             return Ok(());
@@ -86,9 +70,7 @@ impl Pace {
         if let Some(last) = self.last.replace(now) {
             let measured = (now - last).as_secs_f64() / steps as f64;
             // Half of the old, so that one odd wait does not rule; at most twice as long a chunk as the last.
-            self.step = (0.5 * (self.step + measured))
-                .max(0.5 * self.step)
-                .max(1e-7);
+            self.step = (0.5 * (self.step + measured)).max(0.5 * self.step).max(1e-7);
         }
     }
 

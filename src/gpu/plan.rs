@@ -21,11 +21,7 @@ impl Tile {
 
     /// The tile for an adapter.
     pub(crate) fn for_adapter(info: &wgpu::AdapterInfo) -> Self {
-        if info.device_type == wgpu::DeviceType::Cpu {
-            Self::Plain
-        } else {
-            Self::Staged
-        }
+        if info.device_type == wgpu::DeviceType::Cpu { Self::Plain } else { Self::Staged }
     }
 
     const fn name(self) -> &'static str {
@@ -89,10 +85,6 @@ pub(crate) struct Plan {
     pub(crate) total: Dispatch,
 }
 
-/// llvmpipe ends every loop, without a word, once an invocation went round 65,535 times, all its loops together
-/// (LP_MAX_TGSI_LOOP_ITERATIONS). Some are left to what is not counted here.
-pub(crate) const SOFTWARE_LOOPS: usize = 65_000;
-
 impl Plan {
     pub(crate) fn new(
         arenas: &Arenas,
@@ -102,59 +94,30 @@ impl Plan {
         answers: Option<&Answers>,
     ) -> Self {
         let last = arenas.layers.len() - 1;
-        let product =
-            |name: &str, layer: usize, columns: usize, depth: usize, pieces: [&str; 2]| {
-                let pieces = [
-                    tile.wgsl(),
-                    shader!("tile/block"),
-                    pieces[0],
-                    pieces[1],
-                    shader!("step"),
-                ];
-                Dispatch {
-                    name: format!("{name} {layer}"),
-                    entry: tile.name(),
-                    source: link(arenas, members, Some(layer), &pieces),
-                    groups: folded(tile.groups(arenas.batch, columns), arenas.models),
-                    loops: tile.loops(depth),
-                }
-            };
+        let product = |name: &str, layer: usize, columns: usize, depth: usize, pieces: [&str; 2]| {
+            let pieces = [tile.wgsl(), shader!("tile/block"), pieces[0], pieces[1], shader!("step")];
+            Dispatch {
+                name: format!("{name} {layer}"),
+                entry: tile.name(),
+                source: link(arenas, members, Some(layer), &pieces),
+                groups: folded(tile.groups(arenas.batch, columns), arenas.models),
+                loops: tile.loops(depth),
+            }
+        };
         let forward = |layer: usize, finish| {
             let l = arenas.layers[layer];
             let pieces = [shader!("product/forward"), finish];
-            product(
-                "forward",
-                layer,
-                4 * l.output_stride,
-                4 * l.input_stride,
-                pieces,
-            )
+            product("forward", layer, 4 * l.output_stride, 4 * l.input_stride, pieces)
         };
         let input_delta = |layer: usize| {
             let l = arenas.layers[layer];
-            let pieces = [
-                shader!("product/input_delta"),
-                shader!("finish/input_delta"),
-            ];
-            product(
-                "input_delta",
-                layer,
-                4 * l.input_stride,
-                4 * l.output_stride,
-                pieces,
-            )
+            let pieces = [shader!("product/input_delta"), shader!("finish/input_delta")];
+            product("input_delta", layer, 4 * l.input_stride, 4 * l.output_stride, pieces)
         };
         let gradient = |name: &str, finish| {
             let l = arenas.layers[last];
-            let groups = l.first_group
-                + tile.groups((l.inputs + 1).next_multiple_of(4), 4 * l.output_stride);
-            let pieces = [
-                tile.wgsl(),
-                shader!("tile/block"),
-                shader!("product/gradient"),
-                finish,
-                shader!("step"),
-            ];
+            let groups = l.first_group + tile.groups((l.inputs + 1).next_multiple_of(4), 4 * l.output_stride);
+            let pieces = [tile.wgsl(), shader!("tile/block"), shader!("product/gradient"), finish, shader!("step")];
             Dispatch {
                 name: name.to_owned(),
                 entry: tile.name(),
@@ -164,17 +127,11 @@ impl Plan {
             }
         };
 
-        let predict: Vec<_> = (0..=last)
-            .map(|l| forward(l, shader!("finish/forward")))
-            .collect();
+        let predict: Vec<_> = (0..=last).map(|l| forward(l, shader!("finish/forward"))).collect();
         let mut deltas = predict[..last].to_vec();
         if members.loss.looks_at_the_row() {
             deltas.push(predict[last].clone());
-            let pieces = [
-                shader!("softmax_delta"),
-                shader!("normalizer"),
-                shader!("step"),
-            ];
+            let pieces = [shader!("softmax_delta"), shader!("normalizer"), shader!("step")];
             deltas.push(Dispatch {
                 name: "softmax_delta".to_owned(),
                 entry: "softmax_delta",
@@ -187,19 +144,13 @@ impl Plan {
         }
         deltas.extend((1..=last).rev().map(input_delta));
 
-        let over_window =
-            |entry: &'static str, groups: [u32; 3], loops: usize, pieces: &[&str]| Dispatch {
-                name: entry.to_owned(),
-                entry,
-                source: link(
-                    arenas,
-                    members,
-                    None,
-                    &[pieces, &[shader!("window")]].concat(),
-                ),
-                groups,
-                loops,
-            };
+        let over_window = |entry: &'static str, groups: [u32; 3], loops: usize, pieces: &[&str]| Dispatch {
+            name: entry.to_owned(),
+            entry,
+            source: link(arenas, members, None, &[pieces, &[shader!("window")]].concat()),
+            groups,
+            loops,
+        };
         let feature = match features {
             Some(Features::U8 { .. }) => shader!("features/u8"),
             _ => shader!("features/f32"),
@@ -215,12 +166,7 @@ impl Plan {
             deltas,
             update: gradient("update", shader!("finish/update")),
             gradients: gradient("gradients", shader!("finish/store")),
-            order: over_window(
-                "order",
-                arenas.over_slots(arenas.batch, arenas.window),
-                0,
-                &[shader!("order")],
-            ),
+            order: over_window("order", arenas.over_slots(arenas.batch, arenas.window), 0, &[shader!("order")]),
             gather: over_window(
                 "gather",
                 arenas.over_slots(arenas.gathered(), arenas.window),
@@ -244,41 +190,19 @@ impl Plan {
 
     /// Every dispatch there is.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Dispatch> {
-        let one = [
-            &self.update,
-            &self.gradients,
-            &self.order,
-            &self.gather,
-            &self.measure,
-            &self.total,
-        ];
+        let one = [&self.update, &self.gradients, &self.order, &self.gather, &self.measure, &self.total];
         self.predict.iter().chain(&self.deltas).chain(one)
     }
 
-    /// The dispatches of one training step.
-    pub(crate) fn step(&self) -> impl Iterator<Item = &Dispatch> {
-        self.deltas.iter().chain([&self.update])
-    }
-
     /// Refuses what the device cannot run.
-    pub(crate) fn check(&self, limits: &wgpu::Limits, is_software: bool) -> Result<()> {
+    pub(crate) fn check(&self, limits: &wgpu::Limits, loop_budget: Option<usize>) -> Result<()> {
         for dispatch in self.all() {
             let most = dispatch.groups.into_iter().max().unwrap_or(0);
             let have = u64::from(limits.max_compute_workgroups_per_dimension);
-            check_limit(
-                &dispatch.name,
-                "max_compute_workgroups_per_dimension",
-                u64::from(most),
-                have,
-            )?;
-            if is_software {
-                let have = SOFTWARE_LOOPS as u64;
-                check_limit(
-                    &dispatch.name,
-                    "loop iterations of a software adapter",
-                    dispatch.loops as u64,
-                    have,
-                )?;
+            check_limit(&dispatch.name, "max_compute_workgroups_per_dimension", u64::from(most), have)?;
+            if let Some(have) = loop_budget {
+                let have = have as u64;
+                check_limit(&dispatch.name, "loop iterations of a software adapter", dispatch.loops as u64, have)?;
             }
         }
         Ok(())

@@ -34,10 +34,7 @@ struct Block {
 impl Predictor {
     pub(super) async fn new(engine: &Engine) -> Result<Self> {
         let Engine { gpu, arenas, .. } = engine;
-        let limit = gpu
-            .limits
-            .max_storage_buffer_binding_size
-            .min(gpu.limits.max_buffer_size);
+        let limit = gpu.limits.max_storage_buffer_binding_size.min(gpu.limits.max_buffer_size);
         let widths = arenas.input_stride() + 2 * arenas.output_stride();
         let hidden: usize = arenas.layers[1..].iter().map(|l| l.input_stride).sum();
         let room = (limit as usize).min(PREDICTED.1) / (16 * (widths + hidden) * arenas.models);
@@ -46,43 +43,20 @@ impl Predictor {
         let arenas = Arenas::new(&engine.network, rows, arenas.models, 1, engine.tile, 0);
         let plan = Plan::new(&arenas, &engine.members, engine.tile, None, None);
         let [_, _, (name, bytes), ..] = arenas.bytes(engine.members.optimizer);
-        check_limit(
-            "prediction",
-            "max_storage_buffer_binding_size",
-            bytes,
-            limit,
-        )?;
-        let storage = wgpu::BufferUsages::STORAGE
-            | wgpu::BufferUsages::COPY_DST
-            | wgpu::BufferUsages::COPY_SRC;
+        check_limit("prediction", "max_storage_buffer_binding_size", bytes, limit)?;
+        let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         let activations = gpu.buffer(name, bytes, storage).await?;
         let spare = gpu.buffer("spare", 16, storage).await?;
-        let buffers = [
-            &engine.cursors,
-            &engine.steps,
-            &engine.parameters,
-            &engine.state,
-            &activations,
-            &spare,
-            &engine.spare,
-        ];
+        let buffers =
+            [&engine.cursors, &engine.steps, &engine.parameters, &engine.state, &activations, &spare, &engine.spare];
         let group = engine.step_set.bind(gpu, "prediction", &buffers).await?;
         let mut kernels = Vec::new();
         for dispatch in &plan.predict {
             kernels.push(engine.step_set.kernel(gpu, dispatch).await?);
         }
         let bytes = (16 * arenas.batch * arenas.output_stride()) as u64;
-        let stagings = [
-            Staging::new(gpu, "outputs", bytes).await?,
-            Staging::new(gpu, "outputs", bytes).await?,
-        ];
-        Ok(Self {
-            arenas,
-            kernels,
-            group,
-            activations,
-            stagings,
-        })
+        let stagings = [Staging::new(gpu, "outputs", bytes).await?, Staging::new(gpu, "outputs", bytes).await?];
+        Ok(Self { arenas, kernels, group, activations, stagings })
     }
 
     pub(super) async fn predict(&self, engine: &Engine, inputs: &[f32]) -> Result<Vec<f32>> {
@@ -98,31 +72,20 @@ impl Predictor {
                 let start = 16 * (model * arenas.activations) as u64;
                 gpu.upload(&self.activations, start, bytemuck::cast_slice(&block));
             }
-            let mut encoder = gpu
-                .device
-                .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             pass.set_bind_group(0, &self.group, &[0]);
-            self.kernels
-                .iter()
-                .for_each(|kernel| kernel.record(&mut pass));
+            self.kernels.iter().for_each(|kernel| kernel.record(&mut pass));
             drop(pass);
             gpu.queue.submit([encoder.finish()]);
             for model in 0..arenas.models {
                 if under_way.len() == 2 {
-                    let first = under_way
-                        .pop_front()
-                        .unwrap_or_else(|| unreachable!("two are under way"));
+                    let first = under_way.pop_front().unwrap_or_else(|| unreachable!("two are under way"));
                     self.take(gpu, first, &mut outputs).await?;
                 }
                 let start = 16 * (model * arenas.activations + arenas.output) as u64;
-                let reading =
-                    self.stagings[side].start(gpu, &self.activations, start, rows as u64 * stride);
-                under_way.push_back(Block {
-                    model,
-                    side,
-                    reading,
-                });
+                let reading = self.stagings[side].start(gpu, &self.activations, start, rows as u64 * stride);
+                under_way.push_back(Block { model, side, reading });
                 side = 1 - side;
             }
         }

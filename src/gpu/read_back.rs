@@ -24,51 +24,27 @@ pub(super) struct Reading {
 impl Staging {
     pub(super) async fn new(gpu: &Gpu, label: &str, bytes: u64) -> Result<Self> {
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        Ok(Self {
-            buffer: gpu.buffer(label, bytes, usage).await?,
-        })
+        Ok(Self { buffer: gpu.buffer(label, bytes, usage).await? })
     }
 
     /// Starts to read `bytes` of `source` from `offset`, after all that was submitted so far.
-    pub(super) fn start(
-        &self,
-        gpu: &Gpu,
-        source: &wgpu::Buffer,
-        offset: u64,
-        bytes: u64,
-    ) -> Reading {
-        let mut encoder = gpu
-            .device
-            .create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+    pub(super) fn start(&self, gpu: &Gpu, source: &wgpu::Buffer, offset: u64, bytes: u64) -> Reading {
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.copy_buffer_to_buffer(source, offset, &self.buffer, 0, bytes);
         let submission = gpu.queue.submit([encoder.finish()]);
         gpu.counts.maps.fetch_add(1, Ordering::Relaxed);
         let (sender, mapped) = oneshot_channel();
-        self.buffer
-            .map_async(wgpu::MapMode::Read, 0..bytes, move |answer| {
-                let _ = sender.send(answer);
-            });
-        Reading {
-            submission,
-            mapped,
-            bytes,
-        }
+        self.buffer.map_async(wgpu::MapMode::Read, 0..bytes, move |answer| {
+            let _ = sender.send(answer);
+        });
+        Reading { submission, mapped, bytes }
     }
 
     /// The values that a read brought.
     pub(super) async fn finish<T: Pod>(&self, gpu: &Gpu, reading: Reading) -> Result<Vec<T>> {
-        let Reading {
-            submission,
-            mapped,
-            bytes,
-        } = reading;
+        let Reading { submission, mapped, bytes } = reading;
         gpu.wait(submission)?;
-        let failed = |why: String| {
-            gpu.check().err().unwrap_or(Error::Internal {
-                what: "a read back".into(),
-                why,
-            })
-        };
+        let failed = |why: String| gpu.check().err().unwrap_or(Error::Internal { what: "a read back".into(), why });
         match mapped.receive().await {
             Some(Ok(())) => {}
             Some(Err(error)) => return Err(failed(error.to_string())),
@@ -84,12 +60,7 @@ impl Staging {
 }
 
 /// Reads values from `offset` bytes into a buffer, by a staging buffer of its own.
-pub(super) async fn read<T: Pod>(
-    gpu: &Gpu,
-    source: &wgpu::Buffer,
-    offset: u64,
-    values: usize,
-) -> Result<Vec<T>> {
+pub(super) async fn read<T: Pod>(gpu: &Gpu, source: &wgpu::Buffer, offset: u64, values: usize) -> Result<Vec<T>> {
     let bytes = (values * size_of::<T>()) as u64;
     let staging = Staging::new(gpu, "read back", bytes).await?;
     let reading = staging.start(gpu, source, offset, bytes);

@@ -29,21 +29,10 @@ fn row_bytes(data: &Dataset, arenas: &Arenas) -> [usize; 2] {
 }
 
 /// How many rows of the data set a shard holds on a device with these limits.
-pub(super) fn rows_a_shard(
-    data: &Dataset,
-    arenas: &Arenas,
-    limits: &wgpu::Limits,
-) -> Result<usize> {
+pub(super) fn rows_a_shard(data: &Dataset, arenas: &Arenas, limits: &wgpu::Limits) -> Result<usize> {
     let largest = row_bytes(data, arenas).into_iter().max().unwrap_or(4);
-    let have = limits
-        .max_storage_buffer_binding_size
-        .min(limits.max_buffer_size);
-    check_limit(
-        "one row of the data set",
-        "max_storage_buffer_binding_size",
-        largest as u64,
-        have,
-    )?;
+    let have = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+    check_limit("one row of the data set", "max_storage_buffer_binding_size", largest as u64, have)?;
     Ok((have as usize / largest).min(data.rows()))
 }
 
@@ -54,37 +43,16 @@ pub(super) async fn upload(gpu: &Gpu, data: &Dataset, arenas: &Arenas) -> Result
     let mut shards = Vec::new();
     for first in (0..data.rows()).step_by(rows) {
         let rows = rows.min(data.rows() - first);
-        let shard = Shard::new(
-            gpu,
-            [rows * feature_bytes, rows * answer_bytes],
-            [first as u32, rows as u32],
-        )
-        .await?;
-        write(
-            gpu,
-            &shard.features,
-            first..first + rows,
-            feature_bytes,
-            |row, into| write_features(data, row, into),
-        );
-        write(
-            gpu,
-            &shard.answers,
-            first..first + rows,
-            answer_bytes,
-            |row, into| write_answer(data, row, into),
-        );
+        let shard = Shard::new(gpu, [rows * feature_bytes, rows * answer_bytes], [first as u32, rows as u32]).await?;
+        write(gpu, &shard.features, first..first + rows, feature_bytes, |row, into| write_features(data, row, into));
+        write(gpu, &shard.answers, first..first + rows, answer_bytes, |row, into| write_answer(data, row, into));
         shards.push(shard);
     }
     Ok(shards)
 }
 
 impl Shard {
-    pub(super) async fn new(
-        gpu: &Gpu,
-        [features, answers]: [usize; 2],
-        span: [u32; 2],
-    ) -> Result<Self> {
+    pub(super) async fn new(gpu: &Gpu, [features, answers]: [usize; 2], span: [u32; 2]) -> Result<Self> {
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
         let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let shard = Self {
@@ -98,21 +66,14 @@ impl Shard {
 }
 
 /// Uploads rows of `bytes` each, a few megabytes at a time, so that the host holds no second copy of them all.
-fn write(
-    gpu: &Gpu,
-    to: &wgpu::Buffer,
-    rows: std::ops::Range<usize>,
-    bytes: usize,
-    fill: impl Fn(usize, &mut [u8]),
-) {
+fn write(gpu: &Gpu, to: &wgpu::Buffer, rows: std::ops::Range<usize>, bytes: usize, fill: impl Fn(usize, &mut [u8])) {
     let at_once = (super::UPLOAD / bytes).max(1);
     let mut piece = Vec::new();
     for first in rows.clone().step_by(at_once) {
         let some = first..(first + at_once).min(rows.end);
         piece.clear();
         piece.resize(some.len() * bytes, 0);
-        some.zip(piece.chunks_exact_mut(bytes))
-            .for_each(|(row, into)| fill(row, into));
+        some.zip(piece.chunks_exact_mut(bytes)).for_each(|(row, into)| fill(row, into));
         gpu.upload(to, ((first - rows.start) * bytes) as u64, &piece);
     }
 }

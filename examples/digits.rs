@@ -1,0 +1,123 @@
+//! Learns to read handwritten digits: 1,797 images of 8x8 pixels, which lie in `examples/data/`.
+//!
+//!     cargo run --release --example digits
+//!     cargo run --release --example digits -- --device cpu --seeds 5
+//!
+//! Every fifth image of each digit is held out, 355 of 1,797: the network never learns from them, and the accuracy that
+//! counts is theirs. Both parts hold digits of the same people; those of strangers are harder. With the last 360 of the
+//! file held out instead, where images of one writer seem to lie together, the same network reads about 92 %.
+
+mod common;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use gradus::{Activation, Dataset, Device, Features, Loss, Network, Optimizer, Settings};
+use serde_json::json;
+
+use common::{
+    Exit, Options,
+    classifier::{self, Images, percent},
+};
+
+/// Learns to read handwritten digits.
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    options: Options,
+    /// Train this many networks one after the other, with seeds from --seed on
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    seeds: u32,
+}
+
+fn main() -> ExitCode {
+    common::status(run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> Result<(), Exit> {
+    let options = &arguments.options;
+    options.only(&["--epochs", "--seed", "--out"]);
+    let seeds = classifier::seeds(options, arguments.seeds)?;
+    let out = options.pictures("out/digits")?;
+    let device = options.open()?;
+    let images = images().map_err(|why| Exit::Failed(format!("examples/data/digits.csv: {why}")))?;
+
+    // Over 20 seeds on the CPU 128 hidden neurons give 97.6 % in the mean and 97.2 % at least; 64 give 97.4 and 96.6.
+    let network = Network::new(64).dense(128, Activation::Relu).dense(10, Activation::Identity);
+    let settings = |seed| Settings {
+        batch: 32,
+        loss: Loss::SoftmaxCrossEntropy,
+        optimizer: Optimizer::momentum(0.1, 0.9),
+        seed,
+        ..Settings::default()
+    };
+    let epochs = options.epochs.unwrap_or(30);
+
+    let mut accuracies = Vec::new();
+    let mut first = None;
+    for seed in seeds.clone() {
+        eprintln!("seed {seed}: {epochs} epochs of {} images", images.train.rows());
+        let (trainer, history) = classifier::train(&device, &network, &images, &settings(seed), epochs)?;
+        let accuracy = history.last().1.accuracy;
+        println!("seed {seed}: {} of {} held-out digits right", percent(accuracy), images.test.rows());
+        accuracies.push(accuracy);
+        first.get_or_insert((trainer, history));
+    }
+    let Some((mut trainer, history)) = first else { return Ok(()) };
+    let seed = *seeds.start();
+    let mean = accuracies.iter().sum::<f64>() / accuracies.len() as f64;
+    if accuracies.len() > 1 {
+        let least = accuracies.iter().copied().fold(1.0, f64::min);
+        println!("mean of {} seeds: {}, the least {}", accuracies.len(), percent(mean), percent(least));
+    }
+    let baseline = classifier::nearest_class_mean(&images);
+    println!("baseline, the digit whose mean image is nearest: {}", percent(baseline));
+
+    println!("{}: {:.3} s, {:.0} samples/s", common::described(&device), history.seconds, history.rate());
+    let mut own = history.json(seed);
+    // The accuracy is that of all seeds; losses, times and pictures are the first one's.
+    own["test_accuracy"] = mean.into();
+    own["seed_accuracies"] = accuracies.into();
+    own["baseline"] = "nearest class mean".into();
+    own["baseline_accuracy"] = baseline.into();
+    if device.is_gpu() {
+        let cpu = Device::cpu();
+        eprintln!("the same training on the CPU:");
+        let (_, beside) = classifier::train(&cpu, &network, &images, &settings(seed), epochs)?;
+        println!("{}: {:.3} s, {:.0} samples/s", cpu.name(), beside.seconds, beside.rate());
+        own["cpu"] = json!({
+            "device": cpu.name(),
+            "seconds": beside.seconds,
+            "samples_per_second": beside.rate(),
+            "test_accuracy": beside.last().1.accuracy,
+        });
+    }
+
+    let title = format!("Handwritten digits, 64-128-10, seed {}", seed);
+    classifier::write_pictures(&out, &title, &images, &mut trainer, &history)?;
+    options.print_json("digits", Some(&device), own);
+    Ok(())
+}
+
+/// The digits, with every fifth of each kind held out. A line is 64 pixels from 0 to 16, row by row, and the digit.
+fn images() -> Result<Images, String> {
+    let (mut train, mut test) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
+    let mut seen = [0; 10];
+    for (number, line) in (1..).zip(include_str!("data/digits.csv").lines()) {
+        let values: Result<Vec<u8>, _> = line.split(',').map(str::parse).collect();
+        let (pixels, digit) = match values.as_deref() {
+            Ok([pixels @ .., digit @ 0..=9]) if pixels.len() == 64 => (pixels, *digit),
+            _ => return Err(format!("line {number} is not 64 pixels and a digit")),
+        };
+        let seen = &mut seen[usize::from(digit)];
+        *seen += 1;
+        let (features, classes) = if *seen % 5 == 0 { &mut test } else { &mut train };
+        features.extend_from_slice(pixels);
+        classes.push(u32::from(digit));
+    }
+    let set = |(bytes, classes): (Vec<u8>, Vec<u32>)| {
+        Dataset::new(classes.len(), Features::U8 { bytes, scale: 1.0 / 16.0 }, classes).map_err(|e| e.to_string())
+    };
+    let classes = (0..10).map(|digit| digit.to_string()).collect();
+    Ok(Images { width: 8, classes, train: set(train)?, test: set(test)? })
+}

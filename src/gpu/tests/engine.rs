@@ -1,0 +1,164 @@
+use super::*;
+use crate::{Device, Features, Settings, Trainer, gpu::engine::Metric};
+
+/// Two hidden layers, several workgroups in every dimension of both tiles, and a short last batch.
+fn case(tile: Tile) -> Case {
+    let network = network(&[70, 90, 40], Activation::Sigmoid).dense(35, Activation::Sigmoid);
+    let optimizer = Optimizer::momentum(0.5, 0.9);
+    Case { batch: 40, rows: 95, models: 3, optimizer, ..Case::new(network, tile) }
+}
+
+fn trained(gpu: &Gpu, case: &Case, data: &Dataset, chunk: Option<usize>, steps: usize) -> (Vec<Metric>, Vec<u32>) {
+    let mut engine = case.engine(gpu, Some(data), chunk);
+    let metrics = pollster::block_on(engine.run(0, steps)).expect("training runs");
+    let flat = pollster::block_on(engine.parameters()).expect("parameters come back");
+    (metrics, flat.into_iter().map(f32::to_bits).collect())
+}
+
+#[test]
+fn two_runs_and_every_chunk_length_give_the_same_bits() {
+    for gpu in gpus() {
+        for tile in Tile::ALL {
+            let (case, steps) = (case(*tile), 25);
+            let data = case.data();
+            let first = trained(&gpu, &case, &data, None, steps);
+            for chunk in [None, Some(1), Some(7), Some(200)] {
+                assert!(trained(&gpu, &case, &data, chunk, steps) == first, "{} {tile:?} {chunk:?}", gpu.info.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_hundred_steps_by_hand_are_the_same_hundred_through_the_resident_set() {
+    for gpu in gpus() {
+        for tile in Tile::ALL {
+            let case = Case { models: 1, ..case(*tile) };
+            let f32s = case.data();
+            let Features::F32(values) = f32s.features() else { unreachable!() };
+            let bytes: Vec<u8> = values.iter().map(|v| (v * 100.0 + 120.0) as u8).collect();
+            let bytes = Dataset::new(case.rows, bytes, f32s.answers().clone()).expect("a data set");
+            for data in [f32s, bytes] {
+                let (metrics, flat) = trained(&gpu, &case, &data, None, 100);
+                let mut engine = case.engine(&gpu, None, None);
+                for step in 0..100 {
+                    let (inputs, expected) = case.batch_of(&data, 0, step);
+                    let f32s = |values: Vec<f64>| values.into_iter().map(|v| v as f32).collect::<Vec<_>>();
+                    engine.step(&f32s(inputs), &f32s(expected)).expect("a step");
+                }
+                let by_hand = pollster::block_on(engine.collect()).expect("metrics");
+                assert_eq!(by_hand, metrics, "{}", gpu.info.name);
+                let parameters = pollster::block_on(engine.parameters()).expect("parameters");
+                let bits: Vec<u32> = parameters.into_iter().map(f32::to_bits).collect();
+                assert!(bits == flat, "{}: parameters differ", gpu.info.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_epoch_maps_waits_allocates_and_binds_nothing() {
+    for gpu in gpus() {
+        let network = network(&[8, 12, 4], Activation::Sigmoid);
+        let case = Case { batch: 4, rows: 800, ..Case::new(network, Tile::for_adapter(&gpu.info)) };
+        let data = case.data();
+        let mut engine = case.engine(&gpu, Some(&data), None);
+        let before = gpu.counts();
+        pollster::block_on(engine.run(0, 200)).expect("an epoch");
+        let [buffers, bind_groups, maps, waits] = std::array::from_fn(|i| gpu.counts()[i] - before[i]);
+        assert_eq!([buffers, bind_groups], [0, 0], "{}", gpu.info.name);
+        assert_eq!([maps, waits], [1, 1], "{}: the losses are read once, after the epoch", gpu.info.name);
+    }
+}
+
+/// Long enough that the ring of metrics goes round and the host waits for chunks.
+#[test]
+fn a_long_run_tells_every_loss_once() {
+    for gpu in gpus() {
+        let network = network(&[2, 3, 1], Activation::Sigmoid);
+        let case = Case { batch: 4, rows: 4, ..Case::new(network, Tile::for_adapter(&gpu.info)) };
+        let data = case.data();
+        let (metrics, flat) = trained(&gpu, &case, &data, None, 9_000);
+        let mut engine = case.engine(&gpu, Some(&data), Some(100));
+        let mut pieces = Vec::new();
+        for (first, steps) in [(0, 4_000), (4_000, 1), (4_001, 4_999)] {
+            pieces.extend(pollster::block_on(engine.run(first, steps)).expect("training runs"));
+        }
+        assert_eq!(pieces.len(), 9_000);
+        assert!(pieces == metrics, "{}", gpu.info.name);
+        let parameters = pollster::block_on(engine.parameters()).expect("parameters");
+        assert!(parameters.into_iter().map(f32::to_bits).eq(flat), "{}", gpu.info.name);
+    }
+}
+
+#[test]
+fn padding_is_zero_after_a_hundred_steps() {
+    for gpu in gpus() {
+        for tile in Tile::ALL {
+            let case = Case { models: 1, ..case(*tile) };
+            let data = case.data();
+            let setup = Setup {
+                network: &case.network,
+                courses: vec![case.course(0)],
+                data: Some(&data),
+                shuffle: true,
+                chunk: None,
+                tile: Some(*tile),
+            };
+            let mut engine = pollster::block_on(Engine::new(&gpu, setup)).expect("an engine");
+            let layout = case.network.layout();
+            engine.set_parameters(&layout.flat(&case.parameters(0)));
+            pollster::block_on(engine.run(0, 100)).expect("training runs");
+            let flat = pollster::block_on(engine.parameters()).expect("parameters");
+            assert!(layout.flat(&layout.layers(&flat)) == flat, "{}: padding was written", gpu.info.name);
+        }
+    }
+}
+
+/// A shard's boundary lies inside a batch, and the bits stay the same.
+#[test]
+fn a_data_set_beyond_the_binding_limit_is_split() {
+    let limits = |limits: &wgpu::Limits| wgpu::Limits { max_storage_buffer_binding_size: 64 << 10, ..limits.clone() };
+    for gpu in gpus() {
+        let search = super::Search { name: Some(gpu.info.name.clone()), ..super::Search::default() };
+        let small = pollster::block_on(search.open(Some(&limits(&gpu.limits)))).expect("a device");
+        let network = network(&[30, 12, 4], Activation::Sigmoid);
+        let case = Case { batch: 24, rows: 1500, ..Case::new(network, Tile::for_adapter(&gpu.info)) };
+        let data = case.data();
+        let whole = trained(&gpu, &case, &data, None, 130);
+        let split = trained(&small, &case, &data, None, 130);
+        assert!(whole == split, "{}", gpu.info.name);
+
+        let network = super::network(&[100, 300, 4], Activation::Sigmoid);
+        let too_large = Case::new(network, Tile::for_adapter(&gpu.info));
+        let setup = Setup {
+            network: &too_large.network,
+            courses: vec![too_large.course(0)],
+            data: Some(&too_large.data()),
+            shuffle: true,
+            chunk: None,
+            tile: None,
+        };
+        let before = small.counts();
+        let error = pollster::block_on(Engine::new(&small, setup)).err();
+        let Some(crate::Error::Limit { limit, need, have, .. }) = error else { panic!("{error:?}") };
+        assert_eq!((limit, have), ("max_storage_buffer_binding_size", 64 << 10));
+        assert!(need > have);
+        assert_eq!(small.counts(), before, "nothing was allocated");
+    }
+}
+
+/// wgpu's no-op device checks bindings, sizes and usages without running anything.
+#[test]
+fn a_whole_step_is_valid_on_the_no_op_device() {
+    let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
+    let device = Device::from_wgpu(device, queue).expect("the default limits are enough");
+    let network = network(&[9, 17, 5], Activation::Relu).dense(3, Activation::Identity);
+    let data = Dataset::new(50, numbers(450, 1), vec![2_u32; 50]).expect("a data set");
+    let settings = Settings { batch: 8, loss: Loss::SoftmaxCrossEntropy, ..Settings::default() };
+    let mut trainer = Trainer::new(&device, &network, &data, settings).expect("a trainer");
+    trainer.run(20).expect("steps");
+    trainer.step(&[0.5; 18], &[0.0; 6]).expect("a step by hand");
+    trainer.gradients(&[0.5; 18], &[0.0; 6]).expect("gradients");
+    trainer.predict(&[0.5; 18]).expect("predictions");
+}

@@ -1,0 +1,136 @@
+use super::*;
+
+/// Around the edges of both tiles.
+const SIZES: &[usize] = &[1, 2, 3, 4, 7, 8, 9, 17, 31, 32, 33, 65, 100];
+
+#[test]
+fn every_product_and_finish_matches_the_reference_at_awkward_sizes() {
+    for gpu in gpus() {
+        for (i, size) in SIZES.iter().enumerate() {
+            for tile in Tile::ALL {
+                let models = if i % 2 == 0 { 1 } else { 3 };
+                let case = |widths: &[usize], batch, activation| Case {
+                    batch,
+                    rows: batch + batch.div_ceil(2),
+                    models,
+                    ..Case::new(network(widths, activation), *tile)
+                };
+                case(&[*size, 5, 2], 6, Activation::Sigmoid).check(&gpu, 2);
+                case(&[3, *size, 6], 5, Activation::Tanh).check(&gpu, 2);
+                case(&[6, 9, *size], 7, Activation::Sigmoid).check(&gpu, 2);
+                case(&[5, 7, 3], *size, Activation::Tanh).check(&gpu, 2);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_member_matches_the_reference_in_every_kernel() {
+    for gpu in gpus() {
+        for tile in Tile::ALL {
+            for activation in Activation::ALL {
+                for loss in Loss::ALL {
+                    for (optimizer, models) in Optimizer::ALL.iter().zip([3, 1]) {
+                        let last = loss.output_activation().unwrap_or(*activation);
+                        let network = network(&[6, 11, 9], *activation).dense(5, last);
+                        Case { loss: *loss, optimizer: *optimizer, models, ..Case::new(network, *tile) }.check(&gpu, 4);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn random_cases_match_the_reference() {
+    let mut state = 12345_usize;
+    let mut draw = |n: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % n
+    };
+    for gpu in gpus() {
+        for _ in 0..12 {
+            let widths: Vec<usize> = (0..2 + draw(4)).map(|_| 1 + draw(70)).collect();
+            let activation = Activation::ALL[draw(3)];
+            let loss = Loss::ALL[draw(3)];
+            let last = loss.output_activation().unwrap_or(Activation::Sigmoid);
+            let network = network(&widths, activation).dense(2 + draw(40), last);
+            let (batch, models) = (1 + draw(70), [1, 3][draw(2)]);
+            let tile = Tile::ALL[draw(2)];
+            let optimizer = Optimizer::ALL[draw(2)];
+            let rows = batch * 2 + draw(9);
+            Case { network, loss, optimizer, batch, rows, models, tile }.check(&gpu, 3);
+        }
+    }
+}
+
+#[test]
+fn deep_wide_and_narrow_networks_match_the_reference() {
+    for gpu in gpus() {
+        for tile in Tile::ALL {
+            let deep = network(&[4, 5, 6, 7, 8, 7, 6, 5, 4, 3, 4, 5, 2], Activation::Tanh);
+            Case { models: 3, ..Case::new(deep, *tile) }.check(&gpu, 3);
+            Case::new(network(&[1, 1], Activation::Sigmoid), *tile).check(&gpu, 3);
+            Case { batch: 3, ..Case::new(network(&[2500, 3, 1], Activation::Sigmoid), *tile) }.check(&gpu, 2);
+            Case { batch: 3, ..Case::new(network(&[3, 1000, 2], Activation::Sigmoid), *tile) }.check(&gpu, 2);
+            let classes = network(&[7], Activation::Tanh).dense(1000, Activation::Identity);
+            Case { loss: Loss::SoftmaxCrossEntropy, ..Case::new(classes, *tile) }.check(&gpu, 2);
+        }
+    }
+}
+
+/// The weights of this layer take 65,536 of the plain tile's workgroups, one more than a dimension holds, and 128 MiB,
+/// as much as llvmpipe binds; its inputs take 17 vec4s a row more than `gather` has invocations in 65,535 workgroups.
+#[test]
+fn a_dispatch_may_have_more_workgroups_than_a_dimension_holds() {
+    for gpu in gpus() {
+        let case = |widths, batch| {
+            let network = network(widths, Activation::Sigmoid);
+            Case { batch, rows: batch, ..Case::new(network, Tile::Plain) }
+        };
+        case(&[8191, 4096], 2).check(&gpu, 1);
+        case(&[17_216, 1], 975).check(&gpu, 1);
+    }
+}
+
+/// The bound of the loops is real: at it the result is right, at twice it llvmpipe ends the loop early.
+#[test]
+fn the_loop_budget_of_a_software_adapter_is_kept_and_needed() {
+    for mut gpu in gpus() {
+        let Some(budget) = gpu.loop_budget else {
+            continue;
+        };
+        let case = |batch| {
+            let network = Network::new(1).dense(1, Activation::Identity);
+            Case { batch, rows: batch, optimizer: Optimizer::sgd(0.1), ..Case::new(network, Tile::Plain) }
+        };
+        let gradient = |gpu: &Gpu, case: &Case| {
+            let mut engine = case.engine(gpu, None, None);
+            let (x, t) = (vec![1.0; case.batch], vec![-1.0; case.batch]);
+            let flat = pollster::block_on(engine.gradients(&x, &t)).expect("gradients");
+            case.network.layout().layers(&flat)[0].bias[0]
+        };
+        let p = &case(1).parameters(0)[0];
+        let expected = 2.0 * (p.weight[0] + p.bias[0] + 1.0);
+        let right = gradient(&gpu, &case(4 * budget));
+        assert!((right - expected).abs() < 1e-3 * expected.abs(), "{}: {right}, not {expected}", gpu.info.name);
+
+        let network = case(1).network;
+        let twice = case(8 * budget);
+        let setup = Setup {
+            network: &network,
+            courses: vec![twice.course(0)],
+            data: None,
+            shuffle: true,
+            chunk: None,
+            tile: Some(Tile::Plain),
+        };
+        let refused = pollster::block_on(Engine::new(&gpu, setup)).err();
+        assert!(matches!(refused, Some(crate::Error::Limit { .. })), "{refused:?}");
+        if gpu.info.name.contains("llvmpipe") {
+            gpu.loop_budget = Some(2 * budget);
+            let wrong = gradient(&gpu, &twice);
+            assert!((wrong - expected).abs() > 0.1 * expected.abs(), "llvmpipe keeps counting: the budget can go");
+        }
+    }
+}

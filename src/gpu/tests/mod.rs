@@ -1,0 +1,210 @@
+//! The kernels against the reference, on every adapter that is there.
+
+mod engine;
+mod kernels;
+mod shaders;
+
+use super::{
+    Gpu,
+    adapters::Search,
+    engine::{Engine, Setup},
+    plan::Tile,
+};
+use crate::{
+    Activation, Dataset, Init, LayerParameters, Loss, Network, Optimizer,
+    cpu::reference::{Parameters, Reference},
+    order::Order,
+    step::Course,
+};
+
+/// Every adapter there is. None at all is a failure, unless the environment says that there is none.
+fn gpus() -> Vec<Gpu> {
+    let search = |name| Search { name, ..Search::default() };
+    let found = pollster::block_on(search(None).report()).expect("adapters are listed");
+    if found.is_empty() && std::env::var("GRADUS_TEST_NO_GPU").is_err() {
+        panic!("no adapter: run tests/run.sh, which installs one, or set GRADUS_TEST_NO_GPU=1");
+    }
+    let wanted = std::env::var("WGPU_ADAPTER_NAME").map(|name| name.to_lowercase()).unwrap_or_default();
+    let names = found.into_iter().map(|adapter| adapter.info.name);
+    let names = names.filter(|name| name.to_lowercase().contains(&wanted));
+    names.map(|name| pollster::block_on(search(Some(name)).open(None)).expect("the adapter gives a device")).collect()
+}
+
+/// Numbers from -1 to 1 in which swapped rows and columns show: 251 is a prime.
+fn numbers(n: usize, seed: usize) -> Vec<f32> {
+    (0..n).map(|i| ((i * 37 + seed * 101) % 251) as f32 / 125.0 - 1.0).collect()
+}
+
+/// What a test trains: a network, and for every model its own parameters, rate and order of the rows.
+struct Case {
+    network: Network,
+    loss: Loss,
+    optimizer: Optimizer,
+    batch: usize,
+    rows: usize,
+    models: usize,
+    tile: Tile,
+}
+
+impl Case {
+    fn new(network: Network, tile: Tile) -> Self {
+        let optimizer = Optimizer::sgd(0.7);
+        Self { network, loss: Loss::Mse, optimizer, batch: 6, rows: 17, models: 1, tile }
+    }
+
+    /// Features from -1 to 1 and answers from 0 to 1; softmax gets classes.
+    fn data(&self) -> Dataset {
+        let features = numbers(self.rows * self.network.inputs(), 1);
+        let outputs = self.network.outputs();
+        if self.loss == Loss::SoftmaxCrossEntropy {
+            let classes: Vec<u32> = (0..self.rows).map(|row| (row * 7 % outputs) as u32).collect();
+            return Dataset::new(self.rows, features, classes).expect("a data set");
+        }
+        let answers = numbers(self.rows * outputs, 2).iter().map(|v| 0.5 * v + 0.5).collect::<Vec<_>>();
+        Dataset::new(self.rows, features, answers).expect("a data set")
+    }
+
+    fn course(&self, model: usize) -> Course {
+        let rate = self.optimizer.learning_rate() * (1.0 + 0.5 * model as f64);
+        let optimizer = match self.optimizer {
+            Optimizer::Sgd { .. } => Optimizer::sgd(rate),
+            Optimizer::Momentum { momentum, .. } => Optimizer::momentum(rate, momentum),
+        };
+        let outputs = self.network.outputs();
+        Course { rows: self.rows, batch: self.batch, outputs, loss: self.loss, optimizer, seed: 40 + model as u64 }
+    }
+
+    /// Parameters of a model; biases are not 0, so that a kernel without them shows.
+    fn parameters(&self, model: usize) -> Vec<LayerParameters> {
+        let network = self.network.clone().init(Init::LecunNormal, Init::Uniform { limit: 0.5 });
+        network.layout().layers(&network.initial(model as u64))
+    }
+
+    /// The engine with its parameters, every arena poisoned with NaN wherever a kernel has to write before it reads.
+    fn engine(&self, gpu: &Gpu, data: Option<&Dataset>, chunk: Option<usize>) -> Engine {
+        let courses = (0..self.models).map(|model| self.course(model)).collect();
+        let setup = Setup { network: &self.network, courses, data, shuffle: true, chunk, tile: Some(self.tile) };
+        let mut engine = pollster::block_on(Engine::new(gpu, setup)).expect("an engine");
+        let layout = self.network.layout();
+        let flat = (0..self.models).flat_map(|model| {
+            let mut flat = layout.flat(&self.parameters(model));
+            for (place, next) in layout.places.iter().zip(layout.places.iter().skip(1)) {
+                let end = place.offset + (place.inputs + 1).next_multiple_of(4) * place.stride;
+                flat[end..next.offset].fill(f32::NAN);
+            }
+            flat
+        });
+        engine.set_parameters(&flat.collect::<Vec<_>>());
+        for buffer in [&engine.activations, &engine.deltas] {
+            gpu.upload(buffer, 0, bytemuck::cast_slice(&vec![f32::NAN; buffer.size() as usize / 4]));
+        }
+        engine
+    }
+
+    /// The reference that a model is judged by.
+    fn reference(&self, model: usize) -> Reference {
+        let optimizer = self.course(model).optimizer;
+        Reference::new(&self.network, self.loss, optimizer, &self.parameters(model)).expect("a reference")
+    }
+
+    /// The rows of a model's step, as the reference takes them.
+    fn batch_of(&self, data: &Dataset, model: usize, step: u64) -> (Vec<f64>, Vec<f64>) {
+        let step = self.course(model).step(step, model as u64);
+        let order = Order::new(self.rows as u32, step.key);
+        let (mut inputs, mut expected) = (Vec::new(), Vec::new());
+        let (mut x, mut t) = (vec![0.0; self.network.inputs()], vec![0.0; self.network.outputs()]);
+        for place in step.first..step.first + step.rows {
+            data.write_features(order.row(place) as usize, &mut x);
+            data.write_expected(order.row(place) as usize, &mut t);
+            inputs.extend(x.iter().map(|v| f64::from(*v)));
+            expected.extend(t.iter().map(|v| f64::from(*v)));
+        }
+        (inputs, expected)
+    }
+
+    /// Trains on the device and in the reference, and compares losses, parameters, gradients and predictions.
+    fn check(&self, gpu: &Gpu, steps: usize) {
+        let what = format!(
+            "{} {:?} {} x {} {:?} batch {} rows {} models {}",
+            gpu.info.name,
+            self.tile,
+            self.loss,
+            self.optimizer.name(),
+            self.widths(),
+            self.batch,
+            self.rows,
+            self.models
+        );
+        let data = self.data();
+        let mut engine = self.engine(gpu, Some(&data), None);
+        let metrics = pollster::block_on(engine.run(0, steps)).expect("training runs");
+        let flat = pollster::block_on(engine.parameters()).expect("parameters come back");
+        let layout = self.network.layout();
+        for model in 0..self.models {
+            let mut reference = self.reference(model);
+            for step in 0..steps {
+                let (inputs, expected) = self.batch_of(&data, model, step as u64);
+                let loss = reference.step(&inputs, &expected).expect("a step");
+                let ours = f64::from(metrics[step * self.models + model][0]);
+                assert!(
+                    (ours - loss).abs() <= self.tolerance() * loss.abs().max(0.01),
+                    "{what}: loss {ours}, not {loss}"
+                );
+            }
+            let ours = layout.layers(&flat[model * layout.len..(model + 1) * layout.len]);
+            self.compare(&what, &ours, reference.parameters());
+        }
+        if self.models == 1 {
+            let (inputs, expected) = self.batch_of(&data, 0, 0);
+            let f32s = |values: &[f64]| values.iter().map(|v| *v as f32).collect::<Vec<_>>();
+            engine.set_parameters(&layout.flat(&self.parameters(0)));
+            let ours = pollster::block_on(engine.gradients(&f32s(&inputs), &f32s(&expected))).expect("gradients");
+            self.compare(
+                &what,
+                &layout.layers(&ours),
+                &self.reference(0).gradients(&inputs, &expected).expect("gradients"),
+            );
+            let ours = pollster::block_on(engine.predict(&f32s(&inputs))).expect("predictions");
+            close(
+                &format!("{what}: outputs"),
+                &ours,
+                &self.reference(0).predict(&inputs).expect("outputs"),
+                self.tolerance(),
+            );
+        }
+        gpu.check().expect("no complaint from wgpu");
+    }
+
+    fn compare(&self, what: &str, ours: &[LayerParameters], reference: &[Parameters]) {
+        for (i, (ours, theirs)) in ours.iter().zip(reference).enumerate() {
+            close(&format!("{what}: weights {i}"), &ours.weight, &theirs.weight, self.tolerance());
+            close(&format!("{what}: biases {i}"), &ours.bias, &theirs.bias, self.tolerance());
+        }
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        std::iter::once(self.network.inputs()).chain(self.network.layers().iter().map(|l| l.outputs)).collect()
+    }
+
+    /// Of a tensor's largest entry: the bound of a sum of K terms in f32, K being the longest, with room for the
+    /// activations and for the layers after.
+    fn tolerance(&self) -> f64 {
+        let longest = self.widths().into_iter().chain([self.batch]).max().unwrap_or(1);
+        2e-6 * self.network.layers().len() as f64 + 2.0 * longest as f64 * f64::from(f32::EPSILON / 2.0)
+    }
+}
+
+/// Fails unless every value is within `tolerance` of the largest of the reference's.
+fn close(what: &str, ours: &[f32], reference: &[f64], tolerance: f64) {
+    assert_eq!(ours.len(), reference.len(), "{what}");
+    let largest = reference.iter().fold(1e-6, |m: f64, v| m.max(v.abs()));
+    for (i, (ours, theirs)) in ours.iter().zip(reference).enumerate() {
+        let error = (f64::from(*ours) - theirs).abs() / largest;
+        assert!(error <= tolerance, "{what}: {ours} instead of {theirs} at {i}, {error:e} of the largest entry");
+    }
+}
+
+/// A network of these widths with one activation everywhere.
+fn network(widths: &[usize], activation: Activation) -> Network {
+    widths[1..].iter().fold(Network::new(widths[0]), |network, n| network.dense(*n, activation))
+}

@@ -1,0 +1,131 @@
+use naga::{
+    AddressSpace, StorageAccess, TypeInner,
+    valid::{Capabilities, ModuleInfo, ValidationFlags, Validator},
+};
+
+use super::*;
+use crate::{
+    Answers, Features,
+    gpu::{
+        arenas::{Arenas, Members},
+        kernel::{Binding, PAIR, STEP, WINDOW},
+        plan::{Dispatch, Plan},
+    },
+    step::Step,
+};
+
+/// Every dispatch that the planner can emit: both tiles, every member, every kind of data, one model and three.
+fn dispatches() -> Vec<Dispatch> {
+    let mut all = Vec::new();
+    let features = [Features::F32(vec![]), Features::U8 { bytes: vec![], scale: 0.1 }];
+    let answers = [Answers::Values(vec![]), Answers::Classes(vec![])];
+    for (i, activation) in Activation::ALL.iter().enumerate() {
+        for (j, loss) in Loss::ALL.iter().enumerate() {
+            for (tile, optimizer) in Tile::ALL.iter().zip(Optimizer::ALL) {
+                let last = loss.output_activation().unwrap_or(*activation);
+                let network = network(&[5, 9, 6], *activation).dense(1 + i * j, last);
+                let arenas = Arenas::new(&network, 7, 1 + 2 * (j % 2), 64, *tile, 1 << 20);
+                let activations = network.layers().iter().map(|l| l.activation).collect();
+                let (loss, optimizer, shuffle) = (*loss, *optimizer, i % 2 == 0);
+                let members = Members { activations, loss, optimizer, shuffle, data_rows: 100, scale: 0.1 };
+                let plan = Plan::new(&arenas, &members, *tile, Some(&features[i % 2]), Some(&answers[j % 2]));
+                all.extend(plan.all().cloned());
+            }
+        }
+    }
+    all
+}
+
+fn parsed(dispatch: &Dispatch) -> (naga::Module, ModuleInfo) {
+    let source = &dispatch.source;
+    let module = naga::front::wgsl::parse_str(source)
+        .unwrap_or_else(|error| panic!("{}: {}", dispatch.name, error.emit_to_string(source)));
+    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+        .validate(&module)
+        .unwrap_or_else(|error| panic!("{}: {}", dispatch.name, error.emit_to_string(source)));
+    (module, info)
+}
+
+#[test]
+fn everything_the_planner_emits_is_valid_and_translates_to_spirv_msl_and_hlsl() {
+    for dispatch in dispatches() {
+        let (module, info) = parsed(&dispatch);
+        let name = &dispatch.name;
+        naga::back::spv::write_vec(&module, &info, &naga::back::spv::Options::default(), None)
+            .unwrap_or_else(|error| panic!("{name}: SPIR-V: {error}"));
+        let options = naga::back::msl::Options { fake_missing_bindings: true, ..naga::back::msl::Options::default() };
+        naga::back::msl::write_string(&module, &info, &options, &naga::back::msl::PipelineOptions::default())
+            .unwrap_or_else(|error| panic!("{name}: MSL: {error}"));
+        let mut text = String::new();
+        let options = naga::back::hlsl::Options { fake_missing_bindings: true, ..Default::default() };
+        let pipeline = naga::back::hlsl::PipelineOptions::default();
+        naga::back::hlsl::Writer::new(&mut text, &options, &pipeline)
+            .write(&module, &info, None)
+            .unwrap_or_else(|error| panic!("{name}: HLSL: {error}"));
+    }
+}
+
+/// What stands on both sides of the seam: bindings, and structs with the names, offsets and sizes of their members.
+#[test]
+fn host_and_shader_agree_on_bindings_and_structs() {
+    for dispatch in dispatches() {
+        let (module, _) = parsed(&dispatch);
+        let is_window = ["order", "gather", "measure", "total"].contains(&dispatch.entry);
+        let expected = if is_window { WINDOW } else { STEP };
+        let mut declared = vec![None; expected.len()];
+        for (_, variable) in module.global_variables.iter() {
+            let Some(binding) = &variable.binding else {
+                continue;
+            };
+            declared[binding.binding as usize] = Some(match variable.space {
+                AddressSpace::Uniform if variable.name.as_deref() == Some("cursor") => Binding::Cursor,
+                AddressSpace::Uniform => Binding::Uniform,
+                AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => Binding::Write,
+                AddressSpace::Storage { .. } => Binding::Read,
+                space => panic!("{}: {space:?}", dispatch.name),
+            });
+        }
+        let expected: Vec<_> = expected.iter().copied().map(Some).collect();
+        assert_eq!(declared, expected, "{}", dispatch.name);
+
+        let structs: Vec<(&str, Vec<(&str, u32)>, u32)> = vec![
+            (
+                "Step",
+                vec![
+                    ("rows", std::mem::offset_of!(Step, rows) as u32),
+                    ("first", std::mem::offset_of!(Step, first) as u32),
+                    ("key", std::mem::offset_of!(Step, key) as u32),
+                    ("learning_rate", std::mem::offset_of!(Step, learning_rate) as u32),
+                    ("momentum", std::mem::offset_of!(Step, momentum) as u32),
+                    ("scale", std::mem::offset_of!(Step, scale) as u32),
+                    ("ring", std::mem::offset_of!(Step, ring) as u32),
+                ],
+                size_of::<Step>() as u32,
+            ),
+            ("Cursor", vec![("step", 0), ("slot", 4)], PAIR as u32),
+            ("Shard", vec![("first", 0), ("rows", 4)], PAIR as u32),
+        ];
+        for (name, members, size) in structs {
+            let found = module.types.iter().find(|(_, ty)| ty.name.as_deref() == Some(name));
+            let Some((_, ty)) = found else { continue };
+            let TypeInner::Struct { members: theirs, span } = &ty.inner else { panic!("{name} is no struct") };
+            let theirs: Vec<_> = theirs.iter().map(|m| (m.name.as_deref().unwrap_or(""), m.offset)).collect();
+            assert_eq!((theirs, *span), (members, size), "{name} in {}", dispatch.name);
+        }
+    }
+}
+
+#[test]
+fn a_step_is_two_dispatches_a_layer_and_one_more_for_softmax() {
+    for layers in [1, 2, 5] {
+        for (loss, more) in [(Loss::Mse, 0), (Loss::SoftmaxCrossEntropy, 1)] {
+            let network = network(&vec![4; layers + 1], Activation::Identity);
+            let arenas = Arenas::new(&network, 8, 1, 64, Tile::Staged, 1 << 20);
+            let activations = network.layers().iter().map(|l| l.activation).collect();
+            let optimizer = Optimizer::sgd(0.1);
+            let members = Members { activations, loss, optimizer, shuffle: true, data_rows: 100, scale: 1.0 };
+            let plan = Plan::new(&arenas, &members, Tile::Staged, None, None);
+            assert_eq!(plan.deltas.len() + 1, 2 * layers + more);
+        }
+    }
+}
