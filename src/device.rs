@@ -19,7 +19,7 @@ pub struct Device {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Machine {
-    Gpu(Gpu),
+    Gpu(Box<Gpu>),
     Cpu,
 }
 
@@ -63,25 +63,6 @@ pub struct Request {
 }
 
 impl Device {
-    /// The best real GPU, or the CPU where there is none. The environment variables `WGPU_BACKEND`, `WGPU_ADAPTER_NAME`
-    /// and `WGPU_POWER_PREF` are respected.
-    ///
-    /// # Errors
-    /// [`Error::NoDevice`] if `WGPU_ADAPTER_NAME` names what is not there; [`Error::Device`] if the driver fails.
-    #[cfg(not(target_family = "wasm"))]
-    pub fn auto() -> Result<Self> {
-        Self::request(&Request::default())
-    }
-
-    /// The device that is asked for; see [`Device::request_async`].
-    ///
-    /// # Errors
-    /// As [`Device::request_async`].
-    #[cfg(not(target_family = "wasm"))]
-    pub fn request(request: &Request) -> Result<Self> {
-        pollster::block_on(Self::request_async(request))
-    }
-
     /// The device that is asked for.
     ///
     /// # Errors
@@ -96,7 +77,7 @@ impl Device {
             Choice::Auto | Choice::Gpu => {}
         }
         match search.open(request.limits.as_ref()).await {
-            Ok(gpu) => Ok(Self { machine: Machine::Gpu(gpu), note: None }),
+            Ok(gpu) => Ok(Self { machine: Machine::Gpu(Box::new(gpu)), note: None }),
             Err(Error::NoDevice { found, .. }) if request.choice == Choice::Auto && !search.names_one() => {
                 let why =
                     if found.is_empty() { "no GPU driver was found" } else { "only software adapters were found" };
@@ -119,7 +100,7 @@ impl Device {
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
         let gpu = Gpu::callers(device, queue);
         crate::gpu::adapters::check_storage_buffers(&described(&gpu.info), &gpu.limits)?;
-        Ok(Self { machine: Machine::Gpu(gpu), note: None })
+        Ok(Self { machine: Machine::Gpu(Box::new(gpu)), note: None })
     }
 
     /// The adapter's name, or what the CPU engine runs on.
@@ -146,6 +127,14 @@ impl Device {
         matches!(self.machine, Machine::Gpu(_))
     }
 
+    /// The wgpu device and queue, unless this is the CPU.
+    pub fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {
+        match &self.machine {
+            Machine::Gpu(gpu) => Some((&gpu.device, &gpu.queue)),
+            Machine::Cpu => None,
+        }
+    }
+
     /// Why [`Choice::Auto`] took the CPU, and what to do for a GPU.
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()
@@ -159,15 +148,6 @@ impl fmt::Display for Device {
             Machine::Cpu => f.write_str(&self.name()),
         }
     }
-}
-
-/// Every adapter of the backends, the best first; see [`Request::backends`].
-///
-/// # Errors
-/// [`Error::Setting`] if `WGPU_BACKEND` names no backend.
-#[cfg(not(target_family = "wasm"))]
-pub fn adapters(backends: Option<wgpu::Backends>) -> Result<Vec<AdapterReport>> {
-    pollster::block_on(adapters_async(backends))
 }
 
 /// Every adapter of the backends, the best first; see [`Request::backends`].

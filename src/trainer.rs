@@ -1,7 +1,7 @@
 //! A network that learns: the same calls on a GPU and on the CPU.
 
 use crate::{
-    Dataset, Device, Error, LayerParameters, Loss, Network, Optimizer, Result, cpu,
+    Dataset, Device, Error, Evaluation, LayerParameters, Loss, Network, Optimizer, Report, Result, cpu,
     device::Machine,
     error::check_finite,
     gpu::engine::{Engine, Setup},
@@ -59,74 +59,7 @@ enum Worker {
     Cpu(cpu::engine::Engine),
 }
 
-/// What some steps brought, one entry each.
-#[derive(Debug, Clone, Default, PartialEq)]
-#[non_exhaustive]
-pub struct Report {
-    /// The loss of each step's batch, before its update.
-    pub losses: Vec<f32>,
-    /// How many rows of each step's batch were answered rightly, before its update: one output on the right side of a
-    /// half, or the largest of several where the largest is expected. Of no meaning in a regression.
-    pub right: Vec<u32>,
-    /// How many rows each step's batch had.
-    pub rows: Vec<u32>,
-}
-
-impl Report {
-    /// The mean loss over all rows.
-    pub fn loss(&self) -> f64 {
-        let sum: f64 = self.losses.iter().zip(&self.rows).map(|(l, n)| f64::from(*l) * f64::from(*n)).sum();
-        sum / self.samples() as f64
-    }
-
-    /// The share of all rows that were answered rightly.
-    pub fn accuracy(&self) -> f64 {
-        self.right.iter().map(|n| u64::from(*n)).sum::<u64>() as f64 / self.samples() as f64
-    }
-
-    /// How many rows all steps had together.
-    pub fn samples(&self) -> u64 {
-        self.rows.iter().map(|n| u64::from(*n)).sum()
-    }
-
-    fn push(&mut self, loss: f32, right: u32, rows: u32) {
-        self.losses.push(loss);
-        self.right.push(right);
-        self.rows.push(rows);
-    }
-}
-
-/// How good a network is on a data set.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-pub struct Evaluation {
-    /// The mean loss.
-    pub loss: f64,
-    /// The share of right answers; see [`Report::right`].
-    pub accuracy: f64,
-}
-
 impl Trainer {
-    /// A trainer of a network on a data set, which moves to the device now and stays there.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] for settings or a network that cannot be used, [`Error::Shape`] and [`Error::Class`] if the
-    /// data set does not fit the network, [`Error::Limit`] if the device is too small, before anything is allocated,
-    /// [`Error::OutOfMemory`], and [`Error::DeviceLost`].
-    #[cfg(not(target_family = "wasm"))]
-    pub fn new(device: &Device, network: &Network, data: &Dataset, settings: Settings) -> Result<Self> {
-        pollster::block_on(Self::new_async(device, network, Some(data), settings))
-    }
-
-    /// A trainer without a data set: its batches are brought by hand, with [`Trainer::step`].
-    ///
-    /// # Errors
-    /// As [`Trainer::new`].
-    #[cfg(not(target_family = "wasm"))]
-    pub fn by_hand(device: &Device, network: &Network, settings: Settings) -> Result<Self> {
-        pollster::block_on(Self::new_async(device, network, None, settings))
-    }
-
     /// [`Trainer::new`], or [`Trainer::by_hand`] without data.
     ///
     /// # Errors
@@ -181,16 +114,6 @@ impl Trainer {
         self.course.steps_per_epoch() as usize
     }
 
-    /// Takes that many steps on the data set, all on the device; epochs follow one another. Waits for the last one.
-    ///
-    /// # Errors
-    /// [`Error::Diverged`] if a step's loss is not a finite number, [`Error::DeviceLost`], [`Error::Timeout`], and
-    /// [`Error::Setting`] if there is no data set.
-    #[cfg(not(target_family = "wasm"))]
-    pub fn run(&mut self, steps: usize) -> Result<Report> {
-        pollster::block_on(self.run_async(steps))
-    }
-
     /// [`Trainer::run`], asynchronously.
     ///
     /// # Errors
@@ -229,15 +152,6 @@ impl Trainer {
         Ok(report)
     }
 
-    /// Takes the steps that are left of the current epoch: all of them after [`Trainer::new`].
-    ///
-    /// # Errors
-    /// As [`Trainer::run`].
-    #[cfg(not(target_family = "wasm"))]
-    pub fn epoch(&mut self) -> Result<Report> {
-        pollster::block_on(self.epoch_async())
-    }
-
     /// [`Trainer::epoch`], asynchronously.
     ///
     /// # Errors
@@ -245,20 +159,6 @@ impl Trainer {
     pub async fn epoch_async(&mut self) -> Result<Report> {
         let all = self.course.steps_per_epoch();
         self.run_async((all - self.done % all) as usize).await
-    }
-
-    /// Takes one step on a batch of the caller's, of any number of rows up to [`Settings::batch`]. Does not wait for it.
-    ///
-    /// # Shapes
-    /// - inputs: `[rows, inputs]`
-    /// - expected: `[rows, outputs]`; a class id stands as a row of zeros with a one
-    ///
-    /// # Errors
-    /// [`Error::Shape`] and [`Error::Setting`] for a batch of the wrong size, [`Error::NonFinite`] for one with values
-    /// that are not finite numbers, and as [`Trainer::run`].
-    #[cfg(not(target_family = "wasm"))]
-    pub fn step(&mut self, inputs: &[f32], expected: &[f32]) -> Result<()> {
-        pollster::block_on(self.step_async(inputs, expected))
     }
 
     /// [`Trainer::step`], asynchronously.
@@ -286,15 +186,6 @@ impl Trainer {
         Ok(())
     }
 
-    /// The steps by hand since the last call. Waits for them.
-    ///
-    /// # Errors
-    /// As [`Trainer::run`].
-    #[cfg(not(target_family = "wasm"))]
-    pub fn losses(&mut self) -> Result<Report> {
-        pollster::block_on(self.losses_async())
-    }
-
     /// [`Trainer::losses`], asynchronously.
     ///
     /// # Errors
@@ -302,15 +193,6 @@ impl Trainer {
     pub async fn losses_async(&mut self) -> Result<Report> {
         self.collect_async().await?;
         Ok(std::mem::take(&mut self.untold))
-    }
-
-    /// The loss of the last step's batch, before its update.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] if there was no step yet, and as [`Trainer::run`].
-    #[cfg(not(target_family = "wasm"))]
-    pub fn loss(&mut self) -> Result<f32> {
-        pollster::block_on(self.loss_async())
     }
 
     /// [`Trainer::loss`], asynchronously.
@@ -323,16 +205,6 @@ impl Trainer {
         self.last_loss.ok_or_else(none)
     }
 
-    /// The network's outputs, `[rows, outputs]`, for inputs `[rows, inputs]` of any number of rows. For
-    /// [`Loss::SoftmaxCrossEntropy`] they are logits.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] if the values do not divide into rows, [`Error::NonFinite`], [`Error::DeviceLost`].
-    #[cfg(not(target_family = "wasm"))]
-    pub fn predict(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
-        pollster::block_on(self.predict_async(inputs))
-    }
-
     /// [`Trainer::predict`], asynchronously.
     ///
     /// # Errors
@@ -343,15 +215,6 @@ impl Trainer {
             Worker::Gpu(engine) => engine.predict(inputs).await,
             Worker::Cpu(engine) => Ok(engine.predict(inputs)),
         }
-    }
-
-    /// Loss and accuracy on a data set, one that training does not see for example.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] and [`Error::Class`] if the data set does not fit the network, [`Error::DeviceLost`].
-    #[cfg(not(target_family = "wasm"))]
-    pub fn evaluate(&mut self, data: &Dataset) -> Result<Evaluation> {
-        pollster::block_on(self.evaluate_async(data))
     }
 
     /// [`Trainer::evaluate`], asynchronously.
@@ -378,15 +241,6 @@ impl Trainer {
         }
         let mean_over = self.course.loss.mean_over(data.rows(), outputs);
         Ok(Evaluation { loss: loss / mean_over as f64, accuracy: right as f64 / data.rows() as f64 })
-    }
-
-    /// Weights and biases, layer by layer.
-    ///
-    /// # Errors
-    /// [`Error::DeviceLost`], [`Error::Timeout`].
-    #[cfg(not(target_family = "wasm"))]
-    pub fn parameters(&mut self) -> Result<Vec<LayerParameters>> {
-        pollster::block_on(self.parameters_async())
     }
 
     /// [`Trainer::parameters`], asynchronously.
@@ -420,15 +274,6 @@ impl Trainer {
             }
         }
         Ok(())
-    }
-
-    /// The gradients of the loss on a batch of the caller's, shaped as for [`Trainer::step`]. Changes nothing.
-    ///
-    /// # Errors
-    /// As [`Trainer::step`].
-    #[cfg(not(target_family = "wasm"))]
-    pub fn gradients(&mut self, inputs: &[f32], expected: &[f32]) -> Result<Vec<LayerParameters>> {
-        pollster::block_on(self.gradients_async(inputs, expected))
     }
 
     /// [`Trainer::gradients`], asynchronously.

@@ -107,11 +107,11 @@ impl Gpu {
             let scopes = (validation.pop(), internal.pop(), memory.pop());
             (value, scopes)
         };
-        for error in [scopes.0.await, scopes.1.await, scopes.2.await].into_iter().flatten() {
-            return Err(from_wgpu(what, error));
+        let errors = [scopes.0.await, scopes.1.await, scopes.2.await];
+        match errors.into_iter().flatten().next() {
+            Some(error) => Err(from_wgpu(what, error)),
+            None => self.check().map(|()| value),
         }
-        self.check()?;
-        Ok(value)
     }
 
     /// A buffer of `bytes`, all 0.

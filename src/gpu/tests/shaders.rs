@@ -88,31 +88,25 @@ fn host_and_shader_agree_on_bindings_and_structs() {
         let expected: Vec<_> = expected.iter().copied().map(Some).collect();
         assert_eq!(declared, expected, "{}", dispatch.name);
 
-        let structs: Vec<(&str, Vec<(&str, u32)>, u32)> = vec![
-            (
-                "Step",
-                vec![
-                    ("rows", std::mem::offset_of!(Step, rows) as u32),
-                    ("first", std::mem::offset_of!(Step, first) as u32),
-                    ("key", std::mem::offset_of!(Step, key) as u32),
-                    ("learning_rate", std::mem::offset_of!(Step, learning_rate) as u32),
-                    ("momentum", std::mem::offset_of!(Step, momentum) as u32),
-                    ("scale", std::mem::offset_of!(Step, scale) as u32),
-                    ("ring", std::mem::offset_of!(Step, ring) as u32),
-                ],
-                size_of::<Step>() as u32,
-            ),
-            ("Cursor", vec![("step", 0), ("slot", 4)], PAIR as u32),
-            ("Shard", vec![("first", 0), ("rows", 4)], PAIR as u32),
-        ];
-        for (name, members, size) in structs {
-            let found = module.types.iter().find(|(_, ty)| ty.name.as_deref() == Some(name));
-            let Some((_, ty)) = found else { continue };
-            let TypeInner::Struct { members: theirs, span } = &ty.inner else { panic!("{name} is no struct") };
-            let theirs: Vec<_> = theirs.iter().map(|m| (m.name.as_deref().unwrap_or(""), m.offset)).collect();
-            assert_eq!((theirs, *span), (members, size), "{name} in {}", dispatch.name);
+        macro_rules! step {
+            ($($member:ident)*) => {
+                &[$((stringify!($member), std::mem::offset_of!(Step, $member) as u32)),*]
+            };
         }
+        let step = step!(rows first key learning_rate momentum scale ring);
+        agree(&dispatch.name, &module, "Step", step, size_of::<Step>() as u32);
+        agree(&dispatch.name, &module, "Cursor", &[("step", 0), ("slot", 4)], PAIR as u32);
+        agree(&dispatch.name, &module, "Shard", &[("first", 0), ("rows", 4)], PAIR as u32);
     }
+}
+
+/// Fails unless a struct of the module, if it has it, has these members at these offsets and this size.
+fn agree(dispatch: &str, module: &naga::Module, name: &str, members: &[(&str, u32)], size: u32) {
+    let found = module.types.iter().find(|(_, ty)| ty.name.as_deref() == Some(name));
+    let Some((_, ty)) = found else { return };
+    let TypeInner::Struct { members: theirs, span } = &ty.inner else { panic!("{name} is no struct") };
+    let theirs: Vec<_> = theirs.iter().map(|m| (m.name.as_deref().unwrap_or(""), m.offset)).collect();
+    assert_eq!((theirs.as_slice(), *span), (members, size), "{name} in {dispatch}");
 }
 
 #[test]

@@ -1,0 +1,134 @@
+//! The blocking twins of what is asynchronous, for platforms where a thread may wait: everywhere but on the web.
+
+use crate::{
+    AdapterReport, Dataset, Device, Evaluation, LayerParameters, Network, Report, Request, Result, Settings, Trainer,
+    adapters_async,
+};
+#[cfg(doc)]
+use crate::{Error, Loss};
+
+/// Every adapter of the backends, the best first; see [`Request::backends`].
+///
+/// # Errors
+/// [`Error::Setting`] if `WGPU_BACKEND` names no backend.
+pub fn adapters(backends: Option<wgpu::Backends>) -> Result<Vec<AdapterReport>> {
+    pollster::block_on(adapters_async(backends))
+}
+
+impl Device {
+    /// The best real GPU, or the CPU where there is none. The environment variables `WGPU_BACKEND`, `WGPU_ADAPTER_NAME`
+    /// and `WGPU_POWER_PREF` are respected.
+    ///
+    /// # Errors
+    /// [`Error::NoDevice`] if `WGPU_ADAPTER_NAME` names what is not there; [`Error::Device`] if the driver fails.
+    pub fn auto() -> Result<Self> {
+        Self::request(&Request::default())
+    }
+
+    /// The device that is asked for; see [`Device::request_async`].
+    ///
+    /// # Errors
+    /// As [`Device::request_async`].
+    pub fn request(request: &Request) -> Result<Self> {
+        pollster::block_on(Self::request_async(request))
+    }
+}
+
+impl Trainer {
+    /// A trainer of a network on a data set, which moves to the device now and stays there.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for settings or a network that cannot be used, [`Error::Shape`] and [`Error::Class`] if the
+    /// data set does not fit the network, [`Error::Limit`] if the device is too small, before anything is allocated,
+    /// [`Error::OutOfMemory`], and [`Error::DeviceLost`].
+    pub fn new(device: &Device, network: &Network, data: &Dataset, settings: Settings) -> Result<Self> {
+        pollster::block_on(Self::new_async(device, network, Some(data), settings))
+    }
+
+    /// A trainer without a data set: its batches are brought by hand, with [`Trainer::step`].
+    ///
+    /// # Errors
+    /// As [`Trainer::new`].
+    pub fn by_hand(device: &Device, network: &Network, settings: Settings) -> Result<Self> {
+        pollster::block_on(Self::new_async(device, network, None, settings))
+    }
+
+    /// Takes that many steps on the data set, all on the device; epochs follow one another. Waits for the last one.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] if a step's loss is not a finite number, [`Error::DeviceLost`], [`Error::Timeout`], and
+    /// [`Error::Setting`] if there is no data set.
+    pub fn run(&mut self, steps: usize) -> Result<Report> {
+        pollster::block_on(self.run_async(steps))
+    }
+
+    /// Takes the steps that are left of the current epoch: all of them after [`Trainer::new`].
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    pub fn epoch(&mut self) -> Result<Report> {
+        pollster::block_on(self.epoch_async())
+    }
+
+    /// Takes one step on a batch of the caller's, of any number of rows up to [`Settings::batch`]. Does not wait for it.
+    ///
+    /// # Shapes
+    /// - inputs: `[rows, inputs]`
+    /// - expected: `[rows, outputs]`; a class id stands as a row of zeros with a one
+    ///
+    /// # Errors
+    /// [`Error::Shape`] and [`Error::Setting`] for a batch of the wrong size, [`Error::NonFinite`] for one with values
+    /// that are not finite numbers, and as [`Trainer::run`].
+    pub fn step(&mut self, inputs: &[f32], expected: &[f32]) -> Result<()> {
+        pollster::block_on(self.step_async(inputs, expected))
+    }
+
+    /// The steps by hand since the last call. Waits for them.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    pub fn losses(&mut self) -> Result<Report> {
+        pollster::block_on(self.losses_async())
+    }
+
+    /// The loss of the last step's batch, before its update.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if there was no step yet, and as [`Trainer::run`].
+    pub fn loss(&mut self) -> Result<f32> {
+        pollster::block_on(self.loss_async())
+    }
+
+    /// The network's outputs, `[rows, outputs]`, for inputs `[rows, inputs]` of any number of rows. For
+    /// [`Loss::SoftmaxCrossEntropy`] they are logits.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the values do not divide into rows, [`Error::NonFinite`], [`Error::DeviceLost`].
+    pub fn predict(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
+        pollster::block_on(self.predict_async(inputs))
+    }
+
+    /// Loss and accuracy on a data set, one that training does not see for example.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] and [`Error::Class`] if the data set does not fit the network, [`Error::DeviceLost`].
+    pub fn evaluate(&mut self, data: &Dataset) -> Result<Evaluation> {
+        pollster::block_on(self.evaluate_async(data))
+    }
+
+    /// Weights and biases, layer by layer.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Timeout`].
+    pub fn parameters(&mut self) -> Result<Vec<LayerParameters>> {
+        pollster::block_on(self.parameters_async())
+    }
+
+    /// The gradients of the loss on a batch of the caller's, shaped as for [`Trainer::step`]. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn gradients(&mut self, inputs: &[f32], expected: &[f32]) -> Result<Vec<LayerParameters>> {
+        pollster::block_on(self.gradients_async(inputs, expected))
+    }
+}

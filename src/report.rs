@@ -1,0 +1,48 @@
+//! What training and evaluation tell.
+
+/// What some steps brought, one entry each.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Report {
+    /// The loss of each step's batch, before its update.
+    pub losses: Vec<f32>,
+    /// How many rows of each step's batch were answered rightly, before its update: one output on the right side of a
+    /// half, or the largest of several where the largest is expected. Of no meaning in a regression.
+    pub right: Vec<u32>,
+    /// How many rows each step's batch had.
+    pub rows: Vec<u32>,
+}
+
+impl Report {
+    /// The mean loss over all rows.
+    pub fn loss(&self) -> f64 {
+        let sum: f64 = self.losses.iter().zip(&self.rows).map(|(l, n)| f64::from(*l) * f64::from(*n)).sum();
+        sum / self.samples() as f64
+    }
+
+    /// The share of all rows that were answered rightly.
+    pub fn accuracy(&self) -> f64 {
+        self.right.iter().map(|n| u64::from(*n)).sum::<u64>() as f64 / self.samples() as f64
+    }
+
+    /// How many rows all steps had together.
+    pub fn samples(&self) -> u64 {
+        self.rows.iter().map(|n| u64::from(*n)).sum()
+    }
+
+    pub(crate) fn push(&mut self, loss: f32, right: u32, rows: u32) {
+        self.losses.push(loss);
+        self.right.push(right);
+        self.rows.push(rows);
+    }
+}
+
+/// How good a network is on a data set.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Evaluation {
+    /// The mean loss.
+    pub loss: f64,
+    /// The share of right answers; see [`Report::right`].
+    pub accuracy: f64,
+}
