@@ -1,4 +1,44 @@
-//! gradus
+//! gradus (Latin: a step) trains neural networks on any GPU that wgpu reaches: Vulkan, Metal, DX12, WebGPU.
+//!
+//! The data set moves to the device once; then the forward pass, the loss, the backward pass, the update, the order of
+//! the rows and the epoch run there, in WGSL compute shaders. A CPU engine stands behind the same calls.
+//!
+//! ```
+#![doc = include_str!("../examples/xor.rs")]
+//! ```
+//!
+//! # The step
+//!
+//! A [`Network`] of L dense layers takes 2L dispatches a step: L products forward with bias and activation (the last one
+//! also computes the loss's delta), L - 1 products back, and one over all layers' gradients that updates the parameters
+//! where the gradients arise. Softmax takes one more. Many steps are recorded into one submission; their losses come
+//! back once, when [`Trainer::run`] returns.
+//!
+//! # Devices
+//!
+//! [`Device::auto`] takes the best real GPU, or the CPU where there is none ([`Device::note`] then says why).
+//! [`Device::request`] takes one by name, software adapters such as llvmpipe too. [`Device::from_wgpu`] takes the caller's
+//! own. `WGPU_BACKEND`, `WGPU_ADAPTER_NAME` and `WGPU_POWER_PREF` are respected. The types of [`wgpu`] are part of this
+//! crate's interface, so it is exported: a new major version of wgpu is a new one of gradus.
+//!
+//! # Conventions
+//!
+//! - Everything is f32, row by row. Weights are given and taken as PyTorch lays them out: `[outputs, inputs]`.
+//! - The mean squared error is the mean over the batch *and* the outputs, as in PyTorch and Keras. A book that sums over
+//!   the outputs and halves needs another rate: Nielsen's 3.0 for 10 outputs is 15.0 here.
+//! - A step's loss is the loss before its update.
+//!
+//! # Reproducibility
+//!
+//! The same adapter, driver, version of this crate, network, settings and seed give the same bits again, however the
+//! steps are cut into calls and chunks: sums are taken in a fixed order, and no float is added atomically. The initial
+//! weights and the order of the rows are the same bits on every device; what is computed from them agrees within
+//! rounding.
+//!
+//! # Features of the crate
+//!
+//! None. The blocking calls are there on every platform but the web, where only their `_async` twins are.
+
 #![deny(unsafe_code, missing_docs)]
 
 mod activation;
@@ -33,3 +73,10 @@ pub use optimizer::Optimizer;
 pub use report::{Evaluation, Report};
 pub use trainer::{Settings, Trainer};
 pub use wgpu;
+
+/// On native platforms everything may go to, and be looked at from, another thread.
+#[cfg(not(target_family = "wasm"))]
+const _: fn() = || {
+    fn check<T: Send + Sync>() {}
+    check::<(Device, Trainer, Dataset, Network, Settings, Report, Error, AdapterReport)>();
+};

@@ -42,7 +42,8 @@ impl Loss {
     /// row, which only softmax looks at.
     pub fn apply(self, y: f64, t: f64, normalizer: f64) -> f64 {
         // The logarithm of the smallest normal f32, which is where the kernels have to stop.
-        let ln = |x: f64| x.max(f64::from(f32::MIN_POSITIVE)).ln();
+        let least = f64::from(f32::MIN_POSITIVE);
+        let ln = |x: f64| if x < least { least.ln() } else { x.ln() };
         match self {
             Self::Mse => (y - t) * (y - t),
             Self::BinaryCrossEntropy => -(t * ln(y) + (1.0 - t) * ln(1.0 - y)),

@@ -6,6 +6,7 @@ use crate::{
     error::check_finite,
     gpu::engine::{Engine, Setup},
     judge::{is_right, loss_of_row},
+    order::Order,
     step::{Course, Step},
 };
 
@@ -134,9 +135,9 @@ impl Trainer {
                     report.push(loss, right as u32, step_at(i).rows);
                 }
             }
-            Worker::Cpu(engine) => {
+            Worker::Cpu(engine) => engine.in_pool(|engine| {
                 for step in (0..steps).map(step_at) {
-                    let order = crate::order::Order::new(course.rows as u32, step.key);
+                    let order = Order::new(course.rows as u32, step.key);
                     let outcome = engine.step(&step, |i, inputs, expected| {
                         let place = step.first + i as u32;
                         let row = if self.settings.shuffle { order.row(place) } else { place } as usize;
@@ -145,7 +146,7 @@ impl Trainer {
                     });
                     report.push(outcome.loss, outcome.right, step.rows);
                 }
-            }
+            }),
         }
         self.done += steps as u64;
         self.note(&report)?;

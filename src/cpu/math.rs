@@ -1,7 +1,24 @@
-//! Element-wise functions as plain loops, which the compiler turns into vector code for the CPU that is there. They have
-//! to be inlined all the way into a `pulp::Arch::dispatch`, or they stay at the instructions of the oldest CPU.
+//! Element-wise functions as plain loops, which the compiler turns into vector code for the CPU that is there. They
+//! have to be inlined all the way into a `pulp::Arch::dispatch`, or they stay at the instructions of the oldest CPU.
+
+use std::ops::Range;
+
+use pulp::{Simd, WithSimd};
 
 use crate::{Activation, Loss, Optimizer, step::Step};
+
+/// Loops to dispatch. pulp takes closures as they are, too, but calls them through `FnOnce`, and for a closure that
+/// could be called again that is a shim, which is not inlined: then the loops stay at SSE.
+pub(super) struct Loops<F>(pub(super) F);
+
+impl<F: FnMut()> WithSimd for Loops<F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, _: S) {
+        (self.0)();
+    }
+}
 
 /// `e^x` for x up to 0, within about 1 ulp, as in Cephes' expf; NaN stays NaN. Below -87 it stays at e^-87, near the
 /// smallest normal number.
@@ -31,31 +48,29 @@ fn sigmoid(z: f32) -> f32 {
 fn tanh(z: f32) -> f32 {
     // Near 0 the difference of two numbers near 1 would lose its digits: Cephes' polynomial.
     let s = z * z;
-    let high = (-5.704_988_7e-3 * s + 2.063_908_9e-2) * s - 5.373_971_6e-2;
+    let high = (-5.704_988_7e-3 * s + 2.063_909e-2) * s - 5.373_971_6e-2;
     let small = ((high * s + 1.333_144_2e-1) * s - 3.333_328e-1) * s * z + z;
     let e = exp(-2.0 * z.abs());
     let large = ((1.0 - e) / (1.0 + e)).copysign(z);
     if z.abs() < 0.625 { small } else { large }
 }
 
-/// Puts each value of the first `width` columns of the rows through `activation`.
+/// Puts each value in the columns `at` through `activation`.
 #[inline(always)]
-pub(super) fn activate(activation: Activation, rows: &mut [f32], stride: usize, at: usize, width: usize) {
-    /// One loop a function, so that none has to choose for every value.
+pub(super) fn activate(activation: Activation, rows: &mut [f32], stride: usize, at: Range<usize>) {
+    /// One loop for each function, so that none chooses at every value.
     #[inline(always)]
-    fn each(rows: &mut [f32], stride: usize, at: usize, width: usize, function: impl Fn(f32) -> f32) {
+    fn each(rows: &mut [f32], stride: usize, at: Range<usize>, function: impl Fn(f32) -> f32) {
         for row in rows.chunks_exact_mut(stride) {
-            for value in &mut row[at..at + width] {
-                *value = function(*value);
-            }
+            row[at.clone()].iter_mut().for_each(|value| *value = function(*value));
         }
     }
     match activation {
         Activation::Identity => {}
-        Activation::Sigmoid => each(rows, stride, at, width, sigmoid),
-        Activation::Tanh => each(rows, stride, at, width, tanh),
+        Activation::Sigmoid => each(rows, stride, at, sigmoid),
+        Activation::Tanh => each(rows, stride, at, tanh),
         // Compared this way round, NaN stays NaN.
-        Activation::Relu => each(rows, stride, at, width, |z| if z <= 0.0 { 0.0 } else { z }),
+        Activation::Relu => each(rows, stride, at, |z| if z <= 0.0 { 0.0 } else { z }),
     }
 }
 
@@ -114,7 +129,7 @@ mod tests {
             for i in -80_000..=80_000 {
                 let z = i as f32 * 1e-3 + 1e-6;
                 let mut row = [z];
-                activate(*activation, &mut row, 1, 0, 1);
+                activate(*activation, &mut row, 1, 0..1);
                 let expected = activation.apply(f64::from(z));
                 worst = worst.max((f64::from(row[0]) - expected).abs() / expected.abs().max(1e-30));
             }
@@ -126,7 +141,7 @@ mod tests {
     fn activations_keep_nan_and_bear_infinity() {
         for activation in Activation::ALL {
             let mut row = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
-            activate(*activation, &mut row, 3, 0, 3);
+            activate(*activation, &mut row, 3, 0..3);
             assert!(row[0].is_nan(), "{activation}");
             for (got, z) in row[1..].iter().zip([f64::INFINITY, f64::NEG_INFINITY]) {
                 let expected = activation.apply(z);

@@ -1,6 +1,7 @@
-//! The machine that is always there: [`reference`] to judge by, and the engine that is fast.
+//! The machine that is always there: [`mod@reference`] to judge by, and an engine that is fast.
 
 pub(crate) mod engine;
 mod gemm;
 mod math;
 pub mod reference;
+mod shape;

@@ -1,10 +1,11 @@
 //! A trainer in plain f64 loops, straight from the formulas: the judge of every faster one. It is written to be read.
 //!
-//! All matrices lie row by row, and weights are `[outputs, inputs]`, as in PyTorch. `rows` is the number of rows of a batch.
+//! All matrices lie row by row, and weights are `[outputs, inputs]`, as in PyTorch; `rows` is how many a batch has.
 
 use crate::{
     Activation, Dense, LayerParameters, Loss, Network, Optimizer, Result,
     error::{Error, check_len},
+    judge::normalizer,
 };
 
 /// The weights and biases of one layer, or their gradients.
@@ -66,8 +67,8 @@ pub fn output_delta(loss: Loss, layer: &Dense, z: &[f64], y: &[f64], t: &[f64]) 
     delta
 }
 
-/// `delta W` times the slope of the activation before: `dLoss/dz` of the layer before `layer`, whose sums were `z` and whose
-/// outputs were `x`.
+/// `delta W` times the slope of the activation before: `dLoss/dz` of the layer before `layer`, whose sums were `z`
+/// and whose outputs were `x`.
 ///
 /// # Shapes
 /// - delta: `[rows, outputs]`
@@ -98,7 +99,8 @@ pub fn input_delta(
 /// - delta: `[rows, outputs]`
 pub fn gradient(layer: &Dense, x: &[f64], delta: &[f64]) -> Parameters {
     let mut sums = Parameters { weight: vec![0.0; layer.inputs * layer.outputs], bias: vec![0.0; layer.outputs] };
-    for (x, delta) in x.chunks_exact(layer.inputs).zip(delta.chunks_exact(layer.outputs)) {
+    let rows = x.chunks_exact(layer.inputs);
+    for (x, delta) in rows.zip(delta.chunks_exact(layer.outputs)) {
         for (j, d) in delta.iter().enumerate() {
             sums.bias[j] += d;
             for (i, x) in x.iter().enumerate() {
@@ -115,12 +117,6 @@ pub fn update(optimizer: Optimizer, parameters: &mut [f64], gradients: &[f64], s
     for (i, (p, g)) in parameters.iter_mut().zip(gradients).enumerate() {
         *p = optimizer.apply(*p, *g, &mut state[i * planes..(i + 1) * planes]);
     }
-}
-
-/// `ln(sum e^y)` of a row of logits; with the largest taken out first, nothing overflows.
-pub(crate) fn normalizer(y: impl Iterator<Item = f64> + Clone) -> f64 {
-    let largest = y.clone().fold(f64::NEG_INFINITY, f64::max);
-    largest + y.map(|y| (y - largest).exp()).sum::<f64>().ln()
 }
 
 /// A network in training, in f64.

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use super::{
     Gpu,
     arenas::{Arenas, Members},
-    kernel::{Kernel, PAIR, STEP, Set, WINDOW},
+    buffers::{Buffers, CURSOR, MOST_STEPS},
+    kernel::{Kernel, STEP, Set, WINDOW},
     pace::Pace,
     plan::{Plan, Tile},
     predictor::Predictor,
@@ -17,11 +18,6 @@ use crate::{
     error::check_len,
     step::{Course, Step},
 };
-
-/// The most steps a chunk has: so long are the tables of steps and cursors.
-pub(super) const MOST_STEPS: usize = 512;
-/// Bytes between two cursors: the largest alignment that a device may ask of a dynamic offset.
-const CURSOR: usize = 256;
 
 /// What is trained: networks of one shape, each with its course, on one data set.
 pub(crate) struct Setup<'a> {
@@ -45,32 +41,30 @@ pub(crate) struct Engine {
     pub(super) arenas: Arenas,
     pace: Pace,
 
-    pub(super) parameters: wgpu::Buffer,
-    pub(super) state: wgpu::Buffer,
-    pub(super) activations: wgpu::Buffer,
-    pub(super) deltas: wgpu::Buffer,
-    pub(super) spare: wgpu::Buffer,
-    pub(super) steps: wgpu::Buffer,
-    pub(super) cursors: wgpu::Buffer,
-    metrics: wgpu::Buffer,
-
+    pub(super) buffers: Buffers,
     pub(super) step_set: Set,
     step_group: wgpu::BindGroup,
     /// One a shard of the data set.
     window_groups: Vec<wgpu::BindGroup>,
-    to_deltas: Vec<Kernel>,
-    update: Kernel,
+    kernels: Kernels,
+    /// Made when they are first asked for.
     gradients: Option<(Kernel, wgpu::Buffer, wgpu::BindGroup)>,
-    order: Kernel,
-    gather: Kernel,
-    measure: Kernel,
-    total: Kernel,
     predictor: Option<Predictor>,
 
     /// The ring of metrics is read by halves, one while the other is written.
     halves: [Staging; 2],
     /// Steps by hand whose metrics wait in the first half.
     waiting: usize,
+}
+
+/// What a chunk of steps is recorded from.
+struct Kernels {
+    to_deltas: Vec<Kernel>,
+    update: Kernel,
+    order: Kernel,
+    gather: Kernel,
+    measure: Kernel,
+    total: Kernel,
 }
 
 /// Loss and right answers of a step, as `total` writes them.
@@ -102,83 +96,64 @@ impl Engine {
         plan.check(&gpu.limits, gpu.loop_budget)?;
         data.map_or(Ok(0), |data| rows_a_shard(data, &arenas, &gpu.limits))?;
 
-        let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
-        let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let mut roles = Vec::new();
-        for (name, bytes) in arenas.bytes(members.optimizer) {
-            roles.push(gpu.buffer(name, bytes, storage).await?);
-        }
-        let [parameters, state, activations, deltas, rows, metrics] =
-            <[wgpu::Buffer; 6]>::try_from(roles).unwrap_or_else(|_| unreachable!("six roles"));
-        // A window that is not full looks one row beyond the chunk.
-        let table = (MOST_STEPS + 1) * courses.len() * size_of::<Step>();
-        let steps = gpu.buffer("steps", table as u64, storage).await?;
-        let cursors = gpu.buffer("cursors", (MOST_STEPS * CURSOR) as u64, uniform).await?;
-        let spare = gpu.buffer("spare", 16, storage).await?;
-        gpu.upload(&cursors, 0, &cursor_table(MOST_STEPS, arenas.window));
-
+        let buffers = Buffers::new(gpu, &arenas, members.optimizer).await?;
         let shards = match data {
             Some(data) => upload(gpu, data, &arenas).await?,
             None => vec![Shard::new(gpu, [16, 16], [0, 0]).await?],
         };
         let window_set = Set::new(gpu, "window", WINDOW).await?;
         let mut window_groups = Vec::new();
-        for Shard { features, answers, span } in &shards {
-            let buffers = [&cursors, &steps, span, features, answers, &rows, &activations, &metrics];
-            window_groups.push(window_set.bind(gpu, "window", &buffers).await?);
+        for shard in &shards {
+            window_groups.push(window_set.bind(gpu, "window", &buffers.of_window(shard)).await?);
         }
         let step_set = Set::new(gpu, "step", STEP).await?;
-        let buffers = [&cursors, &steps, &parameters, &state, &activations, &deltas, &spare];
-        let step_group = step_set.bind(gpu, "step", &buffers).await?;
+        let step_group = step_set.bind(gpu, "step", &buffers.of_step()).await?;
 
         let mut to_deltas = Vec::new();
         for dispatch in &plan.deltas {
             to_deltas.push(step_set.kernel(gpu, dispatch).await?);
         }
-        let half = (arenas.models * arenas.ring / 2 * size_of::<Metric>()) as u64;
-        Ok(Self {
-            pace: Pace::new(gpu.is_software(), chunk, network.flop(arenas.batch * arenas.models), to_deltas.len() + 1),
+        let kernels = Kernels {
+            to_deltas,
             update: step_set.kernel(gpu, &plan.update).await?,
-            gradients: None,
             order: window_set.kernel(gpu, &plan.order).await?,
             gather: window_set.kernel(gpu, &plan.gather).await?,
             measure: window_set.kernel(gpu, &plan.measure).await?,
             total: window_set.kernel(gpu, &plan.total).await?,
-            predictor: None,
-            halves: [Staging::new(gpu, "losses", half).await?, Staging::new(gpu, "losses", half).await?],
-            waiting: 0,
+        };
+        let half = (arenas.models * arenas.ring / 2 * size_of::<Metric>()) as u64;
+        let flop = network.flop(arenas.batch * arenas.models);
+        Ok(Self {
             gpu: gpu.clone(),
             network: network.clone(),
             courses,
             members,
             tile,
+            pace: Pace::new(gpu.is_software(), chunk, flop, kernels.to_deltas.len() + 1),
+            halves: [Staging::new(gpu, "losses", half).await?, Staging::new(gpu, "losses", half).await?],
             arenas,
-            parameters,
-            state,
-            activations,
-            deltas,
-            spare,
-            steps,
-            cursors,
-            metrics,
+            buffers,
             step_set,
             step_group,
             window_groups,
-            to_deltas,
+            kernels,
+            gradients: None,
+            predictor: None,
+            waiting: 0,
         })
     }
 
     /// Sets the parameters of all models, flat, and forgets the optimizer's state.
     pub(crate) fn set_parameters(&mut self, flat: &[f32]) {
-        self.gpu.upload(&self.parameters, 0, bytemuck::cast_slice(flat));
+        self.gpu.upload(&self.buffers.parameters, 0, bytemuck::cast_slice(flat));
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        encoder.clear_buffer(&self.state, 0, None);
+        encoder.clear_buffer(&self.buffers.state, 0, None);
         self.gpu.queue.submit([encoder.finish()]);
     }
 
     /// The parameters of all models, flat.
     pub(crate) async fn parameters(&self) -> Result<Vec<f32>> {
-        read(&self.gpu, &self.parameters, 0, 4 * self.arenas.parameters * self.arenas.models).await
+        read(&self.gpu, &self.buffers.parameters, 0, 4 * self.arenas.parameters * self.arenas.models).await
     }
 
     /// Steps `first` to `first + steps` on the resident data. Gives every step's metrics, `[step][model]`.
@@ -246,19 +221,18 @@ impl Engine {
             let plan = Plan::new(&self.arenas, &self.members, self.tile, None, None);
             let kernel = self.step_set.kernel(&gpu, &plan.gradients).await?;
             let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
-            let stored = gpu.buffer("gradients", self.parameters.size(), usage).await?;
-            let buffers =
-                [&self.cursors, &self.steps, &self.parameters, &self.state, &self.activations, &self.deltas, &stored];
-            let group = self.step_set.bind(&gpu, "gradients", &buffers).await?;
-            self.gradients = Some((kernel, stored, group));
+            let stored = gpu.buffer("gradients", self.buffers.parameters.size(), usage).await?;
+            let buffers = Buffers { spare: stored, ..self.buffers.clone() };
+            let group = self.step_set.bind(&gpu, "gradients", &buffers.of_step()).await?;
+            self.gradients = Some((kernel, buffers.spare, group));
         }
         let step = self.bring(inputs, expected)?;
-        gpu.upload(&self.steps, 0, bytemuck::bytes_of(&step));
+        gpu.upload(&self.buffers.steps, 0, bytemuck::bytes_of(&step));
         let Some((kernel, stored, group)) = &self.gradients else { unreachable!("made above") };
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         pass.set_bind_group(0, group, &[0]);
-        self.to_deltas.iter().chain([kernel]).for_each(|kernel| kernel.record(&mut pass));
+        self.kernels.to_deltas.iter().chain([kernel]).for_each(|kernel| kernel.record(&mut pass));
         drop(pass);
         gpu.queue.submit([encoder.finish()]);
         read(&gpu, stored, 0, 4 * self.arenas.parameters).await
@@ -285,14 +259,15 @@ impl Engine {
         }
         let inputs = padded_rows(inputs, arenas.inputs(), arenas.batch);
         let expected = padded_rows(expected, arenas.outputs(), arenas.batch);
-        self.gpu.upload(&self.activations, 0, bytemuck::cast_slice(&inputs));
-        self.gpu.upload(&self.activations, 16 * arenas.expected as u64, bytemuck::cast_slice(&expected));
+        self.gpu.upload(&self.buffers.activations, 0, bytemuck::cast_slice(&inputs));
+        self.gpu.upload(&self.buffers.activations, 16 * arenas.expected as u64, bytemuck::cast_slice(&expected));
         Ok(self.courses[0].step_of(rows))
     }
 
     /// Records and submits `steps` steps; `table` has a row for each and model. Nothing is allocated or bound anew.
     fn submit_steps(&self, table: &[Step], steps: usize, gathers: bool) -> wgpu::SubmissionIndex {
-        self.gpu.queue.write_buffer(&self.steps, 0, bytemuck::cast_slice(table));
+        let kernels = &self.kernels;
+        self.gpu.queue.write_buffer(&self.buffers.steps, 0, bytemuck::cast_slice(table));
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         let cursor = |step: usize| [(step * CURSOR) as u32];
@@ -302,19 +277,19 @@ impl Engine {
                 for (i, group) in self.window_groups.iter().enumerate() {
                     pass.set_bind_group(0, group, &cursor(first));
                     if i == 0 {
-                        self.order.record_over(&mut pass, self.arenas.over_slots(self.arenas.batch, slots));
+                        kernels.order.record_over(&mut pass, self.arenas.over_slots(self.arenas.batch, slots));
                     }
-                    self.gather.record_over(&mut pass, self.arenas.over_slots(self.arenas.gathered(), slots));
+                    kernels.gather.record_over(&mut pass, self.arenas.over_slots(self.arenas.gathered(), slots));
                 }
             }
             for step in first..first + slots {
                 pass.set_bind_group(0, &self.step_group, &cursor(step));
-                self.to_deltas.iter().chain([&self.update]).for_each(|kernel| kernel.record(&mut pass));
+                kernels.to_deltas.iter().chain([&kernels.update]).for_each(|kernel| kernel.record(&mut pass));
             }
             pass.set_bind_group(0, &self.window_groups[0], &cursor(first));
             let models = self.arenas.models as u32;
-            self.measure.record_over(&mut pass, [self.arenas.measures() as u32, slots as u32, models]);
-            self.total.record_over(&mut pass, [1, slots as u32, models]);
+            kernels.measure.record_over(&mut pass, [self.arenas.measures() as u32, slots as u32, models]);
+            kernels.total.record_over(&mut pass, [1, slots as u32, models]);
         }
         drop(pass);
         self.gpu.queue.submit([encoder.finish()])
@@ -323,7 +298,7 @@ impl Engine {
     fn read_metrics(&self, side: usize, steps: usize) -> Reading {
         let one = (self.arenas.models * size_of::<Metric>()) as u64;
         let offset = (side * self.arenas.ring / 2) as u64 * one;
-        self.halves[side].start(&self.gpu, &self.metrics, offset, steps as u64 * one)
+        self.halves[side].start(&self.gpu, &self.buffers.metrics, offset, steps as u64 * one)
     }
 }
 
@@ -335,14 +310,4 @@ pub(super) fn padded_rows(values: &[f32], columns: usize, batch: usize) -> Vec<f
         to[..columns].copy_from_slice(from);
     }
     padded
-}
-
-/// `Cursor` of `shaders/table.wgsl` for every step of a chunk, each at its dynamic offset.
-fn cursor_table(steps: usize, window: usize) -> Vec<u8> {
-    let mut table = vec![0; steps * CURSOR];
-    for (step, cursor) in table.chunks_exact_mut(CURSOR).enumerate() {
-        let pair = [step as u32, (step % window) as u32];
-        cursor[..PAIR as usize].copy_from_slice(bytemuck::cast_slice(&pair));
-    }
-    table
 }

@@ -30,8 +30,19 @@ pub(super) const WINDOW: &[Binding] = {
     &[Cursor, Read, Uniform, Read, Read, Write, Write, Write]
 };
 
-/// The most storage buffers that a set binds.
-pub(super) const STORAGE_BUFFERS: u32 = 7;
+/// The storage buffers that every device has to let a shader see.
+pub(super) const STORAGE_BUFFERS: u32 = {
+    const fn count(bindings: &[Binding]) -> u32 {
+        let (mut i, mut count) = (0, 0);
+        while i < bindings.len() {
+            count += matches!(bindings[i], Binding::Read | Binding::Write) as u32;
+            i += 1;
+        }
+        count
+    }
+    let (step, window) = (count(STEP), count(WINDOW));
+    if step > window { step } else { window }
+};
 
 /// Bytes of the struct `Cursor`, and of `Shard`.
 pub(super) const PAIR: u64 = 8;

@@ -2,6 +2,7 @@
 
 pub(crate) mod adapters;
 mod arenas;
+mod buffers;
 pub(crate) mod engine;
 mod kernel;
 mod link;
@@ -23,8 +24,9 @@ use std::{
 
 use crate::{Error, Result};
 
-/// The longest the host waits for the device: a software adapter may need minutes for what a GPU does in a second.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// The longest the host waits for a GPU, and for a software adapter, which may need minutes for what a GPU does in a
+/// second.
+const PATIENCE: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(600)];
 
 /// llvmpipe ends every loop, without a word, once an invocation went round 65,535 times, all its loops together
 /// (LP_MAX_TGSI_LOOP_ITERATIONS). Some are left to what the plan does not count.
@@ -136,13 +138,14 @@ impl Gpu {
     /// Waits until a submission is done. On the web the browser does that, and this returns at once.
     pub(crate) fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
         self.counts.waits.fetch_add(1, Ordering::Relaxed);
-        let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(PATIENCE) };
+        let patience = PATIENCE[usize::from(self.is_software())];
+        let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(patience) };
         // wgpu 30 panics when it polls a device that was lost.
         let polled = catch_unwind(AssertUnwindSafe(|| self.device.poll(wait)));
         self.check()?;
         match polled {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(wgpu::PollError::Timeout)) => Err(Error::Timeout { seconds: PATIENCE.as_secs() }),
+            Ok(Err(wgpu::PollError::Timeout)) => Err(Error::Timeout { seconds: patience.as_secs() }),
             Ok(Err(error)) => Err(Error::Internal { what: "a wait".into(), why: error.to_string() }),
             Err(_) => Err(Error::DeviceLost { why: "the driver gave no reason".into() }),
         }

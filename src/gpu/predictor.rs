@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::{
     Gpu,
     arenas::{Arenas, check_limit},
+    buffers::Buffers,
     engine::{Engine, padded_rows},
     kernel::Kernel,
     plan::Plan,
@@ -46,17 +47,16 @@ impl Predictor {
         check_limit("prediction", "max_storage_buffer_binding_size", bytes, limit)?;
         let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         let activations = gpu.buffer(name, bytes, storage).await?;
-        let spare = gpu.buffer("spare", 16, storage).await?;
-        let buffers =
-            [&engine.cursors, &engine.steps, &engine.parameters, &engine.state, &activations, &spare, &engine.spare];
-        let group = engine.step_set.bind(gpu, "prediction", &buffers).await?;
+        let deltas = gpu.buffer("spare", 16, storage).await?;
+        let buffers = Buffers { activations, deltas, ..engine.buffers.clone() };
+        let group = engine.step_set.bind(gpu, "prediction", &buffers.of_step()).await?;
         let mut kernels = Vec::new();
         for dispatch in &plan.predict {
             kernels.push(engine.step_set.kernel(gpu, dispatch).await?);
         }
         let bytes = (16 * arenas.batch * arenas.output_stride()) as u64;
         let stagings = [Staging::new(gpu, "outputs", bytes).await?, Staging::new(gpu, "outputs", bytes).await?];
-        Ok(Self { arenas, kernels, group, activations, stagings })
+        Ok(Self { arenas, kernels, group, activations: buffers.activations, stagings })
     }
 
     pub(super) async fn predict(&self, engine: &Engine, inputs: &[f32]) -> Result<Vec<f32>> {

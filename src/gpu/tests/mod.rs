@@ -95,7 +95,7 @@ impl Case {
             flat
         });
         engine.set_parameters(&flat.collect::<Vec<_>>());
-        for buffer in [&engine.activations, &engine.deltas] {
+        for buffer in [&engine.buffers.activations, &engine.buffers.deltas] {
             gpu.upload(buffer, 0, bytemuck::cast_slice(&vec![f32::NAN; buffer.size() as usize / 4]));
         }
         engine

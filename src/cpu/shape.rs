@@ -1,0 +1,324 @@
+//! Where everything about a batch lies, and the work of one thread on its rows and its part of the parameters.
+//!
+//! One matrix holds a batch. A row of it is everything about one row of the batch:
+//!
+//! ```text
+//! inputs 1 | outputs of the first layer 1 | ... | of the last 1 | expected | delta of the first layer ... last
+//! ```
+//!
+//! The 1 makes the biases one more row of the weights, as which they lie anyway.
+
+use std::ops::Range;
+
+use pulp::Arch;
+
+use super::{
+    gemm::{Matrix, multiply, multiply_columns},
+    math::{self, Loops},
+};
+use crate::{Activation, Loss, Network, Optimizer, judge, network::Place, step::Step};
+
+/// Floats of a block of rows, so that it stays in a core's L2 cache with the weights beside it.
+pub(super) const BLOCK: usize = 96 * 1024;
+
+/// The most parameters, in floats, of which every thread sums gradients of its own, in its L2 cache as well.
+const SMALL_NETWORK: usize = 64 * 1024;
+
+/// Floats in a cache line and in the longest vector register.
+const LINE: usize = 16;
+
+/// Writes the inputs and the expected outputs of a row of the batch.
+pub(super) type Fill<'a> = dyn Fn(usize, &mut [f32], &mut [f32]) + Sync + 'a;
+
+/// All that stays the same from step to step.
+pub(super) struct Shape {
+    arch: Arch,
+    loss: Loss,
+    optimizer: Optimizer,
+    layers: Vec<Layer>,
+    pub(super) parts: Vec<Part>,
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+    /// The column of the expected outputs.
+    expected: usize,
+    pub(super) stride: usize,
+    /// How many rows a thread takes through all layers at once.
+    pub(super) block: usize,
+    pub(super) threads: usize,
+    /// Whether every thread sums the gradients of its own rows.
+    pub(super) own_sums: bool,
+}
+
+/// A layer, and the columns of what it reads and writes.
+struct Layer {
+    place: Place,
+    activation: Activation,
+    from: usize,
+    to: usize,
+    delta: usize,
+}
+
+/// A part of the flat parameters: rows of one layer's weights, the last of them with the biases and the padding.
+pub(super) struct Part {
+    layer: usize,
+    rows: Range<usize>,
+    offset: usize,
+}
+
+/// What one thread brings out of its rows.
+#[derive(Clone, Default)]
+pub(super) struct Lane {
+    pub(super) loss: f64,
+    pub(super) right: u32,
+    /// The gradients, where every thread sums its own.
+    pub(super) sums: Vec<f32>,
+}
+
+/// From what the gradients are made: from the rows of the batch, or from the threads' sums.
+#[derive(Clone, Copy)]
+pub(super) enum Source<'a> {
+    Rows(&'a [f32]),
+    Sums(&'a [Lane]),
+}
+
+/// What belongs to some parts of the parameters.
+pub(super) struct Flat<'a> {
+    pub(super) parameters: &'a mut [f32],
+    pub(super) gradients: &'a mut [f32],
+    pub(super) state: &'a mut [f32],
+}
+
+impl Layer {
+    /// The first `rows` rows of the weights; the one after the last weights is the biases.
+    fn weights<'a>(&self, parameters: &'a [f32], rows: usize) -> Matrix<'a> {
+        let Place { offset, outputs, stride, .. } = self.place;
+        Matrix::new(&parameters[offset..], rows, outputs, stride)
+    }
+}
+
+impl Shape {
+    pub(super) fn new(network: &Network, loss: Loss, optimizer: Optimizer, batch: usize, threads: usize) -> Self {
+        let mut end = 0;
+        let mut take = |width: usize| {
+            let at = end;
+            end += width.next_multiple_of(LINE);
+            at
+        };
+        let layout = network.layout();
+        let mut layers = Vec::with_capacity(layout.places.len());
+        let mut from = take(network.inputs() + 1);
+        for (dense, place) in network.layers().iter().zip(&layout.places) {
+            let (place, to) = (*place, take(place.outputs + 1));
+            let activation = dense.activation;
+            layers.push(Layer { place, activation, from, to, delta: 0 });
+            from = to;
+        }
+        let expected = take(network.outputs());
+        for layer in &mut layers {
+            layer.delta = take(layer.place.outputs);
+        }
+        // An odd number of cache lines: rows a power of two apart would share a few sets of the cache.
+        let stride = ((end / LINE) | 1) * LINE;
+
+        let share = batch.div_ceil(threads);
+        let block = (BLOCK / stride).max(LINE);
+        let own_sums = layout.len <= SMALL_NETWORK && share >= 2 * block;
+        let mut parts = Vec::new();
+        for (layer, Layer { place, .. }) in layers.iter().enumerate() {
+            let rows = place.inputs + 1;
+            let share = if own_sums { rows } else { rows.div_ceil(threads) };
+            for first in (0..rows).step_by(share) {
+                let rows = first..rows.min(first + share);
+                parts.push(Part { layer, rows, offset: place.at(first, 0) });
+            }
+        }
+        Self {
+            arch: Arch::new(),
+            loss,
+            optimizer,
+            parts,
+            layers,
+            inputs: network.inputs(),
+            outputs: network.outputs(),
+            expected,
+            stride,
+            block: if own_sums { block } else { share },
+            threads,
+            own_sums,
+        }
+    }
+
+    /// So many rows that are 0 but for the ones that the biases are multiplied by.
+    pub(super) fn blank(&self, rows: usize) -> Vec<f32> {
+        let mut blank = vec![0.0; rows * self.stride];
+        for row in blank.chunks_exact_mut(self.stride) {
+            for layer in &self.layers {
+                row[layer.from + layer.place.inputs] = 1.0;
+            }
+        }
+        blank
+    }
+
+    /// What one thread does with its rows: everything but the update. `space` holds all of them, or a block.
+    pub(super) fn rows(
+        &self,
+        parameters: &[f32],
+        step: &Step,
+        fill: &Fill<'_>,
+        rows: Range<usize>,
+        space: &mut [f32],
+        lane: &mut Lane,
+    ) {
+        (lane.loss, lane.right) = (0.0, 0);
+        for first in rows.clone().step_by(self.block) {
+            let block = &mut space[..self.block.min(rows.end - first) * self.stride];
+            for (row, number) in block.chunks_exact_mut(self.stride).zip(first..) {
+                let (inputs, expected) = row.split_at_mut(self.expected);
+                let (inputs, expected) = (&mut inputs[..self.inputs], &mut expected[..self.outputs]);
+                fill(number, inputs, expected);
+            }
+            self.forward(parameters, block);
+            self.judge(step, block, lane);
+            self.backward(parameters, block);
+            if self.own_sums {
+                let keep = if first == rows.start { 0.0 } else { 1.0 };
+                for part in &self.parts {
+                    self.gradient(part, block, &mut lane.sums[part.offset..], keep, 1.0);
+                }
+            }
+        }
+    }
+
+    /// The outputs for some rows of inputs; `space` holds as many rows.
+    pub(super) fn predict(&self, parameters: &[f32], space: &mut [f32], inputs: &[f32], results: &mut [f32]) {
+        let Some(last) = self.layers.last() else {
+            return;
+        };
+        let inputs = inputs.chunks_exact(self.inputs);
+        let rows = &mut space[..inputs.len() * self.stride];
+        for (row, inputs) in rows.chunks_exact_mut(self.stride).zip(inputs) {
+            row[..self.inputs].copy_from_slice(inputs);
+        }
+        self.forward(parameters, rows);
+        let results = results.chunks_exact_mut(self.outputs);
+        for (row, result) in rows.chunks_exact(self.stride).zip(results) {
+            result.copy_from_slice(&row[last.to..][..self.outputs]);
+        }
+    }
+
+    /// `a = activation([x 1] [W; b])`, layer by layer.
+    fn forward(&self, parameters: &[f32], rows: &mut [f32]) {
+        for layer in &self.layers {
+            let inputs = layer.place.inputs + 1;
+            let (x, a) = (layer.from..layer.from + inputs, layer.to);
+            multiply_columns(rows, self.stride, x, layer.weights(parameters, inputs), a);
+            self.arch.dispatch(Loops(
+                #[inline(always)]
+                || {
+                    let a = a..a + layer.place.outputs;
+                    math::activate(layer.activation, rows, self.stride, a);
+                },
+            ));
+        }
+    }
+
+    /// The loss, the right answers and the output layer's delta.
+    fn judge(&self, step: &Step, rows: &mut [f32], lane: &mut Lane) {
+        let Some(layer) = self.layers.last() else {
+            return;
+        };
+        self.arch.dispatch(Loops(
+            #[inline(always)]
+            || {
+                for row in rows.chunks_exact_mut(self.stride) {
+                    let (values, delta) = row.split_at_mut(layer.delta);
+                    let y = &values[layer.to..][..self.outputs];
+                    let t = &values[self.expected..][..self.outputs];
+                    let delta = &mut delta[..self.outputs];
+                    lane.loss += judge::loss_of_row(self.loss, y, t);
+                    lane.right += u32::from(judge::is_right(y, t));
+                    math::output_delta(self.loss, layer.activation, step.scale, y, t, delta);
+                }
+            },
+        ));
+    }
+
+    /// `delta = (delta of the next layer) W^T` times the slope of the activation, from the last layer to the first.
+    fn backward(&self, parameters: &[f32], rows: &mut [f32]) {
+        for pair in self.layers.windows(2).rev() {
+            let (layer, next) = (&pair[0], &pair[1]);
+            let width = layer.place.outputs;
+            let weights = next.weights(parameters, width).transposed();
+            let delta = next.delta..next.delta + next.place.outputs;
+            multiply_columns(rows, self.stride, delta, weights, layer.delta);
+            self.arch.dispatch(Loops(
+                #[inline(always)]
+                || {
+                    for row in rows.chunks_exact_mut(self.stride) {
+                        let (values, delta) = row.split_at_mut(layer.delta);
+                        let a = &values[layer.to..][..width];
+                        math::times_slope(layer.activation, a, &mut delta[..width]);
+                    }
+                },
+            ));
+        }
+    }
+
+    /// `into = keep * into + scale [x 1]^T delta`, for a part of the parameters.
+    fn gradient(&self, part: &Part, rows: &[f32], into: &mut [f32], keep: f32, scale: f32) {
+        let (layer, count) = (&self.layers[part.layer], rows.len() / self.stride);
+        let Place { outputs, stride, .. } = layer.place;
+        let x = &rows[layer.from + part.rows.start..];
+        let x = Matrix::new(x, count, part.rows.len(), self.stride);
+        let delta = Matrix::new(&rows[layer.delta..], count, outputs, self.stride);
+        multiply(x.transposed(), delta, into, stride, keep, scale);
+    }
+
+    /// The gradients of `parts`, and the update if there is one; `flat` begins at the first part.
+    pub(super) fn finish(&self, parts: &[Part], source: Source<'_>, change: Option<&Step>, flat: Flat<'_>) {
+        if let [part] = parts {
+            return self.finish_part(part, source, change, flat);
+        }
+        let (left, right) = parts.split_at(parts.len() / 2);
+        let middle = right[0].offset - left[0].offset;
+        let (parameters, next_parameters) = flat.parameters.split_at_mut(middle);
+        let (gradients, next_gradients) = flat.gradients.split_at_mut(middle);
+        let (state, next_state) = flat.state.split_at_mut(middle * self.optimizer.planes());
+        let flat = Flat { parameters, gradients, state };
+        let next = Flat { parameters: next_parameters, gradients: next_gradients, state: next_state };
+        if self.threads > 1 {
+            rayon::join(|| self.finish(left, source, change, flat), || self.finish(right, source, change, next));
+        } else {
+            self.finish(left, source, change, flat);
+            self.finish(right, source, change, next);
+        }
+    }
+
+    fn finish_part(&self, part: &Part, source: Source<'_>, change: Option<&Step>, flat: Flat<'_>) {
+        let Flat { parameters, gradients, state } = flat;
+        match (source, change, self.optimizer) {
+            (Source::Rows(rows), Some(step), Optimizer::Sgd { .. }) => {
+                // The product goes straight into the parameters.
+                return self.gradient(part, rows, parameters, 1.0, -step.learning_rate);
+            }
+            (Source::Rows(rows), ..) => self.gradient(part, rows, gradients, 0.0, 1.0),
+            (Source::Sums(lanes), ..) => {
+                gradients.fill(0.0);
+                self.arch.dispatch(Loops(
+                    #[inline(always)]
+                    || {
+                        for lane in lanes {
+                            let sums = &lane.sums[part.offset..];
+                            gradients.iter_mut().zip(sums).for_each(|(g, sum)| *g += sum);
+                        }
+                    },
+                ));
+            }
+        }
+        let Some(step) = change else { return };
+        self.arch.dispatch(Loops(
+            #[inline(always)]
+            || math::update(self.optimizer, step, parameters, gradients, state),
+        ));
+    }
+}

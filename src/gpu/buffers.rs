@@ -1,0 +1,78 @@
+//! The buffers of a training: one a role, allocated once.
+
+use super::{
+    Gpu,
+    arenas::{Arenas, check_limit},
+    kernel::PAIR,
+    resident::Shard,
+};
+use crate::{Optimizer, Result, step::Step};
+
+/// The most steps a chunk has: so long are the tables of steps and cursors.
+pub(super) const MOST_STEPS: usize = 512;
+/// Bytes between two cursors: the largest alignment that a device may ask of a dynamic offset.
+pub(super) const CURSOR: usize = 256;
+
+/// What kernels are bound to. A clone is the same buffers.
+#[derive(Clone)]
+pub(super) struct Buffers {
+    pub(super) parameters: wgpu::Buffer,
+    pub(super) state: wgpu::Buffer,
+    pub(super) activations: wgpu::Buffer,
+    pub(super) deltas: wgpu::Buffer,
+    pub(super) rows: wgpu::Buffer,
+    pub(super) metrics: wgpu::Buffer,
+    /// A row for every step of a chunk and model.
+    pub(super) steps: wgpu::Buffer,
+    /// Where each step of a chunk stands, at the dynamic offsets of its bindings.
+    pub(super) cursors: wgpu::Buffer,
+    /// Stands where a kernel could store gradients, and does not.
+    pub(super) spare: wgpu::Buffer,
+}
+
+impl Buffers {
+    pub(super) async fn new(gpu: &Gpu, arenas: &Arenas, optimizer: Optimizer) -> Result<Self> {
+        // A window that is not full looks one row beyond the chunk.
+        let table = ((MOST_STEPS + 1) * arenas.models * size_of::<Step>()) as u64;
+        check_limit("steps", "max_storage_buffer_binding_size", table, gpu.limits.max_storage_buffer_binding_size)?;
+        let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+        let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let [parameters, state, activations, deltas, rows, metrics] = arenas.bytes(optimizer);
+        let role = async |(name, bytes)| gpu.buffer(name, bytes, storage).await;
+        let buffers = Self {
+            parameters: role(parameters).await?,
+            state: role(state).await?,
+            activations: role(activations).await?,
+            deltas: role(deltas).await?,
+            rows: role(rows).await?,
+            metrics: role(metrics).await?,
+            steps: role(("steps", table)).await?,
+            cursors: gpu.buffer("cursors", (MOST_STEPS * CURSOR) as u64, uniform).await?,
+            spare: role(("spare", 16)).await?,
+        };
+        gpu.upload(&buffers.cursors, 0, &cursor_table(MOST_STEPS, arenas.window));
+        Ok(buffers)
+    }
+
+    /// The bindings of `shaders/step.wgsl`, in order.
+    pub(super) const fn of_step(&self) -> [&wgpu::Buffer; 7] {
+        let Self { cursors, steps, parameters, state, activations, deltas, spare, .. } = self;
+        [cursors, steps, parameters, state, activations, deltas, spare]
+    }
+
+    /// The bindings of `shaders/window.wgsl`, in order.
+    pub(super) const fn of_window<'a>(&'a self, shard: &'a Shard) -> [&'a wgpu::Buffer; 8] {
+        let Self { cursors, steps, rows, activations, metrics, .. } = self;
+        [cursors, steps, &shard.span, &shard.features, &shard.answers, rows, activations, metrics]
+    }
+}
+
+/// `Cursor` of `shaders/table.wgsl` for every step of a chunk, each at its dynamic offset.
+fn cursor_table(steps: usize, window: usize) -> Vec<u8> {
+    let mut table = vec![0; steps * CURSOR];
+    for (step, cursor) in table.chunks_exact_mut(CURSOR).enumerate() {
+        let pair = [step as u32, (step % window) as u32];
+        cursor[..PAIR as usize].copy_from_slice(bytemuck::cast_slice(&pair));
+    }
+    table
+}
