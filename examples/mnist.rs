@@ -37,48 +37,30 @@ struct Arguments {
     /// Images in a batch
     #[arg(long, default_value_t = 32)]
     batch: usize,
-    /// The length of a step [default: 3 for mse, 1 for bce, 0.1 for softmax, times 1 - momentum; wide layers take less]
+    /// The length of a step [default: 3 for mse, 1 for binary_cross_entropy, 0.1 for softmax_cross_entropy, times 1 - momentum]
     #[arg(long)]
     learning_rate: Option<f64>,
     /// How much of its velocity a step keeps
     #[arg(long, default_value_t = 0.0)]
     momentum: f64,
     /// What the hidden neurons do with their sum
-    #[arg(long, value_enum, default_value = "sigmoid")]
-    activation: ActivationName,
-    /// mse and bce on ten sigmoid outputs, softmax on ten logits
-    #[arg(long, value_enum, default_value = "mse")]
-    loss: LossName,
+    #[arg(long, default_value = "sigmoid")]
+    activation: Activation,
+    /// mse and binary_cross_entropy on ten sigmoid outputs, softmax_cross_entropy on ten logits
+    #[arg(long, default_value = "mse")]
+    loss: Loss,
     /// Where the first weights come from; normal draws them and the biases from N(0, 1), the others start biases at 0
     #[arg(long, value_enum, default_value = "default")]
     init: InitName,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum ActivationName {
-    Identity,
-    Sigmoid,
-    Tanh,
-    Relu,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum LossName {
-    Mse,
-    Bce,
-    Softmax,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
 enum InitName {
     Default,
     Normal,
-    GlorotUniform,
-    GlorotNormal,
-    HeUniform,
-    HeNormal,
-    LecunUniform,
-    LecunNormal,
+    Glorot,
+    He,
+    Lecun,
 }
 
 fn main() -> ExitCode {
@@ -94,10 +76,11 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let device = options.open()?;
 
     let network = network(arguments, images.train.inputs());
-    let (loss, rate) = match arguments.loss {
-        LossName::Mse => (Loss::Mse, 3.0),
-        LossName::Bce => (Loss::BinaryCrossEntropy, 1.0),
-        LossName::Softmax => (Loss::SoftmaxCrossEntropy, 0.1),
+    let loss = arguments.loss;
+    let rate = match loss {
+        Loss::Mse => 3.0,
+        Loss::BinaryCrossEntropy => 1.0,
+        _ => 0.1,
     };
     let learning_rate = arguments.learning_rate.unwrap_or(rate * (1.0 - arguments.momentum));
     let optimizer = match arguments.momentum {
@@ -133,27 +116,15 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
 }
 
 fn network(arguments: &Arguments, inputs: usize) -> Network {
-    let activation = match arguments.activation {
-        ActivationName::Identity => Activation::Identity,
-        ActivationName::Sigmoid => Activation::Sigmoid,
-        ActivationName::Tanh => Activation::Tanh,
-        ActivationName::Relu => Activation::Relu,
-    };
-    let last = match arguments.loss {
-        LossName::Mse | LossName::Bce => Activation::Sigmoid,
-        LossName::Softmax => Activation::Identity,
-    };
-    let hidden = arguments.hidden.iter().fold(Network::new(inputs), |network, width| network.dense(*width, activation));
-    let network = hidden.dense(CLASSES, last);
+    let dense = |network: Network, width: &usize| network.dense(*width, arguments.activation);
+    let hidden = arguments.hidden.iter().fold(Network::new(inputs), dense);
+    let network = hidden.dense(CLASSES, arguments.loss.output_activation().unwrap_or(Activation::Sigmoid));
     match arguments.init {
         InitName::Default => network,
         InitName::Normal => network.init(Init::Normal { deviation: 1.0 }, Init::Normal { deviation: 1.0 }),
-        InitName::GlorotUniform => network.init(Init::GlorotUniform, Init::Zeros),
-        InitName::GlorotNormal => network.init(Init::GlorotNormal, Init::Zeros),
-        InitName::HeUniform => network.init(Init::HeUniform, Init::Zeros),
-        InitName::HeNormal => network.init(Init::HeNormal, Init::Zeros),
-        InitName::LecunUniform => network.init(Init::LecunUniform, Init::Zeros),
-        InitName::LecunNormal => network.init(Init::LecunNormal, Init::Zeros),
+        InitName::Glorot => network.init(Init::GlorotUniform, Init::Zeros),
+        InitName::He => network.init(Init::HeUniform, Init::Zeros),
+        InitName::Lecun => network.init(Init::LecunUniform, Init::Zeros),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The activations: each an arm here and a file in `shaders/activation/`.
 
+use crate::{Error, Result};
+
 /// What a neuron does with the sum of its weighted inputs and its bias, `z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -61,5 +63,18 @@ impl Activation {
 impl std::fmt::Display for Activation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+impl std::str::FromStr for Activation {
+    type Err = Error;
+
+    /// The member of that name.
+    fn from_str(name: &str) -> Result<Self> {
+        let found = Self::ALL.iter().find(|member| member.name() == name);
+        found.copied().ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.iter().map(|member| member.name()).collect();
+            Error::Setting { what: "activation", expected: names.join(", "), got: name.to_owned() }
+        })
     }
 }

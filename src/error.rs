@@ -134,3 +134,8 @@ pub(crate) fn check_finite(what: &'static str, columns: usize, values: &[f32]) -
         Some(at) => Err(Error::NonFinite { what, row: at / columns, column: at % columns, value: values[at] }),
     }
 }
+
+/// `Ok` if the device has what is needed, [`Error::Limit`] otherwise.
+pub(crate) fn check_limit(what: &str, limit: &'static str, need: u64, have: u64) -> Result<()> {
+    if need <= have { Ok(()) } else { Err(Error::Limit { what: what.to_owned(), limit, need, have }) }
+}

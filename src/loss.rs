@@ -1,6 +1,6 @@
 //! The losses: each an arm here and a file in `shaders/loss/`.
 
-use crate::Activation;
+use crate::{Activation, Error, Result};
 
 /// How far the network's outputs are from the expected ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -86,5 +86,18 @@ impl Loss {
 impl std::fmt::Display for Loss {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+impl std::str::FromStr for Loss {
+    type Err = Error;
+
+    /// The member of that name.
+    fn from_str(name: &str) -> Result<Self> {
+        let found = Self::ALL.iter().find(|member| member.name() == name);
+        found.copied().ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.iter().map(|member| member.name()).collect();
+            Error::Setting { what: "loss", expected: names.join(", "), got: name.to_owned() }
+        })
     }
 }

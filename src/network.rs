@@ -152,6 +152,16 @@ pub(crate) const fn padded(n: usize) -> usize {
     n.next_multiple_of(4)
 }
 
+/// Rows of `columns` values, each padded with 0 to whole `vec4`s, and rows of 0 up to `batch`.
+pub(crate) fn padded_rows(values: &[f32], columns: usize, batch: usize) -> Vec<f32> {
+    let stride = padded(columns);
+    let mut rows = vec![0.0; batch * stride];
+    for (to, from) in rows.chunks_exact_mut(stride).zip(values.chunks_exact(columns)) {
+        to[..columns].copy_from_slice(from);
+    }
+    rows
+}
+
 /// Where one layer's parameters lie in the flat vector: `inputs` rows of weights, then the row of biases, each row
 /// `outputs` long and padded to `stride`; the rows are padded to a multiple of 4. All padding is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

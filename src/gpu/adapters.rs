@@ -1,7 +1,7 @@
 //! Which adapters are there, and which one is meant.
 
 use super::{Gpu, kernel::STORAGE_BUFFERS};
-use crate::{Error, Result};
+use crate::{Error, Result, error::check_limit};
 
 /// An adapter that wgpu found.
 #[derive(Debug, Clone)]
@@ -133,7 +133,7 @@ impl Search {
 /// Refuses a device whose shaders cannot see all arenas of a step.
 pub(crate) fn check_storage_buffers(adapter: &str, limits: &wgpu::Limits) -> Result<()> {
     let have = u64::from(limits.max_storage_buffers_per_shader_stage);
-    super::arenas::check_limit(adapter, "max_storage_buffers_per_shader_stage", STORAGE_BUFFERS.into(), have)
+    check_limit(adapter, "max_storage_buffers_per_shader_stage", STORAGE_BUFFERS.into(), have)
 }
 
 /// What to do where there is no adapter at all.

@@ -1,7 +1,7 @@
 //! Where everything lies on the device: one arena a role, laid out for a network, a batch size and a number of models.
 
-use super::plan::Tile;
-use crate::{Activation, Error, Loss, Network, Optimizer, Result, network::padded};
+use super::tile::Tile;
+use crate::{Activation, Loss, Network, Optimizer, Result, error::check_limit, network::padded};
 
 /// The members of the families that a network's kernels are linked from.
 #[derive(Debug, Clone)]
@@ -145,9 +145,4 @@ impl Arenas {
         }
         Ok(())
     }
-}
-
-/// `Ok` if the device has what is needed, [`Error::Limit`] otherwise.
-pub(crate) fn check_limit(what: &str, limit: &'static str, need: u64, have: u64) -> Result<()> {
-    if need <= have { Ok(()) } else { Err(Error::Limit { what: what.to_owned(), limit, need, have }) }
 }

@@ -1,12 +1,7 @@
 //! The buffers of a training: one a role, allocated once.
 
-use super::{
-    Gpu,
-    arenas::{Arenas, check_limit},
-    kernel::PAIR,
-    resident::Shard,
-};
-use crate::{Optimizer, Result, step::Step};
+use super::{Gpu, arenas::Arenas, kernel::PAIR, resident::Shard};
+use crate::{Optimizer, Result, error::check_limit, step::Step};
 
 /// The most steps a chunk has: so long are the tables of steps and cursors.
 pub(super) const MOST_STEPS: usize = 512;

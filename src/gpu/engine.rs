@@ -8,14 +8,16 @@ use super::{
     buffers::{Buffers, CURSOR, MOST_STEPS},
     kernel::{Kernel, STEP, Set, WINDOW},
     pace::Pace,
-    plan::{Plan, Tile},
+    plan::Plan,
     predictor::Predictor,
     read_back::{Reading, Staging, read},
     resident::{Shard, rows_a_shard, upload},
+    tile::Tile,
 };
 use crate::{
     Dataset, Error, Features, Network, Result,
     error::check_len,
+    network::padded_rows,
     step::{Course, Step},
 };
 
@@ -33,16 +35,16 @@ pub(crate) struct Setup<'a> {
 }
 
 pub(crate) struct Engine {
-    pub(super) gpu: Gpu,
-    pub(super) network: Network,
+    gpu: Gpu,
+    network: Network,
     courses: Vec<Course>,
-    pub(super) members: Members,
-    pub(super) tile: Tile,
-    pub(super) arenas: Arenas,
+    members: Members,
+    tile: Tile,
+    arenas: Arenas,
     pace: Pace,
 
     pub(super) buffers: Buffers,
-    pub(super) step_set: Set,
+    step_set: Set,
     step_group: wgpu::BindGroup,
     /// One a shard of the data set.
     window_groups: Vec<wgpu::BindGroup>,
@@ -241,10 +243,12 @@ impl Engine {
     /// The outputs for any number of rows, those of one model after the other's.
     pub(crate) async fn predict(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
         if self.predictor.is_none() {
-            self.predictor = Some(Predictor::new(self).await?);
+            let Self { gpu, network, arenas, members, tile, step_set, buffers, .. } = &*self;
+            let made = Predictor::new(gpu, network, arenas, (members, *tile), step_set, buffers).await?;
+            self.predictor = Some(made);
         }
         let Some(predictor) = &self.predictor else { unreachable!("made above") };
-        predictor.predict(self, inputs).await
+        predictor.predict(&self.gpu, inputs).await
     }
 
     /// Brings a batch of the caller's into the first slot of the window.
@@ -300,14 +304,4 @@ impl Engine {
         let offset = (side * self.arenas.ring / 2) as u64 * one;
         self.halves[side].start(&self.gpu, &self.buffers.metrics, offset, steps as u64 * one)
     }
-}
-
-/// Rows of `columns` values, each padded with 0 to whole `vec4`s, and rows of 0 up to `batch`.
-pub(super) fn padded_rows(values: &[f32], columns: usize, batch: usize) -> Vec<f32> {
-    let stride = columns.next_multiple_of(4);
-    let mut padded = vec![0.0; batch * stride];
-    for (to, from) in padded.chunks_exact_mut(stride).zip(values.chunks_exact(columns)) {
-        to[..columns].copy_from_slice(from);
-    }
-    padded
 }

@@ -5,14 +5,6 @@ use std::fmt::Write;
 
 use super::arenas::{Arenas, Members};
 
-/// The WGSL files that are not members of a family.
-macro_rules! shader {
-    ($path:literal) => {
-        include_str!(concat!("../../shaders/", $path, ".wgsl"))
-    };
-}
-pub(crate) use shader;
-
 /// One module of `pieces`, in front of them what the network's arenas and members make of them.
 pub(crate) fn link(arenas: &Arenas, members: &Members, layer: Option<usize>, pieces: &[&str]) -> String {
     let mut text = constants(arenas, members, layer);

@@ -1,5 +1,12 @@
 //! One machine: a wgpu device, what may go wrong with it, and the one place where the host waits for it.
 
+/// The WGSL files that are not members of a family.
+macro_rules! shader {
+    ($path:literal) => {
+        include_str!(concat!("../../shaders/", $path, ".wgsl"))
+    };
+}
+
 pub(crate) mod adapters;
 mod arenas;
 mod buffers;
@@ -11,6 +18,7 @@ mod plan;
 mod predictor;
 mod read_back;
 mod resident;
+mod tile;
 
 use std::{
     fmt,
@@ -22,7 +30,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{Error, Result};
+use crate::{Error, Result, error::check_limit};
 
 /// The longest the host waits for a GPU, and for a software adapter, which may need minutes for what a GPU does in a
 /// second.
@@ -118,7 +126,7 @@ impl Gpu {
 
     /// A buffer of `bytes`, all 0.
     pub(crate) async fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
-        arenas::check_limit(label, "max_buffer_size", bytes, self.limits.max_buffer_size)?;
+        check_limit(label, "max_buffer_size", bytes, self.limits.max_buffer_size)?;
         self.counts.buffers.fetch_add(1, Ordering::Relaxed);
         let size = bytes.next_multiple_of(16).max(16);
         let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };

@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 
 use super::{
     Gpu,
-    arenas::{Arenas, check_limit},
+    arenas::{Arenas, Members},
     buffers::Buffers,
-    engine::{Engine, padded_rows},
-    kernel::Kernel,
+    kernel::{Kernel, Set},
     plan::Plan,
     read_back::{Reading, Staging},
+    tile::Tile,
 };
-use crate::Result;
+use crate::{Network, Result, error::check_limit, network::padded_rows};
 
 /// The forward pass alone, with arenas and a batch size of its own.
 pub(super) struct Predictor {
@@ -33,34 +33,40 @@ struct Block {
 }
 
 impl Predictor {
-    pub(super) async fn new(engine: &Engine) -> Result<Self> {
-        let Engine { gpu, arenas, .. } = engine;
+    pub(super) async fn new(
+        gpu: &Gpu,
+        network: &Network,
+        trained: &Arenas,
+        (members, tile): (&Members, Tile),
+        set: &Set,
+        buffers: &Buffers,
+    ) -> Result<Self> {
         let limit = gpu.limits.max_storage_buffer_binding_size.min(gpu.limits.max_buffer_size);
-        let widths = arenas.input_stride() + 2 * arenas.output_stride();
-        let hidden: usize = arenas.layers[1..].iter().map(|l| l.input_stride).sum();
-        let room = (limit as usize).min(PREDICTED.1) / (16 * (widths + hidden) * arenas.models);
+        let widths = trained.input_stride() + 2 * trained.output_stride();
+        let hidden: usize = trained.layers[1..].iter().map(|l| l.input_stride).sum();
+        let room = (limit as usize).min(PREDICTED.1) / (16 * (widths + hidden) * trained.models);
         let rows = (room / 4 * 4).clamp(4, PREDICTED.0);
         // One slot is enough: more would only take memory.
-        let arenas = Arenas::new(&engine.network, rows, arenas.models, 1, engine.tile, 0);
-        let plan = Plan::new(&arenas, &engine.members, engine.tile, None, None);
-        let [_, _, (name, bytes), ..] = arenas.bytes(engine.members.optimizer);
+        let arenas = Arenas::new(network, rows, trained.models, 1, tile, 0);
+        let plan = Plan::new(&arenas, members, tile, None, None);
+        let [_, _, (name, bytes), ..] = arenas.bytes(members.optimizer);
         check_limit("prediction", "max_storage_buffer_binding_size", bytes, limit)?;
         let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         let activations = gpu.buffer(name, bytes, storage).await?;
         let deltas = gpu.buffer("spare", 16, storage).await?;
-        let buffers = Buffers { activations, deltas, ..engine.buffers.clone() };
-        let group = engine.step_set.bind(gpu, "prediction", &buffers.of_step()).await?;
+        let buffers = Buffers { activations, deltas, ..buffers.clone() };
+        let group = set.bind(gpu, "prediction", &buffers.of_step()).await?;
         let mut kernels = Vec::new();
         for dispatch in &plan.predict {
-            kernels.push(engine.step_set.kernel(gpu, dispatch).await?);
+            kernels.push(set.kernel(gpu, dispatch).await?);
         }
         let bytes = (16 * arenas.batch * arenas.output_stride()) as u64;
         let stagings = [Staging::new(gpu, "outputs", bytes).await?, Staging::new(gpu, "outputs", bytes).await?];
         Ok(Self { arenas, kernels, group, activations: buffers.activations, stagings })
     }
 
-    pub(super) async fn predict(&self, engine: &Engine, inputs: &[f32]) -> Result<Vec<f32>> {
-        let (gpu, arenas) = (&engine.gpu, &self.arenas);
+    pub(super) async fn predict(&self, gpu: &Gpu, inputs: &[f32]) -> Result<Vec<f32>> {
+        let arenas = &self.arenas;
         let stride = 16 * arenas.output_stride() as u64;
         let mut outputs: Vec<Vec<f32>> = vec![Vec::new(); arenas.models];
         let mut under_way = VecDeque::with_capacity(2);

@@ -1,11 +1,7 @@
 //! The data set on the device: uploaded once, in shards where one binding cannot hold it.
 
-use super::{
-    Gpu,
-    arenas::{Arenas, check_limit},
-    kernel::PAIR,
-};
-use crate::{Answers, Dataset, Features, Result};
+use super::{Gpu, arenas::Arenas, kernel::PAIR};
+use crate::{Answers, Dataset, Features, Result, error::check_limit};
 
 /// Rows of the data set that lie in one pair of buffers.
 pub(super) struct Shard {

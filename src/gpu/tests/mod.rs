@@ -8,7 +8,7 @@ use super::{
     Gpu,
     adapters::Search,
     engine::{Engine, Setup},
-    plan::Tile,
+    tile::Tile,
 };
 use crate::{
     Activation, Dataset, Init, LayerParameters, Loss, Network, Optimizer,
