@@ -6,7 +6,7 @@ var<workgroup> sums: array<vec2f, 64>;
 /// The loss of a row before the mean, and 1 where its answer is right: a single output on the right side of a half,
 /// or the largest of several (the first of equals) where the largest is expected.
 fn judge(y: u32, t: u32) -> vec2f {
-    var normalizer = 0.0;
+    var normalizer = vec2f();
     if LOSS_NEEDS_NORMALIZER {
         normalizer = normalizer_of(y, OUTPUTS);
     }
@@ -16,7 +16,10 @@ fn judge(y: u32, t: u32) -> vec2f {
     for (var j = 0u; j < OUTPUTS; j += 4u) {
         let four_y = activations[y + j / 4u];
         let four_t = activations[t + j / 4u];
-        sum += keep(loss(four_y, four_t, normalizer), j, OUTPUTS);
+        // WGSL lets a shader assume that there is no NaN, so an output that is not finite is known by its bits; it takes
+        // the place of its loss, so that the step's loss shows it.
+        let is_finite = (bitcast<vec4u>(four_y) & vec4u(0x7f800000u)) != vec4u(0x7f800000u);
+        sum += keep(select(four_y, loss(four_y, four_t, normalizer), is_finite), j, OUTPUTS);
         let below_y = kept_below(four_y, j, OUTPUTS);
         let below_t = kept_below(four_t, j, OUTPUTS);
         first_largest(vec2f(below_y.x, below_t.x), j, &top, &answer);

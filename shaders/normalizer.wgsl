@@ -1,6 +1,6 @@
-// ln(sum e^y) of a row of outputs, by the largest: e^(y - largest) cannot overflow
+// ln(sum e^y) of a row of outputs, as its largest m and ln(sum e^(y - m)), in which nothing overflows
 
-fn normalizer_of(row: u32, outputs: u32) -> f32 {
+fn normalizer_of(row: u32, outputs: u32) -> vec2f {
     var top = vec4f(-3.4e38);
     for (var j = 0u; j < outputs; j += 4u) {
         top = max(top, kept_below(activations[row + j / 4u], j, outputs));
@@ -10,7 +10,7 @@ fn normalizer_of(row: u32, outputs: u32) -> f32 {
     for (var j = 0u; j < outputs; j += 4u) {
         sum += keep(exp(activations[row + j / 4u] - largest), j, outputs);
     }
-    return largest + log(sum.x + sum.y + sum.z + sum.w);
+    return vec2f(largest, log(sum.x + sum.y + sum.z + sum.w));
 }
 
 /// v with the smallest number in the padding, so that no maximum is found there.

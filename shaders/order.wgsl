@@ -14,7 +14,7 @@ fn turned(x: u32, random: u32, size: u32) -> u32 {
 }
 
 fn row_at(place: u32, key: vec2u) -> u32 {
-    let height = (DATA_ROWS + ORDER_WIDTH - 1u) / ORDER_WIDTH;
+    let height = (DATA_ROWS - 1u) / ORDER_WIDTH + 1u;
     var at = place;
     loop {
         var x = at % ORDER_WIDTH;

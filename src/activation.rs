@@ -36,7 +36,9 @@ impl Activation {
             Self::Identity => z,
             Self::Sigmoid => 1.0 / (1.0 + (-z).exp()),
             Self::Tanh => z.tanh(),
-            Self::Relu => z.max(0.0),
+            // Not max(): that would turn NaN into 0.
+            Self::Relu if z < 0.0 => 0.0,
+            Self::Relu => z,
         }
     }
 
@@ -76,5 +78,25 @@ impl std::str::FromStr for Activation {
             let names: Vec<_> = Self::ALL.iter().map(|member| member.name()).collect();
             Error::Setting { what: "activation", expected: names.join(", "), got: name.to_owned() }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nan_stays_nan() {
+        for activation in Activation::ALL {
+            assert!(activation.apply(f64::NAN).is_nan(), "{activation}");
+        }
+    }
+
+    #[test]
+    fn names_parse() {
+        for activation in Activation::ALL {
+            assert_eq!(activation.name().parse(), Ok(*activation));
+        }
+        assert!("Sigmoid".parse::<Activation>().is_err());
     }
 }

@@ -20,7 +20,7 @@ impl Device {
     /// and `WGPU_POWER_PREF` are respected.
     ///
     /// # Errors
-    /// [`Error::NoDevice`] if `WGPU_ADAPTER_NAME` names what is not there; [`Error::Device`] if the driver fails.
+    /// As [`Device::request`].
     pub fn auto() -> Result<Self> {
         Self::request(&Request::default())
     }
@@ -56,7 +56,7 @@ impl Trainer {
     /// Takes that many steps on the data set, all on the device; epochs follow one another. Waits for the last one.
     ///
     /// # Errors
-    /// [`Error::Diverged`] if a step's loss is not a finite number, [`Error::DeviceLost`], [`Error::Timeout`], and
+    /// [`Error::Diverged`] if a step's loss is not a finite number ([`Trainer::losses`] then gives all of them), [`Error::DeviceLost`], [`Error::Timeout`], and
     /// [`Error::Setting`] if there is no data set.
     pub fn run(&mut self, steps: usize) -> Result<Report> {
         pollster::block_on(self.run_async(steps))
@@ -70,7 +70,8 @@ impl Trainer {
         pollster::block_on(self.epoch_async())
     }
 
-    /// Takes one step on a batch of the caller's, of any number of rows up to [`Settings::batch`]. Does not wait for it.
+    /// Takes one step on a batch of the caller's, of any number of rows up to [`Settings::batch`] (or to that of the data
+    /// set, if it has fewer). Does not wait for it: on a GPU, a loss that diverged is told by a later call.
     ///
     /// # Shapes
     /// - inputs: `[rows, inputs]`
@@ -120,7 +121,7 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::DeviceLost`], [`Error::Timeout`].
-    pub fn parameters(&mut self) -> Result<Vec<LayerParameters>> {
+    pub fn parameters(&self) -> Result<Vec<LayerParameters>> {
         pollster::block_on(self.parameters_async())
     }
 

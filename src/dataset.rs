@@ -40,46 +40,37 @@ pub enum Answers {
     Classes(Vec<u32>),
 }
 
-impl From<Vec<f32>> for Features {
-    fn from(values: Vec<f32>) -> Self {
-        Self::F32(values)
-    }
+/// Data comes as a vector, or as a slice, array or vector that is borrowed.
+macro_rules! from {
+    ($family:ident, $value:ty, $make:expr) => {
+        impl From<Vec<$value>> for $family {
+            fn from(values: Vec<$value>) -> Self {
+                $make(values)
+            }
+        }
+        impl From<&Vec<$value>> for $family {
+            fn from(values: &Vec<$value>) -> Self {
+                $make(values.clone())
+            }
+        }
+        impl From<&[$value]> for $family {
+            fn from(values: &[$value]) -> Self {
+                $make(values.to_vec())
+            }
+        }
+        impl<const N: usize> From<&[$value; N]> for $family {
+            fn from(values: &[$value; N]) -> Self {
+                $make(values.to_vec())
+            }
+        }
+    };
 }
-impl From<&[f32]> for Features {
-    fn from(values: &[f32]) -> Self {
-        Self::F32(values.to_vec())
-    }
-}
-impl<const N: usize> From<&[f32; N]> for Features {
-    fn from(values: &[f32; N]) -> Self {
-        Self::F32(values.to_vec())
-    }
-}
-impl From<Vec<u8>> for Features {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self::U8 { bytes, scale: 1.0 / 255.0 }
-    }
-}
-impl From<Vec<f32>> for Answers {
-    fn from(values: Vec<f32>) -> Self {
-        Self::Values(values)
-    }
-}
-impl From<&[f32]> for Answers {
-    fn from(values: &[f32]) -> Self {
-        Self::Values(values.to_vec())
-    }
-}
-impl<const N: usize> From<&[f32; N]> for Answers {
-    fn from(values: &[f32; N]) -> Self {
-        Self::Values(values.to_vec())
-    }
-}
-impl From<Vec<u32>> for Answers {
-    fn from(classes: Vec<u32>) -> Self {
-        Self::Classes(classes)
-    }
-}
+
+from!(Features, f32, Self::F32);
+from!(Features, u8, |bytes| Self::U8 { bytes, scale: 1.0 / 255.0 });
+from!(Answers, f32, Self::Values);
+from!(Answers, u32, Self::Classes);
+from!(Answers, u8, |ids: Vec<u8>| Self::Classes(ids.into_iter().map(u32::from).collect()));
 
 impl Dataset {
     /// `rows` rows of features and answers.
@@ -89,7 +80,8 @@ impl Dataset {
     /// - answers: `[rows, outputs]` values, or `[rows]` class ids
     ///
     /// # Errors
-    /// [`Error::Shape`] if the values do not divide into `rows` rows, [`Error::NonFinite`] if one is not a finite number.
+    /// [`Error::Shape`] if the values do not divide into `rows` rows, [`Error::NonFinite`] if one is not a finite number,
+    /// [`Error::Setting`] if there are no rows or a scale is not a finite number.
     pub fn new(rows: usize, features: impl Into<Features>, answers: impl Into<Answers>) -> Result<Self> {
         let (features, answers) = (features.into(), answers.into());
         if rows == 0 || u32::try_from(rows).is_err() {
@@ -105,6 +97,10 @@ impl Dataset {
             Features::F32(values) => {
                 whole("features", values.len())?;
                 check_finite("features", set.inputs(), values)?;
+            }
+            Features::U8 { scale, .. } if !scale.is_finite() => {
+                let expected = "a finite number".to_owned();
+                return Err(Error::Setting { what: "scale of bytes", expected, got: scale.to_string() });
             }
             Features::U8 { bytes, .. } => whole("features", bytes.len())?,
         }

@@ -30,7 +30,7 @@ pub enum Choice {
     /// `WGPU_ADAPTER_NAME` names one.
     #[default]
     Auto,
-    /// The best real GPU, or an error.
+    /// The best real GPU, or an error; the adapter of `WGPU_ADAPTER_NAME`, if that is set.
     Gpu,
     /// The CPU engine.
     Cpu,
@@ -99,7 +99,7 @@ impl Device {
     /// [`Error::Limit`] if it was made with a limit below what every kernel needs.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
         let gpu = Gpu::callers(device, queue);
-        crate::gpu::adapters::check_storage_buffers(&described(&gpu.info), &gpu.limits)?;
+        crate::gpu::adapters::check_limits(&described(&gpu.info), &gpu.limits)?;
         Ok(Self { machine: Machine::Gpu(Box::new(gpu)), note: None })
     }
 

@@ -30,7 +30,7 @@ pub enum Error {
     Limit {
         /// What did not fit.
         what: String,
-        /// The limit by its name in `wgpu::Limits`.
+        /// The limit, by its name in `wgpu::Limits` where it is one of those.
         limit: &'static str,
         /// What is needed.
         need: u64,
@@ -87,8 +87,8 @@ pub enum Error {
         /// Its loss.
         loss: f32,
     },
-    /// The device has no memory left.
-    #[error("out of memory on the device: {what}")]
+    /// The device, or the host, has no memory left.
+    #[error("out of memory: {what}")]
     OutOfMemory {
         /// What was being allocated, and the driver's words.
         what: String,

@@ -9,7 +9,8 @@ pub enum Loss {
     /// Mean squared error: `(y - t)^2`, the mean over the batch and the outputs.
     Mse,
     /// Binary cross-entropy of sigmoid outputs: `-t ln y - (1 - t) ln(1 - y)`, the mean over the batch and the outputs.
-    /// The output layer has to be a sigmoid: its slope cancels, and `dLoss/dz` is `y - t`.
+    /// The output layer has to be a sigmoid: its slope cancels, and `dLoss/dz` is `y - t`. The loss of an output that is
+    /// wrong beyond what f32 can tell from 0 or 1 is 87.3, as PyTorch's is 100; its gradient is right.
     BinaryCrossEntropy,
     /// Softmax and cross-entropy in one, on logits: `ln(sum e^y) - y[class]`, the mean over the batch.
     /// The output layer has to be the identity.

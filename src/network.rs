@@ -105,6 +105,13 @@ impl Network {
                 return wrong("width of a layer", format!("1 to {width}"), got);
             }
         }
+        for init in self.layers.iter().flat_map(|l| [l.weight, l.bias]) {
+            let deviation = init.deviation(1, 1);
+            if !(deviation as f32).is_finite() || deviation < 0.0 {
+                let expected = "a finite spread from 0 up".to_owned();
+                return Err(Error::Setting { what: "initial parameters", expected, got: format!("{init:?}") });
+            }
+        }
         Ok(())
     }
 
@@ -122,7 +129,12 @@ impl Network {
     }
 
     /// The first parameters for a seed, flat; padding is 0.
-    pub(crate) fn initial(&self, seed: u64) -> Vec<f32> {
+    pub(crate) fn initial(&self, seed: u64) -> Result<Vec<f32>> {
+        // They stand in memory twice here; where that cannot be, it is an error and no abort.
+        let bytes = 8 * self.layout().len;
+        if Vec::<u8>::new().try_reserve_exact(bytes).is_err() {
+            return Err(Error::OutOfMemory { what: format!("{bytes} bytes for the first parameters") });
+        }
         let mut draws = Draws::new(seed);
         let layers = self.layers.iter().map(|l| {
             let mut first = LayerParameters { weight: vec![0.0; l.inputs * l.outputs], bias: vec![0.0; l.outputs] };
@@ -130,7 +142,7 @@ impl Network {
             l.bias.fill(&mut draws, l.inputs, l.outputs, &mut first.bias);
             first
         });
-        self.layout().flat(&layers.collect::<Vec<_>>())
+        Ok(self.layout().flat(&layers.collect::<Vec<_>>()))
     }
 
     /// Refuses parameters that are not this network's.
@@ -226,7 +238,7 @@ mod tests {
     #[test]
     fn parameters_go_into_the_flat_vector_and_come_back() {
         let layout = network().layout();
-        let flat = network().initial(3);
+        let flat = network().initial(3).unwrap();
         assert_eq!(layout.flat(&layout.layers(&flat)), flat);
         assert_eq!(
             flat.iter().filter(|p| **p != 0.0).count(),
@@ -238,7 +250,8 @@ mod tests {
 
     #[test]
     fn a_seed_gives_the_same_parameters_on_every_platform() {
-        let drawn = |init| Network::new(2).dense(2, Activation::Tanh).init(init, Init::Zeros).initial(1)[0].to_bits();
+        let drawn =
+            |init| Network::new(2).dense(2, Activation::Tanh).init(init, Init::Zeros).initial(1).unwrap()[0].to_bits();
         let first: Vec<u32> = Init::ALL.iter().map(|init| drawn(*init)).collect();
         assert_eq!(first, FIRST_DRAWS);
     }
@@ -251,7 +264,7 @@ mod tests {
     fn what_is_drawn_has_the_deviation_that_is_documented() {
         for init in Init::ALL {
             let network = Network::new(200).dense(300, Activation::Tanh).init(*init, *init);
-            let weights = &network.layout().layers(&network.initial(5))[0].weight;
+            let weights = &network.layout().layers(&network.initial(5).unwrap())[0].weight;
             let deviation = (weights.iter().map(|w| f64::from(*w).powi(2)).sum::<f64>() / weights.len() as f64).sqrt();
             let expected = init.deviation(200, 300);
             assert!((deviation - expected).abs() <= 0.01 * expected, "{init:?}: {deviation} instead of {expected}");

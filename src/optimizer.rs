@@ -78,7 +78,7 @@ impl Optimizer {
 
     pub(crate) fn check(self) -> Result<()> {
         let rate = self.learning_rate();
-        if !rate.is_finite() || rate < 0.0 {
+        if !(rate as f32).is_finite() || rate < 0.0 {
             return Err(Error::Setting {
                 what: "learning rate",
                 expected: "a finite number from 0 up".into(),

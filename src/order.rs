@@ -51,7 +51,7 @@ impl Order {
     }
 }
 
-/// `x` moved by a random amount around a circle of `size` points. Sizes stay below 65,536, so nothing overflows.
+/// `x` moved by a random amount around a circle of `size` points. Sizes stay within 65,536, so nothing overflows.
 const fn turned(x: u32, random: u32, size: u32) -> u32 {
     let sum = x + (((random >> 16) * size) >> 16);
     if sum < size { sum } else { sum - size }

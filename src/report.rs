@@ -14,13 +14,13 @@ pub struct Report {
 }
 
 impl Report {
-    /// The mean loss over all rows.
+    /// The mean loss over all rows; NaN if there was no step.
     pub fn loss(&self) -> f64 {
         let sum: f64 = self.losses.iter().zip(&self.rows).map(|(l, n)| f64::from(*l) * f64::from(*n)).sum();
         sum / self.samples() as f64
     }
 
-    /// The share of all rows that were answered rightly.
+    /// The share of all rows that were answered rightly, from 0 to 1; NaN if there was no step.
     pub fn accuracy(&self) -> f64 {
         self.right.iter().map(|n| u64::from(*n)).sum::<u64>() as f64 / self.samples() as f64
     }

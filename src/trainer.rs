@@ -23,7 +23,8 @@ pub struct Settings {
     pub seed: u64,
     /// Whether every epoch takes the rows in an order of its own, or always in that of the data set.
     pub shuffle: bool,
-    /// How many steps the host hands to the device at once. Chosen by time unless given; results do not depend on it.
+    /// How many steps the host hands to the device at once, at most 512. Chosen by time unless given; results do not
+    /// depend on it.
     pub chunk: Option<usize>,
 }
 
@@ -37,11 +38,14 @@ impl Default for Settings {
 
 /// A network in training on a device. Every method that waits for the device has an `_async` twin; on native platforms
 /// that one, too, occupies its thread while the device works, since nothing else would poll it.
+///
+/// After an error of the device, or if the future of a run is dropped, some of its steps may have been taken and their
+/// losses are lost; parameters can still be read and set, unless the device is gone.
 pub struct Trainer {
     network: Network,
     settings: Settings,
     course: Course,
-    data: Option<Dataset>,
+    has_data: bool,
     engine: Worker,
     /// Steps done on the resident data.
     done: u64,
@@ -49,15 +53,14 @@ pub struct Trainer {
     total: u64,
     /// Steps by hand that [`Trainer::losses`] has not told yet.
     untold: Report,
-    /// The rows of the steps by hand whose metrics the device still has.
-    unread: Vec<u32>,
     last_loss: Option<f32>,
 }
 
 #[allow(clippy::large_enum_variant, reason = "there is one of it for each trainer")]
 enum Worker {
     Gpu(Engine),
-    Cpu(cpu::engine::Engine),
+    /// With the data set, which lies on the device otherwise.
+    Cpu(cpu::engine::Engine, Option<Dataset>),
 }
 
 impl Trainer {
@@ -81,23 +84,24 @@ impl Trainer {
             optimizer: settings.optimizer,
             seed: settings.seed,
         };
-        let first = network.initial(settings.seed);
+        // The first parameters are drawn last: what cannot be is refused before they take memory.
         let engine = match &device.machine {
             Machine::Gpu(gpu) => {
                 let (shuffle, chunk) = (settings.shuffle, settings.chunk);
                 let setup = Setup { network, courses: vec![course], data, shuffle, chunk, tile: None };
                 let mut engine = Engine::new(gpu, setup).await?;
-                engine.set_parameters(&first);
+                engine.set_parameters(&network.initial(settings.seed)?);
                 Worker::Gpu(engine)
             }
             Machine::Cpu => {
+                let first = network.initial(settings.seed)?;
                 let engine = cpu::engine::Engine::new(network, course.loss, course.optimizer, course.batch, first);
-                Worker::Cpu(engine)
+                Worker::Cpu(engine, data.cloned())
             }
         };
-        let (network, data) = (network.clone(), data.cloned());
-        let (untold, unread) = (Report::default(), Vec::new());
-        Ok(Self { network, settings, course, data, engine, done: 0, total: 0, untold, unread, last_loss: None })
+        let (network, has_data) = (network.clone(), data.is_some());
+        let untold = Report::default();
+        Ok(Self { network, settings, course, has_data, engine, done: 0, total: 0, untold, last_loss: None })
     }
 
     /// The network.
@@ -120,27 +124,31 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::run`].
     pub async fn run_async(&mut self, steps: usize) -> Result<Report> {
-        let Some(data) = self.data.clone() else {
+        if !self.has_data {
             let expected = "a data set, as Trainer::new takes one".to_owned();
             return Err(Error::Setting { what: "steps on resident data", expected, got: "none".into() });
-        };
+        }
         self.collect_async().await?;
-        let course = self.course;
-        let step_at = |i: usize| course.step(self.done + i as u64, 0);
+        let (course, shuffle, first) = (self.course, self.settings.shuffle, self.done);
+        // Noted before they are taken: if an error or a dropped future ends the run, the device may have taken them.
+        self.done += steps as u64;
+        self.total += steps as u64;
+        let step_at = |i: usize| course.step(first + i as u64, 0);
         let mut report = Report::default();
         match &mut self.engine {
             Worker::Gpu(engine) => {
-                let metrics = engine.run(self.done, steps).await?;
+                let metrics = engine.run(first, steps).await?;
                 for (i, [loss, right]) in metrics.into_iter().enumerate() {
                     report.push(loss, right as u32, step_at(i).rows);
                 }
             }
-            Worker::Cpu(engine) => engine.in_pool(|engine| {
+            Worker::Cpu(engine, data) => engine.in_pool(|engine| {
+                let Some(data) = data else { return };
                 for step in (0..steps).map(step_at) {
                     let order = Order::new(course.rows as u32, step.key);
                     let outcome = engine.step(&step, |i, inputs, expected| {
                         let place = step.first + i as u32;
-                        let row = if self.settings.shuffle { order.row(place) } else { place } as usize;
+                        let row = if shuffle { order.row(place) } else { place } as usize;
                         data.write_features(row, inputs);
                         data.write_expected(row, expected);
                     });
@@ -148,9 +156,13 @@ impl Trainer {
                 }
             }),
         }
-        self.done += steps as u64;
-        self.note(&report)?;
-        Ok(report)
+        match self.check_losses(&report) {
+            Ok(()) => Ok(report),
+            Err(diverged) => {
+                self.untold = report;
+                Err(diverged)
+            }
+        }
     }
 
     /// [`Trainer::epoch`], asynchronously.
@@ -168,23 +180,19 @@ impl Trainer {
     /// As [`Trainer::step`].
     pub async fn step_async(&mut self, inputs: &[f32], expected: &[f32]) -> Result<()> {
         let step = self.check_batch(inputs, expected)?;
-        let is_full = matches!(&self.engine, Worker::Gpu(engine) if engine.is_full());
-        if is_full {
+        if matches!(&self.engine, Worker::Gpu(engine) if engine.is_full()) {
             self.collect_async().await?;
         }
+        self.total += 1;
         match &mut self.engine {
-            Worker::Gpu(engine) => {
-                engine.step(inputs, expected)?;
-                self.unread.push(step.rows);
-            }
-            Worker::Cpu(engine) => {
+            Worker::Gpu(engine) => engine.step(inputs, expected).await,
+            Worker::Cpu(engine, _) => {
                 let outcome = engine.step(&step, brought(inputs, expected));
                 let mut report = Report::default();
                 report.push(outcome.loss, outcome.right, step.rows);
-                self.tell(&report)?;
+                self.tell(&report)
             }
         }
-        Ok(())
     }
 
     /// [`Trainer::losses`], asynchronously.
@@ -214,7 +222,7 @@ impl Trainer {
         self.check_inputs(inputs)?;
         match &mut self.engine {
             Worker::Gpu(engine) => engine.predict(inputs).await,
-            Worker::Cpu(engine) => Ok(engine.predict(inputs)),
+            Worker::Cpu(engine, _) => Ok(engine.predict(inputs)),
         }
     }
 
@@ -223,14 +231,14 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::evaluate`].
     pub async fn evaluate_async(&mut self, data: &Dataset) -> Result<Evaluation> {
-        /// Features and outputs of so many rows are held at once.
-        const ROWS: usize = 16_384;
         let (inputs, outputs) = (self.network.inputs(), self.network.outputs());
         data.check_for(inputs, outputs)?;
+        // So many rows are held as f32 at once: some 16 MiB.
+        let at_once = ((4 << 20) / (inputs + outputs)).clamp(1, 16_384);
         let mut expected = vec![0.0; outputs];
         let (mut loss, mut right) = (0.0, 0);
-        for first in (0..data.rows()).step_by(ROWS) {
-            let rows = first..(first + ROWS).min(data.rows());
+        for first in (0..data.rows()).step_by(at_once) {
+            let rows = first..(first + at_once).min(data.rows());
             let mut features = vec![0.0; rows.len() * inputs];
             rows.clone().zip(features.chunks_exact_mut(inputs)).for_each(|(row, to)| data.write_features(row, to));
             let answers = self.predict_async(&features).await?;
@@ -248,11 +256,11 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Trainer::parameters`].
-    pub async fn parameters_async(&mut self) -> Result<Vec<LayerParameters>> {
+    pub async fn parameters_async(&self) -> Result<Vec<LayerParameters>> {
         let layout = self.network.layout();
         Ok(match &self.engine {
             Worker::Gpu(engine) => layout.layers(&engine.parameters().await?),
-            Worker::Cpu(engine) => layout.layers(engine.parameters()),
+            Worker::Cpu(engine, _) => layout.layers(engine.parameters()),
         })
     }
 
@@ -269,7 +277,7 @@ impl Trainer {
         let flat = self.network.layout().flat(layers);
         match &mut self.engine {
             Worker::Gpu(engine) => engine.set_parameters(&flat),
-            Worker::Cpu(engine) => {
+            Worker::Cpu(engine, _) => {
                 engine.parameters_mut().copy_from_slice(&flat);
                 engine.reset_state();
             }
@@ -285,7 +293,7 @@ impl Trainer {
         let step = self.check_batch(inputs, expected)?;
         let flat = match &mut self.engine {
             Worker::Gpu(engine) => engine.gradients(inputs, expected).await?,
-            Worker::Cpu(engine) => engine.gradients(&step, brought(inputs, expected)),
+            Worker::Cpu(engine, _) => engine.gradients(&step, brought(inputs, expected)),
         };
         Ok(self.network.layout().layers(&flat))
     }
@@ -311,34 +319,40 @@ impl Trainer {
 
     /// Reads the metrics of the steps by hand that the device still has.
     async fn collect_async(&mut self) -> Result<()> {
-        if let Worker::Gpu(engine) = &mut self.engine {
-            let metrics = engine.collect().await?;
-            let mut report = Report::default();
-            for ([loss, right], rows) in metrics.into_iter().zip(self.unread.drain(..)) {
-                report.push(loss, right as u32, rows);
-            }
-            self.tell(&report)?;
+        let Worker::Gpu(engine) = &mut self.engine else { return Ok(()) };
+        let mut report = Report::default();
+        for ([loss, right], rows) in engine.collect().await? {
+            report.push(loss, right as u32, rows);
         }
-        Ok(())
+        self.tell(&report)
     }
 
-    /// Keeps what steps by hand brought until it is asked for.
+    /// Keeps what the last steps, by hand, brought until it is asked for.
     fn tell(&mut self, report: &Report) -> Result<()> {
         self.untold.losses.extend(&report.losses);
         self.untold.right.extend(&report.right);
         self.untold.rows.extend(&report.rows);
-        self.note(report)
+        self.check_losses(report)
     }
 
-    /// Notes the steps of a report and refuses a loss that is not a finite number.
-    fn note(&mut self, report: &Report) -> Result<()> {
-        let first = self.total;
-        self.total += report.losses.len() as u64;
+    /// Refuses a loss of the last steps that is not a finite number.
+    fn check_losses(&mut self, report: &Report) -> Result<()> {
         self.last_loss = report.losses.last().copied().or(self.last_loss);
         match report.losses.iter().position(|loss| !loss.is_finite()) {
             None => Ok(()),
-            Some(at) => Err(Error::Diverged { step: first + at as u64, loss: report.losses[at] }),
+            Some(at) => {
+                let first = self.total - report.losses.len() as u64;
+                Err(Error::Diverged { step: first + at as u64, loss: report.losses[at] })
+            }
         }
+    }
+}
+
+impl std::fmt::Debug for Trainer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { network, settings, total, .. } = self;
+        let mut about = f.debug_struct("Trainer");
+        about.field("network", network).field("settings", settings).field("steps", total).finish_non_exhaustive()
     }
 }
 
@@ -350,16 +364,23 @@ fn brought<'a>(inputs: &'a [f32], expected: &'a [f32]) -> impl Fn(usize, &mut [f
     }
 }
 
+/// The most rows of a batch: `measure` has one invocation for each, and 65,535 workgroups.
+const MOST_ROWS: usize = 1 << 21;
+
 /// Refuses what cannot be trained.
 fn check(network: &Network, settings: &Settings) -> Result<()> {
     network.check()?;
     settings.optimizer.check()?;
-    if settings.batch == 0 || settings.batch > 1 << 24 {
-        let expected = "1 to 16777216 rows".to_owned();
+    if settings.batch == 0 || settings.batch > MOST_ROWS {
+        let expected = format!("1 to {MOST_ROWS} rows");
         return Err(Error::Setting { what: "batch", expected, got: settings.batch.to_string() });
     }
     if settings.chunk == Some(0) {
         return Err(Error::Setting { what: "chunk", expected: "at least one step".into(), got: "0".into() });
+    }
+    if settings.loss == Loss::SoftmaxCrossEntropy && network.outputs() == 1 {
+        let expected = format!("at least 2 for {}; one output is for {}", settings.loss, Loss::BinaryCrossEntropy);
+        return Err(Error::Setting { what: "number of outputs", expected, got: "1".into() });
     }
     let output = network.layers().last().map(|layer| layer.activation);
     match settings.loss.output_activation() {

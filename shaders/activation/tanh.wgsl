@@ -6,9 +6,10 @@ fn tanh(z: vec4f) -> vec4f {
     let s = z * z;
     let small = z * (1.0 + s * (-1.0 / 3.0 + s * (2.0 / 15.0 + s * (-17.0 / 315.0 + s * (62.0 / 2835.0)))));
     let e = exp(-2.0 * abs(z));
-    return select(sign(z) * (1.0 - e) / (1.0 + e), small, abs(z) < vec4f(0.25));
+    let large = (1.0 - e) / (1.0 + e);
+    return select(select(large, -large, z < vec4f()), small, abs(z) < vec4f(0.25));
 }
 
-fn tanh_gradient(z: vec4f, a: vec4f) -> vec4f {
+fn tanh_gradient(a: vec4f) -> vec4f {
     return 1.0 - a * a;
 }

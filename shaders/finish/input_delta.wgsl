@@ -5,5 +5,5 @@ fn finish(p: Place, i: u32, j: u32, v: vec4f) {
     let before = p.layer - 1u;
     let at = i * l.input_stride + j / 4u;
     let a = activations[input_of(l, p.model) + at];
-    deltas[delta_of(layer(before), p.model) + at] = keep(v * activate_gradient(before, vec4f(), a), j, l.inputs);
+    deltas[delta_of(layer(before), p.model) + at] = keep(v * activate_gradient(before, a), j, l.inputs);
 }

@@ -4,11 +4,10 @@ fn finish(p: Place, i: u32, j: u32, v: vec4f) {
     let l = layer(p.layer);
     let step = step_of(p.model);
     let at = i * l.output_stride + j / 4u;
-    let z = v + parameters[p.right + l.inputs * p.right_stride + j / 4u];
-    let y = activate(p.layer, z);
-    var delta = step.scale * loss_gradient(y, activations[expected_of(p.model) + at], 0.0);
+    let y = activate(p.layer, v + parameters[p.right + l.inputs * p.right_stride + j / 4u]);
+    var delta = step.scale * loss_gradient(y, activations[expected_of(p.model) + at], vec2f());
     if !LOSS_GRADIENT_IS_BY_Z {
-        delta *= activate_gradient(p.layer, z, y);
+        delta *= activate_gradient(p.layer, y);
     }
     // The rows that a short batch lacks teach nothing.
     let columns = select(0u, l.outputs, i < step.rows);

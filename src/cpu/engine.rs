@@ -159,7 +159,7 @@ mod tests {
     }
 
     fn engine(network: &Network, course: &Course) -> Engine {
-        Engine::new(network, course.loss, course.optimizer, course.batch, network.initial(3))
+        Engine::new(network, course.loss, course.optimizer, course.batch, network.initial(3).unwrap())
     }
 
     fn train(engine: &mut Engine, course: &Course, steps: u64) -> Vec<Outcome> {
@@ -300,7 +300,7 @@ mod tests {
         let mut engine = engine(&network, &course);
         train(&mut engine, &course, 3);
         engine.reset_state();
-        engine.parameters_mut().copy_from_slice(&network.initial(3));
+        engine.parameters_mut().copy_from_slice(&network.initial(3).unwrap());
         train(&mut engine, &course, 3);
         let mut other = self::engine(&network, &course);
         train(&mut other, &course, 3);

@@ -253,7 +253,7 @@ mod tests {
                 let last = loss.output_activation().unwrap_or(*activation);
                 let network = Network::new(3).dense(5, Activation::Tanh).dense(4, *activation).dense(2, last);
                 let network = network.init(Init::Normal { deviation: 0.7 }, Init::Normal { deviation: 0.3 });
-                let first = network.layout().layers(&network.initial(4));
+                let first = network.layout().layers(&network.initial(4).unwrap());
                 let mut trainer = Reference::new(&network, *loss, Optimizer::sgd(0.1), &first).unwrap();
                 let (x, t) = (numbers(7 * 3), [1.0, 0.0, 0.0, 1.0].repeat(4)[..14].to_vec());
                 let gradients = trainer.gradients(&x, &t).unwrap();
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn sizes_and_activations_that_do_not_fit_are_refused() {
         let network = Network::new(2).dense(1, Activation::Relu);
-        let first = network.layout().layers(&network.initial(0));
+        let first = network.layout().layers(&network.initial(0).unwrap());
         let new =
             |loss, parameters: &[LayerParameters]| Reference::new(&network, loss, Optimizer::sgd(0.1), parameters);
         assert!(matches!(new(Loss::Mse, &[]), Err(Error::Shape { .. })));

@@ -32,7 +32,7 @@ impl Search {
     fn backends(&self) -> Result<wgpu::Backends> {
         match (self.backends, std::env::var("WGPU_BACKEND")) {
             (Some(backends), _) => Ok(backends),
-            (None, Ok(text)) => {
+            (None, Ok(text)) if !text.is_empty() => {
                 let backends = wgpu::Backends::from_comma_list(&text);
                 if backends.is_empty() {
                     let expected = "a list of vulkan, metal, dx12, webgpu".to_owned();
@@ -40,7 +40,7 @@ impl Search {
                 }
                 Ok(backends)
             }
-            (None, Err(_)) => Ok(wgpu::Backends::PRIMARY),
+            (None, _) => Ok(wgpu::Backends::PRIMARY),
         }
     }
 
@@ -93,7 +93,7 @@ impl Search {
         let has = adapter.limits();
         let limits = limits.cloned().unwrap_or(has.clone());
         let name = described(&adapter.get_info());
-        check_storage_buffers(&name, &limits)?;
+        check_limits(&name, &limits)?;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("gradus"),
             required_features: wgpu::Features::empty(),
@@ -117,7 +117,8 @@ impl Search {
             Some(name) => format!("an adapter with {name:?} in its name"),
             None => "a GPU".to_owned(),
         };
-        let backends = self.backends().map(|backends| format!(" on {backends:?}")).unwrap_or_default();
+        let backends = self.backends().unwrap_or_default().iter_names().map(|(name, _)| name.to_lowercase());
+        let backends = backends.collect::<Vec<_>>().join(", ");
         let found: Vec<_> = adapters.iter().map(|adapter| described(&adapter.get_info())).collect();
         let hint = if found.is_empty() {
             NO_DRIVER
@@ -126,14 +127,22 @@ impl Search {
         } else {
             "a software adapter is used when its name is given; the CPU engine (`cpu`) is faster"
         };
-        Error::NoDevice { asked: format!("{asked}{backends}"), found, hint: hint.to_owned() }
+        Error::NoDevice { asked: format!("{asked} on {backends}"), found, hint: hint.to_owned() }
     }
 }
 
-/// Refuses a device whose shaders cannot see all arenas of a step.
-pub(crate) fn check_storage_buffers(adapter: &str, limits: &wgpu::Limits) -> Result<()> {
-    let have = u64::from(limits.max_storage_buffers_per_shader_stage);
-    check_limit(adapter, "max_storage_buffers_per_shader_stage", STORAGE_BUFFERS.into(), have)
+/// Refuses a device whose limits are below what every network needs.
+pub(crate) fn check_limits(adapter: &str, limits: &wgpu::Limits) -> Result<()> {
+    let needs = [
+        ("max_storage_buffers_per_shader_stage", STORAGE_BUFFERS, limits.max_storage_buffers_per_shader_stage),
+        ("max_uniform_buffers_per_shader_stage", 2, limits.max_uniform_buffers_per_shader_stage),
+        ("max_dynamic_uniform_buffers_per_pipeline_layout", 1, limits.max_dynamic_uniform_buffers_per_pipeline_layout),
+        // The largest workgroup, that of the staged tile and of the kernels over a window, and what the tile stages.
+        ("max_compute_invocations_per_workgroup", 64, limits.max_compute_invocations_per_workgroup),
+        ("max_compute_workgroup_size_x", 64, limits.max_compute_workgroup_size_x),
+        ("max_compute_workgroup_storage_size", 8192, limits.max_compute_workgroup_storage_size),
+    ];
+    needs.into_iter().try_for_each(|(limit, need, have)| check_limit(adapter, limit, need.into(), have.into()))
 }
 
 /// What to do where there is no adapter at all.

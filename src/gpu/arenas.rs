@@ -35,6 +35,8 @@ pub(crate) struct Arenas {
     pub(crate) activations: usize,
     pub(crate) deltas: usize,
     pub(crate) layers: Vec<LayerPlace>,
+    /// Workgroups of the dispatch over all layers' gradients.
+    pub(crate) gradient_groups: usize,
 }
 
 /// `Layer` in `shaders/table.wgsl`.
@@ -56,20 +58,20 @@ pub(crate) struct LayerPlace {
 /// How many bytes the window may take: enough for many small steps, little beside the parameters of a large network.
 const WINDOW_BYTES: usize = 16 << 20;
 /// The most steps a window may have.
-const MOST_STEPS: usize = 64;
+const WINDOW: usize = 64;
 const VEC4: usize = size_of::<[f32; 4]>();
 
 impl Arenas {
     /// The layout for `rows` rows a batch. The window is as long as `limit`, the most bytes an arena may have, lets it.
-    pub(crate) fn new(network: &Network, rows: usize, models: usize, ring: usize, tile: Tile, limit: u64) -> Self {
+    pub(crate) fn new(network: &Network, rows: usize, models: usize, ring: usize, tile: Tile, limit: usize) -> Self {
         let batch = padded(rows);
         let vec4s = |n: usize| padded(n) / 4;
         let (input, output) = (batch * vec4s(network.inputs()), batch * vec4s(network.outputs()));
         let slot = input + 2 * output;
         let hidden: usize = network.layers().iter().map(|l| batch * vec4s(l.outputs)).sum::<usize>() - output;
 
-        let room = (limit as usize / VEC4 / models).saturating_sub(hidden).min(WINDOW_BYTES / VEC4 / models);
-        let window = (room / slot).clamp(1, MOST_STEPS);
+        let room = (limit / VEC4 / models).saturating_sub(hidden).min(WINDOW_BYTES / VEC4 / models);
+        let window = (room / slot).clamp(1, WINDOW);
 
         let layout = network.layout();
         let (mut activations, mut deltas, mut groups) = (window * slot, 0, 0);
@@ -97,7 +99,21 @@ impl Arenas {
         }
         let parameters = layout.len / 4;
         let (expected, output) = (input, input + output);
-        Self { models, batch, window, ring, slot, expected, output, parameters, activations, deltas, layers }
+        let gradient_groups = groups;
+        Self {
+            models,
+            batch,
+            window,
+            ring,
+            slot,
+            expected,
+            output,
+            parameters,
+            activations,
+            deltas,
+            layers,
+            gradient_groups,
+        }
     }
 
     pub(crate) fn inputs(&self) -> usize {

@@ -4,7 +4,7 @@ use super::{Gpu, arenas::Arenas, kernel::PAIR, resident::Shard};
 use crate::{Optimizer, Result, error::check_limit, step::Step};
 
 /// The most steps a chunk has: so long are the tables of steps and cursors.
-pub(super) const MOST_STEPS: usize = 512;
+pub(super) const CHUNK: usize = 512;
 /// Bytes between two cursors: the largest alignment that a device may ask of a dynamic offset.
 pub(super) const CURSOR: usize = 256;
 
@@ -25,11 +25,20 @@ pub(super) struct Buffers {
     pub(super) spare: wgpu::Buffer,
 }
 
+/// Bytes of the step table. `order` and `gather` run in whole workgroups, so that a window that is not full lets them look
+/// a few rows beyond the chunk: at most one for each 4 of a workgroup's 64 invocations.
+const fn table(arenas: &Arenas) -> u64 {
+    ((CHUNK + 16) * arenas.models * size_of::<Step>()) as u64
+}
+
 impl Buffers {
+    /// Refuses a device that cannot hold the tables; the arenas check themselves.
+    pub(super) fn check(gpu: &Gpu, arenas: &Arenas) -> Result<()> {
+        check_limit("steps", "max_storage_buffer_binding_size", table(arenas), gpu.most_bytes() as u64)?;
+        check_limit("cursors", "max_buffer_size", (CHUNK * CURSOR) as u64, gpu.limits.max_buffer_size)
+    }
+
     pub(super) async fn new(gpu: &Gpu, arenas: &Arenas, optimizer: Optimizer) -> Result<Self> {
-        // A window that is not full looks one row beyond the chunk.
-        let table = ((MOST_STEPS + 1) * arenas.models * size_of::<Step>()) as u64;
-        check_limit("steps", "max_storage_buffer_binding_size", table, gpu.limits.max_storage_buffer_binding_size)?;
         let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let [parameters, state, activations, deltas, rows, metrics] = arenas.bytes(optimizer);
@@ -41,11 +50,11 @@ impl Buffers {
             deltas: role(deltas).await?,
             rows: role(rows).await?,
             metrics: role(metrics).await?,
-            steps: role(("steps", table)).await?,
-            cursors: gpu.buffer("cursors", (MOST_STEPS * CURSOR) as u64, uniform).await?,
+            steps: role(("steps", table(arenas))).await?,
+            cursors: gpu.buffer("cursors", (CHUNK * CURSOR) as u64, uniform).await?,
             spare: role(("spare", 16)).await?,
         };
-        gpu.upload(&buffers.cursors, 0, &cursor_table(MOST_STEPS, arenas.window));
+        gpu.upload(&buffers.cursors, 0, &cursor_table(CHUNK, arenas.window));
         Ok(buffers)
     }
 

@@ -1,22 +1,19 @@
 //! Networks on one GPU: arenas allocated once, kernels built once, and steps recorded many at a time.
 
-use std::collections::VecDeque;
-
 use super::{
     Gpu,
     arenas::{Arenas, Members},
-    buffers::{Buffers, CURSOR, MOST_STEPS},
+    buffers::{Buffers, CHUNK, CURSOR},
     kernel::{Kernel, STEP, Set, WINDOW},
     pace::Pace,
     plan::Plan,
     predictor::Predictor,
-    read_back::{Reading, Staging, read},
+    read_back::{Pipe, read},
     resident::{Shard, rows_a_shard, upload},
     tile::Tile,
 };
 use crate::{
-    Dataset, Error, Features, Network, Result,
-    error::check_len,
+    Dataset, Features, Network, Result,
     network::padded_rows,
     step::{Course, Step},
 };
@@ -54,9 +51,9 @@ pub(crate) struct Engine {
     predictor: Option<Predictor>,
 
     /// The ring of metrics is read by halves, one while the other is written.
-    halves: [Staging; 2],
-    /// Steps by hand whose metrics wait in the first half.
-    waiting: usize,
+    losses: Pipe,
+    /// The rows of the steps by hand whose metrics wait in the first half.
+    waiting: Vec<u32>,
 }
 
 /// What a chunk of steps is recorded from.
@@ -77,10 +74,9 @@ impl Engine {
         let Setup { network, courses, data, shuffle, chunk, tile } = setup;
         let course = courses[0];
         let tile = tile.unwrap_or_else(|| Tile::for_adapter(&gpu.info));
-        let limit = gpu.limits.max_storage_buffer_binding_size.min(gpu.limits.max_buffer_size);
-        let ring = 2 * (course.steps_per_epoch() as usize).next_power_of_two().clamp(1 << 12, 1 << 16);
-        let ring = ring.min(limit as usize / 2 / courses.len() / size_of::<Metric>());
-        let arenas = Arenas::new(network, course.batch, courses.len(), ring, tile, limit);
+        let ring = (course.steps_per_epoch() as usize).next_power_of_two().clamp(1 << 12, 1 << 16);
+        let ring = 2 * ring.min(gpu.most_bytes() / 4 / courses.len() / size_of::<Metric>()).max(1);
+        let arenas = Arenas::new(network, course.batch, courses.len(), ring, tile, gpu.most_bytes());
         let scale = match data.map(Dataset::features) {
             Some(Features::U8 { scale, .. }) => *scale,
             _ => 1.0,
@@ -95,8 +91,9 @@ impl Engine {
         };
         let plan = Plan::new(&arenas, &members, tile, data.map(Dataset::features), data.map(Dataset::answers));
         arenas.check(members.optimizer, &gpu.limits)?;
-        plan.check(&gpu.limits, gpu.loop_budget)?;
-        data.map_or(Ok(0), |data| rows_a_shard(data, &arenas, &gpu.limits))?;
+        plan.check(gpu)?;
+        data.map_or(Ok(0), |data| rows_a_shard(gpu, data, &arenas))?;
+        Buffers::check(gpu, &arenas)?;
 
         let buffers = Buffers::new(gpu, &arenas, members.optimizer).await?;
         let shards = match data {
@@ -132,7 +129,7 @@ impl Engine {
             members,
             tile,
             pace: Pace::new(gpu.is_software(), chunk, flop, kernels.to_deltas.len() + 1),
-            halves: [Staging::new(gpu, "losses", half).await?, Staging::new(gpu, "losses", half).await?],
+            losses: Pipe::new(gpu, "losses", half).await?,
             arenas,
             buffers,
             step_set,
@@ -141,16 +138,16 @@ impl Engine {
             kernels,
             gradients: None,
             predictor: None,
-            waiting: 0,
+            waiting: Vec::new(),
         })
     }
 
     /// Sets the parameters of all models, flat, and forgets the optimizer's state.
     pub(crate) fn set_parameters(&mut self, flat: &[f32]) {
         self.gpu.upload(&self.buffers.parameters, 0, bytemuck::cast_slice(flat));
-        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut encoder = self.gpu.encoder();
         encoder.clear_buffer(&self.buffers.state, 0, None);
-        self.gpu.queue.submit([encoder.finish()]);
+        self.gpu.submit(encoder);
     }
 
     /// The parameters of all models, flat.
@@ -162,58 +159,60 @@ impl Engine {
     pub(crate) async fn run(&mut self, first: u64, steps: usize) -> Result<Vec<Metric>> {
         let models = self.arenas.models;
         let half = self.arenas.ring / 2;
-        let mut metrics = Vec::with_capacity(steps * models);
-        let mut readings: VecDeque<(usize, Reading)> = VecDeque::new();
+        let mut metrics = Vec::with_capacity(steps.min(self.arenas.ring) * models);
+        let mut take = |(), values: Vec<Metric>| metrics.extend(values);
+        let (gpu, losses) = (&self.gpu, &self.losses);
+        let mut flow = losses.flow(gpu);
+        self.pace.start();
         for (segment, start) in (0..steps).step_by(half).enumerate() {
-            let side = segment % 2;
-            if readings.len() == 2 {
-                let (side, reading) = readings.pop_front().unwrap_or_else(|| unreachable!("two are under way"));
-                metrics.extend(self.halves[side].finish::<Metric>(&self.gpu, reading).await?);
-            }
+            let side = segment % 2 * half;
             let count = half.min(steps - start);
             let mut done = 0;
             while done < count {
-                let chunk = self.pace.steps().min(MOST_STEPS).min(count - done);
+                let chunk = self.pace.steps().min(CHUNK).min(count - done);
                 let table = (0..chunk * models).map(|i| {
                     let (step, model) = (done + i / models, i % models);
-                    let ring = (side * half + step) as u32;
+                    let ring = (side + step) as u32;
                     Step { ring, ..self.courses[model].step(first + (start + step) as u64, model as u64) }
                 });
                 let table: Vec<Step> = table.collect();
                 let submission = self.submit_steps(&table, chunk, true);
-                self.pace.submitted(&self.gpu, submission, chunk)?;
+                self.pace.submitted(gpu, submission, chunk).await?;
                 done += chunk;
             }
-            readings.push_back((side, self.read_metrics(side, count)));
+            flow.read((), &self.buffers.metrics, self.metrics_at(side, count), &mut take).await?;
         }
-        for (side, reading) in readings {
-            metrics.extend(self.halves[side].finish::<Metric>(&self.gpu, reading).await?);
-        }
+        flow.finish(&mut take).await?;
         self.pace.drained();
-        self.gpu.check()?;
         Ok(metrics)
     }
 
     /// One step on rows that the caller brings; its metrics wait for [`Engine::collect`].
-    pub(crate) fn step(&mut self, inputs: &[f32], expected: &[f32]) -> Result<()> {
-        let step = Step { ring: self.waiting as u32, ..self.bring(inputs, expected)? };
-        self.waiting += 1;
+    pub(crate) async fn step(&mut self, inputs: &[f32], expected: &[f32]) -> Result<()> {
+        let step = Step { ring: self.waiting.len() as u32, ..self.bring(inputs, expected) };
         let submission = self.submit_steps(&[step], 1, false);
-        self.pace.submitted(&self.gpu, submission, 1)
+        self.waiting.push(step.rows);
+        self.pace.submitted(&self.gpu, submission, 1).await
     }
 
     /// Whether [`Engine::collect`] has to be called before the next step by hand.
     pub(crate) const fn is_full(&self) -> bool {
-        self.waiting == self.arenas.ring / 2
+        self.waiting.len() == self.arenas.ring / 2
     }
 
-    /// The metrics of the steps by hand since the last call.
-    pub(crate) async fn collect(&mut self) -> Result<Vec<Metric>> {
-        let count = std::mem::take(&mut self.waiting);
-        if count == 0 {
+    /// The metrics and the rows of the steps by hand since the last call.
+    pub(crate) async fn collect(&mut self) -> Result<Vec<(Metric, u32)>> {
+        let rows = std::mem::take(&mut self.waiting);
+        if rows.is_empty() {
             return Ok(Vec::new());
         }
-        self.halves[0].finish(&self.gpu, self.read_metrics(0, count)).await
+        let mut metrics: Vec<Metric> = Vec::new();
+        let mut take = |(), values: Vec<Metric>| metrics.extend(values);
+        let mut flow = self.losses.flow(&self.gpu);
+        flow.read((), &self.buffers.metrics, self.metrics_at(0, rows.len()), &mut take).await?;
+        flow.finish(&mut take).await?;
+        self.pace.drained();
+        Ok(metrics.into_iter().zip(rows).collect())
     }
 
     /// The gradients of the loss on rows that the caller brings, flat; changes nothing.
@@ -228,15 +227,13 @@ impl Engine {
             let group = self.step_set.bind(&gpu, "gradients", &buffers.of_step()).await?;
             self.gradients = Some((kernel, buffers.spare, group));
         }
-        let step = self.bring(inputs, expected)?;
+        let step = self.bring(inputs, expected);
         gpu.upload(&self.buffers.steps, 0, bytemuck::bytes_of(&step));
         let Some((kernel, stored, group)) = &self.gradients else { unreachable!("made above") };
-        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        pass.set_bind_group(0, group, &[0]);
-        self.kernels.to_deltas.iter().chain([kernel]).for_each(|kernel| kernel.record(&mut pass));
-        drop(pass);
-        gpu.queue.submit([encoder.finish()]);
+        gpu.compute(|pass| {
+            pass.set_bind_group(0, group, &[0]);
+            self.kernels.to_deltas.iter().chain([kernel]).for_each(|kernel| kernel.record(pass));
+        });
         read(&gpu, stored, 0, 4 * self.arenas.parameters).await
     }
 
@@ -251,57 +248,47 @@ impl Engine {
         predictor.predict(&self.gpu, inputs).await
     }
 
-    /// Brings a batch of the caller's into the first slot of the window.
-    fn bring(&self, inputs: &[f32], expected: &[f32]) -> Result<Step> {
+    /// Brings a batch of the caller's, which fits, into the first slot of the window. One model's: that of a trainer.
+    fn bring(&self, inputs: &[f32], expected: &[f32]) -> Step {
         let arenas = &self.arenas;
+        debug_assert_eq!(arenas.models, 1);
         let rows = inputs.len() / arenas.inputs();
-        check_len("inputs of a batch", rows * arenas.inputs(), inputs.len())?;
-        check_len("expected outputs of a batch", rows * arenas.outputs(), expected.len())?;
-        if rows == 0 || rows > self.courses[0].batch {
-            let expected = format!("1 to {}", self.courses[0].batch);
-            return Err(Error::Setting { what: "rows of a batch", expected, got: rows.to_string() });
-        }
         let inputs = padded_rows(inputs, arenas.inputs(), arenas.batch);
         let expected = padded_rows(expected, arenas.outputs(), arenas.batch);
         self.gpu.upload(&self.buffers.activations, 0, bytemuck::cast_slice(&inputs));
         self.gpu.upload(&self.buffers.activations, 16 * arenas.expected as u64, bytemuck::cast_slice(&expected));
-        Ok(self.courses[0].step_of(rows))
+        self.courses[0].step_of(rows)
     }
 
     /// Records and submits `steps` steps; `table` has a row for each and model. Nothing is allocated or bound anew.
     fn submit_steps(&self, table: &[Step], steps: usize, gathers: bool) -> wgpu::SubmissionIndex {
-        let kernels = &self.kernels;
-        self.gpu.queue.write_buffer(&self.buffers.steps, 0, bytemuck::cast_slice(table));
-        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        let Self { gpu, arenas, kernels, window_groups, .. } = self;
+        gpu.upload(&self.buffers.steps, 0, bytemuck::cast_slice(table));
         let cursor = |step: usize| [(step * CURSOR) as u32];
-        for first in (0..steps).step_by(self.arenas.window) {
-            let slots = self.arenas.window.min(steps - first);
-            if gathers {
-                for (i, group) in self.window_groups.iter().enumerate() {
+        gpu.compute(|pass| {
+            for first in (0..steps).step_by(arenas.window) {
+                let slots = arenas.window.min(steps - first);
+                for (i, group) in window_groups.iter().enumerate().filter(|_| gathers) {
                     pass.set_bind_group(0, group, &cursor(first));
                     if i == 0 {
-                        kernels.order.record_over(&mut pass, self.arenas.over_slots(self.arenas.batch, slots));
+                        kernels.order.record_over(pass, arenas.over_slots(arenas.batch, slots));
                     }
-                    kernels.gather.record_over(&mut pass, self.arenas.over_slots(self.arenas.gathered(), slots));
+                    kernels.gather.record_over(pass, arenas.over_slots(arenas.gathered(), slots));
                 }
+                for step in first..first + slots {
+                    pass.set_bind_group(0, &self.step_group, &cursor(step));
+                    kernels.to_deltas.iter().chain([&kernels.update]).for_each(|kernel| kernel.record(pass));
+                }
+                pass.set_bind_group(0, &window_groups[0], &cursor(first));
+                kernels.measure.record_over(pass, arenas.judged(slots));
+                kernels.total.record_over(pass, arenas.totalled(slots));
             }
-            for step in first..first + slots {
-                pass.set_bind_group(0, &self.step_group, &cursor(step));
-                kernels.to_deltas.iter().chain([&kernels.update]).for_each(|kernel| kernel.record(&mut pass));
-            }
-            pass.set_bind_group(0, &self.window_groups[0], &cursor(first));
-            let models = self.arenas.models as u32;
-            kernels.measure.record_over(&mut pass, [self.arenas.measures() as u32, slots as u32, models]);
-            kernels.total.record_over(&mut pass, [1, slots as u32, models]);
-        }
-        drop(pass);
-        self.gpu.queue.submit([encoder.finish()])
+        })
     }
 
-    fn read_metrics(&self, side: usize, steps: usize) -> Reading {
+    /// Where the metrics of `steps` steps from `first` on lie in the ring, and their length, in bytes.
+    fn metrics_at(&self, first: usize, steps: usize) -> (u64, u64) {
         let one = (self.arenas.models * size_of::<Metric>()) as u64;
-        let offset = (side * self.arenas.ring / 2) as u64 * one;
-        self.halves[side].start(&self.gpu, &self.buffers.metrics, offset, steps as u64 * one)
+        (first as u64 * one, steps as u64 * one)
     }
 }

@@ -30,14 +30,14 @@ pub(crate) fn link(arenas: &Arenas, members: &Members, layer: Option<usize>, pie
     let activations = || members.activations.iter();
     text += &switch("activate(l: u32, z: vec4f) -> vec4f", activations().map(|a| format!("{}(z)", a.name())));
     text += &switch(
-        "activate_gradient(l: u32, z: vec4f, a: vec4f) -> vec4f",
-        activations().map(|a| format!("{}_gradient(z, a)", a.name())),
+        "activate_gradient(l: u32, a: vec4f) -> vec4f",
+        activations().map(|a| format!("{}_gradient(a)", a.name())),
     );
     let (loss, optimizer) = (members.loss.name(), members.optimizer.name());
     let alias = |signature: &str, body: String| switch(signature, std::iter::once(body));
-    text += &alias("loss(y: vec4f, t: vec4f, normalizer: f32) -> vec4f", format!("{loss}(y, t, normalizer)"));
+    text += &alias("loss(y: vec4f, t: vec4f, normalizer: vec2f) -> vec4f", format!("{loss}(y, t, normalizer)"));
     text += &alias(
-        "loss_gradient(y: vec4f, t: vec4f, normalizer: f32) -> vec4f",
+        "loss_gradient(y: vec4f, t: vec4f, normalizer: vec2f) -> vec4f",
         format!("{loss}_gradient(y, t, normalizer)"),
     );
     if pieces.contains(&shader!("step")) {

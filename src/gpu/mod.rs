@@ -22,11 +22,14 @@ mod tile;
 
 use std::{
     fmt,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
+};
+#[cfg(not(target_family = "wasm"))]
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
 };
 
@@ -34,6 +37,7 @@ use crate::{Error, Result, error::check_limit};
 
 /// The longest the host waits for a GPU, and for a software adapter, which may need minutes for what a GPU does in a
 /// second.
+#[cfg(not(target_family = "wasm"))]
 const PATIENCE: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(600)];
 
 /// llvmpipe ends every loop, without a word, once an invocation went round 65,535 times, all its loops together
@@ -52,6 +56,8 @@ pub(crate) struct Gpu {
     pub(crate) limits: wgpu::Limits,
     /// How often an invocation may go round its loops, all of them together, where that is limited.
     pub(crate) loop_budget: Option<usize>,
+    /// Whether we made the device, and with it its handlers.
+    is_own: bool,
     /// The first thing that went wrong outside any error scope, or the loss of the device.
     fault: Arc<OnceLock<Error>>,
     counts: Arc<Counts>,
@@ -75,7 +81,7 @@ impl fmt::Debug for Gpu {
 impl Gpu {
     /// A device of our own: its faults are kept as values, nothing panics.
     fn own(device: wgpu::Device, queue: wgpu::Queue) -> Self {
-        let gpu = Self::callers(device, queue);
+        let gpu = Self { is_own: true, ..Self::callers(device, queue) };
         let fault = Arc::clone(&gpu.fault);
         gpu.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             log::error!("{error}");
@@ -92,7 +98,7 @@ impl Gpu {
     pub(crate) fn callers(device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let (info, limits) = (device.adapter_info(), device.limits());
         let loop_budget = (info.device_type == wgpu::DeviceType::Cpu).then_some(SOFTWARE_LOOPS);
-        Self { device, queue, info, limits, loop_budget, fault: Arc::default(), counts: Arc::default() }
+        Self { device, queue, info, limits, loop_budget, is_own: false, fault: Arc::default(), counts: Arc::default() }
     }
 
     /// Whether it is a program that pretends to be a GPU.
@@ -133,18 +139,53 @@ impl Gpu {
         self.scoped(&format!("buffer of {bytes} bytes for {label}"), |device| device.create_buffer(&descriptor)).await
     }
 
+    /// The most bytes that one binding of a buffer may have. WGSL counts them in u32, and some drivers miscompute beyond
+    /// 4 GiB (wgpu #10305).
+    pub(crate) fn most_bytes(&self) -> usize {
+        let limit = self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size);
+        usize::try_from(limit.min(u64::from(u32::MAX))).unwrap_or(usize::MAX) / 16 * 16
+    }
+
     /// Writes `data` to a buffer, in pieces that the driver can stage.
     pub(crate) fn upload(&self, buffer: &wgpu::Buffer, offset: u64, data: &[u8]) {
         for (i, piece) in data.chunks(UPLOAD).enumerate() {
             self.queue.write_buffer(buffer, offset + (i * UPLOAD) as u64, piece);
-            if data.len() > UPLOAD {
-                self.queue.submit([]); // recycles the staging memory
+            if piece.len() == UPLOAD {
+                self.submit(self.encoder()); // wgpu keeps what is staged until the next submission
             }
         }
     }
 
-    /// Waits until a submission is done. On the web the browser does that, and this returns at once.
-    pub(crate) fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
+    pub(crate) fn encoder(&self) -> wgpu::CommandEncoder {
+        self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
+    }
+
+    /// Submits one compute pass.
+    pub(crate) fn compute(&self, record: impl FnOnce(&mut wgpu::ComputePass<'_>)) -> wgpu::SubmissionIndex {
+        let mut encoder = self.encoder();
+        record(&mut encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default()));
+        self.submit(encoder)
+    }
+
+    /// Submits commands. On a caller's device the caller's handler must not hear of what we do wrong.
+    pub(crate) fn submit(&self, encoder: wgpu::CommandEncoder) -> wgpu::SubmissionIndex {
+        if self.is_own {
+            return self.queue.submit([encoder.finish()]);
+        }
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let submission = self.queue.submit([encoder.finish()]);
+        // Natively the answer is there at once; on the web it is not waited for.
+        let mut answer = std::pin::pin!(scope.pop());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        if let std::task::Poll::Ready(Some(error)) = answer.as_mut().poll(&mut context) {
+            let _ = self.fault.set(from_wgpu("a submission", error));
+        }
+        submission
+    }
+
+    /// Waits until a submission is done.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) async fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
         self.counts.waits.fetch_add(1, Ordering::Relaxed);
         let patience = PATIENCE[usize::from(self.is_software())];
         let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(patience) };
@@ -157,6 +198,13 @@ impl Gpu {
             Ok(Err(error)) => Err(Error::Internal { what: "a wait".into(), why: error.to_string() }),
             Err(_) => Err(Error::DeviceLost { why: "the driver gave no reason".into() }),
         }
+    }
+
+    /// Waits until all submissions are done; the browser polls the device.
+    #[cfg(target_family = "wasm")]
+    pub(crate) async fn wait(&self, _: wgpu::SubmissionIndex) -> Result<()> {
+        read_back::done(self).await;
+        self.check()
     }
 
     /// Buffers made, bind groups made, maps and waits so far.

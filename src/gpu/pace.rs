@@ -2,6 +2,8 @@
 //! interface freezes.
 
 use std::collections::VecDeque;
+#[cfg(not(target_family = "wasm"))]
+use std::time::Instant;
 
 use super::Gpu;
 use crate::Result;
@@ -17,8 +19,9 @@ pub(super) struct Pace {
     /// Seconds a step takes: guessed first, then measured.
     step: f64,
     in_flight: VecDeque<(wgpu::SubmissionIndex, usize)>,
+    /// Since when the device is busy with the chunks in flight.
     #[cfg(not(target_family = "wasm"))]
-    last: Option<std::time::Instant>,
+    since: Option<Instant>,
 }
 
 impl Pace {
@@ -31,7 +34,7 @@ impl Pace {
             step: flop as f64 / speed + dispatches as f64 * dispatch,
             in_flight: VecDeque::with_capacity(IN_FLIGHT + 1),
             #[cfg(not(target_family = "wasm"))]
-            last: None,
+            since: None,
         }
     }
 
@@ -40,38 +43,44 @@ impl Pace {
         self.fixed.unwrap_or((self.budget / self.step) as usize).max(1)
     }
 
-    /// Notes a chunk of `steps`; if too many are under way, waits for the oldest and learns how long a step takes.
-    pub(super) fn submitted(&mut self, gpu: &Gpu, submission: wgpu::SubmissionIndex, steps: usize) -> Result<()> {
-        self.in_flight.push_back((submission, steps));
-        if self.in_flight.len() <= IN_FLIGHT {
-            return Ok(());
+    /// Notes that chunks follow, one after the other, on a device that is idle.
+    pub(super) fn start(&mut self) {
+        #[cfg(not(target_family = "wasm"))]
+        {
+            self.since = Some(Instant::now());
         }
-        let Some((oldest, steps)) = self.in_flight.pop_front() else {
-            return Ok(());
-        };
-        gpu.wait(oldest)?;
-        self.learn(steps);
+    }
+
+    /// Notes a chunk of `steps`; if too many are under way, waits for the oldest and learns how long a step takes.
+    pub(super) async fn submitted(&mut self, gpu: &Gpu, submission: wgpu::SubmissionIndex, steps: usize) -> Result<()> {
+        self.in_flight.push_back((submission, steps));
+        if self.in_flight.len() > IN_FLIGHT
+            && let Some((oldest, steps)) = self.in_flight.pop_front()
+        {
+            gpu.wait(oldest).await?;
+            self.learn(steps);
+        }
         Ok(())
     }
 
-    /// Notes that nothing is under way any more: the time until the next chunk is not the device's.
+    /// Notes that all chunks are done.
     pub(super) fn drained(&mut self) {
-        self.in_flight.clear();
+        let steps = self.in_flight.drain(..).map(|(_, steps)| steps).sum();
+        self.learn(steps);
         #[cfg(not(target_family = "wasm"))]
         {
-            self.last = None;
+            self.since = None;
         }
     }
 
-    /// The device was busy all the time since the last wait, so that time is what `steps` took.
+    /// The device was busy since the last wait, so that time is what `steps` took.
     #[cfg(not(target_family = "wasm"))]
     fn learn(&mut self, steps: usize) {
-        let now = std::time::Instant::now();
-        if let Some(last) = self.last.replace(now) {
-            let measured = (now - last).as_secs_f64() / steps as f64;
-            // Half of the old, so that one odd wait does not rule; at most twice as long a chunk as the last.
-            self.step = (0.5 * (self.step + measured)).max(0.5 * self.step).max(1e-7);
-        }
+        let Some(since) = self.since.as_mut() else { return };
+        let measured = since.elapsed().as_secs_f64() / steps.max(1) as f64;
+        *since = Instant::now();
+        // Half of the old, so that one odd wait does not rule; at most twice as long a chunk as the last.
+        self.step = (0.5 * (self.step + measured)).max(1e-7);
     }
 
     #[cfg(target_family = "wasm")]

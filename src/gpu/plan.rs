@@ -1,6 +1,7 @@
 //! The plan of a step: which kernels, linked from which files, over how many workgroups.
 
 use super::{
+    Gpu,
     arenas::{Arenas, Members},
     link::link,
     tile::Tile,
@@ -22,8 +23,6 @@ pub(crate) struct Dispatch {
 /// Everything that a network's kernels do on a device.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
-    /// Outputs without a loss: for predictions.
-    pub(crate) predict: Vec<Dispatch>,
     /// Outputs and deltas.
     pub(crate) deltas: Vec<Dispatch>,
     /// All layers' gradients and the optimizer, in one dispatch: deltas read the old weights.
@@ -46,43 +45,27 @@ impl Plan {
         answers: Option<&Answers>,
     ) -> Self {
         let last = arenas.layers.len() - 1;
-        let product = |name: &str, layer: usize, columns: usize, depth: usize, pieces: [&str; 2]| {
-            let pieces = [tile.wgsl(), shader!("tile/block"), pieces[0], pieces[1], shader!("step")];
-            Dispatch {
-                name: format!("{name} {layer}"),
-                entry: tile.name(),
-                source: link(arenas, members, Some(layer), &pieces),
-                groups: folded(tile.groups(arenas.batch, columns), arenas.models),
-                loops: tile.loops(depth),
-            }
-        };
-        let forward = |layer: usize, finish| {
-            let l = arenas.layers[layer];
-            let pieces = [shader!("product/forward"), finish];
-            product("forward", layer, 4 * l.output_stride, 4 * l.input_stride, pieces)
-        };
+        let forward = |layer, finish| forward(arenas, members, tile, layer, finish);
         let input_delta = |layer: usize| {
             let l = arenas.layers[layer];
             let pieces = [shader!("product/input_delta"), shader!("finish/input_delta")];
-            product("input_delta", layer, 4 * l.input_stride, 4 * l.output_stride, pieces)
+            let (columns, depth) = (4 * l.input_stride, 4 * l.output_stride);
+            product(arenas, members, tile, format!("input_delta {layer}"), layer, [columns, depth], pieces)
         };
         let gradient = |name: &str, finish| {
-            let l = arenas.layers[last];
-            let groups = l.first_group + tile.groups((l.inputs + 1).next_multiple_of(4), 4 * l.output_stride);
             let pieces = [tile.wgsl(), shader!("tile/block"), shader!("product/gradient"), finish, shader!("step")];
             Dispatch {
                 name: name.to_owned(),
                 entry: tile.name(),
                 source: link(arenas, members, None, &pieces),
-                groups: folded(groups, arenas.models),
+                groups: folded(arenas.gradient_groups, arenas.models),
                 loops: tile.loops(arenas.batch) + last,
             }
         };
 
-        let predict: Vec<_> = (0..=last).map(|l| forward(l, shader!("finish/forward"))).collect();
-        let mut deltas = predict[..last].to_vec();
+        let mut deltas: Vec<_> = (0..last).map(|layer| forward(layer, shader!("finish/forward"))).collect();
         if members.loss.looks_at_the_row() {
-            deltas.push(predict[last].clone());
+            deltas.push(forward(last, shader!("finish/forward")));
             let pieces = [shader!("softmax_delta"), shader!("normalizer"), shader!("step")];
             deltas.push(Dispatch {
                 name: "softmax_delta".to_owned(),
@@ -112,53 +95,87 @@ impl Plan {
             _ => shader!("answers/values"),
         };
         let judges = [shader!("measure"), shader!("normalizer")];
-        let (measures, models) = (arenas.measures(), arenas.models);
+        let window = arenas.window;
         Self {
-            predict,
             deltas,
             update: gradient("update", shader!("finish/update")),
             gradients: gradient("gradients", shader!("finish/store")),
-            order: over_window("order", arenas.over_slots(arenas.batch, arenas.window), 0, &[shader!("order")]),
+            // A place walks round the grid of rows until it hits one, seldom more than once or twice.
+            order: over_window("order", arenas.over_slots(arenas.batch, window), 256, &[shader!("order")]),
             gather: over_window(
                 "gather",
-                arenas.over_slots(arenas.gathered(), arenas.window),
+                arenas.over_slots(arenas.gathered(), window),
                 0,
                 &[shader!("gather"), feature, answer],
             ),
-            measure: over_window(
-                "measure",
-                [measures as u32, arenas.window as u32, models as u32],
-                3 * arenas.output_stride() + 6,
-                &judges,
-            ),
+            measure: over_window("measure", arenas.judged(window), 3 * arenas.output_stride() + 6, &judges),
             total: over_window(
                 "total",
-                [1, arenas.window as u32, models as u32],
-                measures.div_ceil(64) + 6,
+                arenas.totalled(window),
+                arenas.measures().div_ceil(64) + 6,
                 &[shader!("total")],
             ),
         }
     }
 
+    /// Outputs without a loss: for predictions.
+    pub(crate) fn predict(arenas: &Arenas, members: &Members, tile: Tile) -> Vec<Dispatch> {
+        let layers = 0..arenas.layers.len();
+        layers.map(|layer| forward(arenas, members, tile, layer, shader!("finish/forward"))).collect()
+    }
+
     /// Every dispatch there is.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Dispatch> {
         let one = [&self.update, &self.gradients, &self.order, &self.gather, &self.measure, &self.total];
-        self.predict.iter().chain(&self.deltas).chain(one)
+        self.deltas.iter().chain(one)
     }
 
     /// Refuses what the device cannot run.
-    pub(crate) fn check(&self, limits: &wgpu::Limits, loop_budget: Option<usize>) -> Result<()> {
-        for dispatch in self.all() {
-            let most = dispatch.groups.into_iter().max().unwrap_or(0);
-            let have = u64::from(limits.max_compute_workgroups_per_dimension);
-            check_limit(&dispatch.name, "max_compute_workgroups_per_dimension", u64::from(most), have)?;
-            if let Some(have) = loop_budget {
-                let have = have as u64;
-                check_limit(&dispatch.name, "loop iterations of a software adapter", dispatch.loops as u64, have)?;
+    pub(crate) fn check(&self, gpu: &Gpu) -> Result<()> {
+        self.all().try_for_each(|dispatch| dispatch.check(gpu))
+    }
+}
+
+impl Dispatch {
+    /// Refuses what the device cannot run.
+    pub(crate) fn check(&self, gpu: &Gpu) -> Result<()> {
+        let most = self.groups.into_iter().max().unwrap_or(0);
+        let have = gpu.limits.max_compute_workgroups_per_dimension;
+        check_limit(&self.name, "max_compute_workgroups_per_dimension", most.into(), have.into())?;
+        match gpu.loop_budget {
+            None => Ok(()),
+            Some(have) => {
+                check_limit(&self.name, "loop iterations of a software adapter", self.loops as u64, have as u64)
             }
         }
-        Ok(())
     }
+}
+
+/// A layer's product over a batch, of `columns` columns and `depth` terms.
+fn product(
+    arenas: &Arenas,
+    members: &Members,
+    tile: Tile,
+    name: String,
+    layer: usize,
+    [columns, depth]: [usize; 2],
+    [product, finish]: [&str; 2],
+) -> Dispatch {
+    let pieces = [tile.wgsl(), shader!("tile/block"), product, finish, shader!("step")];
+    Dispatch {
+        name,
+        entry: tile.name(),
+        source: link(arenas, members, Some(layer), &pieces),
+        groups: folded(tile.groups(arenas.batch, columns), arenas.models),
+        loops: tile.loops(depth),
+    }
+}
+
+fn forward(arenas: &Arenas, members: &Members, tile: Tile, layer: usize, finish: &str) -> Dispatch {
+    let l = arenas.layers[layer];
+    let (columns, depth) = (4 * l.output_stride, 4 * l.input_stride);
+    let pieces = [shader!("product/forward"), finish];
+    product(arenas, members, tile, format!("forward {layer}"), layer, [columns, depth], pieces)
 }
 
 impl Arenas {
@@ -171,10 +188,20 @@ impl Arenas {
     pub(crate) fn over_slots(&self, each: usize, slots: usize) -> [u32; 3] {
         folded((each * slots).div_ceil(64), self.models)
     }
+
+    /// Workgroups of `measure` for `slots` slots.
+    pub(crate) fn judged(&self, slots: usize) -> [u32; 3] {
+        [self.measures() as u32, slots as u32, self.models as u32]
+    }
+
+    /// Workgroups of `total` for `slots` slots.
+    pub(crate) const fn totalled(&self, slots: usize) -> [u32; 3] {
+        [1, slots as u32, self.models as u32]
+    }
 }
 
-/// `groups` workgroups over two dimensions, since one holds only 65,535.
+/// `groups` workgroups over two dimensions, since one holds only 65,535; at most as many too many as the second is long.
 fn folded(groups: usize, models: usize) -> [u32; 3] {
-    let x = groups.clamp(1, 65_535);
-    [x as u32, groups.div_ceil(x).max(1) as u32, models as u32]
+    let y = groups.div_ceil(65_535).max(1);
+    [groups.div_ceil(y).max(1) as u32, y as u32, models as u32]
 }

@@ -1,7 +1,7 @@
-//! Reading a buffer back: the one place that maps memory. `futures-intrusive` carries the answer of `map_async`; it is
-//! dormant upstream, and nothing else of the crate knows of it.
+//! Reading buffers back: the one place that maps memory. `futures-intrusive` carries the answers of wgpu's callbacks; it
+//! is dormant upstream, and nothing else of the crate knows of it.
 
-use std::sync::atomic::Ordering;
+use std::{collections::VecDeque, sync::atomic::Ordering};
 
 use bytemuck::Pod;
 use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
@@ -9,60 +9,128 @@ use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
 use super::Gpu;
 use crate::{Error, Result};
 
-/// A buffer that the host can map, made once and used again and again.
-pub(super) struct Staging {
-    buffer: wgpu::Buffer,
+/// Two buffers that the host can map, made once: one is read while the other is filled.
+pub(super) struct Pipe {
+    sides: [wgpu::Buffer; 2],
+}
+
+/// Reads through a pipe, oldest first. Reads that are dropped before they are finished leave the pipe as it was.
+pub(super) struct Flow<'a, K> {
+    gpu: &'a Gpu,
+    pipe: &'a Pipe,
+    next: usize,
+    under_way: VecDeque<(K, Reading)>,
 }
 
 /// A read that is under way.
-pub(super) struct Reading {
+struct Reading {
+    buffer: wgpu::Buffer,
     submission: wgpu::SubmissionIndex,
     mapped: OneshotReceiver<Result<(), wgpu::BufferAsyncError>>,
     bytes: u64,
+    /// Whether the buffer has to be unmapped.
+    is_live: bool,
 }
 
-impl Staging {
+impl Pipe {
+    /// A pipe for reads of up to `bytes`.
     pub(super) async fn new(gpu: &Gpu, label: &str, bytes: u64) -> Result<Self> {
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        Ok(Self { buffer: gpu.buffer(label, bytes, usage).await? })
+        Ok(Self { sides: [gpu.buffer(label, bytes, usage).await?, gpu.buffer(label, bytes, usage).await?] })
     }
 
-    /// Starts to read `bytes` of `source` from `offset`, after all that was submitted so far.
-    pub(super) fn start(&self, gpu: &Gpu, source: &wgpu::Buffer, offset: u64, bytes: u64) -> Reading {
-        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        encoder.copy_buffer_to_buffer(source, offset, &self.buffer, 0, bytes);
-        let submission = gpu.queue.submit([encoder.finish()]);
-        gpu.counts.maps.fetch_add(1, Ordering::Relaxed);
-        let (sender, mapped) = oneshot_channel();
-        self.buffer.map_async(wgpu::MapMode::Read, 0..bytes, move |answer| {
-            let _ = sender.send(answer);
-        });
-        Reading { submission, mapped, bytes }
-    }
-
-    /// The values that a read brought.
-    pub(super) async fn finish<T: Pod>(&self, gpu: &Gpu, reading: Reading) -> Result<Vec<T>> {
-        let Reading { submission, mapped, bytes } = reading;
-        gpu.wait(submission)?;
-        let failed = |why: String| gpu.check().err().unwrap_or(Error::Internal { what: "a read back".into(), why });
-        match mapped.receive().await {
-            Some(Ok(())) => {}
-            Some(Err(error)) => return Err(failed(error.to_string())),
-            None => return Err(failed("wgpu dropped it".into())),
-        }
-        let values = match self.buffer.get_mapped_range(0..bytes) {
-            Ok(view) => Ok(bytemuck::pod_collect_to_vec(&view)),
-            Err(error) => Err(failed(error.to_string())),
-        };
-        self.buffer.unmap();
-        values
+    /// Reads through this pipe; `K` is what the caller calls each read by.
+    pub(super) const fn flow<'a, K>(&'a self, gpu: &'a Gpu) -> Flow<'a, K> {
+        Flow { gpu, pipe: self, next: 0, under_way: VecDeque::new() }
     }
 }
 
-/// Reads values from `offset` bytes into a buffer, by a staging buffer of its own.
+impl<K> Flow<'_, K> {
+    /// Starts to read `bytes` of `source` from `offset`, after all that was submitted so far. If both sides of the pipe
+    /// are taken, the older read is finished first, and `take` gets its values.
+    pub(super) async fn read<T: Pod>(
+        &mut self,
+        key: K,
+        source: &wgpu::Buffer,
+        (offset, bytes): (u64, u64),
+        take: &mut impl FnMut(K, Vec<T>),
+    ) -> Result<()> {
+        if self.under_way.len() == self.pipe.sides.len() {
+            self.finish_oldest(take).await?;
+        }
+        let reading = Reading::start(self.gpu, source, offset, bytes, &self.pipe.sides[self.next]);
+        self.next = (self.next + 1) % self.pipe.sides.len();
+        self.under_way.push_back((key, reading));
+        Ok(())
+    }
+
+    /// Finishes the reads that are still under way.
+    pub(super) async fn finish<T: Pod>(mut self, take: &mut impl FnMut(K, Vec<T>)) -> Result<()> {
+        while !self.under_way.is_empty() {
+            self.finish_oldest(take).await?;
+        }
+        self.gpu.check()
+    }
+
+    async fn finish_oldest<T: Pod>(&mut self, take: &mut impl FnMut(K, Vec<T>)) -> Result<()> {
+        if let Some((key, reading)) = self.under_way.pop_front() {
+            take(key, reading.finish(self.gpu).await?);
+        }
+        Ok(())
+    }
+}
+
+impl Reading {
+    fn start(gpu: &Gpu, source: &wgpu::Buffer, offset: u64, bytes: u64, into: &wgpu::Buffer) -> Self {
+        let mut encoder = gpu.encoder();
+        encoder.copy_buffer_to_buffer(source, offset, into, 0, bytes);
+        let submission = gpu.submit(encoder);
+        gpu.counts.maps.fetch_add(1, Ordering::Relaxed);
+        let (sender, mapped) = oneshot_channel();
+        into.map_async(wgpu::MapMode::Read, 0..bytes, move |answer| {
+            let _ = sender.send(answer);
+        });
+        Self { buffer: into.clone(), submission, mapped, bytes, is_live: true }
+    }
+
+    async fn finish<T: Pod>(mut self, gpu: &Gpu) -> Result<Vec<T>> {
+        gpu.wait(self.submission.clone()).await?;
+        let failed = |why: String| gpu.check().err().unwrap_or(Error::Internal { what: "a read back".into(), why });
+        match self.mapped.receive().await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                self.is_live = false;
+                return Err(failed(error.to_string()));
+            }
+            None => return Err(failed("wgpu dropped it".into())),
+        }
+        let view = self.buffer.get_mapped_range(0..self.bytes).map_err(|error| failed(error.to_string()))?;
+        Ok(bytemuck::pod_collect_to_vec(&view))
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if self.is_live {
+            self.buffer.unmap();
+        }
+    }
+}
+
+/// Reads values from `offset` bytes into a buffer, by a pipe of its own.
 pub(super) async fn read<T: Pod>(gpu: &Gpu, source: &wgpu::Buffer, offset: u64, values: usize) -> Result<Vec<T>> {
     let bytes = (values * size_of::<T>()) as u64;
-    let staging = Staging::new(gpu, "read back", bytes).await?;
-    let reading = staging.start(gpu, source, offset, bytes);
-    staging.finish(gpu, reading).await
+    let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+    let staging = gpu.buffer("read back", bytes, usage).await?;
+    Reading::start(gpu, source, offset, bytes, &staging).finish(gpu).await
+}
+
+/// Waits until all that was submitted so far is done, where the browser does the polling.
+#[cfg(target_family = "wasm")]
+pub(super) async fn done(gpu: &Gpu) {
+    let (sender, receiver) = oneshot_channel();
+    gpu.queue.on_submitted_work_done(move || {
+        let _ = sender.send(());
+    });
+    receiver.receive().await;
 }

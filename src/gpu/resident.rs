@@ -24,17 +24,17 @@ fn row_bytes(data: &Dataset, arenas: &Arenas) -> [usize; 2] {
     [features, answers]
 }
 
-/// How many rows of the data set a shard holds on a device with these limits.
-pub(super) fn rows_a_shard(data: &Dataset, arenas: &Arenas, limits: &wgpu::Limits) -> Result<usize> {
+/// How many rows of the data set a shard holds on a device.
+pub(super) fn rows_a_shard(gpu: &Gpu, data: &Dataset, arenas: &Arenas) -> Result<usize> {
     let largest = row_bytes(data, arenas).into_iter().max().unwrap_or(4);
-    let have = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-    check_limit("one row of the data set", "max_storage_buffer_binding_size", largest as u64, have)?;
-    Ok((have as usize / largest).min(data.rows()))
+    let have = gpu.most_bytes();
+    check_limit("one row of the data set", "max_storage_buffer_binding_size", largest as u64, have as u64)?;
+    Ok((have / largest).min(data.rows()))
 }
 
 /// Uploads the data set.
 pub(super) async fn upload(gpu: &Gpu, data: &Dataset, arenas: &Arenas) -> Result<Vec<Shard>> {
-    let rows = rows_a_shard(data, arenas, &gpu.limits)?;
+    let rows = rows_a_shard(gpu, data, arenas)?;
     let [feature_bytes, answer_bytes] = row_bytes(data, arenas);
     let mut shards = Vec::new();
     for first in (0..data.rows()).step_by(rows) {
@@ -71,6 +71,7 @@ fn write(gpu: &Gpu, to: &wgpu::Buffer, rows: std::ops::Range<usize>, bytes: usiz
         piece.resize(some.len() * bytes, 0);
         some.zip(piece.chunks_exact_mut(bytes)).for_each(|(row, into)| fill(row, into));
         gpu.upload(to, ((first - rows.start) * bytes) as u64, &piece);
+        gpu.submit(gpu.encoder()); // or wgpu would stage all pieces at once
     }
 }
 

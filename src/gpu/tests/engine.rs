@@ -44,9 +44,11 @@ fn a_hundred_steps_by_hand_are_the_same_hundred_through_the_resident_set() {
                 for step in 0..100 {
                     let (inputs, expected) = case.batch_of(&data, 0, step);
                     let f32s = |values: Vec<f64>| values.into_iter().map(|v| v as f32).collect::<Vec<_>>();
-                    engine.step(&f32s(inputs), &f32s(expected)).expect("a step");
+                    pollster::block_on(engine.step(&f32s(inputs), &f32s(expected))).expect("a step");
                 }
-                let by_hand = pollster::block_on(engine.collect()).expect("metrics");
+                let by_hand: Vec<_> = pollster::block_on(engine.collect()).expect("metrics");
+                let (by_hand, rows): (Vec<Metric>, Vec<u32>) = by_hand.into_iter().unzip();
+                assert!(rows.chunks_exact(3).all(|epoch| epoch == [40, 40, 15]));
                 assert_eq!(by_hand, metrics, "{}", gpu.info.name);
                 let parameters = pollster::block_on(engine.parameters()).expect("parameters");
                 let bits: Vec<u32> = parameters.into_iter().map(f32::to_bits).collect();

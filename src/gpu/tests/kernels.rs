@@ -134,3 +134,45 @@ fn the_loop_budget_of_a_software_adapter_is_kept_and_needed() {
         }
     }
 }
+
+#[test]
+fn a_parameter_that_is_nan_shows_in_the_loss() {
+    for gpu in gpus() {
+        for activation in Activation::ALL {
+            for loss in Loss::ALL {
+                let last = loss.output_activation().unwrap_or(*activation);
+                let network = network(&[3, 4, 5], *activation).dense(2, last);
+                let case = Case { loss: *loss, ..Case::new(network, Tile::for_adapter(&gpu.info)) };
+                let data = case.data();
+                let mut engine = case.engine(&gpu, Some(&data), None);
+                let mut flat = case.network.layout().flat(&case.parameters(0));
+                flat[0] = f32::NAN;
+                engine.set_parameters(&flat);
+                let metrics = pollster::block_on(engine.run(0, 1)).expect("a step");
+                assert!(!metrics[0][0].is_finite(), "{}: {activation}, {loss}: {}", gpu.info.name, metrics[0][0]);
+            }
+        }
+    }
+}
+
+/// Logits far from 0: `ln(sum e^y)` in one f32 would lose the loss of a confident answer, and e^y would overflow.
+#[test]
+fn softmax_keeps_its_digits_far_from_zero() {
+    for gpu in gpus() {
+        let network = Network::new(1).dense(3, Activation::Identity);
+        let optimizer = Optimizer::sgd(0.0);
+        let loss = Loss::SoftmaxCrossEntropy;
+        let case = Case { loss, optimizer, batch: 1, rows: 1, ..Case::new(network, Tile::for_adapter(&gpu.info)) };
+        for shift in [0.0, 1e3, -1e3] {
+            let data = Dataset::new(1, &[1.0_f32], &[0_u32]).expect("a data set");
+            let mut engine = case.engine(&gpu, Some(&data), None);
+            let logits = vec![shift + 8.0, shift - 4.0, shift];
+            let parameters = LayerParameters { weight: vec![0.0; 3], bias: logits };
+            engine.set_parameters(&case.network.layout().flat(&[parameters]));
+            let [loss, _] = pollster::block_on(engine.run(0, 1)).expect("a step")[0];
+            let expected = ((-12.0f64).exp() + (-8.0f64).exp()).ln_1p();
+            let error = (f64::from(loss) - expected).abs() / expected;
+            assert!(error < 1e-3, "{}: {loss}, not {expected}, at {shift}", gpu.info.name);
+        }
+    }
+}

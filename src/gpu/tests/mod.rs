@@ -77,7 +77,7 @@ impl Case {
     /// Parameters of a model; biases are not 0, so that a kernel without them shows.
     fn parameters(&self, model: usize) -> Vec<LayerParameters> {
         let network = self.network.clone().init(Init::LecunNormal, Init::Uniform { limit: 0.5 });
-        network.layout().layers(&network.initial(model as u64))
+        network.layout().layers(&network.initial(model as u64).unwrap())
     }
 
     /// The engine with its parameters, every arena poisoned with NaN wherever a kernel has to write before it reads.

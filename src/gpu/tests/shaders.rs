@@ -30,6 +30,7 @@ fn dispatches() -> Vec<Dispatch> {
                 let members = Members { activations, loss, optimizer, shuffle, data_rows: 100, scale: 0.1 };
                 let plan = Plan::new(&arenas, &members, *tile, Some(&features[i % 2]), Some(&answers[j % 2]));
                 all.extend(plan.all().cloned());
+                all.extend(Plan::predict(&arenas, &members, *tile));
             }
         }
     }
