@@ -203,6 +203,7 @@ impl Gpu {
     /// Waits until all submissions are done; the browser polls the device.
     #[cfg(target_family = "wasm")]
     pub(crate) async fn wait(&self, _: wgpu::SubmissionIndex) -> Result<()> {
+        self.counts.waits.fetch_add(1, Ordering::Relaxed);
         read_back::done(self).await;
         self.check()
     }
