@@ -1,8 +1,6 @@
 // Loss and right answers of every step of the window, one invocation a row, summed in a fixed order over the workgroup;
 // `total` adds up the workgroups. The mean squared error's formula is in loss/mse.wgsl.
 
-var<workgroup> sums: array<vec2f, 64>;
-
 /// The loss of a row before the mean, and 1 where its answer is right: a single output on the right side of a half,
 /// or the largest of several (the first of equals) where the largest is expected.
 fn judge(y: u32, t: u32) -> vec2f {
@@ -49,14 +47,8 @@ fn measure(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
     if row < step_in(slot, model).rows {
         sum = judge(row_of(slot, model, OUTPUT, row, OUTPUT_STRIDE), row_of(slot, model, EXPECTED, row, OUTPUT_STRIDE));
     }
-    sums[lane] = sum;
-    for (var half = 32u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if lane < half {
-            sums[lane] += sums[lane + half];
-        }
-    }
+    sum = over_workgroup(sum, lane);
     if lane == 0u {
-        metrics[MODELS * RING + (slot * MODELS + model) * groups.x + group.x] = sums[0];
+        metrics[MODELS * RING + (slot * MODELS + model) * groups.x + group.x] = sum;
     }
 }

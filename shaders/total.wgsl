@@ -1,7 +1,5 @@
 // The workgroups of `measure` added up in a fixed order: (loss, right answers) of every step, into the ring.
 
-var<workgroup> sums: array<vec2f, 64>;
-
 @compute @workgroup_size(64)
 fn total(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     let slot = group.y;
@@ -10,15 +8,9 @@ fn total(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
     for (var i = lane; i < MEASURES; i += 64u) {
         sum += metrics[MODELS * RING + (slot * MODELS + model) * MEASURES + i];
     }
-    sums[lane] = sum;
-    for (var half = 32u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if lane < half {
-            sums[lane] += sums[lane + half];
-        }
-    }
+    sum = over_workgroup(sum, lane);
     if lane == 0u {
         let step = step_in(slot, model);
-        metrics[step.ring * MODELS + model] = vec2f(step.scale * sums[0].x, sums[0].y);
+        metrics[step.ring * MODELS + model] = vec2f(step.scale * sum.x, sum.y);
     }
 }

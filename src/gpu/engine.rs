@@ -95,6 +95,7 @@ impl Engine {
         data.map_or(Ok(0), |data| rows_a_shard(gpu, data, &arenas))?;
         Buffers::check(gpu, &arenas)?;
 
+        gpu.check_alive().await?;
         let buffers = Buffers::new(gpu, &arenas, members.optimizer).await?;
         let shards = match data {
             Some(data) => upload(gpu, data, &arenas).await?,
@@ -219,6 +220,7 @@ impl Engine {
     pub(crate) async fn gradients(&mut self, inputs: &[f32], expected: &[f32]) -> Result<Vec<f32>> {
         let gpu = self.gpu.clone();
         if self.gradients.is_none() {
+            gpu.check_alive().await?;
             let plan = Plan::new(&self.arenas, &self.members, self.tile, None, None);
             let kernel = self.step_set.kernel(&gpu, &plan.gradients).await?;
             let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;

@@ -111,6 +111,16 @@ impl Gpu {
         self.fault.get().map_or(Ok(()), |fault| Err(fault.clone()))
     }
 
+    /// `Ok` unless the device is gone, which a caller's device tells nobody but the caller: what is submitted to a lost
+    /// device gets a number that no wait knows. Not by a wait of no time: when another thread waits as well, wgpu 30.0.1
+    /// may panic in one that runs out of time.
+    ///
+    /// To be asked before anything is made: what is made on a lost device is invalid, and wgpu says so, to the handler
+    /// of uncaptured errors, only where it is used.
+    pub(crate) async fn check_alive(&self) -> Result<()> {
+        self.wait(self.submit(self.encoder())).await
+    }
+
     /// Runs `build` and gives what wgpu says against it as an error instead of a panic.
     pub(crate) async fn scoped<T>(&self, what: &str, build: impl FnOnce(&wgpu::Device) -> T) -> Result<T> {
         self.check()?;
@@ -194,8 +204,11 @@ impl Gpu {
         self.check()?;
         match polled {
             Ok(Ok(_)) => Ok(()),
+            // wgpu drops what is submitted to a lost device, without a word, and knows no such submission then.
+            Ok(Err(wgpu::PollError::WrongSubmissionIndex(..))) => {
+                Err(Error::DeviceLost { why: "it takes no more commands".into() })
+            }
             Ok(Err(wgpu::PollError::Timeout)) => Err(Error::Timeout { seconds: patience.as_secs() }),
-            Ok(Err(error)) => Err(Error::Internal { what: "a wait".into(), why: error.to_string() }),
             Err(_) => Err(Error::DeviceLost { why: "the driver gave no reason".into() }),
         }
     }

@@ -94,7 +94,7 @@ impl Plan {
             Some(Answers::Classes(_)) => shader!("answers/classes"),
             _ => shader!("answers/values"),
         };
-        let judges = [shader!("measure"), shader!("normalizer")];
+        let judges = [shader!("measure"), shader!("normalizer"), shader!("sum")];
         let window = arenas.window;
         Self {
             deltas,
@@ -113,7 +113,7 @@ impl Plan {
                 "total",
                 arenas.totalled(window),
                 arenas.measures().div_ceil(64) + 6,
-                &[shader!("total")],
+                &[shader!("total"), shader!("sum")],
             ),
         }
     }

@@ -42,6 +42,7 @@ impl Predictor {
         let [_, _, (_, bytes), ..] = arenas.bytes(members.optimizer);
         check_limit("prediction", "max_storage_buffer_binding_size", bytes, gpu.most_bytes() as u64)?;
         let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+        gpu.check_alive().await?;
         let activations = gpu.buffer("prediction", bytes, storage).await?;
         let deltas = gpu.buffer("spare", 16, storage).await?;
         let buffers = Buffers { activations, deltas, ..buffers.clone() };

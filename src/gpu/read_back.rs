@@ -121,6 +121,7 @@ impl Drop for Reading {
 pub(super) async fn read<T: Pod>(gpu: &Gpu, source: &wgpu::Buffer, offset: u64, values: usize) -> Result<Vec<T>> {
     let bytes = (values * size_of::<T>()) as u64;
     let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+    gpu.check_alive().await?;
     let staging = gpu.buffer("read back", bytes, usage).await?;
     Reading::start(gpu, source, offset, bytes, &staging).finish(gpu).await
 }

@@ -1,0 +1,176 @@
+//! What the tests share: the devices to walk, data that is easy to make, and child processes with a time limit.
+#![allow(dead_code, reason = "each test takes its share of it, and none takes all")]
+
+use std::{
+    collections::HashSet,
+    io::Read,
+    path::PathBuf,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use gradus::{AdapterReport, Choice, Dataset, Device, LayerParameters, Request, wgpu};
+
+/// The CPU engine, and every adapter that is there.
+pub fn devices() -> Vec<Device> {
+    let adapters = adapters();
+    let opened = adapters.iter().map(|adapter| open(adapter, None));
+    std::iter::once(Device::cpu()).chain(opened).collect()
+}
+
+/// Every adapter of every backend, or the one that `WGPU_ADAPTER_NAME` names. None at all is a failure, unless the
+/// environment says that there is none: a suite that skips its work without a word is worth nothing.
+pub fn adapters() -> Vec<AdapterReport> {
+    let mut adapters = gradus::adapters(None).expect("adapters are listed");
+    if let Ok(wanted) = std::env::var("WGPU_ADAPTER_NAME") {
+        let wanted = wanted.to_lowercase();
+        adapters.retain(|adapter| adapter.info.name.to_lowercase().contains(&wanted));
+    }
+    // Twins cannot be told apart by name.
+    let mut seen = HashSet::new();
+    adapters.retain(|adapter| seen.insert((adapter.info.name.clone(), adapter.info.backend)));
+    let none_is_fine = std::env::var("GRADUS_TEST_NO_GPU").is_ok_and(|value| value == "1");
+    assert!(
+        !adapters.is_empty() || none_is_fine,
+        "no adapter to test on: run tests/run.sh, which installs a software one, or set GRADUS_TEST_NO_GPU=1 \
+         (and mind WGPU_ADAPTER_NAME, WGPU_BACKEND and VK_DRIVER_FILES)"
+    );
+    adapters
+}
+
+/// An adapter's device, by its name and backend, with all of the adapter's limits unless others are given.
+pub fn open(adapter: &AdapterReport, limits: Option<wgpu::Limits>) -> Device {
+    Device::request(&request(adapter, limits)).expect("the adapter gives a device")
+}
+
+pub fn request(adapter: &AdapterReport, limits: Option<wgpu::Limits>) -> Request {
+    let choice = Choice::Named(adapter.info.name.clone());
+    Request { choice, backends: Some(adapter.info.backend.into()), limits }
+}
+
+/// A device and queue as an application of its own would have them; the adapter's limits.
+pub fn callers(adapter: &AdapterReport) -> (wgpu::Device, wgpu::Queue) {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    let backends = adapter.info.backend.into();
+    descriptor.backends = backends;
+    let all = pollster::block_on(wgpu::Instance::new(descriptor).enumerate_adapters(backends));
+    let found = all.into_iter().find(|one| one.get_info().name == adapter.info.name).expect("it was listed");
+    let limits = wgpu::DeviceDescriptor { required_limits: found.limits(), ..wgpu::DeviceDescriptor::default() };
+    pollster::block_on(found.request_device(&limits)).expect("the adapter gives a device")
+}
+
+/// Numbers from -1 to 1 in which swapped rows and columns show: 251 is a prime.
+pub fn numbers(len: usize, seed: usize) -> Vec<f32> {
+    (0..len).map(|i| ((i * 37 + seed * 101) % 251) as f32 / 125.0 - 1.0).collect()
+}
+
+/// The two inputs and the answer of each row of XOR.
+pub const XOR: ([f32; 8], [f32; 4]) = ([0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0], [0.0, 1.0, 1.0, 0.0]);
+
+pub fn xor() -> Dataset {
+    Dataset::new(4, &XOR.0, &XOR.1).expect("four rows")
+}
+
+/// Parameters as bits, so that equal means equal.
+pub fn bits(layers: &[LayerParameters]) -> Vec<u32> {
+    layers.iter().flat_map(|layer| layer.weight.iter().chain(&layer.bias)).map(|value| value.to_bits()).collect()
+}
+
+/// What a child process left.
+pub struct Outcome {
+    /// The exit status, if it ended by itself.
+    pub status: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// Fails with all that the process wrote unless it ended with `status` and wrote every one of `texts`.
+    pub fn expect(&self, status: i32, texts: &[&str]) -> &Self {
+        let Self { stdout, stderr, .. } = self;
+        let all = format!("--- stdout\n{stdout}\n--- stderr\n{stderr}");
+        assert_eq!(self.status, Some(status), "\n{all}");
+        for text in texts {
+            assert!(stdout.contains(text) || stderr.contains(text), "no {text:?} in\n{all}");
+        }
+        assert!(!stderr.contains("panicked"), "\n{all}");
+        self
+    }
+
+    /// The last line of standard output, which is to be JSON.
+    pub fn json(&self) -> serde_json::Value {
+        let last = self.stdout.lines().last().unwrap_or_default();
+        serde_json::from_str(last).unwrap_or_else(|error| panic!("{error} in the last line: {last:?}"))
+    }
+}
+
+/// An example's program. `cargo test` builds the examples next to the tests, and gives no path to them.
+pub fn example(name: &str) -> Command {
+    let test = std::env::current_exe().expect("a test has a path");
+    let folder = test.ancestors().nth(2).expect("tests lie in target/PROFILE/deps").join("examples");
+    let program = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    assert!(
+        program.is_file(),
+        "{} is not there: `cargo test` builds it, and so does `cargo build --examples`; `cargo test --test NAME` alone \
+         does not",
+        program.display()
+    );
+    let mut command = Command::new(program);
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command
+}
+
+/// Runs a command to its end. One that takes longer than a child of these tests ever should is ended, and fails.
+pub fn run(command: &mut Command) -> Outcome {
+    const LIMIT: Duration = Duration::from_secs(240);
+    let piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().expect("the program starts");
+    // Both pipes are emptied all the time, or a child that writes much would wait for ever.
+    let drain = |mut pipe: Box<dyn Read + Send>| {
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            pipe.read_to_end(&mut bytes).expect("a pipe can be read");
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
+    };
+    let stdout = drain(Box::new(child.stdout.take().expect("a pipe")));
+    let stderr = drain(Box::new(child.stderr.take().expect("a pipe")));
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a child can be waited for") {
+            break status;
+        }
+        if start.elapsed() > LIMIT {
+            child.kill().expect("a child can be ended");
+            panic!("{command:?} did not end within {LIMIT:?}");
+        }
+        thread::sleep(Duration::from_millis(20));
+    };
+    let [stdout, stderr] = [stdout, stderr].map(|pipe| pipe.join().expect("a pipe is read"));
+    Outcome { status: status.code(), stdout, stderr }
+}
+
+/// A new folder for one test's files, removed with it.
+pub struct Folder(pub PathBuf);
+
+impl Folder {
+    pub fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("gradus-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a temporary folder");
+        Self(folder)
+    }
+
+    /// Writes a file and gives its path.
+    pub fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).expect("a temporary file");
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

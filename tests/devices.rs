@@ -1,0 +1,343 @@
+//! Devices that are not there, too small, shared, the caller's own, or lost.
+
+mod common;
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+    time::Duration,
+};
+
+use common::{XOR, adapters, bits, callers, devices, numbers, open, request, run, xor};
+use gradus::{
+    Activation, AdapterReport, Choice, Dataset, Dense, Device, Error, Evaluation, Features, Init, LayerParameters,
+    Loss, Network, Optimizer, Report, Request, Settings, Trainer, cpu::reference::Reference, wgpu,
+};
+
+fn network() -> Network {
+    Network::new(2).dense(8, Activation::Tanh).dense(1, Activation::Sigmoid)
+}
+
+fn settings() -> Settings {
+    Settings { batch: 3, optimizer: Optimizer::momentum(0.5, 0.9), ..Settings::default() }
+}
+
+fn trainer(device: &Device) -> Trainer {
+    Trainer::new(device, &network(), &xor(), settings()).unwrap_or_else(|error| panic!("{device}: {error}"))
+}
+
+/// Fails if `work` panics or does not end: what waits for a device that is gone may wait for ever.
+fn in_time(what: String, work: impl FnOnce() + Send + 'static) {
+    let (done, waits) = mpsc::channel();
+    let worker = thread::spawn(move || {
+        work();
+        let _ = done.send(());
+    });
+    if waits.recv_timeout(Duration::from_secs(120)) == Err(mpsc::RecvTimeoutError::Timeout) {
+        panic!("{what}: still not done after two minutes");
+    }
+    worker.join().unwrap_or_else(|_| panic!("{what}: it panicked"));
+}
+
+#[test]
+fn everything_public_can_be_sent_and_shared() {
+    const fn sent_and_shared<T: Send + Sync>() {}
+    sent_and_shared::<(Activation, AdapterReport, Choice, Dataset, Dense, Device, Error, Evaluation)>();
+    sent_and_shared::<(Features, gradus::Answers, Init, LayerParameters, Loss, Network, Optimizer)>();
+    sent_and_shared::<(Report, Request, Settings, Trainer, Reference, gradus::cpu::reference::Parameters)>();
+}
+
+#[test]
+fn an_adapter_is_found_by_part_of_its_name_in_any_case() {
+    for adapter in adapters() {
+        let name = &adapter.info.name;
+        let half: String = name.chars().take(name.chars().count().div_ceil(2)).collect();
+        for part in [name.to_uppercase(), name.to_lowercase(), half] {
+            let request = Request { choice: Choice::Named(part.clone()), ..request(&adapter, None) };
+            let device = Device::request(&request).expect("it is there");
+            assert!(device.name().to_lowercase().contains(&part.to_lowercase()), "{part}: {device}");
+            assert!(device.is_gpu() && device.note().is_none());
+        }
+    }
+}
+
+#[test]
+fn a_name_that_no_adapter_has_is_refused_with_what_is_there() {
+    let refused = Device::request(&Request { choice: Choice::Named("zzz".into()), ..Request::default() });
+    let error = refused.expect_err("there is no such adapter");
+    let text = error.to_string();
+    assert!(matches!(error, Error::NoDevice { .. }), "{text}");
+    assert!(text.contains("asked for an adapter with \"zzz\" in its name"), "{text}");
+    for adapter in adapters() {
+        assert!(text.contains(&adapter.info.name), "{text}");
+    }
+}
+
+#[test]
+fn a_limit_beyond_the_adapters_is_refused() {
+    for adapter in adapters() {
+        let max_storage_buffer_binding_size = 1 << 60;
+        let limits = wgpu::Limits { max_storage_buffer_binding_size, ..adapter.limits.clone() };
+        let error = Device::request(&request(&adapter, Some(limits))).expect_err("no adapter has that much");
+        assert!(matches!(error, Error::Device { .. }), "{error}");
+        for part in [adapter.info.name.as_str(), "max_storage_buffer_binding_size", &(1u64 << 60).to_string()] {
+            assert!(error.to_string().contains(part), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_device_that_is_too_small_is_refused_with_the_limit_the_need_and_the_have() {
+    for adapter in adapters() {
+        let few = wgpu::Limits { max_storage_buffers_per_shader_stage: 4, ..adapter.limits.clone() };
+        let error = Device::request(&request(&adapter, Some(few))).expect_err("a step needs more");
+        let Error::Limit { limit, need, have, .. } = &error else { panic!("{error}") };
+        assert_eq!((*limit, *have), ("max_storage_buffers_per_shader_stage", 4), "{error}");
+        assert!((5..=8).contains(need) && error.to_string().contains(&adapter.info.name), "{error}");
+
+        let limits = wgpu::Limits { max_storage_buffer_binding_size: 64 << 10, ..adapter.limits.clone() };
+        let small = open(&adapter, Some(limits));
+        let large = Network::new(784).dense(800, Activation::Sigmoid).dense(10, Activation::Sigmoid);
+        let error = Trainer::by_hand(&small, &large, Settings::default()).expect_err("2.5 MB of parameters");
+        let Error::Limit { limit, need, have, .. } = &error else { panic!("{error}") };
+        assert_eq!((*limit, *have), ("max_storage_buffer_binding_size", 64 << 10), "{error}");
+        assert!(*need >= large.parameter_count() as u64 * 4, "{error}");
+        assert!(error.to_string().ends_with(&format!("needs {limit} of {need}, and this device has 65536")), "{error}");
+        trainer(&small).run(20).expect("what fits does train");
+    }
+}
+
+/// WebGPU's guaranteed limits are enough.
+#[test]
+fn a_device_with_the_default_limits_trains_the_same_bits() {
+    for adapter in adapters() {
+        let [all, default] = [None, Some(wgpu::Limits::default())].map(|limits| {
+            let mut trainer = trainer(&open(&adapter, limits));
+            let report = trainer.run(30).expect("steps");
+            (report, bits(&trainer.parameters().expect("parameters")))
+        });
+        assert!(all == default, "{}", adapter.info.name);
+    }
+}
+
+#[test]
+fn a_callers_device_trains_and_keeps_its_handlers() {
+    for adapter in adapters() {
+        let name = adapter.info.name.clone();
+        let (device, queue) = callers(&adapter);
+        let (heard, lost) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (errors, losses) = (Arc::clone(&heard), Arc::clone(&lost));
+        device.on_uncaptured_error(Arc::new(move |_| {
+            errors.fetch_add(1, Ordering::SeqCst);
+        }));
+        device.set_device_lost_callback(move |_, _| {
+            losses.fetch_add(1, Ordering::SeqCst);
+        });
+
+        let ours = Device::from_wgpu(device.clone(), queue).expect("the adapter's limits are enough");
+        let mut trained = trainer(&ours);
+        let report = trained.run(30).expect("steps");
+        assert_eq!(report, trainer(&open(&adapter, None)).run(30).expect("steps"), "{name}");
+        assert_eq!(heard.load(Ordering::SeqCst), 0, "{name}: we made an error of our own");
+
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::STORAGE;
+        let wrong = wgpu::BufferDescriptor { label: None, size: 16, usage, mapped_at_creation: false };
+        let _ = device.create_buffer(&wrong);
+        assert_eq!(heard.load(Ordering::SeqCst), 1, "{name}: the caller's handler is gone");
+        trained.run(5).expect("the caller's error is not ours");
+
+        device.destroy();
+        let errors = heard.load(Ordering::SeqCst);
+        in_time(name.clone(), move || {
+            assert!(matches!(trained.run(5), Err(Error::DeviceLost { .. })));
+            assert!(matches!(trained.predict(&XOR.0), Err(Error::DeviceLost { .. })));
+        });
+        assert_eq!(heard.load(Ordering::SeqCst), errors, "{name}: the caller hears of more than the loss");
+        // wgpu tells of a device that was destroyed when it is polled.
+        let _ = device.poll(wgpu::PollType::Poll);
+        assert_eq!(lost.load(Ordering::SeqCst), 1, "{name}: the caller does not hear of the loss");
+    }
+}
+
+/// One call of a trainer.
+type Call = (&'static str, fn(&mut Trainer) -> gradus::Result<()>);
+
+/// Every call that needs the device's answer.
+const CALLS: [Call; 8] = [
+    ("run", |trainer| trainer.run(5).map(drop)),
+    ("epoch", |trainer| trainer.epoch().map(drop)),
+    ("step and losses", |trainer| trainer.step(&XOR.0[..6], &XOR.1[..3]).and_then(|()| trainer.losses().map(drop))),
+    ("step and loss", |trainer| trainer.step(&XOR.0[..6], &XOR.1[..3]).and_then(|()| trainer.loss().map(drop))),
+    ("predict", |trainer| trainer.predict(&XOR.0).map(drop)),
+    ("evaluate", |trainer| trainer.evaluate(&xor()).map(drop)),
+    ("gradients", |trainer| trainer.gradients(&XOR.0[..6], &XOR.1[..3]).map(drop)),
+    ("parameters", |trainer| trainer.parameters().map(drop)),
+];
+
+/// A device of gradus's own and one of the caller's, each with the handle that destroys it.
+fn own_and_callers(adapter: &AdapterReport) -> [(Device, wgpu::Device); 2] {
+    let own = open(adapter, None);
+    let handle = own.wgpu().expect("it is an adapter").0.clone();
+    let (device, queue) = callers(adapter);
+    let callers = Device::from_wgpu(device.clone(), queue).expect("the adapter's limits are enough");
+    [(own, handle), (callers, device)]
+}
+
+#[test]
+fn every_call_on_a_lost_device_is_an_error_again_and_again() {
+    for adapter in adapters() {
+        for (device, handle) in own_and_callers(&adapter) {
+            // What the calls need is built when they are made for the first time: for one trainer after the loss.
+            let mut trainers = [trainer(&device), trainer(&device)];
+            let parameters = trainers[0].parameters().expect("parameters");
+            for (name, call) in CALLS {
+                call(&mut trainers[0]).unwrap_or_else(|error| panic!("{device}: {name}: {error}"));
+            }
+            handle.destroy();
+            in_time(device.to_string(), move || {
+                for trainer in &mut trainers {
+                    for (name, call) in CALLS.into_iter().chain(CALLS) {
+                        let error = call(trainer).expect_err("the device is gone");
+                        assert!(matches!(error, Error::DeviceLost { .. }), "{name}: {error}");
+                        assert!(error.to_string().starts_with("the device was lost: "), "{error}");
+                    }
+                    // It waits for nothing, so it may not know; it only must not panic.
+                    let _ = trainer.set_parameters(&parameters);
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn a_trainer_for_a_lost_device_is_refused() {
+    for adapter in adapters() {
+        for (device, handle) in own_and_callers(&adapter) {
+            handle.destroy();
+            in_time(device.to_string(), move || {
+                for _ in 0..2 {
+                    let refused = Trainer::new(&device, &network(), &xor(), settings()).err();
+                    let refused = refused.or_else(|| trainer(&device).run(1).err());
+                    assert!(matches!(refused, Some(Error::DeviceLost { .. })), "{refused:?}");
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn a_device_lost_in_the_middle_of_a_run_ends_it() {
+    for adapter in adapters() {
+        for (device, handle) in own_and_callers(&adapter) {
+            let mut running = trainer(&device);
+            running.run(10).expect("steps");
+            let waits = thread::spawn(move || {
+                thread::sleep(Duration::from_millis(150));
+                handle.destroy();
+            });
+            in_time(device.to_string(), move || {
+                let error = running.run(1_000_000).expect_err("the device goes while it trains");
+                assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
+                assert!(matches!(running.run(1), Err(Error::DeviceLost { .. })));
+            });
+            waits.join().expect("it only waits");
+        }
+        trainer(&open(&adapter, None)).run(10).expect("a new device is as good as ever");
+    }
+}
+
+#[test]
+fn trainers_on_several_threads_share_a_device_and_give_the_bits_they_give_alone() {
+    let trained = |device: &Device, seed: u64| {
+        let network = Network::new(7).dense(20, Activation::Relu).dense(3, Activation::Identity);
+        let classes: Vec<u32> = (0..50).map(|row| row % 3).collect();
+        let data = Dataset::new(50, numbers(350, 1), classes).expect("a data set");
+        let settings = Settings { seed, batch: 8, loss: Loss::SoftmaxCrossEntropy, ..Settings::default() };
+        let mut trainer = Trainer::new(device, &network, &data, settings).expect("a trainer");
+        let report = trainer.run(100).expect("steps");
+        let answers = trainer.predict(&numbers(350, 1)).expect("outputs");
+        let answers: Vec<u32> = answers.into_iter().map(f32::to_bits).collect();
+        (report, answers, bits(&trainer.parameters().expect("parameters")))
+    };
+    for device in devices() {
+        let alone: Vec<_> = (0..4).map(|seed| trained(&device, seed)).collect();
+        let together = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for seed in 0..4 {
+                let (device, together) = (device.clone(), &together);
+                scope.spawn(move || {
+                    let result = trained(&device, seed);
+                    together.lock().expect("no thread panics").push((seed as usize, result));
+                });
+            }
+        });
+        for (seed, result) in together.into_inner().expect("no thread panicked") {
+            assert!(result == alone[seed], "{device}: seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn a_trainer_may_go_while_its_steps_are_under_way() {
+    for device in devices() {
+        for _ in 0..3 {
+            let mut trainer = Trainer::by_hand(&device, &network(), settings()).expect("a trainer");
+            trainer.step(&XOR.0[..6], &XOR.1[..3]).expect("a step");
+            // Another thread may drop it.
+            thread::spawn(move || drop(trainer)).join().expect("dropping is quiet");
+        }
+        trainer(&device).run(10).expect("the device is still good");
+    }
+}
+
+/// The examples' programs with another environment: what is read once a process cannot be tested in this one.
+mod environment {
+    use super::{common, run};
+
+    fn neuron(arguments: &[&str], environment: &[(&str, &str)]) -> common::Outcome {
+        let mut command = common::example("neuron");
+        command.env_remove("WGPU_ADAPTER_NAME").env_remove("WGPU_BACKEND");
+        run(command.args(arguments).envs(environment.iter().copied()))
+    }
+
+    #[test]
+    fn a_backend_that_does_not_exist_is_refused() {
+        let text = "WGPU_BACKEND: expected a list of vulkan, metal, dx12, webgpu, got abacus";
+        neuron(&[], &[("WGPU_BACKEND", "abacus")]).expect(2, &[text]);
+    }
+
+    #[test]
+    fn an_adapter_named_by_the_environment_has_to_be_there() {
+        let text = "asked for an adapter with \"zzz\" in its name";
+        for device in ["auto", "gpu"] {
+            neuron(&["--device", device], &[("WGPU_ADAPTER_NAME", "zzz")]).expect(2, &["no such device", text]);
+        }
+    }
+
+    /// Elsewhere drivers are no files that a variable names.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn without_a_driver_the_gpu_is_refused_and_auto_takes_the_cpu_and_says_how_to_get_one() {
+        let none = [("VK_DRIVER_FILES", "/nonexistent.json"), ("WGPU_BACKEND", "vulkan")];
+        let how = "apt-get install mesa-vulkan-drivers";
+        neuron(&["--device", "gpu"], &none).expect(2, &["no such device", "no adapter was found", how]);
+        neuron(&["--device", "llvmpipe"], &none).expect(2, &["\"llvmpipe\"", "no adapter was found", how]);
+        neuron(&[], &none).expect(0, &["no GPU driver was found, so this trains on the CPU", how]);
+        neuron(&["--device", "cpu"], &none).expect(0, &["device: CPU engine"]);
+        let adapters = run(common::example("adapters").env_remove("WGPU_ADAPTER_NAME").envs(none));
+        adapters.expect(0, &["0 adapters; auto takes: CPU engine", how]);
+    }
+
+    #[test]
+    fn a_software_adapter_is_taken_when_the_environment_names_it() {
+        let software = common::adapters().into_iter().filter(|adapter| adapter.is_software);
+        for adapter in software {
+            let name = adapter.info.name.as_str();
+            neuron(&[], &[("WGPU_ADAPTER_NAME", name)]).expect(0, &[&format!("device: {name}")]);
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! What a caller can do wrong, on every device: an error says what was expected and what was found, and nothing panics.
+
+mod common;
+
+use common::{XOR, bits, devices, xor};
+use gradus::{
+    Activation, Dataset, Error, Evaluation, Features, Init, LayerParameters, Loss, Network, Optimizer, Report,
+    Settings, Trainer, cpu::reference::Reference,
+};
+
+fn network() -> Network {
+    Network::new(2).dense(3, Activation::Tanh).dense(1, Activation::Sigmoid)
+}
+
+/// The text of the error, which has to be there.
+fn text<T>(result: gradus::Result<T>) -> String {
+    result.err().map_or_else(|| panic!("no error"), |error| error.to_string())
+}
+
+#[test]
+fn a_data_set_that_is_not_one_is_refused() {
+    let (three, none) = ([0.0f32; 3], [0.0f32; 0]);
+    for (set, expected) in [
+        (Dataset::new(2, &three, &[0.0, 1.0]), "features: expected 4 values, got 3"),
+        (Dataset::new(2, vec![0u8; 5], vec![0u32; 2]), "features: expected 6 values, got 5"),
+        (Dataset::new(3, &three, &[0.0, 1.0]), "answers: expected 3 values, got 2"),
+        (Dataset::new(3, &three, vec![0u32; 4]), "class ids: expected 3 values, got 4"),
+        (Dataset::new(3, &none, &three), "features: expected 3 values, got 0"),
+        (Dataset::new(3, &three, &none), "answers: expected 3 values, got 0"),
+        (Dataset::new(0, &none, &none), "rows of a data set: expected 1 to 4294967295, got 0"),
+        (Dataset::new(1 << 32, &three, &three), "rows of a data set: expected 1 to 4294967295, got 4294967296"),
+    ] {
+        assert_eq!(text(set), expected);
+    }
+}
+
+#[test]
+fn a_value_that_is_not_finite_is_refused_where_it_enters() {
+    const FINITE: &str = "every value has to be finite";
+    let two = [0.5f32, 0.5];
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let features = Dataset::new(2, &[0.0, 0.0, 0.0, value], &two);
+        assert_eq!(text(features), format!("features: row 1, column 1 is {value}; {FINITE}"));
+        let answers = Dataset::new(2, &[0.0; 4], &[0.0, value]);
+        assert_eq!(text(answers), format!("answers: row 1, column 0 is {value}; {FINITE}"));
+        let scaled = Features::U8 { bytes: vec![1, 2], scale: value };
+        let error = text(Dataset::new(2, scaled, &two));
+        assert!(error.contains("scale") && error.contains(&value.to_string()), "{error}");
+    }
+    for device in devices() {
+        let mut trainer = Trainer::by_hand(&device, &network(), Settings::default()).expect("a trainer");
+        let before = trainer.parameters().expect("parameters");
+        for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let inputs = format!("inputs: row 1, column 0 is {value}; {FINITE}");
+            assert_eq!(text(trainer.step(&[0.0, 0.0, value, 0.0], &two)), inputs, "{device}");
+            assert_eq!(text(trainer.gradients(&[0.0, 0.0, value, 0.0], &two)), inputs, "{device}");
+            assert_eq!(text(trainer.predict(&[0.0, 0.0, value, 0.0])), inputs, "{device}");
+            let expected = format!("expected outputs: row 1, column 0 is {value}; {FINITE}");
+            assert_eq!(text(trainer.step(&[0.0; 4], &[0.0, value])), expected, "{device}");
+            let mut layers = before.clone();
+            layers[0].weight[5] = value;
+            let weights = text(trainer.set_parameters(&layers));
+            assert_eq!(weights, format!("weights: row 2, column 1 is {value}; {FINITE}"), "{device}");
+            layers[0].weight[5] = 0.0;
+            layers[1].bias[0] = value;
+            let biases = text(trainer.set_parameters(&layers));
+            assert_eq!(biases, format!("biases: row 0, column 0 is {value}; {FINITE}"), "{device}");
+        }
+        assert_eq!(bits(&trainer.parameters().expect("parameters")), bits(&before), "{device}: it was changed");
+        assert_eq!(trainer.losses().expect("no step"), Report::default(), "{device}: a refused step counts");
+    }
+}
+
+#[test]
+fn data_of_another_size_than_the_network_is_refused() {
+    let wide = Dataset::new(2, &[0.0; 6], &[0.0; 2]).expect("three features a row");
+    let long = Dataset::new(2, &[0.0; 4], &[0.0; 6]).expect("three answers a row");
+    let classes = Dataset::new(3, &[0.0; 6], vec![1u32, 0, 2]).expect("three classes");
+    for device in devices() {
+        let trainer = |data: &Dataset| Trainer::new(&device, &network(), data, Settings::default());
+        for (data, expected) in [
+            (&wide, "features of a row: expected 2 values, got 3"),
+            (&long, "answers of a row: expected 1 values, got 3"),
+            (&classes, "row 2: class 2 is not one of the network's 2"),
+        ] {
+            assert_eq!(text(trainer(data)), expected, "{device}");
+            let evaluation = trainer(&xor()).expect("a trainer").evaluate(data);
+            assert_eq!(text(evaluation), expected, "{device}");
+        }
+        let three = Network::new(2).dense(3, Activation::Identity);
+        let beyond = Dataset::new(1, &[0.0; 2], vec![u32::MAX]).expect("a class id");
+        let settings = Settings { loss: Loss::SoftmaxCrossEntropy, ..Settings::default() };
+        let refused = Trainer::new(&device, &three, &beyond, settings).err();
+        assert_eq!(refused, Some(Error::Class { row: 0, class: u32::MAX, classes: 3 }), "{device}");
+    }
+}
+
+#[test]
+fn a_batch_or_parameters_of_the_wrong_size_are_refused() {
+    for device in devices() {
+        let settings = Settings { batch: 4, ..Settings::default() };
+        let mut trainer = Trainer::by_hand(&device, &network(), settings).expect("a trainer");
+        for (result, expected) in [
+            (trainer.step(&[0.0; 3], &[0.0]), "inputs: expected 2 values, got 3"),
+            (trainer.step(&[0.0; 4], &[0.0]), "expected outputs: expected 2 values, got 1"),
+            (trainer.step(&[0.0; 4], &[0.0; 3]), "expected outputs: expected 2 values, got 3"),
+            (trainer.step(&[], &[]), "inputs: expected 2 values, got 0"),
+            (trainer.step(&[0.0; 10], &[0.0; 5]), "rows of a batch: expected 1 to 4, got 5"),
+            (trainer.gradients(&[0.0; 10], &[0.0; 5]).map(|_| ()), "rows of a batch: expected 1 to 4, got 5"),
+            (trainer.gradients(&[0.0; 2], &[]).map(|_| ()), "expected outputs: expected 1 values, got 0"),
+            (trainer.predict(&[0.0; 5]).map(|_| ()), "inputs: expected 4 values, got 5"),
+            (trainer.predict(&[]).map(|_| ()), "inputs: expected 2 values, got 0"),
+        ] {
+            assert_eq!(text(result), expected, "{device}");
+        }
+        let layers = trainer.parameters().expect("parameters");
+        let mut set = |change: fn(&mut Vec<LayerParameters>)| {
+            let mut layers = layers.clone();
+            change(&mut layers);
+            text(trainer.set_parameters(&layers))
+        };
+        let refused = "layers of parameters: expected 2 values, got 1";
+        assert_eq!(set(|layers| layers.truncate(1)), refused, "{device}");
+        let refused = "weights of layer 0: expected 6 values, got 7";
+        assert_eq!(set(|layers| layers[0].weight.push(0.0)), refused, "{device}");
+        let refused = "biases of layer 1: expected 1 values, got 0";
+        assert_eq!(set(|layers| layers[1].bias.clear()), refused, "{device}");
+        trainer.step(&[0.0; 8], &[0.0; 4]).expect("it still trains");
+    }
+}
+
+#[test]
+fn a_network_that_cannot_be_built_is_refused() {
+    let sigmoid = Activation::Sigmoid;
+    let deep = (0..257).fold(Network::new(1), |network, _| network.dense(1, sigmoid));
+    let width = "width of a layer: expected 1 to 1048576, got";
+    let networks = [
+        (Network::new(2), "number of layers: expected 1 to 256, got 0".to_owned()),
+        (deep, "number of layers: expected 1 to 256, got 257".to_owned()),
+        (Network::new(0).dense(1, sigmoid), format!("{width} 0")),
+        (Network::new(2).dense(0, sigmoid).dense(1, sigmoid), format!("{width} 0")),
+        (Network::new(2).dense(0, sigmoid), format!("{width} 0")),
+        (Network::new(2).dense(usize::MAX, sigmoid).dense(1, sigmoid), format!("{width} {}", usize::MAX)),
+        (Network::new(usize::MAX).dense(1, sigmoid), format!("{width} {}", usize::MAX)),
+        (Network::new(2).dense((1 << 20) + 1, sigmoid), format!("{width} 1048577")),
+    ];
+    for device in devices() {
+        for (network, expected) in &networks {
+            assert_eq!(&text(Trainer::by_hand(&device, network, Settings::default())), expected, "{device}");
+        }
+    }
+    for (network, expected) in &networks {
+        assert_eq!(&text(Reference::new(network, Loss::Mse, Optimizer::sgd(0.1), &[])), expected, "the reference");
+    }
+}
+
+#[test]
+fn first_parameters_that_are_no_numbers_are_refused() {
+    for value in [f32::NAN, f32::INFINITY] {
+        for init in [Init::Uniform { limit: value.into() }, Init::Normal { deviation: value.into() }] {
+            for device in devices() {
+                let refused = Trainer::by_hand(&device, &network().init(init, Init::Zeros), Settings::default());
+                assert!(matches!(refused, Err(Error::Setting { .. })), "{device}: {init:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn settings_that_cannot_be_used_are_refused() {
+    let all = Settings::default;
+    let rate = "learning rate: expected a finite number from 0 up, got";
+    let momentum = "momentum: expected a number from 0 to below 1, got";
+    let sgd = |rate| Settings { optimizer: Optimizer::sgd(rate), ..all() };
+    let kept = |momentum| Settings { optimizer: Optimizer::momentum(0.1, momentum), ..all() };
+    let cases = [
+        (Settings { chunk: Some(0), ..all() }, "chunk: expected at least one step, got 0".to_owned()),
+        (sgd(f64::NAN), format!("{rate} NaN")),
+        (sgd(f64::INFINITY), format!("{rate} inf")),
+        (sgd(-0.5), format!("{rate} -0.5")),
+        (kept(1.0), format!("{momentum} 1")),
+        (kept(-0.1), format!("{momentum} -0.1")),
+        (kept(f64::NAN), format!("{momentum} NaN")),
+    ];
+    for device in devices() {
+        for (settings, expected) in &cases {
+            let refused = Trainer::new(&device, &network(), &xor(), settings.clone());
+            assert_eq!(&text(refused), expected, "{device}");
+        }
+        for batch in [0, usize::MAX] {
+            let refused = text(Trainer::new(&device, &network(), &xor(), Settings { batch, ..all() }));
+            assert!(refused.starts_with("batch: expected 1 to "), "{device}: {refused}");
+            assert!(refused.ends_with(&format!(" rows, got {batch}")), "{device}: {refused}");
+        }
+        for (loss, demanded) in [(Loss::BinaryCrossEntropy, "sigmoid"), (Loss::SoftmaxCrossEntropy, "identity")] {
+            let network = Network::new(2).dense(2, Activation::Tanh);
+            let refused = text(Trainer::by_hand(&device, &network, Settings { loss, ..all() }));
+            let expected = format!("activation of the output layer: expected {demanded} for {loss}, got tanh");
+            assert_eq!(refused, expected, "{device}");
+        }
+    }
+}
+
+#[test]
+fn what_needs_data_or_a_step_says_so() {
+    for device in devices() {
+        let mut trainer = Trainer::by_hand(&device, &network(), Settings::default()).expect("a trainer");
+        let no_data = "steps on resident data: expected a data set, as Trainer::new takes one, got none";
+        assert_eq!(text(trainer.run(1)), no_data, "{device}");
+        assert_eq!(text(trainer.epoch()), no_data, "{device}");
+        assert_eq!(text(trainer.loss()), "loss: expected at least one step, got none yet", "{device}");
+        trainer.step(&XOR.0, &XOR.1).expect("a step");
+        assert!(trainer.loss().is_ok_and(f32::is_finite), "{device}");
+    }
+}
+
+#[test]
+fn a_loss_that_leaves_the_numbers_is_an_error_with_its_step() {
+    let network = Network::new(2).dense(8, Activation::Relu).dense(1, Activation::Identity);
+    let settings = Settings { batch: 4, optimizer: Optimizer::sgd(1e6), ..Settings::default() };
+    let features: Vec<f32> = XOR.0.iter().map(|x| x + 1.0).collect();
+    let data = Dataset::new(4, features.clone(), &XOR.1).expect("a data set");
+    for device in devices() {
+        let mut trainer = Trainer::new(&device, &network, &data, settings.clone()).expect("a trainer");
+        let initial = trainer.parameters().expect("parameters");
+        let first = trainer.run(1).expect("the first step is finite");
+        let error = trainer.run(100).expect_err("it diverges");
+        let Error::Diverged { step, loss } = error else { panic!("{device}: {error}") };
+        assert!((1..20).contains(&step) && !loss.is_finite(), "{device}: {step} {loss}");
+        let advice = "training diverged; a smaller learning rate or scaled inputs may help";
+        assert_eq!(error.to_string(), format!("the loss of step {step} is {loss}: {advice}"));
+        assert!(trainer.loss().is_ok_and(|loss| !loss.is_finite()), "{device}");
+
+        // The trainer is as good as new once its parameters are.
+        trainer.set_parameters(&initial).expect("they are finite");
+        let Evaluation { loss, .. } = trainer.evaluate(&data).expect("outputs");
+        assert!((loss - first.loss()).abs() < 1e-5 * loss, "{device}: {loss} instead of {}", first.loss());
+
+        let mut by_hand = Trainer::by_hand(&device, &network, settings.clone()).expect("a trainer");
+        let stepped = (0..20).try_for_each(|_| by_hand.step(&features, &XOR.1));
+        let told = stepped.and_then(|()| by_hand.losses().map(|_| ()));
+        assert!(matches!(told, Err(Error::Diverged { step: 1..20, .. })), "{device}: {told:?}");
+    }
+}

@@ -1,0 +1,178 @@
+//! The examples as a user runs them: programs with arguments, an exit status and what they write.
+
+mod common;
+
+use std::{fs, path::PathBuf};
+
+use common::{Folder, Outcome, adapters, example, run};
+
+/// Runs an example with no wish from the environment as to its device.
+fn ran(name: &str, arguments: &[&str]) -> Outcome {
+    let mut command = example(name);
+    command.env_remove("WGPU_ADAPTER_NAME").env_remove("WGPU_BACKEND");
+    run(command.args(arguments))
+}
+
+fn trace(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/traces").join(name)
+}
+
+/// The CPU and the software adapters, which run anywhere they are and cost nobody's GPU; the names of the arguments.
+fn names() -> Vec<String> {
+    let software = adapters().into_iter().filter(|adapter| adapter.is_software).map(|adapter| adapter.info.name);
+    ["cpu".to_owned()].into_iter().chain(software).collect()
+}
+
+#[test]
+fn xor_says_where_it_ran_and_what_it_learned() {
+    let outcome = ran("xor", &[]);
+    outcome.expect(0, &["loss 0.00"]);
+    let last = outcome.stdout.lines().last().expect("the predictions");
+    let values = last.trim_matches(['[', ']']).split(", ").map(|value| value.parse::<f32>().expect("a number"));
+    assert_eq!(values.map(f32::round).collect::<Vec<_>>(), [0.0, 1.0, 1.0, 0.0]);
+}
+
+#[test]
+fn neuron_agrees_with_the_hand_on_every_device() {
+    for name in names() {
+        let outcome = ran("neuron", &["--device", &name, "--json"]);
+        outcome.expect(0, &["One neuron", "One hidden layer", "dloss/dw1", "new b_h2", "(y - t)^2"]);
+        let json = outcome.json();
+        assert!(json["largest_difference"].as_f64().is_some_and(|d| d <= 1e-5), "{json}");
+        let quantities = json["quantities"].as_array().expect("quantities");
+        assert_eq!(quantities.len(), 12 + 28, "{name}: the quantities of two steps");
+        assert_eq!(json["example"], "neuron");
+        assert_eq!(json["backend"] == "cpu", name == "cpu", "{json}");
+    }
+}
+
+#[test]
+fn adapters_lists_what_is_there_and_what_auto_takes() {
+    let outcome = ran("adapters", &["--json"]);
+    outcome.expect(0, &["adapters; auto takes: "]);
+    let json = outcome.json();
+    assert_eq!(json["example"], "adapters");
+    let listed = json["adapters"].as_array().expect("a list");
+    assert!(listed.iter().filter(|adapter| adapter["is_automatic"] == true).count() <= 1, "{json}");
+    for adapter in adapters() {
+        let found = listed.iter().find(|one| one["name"] == adapter.info.name.as_str()).expect("it is listed");
+        assert_eq!(found["is_software"], adapter.is_software);
+        let binding = found["max_storage_buffer_binding_size"].as_u64();
+        assert_eq!(binding, Some(adapter.limits.max_storage_buffer_binding_size));
+    }
+}
+
+#[test]
+fn digits_learns_says_so_and_draws_pictures() {
+    let folder = Folder::new("digits");
+    let out = folder.0.to_str().expect("a plain path");
+    let arguments = ["--epochs", "2", "--seed", "3", "--device", "cpu", "--json", "--out", out];
+    let outcome = ran("digits", &arguments);
+    outcome.expect(0, &["epoch 2/2: loss", "baseline, the digit whose mean image is nearest", "pictures: "]);
+    let json = outcome.json();
+    assert_eq!((json["example"].as_str(), json["backend"].as_str()), (Some("digits"), Some("cpu")));
+    assert_eq!((json["seed"].as_u64(), json["epochs"].as_u64()), (Some(3), Some(2)));
+    for key in ["seconds", "samples_per_second", "train_loss", "test_loss"] {
+        assert!(json[key].as_f64().is_some_and(|value| value > 0.0), "{key} in {json}");
+    }
+    assert!(json["device"].is_string(), "{json}");
+    let accuracy = |key: &str| json[key].as_f64().expect(key);
+    assert!((0.85..1.0).contains(&accuracy("test_accuracy")), "{json}");
+    assert!((0.85..0.95).contains(&accuracy("baseline_accuracy")), "{json}");
+    let mut pictures: Vec<_> = fs::read_dir(out).expect("a folder").map(|file| file.expect("a file").path()).collect();
+    pictures.sort();
+    let names: Vec<_> = pictures.iter().map(|path| path.file_name().expect("a name").to_owned()).collect();
+    assert_eq!(names, ["answers.svg", "curves.svg"]);
+    for picture in pictures {
+        let svg = fs::read_to_string(&picture).expect("a text");
+        assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{}", picture.display());
+    }
+}
+
+#[test]
+fn replay_judges_by_its_tolerance() {
+    let file = trace("sigmoid_mse_sgd.json");
+    let file = file.to_str().expect("a plain path");
+    for name in names() {
+        let outcome = ran("replay", &[file, "--device", &name, "--tolerance", "1e-5", "--json"]);
+        outcome.expect(0, &["first gradients 0 weight", "final 1 bias", "predict", "within the tolerance of 1e-5"]);
+        let json = outcome.json();
+        assert_eq!((json["passed"].as_bool(), json["steps"].as_u64()), (Some(true), Some(120)), "{json}");
+        let worst = json["worst"].as_str().expect("a name");
+        assert_eq!(json["errors"][worst], json["worst_error"], "{json}");
+    }
+    let outcome = ran("replay", &[file, "--device", "cpu", "--tolerance", "1e-12", "--json"]);
+    outcome.expect(1, &["above the tolerance of 1e-12"]);
+    assert_eq!(outcome.json()["passed"], false);
+}
+
+#[test]
+fn replay_refuses_what_it_cannot_replay_and_says_why() {
+    let folder = Folder::new("replay");
+    let good = fs::read_to_string(trace("sigmoid_mse_sgd.json")).expect("a trace");
+    let path = |path: PathBuf| path.to_str().expect("a plain path").to_owned();
+    let cut = path(folder.file("cut.json", &good[..good.len() / 2]));
+    let empty = path(folder.file("empty.json", "{}"));
+    let unsupported = path(trace("sigmoid_bce_adam.json"));
+    let good = path(trace("sigmoid_mse_sgd.json"));
+    for (arguments, why) in [
+        (vec![cut.as_str()], "malformed trace"),
+        (vec![&empty], "malformed trace: layers is missing"),
+        (vec![&unsupported], "not supported yet: the optimizer adam"),
+        (vec!["/nonexistent.json"], "/nonexistent.json: "),
+        (vec![&good, "--tolerance=-1"], "--tolerance: expected a number from 0 up, got -1"),
+        (vec![&good, "--tolerance", "NaN"], "--tolerance: expected a number from 0 up, got NaN"),
+        (vec![&good, "--device", "zzz"], "no such device: asked for an adapter with \"zzz\" in its name"),
+        (vec![], "FILE"),
+    ] {
+        ran("replay", &arguments).expect(2, &[why]);
+    }
+}
+
+#[test]
+fn arguments_that_do_not_exist_are_refused() {
+    for name in ["neuron", "adapters", "digits", "mnist", "replay"] {
+        ran(name, &["--frobnicate"]).expect(2, &["--frobnicate", "Usage"]);
+        ran(name, &["--backend", "abacus"]).expect(2, &["abacus", "vulkan"]);
+        ran(name, &["--help"]).expect(0, &["--device", "--backend", "--epochs", "--seed", "--data", "--out", "--json"]);
+    }
+    ran("digits", &["--epochs", "0"]).expect(2, &["--epochs"]);
+    ran("digits", &["--seeds", "0"]).expect(2, &["--seeds"]);
+    ran("digits", &["--device", "zzz", "--out", &std::env::temp_dir().to_string_lossy()]).expect(2, &["zzz"]);
+}
+
+#[test]
+fn mnist_without_data_says_how_to_get_it_in_one_line() {
+    let outcome = ran("mnist", &["--data", "/nonexistent"]);
+    outcome.expect(2, &["no train-images-idx3-ubyte (or .gz) in /nonexistent", "npm pack", "apt-get install"]);
+    assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
+}
+
+/// Files as `mnist` reads them, with 20 images of 28x28 pixels for training and 10 for the test.
+#[test]
+fn mnist_trains_on_idx_files() {
+    let folder = Folder::new("mnist");
+    for (part, rows) in [("train", 20u32), ("t10k", 10)] {
+        let words = |words: &[u32]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<_>>();
+        let pixels = (0..rows * 784).map(|i| (i * 37 % 251) as u8);
+        let images = words(&[0x0803, rows, 28, 28]).into_iter().chain(pixels);
+        let labels = words(&[0x0801, rows]).into_iter().chain((0..rows).map(|row| (row % 10) as u8));
+        fs::write(folder.0.join(format!("{part}-images-idx3-ubyte")), images.collect::<Vec<_>>()).expect("a file");
+        fs::write(folder.0.join(format!("{part}-labels-idx1-ubyte")), labels.collect::<Vec<_>>()).expect("a file");
+    }
+    let data = folder.0.to_str().expect("a plain path");
+    let out = folder.0.join("out");
+    let own = ["--device", "cpu", "--epochs", "2", "--json", "--data", data, "--out", out.to_str().expect("plain")];
+    let book = ["--hidden", "30", "--batch", "10", "--learning-rate", "15", "--init", "normal"];
+    let outcome = ran("mnist", &[own.as_slice(), &book].concat());
+    outcome.expect(0, &["784-30-10, mse", "held out after each epoch"]);
+    let json = outcome.json();
+    assert_eq!((json["network"].as_str(), json["learning_rate"].as_f64()), (Some("784-30-10"), Some(15.0)));
+    assert!(out.join("curves.svg").is_file() && out.join("answers.svg").is_file());
+
+    // One label too few.
+    let labels = folder.0.join("t10k-labels-idx1-ubyte");
+    let bytes = fs::read(&labels).expect("it was written");
+    fs::write(&labels, &bytes[..bytes.len() - 1]).expect("a file");
+    ran("mnist", &own).expect(2, &["t10k-labels-idx1-ubyte", "expected 10 bytes, got 9"]);
+}

@@ -1,0 +1,374 @@
+//! Training through the public calls, on every device: what it promises a user, whatever it runs on.
+
+mod common;
+
+use std::collections::HashSet;
+
+use common::{XOR, bits, devices, numbers, xor};
+use gradus::{
+    Activation, Dataset, Device, LayerParameters, Loss, Network, Optimizer, Report, Settings, Trainer,
+    cpu::reference::Reference,
+};
+
+/// How far f32 on different machines may drift apart in the few steps of these tests.
+const TOLERANCE: f64 = 1e-5;
+
+/// Widths that are no multiples of anything, and a loss that is a mean over rows and outputs.
+fn network() -> Network {
+    Network::new(5).dense(13, Activation::Tanh).dense(3, Activation::Sigmoid)
+}
+
+const ROWS: usize = 37;
+
+/// The last of its batches of 8 has 5 rows.
+fn data() -> Dataset {
+    let answers: Vec<f32> = numbers(ROWS * 3, 2).iter().map(|v| 0.5 * v + 0.5).collect();
+    Dataset::new(ROWS, numbers(ROWS * 5, 1), answers).expect("a data set")
+}
+
+fn settings() -> Settings {
+    Settings { batch: 8, optimizer: Optimizer::momentum(0.4, 0.9), seed: 7, ..Settings::default() }
+}
+
+fn trainer(device: &Device, settings: Settings) -> Trainer {
+    Trainer::new(device, &network(), &data(), settings).unwrap_or_else(|error| panic!("{device}: {error}"))
+}
+
+fn close(what: &str, ours: impl IntoIterator<Item = f64>, theirs: impl IntoIterator<Item = f64>) {
+    let (ours, theirs): (Vec<_>, Vec<_>) = (ours.into_iter().collect(), theirs.into_iter().collect());
+    assert_eq!(ours.len(), theirs.len(), "{what}");
+    let largest = theirs.iter().fold(0.0, |most: f64, v| most.max(v.abs()));
+    for (i, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
+        assert!((ours - theirs).abs() <= TOLERANCE * largest, "{what}: {ours} instead of {theirs} at {i}");
+    }
+}
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().copied().map(f64::from).collect()
+}
+
+/// The order in which the first `epochs` epochs take the rows of a data set. With batches of one row, a rate of 0 and a
+/// network that answers with its input, the loss is the square of the row's number.
+fn order(device: &Device, rows: usize, epochs: usize, settings: Settings) -> Vec<usize> {
+    let features: Vec<f32> = (0..rows).map(|row| row as f32).collect();
+    let data = Dataset::new(rows, features, vec![0.0; rows]).expect("a data set");
+    let settings = Settings { batch: 1, optimizer: Optimizer::sgd(0.0), loss: Loss::Mse, ..settings };
+    let network = Network::new(1).dense(1, Activation::Identity);
+    let mut trainer = Trainer::new(device, &network, &data, settings).expect("a trainer");
+    trainer.set_parameters(&[LayerParameters { weight: vec![1.0], bias: vec![0.0] }]).expect("one weight, one bias");
+    let report = trainer.run(rows * epochs).expect("steps");
+    report.losses.iter().map(|loss| loss.sqrt().round() as usize).collect()
+}
+
+#[test]
+fn xor_is_learned() {
+    for device in devices() {
+        let network = Network::new(2).dense(8, Activation::Tanh).dense(1, Activation::Sigmoid);
+        let settings = Settings { batch: 4, optimizer: Optimizer::sgd(1.0), seed: 1, ..Settings::default() };
+        let mut trainer = Trainer::new(&device, &network, &xor(), settings).expect("a trainer");
+        let report = trainer.run(2000).expect("steps");
+        let loss = trainer.loss().expect("there were steps");
+        assert_eq!(report.losses.last(), Some(&loss), "{device}");
+        assert!(report.losses[0] > 0.1 && loss < 0.01, "{device}: {} and then {loss}", report.losses[0]);
+        assert_eq!(report.right.last(), Some(&4), "{device}");
+        for (y, t) in trainer.predict(&XOR.0).expect("four rows").iter().zip(XOR.1) {
+            assert!((y - t).abs() < 0.2, "{device}: {y} instead of {t}");
+        }
+    }
+}
+
+#[test]
+fn a_small_softmax_classification_is_learned() {
+    let rows = 150;
+    let features = numbers(rows * 2, 3);
+    let sector = |p: &[f32]| if p[0].abs() < 0.3 { 2 } else { u32::from(p[0] * p[1] > 0.0) };
+    let classes: Vec<u32> = features.chunks(2).map(sector).collect();
+    let data = Dataset::new(rows, features, classes).expect("a data set");
+    let network = Network::new(2).dense(24, Activation::Relu).dense(3, Activation::Identity);
+    for device in devices() {
+        let (loss, optimizer) = (Loss::SoftmaxCrossEntropy, Optimizer::momentum(0.1, 0.9));
+        let settings = Settings { batch: 16, loss, optimizer, ..Settings::default() };
+        let mut trainer = Trainer::new(&device, &network, &data, settings).expect("a trainer");
+        let before = trainer.evaluate(&data).expect("the same data set");
+        let report = trainer.run(60 * trainer.steps_per_epoch()).expect("60 epochs");
+        let after = trainer.evaluate(&data).expect("the same data set");
+        assert!(before.accuracy < 0.7 && before.loss > 0.5, "{device}: {before:?}");
+        assert!(after.accuracy > 0.95 && after.loss < 0.2, "{device}: {after:?}");
+        assert_eq!(report.samples(), 60 * rows as u64, "{device}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits_again() {
+    for device in devices() {
+        let trained = |seed| {
+            let mut trainer = trainer(&device, Settings { seed, ..settings() });
+            let report = trainer.run(60).expect("steps");
+            let answers = trainer.predict(&numbers(50, 9)).expect("ten rows");
+            let answers: Vec<u32> = answers.into_iter().map(f32::to_bits).collect();
+            (report, bits(&trainer.parameters().expect("parameters")), answers)
+        };
+        let first = trained(7);
+        assert!(trained(7) == first, "{device}");
+        assert!(trained(8).1 != first.1, "{device}: the seed decides nothing");
+    }
+}
+
+#[test]
+fn a_seed_gives_the_same_first_weights_and_the_same_order_on_all_devices() {
+    let cpu = Device::cpu();
+    let initial = bits(&trainer(&cpu, settings()).parameters().expect("parameters"));
+    let shuffled = order(&cpu, ROWS, 3, settings());
+    let epochs: Vec<_> = shuffled.chunks(ROWS).collect();
+    for epoch in &epochs {
+        assert_eq!(epoch.iter().collect::<HashSet<_>>().len(), ROWS, "every row once an epoch");
+    }
+    assert!(epochs[0] != epochs[1] && epochs[1] != epochs[2], "every epoch has an order of its own");
+    for device in devices() {
+        assert_eq!(bits(&trainer(&device, settings()).parameters().expect("parameters")), initial, "{device}");
+        assert_eq!(order(&device, ROWS, 3, settings()), shuffled, "{device}");
+        let unshuffled = order(&device, ROWS, 2, Settings { shuffle: false, ..settings() });
+        assert!(unshuffled.into_iter().eq((0..ROWS).chain(0..ROWS)), "{device}");
+    }
+}
+
+#[test]
+fn the_first_epoch_has_the_same_losses_on_all_devices() {
+    for shuffle in [true, false] {
+        let epoch = |device: &Device| trainer(device, Settings { shuffle, ..settings() }).epoch().expect("an epoch");
+        let on_the_cpu = epoch(&Device::cpu());
+        assert_eq!(on_the_cpu.rows, [8, 8, 8, 8, 5]);
+        for device in devices() {
+            let report = epoch(&device);
+            close(&format!("{device}"), wide(&report.losses), wide(&on_the_cpu.losses));
+            assert_eq!((report.rows, report.right), (on_the_cpu.rows.clone(), on_the_cpu.right.clone()), "{device}");
+        }
+    }
+}
+
+#[test]
+fn a_hundred_steps_by_hand_are_the_same_hundred_on_resident_data() {
+    let (features, steps) = (numbers(ROWS * 5, 1), 100);
+    let data = data();
+    let gradus::Answers::Values(answers) = data.answers() else { unreachable!("they are values") };
+    let epochs = order(&Device::cpu(), ROWS, 20, settings());
+    let batches = epochs.chunks(ROWS).flat_map(|epoch| epoch.chunks(8));
+    for device in devices() {
+        let mut resident = trainer(&device, settings());
+        let report = resident.run(steps).expect("steps");
+        let mut by_hand = Trainer::by_hand(&device, &network(), settings()).expect("a trainer");
+        let rows = |batch: &[usize], values: &[f32], columns: usize| {
+            batch.iter().flat_map(|row| values[row * columns..(row + 1) * columns].to_vec()).collect::<Vec<_>>()
+        };
+        for batch in batches.clone().take(steps) {
+            by_hand.step(&rows(batch, &features, 5), &rows(batch, answers, 3)).expect("a step");
+        }
+        assert_eq!(by_hand.losses().expect("steps"), report, "{device}");
+        let [ours, theirs] = [by_hand, resident].map(|one| bits(&one.parameters().expect("parameters")));
+        assert!(ours == theirs, "{device}: parameters differ");
+    }
+}
+
+#[test]
+fn an_epoch_ends_where_the_data_set_does() {
+    for device in devices() {
+        let mut trainer = trainer(&device, settings());
+        assert_eq!(trainer.steps_per_epoch(), 5, "{device}");
+        let mut rows = |steps| match steps {
+            Some(steps) => trainer.run(steps).expect("steps").rows,
+            None => trainer.epoch().expect("an epoch").rows,
+        };
+        assert_eq!(rows(Some(3)), [8, 8, 8], "{device}");
+        assert_eq!(rows(None), [8, 5], "{device}: what was left of the epoch");
+        assert_eq!(rows(None), [8, 8, 8, 8, 5], "{device}: a whole one");
+        assert!(rows(Some(0)).is_empty(), "{device}");
+        assert_eq!(rows(Some(7)), [8, 8, 8, 8, 5, 8, 8], "{device}: across its end");
+        assert_eq!(rows(None), [8, 8, 5], "{device}");
+
+        let many = Settings { batch: 1000, ..settings() };
+        let mut trainer = Trainer::new(&device, &network(), &data(), many).expect("a trainer");
+        assert_eq!(trainer.epoch().expect("an epoch").rows, [ROWS as u32], "{device}: a batch beyond the data set");
+    }
+}
+
+#[test]
+fn pieces_of_a_run_are_the_run() {
+    for device in devices() {
+        let whole = trainer(&device, settings()).run(23).expect("steps");
+        let mut pieces = trainer(&device, settings());
+        let mut joined = Report::default();
+        for steps in [1, 4, 11, 0, 7] {
+            let Report { losses, right, rows, .. } = pieces.run(steps).expect("steps");
+            joined.losses.extend(losses);
+            joined.right.extend(right);
+            joined.rows.extend(rows);
+        }
+        assert_eq!(joined, whole, "{device}");
+    }
+}
+
+#[test]
+fn steps_by_hand_are_told_once_and_keep_apart_from_the_resident_ones() {
+    for device in devices() {
+        let mut trainer = trainer(&device, settings());
+        let (x, t) = (numbers(15, 4), vec![0.5; 9]);
+        assert_eq!(trainer.losses().expect("none yet"), Report::default(), "{device}");
+        trainer.step(&x, &t).expect("three rows");
+        trainer.step(&x[..5], &t[..3]).expect("one row");
+        let resident = trainer.run(2).expect("steps");
+        trainer.step(&x[..10], &t[..6]).expect("two rows");
+        let by_hand = trainer.losses().expect("steps");
+        assert_eq!((by_hand.rows.as_slice(), resident.rows.as_slice()), ([3, 1, 2].as_slice(), [8, 8].as_slice()));
+        assert_eq!(by_hand.losses.last(), Some(&trainer.loss().expect("the last")), "{device}");
+        assert_eq!(trainer.losses().expect("told already"), Report::default(), "{device}");
+        assert_eq!(trainer.epoch().expect("the rest").rows, [8, 8, 5], "{device}: only resident steps count here");
+    }
+}
+
+#[test]
+fn any_number_of_rows_is_predicted() {
+    for device in devices() {
+        let mut trainer = trainer(&device, settings());
+        trainer.run(10).expect("steps");
+        let parameters = trainer.parameters().expect("parameters");
+        let reference = Reference::new(&network(), Loss::Mse, Optimizer::sgd(0.1), &parameters).expect("a reference");
+        for rows in [1, 2, 3, 255, 4096, 4097, 5000] {
+            let inputs = numbers(rows * 5, rows);
+            let expected = reference.predict(&wide(&inputs)).expect("outputs");
+            close(&format!("{device}: {rows} rows"), wide(&trainer.predict(&inputs).expect("outputs")), expected);
+        }
+        assert_eq!(bits(&trainer.parameters().expect("parameters")), bits(&parameters), "{device}");
+    }
+}
+
+#[test]
+fn an_evaluation_is_what_the_predictions_say() {
+    let inputs = numbers(ROWS * 5, 1);
+    let classes: Vec<u32> = (0..ROWS as u32).map(|row| row * 7 % 3).collect();
+    let hot: Vec<f64> = classes.iter().flat_map(|c| (0..3).map(|i| f64::from(u8::from(*c == i)))).collect();
+    let data = Dataset::new(ROWS, inputs.clone(), classes.clone()).expect("a data set");
+    for device in devices() {
+        for loss in Loss::ALL {
+            let last = loss.output_activation().unwrap_or(Activation::Sigmoid);
+            let network = Network::new(5).dense(13, Activation::Tanh).dense(3, last);
+            let settings = Settings { loss: *loss, ..settings() };
+            let mut trainer = Trainer::new(&device, &network, &data, settings).expect("a trainer");
+            trainer.run(10).expect("steps");
+            let y = trainer.predict(&inputs).expect("outputs");
+            let sum: f64 = match loss {
+                Loss::SoftmaxCrossEntropy => {
+                    let row = |(y, class): (&[f32], &u32)| {
+                        let sum: f64 = y.iter().map(|y| f64::from(*y).exp()).sum();
+                        sum.ln() - f64::from(y[*class as usize])
+                    };
+                    y.chunks(3).zip(&classes).map(row).sum()
+                }
+                Loss::BinaryCrossEntropy => {
+                    let one = |(y, t): (&f32, &f64)| -(t * f64::from(*y).ln() + (1.0 - t) * (1.0 - f64::from(*y)).ln());
+                    y.iter().zip(&hot).map(one).sum()
+                }
+                _ => y.iter().zip(&hot).map(|(y, t)| (f64::from(*y) - t).powi(2)).sum(),
+            };
+            let mean_over = if *loss == Loss::SoftmaxCrossEntropy { ROWS } else { 3 * ROWS };
+            let is_right = |(y, class): (&[f32], &u32)| {
+                let class = *class as usize;
+                (0..3).all(|i| if i < class { y[i] < y[class] } else { y[i] <= y[class] })
+            };
+            let right = y.chunks(3).zip(&classes).filter(|row| is_right(*row)).count();
+            let evaluation = trainer.evaluate(&data).expect("the same data set");
+            close(&format!("{device}: {loss}"), [evaluation.loss], [sum / mean_over as f64]);
+            assert_eq!(evaluation.accuracy, right as f64 / ROWS as f64, "{device}: {loss}");
+        }
+    }
+}
+
+#[test]
+fn a_regression_reports_the_mean_squared_error_of_every_batch() {
+    let (x, t) = (numbers(ROWS * 5, 1), numbers(ROWS * 2, 5));
+    let data = Dataset::new(ROWS, x.clone(), t.clone()).expect("a data set");
+    let network = Network::new(5).dense(9, Activation::Tanh).dense(2, Activation::Identity);
+    for device in devices() {
+        let optimizer = Optimizer::sgd(0.05);
+        let settings = Settings { batch: 8, optimizer, shuffle: false, ..Settings::default() };
+        let mut trainer = Trainer::new(&device, &network, &data, settings).expect("a trainer");
+        let initial = trainer.parameters().expect("parameters");
+        let mut reference = Reference::new(&network, Loss::Mse, optimizer, &initial).expect("a reference");
+        let report = trainer.epoch().expect("an epoch");
+        let batches = x.chunks(40).zip(t.chunks(16));
+        let losses: Vec<f64> = batches.map(|(x, t)| reference.step(&wide(x), &wide(t)).expect("a step")).collect();
+        close(&format!("{device}"), wide(&report.losses), losses.clone());
+        let mean = losses.iter().zip([8.0, 8.0, 8.0, 8.0, 5.0]).map(|(loss, rows)| loss * rows).sum::<f64>() / 37.0;
+        close(&format!("{device}: the mean over all rows"), [report.loss()], [mean]);
+        assert_eq!(report.samples(), ROWS as u64, "{device}");
+        let more = trainer.run(300).expect("steps");
+        assert!(more.losses[299] < report.losses[0], "{device}: it does not learn");
+    }
+}
+
+#[test]
+fn gradients_are_right_and_change_nothing() {
+    let (x, t) = (numbers(15, 4), vec![0.25; 9]);
+    for device in devices() {
+        let mut undisturbed = trainer(&device, settings());
+        let mut asked = trainer(&device, settings());
+        for trainer in [&mut undisturbed, &mut asked] {
+            trainer.run(3).expect("steps");
+            trainer.step(&x, &t).expect("a step");
+        }
+        // The step by hand is still on its way here.
+        let ours = asked.gradients(&x[..10], &t[..6]).expect("gradients");
+        let parameters = asked.parameters().expect("parameters");
+        let reference = Reference::new(&network(), Loss::Mse, Optimizer::sgd(0.1), &parameters).expect("a reference");
+        let theirs = reference.gradients(&wide(&x[..10]), &wide(&t[..6])).expect("gradients");
+        for (i, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
+            close(&format!("{device}: weights {i}"), wide(&ours.weight), theirs.weight);
+            close(&format!("{device}: biases {i}"), wide(&ours.bias), theirs.bias);
+        }
+        let [undisturbed, asked] = [undisturbed, asked].map(|mut trainer| {
+            let by_hand = trainer.losses().expect("one step");
+            let report = trainer.run(20).expect("steps");
+            (by_hand, report, bits(&trainer.parameters().expect("parameters")))
+        });
+        assert!(undisturbed == asked, "{device}");
+    }
+}
+
+#[test]
+fn parameters_that_are_set_come_back_and_momentum_starts_anew() {
+    for device in devices() {
+        let mut first = trainer(&device, settings());
+        let initial = first.parameters().expect("parameters");
+        let report = first.run(5).expect("an epoch");
+        first.set_parameters(&initial).expect("its own");
+        assert_eq!(bits(&first.parameters().expect("parameters")), bits(&initial), "{device}");
+        let again = Settings { shuffle: false, ..settings() };
+        let mut fresh = trainer(&device, again.clone());
+        let mut used = trainer(&device, again);
+        used.run(5).expect("an epoch");
+        used.set_parameters(&initial).expect("its own");
+        let [ours, theirs] = [&mut used, &mut fresh].map(|trainer| trainer.epoch().expect("an epoch"));
+        assert_eq!(ours, theirs, "{device}: a velocity is left");
+        assert_ne!(ours.losses, report.losses, "{device}: shuffling changes nothing");
+    }
+}
+
+#[test]
+fn class_ids_of_one_output_are_its_expected_values() {
+    let classes: Vec<u32> = (0..ROWS as u32).map(|row| u32::from(row % 3 == 0)).collect();
+    let values: Vec<f32> = classes.iter().map(|class| *class as f32).collect();
+    let network = Network::new(5).dense(13, Activation::Tanh).dense(1, Activation::Sigmoid);
+    for device in devices() {
+        for loss in [Loss::Mse, Loss::BinaryCrossEntropy] {
+            let trained = |data: Dataset| {
+                let mut trainer = Trainer::new(&device, &network, &data, Settings { loss, ..settings() });
+                let trainer = trainer.as_mut().expect("a trainer");
+                let report = trainer.run(12).expect("steps");
+                let evaluation = trainer.evaluate(&data).expect("the same data set");
+                (report, evaluation, bits(&trainer.parameters().expect("parameters")))
+            };
+            let ids = trained(Dataset::new(ROWS, numbers(ROWS * 5, 1), classes.clone()).expect("a data set"));
+            assert!(ids == trained(Dataset::new(ROWS, numbers(ROWS * 5, 1), values.clone()).expect("a data set")));
+            assert!((0.0..=1.0).contains(&ids.0.accuracy()), "{device}");
+        }
+    }
+}
