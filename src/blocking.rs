@@ -57,7 +57,7 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Diverged`] if a step's loss is not a finite number ([`Trainer::losses`] then gives all of them), [`Error::DeviceLost`], [`Error::Timeout`], and
-    /// [`Error::Setting`] if there is no data set.
+    /// [`Error::Setting`] if there is no data set or there are more than 2^32 steps.
     pub fn run(&mut self, steps: usize) -> Result<Report> {
         pollster::block_on(self.run_async(steps))
     }
@@ -100,8 +100,8 @@ impl Trainer {
         pollster::block_on(self.loss_async())
     }
 
-    /// The network's outputs, `[rows, outputs]`, for inputs `[rows, inputs]` of any number of rows. For
-    /// [`Loss::SoftmaxCrossEntropy`] they are logits.
+    /// The network's outputs, `[rows, outputs]`, for inputs `[rows, inputs]` of any number of rows from 1
+    /// up. For [`Loss::SoftmaxCrossEntropy`] they are logits.
     ///
     /// # Errors
     /// [`Error::Shape`] if the values do not divide into rows, [`Error::NonFinite`], [`Error::DeviceLost`].

@@ -82,14 +82,14 @@ impl Network {
 
     /// How many weights and biases there are.
     pub fn parameter_count(&self) -> usize {
-        self.layers.iter().map(|l| (l.inputs + 1) * l.outputs).sum()
+        self.layers.iter().fold(0, |sum, l| (l.inputs + 1).saturating_mul(l.outputs).saturating_add(sum))
     }
 
     /// The floating-point operations of one training step on `rows`: forward, deltas and gradients.
     pub fn flop(&self, rows: usize) -> u64 {
-        let products: usize = self.layers.iter().map(|l| l.inputs * l.outputs).sum();
-        let first = self.layers.first().map_or(0, |l| l.inputs * l.outputs);
-        (rows * (6 * products - 2 * first)) as u64
+        let products = |l: &Dense| l.inputs as f64 * l.outputs as f64;
+        let all: f64 = self.layers.iter().map(products).sum();
+        (rows as f64 * (6.0 * all - 2.0 * self.layers.first().map_or(0.0, products))) as u64
     }
 
     /// Refuses a network that cannot be built.

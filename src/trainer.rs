@@ -128,6 +128,10 @@ impl Trainer {
             let expected = "a data set, as Trainer::new takes one".to_owned();
             return Err(Error::Setting { what: "steps on resident data", expected, got: "none".into() });
         }
+        if steps > u32::MAX as usize {
+            let expected = format!("at most {}", u32::MAX);
+            return Err(Error::Setting { what: "steps of a run", expected, got: steps.to_string() });
+        }
         self.collect_async().await?;
         let (course, shuffle, first) = (self.course, self.settings.shuffle, self.done);
         // Noted before they are taken: if an error or a dropped future ends the run, the device may have taken them.

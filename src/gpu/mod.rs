@@ -159,7 +159,8 @@ impl Gpu {
     /// Writes `data` to a buffer, in pieces that the driver can stage.
     pub(crate) fn upload(&self, buffer: &wgpu::Buffer, offset: u64, data: &[u8]) {
         for (i, piece) in data.chunks(UPLOAD).enumerate() {
-            self.queue.write_buffer(buffer, offset + (i * UPLOAD) as u64, piece);
+            let offset = offset + (i * UPLOAD) as u64;
+            self.guarded("an upload", || self.queue.write_buffer(buffer, offset, piece));
             if piece.len() == UPLOAD {
                 self.submit(self.encoder()); // wgpu keeps what is staged until the next submission
             }
@@ -177,20 +178,25 @@ impl Gpu {
         self.submit(encoder)
     }
 
-    /// Submits commands. On a caller's device the caller's handler must not hear of what we do wrong.
+    /// Submits commands.
     pub(crate) fn submit(&self, encoder: wgpu::CommandEncoder) -> wgpu::SubmissionIndex {
+        self.guarded("a submission", || self.queue.submit([encoder.finish()]))
+    }
+
+    /// Runs `command`; on a caller's device the caller's handler must not hear of what goes wrong with it.
+    fn guarded<T>(&self, what: &str, command: impl FnOnce() -> T) -> T {
         if self.is_own {
-            return self.queue.submit([encoder.finish()]);
+            return command();
         }
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let submission = self.queue.submit([encoder.finish()]);
+        let value = command();
         // Natively the answer is there at once; on the web it is not waited for.
         let mut answer = std::pin::pin!(scope.pop());
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         if let std::task::Poll::Ready(Some(error)) = answer.as_mut().poll(&mut context) {
-            let _ = self.fault.set(from_wgpu("a submission", error));
+            let _ = self.fault.set(from_wgpu(what, error));
         }
-        submission
+        value
     }
 
     /// Waits until a submission is done.

@@ -24,6 +24,7 @@ pub(super) struct Flow<'a, K> {
 
 /// A read that is under way.
 struct Reading {
+    device: wgpu::Device,
     buffer: wgpu::Buffer,
     submission: wgpu::SubmissionIndex,
     mapped: OneshotReceiver<Result<(), wgpu::BufferAsyncError>>,
@@ -90,7 +91,7 @@ impl Reading {
         into.map_async(wgpu::MapMode::Read, 0..bytes, move |answer| {
             let _ = sender.send(answer);
         });
-        Self { buffer: into.clone(), submission, mapped, bytes, is_live: true }
+        Self { device: gpu.device.clone(), buffer: into.clone(), submission, mapped, bytes, is_live: true }
     }
 
     async fn finish<T: Pod>(mut self, gpu: &Gpu) -> Result<Vec<T>> {
@@ -112,6 +113,8 @@ impl Reading {
 impl Drop for Reading {
     fn drop(&mut self) {
         if self.is_live {
+            // On a device that was lost the buffer is gone, which is known already: nobody has to hear of it.
+            let _scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
             self.buffer.unmap();
         }
     }
