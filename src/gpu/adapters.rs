@@ -90,13 +90,13 @@ impl Search {
         let Some(adapter) = adapters.iter().find(|adapter| self.means(&adapter.get_info())) else {
             return Err(self.none(&adapters));
         };
-        let has = adapter.limits();
+        let (has, has_features) = (adapter.limits(), adapter.features());
         let limits = limits.cloned().unwrap_or(has.clone());
         let name = described(&adapter.get_info());
         check_limits(&name, &limits)?;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("gradus"),
-            required_features: wgpu::Features::empty(),
+            required_features: has_features & wgpu::Features::SUBGROUP,
             required_limits: limits,
             experimental_features: wgpu::ExperimentalFeatures::disabled(),
             memory_hints: wgpu::MemoryHints::Performance,

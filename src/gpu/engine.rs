@@ -73,7 +73,7 @@ impl Engine {
     pub(crate) async fn new(gpu: &Gpu, setup: Setup<'_>) -> Result<Self> {
         let Setup { network, courses, data, shuffle, chunk, tile } = setup;
         let course = courses[0];
-        let tile = tile.unwrap_or_else(|| Tile::for_adapter(&gpu.info));
+        let tile = tile.unwrap_or_else(|| Tile::best_for(gpu, network.flop(course.batch)));
         let ring = (course.steps_per_epoch() as usize).next_power_of_two().clamp(1 << 12, 1 << 16);
         let ring = 2 * ring.min(gpu.most_bytes() / 4 / courses.len() / size_of::<Metric>()).max(1);
         let arenas = Arenas::new(network, course.batch, courses.len(), ring, tile, gpu.most_bytes());

@@ -18,8 +18,8 @@ fn trained(gpu: &Gpu, case: &Case, data: &Dataset, chunk: Option<usize>, steps: 
 #[test]
 fn two_runs_and_every_chunk_length_give_the_same_bits() {
     for gpu in gpus() {
-        for tile in Tile::ALL {
-            let (case, steps) = (case(*tile), 25);
+        for tile in tiles(&gpu) {
+            let (case, steps) = (case(tile), 25);
             let data = case.data();
             let first = trained(&gpu, &case, &data, None, steps);
             for chunk in [None, Some(1), Some(7), Some(200)] {
@@ -32,8 +32,8 @@ fn two_runs_and_every_chunk_length_give_the_same_bits() {
 #[test]
 fn a_hundred_steps_by_hand_are_the_same_hundred_through_the_resident_set() {
     for gpu in gpus() {
-        for tile in Tile::ALL {
-            let case = Case { models: 1, ..case(*tile) };
+        for tile in tiles(&gpu) {
+            let case = Case { models: 1, ..case(tile) };
             let f32s = case.data();
             let Features::F32(values) = f32s.features() else { unreachable!() };
             let bytes: Vec<u8> = values.iter().map(|v| (v * 100.0 + 120.0) as u8).collect();
@@ -62,7 +62,7 @@ fn a_hundred_steps_by_hand_are_the_same_hundred_through_the_resident_set() {
 fn an_epoch_maps_waits_allocates_and_binds_nothing() {
     for gpu in gpus() {
         let network = network(&[8, 12, 4], Activation::Sigmoid);
-        let case = Case { batch: 4, rows: 800, ..Case::new(network, Tile::for_adapter(&gpu.info)) };
+        let case = Case { batch: 4, rows: 800, ..Case::new(network, Tile::best_for(&gpu, 0)) };
         let data = case.data();
         let mut engine = case.engine(&gpu, Some(&data), None);
         let before = gpu.counts();
@@ -78,7 +78,7 @@ fn an_epoch_maps_waits_allocates_and_binds_nothing() {
 fn a_long_run_tells_every_loss_once() {
     for gpu in gpus() {
         let network = network(&[2, 3, 1], Activation::Sigmoid);
-        let case = Case { batch: 4, rows: 4, ..Case::new(network, Tile::for_adapter(&gpu.info)) };
+        let case = Case { batch: 4, rows: 4, ..Case::new(network, Tile::best_for(&gpu, 0)) };
         let data = case.data();
         let (metrics, flat) = trained(&gpu, &case, &data, None, 9_000);
         let mut engine = case.engine(&gpu, Some(&data), Some(100));
@@ -96,8 +96,8 @@ fn a_long_run_tells_every_loss_once() {
 #[test]
 fn padding_is_zero_after_a_hundred_steps() {
     for gpu in gpus() {
-        for tile in Tile::ALL {
-            let case = Case { models: 1, ..case(*tile) };
+        for tile in tiles(&gpu) {
+            let case = Case { models: 1, ..case(tile) };
             let data = case.data();
             let setup = Setup {
                 network: &case.network,
@@ -105,7 +105,7 @@ fn padding_is_zero_after_a_hundred_steps() {
                 data: Some(&data),
                 shuffle: true,
                 chunk: None,
-                tile: Some(*tile),
+                tile: Some(tile),
             };
             let mut engine = pollster::block_on(Engine::new(&gpu, setup)).expect("an engine");
             let layout = case.network.layout();
@@ -125,14 +125,14 @@ fn a_data_set_beyond_the_binding_limit_is_split() {
         let search = super::Search { name: Some(gpu.info.name.clone()), ..super::Search::default() };
         let small = pollster::block_on(search.open(Some(&limits(&gpu.limits)))).expect("a device");
         let network = network(&[30, 12, 4], Activation::Sigmoid);
-        let case = Case { batch: 24, rows: 1500, ..Case::new(network, Tile::for_adapter(&gpu.info)) };
+        let case = Case { batch: 24, rows: 1500, ..Case::new(network, Tile::best_for(&gpu, 0)) };
         let data = case.data();
         let whole = trained(&gpu, &case, &data, None, 130);
         let split = trained(&small, &case, &data, None, 130);
         assert!(whole == split, "{}", gpu.info.name);
 
         let network = super::network(&[100, 300, 4], Activation::Sigmoid);
-        let too_large = Case::new(network, Tile::for_adapter(&gpu.info));
+        let too_large = Case::new(network, Tile::best_for(&gpu, 0));
         let setup = Setup {
             network: &too_large.network,
             courses: vec![too_large.course(0)],

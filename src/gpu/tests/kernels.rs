@@ -1,24 +1,31 @@
 use super::*;
 
-/// Around the edges of both tiles.
-const SIZES: &[usize] = &[1, 2, 3, 4, 7, 8, 9, 17, 31, 32, 33, 65, 100];
+/// Sizes around the edges of a tile.
+fn sizes(tile: Tile) -> Vec<usize> {
+    let [height, width, _] = tile.size();
+    let mut sizes = vec![1, 2, 3, 100];
+    sizes.extend([height, width].iter().flat_map(|edge| [edge - 1, *edge, edge + 1, 2 * edge + 1]));
+    sizes.sort_unstable();
+    sizes.dedup();
+    sizes
+}
 
 #[test]
 fn every_product_and_finish_matches_the_reference_at_awkward_sizes() {
     for gpu in gpus() {
-        for (i, size) in SIZES.iter().enumerate() {
-            for tile in Tile::ALL {
+        for tile in tiles(&gpu) {
+            for (i, size) in sizes(tile).into_iter().enumerate() {
                 let models = if i % 2 == 0 { 1 } else { 3 };
                 let case = |widths: &[usize], batch, activation| Case {
                     batch,
                     rows: batch + batch.div_ceil(2),
                     models,
-                    ..Case::new(network(widths, activation), *tile)
+                    ..Case::new(network(widths, activation), tile)
                 };
-                case(&[*size, 5, 2], 6, Activation::Sigmoid).check(&gpu, 2);
-                case(&[3, *size, 6], 5, Activation::Tanh).check(&gpu, 2);
-                case(&[6, 9, *size], 7, Activation::Sigmoid).check(&gpu, 2);
-                case(&[5, 7, 3], *size, Activation::Tanh).check(&gpu, 2);
+                case(&[size, 5, 2], 6, Activation::Sigmoid).check(&gpu, 2);
+                case(&[3, size, 6], 5, Activation::Tanh).check(&gpu, 2);
+                case(&[6, 9, size], 7, Activation::Sigmoid).check(&gpu, 2);
+                case(&[5, 7, 3], size, Activation::Tanh).check(&gpu, 2);
             }
         }
     }
@@ -27,13 +34,13 @@ fn every_product_and_finish_matches_the_reference_at_awkward_sizes() {
 #[test]
 fn every_member_matches_the_reference_in_every_kernel() {
     for gpu in gpus() {
-        for tile in Tile::ALL {
+        for tile in tiles(&gpu) {
             for activation in Activation::ALL {
                 for loss in Loss::ALL {
                     for (optimizer, models) in Optimizer::ALL.iter().zip([3, 1]) {
                         let last = loss.output_activation().unwrap_or(*activation);
                         let network = network(&[6, 11, 9], *activation).dense(5, last);
-                        Case { loss: *loss, optimizer: *optimizer, models, ..Case::new(network, *tile) }.check(&gpu, 4);
+                        Case { loss: *loss, optimizer: *optimizer, models, ..Case::new(network, tile) }.check(&gpu, 4);
                     }
                 }
             }
@@ -56,7 +63,8 @@ fn random_cases_match_the_reference() {
             let last = loss.output_activation().unwrap_or(Activation::Sigmoid);
             let network = network(&widths, activation).dense(2 + draw(40), last);
             let (batch, models) = (1 + draw(70), [1, 3][draw(2)]);
-            let tile = Tile::ALL[draw(2)];
+            let tiles = tiles(&gpu);
+            let tile = tiles[draw(tiles.len())];
             let optimizer = Optimizer::ALL[draw(2)];
             let rows = batch * 2 + draw(9);
             Case { network, loss, optimizer, batch, rows, models, tile }.check(&gpu, 3);
@@ -67,14 +75,14 @@ fn random_cases_match_the_reference() {
 #[test]
 fn deep_wide_and_narrow_networks_match_the_reference() {
     for gpu in gpus() {
-        for tile in Tile::ALL {
+        for tile in tiles(&gpu) {
             let deep = network(&[4, 5, 6, 7, 8, 7, 6, 5, 4, 3, 4, 5, 2], Activation::Tanh);
-            Case { models: 3, ..Case::new(deep, *tile) }.check(&gpu, 3);
-            Case::new(network(&[1, 1], Activation::Sigmoid), *tile).check(&gpu, 3);
-            Case { batch: 3, ..Case::new(network(&[2500, 3, 1], Activation::Sigmoid), *tile) }.check(&gpu, 2);
-            Case { batch: 3, ..Case::new(network(&[3, 1000, 2], Activation::Sigmoid), *tile) }.check(&gpu, 2);
+            Case { models: 3, ..Case::new(deep, tile) }.check(&gpu, 3);
+            Case::new(network(&[1, 1], Activation::Sigmoid), tile).check(&gpu, 3);
+            Case { batch: 3, ..Case::new(network(&[2500, 3, 1], Activation::Sigmoid), tile) }.check(&gpu, 2);
+            Case { batch: 3, ..Case::new(network(&[3, 1000, 2], Activation::Sigmoid), tile) }.check(&gpu, 2);
             let classes = network(&[7], Activation::Tanh).dense(1000, Activation::Identity);
-            Case { loss: Loss::SoftmaxCrossEntropy, ..Case::new(classes, *tile) }.check(&gpu, 2);
+            Case { loss: Loss::SoftmaxCrossEntropy, ..Case::new(classes, tile) }.check(&gpu, 2);
         }
     }
 }
@@ -142,7 +150,7 @@ fn a_parameter_that_is_nan_shows_in_the_loss() {
             for loss in Loss::ALL {
                 let last = loss.output_activation().unwrap_or(*activation);
                 let network = network(&[3, 4, 5], *activation).dense(2, last);
-                let case = Case { loss: *loss, ..Case::new(network, Tile::for_adapter(&gpu.info)) };
+                let case = Case { loss: *loss, ..Case::new(network, Tile::best_for(&gpu, 0)) };
                 let data = case.data();
                 let mut engine = case.engine(&gpu, Some(&data), None);
                 let mut flat = case.network.layout().flat(&case.parameters(0));
@@ -162,7 +170,7 @@ fn softmax_keeps_its_digits_far_from_zero() {
         let network = Network::new(1).dense(3, Activation::Identity);
         let optimizer = Optimizer::sgd(0.0);
         let loss = Loss::SoftmaxCrossEntropy;
-        let case = Case { loss, optimizer, batch: 1, rows: 1, ..Case::new(network, Tile::for_adapter(&gpu.info)) };
+        let case = Case { loss, optimizer, batch: 1, rows: 1, ..Case::new(network, Tile::best_for(&gpu, 0)) };
         for shift in [0.0, 1e3, -1e3] {
             let data = Dataset::new(1, &[1.0_f32], &[0_u32]).expect("a data set");
             let mut engine = case.engine(&gpu, Some(&data), None);

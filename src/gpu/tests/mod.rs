@@ -30,6 +30,11 @@ fn gpus() -> Vec<Gpu> {
     names.map(|name| pollster::block_on(search(Some(name)).open(None)).expect("the adapter gives a device")).collect()
 }
 
+/// The tiles that run on a device.
+fn tiles(gpu: &Gpu) -> Vec<Tile> {
+    Tile::ALL.iter().copied().filter(|tile| tile.runs_on(gpu)).collect()
+}
+
 /// Numbers from -1 to 1 in which swapped rows and columns show: 251 is a prime.
 fn numbers(n: usize, seed: usize) -> Vec<f32> {
     (0..n).map(|i| ((i * 37 + seed * 101) % 251) as f32 / 125.0 - 1.0).collect()

@@ -21,7 +21,7 @@ fn dispatches() -> Vec<Dispatch> {
     let answers = [Answers::Values(vec![]), Answers::Classes(vec![])];
     for (i, activation) in Activation::ALL.iter().enumerate() {
         for (j, loss) in Loss::ALL.iter().enumerate() {
-            for (tile, optimizer) in Tile::ALL.iter().zip(Optimizer::ALL) {
+            for (tile, optimizer) in Tile::ALL.iter().zip(Optimizer::ALL.iter().cycle()) {
                 let last = loss.output_activation().unwrap_or(*activation);
                 let network = network(&[5, 9, 6], *activation).dense(1 + i * j, last);
                 let arenas = Arenas::new(&network, 7, 1 + 2 * (j % 2), 64, *tile, 1 << 20);
@@ -41,7 +41,10 @@ fn parsed(dispatch: &Dispatch) -> (naga::Module, ModuleInfo) {
     let source = &dispatch.source;
     let module = naga::front::wgsl::parse_str(source)
         .unwrap_or_else(|error| panic!("{}: {}", dispatch.name, error.emit_to_string(source)));
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+    // Only the tile that is for subgroups may use them: every other kernel runs everywhere.
+    let uses_subgroups = dispatch.entry == Tile::Lanes8.name();
+    let capabilities = if uses_subgroups { Capabilities::SUBGROUP } else { Capabilities::empty() };
+    let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
         .unwrap_or_else(|error| panic!("{}: {}", dispatch.name, error.emit_to_string(source)));
     (module, info)
@@ -52,13 +55,16 @@ fn everything_the_planner_emits_is_valid_and_translates_to_spirv_msl_and_hlsl() 
     for dispatch in dispatches() {
         let (module, info) = parsed(&dispatch);
         let name = &dispatch.name;
-        naga::back::spv::write_vec(&module, &info, &naga::back::spv::Options::default(), None)
+        let options = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
+        naga::back::spv::write_vec(&module, &info, &options, None)
             .unwrap_or_else(|error| panic!("{name}: SPIR-V: {error}"));
-        let options = naga::back::msl::Options { fake_missing_bindings: true, ..naga::back::msl::Options::default() };
+        let options =
+            naga::back::msl::Options { lang_version: (2, 4), fake_missing_bindings: true, ..Default::default() };
         naga::back::msl::write_string(&module, &info, &options, &naga::back::msl::PipelineOptions::default())
             .unwrap_or_else(|error| panic!("{name}: MSL: {error}"));
         let mut text = String::new();
-        let options = naga::back::hlsl::Options { fake_missing_bindings: true, ..Default::default() };
+        let shader_model = naga::back::hlsl::ShaderModel::V6_0;
+        let options = naga::back::hlsl::Options { shader_model, fake_missing_bindings: true, ..Default::default() };
         let pipeline = naga::back::hlsl::PipelineOptions::default();
         naga::back::hlsl::Writer::new(&mut text, &options, &pipeline)
             .write(&module, &info, None)
