@@ -148,13 +148,21 @@ impl Trainer {
             }
             Worker::Cpu(engine, data) => engine.in_pool(|engine| {
                 let Some(data) = data else { return };
+                let mut rows = vec![0; course.batch];
                 for step in (0..steps).map(step_at) {
-                    let order = Order::new(course.rows as u32, step.key);
+                    let rows = &mut rows[..step.rows as usize];
+                    if shuffle {
+                        let order = Order::new(course.rows as u32, step.key);
+                        engine.in_vectors(
+                            #[inline(always)]
+                            || order.rows(step.first, rows),
+                        );
+                    } else {
+                        rows.iter_mut().zip(step.first..).for_each(|(row, place)| *row = place);
+                    }
                     let outcome = engine.step(&step, |i, inputs, expected| {
-                        let place = step.first + i as u32;
-                        let row = if shuffle { order.row(place) } else { place } as usize;
-                        data.write_features(row, inputs);
-                        data.write_expected(row, expected);
+                        data.write_features(rows[i] as usize, inputs);
+                        data.write_expected(rows[i] as usize, expected);
                     });
                     report.push(outcome.loss, outcome.right, step.rows);
                 }

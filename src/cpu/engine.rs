@@ -12,7 +12,10 @@
 
 use rayon::prelude::*;
 
-use super::shape::{BLOCK, Fill, Flat, Lane, Shape, Source};
+use super::{
+    math::Loops,
+    shape::{BLOCK, Fill, Flat, Lane, Shape, Source},
+};
 use crate::{Loss, Network, Optimizer, step::Step};
 
 /// The work, about 20 us of it, that is worth a thread: waking one for less takes longer than it saves (measured on two
@@ -104,6 +107,12 @@ impl Engine {
     /// for each costs more than entering once for many.
     pub(crate) fn in_pool<R: Send>(&mut self, work: impl FnOnce(&mut Self) -> R + Send) -> R {
         if self.shape.threads == 1 { work(self) } else { rayon::scope(|_| work(self)) }
+    }
+
+    /// Runs loops with the vector instructions that the CPU has; see [`Loops`].
+    #[inline(always)]
+    pub(crate) fn in_vectors(&self, loops: impl FnMut()) {
+        self.shape.arch.dispatch(Loops(loops));
     }
 
     fn run(&mut self, step: &Step, fill: &Fill<'_>, change: Option<&Step>) -> Outcome {

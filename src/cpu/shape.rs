@@ -32,7 +32,7 @@ pub(super) type Fill<'a> = dyn Fn(usize, &mut [f32], &mut [f32]) + Sync + 'a;
 
 /// All that stays the same from step to step.
 pub(super) struct Shape {
-    arch: Arch,
+    pub(super) arch: Arch,
     loss: Loss,
     optimizer: Optimizer,
     layers: Vec<Layer>,
