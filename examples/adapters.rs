@@ -34,16 +34,19 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let backends = options.backend.map(Backend::flags);
     let reports = gradus::adapters(backends)?;
     for (i, report) in reports.iter().enumerate() {
-        println!("{i}: {}", report.info.name);
+        common::say!("{i}: {}", report.info.name);
         for (what, value) in lines(report) {
-            println!("   {what:<34} {value}");
+            common::say!("   {what:<34} {value}");
         }
     }
     // Not read off the list: what `auto` takes, and what it says, is what opening it gives.
     let automatic = Device::request(&Request { choice: Choice::Auto, backends, ..Request::default() })?;
-    println!("{} adapters; auto takes: {}", reports.len(), common::described(&automatic));
+    if options.device != "auto" {
+        eprintln!("--device has no effect here");
+    }
+    common::say!("{} adapters; auto takes: {}", reports.len(), common::described(&automatic));
     if let Some(note) = automatic.note() {
-        println!("{note}");
+        common::say!("{note}");
     }
     let adapters: Vec<Value> = reports.iter().map(json_of).collect();
     options.print_json("adapters", Some(&automatic), json!({ "adapters": adapters }));

@@ -72,8 +72,8 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     options.only(&["--epochs", "--seed", "--data", "--out"]);
     let folder = folder(options.data.as_deref())?;
     let images = images(&folder)?;
-    let out = options.pictures("out/mnist")?;
     let device = options.open()?;
+    let out = options.pictures("out/mnist")?;
 
     let network = network(arguments, images.train.inputs());
     let loss = arguments.loss;
@@ -97,11 +97,11 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let (mut trainer, history) = classifier::train(&device, &network, &images, &settings, epochs)?;
 
     let accuracies: Vec<_> = history.test.iter().map(|score| format!("{:.2}", 100.0 * score.accuracy)).collect();
-    println!("held out after each epoch, in %: {}", accuracies.join(" "));
-    println!("{} of {} held-out images right", percent(history.last().1.accuracy), images.test.rows());
+    common::say!("held out after each epoch, in %: {}", accuracies.join(" "));
+    common::say!("{} of {} held-out images right", percent(history.last().1.accuracy), images.test.rows());
     let baseline = classifier::nearest_class_mean(&images);
-    println!("baseline, the class whose mean image is nearest: {}", percent(baseline));
-    println!("{}: {:.3} s, {:.0} samples/s", common::described(&device), history.seconds, history.rate());
+    common::say!("baseline, the class whose mean image is nearest: {}", percent(baseline));
+    common::say!("{}: {:.3} s, {:.0} samples/s", common::described(&device), history.seconds, history.rate());
 
     let title = format!("{}, {shape}, seed {seed}", if is_fashion(&folder) { "Fashion-MNIST" } else { "MNIST" });
     classifier::write_pictures(&out, &title, &images, &mut trainer, &history)?;

@@ -101,7 +101,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     }
     let Some(worst) = lines.iter().max_by(|a, b| a.difference().total_cmp(&b.difference())) else { return Ok(()) };
     let difference = worst.difference();
-    println!("largest difference between device and hand: {difference:.1e}, in {}", worst.name);
+    common::say!("largest difference between device and hand: {difference:.1e}, in {}", worst.name);
 
     let quantities: Vec<Value> = lines.iter().map(Line::json).collect();
     let own = json!({ "largest_difference": difference, "largest_in": worst.name, "quantities": quantities });
@@ -256,7 +256,7 @@ impl Lesson {
     }
 
     fn print(&self, table: &[Line], device: &Device) {
-        println!("{}", self.title);
+        common::say!("{}", self.title);
         let parameters = self.neurons.iter().enumerate().flat_map(|(l, neurons)| {
             let names = neurons.iter().flat_map(move |neuron| self.parameters(l, neuron));
             names.collect::<Vec<_>>()
@@ -265,21 +265,22 @@ impl Lesson {
             let pairs: Vec<_> = names.iter().zip(values).map(|(name, value)| format!("{name} = {value}")).collect();
             pairs.join(", ")
         };
-        println!("  {}, t = {}, rate = {}", named(self.sources(0), wide(self.x)), self.expected, self.rate);
-        println!("  {}\n", named(parameters.collect(), flat(&self.before)));
+        common::say!("  {}, t = {}, rate = {}", named(self.sources(0), wide(self.x)), self.expected, self.rate);
+        common::say!("  {}\n", named(parameters.collect(), flat(&self.before)));
 
         let width = |of: fn(&Line) -> &str| table.iter().map(|line| of(line).len()).max().unwrap_or(0);
         let (name, formula) = (width(|line| &line.name), width(|line| &line.formula));
-        println!("  {:name$}   {:formula$}  {:>12}  {:>12}  difference", "", "", "by hand", device.backend());
+        common::say!("  {:name$}   {:formula$}  {:>12}  {:>12}  difference", "", "", "by hand", device.backend());
         for line in table {
             let Line { by_hand, device, .. } = line;
             let difference = line.difference();
-            println!(
+            common::say!(
                 "  {:name$} = {:formula$}  {by_hand:>12.8}  {device:>12.8}  {difference:>10.1e}",
-                line.name, line.formula
+                line.name,
+                line.formula
             );
         }
-        println!();
+        common::say!("");
     }
 }
 

@@ -48,13 +48,13 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         return Err(refused("nothing to compare".to_owned()));
     };
     let width = errors.iter().map(|tensor| tensor.name.len()).max().unwrap_or(0);
-    println!("{:width$}  error", "tensor");
+    common::say!("{:width$}  error", "tensor");
     for tensor in &errors {
-        println!("{:width$}  {:.2e}", tensor.name, tensor.error);
+        common::say!("{:width$}  {:.2e}", tensor.name, tensor.error);
     }
     let passed = worst.error <= *tolerance;
     let verdict = if passed { "within" } else { "above" };
-    println!("worst: {} with {:.2e}, {verdict} the tolerance of {tolerance:e}", worst.name, worst.error);
+    common::say!("worst: {} with {:.2e}, {verdict} the tolerance of {tolerance:e}", worst.name, worst.error);
 
     let all: Map<_, _> = errors.iter().map(|tensor| (tensor.name.clone(), tensor.error.into())).collect();
     let own = json!({

@@ -84,7 +84,7 @@ impl Trainer {
         pollster::block_on(self.step_async(inputs, expected))
     }
 
-    /// The steps by hand since the last call. Waits for them.
+    /// Losses and right answers of the steps by hand since the last call. Waits for them.
     ///
     /// # Errors
     /// As [`Trainer::run`].

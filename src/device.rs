@@ -6,7 +6,7 @@ use crate::{
     Error, Result,
     gpu::{
         Gpu,
-        adapters::{AdapterReport, NO_DRIVER, Search, described},
+        adapters::{AdapterReport, Search, described},
     },
 };
 
@@ -81,7 +81,8 @@ impl Device {
             Err(Error::NoDevice { found, .. }) if request.choice == Choice::Auto && !search.names_one() => {
                 let why =
                     if found.is_empty() { "no GPU driver was found" } else { "only software adapters were found" };
-                let note = format!("{why}, so this trains on the CPU; {NO_DRIVER}");
+                let note = format!("{why}, so this trains on the CPU; {}", search.how_to_get_one());
+                log::warn!("{note}");
                 Ok(Self { note: Some(note), ..Self::cpu() })
             }
             Err(error) => Err(error),

@@ -4,7 +4,7 @@
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What can go wrong. Panics are bugs of this crate; everything a caller, a driver or a device can cause is a value.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A device was asked for that is not there.
@@ -26,7 +26,9 @@ pub enum Error {
         why: String,
     },
     /// A limit of the device is too small for what was asked; found before anything was allocated.
-    #[error("{what} needs {limit} of {need}, and this device has {have}")]
+    #[error(
+        "{what} needs {limit} of {need}, and this device has {have}; a smaller batch or network may fit, or another device"
+    )]
     Limit {
         /// What did not fit.
         what: String,
@@ -113,6 +115,13 @@ pub enum Error {
         /// wgpu's words.
         why: String,
     },
+}
+
+/// As [`Display`](std::fmt::Display), because this is what `fn main() -> Result<()>` shows.
+impl std::fmt::Debug for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
 }
 
 fn there(found: &[String]) -> String {

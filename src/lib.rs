@@ -19,7 +19,7 @@
 //! [`Device::auto`] takes the best real GPU, or the CPU where there is none ([`Device::note`] then says why).
 //! [`Device::request`] takes one by name, software adapters such as llvmpipe too. [`Device::from_wgpu`] takes the caller's
 //! own. `WGPU_BACKEND`, `WGPU_ADAPTER_NAME` and `WGPU_POWER_PREF` are respected. The types of [`wgpu`] are part of this
-//! crate's interface, so it is exported: a new major version of wgpu is a new one of gradus.
+//! crate's interface, so it is exported: a new major version of wgpu is a version of gradus that breaks with the last.
 //!
 //! # Conventions
 //!
@@ -30,10 +30,10 @@
 //!
 //! # Reproducibility
 //!
-//! The same adapter, driver, version of this crate, network, settings and seed give the same bits again, however the
-//! steps are cut into calls and chunks: sums are taken in a fixed order, and no float is added atomically. The initial
-//! weights and the order of the rows are the same bits on every device; what is computed from them agrees within
-//! rounding.
+//! The same adapter and driver (or CPU and number of threads), version of this crate, network, settings and seed give the
+//! same bits again, however the steps are cut into calls and chunks: sums are taken in a fixed order, and no float is
+//! added atomically. The initial weights and the order of the rows are the same bits on every device; what is computed
+//! from them agrees within rounding.
 //!
 //! # Features of the crate
 //!

@@ -77,20 +77,20 @@ impl Optimizer {
     }
 
     pub(crate) fn check(self) -> Result<()> {
-        let rate = self.learning_rate();
-        if !(rate as f32).is_finite() || rate < 0.0 {
-            return Err(Error::Setting {
-                what: "learning rate",
-                expected: "a finite number from 0 up".into(),
-                got: rate.to_string(),
-            });
-        }
         let kept = self.kept_velocity();
         if !(0.0..1.0).contains(&kept) {
             return Err(Error::Setting {
                 what: "momentum",
                 expected: "a number from 0 to below 1".into(),
                 got: kept.to_string(),
+            });
+        }
+        let rate = self.learning_rate();
+        if !(rate as f32).is_finite() || rate < 0.0 {
+            return Err(Error::Setting {
+                what: "learning rate",
+                expected: "a finite number from 0 up".into(),
+                got: rate.to_string(),
             });
         }
         Ok(())

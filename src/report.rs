@@ -11,6 +11,8 @@ pub struct Report {
     pub right: Vec<u32>,
     /// How many rows each step's batch had.
     pub rows: Vec<u32>,
+    /// Whether right answers mean something: the answers are classes, or the outputs are sigmoids or logits.
+    pub(crate) classifies: bool,
 }
 
 impl Report {
@@ -20,9 +22,10 @@ impl Report {
         sum / self.samples() as f64
     }
 
-    /// The share of all rows that were answered rightly, from 0 to 1; NaN if there was no step.
-    pub fn accuracy(&self) -> f64 {
-        self.right.iter().map(|n| u64::from(*n)).sum::<u64>() as f64 / self.samples() as f64
+    /// The share of all rows that were answered rightly, from 0 to 1; none in a regression, or if there was no step.
+    pub fn accuracy(&self) -> Option<f64> {
+        let right: u64 = self.right.iter().map(|n| u64::from(*n)).sum();
+        (self.classifies && self.samples() > 0).then(|| right as f64 / self.samples() as f64)
     }
 
     /// How many rows all steps had together.
@@ -43,6 +46,6 @@ impl Report {
 pub struct Evaluation {
     /// The mean loss.
     pub loss: f64,
-    /// The share of right answers; see [`Report::right`].
-    pub accuracy: f64,
+    /// The share of right answers, as [`Report::accuracy`].
+    pub accuracy: Option<f64>,
 }

@@ -1,7 +1,8 @@
 //! A network that learns: the same calls on a GPU and on the CPU.
 
 use crate::{
-    Dataset, Device, Error, Evaluation, LayerParameters, Loss, Network, Optimizer, Report, Result, cpu,
+    Activation, Answers, Dataset, Device, Error, Evaluation, LayerParameters, Loss, Network, Optimizer, Report, Result,
+    cpu,
     device::Machine,
     error::check_finite,
     gpu::engine::{Engine, Setup},
@@ -15,9 +16,9 @@ use crate::{
 pub struct Settings {
     /// How many rows a step looks at. The last batch of an epoch may have fewer.
     pub batch: usize,
-    /// What is made small.
+    /// The loss to minimise.
     pub loss: Loss,
-    /// How.
+    /// How a step changes the parameters.
     pub optimizer: Optimizer,
     /// Decides the first parameters and the order of the rows: the same on every device.
     pub seed: u64,
@@ -46,6 +47,8 @@ pub struct Trainer {
     settings: Settings,
     course: Course,
     has_data: bool,
+    /// Whether the answers of the steps are classes or yes and no, and not just numbers.
+    classifies: bool,
     engine: Worker,
     /// Steps done on the resident data.
     done: u64,
@@ -99,9 +102,10 @@ impl Trainer {
                 Worker::Cpu(engine, data.cloned())
             }
         };
+        let classifies = classifies(network, course.loss, data.map(Dataset::answers));
+        let untold = Report { classifies, ..Report::default() };
         let (network, has_data) = (network.clone(), data.is_some());
-        let untold = Report::default();
-        Ok(Self { network, settings, course, has_data, engine, done: 0, total: 0, untold, last_loss: None })
+        Ok(Self { network, settings, course, has_data, classifies, engine, done: 0, total: 0, untold, last_loss: None })
     }
 
     /// The network.
@@ -138,7 +142,7 @@ impl Trainer {
         self.done += steps as u64;
         self.total += steps as u64;
         let step_at = |i: usize| course.step(first + i as u64, 0);
-        let mut report = Report::default();
+        let mut report = Report { classifies: self.classifies, ..Report::default() };
         match &mut self.engine {
             Worker::Gpu(engine) => {
                 let metrics = engine.run(first, steps).await?;
@@ -200,7 +204,7 @@ impl Trainer {
             Worker::Gpu(engine) => engine.step(inputs, expected).await,
             Worker::Cpu(engine, _) => {
                 let outcome = engine.step(&step, brought(inputs, expected));
-                let mut report = Report::default();
+                let mut report = Report { classifies: self.classifies, ..Report::default() };
                 report.push(outcome.loss, outcome.right, step.rows);
                 self.tell(&report)
             }
@@ -213,7 +217,8 @@ impl Trainer {
     /// As [`Trainer::run`].
     pub async fn losses_async(&mut self) -> Result<Report> {
         self.collect_async().await?;
-        Ok(std::mem::take(&mut self.untold))
+        let empty = Report { classifies: self.classifies, ..Report::default() };
+        Ok(std::mem::replace(&mut self.untold, empty))
     }
 
     /// [`Trainer::loss`], asynchronously.
@@ -261,7 +266,9 @@ impl Trainer {
             }
         }
         let mean_over = self.course.loss.mean_over(data.rows(), outputs);
-        Ok(Evaluation { loss: loss / mean_over as f64, accuracy: right as f64 / data.rows() as f64 })
+        let classifies = classifies(&self.network, self.course.loss, Some(data.answers()));
+        let accuracy = classifies.then(|| right as f64 / data.rows() as f64);
+        Ok(Evaluation { loss: loss / mean_over as f64, accuracy })
     }
 
     /// [`Trainer::parameters`], asynchronously.
@@ -332,7 +339,7 @@ impl Trainer {
     /// Reads the metrics of the steps by hand that the device still has.
     async fn collect_async(&mut self) -> Result<()> {
         let Worker::Gpu(engine) = &mut self.engine else { return Ok(()) };
-        let mut report = Report::default();
+        let mut report = Report { classifies: self.classifies, ..Report::default() };
         for ([loss, right], rows) in engine.collect().await? {
             report.push(loss, right as u32, rows);
         }
@@ -366,6 +373,13 @@ impl std::fmt::Debug for Trainer {
         let mut about = f.debug_struct("Trainer");
         about.field("network", network).field("settings", settings).field("steps", total).finish_non_exhaustive()
     }
+}
+
+/// Whether the network answers with classes, or with yes or no: in a regression no answer is right or wrong.
+fn classifies(network: &Network, loss: Loss, answers: Option<&Answers>) -> bool {
+    let output = network.layers().last().map(|layer| layer.activation);
+    let has_classes = matches!(answers, Some(Answers::Classes(_)));
+    has_classes || loss.output_activation().is_some() || output == Some(Activation::Sigmoid)
 }
 
 /// Copies the rows of a batch of the caller's to where the CPU engine wants them.

@@ -92,15 +92,16 @@ pub fn train(
         let report = trainer.epoch()?;
         let seconds = start.elapsed().as_secs_f64();
         let test = trainer.evaluate(&images.test)?;
-        let (loss, accuracy) = (report.loss(), report.accuracy());
+        let [accuracy, test_accuracy] = [report.accuracy(), test.accuracy].map(|accuracy| accuracy.unwrap_or(f64::NAN));
+        let loss = report.loss();
         history.train.push(Score { loss, accuracy });
-        history.test.push(Score { loss: test.loss, accuracy: test.accuracy });
+        history.test.push(Score { loss: test.loss, accuracy: test_accuracy });
         history.seconds += seconds;
         history.samples += report.samples();
         let now = format!(
             "loss {loss:.4}, accuracy {}, held out {}, {:.0} samples/s",
             percent(accuracy),
-            percent(test.accuracy),
+            percent(test_accuracy),
             report.samples() as f64 / seconds
         );
         match &bar {
@@ -173,7 +174,7 @@ pub fn write_pictures(
     let answers = outputs.chunks(images.classes.len()).map(answer);
     let answered: Vec<_> = tested.into_iter().zip(classes).zip(answers).map(|((i, c), a)| (i, c, a)).collect();
     pictures::answers(&folder.join("answers.svg"), title, images, &answered).map_err(|error| failed(&*error))?;
-    println!("pictures: {}", folder.join("{curves,answers}.svg").display());
+    super::say!("pictures: {}", folder.join("{curves,answers}.svg").display());
     Ok(())
 }
 

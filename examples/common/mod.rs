@@ -6,7 +6,7 @@ pub mod idx;
 pub mod pictures;
 pub mod trace;
 
-use std::{error::Error, fmt, path::PathBuf, process::ExitCode};
+use std::{error::Error, fmt, io::Write, path::PathBuf, process::ExitCode};
 
 use gradus::{Choice, Device, Request, wgpu::Backends};
 use serde_json::{Map, Value};
@@ -20,21 +20,34 @@ pub struct Options {
     /// The only backend to look for adapters on
     #[arg(long, value_enum)]
     pub backend: Option<Backend>,
-    /// How often to go through the training data
+    /// How often to go through the training data [default: 30]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub epochs: Option<u32>,
-    /// Where the initial weights and the order of the rows come from
+    /// Where the initial weights and the order of the rows come from [default: 0, or the example's own]
     #[arg(long)]
     pub seed: Option<u64>,
     /// The folder with the data set
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// The folder for pictures
+    /// The folder for pictures [default: out/ and the example's name]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Make the last line of standard output one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// `println!` that ends the example quietly where nobody reads any more, as after `| head`.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::common::print_line(format_args!($($text)*)) };
+}
+pub(crate) use say;
+
+/// Prints a line for [`say`].
+pub fn print_line(text: fmt::Arguments<'_>) {
+    if writeln!(std::io::stdout(), "{text}").is_err() {
+        std::process::exit(0);
+    }
 }
 
 /// A graphics interface to reach adapters by.
@@ -107,7 +120,7 @@ impl Options {
         if let Value::Object(own) = own {
             object.extend(own);
         }
-        println!("{}", Value::Object(object));
+        say!("{}", Value::Object(object));
     }
 }
 

@@ -33,7 +33,7 @@ impl Search {
         match (self.backends, std::env::var("WGPU_BACKEND")) {
             (Some(backends), _) => Ok(backends),
             (None, Ok(text)) if !text.is_empty() => {
-                let backends = wgpu::Backends::from_comma_list(&text);
+                let backends = wgpu::Backends::from_comma_list(&text) & wgpu::Backends::PRIMARY;
                 if backends.is_empty() {
                     let expected = "a list of vulkan, metal, dx12, webgpu".to_owned();
                     return Err(Error::Setting { what: "WGPU_BACKEND", expected, got: text });
@@ -44,6 +44,18 @@ impl Search {
         }
     }
 
+    /// Whether an integrated GPU goes before a discrete one.
+    fn saves_power() -> Result<bool> {
+        match std::env::var("WGPU_POWER_PREF").unwrap_or_default().to_lowercase().as_str() {
+            "low" => Ok(true),
+            "" | "high" | "none" => Ok(false),
+            got => {
+                let expected = "low, high or none".to_owned();
+                Err(Error::Setting { what: "WGPU_POWER_PREF", expected, got: got.to_owned() })
+            }
+        }
+    }
+
     fn name(&self) -> Option<String> {
         let name = self.name.clone().or_else(|| std::env::var("WGPU_ADAPTER_NAME").ok());
         name.map(|name| name.to_lowercase()).filter(|name| !name.is_empty())
@@ -51,14 +63,13 @@ impl Search {
 
     /// The adapters of the backends, the best first.
     async fn adapters(&self) -> Result<Vec<wgpu::Adapter>> {
-        let backends = self.backends()?;
+        let (backends, saves_power) = (self.backends()?, Self::saves_power()?);
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
         descriptor.backends = backends;
         descriptor.flags = descriptor.flags.with_env();
         descriptor.backend_options = descriptor.backend_options.with_env();
         let instance = wgpu::Instance::new(descriptor);
         let mut adapters = instance.enumerate_adapters(backends).await;
-        let saves_power = std::env::var("WGPU_POWER_PREF").is_ok_and(|text| text.eq_ignore_ascii_case("low"));
         adapters.sort_by_key(|adapter| rank(adapter.get_info().device_type, saves_power));
         Ok(adapters)
     }
@@ -107,6 +118,16 @@ impl Search {
         Ok(Gpu::own(device, queue))
     }
 
+    /// What to do where there is no adapter at all.
+    pub(crate) fn how_to_get_one(&self) -> &'static str {
+        if cfg!(target_os = "linux") && self.backends().is_ok_and(|all| all.contains(wgpu::Backends::VULKAN)) {
+            "install the GPU's driver; on Debian and Ubuntu `apt-get install mesa-vulkan-drivers` brings Vulkan for AMD \
+             and Intel GPUs and the software adapter llvmpipe"
+        } else {
+            "install the GPU's driver, or name another backend"
+        }
+    }
+
     /// Whether an adapter is asked for by name.
     pub(crate) fn names_one(&self) -> bool {
         self.name().is_some()
@@ -117,11 +138,12 @@ impl Search {
             Some(name) => format!("an adapter with {name:?} in its name"),
             None => "a GPU".to_owned(),
         };
-        let backends = self.backends().unwrap_or_default().iter_names().map(|(name, _)| name.to_lowercase());
-        let backends = backends.collect::<Vec<_>>().join(", ");
+        let backends = self.backends().unwrap_or_default();
+        let names = backends.iter_names().map(|(name, _)| name.to_lowercase().replace("browser_", ""));
+        let backends = names.collect::<Vec<_>>().join(", ");
         let found: Vec<_> = adapters.iter().map(|adapter| described(&adapter.get_info())).collect();
         let hint = if found.is_empty() {
-            NO_DRIVER
+            self.how_to_get_one()
         } else if self.name().is_some() {
             "name one of these, or `auto`"
         } else {
@@ -144,10 +166,6 @@ pub(crate) fn check_limits(adapter: &str, limits: &wgpu::Limits) -> Result<()> {
     ];
     needs.into_iter().try_for_each(|(limit, need, have)| check_limit(adapter, limit, need.into(), have.into()))
 }
-
-/// What to do where there is no adapter at all.
-pub(crate) const NO_DRIVER: &str = "install the GPU's driver; on Debian and Ubuntu `apt-get install mesa-vulkan-drivers` brings Vulkan for AMD and \
-     Intel GPUs and the software adapter llvmpipe";
 
 /// The order in which adapters are taken.
 const fn rank(kind: wgpu::DeviceType, saves_power: bool) -> u8 {

@@ -122,8 +122,7 @@ fn padding_is_zero_after_a_hundred_steps() {
 fn a_data_set_beyond_the_binding_limit_is_split() {
     let limits = |limits: &wgpu::Limits| wgpu::Limits { max_storage_buffer_binding_size: 64 << 10, ..limits.clone() };
     for gpu in gpus() {
-        let search = super::Search { name: Some(gpu.info.name.clone()), ..super::Search::default() };
-        let small = pollster::block_on(search.open(Some(&limits(&gpu.limits)))).expect("a device");
+        let small = open(&gpu.info, Some(&limits(&gpu.limits)));
         let network = network(&[30, 12, 4], Activation::Sigmoid);
         let case = Case { batch: 24, rows: 1500, ..Case::new(network, Tile::best_for(&gpu, 0)) };
         let data = case.data();

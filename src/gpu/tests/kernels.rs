@@ -14,8 +14,7 @@ fn sizes(tile: Tile) -> Vec<usize> {
 fn every_product_and_finish_matches_the_reference_at_awkward_sizes() {
     for gpu in gpus() {
         for tile in tiles(&gpu) {
-            for (i, size) in sizes(tile).into_iter().enumerate() {
-                let models = if i % 2 == 0 { 1 } else { 3 };
+            for (size, models) in sizes(tile).into_iter().flat_map(|size| [(size, 1), (size, 3)]) {
                 let case = |widths: &[usize], batch, activation| Case {
                     batch,
                     rows: batch + batch.div_ceil(2),

@@ -17,17 +17,24 @@ use crate::{
     step::Course,
 };
 
-/// Every adapter there is. None at all is a failure, unless the environment says that there is none.
+/// Every adapter there is, or those that `WGPU_ADAPTER_NAME` means. None is a failure, unless the environment says so.
 fn gpus() -> Vec<Gpu> {
-    let search = |name| Search { name, ..Search::default() };
-    let found = pollster::block_on(search(None).report()).expect("adapters are listed");
-    if found.is_empty() && std::env::var("GRADUS_TEST_NO_GPU").is_err() {
-        panic!("no adapter: run tests/run.sh, which installs one, or set GRADUS_TEST_NO_GPU=1");
-    }
+    let found = pollster::block_on(Search::default().report()).expect("adapters are listed");
     let wanted = std::env::var("WGPU_ADAPTER_NAME").map(|name| name.to_lowercase()).unwrap_or_default();
-    let names = found.into_iter().map(|adapter| adapter.info.name);
-    let names = names.filter(|name| name.to_lowercase().contains(&wanted));
-    names.map(|name| pollster::block_on(search(Some(name)).open(None)).expect("the adapter gives a device")).collect()
+    let infos = found.into_iter().map(|adapter| adapter.info).filter(|info| info.name.to_lowercase().contains(&wanted));
+    let gpus: Vec<_> = infos.map(|info| open(&info, None)).collect();
+    let is_wanted = std::env::var("GRADUS_TEST_NO_GPU").as_deref() != Ok("1");
+    assert!(
+        !gpus.is_empty() || !is_wanted,
+        "no adapter: run tests/run.sh, which installs one, or GRADUS_TEST_NO_GPU=1"
+    );
+    gpus
+}
+
+/// The device of that adapter, on the backend where it was found.
+fn open(info: &wgpu::AdapterInfo, limits: Option<&wgpu::Limits>) -> Gpu {
+    let search = Search { backends: Some(info.backend.into()), name: Some(info.name.clone()) };
+    pollster::block_on(search.open(limits)).expect("the adapter gives a device")
 }
 
 /// The tiles that run on a device.
