@@ -106,7 +106,7 @@ fn a_device_that_is_too_small_is_refused_with_the_limit_the_need_and_the_have() 
         let Error::Limit { limit, need, have, .. } = &error else { panic!("{error}") };
         assert_eq!((*limit, *have), ("max_storage_buffer_binding_size", 64 << 10), "{error}");
         assert!(*need >= large.parameter_count() as u64 * 4, "{error}");
-        assert!(error.to_string().ends_with(&format!("needs {limit} of {need}, and this device has 65536")), "{error}");
+        assert!(error.to_string().contains(&format!("needs {limit} of {need}, and this device has 65536")), "{error}");
         trainer(&small).run(20).expect("what fits does train");
     }
 }
