@@ -56,6 +56,7 @@ mod network;
 mod optimizer;
 mod order;
 mod report;
+mod settings;
 mod step;
 mod trainer;
 
@@ -71,7 +72,8 @@ pub use loss::Loss;
 pub use network::{Dense, LayerParameters, Network};
 pub use optimizer::Optimizer;
 pub use report::{Evaluation, Report};
-pub use trainer::{Settings, Trainer};
+pub use settings::Settings;
+pub use trainer::Trainer;
 pub use wgpu;
 
 /// On native platforms everything may go to, and be looked at from, another thread.

@@ -1,7 +1,7 @@
 //! A network that learns: the same calls on a GPU and on the CPU.
 
 use crate::{
-    Activation, Answers, Dataset, Device, Error, Evaluation, LayerParameters, Loss, Network, Optimizer, Report, Result,
+    Activation, Answers, Dataset, Device, Error, Evaluation, LayerParameters, Loss, Network, Report, Result, Settings,
     cpu,
     device::Machine,
     error::check_finite,
@@ -10,32 +10,6 @@ use crate::{
     order::Order,
     step::{Course, Step},
 };
-
-/// How a network is trained.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
-    /// How many rows a step looks at. The last batch of an epoch may have fewer.
-    pub batch: usize,
-    /// The loss to minimise.
-    pub loss: Loss,
-    /// How a step changes the parameters.
-    pub optimizer: Optimizer,
-    /// Decides the first parameters and the order of the rows: the same on every device.
-    pub seed: u64,
-    /// Whether every epoch takes the rows in an order of its own, or always in that of the data set.
-    pub shuffle: bool,
-    /// How many steps the host hands to the device at once, at most 512. Chosen by time unless given; results do not
-    /// depend on it.
-    pub chunk: Option<usize>,
-}
-
-impl Default for Settings {
-    /// Batches of 32, mean squared error, stochastic gradient descent with a rate of 0.1, seed 0, shuffled.
-    fn default() -> Self {
-        let (loss, optimizer) = (Loss::Mse, Optimizer::sgd(0.1));
-        Self { batch: 32, loss, optimizer, seed: 0, shuffle: true, chunk: None }
-    }
-}
 
 /// A network in training on a device. Every method that waits for the device has an `_async` twin; on native platforms
 /// that one, too, occupies its thread while the device works, since nothing else would poll it.
@@ -77,7 +51,7 @@ impl Trainer {
         data: Option<&Dataset>,
         settings: Settings,
     ) -> Result<Self> {
-        check(network, &settings)?;
+        settings.check(network)?;
         data.map_or(Ok(()), |data| data.check_for(network.inputs(), network.outputs()))?;
         let course = Course {
             rows: data.map_or(settings.batch, Dataset::rows),
@@ -387,34 +361,5 @@ fn brought<'a>(inputs: &'a [f32], expected: &'a [f32]) -> impl Fn(usize, &mut [f
     |row, x, t| {
         x.copy_from_slice(&inputs[row * x.len()..(row + 1) * x.len()]);
         t.copy_from_slice(&expected[row * t.len()..(row + 1) * t.len()]);
-    }
-}
-
-/// The most rows of a batch: `measure` has one invocation for each, and 65,535 workgroups.
-const MOST_ROWS: usize = 1 << 21;
-
-/// Refuses what cannot be trained.
-fn check(network: &Network, settings: &Settings) -> Result<()> {
-    network.check()?;
-    settings.optimizer.check()?;
-    if settings.batch == 0 || settings.batch > MOST_ROWS {
-        let expected = format!("1 to {MOST_ROWS} rows");
-        return Err(Error::Setting { what: "batch", expected, got: settings.batch.to_string() });
-    }
-    if settings.chunk == Some(0) {
-        return Err(Error::Setting { what: "chunk", expected: "at least one step".into(), got: "0".into() });
-    }
-    if settings.loss == Loss::SoftmaxCrossEntropy && network.outputs() == 1 {
-        let expected = format!("at least 2 for {}; one output is for {}", settings.loss, Loss::BinaryCrossEntropy);
-        return Err(Error::Setting { what: "number of outputs", expected, got: "1".into() });
-    }
-    let output = network.layers().last().map(|layer| layer.activation);
-    match settings.loss.output_activation() {
-        Some(demanded) if output != Some(demanded) => Err(Error::Setting {
-            what: "activation of the output layer",
-            expected: format!("{demanded} for {}", settings.loss),
-            got: output.map_or_else(String::new, |a| a.to_string()),
-        }),
-        _ => Ok(()),
     }
 }

@@ -1,0 +1,60 @@
+//! How a network is trained, as plain data.
+
+use crate::{Error, Loss, Network, Optimizer, Result};
+
+/// The most rows of a batch: `measure` has one invocation for each, and 65,535 workgroups.
+const MOST_ROWS: usize = 1 << 21;
+
+/// How a network is trained.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// How many rows a step looks at. The last batch of an epoch may have fewer.
+    pub batch: usize,
+    /// The loss to minimise.
+    pub loss: Loss,
+    /// How a step changes the parameters.
+    pub optimizer: Optimizer,
+    /// Decides the first parameters and the order of the rows: the same on every device.
+    pub seed: u64,
+    /// Whether every epoch takes the rows in an order of its own, or always in that of the data set.
+    pub shuffle: bool,
+    /// How many steps the host hands to the device at once, at most 512. Chosen by time unless given; results do not
+    /// depend on it.
+    pub chunk: Option<usize>,
+}
+
+impl Default for Settings {
+    /// Batches of 32, mean squared error, stochastic gradient descent with a rate of 0.1, seed 0, shuffled.
+    fn default() -> Self {
+        let (loss, optimizer) = (Loss::Mse, Optimizer::sgd(0.1));
+        Self { batch: 32, loss, optimizer, seed: 0, shuffle: true, chunk: None }
+    }
+}
+
+impl Settings {
+    /// Refuses what cannot be trained.
+    pub(crate) fn check(&self, network: &Network) -> Result<()> {
+        network.check()?;
+        self.optimizer.check()?;
+        if self.batch == 0 || self.batch > MOST_ROWS {
+            let expected = format!("1 to {MOST_ROWS} rows");
+            return Err(Error::Setting { what: "batch", expected, got: self.batch.to_string() });
+        }
+        if self.chunk == Some(0) {
+            return Err(Error::Setting { what: "chunk", expected: "at least one step".into(), got: "0".into() });
+        }
+        if self.loss == Loss::SoftmaxCrossEntropy && network.outputs() == 1 {
+            let expected = format!("at least 2 for {}; one output is for {}", self.loss, Loss::BinaryCrossEntropy);
+            return Err(Error::Setting { what: "number of outputs", expected, got: "1".into() });
+        }
+        let output = network.layers().last().map(|layer| layer.activation);
+        match self.loss.output_activation() {
+            Some(demanded) if output != Some(demanded) => Err(Error::Setting {
+                what: "activation of the output layer",
+                expected: format!("{demanded} for {}", self.loss),
+                got: output.map_or_else(String::new, |a| a.to_string()),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
