@@ -33,6 +33,18 @@ impl Report {
         self.rows.iter().map(|n| u64::from(*n)).sum()
     }
 
+    /// Of no step yet.
+    pub(crate) fn of(classifies: bool) -> Self {
+        Self { classifies, ..Self::default() }
+    }
+
+    /// Adds the steps of another report.
+    pub(crate) fn extend(&mut self, other: &Self) {
+        self.losses.extend(&other.losses);
+        self.right.extend(&other.right);
+        self.rows.extend(&other.rows);
+    }
+
     pub(crate) fn push(&mut self, loss: f32, right: u32, rows: u32) {
         self.losses.push(loss);
         self.right.push(right);

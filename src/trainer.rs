@@ -77,7 +77,7 @@ impl Trainer {
             }
         };
         let classifies = classifies(network, course.loss, data.map(Dataset::answers));
-        let untold = Report { classifies, ..Report::default() };
+        let untold = Report::of(classifies);
         let (network, has_data) = (network.clone(), data.is_some());
         Ok(Self { network, settings, course, has_data, classifies, engine, done: 0, total: 0, untold, last_loss: None })
     }
@@ -116,7 +116,7 @@ impl Trainer {
         self.done += steps as u64;
         self.total += steps as u64;
         let step_at = |i: usize| course.step(first + i as u64, 0);
-        let mut report = Report { classifies: self.classifies, ..Report::default() };
+        let mut report = Report::of(self.classifies);
         match &mut self.engine {
             Worker::Gpu(engine) => {
                 let metrics = engine.run(first, steps).await?;
@@ -146,13 +146,11 @@ impl Trainer {
                 }
             }),
         }
-        match self.check_losses(&report) {
-            Ok(()) => Ok(report),
-            Err(diverged) => {
-                self.untold = report;
-                Err(diverged)
-            }
+        if let Err(diverged) = self.check_losses(&report) {
+            self.untold.extend(&report);
+            return Err(diverged);
         }
+        Ok(report)
     }
 
     /// [`Trainer::epoch`], asynchronously.
@@ -178,7 +176,7 @@ impl Trainer {
             Worker::Gpu(engine) => engine.step(inputs, expected).await,
             Worker::Cpu(engine, _) => {
                 let outcome = engine.step(&step, brought(inputs, expected));
-                let mut report = Report { classifies: self.classifies, ..Report::default() };
+                let mut report = Report::of(self.classifies);
                 report.push(outcome.loss, outcome.right, step.rows);
                 self.tell(&report)
             }
@@ -191,7 +189,7 @@ impl Trainer {
     /// As [`Trainer::run`].
     pub async fn losses_async(&mut self) -> Result<Report> {
         self.collect_async().await?;
-        let empty = Report { classifies: self.classifies, ..Report::default() };
+        let empty = Report::of(self.classifies);
         Ok(std::mem::replace(&mut self.untold, empty))
     }
 
@@ -313,7 +311,7 @@ impl Trainer {
     /// Reads the metrics of the steps by hand that the device still has.
     async fn collect_async(&mut self) -> Result<()> {
         let Worker::Gpu(engine) = &mut self.engine else { return Ok(()) };
-        let mut report = Report { classifies: self.classifies, ..Report::default() };
+        let mut report = Report::of(self.classifies);
         for ([loss, right], rows) in engine.collect().await? {
             report.push(loss, right as u32, rows);
         }
@@ -322,9 +320,7 @@ impl Trainer {
 
     /// Keeps what the last steps, by hand, brought until it is asked for.
     fn tell(&mut self, report: &Report) -> Result<()> {
-        self.untold.losses.extend(&report.losses);
-        self.untold.right.extend(&report.right);
-        self.untold.rows.extend(&report.rows);
+        self.untold.extend(report);
         self.check_losses(report)
     }
 

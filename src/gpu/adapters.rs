@@ -101,13 +101,12 @@ impl Search {
         let Some(adapter) = adapters.iter().find(|adapter| self.means(&adapter.get_info())) else {
             return Err(self.none(&adapters));
         };
-        let (has, has_features) = (adapter.limits(), adapter.features());
-        let limits = limits.cloned().unwrap_or(has.clone());
+        let limits = limits.cloned().unwrap_or_else(|| adapter.limits());
         let name = described(&adapter.get_info());
         check_limits(&name, &limits)?;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("gradus"),
-            required_features: has_features & wgpu::Features::SUBGROUP,
+            required_features: adapter.features() & wgpu::Features::SUBGROUP,
             required_limits: limits,
             experimental_features: wgpu::ExperimentalFeatures::disabled(),
             memory_hints: wgpu::MemoryHints::Performance,

@@ -99,7 +99,6 @@ impl Arenas {
         }
         let parameters = layout.len / 4;
         let (expected, output) = (input, input + output);
-        let gradient_groups = groups;
         Self {
             models,
             batch,
@@ -112,7 +111,7 @@ impl Arenas {
             activations,
             deltas,
             layers,
-            gradient_groups,
+            gradient_groups: groups,
         }
     }
 

@@ -221,8 +221,8 @@ impl Engine {
         let gpu = self.gpu.clone();
         if self.gradients.is_none() {
             gpu.check_alive().await?;
-            let plan = Plan::new(&self.arenas, &self.members, self.tile, None, None);
-            let kernel = self.step_set.kernel(&gpu, &plan.gradients).await?;
+            let dispatch = Plan::gradients(&self.arenas, &self.members, self.tile);
+            let kernel = self.step_set.kernel(&gpu, &dispatch).await?;
             let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
             let stored = gpu.buffer("gradients", self.buffers.parameters.size(), usage).await?;
             let buffers = Buffers { spare: stored, ..self.buffers.clone() };

@@ -27,8 +27,6 @@ pub(crate) struct Plan {
     pub(crate) deltas: Vec<Dispatch>,
     /// All layers' gradients and the optimizer, in one dispatch: deltas read the old weights.
     pub(crate) update: Dispatch,
-    /// All layers' gradients, stored.
-    pub(crate) gradients: Dispatch,
     /// The kernels over a window of steps.
     pub(crate) order: Dispatch,
     pub(crate) gather: Dispatch,
@@ -51,16 +49,6 @@ impl Plan {
             let pieces = [shader!("product/input_delta"), shader!("finish/input_delta")];
             let (columns, depth) = (4 * l.input_stride, 4 * l.output_stride);
             product(arenas, members, tile, format!("input_delta {layer}"), layer, [columns, depth], pieces)
-        };
-        let gradient = |name: &str, finish| {
-            let pieces = [tile.wgsl(), shader!("tile/block"), shader!("product/gradient"), finish, shader!("step")];
-            Dispatch {
-                name: name.to_owned(),
-                entry: tile.name(),
-                source: link(arenas, members, None, &pieces),
-                groups: folded(arenas.gradient_groups, arenas.models),
-                loops: tile.loops(arenas.batch) + last,
-            }
         };
 
         let mut deltas: Vec<_> = (0..last).map(|layer| forward(layer, shader!("finish/forward"))).collect();
@@ -98,8 +86,7 @@ impl Plan {
         let window = arenas.window;
         Self {
             deltas,
-            update: gradient("update", shader!("finish/update")),
-            gradients: gradient("gradients", shader!("finish/store")),
+            update: gradient(arenas, members, tile, "update", shader!("finish/update")),
             // A place walks round the grid of rows until it hits one, seldom more than once or twice.
             order: over_window("order", arenas.over_slots(arenas.batch, window), 256, &[shader!("order")]),
             gather: over_window(
@@ -124,9 +111,14 @@ impl Plan {
         layers.map(|layer| forward(arenas, members, tile, layer, shader!("finish/forward"))).collect()
     }
 
-    /// Every dispatch there is.
+    /// All layers' gradients, stored: for who asks for them.
+    pub(crate) fn gradients(arenas: &Arenas, members: &Members, tile: Tile) -> Dispatch {
+        gradient(arenas, members, tile, "gradients", shader!("finish/store"))
+    }
+
+    /// Every dispatch of a training.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Dispatch> {
-        let one = [&self.update, &self.gradients, &self.order, &self.gather, &self.measure, &self.total];
+        let one = [&self.update, &self.order, &self.gather, &self.measure, &self.total];
         self.deltas.iter().chain(one)
     }
 
@@ -197,6 +189,18 @@ impl Arenas {
     /// Workgroups of `total` for `slots` slots.
     pub(crate) const fn totalled(&self, slots: usize) -> [u32; 3] {
         [1, slots as u32, self.models as u32]
+    }
+}
+
+/// The product of all layers' gradients in one dispatch.
+fn gradient(arenas: &Arenas, members: &Members, tile: Tile, name: &str, finish: &str) -> Dispatch {
+    let pieces = [tile.wgsl(), shader!("tile/block"), shader!("product/gradient"), finish, shader!("step")];
+    Dispatch {
+        name: name.to_owned(),
+        entry: tile.name(),
+        source: link(arenas, members, None, &pieces),
+        groups: folded(arenas.gradient_groups, arenas.models),
+        loops: tile.loops(arenas.batch) + arenas.layers.len() - 1,
     }
 }
 

@@ -31,6 +31,7 @@ fn dispatches() -> Vec<Dispatch> {
                 let plan = Plan::new(&arenas, &members, *tile, Some(&features[i % 2]), Some(&answers[j % 2]));
                 all.extend(plan.all().cloned());
                 all.extend(Plan::predict(&arenas, &members, *tile));
+                all.push(Plan::gradients(&arenas, &members, *tile));
             }
         }
     }
