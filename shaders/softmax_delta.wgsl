@@ -1,15 +1,17 @@
 // delta = dLoss/dz of the last layer for a loss that looks at the whole row: softmax with cross-entropy. One invocation
 // a row.
 
-@compute @workgroup_size(64)
-fn softmax_delta(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-    let l = layer(LAYERS - 1u);
-    let model = id.z;
-    let step = step_of(model);
-    let i = id.x + id.y * groups.x * 64u;
-    if i >= BATCH {
-        return;
+/// For some rows from the one numbered `first` on, as far as the batch goes.
+fn softmax_deltas(first: u32, count: u32, model: u32, lane: u32) {
+    let end = min(BATCH, first + count);
+    for (var i = first + lane; i < end; i += LANES) {
+        softmax_delta(i, model);
     }
+}
+
+fn softmax_delta(i: u32, model: u32) {
+    let l = layer(LAYERS - 1u);
+    let step = step_of(model);
     let row = i * l.output_stride;
     let y = output_of(l, model) + row;
     let normalizer = normalizer_of(y, l.outputs);

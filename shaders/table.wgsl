@@ -38,6 +38,8 @@ struct Layer {
     delta: u32,
     /// The first of its workgroups in the dispatch over all layers' gradients.
     first_group: u32,
+    /// How many invocations share the sums of an output of the forward product, the input delta and the gradient.
+    splits: vec3u,
 }
 
 /// v with 0 in the columns from `columns` on: what lies there is padding.

@@ -89,6 +89,25 @@ pub enum Error {
         /// Its loss.
         loss: f32,
     },
+    /// A plan that cannot be used here: for another device, driver, network or batch, not understood, or beyond what the
+    /// device or its kernels can do.
+    #[error("the plan's {what}: expected {expected}, got {got}; without a plan one is made")]
+    Plan {
+        /// Which line of it.
+        what: &'static str,
+        /// What would do.
+        expected: String,
+        /// What it says.
+        got: String,
+    },
+    /// A file that could not be written.
+    #[error("{}: {why}", path.display())]
+    File {
+        /// Where.
+        path: std::path::PathBuf,
+        /// The system's reason.
+        why: String,
+    },
     /// The device, or the host, has no memory left.
     #[error("out of memory: {what}")]
     OutOfMemory {

@@ -55,10 +55,14 @@ mod loss;
 mod network;
 mod optimizer;
 mod order;
+mod plan;
+mod profile;
 mod report;
 mod settings;
 mod step;
 mod trainer;
+#[cfg(not(target_family = "wasm"))]
+mod tuner;
 
 pub use activation::Activation;
 #[cfg(not(target_family = "wasm"))]
@@ -71,9 +75,13 @@ pub use init::Init;
 pub use loss::Loss;
 pub use network::{Dense, LayerParameters, Network};
 pub use optimizer::Optimizer;
+pub use plan::{Plan, PlanRow};
+pub use profile::{KernelTime, Profile};
 pub use report::{Evaluation, Report};
 pub use settings::Settings;
 pub use trainer::Trainer;
+#[cfg(not(target_family = "wasm"))]
+pub use tuner::{Tuned, Tuner};
 pub use wgpu;
 
 /// On native platforms everything may go to, and be looked at from, another thread.

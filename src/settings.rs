@@ -1,6 +1,6 @@
 //! How a network is trained, as plain data.
 
-use crate::{Error, Loss, Network, Optimizer, Result};
+use crate::{Error, Loss, Network, Optimizer, Plan, Result};
 
 /// The most rows of a batch: `measure` has one invocation for each, and 65,535 workgroups.
 const MOST_ROWS: usize = 1 << 21;
@@ -18,16 +18,19 @@ pub struct Settings {
     pub seed: u64,
     /// Whether every epoch takes the rows in an order of its own, or always in that of the data set.
     pub shuffle: bool,
-    /// How many steps the host hands to the device at once, at most 512. Chosen by time unless given; results do not
+    /// How many steps the host hands to the device at once, at most 4096. Chosen by time unless given; results do not
     /// depend on it.
     pub chunk: Option<usize>,
+    /// How a step is computed: as [`crate::Trainer::plan`] told before, for the same bits again, or as [`crate::Tuner`]
+    /// found. Planned unless given.
+    pub plan: Option<Plan>,
 }
 
 impl Default for Settings {
     /// Batches of 32, mean squared error, stochastic gradient descent with a rate of 0.1, seed 0, shuffled.
     fn default() -> Self {
         let (loss, optimizer) = (Loss::Mse, Optimizer::sgd(0.1));
-        Self { batch: 32, loss, optimizer, seed: 0, shuffle: true, chunk: None }
+        Self { batch: 32, loss, optimizer, seed: 0, shuffle: true, chunk: None, plan: None }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{Loss, Optimizer, order::epoch_key};
 
 /// One row of the step table, the same struct in `shaders/table.wgsl`.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Pod, Zeroable)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
 pub(crate) struct Step {
     /// How many rows the batch has; the last batch of an epoch may be short.
     pub(crate) rows: u32,

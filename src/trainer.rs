@@ -65,7 +65,7 @@ impl Trainer {
         let engine = match &device.machine {
             Machine::Gpu(gpu) => {
                 let (shuffle, chunk) = (settings.shuffle, settings.chunk);
-                let setup = Setup { network, courses: vec![course], data, shuffle, chunk, tile: None };
+                let setup = Setup { network, courses: vec![course], data, shuffle, chunk, plan: settings.plan.as_ref() };
                 let mut engine = Engine::new(gpu, setup).await?;
                 engine.set_parameters(&network.initial(settings.seed)?);
                 Worker::Gpu(engine)
@@ -73,6 +73,9 @@ impl Trainer {
             Machine::Cpu => {
                 let first = network.initial(settings.seed)?;
                 let engine = cpu::engine::Engine::new(network, course.loss, course.optimizer, course.batch, first);
+                if let Some(pinned) = &settings.plan {
+                    engine.plan().check(pinned)?;
+                }
                 Worker::Cpu(engine, data.cloned())
             }
         };
@@ -90,6 +93,23 @@ impl Trainer {
     /// The settings.
     pub const fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// How a step is computed here: printed, saved, and given again as [`Settings::plan`] it gives the same bits.
+    pub fn plan(&self) -> Plan {
+        match &self.engine {
+            Worker::Gpu(engine) => engine.plan(),
+            Worker::Cpu(engine, _) => engine.plan(),
+        }
+    }
+
+    /// Every plan that may be the fastest here, the planner's own first.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn candidates(&self) -> Vec<Plan> {
+        match &self.engine {
+            Worker::Gpu(engine) => engine.candidates(),
+            Worker::Cpu(engine, _) => vec![engine.plan()],
+        }
     }
 
     /// How many steps pass over the data set once.

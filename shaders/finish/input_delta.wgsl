@@ -1,6 +1,6 @@
 // delta of the layer before = dLoss/da times its activation's slope; a is what the layer took in
 
-fn finish(p: Place, i: u32, j: u32, v: vec4f) {
+fn input_delta_finish(p: Place, part: u32, i: u32, j: u32, v: vec4f) {
     let l = layer(p.layer);
     let before = p.layer - 1u;
     let at = i * l.input_stride + j / 4u;

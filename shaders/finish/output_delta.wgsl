@@ -1,10 +1,10 @@
 // y = activate(z + b) and delta = dLoss/dz, for the last layer and a loss that looks at one output at a time
 
-fn finish(p: Place, i: u32, j: u32, v: vec4f) {
+fn output_delta_finish(p: Place, part: u32, i: u32, j: u32, v: vec4f) {
     let l = layer(p.layer);
     let step = step_of(p.model);
     let at = i * l.output_stride + j / 4u;
-    let y = activate(p.layer, v + parameters[p.right + l.inputs * p.right_stride + j / 4u]);
+    let y = activate(p.layer, v + parameters[p.right.at + l.inputs * p.right.stride + j / 4u]);
     var delta = step.scale * loss_gradient(y, activations[expected_of(p.model) + at], vec2f());
     if !LOSS_GRADIENT_IS_BY_Z {
         delta *= activate_gradient(p.layer, y);

@@ -1,8 +1,6 @@
-// gradients = dLoss/dp, laid out as the parameters, for who asks for them
+// The product as it is, or a part of it: gradients laid out as the parameters for who asks for them, or what
+// `tile/sum` adds up and finishes
 
-fn finish(p: Place, i: u32, j: u32, v: vec4f) {
-    let l = layer(p.layer);
-    if i <= l.inputs {
-        gradients[weight_of(l, p.model) + i * l.output_stride + j / 4u] = v;
-    }
+fn store_finish(p: Place, part: u32, i: u32, j: u32, v: vec4f) {
+    parts[stored_at(p, part, i, j)] = v;
 }

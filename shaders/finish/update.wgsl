@@ -1,6 +1,6 @@
 // p <- optimize(p, dLoss/dp): the gradient is used where it arises and stored nowhere
 
-fn finish(p: Place, i: u32, j: u32, v: vec4f) {
+fn update_finish(p: Place, part: u32, i: u32, j: u32, v: vec4f) {
     let l = layer(p.layer);
     if i <= l.inputs {
         let at = weight_of(l, p.model) + i * l.output_stride + j / 4u;

@@ -1,4 +1,5 @@
-// What the tiles share: 4x4 blocks. A tile calls left, right and finish, and knows nothing else of the product.
+// What the tiles share: 4x4 blocks. A tile calls product_left, product_right and product_finish, and knows nothing else
+// of the product; the linker puts in whose they are.
 
 /// a b^T.
 fn outer(a: vec4f, b: vec4f) -> mat4x4f {
@@ -7,16 +8,18 @@ fn outer(a: vec4f, b: vec4f) -> mat4x4f {
 
 /// The product of a block of A, one of its columns a column, and a block of B, one of its rows a column: one row of C a
 /// column.
-fn product(a: mat4x4f, b: mat4x4f) -> mat4x4f {
+fn block_product(a: mat4x4f, b: mat4x4f) -> mat4x4f {
     return outer(a[0], b[0]) + outer(a[1], b[1]) + outer(a[2], b[2]) + outer(a[3], b[3]);
 }
 
+// For each product of a kernel:
+
 /// Finishes the block of C at row i and column j, unless it lies outside.
-fn finish_block(p: Place, i: u32, j: u32, c: mat4x4f) {
+fn product_finish_block(p: Place, part: u32, i: u32, j: u32, c: mat4x4f) {
     if i < p.rows && j < p.columns {
-        finish(p, i, j, c[0]);
-        finish(p, i + 1u, j, c[1]);
-        finish(p, i + 2u, j, c[2]);
-        finish(p, i + 3u, j, c[3]);
+        product_finish(p, part, i, j, c[0]);
+        product_finish(p, part, i + 1u, j, c[1]);
+        product_finish(p, part, i + 2u, j, c[2]);
+        product_finish(p, part, i + 3u, j, c[3]);
     }
 }

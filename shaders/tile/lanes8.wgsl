@@ -1,5 +1,5 @@
-// A 16x64 tile a subgroup of 8 lanes, for software adapters with subgroups of 8: no workgroup memory, no barrier. A lane
-// has 16 rows of two of the columns' vec4s. Of A each lane loads one 4x4 block, together 16 rows and 8 deep, and shuffles
+// A tile of 16 rows and 32 or 64 columns a subgroup of 8 lanes, for software adapters with subgroups of 8: no workgroup
+// memory, no barrier. A lane has 16 rows of one or two of the columns' vec4s. Of A each lane loads one 4x4 block, together 16 rows and 8 deep, and shuffles
 // spread it: there a load is a loop over the lanes, and a shuffle by a constant is one instruction.
 
 /// 16 rows of 4 columns.
@@ -27,31 +27,41 @@ fn far_block(c: Strip, a: mat4x4f, b: mat4x4f) -> Strip {
     return far(far(far(far(c, a[0], b[0]), a[1], b[1]), a[2], b[2]), a[3], b[3]);
 }
 
-fn finish_strip(p: Place, i: u32, j: u32, c: Strip) {
-    finish_block(p, i, j, c.r0);
-    finish_block(p, i + 4u, j, c.r4);
-    finish_block(p, i + 8u, j, c.r8);
-    finish_block(p, i + 12u, j, c.r12);
-}
+// For each product of a kernel:
 
-@compute @workgroup_size(8)
-fn lanes8(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
-          @builtin(local_invocation_index) lane: u32) {
-    let p = place(group.x + group.y * groups.x, group.z);
-    let across = (p.columns + 63u) / 64u;
-    let i = p.tile / across * 16u;
-    let j = p.tile % across * 64u + 4u * lane;
-    var c0 = Strip();
-    var c32 = Strip();
-    for (var k = 0u; k < p.depth; k += 8u) {
-        let a = left(p, i + 4u * (lane % 4u), k + 4u * (lane / 4u));
-        c0 = near_block(c0, a, right(p, k, j));
-        c32 = near_block(c32, a, right(p, k, j + 32u));
-        if k + 4u < p.depth {
-            c0 = far_block(c0, a, right(p, k + 4u, j));
-            c32 = far_block(c32, a, right(p, k + 4u, j + 32u));
+/// In a loop, so that the finish stands in the kernel once: unrolled it takes the driver seconds to compile.
+fn product_finish_strip(p: Place, part: u32, i: u32, j: u32, c: Strip) {
+    var rows = array<vec4f, 16>(
+        c.r0[0], c.r0[1], c.r0[2], c.r0[3], c.r4[0], c.r4[1], c.r4[2], c.r4[3],
+        c.r8[0], c.r8[1], c.r8[2], c.r8[3], c.r12[0], c.r12[1], c.r12[2], c.r12[3]);
+    if j < p.columns {
+        for (var r = 0u; r < min(16u, p.rows - min(p.rows, i)); r++) {
+            product_finish(p, part, i + r, j, rows[r]);
         }
     }
-    finish_strip(p, i, j, c0);
-    finish_strip(p, i, j + 32u, c32);
+}
+
+fn product_tile(p: Place, task: Task, lane: u32) {
+    let across = (p.columns + TILE_COLUMNS - 1u) / TILE_COLUMNS;
+    let i = task.tile / across * 16u;
+    let j = task.tile % across * TILE_COLUMNS + 4u * lane;
+    var c0 = Strip();
+    var c32 = Strip();
+    for (var k = task.start; k < task.end; k += 8u) {
+        let a = product_left(p, i + 4u * (lane % 4u), k + 4u * (lane / 4u));
+        c0 = near_block(c0, a, product_right(p, k, j));
+        if TILE_COLUMNS > 32u {
+            c32 = near_block(c32, a, product_right(p, k, j + 32u));
+        }
+        if k + 4u < task.end {
+            c0 = far_block(c0, a, product_right(p, k + 4u, j));
+            if TILE_COLUMNS > 32u {
+                c32 = far_block(c32, a, product_right(p, k + 4u, j + 32u));
+            }
+        }
+    }
+    product_finish_strip(p, task.part, i, j, c0);
+    if TILE_COLUMNS > 32u {
+        product_finish_strip(p, task.part, i, j + 32u, c32);
+    }
 }

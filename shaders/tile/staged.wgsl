@@ -1,41 +1,60 @@
-// A 32x32 tile a workgroup of 64 invocations, each with a 4x4 block of it. Both operands pass through workgroup memory,
-// 32 deep, so that each is read from the arenas once a tile. For GPUs.
+// A square tile a workgroup. Both operands pass through workgroup memory, 16 deep, so that each is read from the arenas
+// once a tile: half of the invocations fetch a 4x4 block of A each and half one of B, the next ones while the last are
+// multiplied. `registers_*` say which part of the tile an invocation keeps. For GPUs.
 
-/// [k][i / 4] and [k][j / 4].
-var<workgroup> lefts: array<vec4f, 256>;
-var<workgroup> rights: array<vec4f, 256>;
+/// vec4s across the tile.
+const ACROSS: u32 = TILE_ROWS / 4u;
 
-@compute @workgroup_size(64)
-fn staged(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
-          @builtin(local_invocation_index) lane: u32) {
-    let p = place(group.x + group.y * groups.x, group.z);
-    let across = (p.columns + 31u) / 32u;
-    let i = p.tile / across * 32u;
-    let j = p.tile % across * 32u;
-    let x = lane % 8u;
-    let y = lane / 8u;
-    var c = mat4x4f();
-    for (var k = 0u; k < p.depth; k += 32u) {
-        var a = mat4x4f();
-        var b = mat4x4f();
-        if k + 4u * y < p.depth {
-            a = left(p, i + 4u * x, k + 4u * y);
-            b = right(p, k + 4u * y, j + 4u * x);
-        }
+/// [k][i / 4] of A, behind it [k][j / 4] of B.
+var<workgroup> staged: array<vec4f, 8u * TILE_ROWS>;
+
+/// An invocation's row and column of vec4s. 32 neighbours share 4 rows and 8 columns, which they read from workgroup
+/// memory at once.
+fn own_place(lane: u32) -> vec2u {
+    let group = lane / 32u;
+    return vec2u(group / GROUPS_ACROSS * 4u + lane % 32u / 8u, group % GROUPS_ACROSS * 8u + lane % 8u);
+}
+
+// For each product of a kernel:
+
+fn product_tile(p: Place, task: Task, lane: u32) {
+    let tiles = (p.columns + TILE_ROWS - 1u) / TILE_ROWS;
+    let i = task.tile / tiles * TILE_ROWS;
+    let j = task.tile % tiles * TILE_ROWS;
+    let is_left = lane < TILE_ROWS;
+    let across = lane % TILE_ROWS % ACROSS;
+    let deep = lane % TILE_ROWS / ACROSS;
+    let at = select(4u * TILE_ROWS, 0u, is_left) + deep * TILE_ROWS + across;
+    var next = product_fetched(p, task.end, is_left, i + 4u * across, j + 4u * across, task.start + 4u * deep);
+    let own = own_place(lane);
+    var c = Registers();
+    for (var k = task.start; k < task.end; k += 16u) {
         workgroupBarrier();
-        let at = 32u * y + x;
-        lefts[at] = a[0];
-        lefts[at + 8u] = a[1];
-        lefts[at + 16u] = a[2];
-        lefts[at + 24u] = a[3];
-        rights[at] = b[0];
-        rights[at + 8u] = b[1];
-        rights[at + 16u] = b[2];
-        rights[at + 24u] = b[3];
+        staged[at] = next[0];
+        staged[at + ACROSS] = next[1];
+        staged[at + 2u * ACROSS] = next[2];
+        staged[at + 3u * ACROSS] = next[3];
         workgroupBarrier();
-        for (var q = 0u; q < 256u; q += 8u) {
-            c += outer(lefts[q + y], rights[q + x]);
+        next = product_fetched(p, task.end, is_left, i + 4u * across, j + 4u * across, k + 16u + 4u * deep);
+        for (var q = 0u; q < 4u * TILE_ROWS; q += TILE_ROWS) {
+            c = multiplied(c, q + own);
+            c = multiplied(c, q + ACROSS + own);
+            c = multiplied(c, q + 2u * ACROSS + own);
+            c = multiplied(c, q + 3u * ACROSS + own);
         }
     }
-    finish_block(p, i + 4u * y, j + 4u * x, c);
+    product_finish_registers(p, task.part, vec2u(i, j) + 4u * own, c);
+}
+
+/// A block of A or of B, 0 beyond the part's end.
+fn product_fetched(p: Place, end: u32, is_left: bool, i: u32, j: u32, k: u32) -> mat4x4f {
+    var block = mat4x4f();
+    if k < end {
+        if is_left {
+            block = product_left(p, i, k);
+        } else {
+            block = product_right(p, k, j);
+        }
+    }
+    return block;
 }

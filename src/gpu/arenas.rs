@@ -1,7 +1,12 @@
 //! Where everything lies on the device: one arena a role, laid out for a network, a batch size and a number of models.
 
-use super::tile::Tile;
-use crate::{Activation, Loss, Network, Optimizer, Result, error::check_limit, network::padded};
+use super::product::Product;
+use crate::{
+    Activation, Loss, Network, Optimizer, Result,
+    error::check_limit,
+    network::padded,
+    plan::{Scheme, Way},
+};
 
 /// The members of the families that a network's kernels are linked from.
 #[derive(Debug, Clone)]
@@ -35,8 +40,8 @@ pub(crate) struct Arenas {
     pub(crate) activations: usize,
     pub(crate) deltas: usize,
     pub(crate) layers: Vec<LayerPlace>,
-    /// Workgroups of the dispatch over all layers' gradients.
-    pub(crate) gradient_groups: usize,
+    /// What products that are computed in parts store until they are added up.
+    pub(crate) parts: usize,
 }
 
 /// `Layer` in `shaders/table.wgsl`.
@@ -52,18 +57,26 @@ pub(crate) struct LayerPlace {
     pub(crate) output_slot: usize,
     pub(crate) weight: usize,
     pub(crate) delta: usize,
-    pub(crate) first_group: usize,
 }
 
 /// How many bytes the window may take: enough for many small steps, little beside the parameters of a large network.
 const WINDOW_BYTES: usize = 16 << 20;
 /// The most steps a window may have.
 const WINDOW: usize = 64;
+/// The same where a dispatch takes many steps, so that what surrounds it does not weigh.
+const TINY_WINDOW: usize = 4096;
 const VEC4: usize = size_of::<[f32; 4]>();
 
 impl Arenas {
     /// The layout for `rows` rows a batch. The window is as long as `limit`, the most bytes an arena may have, lets it.
-    pub(crate) fn new(network: &Network, rows: usize, models: usize, ring: usize, tile: Tile, limit: usize) -> Self {
+    pub(crate) fn new(
+        network: &Network,
+        rows: usize,
+        models: usize,
+        ring: usize,
+        scheme: Option<&Scheme>,
+        limit: usize,
+    ) -> Self {
         let batch = padded(rows);
         let vec4s = |n: usize| padded(n) / 4;
         let (input, output) = (batch * vec4s(network.inputs()), batch * vec4s(network.outputs()));
@@ -71,10 +84,13 @@ impl Arenas {
         let hidden: usize = network.layers().iter().map(|l| batch * vec4s(l.outputs)).sum::<usize>() - output;
 
         let room = (limit / VEC4 / models).saturating_sub(hidden).min(WINDOW_BYTES / VEC4 / models);
-        let window = (room / slot).clamp(1, WINDOW);
+        // A dispatch that takes several steps must not run over the window's end.
+        let (most, walk) =
+            if let Some(Scheme::Tiny { steps, .. }) = scheme { (TINY_WINDOW, *steps) } else { (WINDOW, 1) };
+        let window = ((room / slot).clamp(1, most) / walk * walk).max(walk);
 
         let layout = network.layout();
-        let (mut activations, mut deltas, mut groups) = (window * slot, 0, 0);
+        let (mut activations, mut deltas) = (window * slot, 0);
         let mut layers: Vec<LayerPlace> = Vec::new();
         for (i, (dense, place)) in network.layers().iter().zip(&layout.places).enumerate() {
             let is_last = i + 1 == network.layers().len();
@@ -91,15 +107,13 @@ impl Arenas {
                 output_slot: if is_last { slot } else { 0 },
                 weight: place.offset / 4,
                 delta: deltas,
-                first_group: groups,
             });
             activations += if is_last { 0 } else { batch * stride };
             deltas += batch * stride;
-            groups += tile.groups(padded(dense.inputs + 1), 4 * stride);
         }
         let parameters = layout.len / 4;
         let (expected, output) = (input, input + output);
-        Self {
+        let mut arenas = Self {
             models,
             batch,
             window,
@@ -111,7 +125,32 @@ impl Arenas {
             activations,
             deltas,
             layers,
-            gradient_groups: groups,
+            parts: 0,
+        };
+        arenas.parts = scheme.map_or(0, |scheme| arenas.parts_of(scheme));
+        arenas
+    }
+
+    /// The `vec4`s of a layer's product.
+    pub(super) fn part(&self, product: Product, layer: usize) -> usize {
+        let [rows, columns, _] = product.size(self, layer);
+        rows * columns / 4
+    }
+
+    fn parts_of(&self, scheme: &Scheme) -> usize {
+        let stored = |way: &Way, part: usize| if way.parts > 1 { way.parts * part } else { 0 };
+        match scheme {
+            Scheme::Layered(ways) => {
+                let layers = |product, ways: &[Way], first: usize| {
+                    let each = ways.iter().zip(first..).map(move |(way, layer)| stored(way, self.part(product, layer)));
+                    each.max().unwrap_or(0)
+                };
+                let deltas =
+                    layers(Product::Forward, &ways.forward, 0).max(layers(Product::InputDelta, &ways.input_delta, 1));
+                deltas.max(stored(&ways.gradients, self.parameters))
+            }
+            Scheme::Fused { rows, .. } => self.batch.div_ceil(*rows) * self.parameters,
+            Scheme::Cpu(_) | Scheme::Tiny { .. } => 0,
         }
     }
 
@@ -137,7 +176,7 @@ impl Arenas {
     }
 
     /// The arenas' names and lengths in bytes, all models together.
-    pub(crate) fn bytes(&self, optimizer: Optimizer) -> [(&'static str, u64); 6] {
+    pub(crate) fn bytes(&self, optimizer: Optimizer) -> [(&'static str, u64); 7] {
         let vec4s = |n: usize| (self.models * n * VEC4).max(VEC4) as u64;
         let pairs = self.models * (self.ring + self.window * self.measures());
         [
@@ -145,6 +184,7 @@ impl Arenas {
             ("optimizer state", vec4s(self.parameters * optimizer.planes())),
             ("activations", vec4s(self.activations)),
             ("deltas", vec4s(self.deltas)),
+            ("parts of sums", vec4s(self.parts)),
             ("rows", (self.models * self.window * self.batch * size_of::<u32>()) as u64),
             ("metrics", (pairs * size_of::<[f32; 2]>()) as u64),
         ]

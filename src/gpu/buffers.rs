@@ -4,7 +4,10 @@ use super::{Gpu, arenas::Arenas, kernel::PAIR, resident::Shard};
 use crate::{Optimizer, Result, error::check_limit, step::Step};
 
 /// The most steps a chunk has: so long are the tables of steps and cursors.
-pub(super) const CHUNK: usize = 512;
+pub(super) const CHUNK: usize = 4096;
+/// Steps without rows behind a chunk's last: kernels run in whole workgroups and dispatches over several steps, so that
+/// they may look at as many more.
+pub(super) const BEHIND: usize = 64;
 /// Bytes between two cursors: the largest alignment that a device may ask of a dynamic offset.
 pub(super) const CURSOR: usize = 256;
 
@@ -21,14 +24,12 @@ pub(super) struct Buffers {
     pub(super) steps: wgpu::Buffer,
     /// Where each step of a chunk stands, at the dynamic offsets of its bindings.
     pub(super) cursors: wgpu::Buffer,
-    /// Stands where a kernel could store gradients, and does not.
-    pub(super) spare: wgpu::Buffer,
+    pub(super) parts: wgpu::Buffer,
 }
 
-/// Bytes of the step table. `order` and `gather` run in whole workgroups, so that a window that is not full lets them look
-/// a few rows beyond the chunk: at most one for each 4 of a workgroup's 64 invocations.
+/// Bytes of the step table.
 const fn table(arenas: &Arenas) -> u64 {
-    ((CHUNK + 16) * arenas.models * size_of::<Step>()) as u64
+    ((CHUNK + BEHIND) * arenas.models * size_of::<Step>()) as u64
 }
 
 impl Buffers {
@@ -41,7 +42,7 @@ impl Buffers {
     pub(super) async fn new(gpu: &Gpu, arenas: &Arenas, optimizer: Optimizer) -> Result<Self> {
         let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let [parameters, state, activations, deltas, rows, metrics] = arenas.bytes(optimizer);
+        let [parameters, state, activations, deltas, parts, rows, metrics] = arenas.bytes(optimizer);
         let role = async |(name, bytes)| gpu.buffer(name, bytes, storage).await;
         let buffers = Self {
             parameters: role(parameters).await?,
@@ -52,7 +53,7 @@ impl Buffers {
             metrics: role(metrics).await?,
             steps: role(("steps", table(arenas))).await?,
             cursors: gpu.buffer("cursors", (CHUNK * CURSOR) as u64, uniform).await?,
-            spare: role(("spare", 16)).await?,
+            parts: role(parts).await?,
         };
         gpu.upload(&buffers.cursors, 0, &cursor_table(CHUNK, arenas.window));
         Ok(buffers)
@@ -60,8 +61,8 @@ impl Buffers {
 
     /// The bindings of `shaders/step.wgsl`, in order.
     pub(super) const fn of_step(&self) -> [&wgpu::Buffer; 7] {
-        let Self { cursors, steps, parameters, state, activations, deltas, spare, .. } = self;
-        [cursors, steps, parameters, state, activations, deltas, spare]
+        let Self { cursors, steps, parameters, state, activations, deltas, parts, .. } = self;
+        [cursors, steps, parameters, state, activations, deltas, parts]
     }
 
     /// The bindings of `shaders/window.wgsl`, in order.

@@ -3,18 +3,19 @@
 use super::{
     Gpu,
     arenas::{Arenas, Members},
-    buffers::{Buffers, CHUNK, CURSOR},
+    buffers::{BEHIND, Buffers, CHUNK, CURSOR},
     kernel::{Kernel, STEP, Set, WINDOW},
     pace::Pace,
-    plan::Plan,
+    planner,
     predictor::Predictor,
     read_back::{Pipe, read},
     resident::{Shard, rows_a_shard, upload},
-    tile::Tile,
+    schedule::{Dispatch, Schedule},
 };
 use crate::{
     Dataset, Features, Network, Result,
     network::padded_rows,
+    plan::{Identity, Plan, PlanRow, Scheme},
     step::{Course, Step},
 };
 
@@ -27,16 +28,17 @@ pub(crate) struct Setup<'a> {
     pub(crate) shuffle: bool,
     /// Steps a chunk; by time if not given.
     pub(crate) chunk: Option<usize>,
-    /// The adapter's own if not given.
-    pub(crate) tile: Option<Tile>,
+    /// The planner's own if not given.
+    pub(crate) scheme: Option<Scheme>,
 }
 
 pub(crate) struct Engine {
-    gpu: Gpu,
+    pub(super) gpu: Gpu,
     network: Network,
     courses: Vec<Course>,
     members: Members,
-    tile: Tile,
+    scheme: Scheme,
+    pub(super) schedule: Schedule,
     arenas: Arenas,
     pace: Pace,
 
@@ -47,7 +49,7 @@ pub(crate) struct Engine {
     window_groups: Vec<wgpu::BindGroup>,
     kernels: Kernels,
     /// Made when they are first asked for.
-    gradients: Option<(Kernel, wgpu::Buffer, wgpu::BindGroup)>,
+    gradients: Option<(Vec<Kernel>, wgpu::Buffer, wgpu::BindGroup)>,
     predictor: Option<Predictor>,
 
     /// The ring of metrics is read by halves, one while the other is written.
@@ -58,12 +60,39 @@ pub(crate) struct Engine {
 
 /// What a chunk of steps is recorded from.
 struct Kernels {
-    to_deltas: Vec<Kernel>,
-    update: Kernel,
     order: Kernel,
     gather: Kernel,
+    step: Vec<Kernel>,
     measure: Kernel,
-    total: Kernel,
+    total: Option<Kernel>,
+}
+
+/// One dispatch of a chunk, where it is dispatched.
+pub(super) struct Visit<'a> {
+    /// Which dispatch of the schedule it is.
+    pub(super) number: usize,
+    kernel: &'a Kernel,
+    group: &'a wgpu::BindGroup,
+    cursor: u32,
+    /// Whether the visit before, if it was recorded in the same pass, has bound the same.
+    is_bound: bool,
+    groups: [u32; 3],
+}
+
+impl Visit<'_> {
+    /// Records it behind the visit before.
+    pub(super) fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        if !self.is_bound {
+            pass.set_bind_group(0, self.group, &[self.cursor]);
+        }
+        self.kernel.record_over(pass, self.groups);
+    }
+
+    /// Records it alone.
+    pub(super) fn record_alone(&self, pass: &mut wgpu::ComputePass<'_>) {
+        pass.set_bind_group(0, self.group, &[self.cursor]);
+        self.kernel.record_over(pass, self.groups);
+    }
 }
 
 /// Loss and right answers of a step, as `total` writes them.
@@ -71,12 +100,14 @@ pub(crate) type Metric = [f32; 2];
 
 impl Engine {
     pub(crate) async fn new(gpu: &Gpu, setup: Setup<'_>) -> Result<Self> {
-        let Setup { network, courses, data, shuffle, chunk, tile } = setup;
+        let Setup { network, courses, data, shuffle, chunk, scheme } = setup;
         let course = courses[0];
-        let tile = tile.unwrap_or_else(|| Tile::best_for(gpu, network.flop(course.batch)));
         let ring = (course.steps_per_epoch() as usize).next_power_of_two().clamp(1 << 12, 1 << 16);
         let ring = 2 * ring.min(gpu.most_bytes() / 4 / courses.len() / size_of::<Metric>()).max(1);
-        let arenas = Arenas::new(network, course.batch, courses.len(), ring, tile, gpu.most_bytes());
+        let arenas =
+            |scheme: Option<&Scheme>| Arenas::new(network, course.batch, courses.len(), ring, scheme, gpu.most_bytes());
+        let scheme = scheme.unwrap_or_else(|| planner::scheme(gpu, network, &arenas(None)));
+        let arenas = arenas(Some(&scheme));
         let scale = match data.map(Dataset::features) {
             Some(Features::U8 { scale, .. }) => *scale,
             _ => 1.0,
@@ -89,9 +120,11 @@ impl Engine {
             data_rows: data.map_or(1, Dataset::rows),
             scale,
         };
-        let plan = Plan::new(&arenas, &members, tile, data.map(Dataset::features), data.map(Dataset::answers));
+        planner::check(gpu, &scheme, &arenas)?;
+        let (features, answers) = (data.map(Dataset::features), data.map(Dataset::answers));
+        let schedule = Schedule::new(&arenas, &members, &scheme, features, answers);
         arenas.check(members.optimizer, &gpu.limits)?;
-        plan.check(gpu)?;
+        schedule.check(gpu)?;
         data.map_or(Ok(0), |data| rows_a_shard(gpu, data, &arenas))?;
         Buffers::check(gpu, &arenas)?;
 
@@ -109,17 +142,15 @@ impl Engine {
         let step_set = Set::new(gpu, "step", STEP).await?;
         let step_group = step_set.bind(gpu, "step", &buffers.of_step()).await?;
 
-        let mut to_deltas = Vec::new();
-        for dispatch in &plan.deltas {
-            to_deltas.push(step_set.kernel(gpu, dispatch).await?);
-        }
         let kernels = Kernels {
-            to_deltas,
-            update: step_set.kernel(gpu, &plan.update).await?,
-            order: window_set.kernel(gpu, &plan.order).await?,
-            gather: window_set.kernel(gpu, &plan.gather).await?,
-            measure: window_set.kernel(gpu, &plan.measure).await?,
-            total: window_set.kernel(gpu, &plan.total).await?,
+            order: window_set.kernel(gpu, &schedule.order).await?,
+            gather: window_set.kernel(gpu, &schedule.gather).await?,
+            step: step_set.kernels(gpu, &schedule.step).await?,
+            measure: window_set.kernel(gpu, &schedule.measure).await?,
+            total: match &schedule.total {
+                Some(total) => Some(window_set.kernel(gpu, total).await?),
+                None => None,
+            },
         };
         let half = (arenas.models * arenas.ring / 2 * size_of::<Metric>()) as u64;
         let flop = network.flop(arenas.batch * arenas.models);
@@ -128,8 +159,9 @@ impl Engine {
             network: network.clone(),
             courses,
             members,
-            tile,
-            pace: Pace::new(gpu.is_software(), chunk, flop, kernels.to_deltas.len() + 1),
+            scheme,
+            pace: Pace::new(gpu.is_software(), chunk, flop, kernels.step.len()),
+            schedule,
             losses: Pipe::new(gpu, "losses", half).await?,
             arenas,
             buffers,
@@ -171,12 +203,7 @@ impl Engine {
             let mut done = 0;
             while done < count {
                 let chunk = self.pace.steps().min(CHUNK).min(count - done);
-                let table = (0..chunk * models).map(|i| {
-                    let (step, model) = (done + i / models, i % models);
-                    let ring = (side + step) as u32;
-                    Step { ring, ..self.courses[model].step(first + (start + step) as u64, model as u64) }
-                });
-                let table: Vec<Step> = table.collect();
+                let table = self.table(first + (start + done) as u64, side + done, chunk);
                 let submission = self.submit_steps(&table, chunk, true);
                 self.pace.submitted(gpu, submission, chunk).await?;
                 done += chunk;
@@ -191,7 +218,9 @@ impl Engine {
     /// One step on rows that the caller brings; its metrics wait for [`Engine::collect`].
     pub(crate) async fn step(&mut self, inputs: &[f32], expected: &[f32]) -> Result<()> {
         let step = Step { ring: self.waiting.len() as u32, ..self.bring(inputs, expected) };
-        let submission = self.submit_steps(&[step], 1, false);
+        let mut table = [Step::default(); 1 + BEHIND];
+        table[0] = step;
+        let submission = self.submit_steps(&table, 1, false);
         self.waiting.push(step.rows);
         self.pace.submitted(&self.gpu, submission, 1).await
     }
@@ -221,20 +250,22 @@ impl Engine {
         let gpu = self.gpu.clone();
         if self.gradients.is_none() {
             gpu.check_alive().await?;
-            let dispatch = Plan::gradients(&self.arenas, &self.members, self.tile);
-            let kernel = self.step_set.kernel(&gpu, &dispatch).await?;
+            // In no parts, so that all that is stored are the gradients themselves.
+            let dispatches = Schedule::gradients(&self.arenas, &self.members, &planner::layered(&gpu, &self.arenas));
+            dispatches.iter().try_for_each(|dispatch| dispatch.check(&gpu))?;
+            let kernels = self.step_set.kernels(&gpu, &dispatches).await?;
             let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
-            let stored = gpu.buffer("gradients", self.buffers.parameters.size(), usage).await?;
-            let buffers = Buffers { spare: stored, ..self.buffers.clone() };
+            let parts = gpu.buffer("gradients", self.buffers.parameters.size(), usage).await?;
+            let buffers = Buffers { parts, ..self.buffers.clone() };
             let group = self.step_set.bind(&gpu, "gradients", &buffers.of_step()).await?;
-            self.gradients = Some((kernel, buffers.spare, group));
+            self.gradients = Some((kernels, buffers.parts, group));
         }
         let step = self.bring(inputs, expected);
         gpu.upload(&self.buffers.steps, 0, bytemuck::bytes_of(&step));
-        let Some((kernel, stored, group)) = &self.gradients else { unreachable!("made above") };
+        let Some((kernels, stored, group)) = &self.gradients else { unreachable!("made above") };
         gpu.compute(|pass| {
             pass.set_bind_group(0, group, &[0]);
-            self.kernels.to_deltas.iter().chain([kernel]).for_each(|kernel| kernel.record(pass));
+            kernels.iter().for_each(|kernel| kernel.record(pass));
         });
         read(&gpu, stored, 0, 4 * self.arenas.parameters).await
     }
@@ -242,8 +273,8 @@ impl Engine {
     /// The outputs for any number of rows, those of one model after the other's.
     pub(crate) async fn predict(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
         if self.predictor.is_none() {
-            let Self { gpu, network, arenas, members, tile, step_set, buffers, .. } = &*self;
-            let made = Predictor::new(gpu, network, arenas, (members, *tile), step_set, buffers).await?;
+            let Self { gpu, network, arenas, members, step_set, buffers, .. } = &*self;
+            let made = Predictor::new(gpu, network, arenas, members, step_set, buffers).await?;
             self.predictor = Some(made);
         }
         let Some(predictor) = &self.predictor else { unreachable!("made above") };
@@ -264,28 +295,75 @@ impl Engine {
 
     /// Records and submits `steps` steps; `table` has a row for each and model. Nothing is allocated or bound anew.
     fn submit_steps(&self, table: &[Step], steps: usize, gathers: bool) -> wgpu::SubmissionIndex {
-        let Self { gpu, arenas, kernels, window_groups, .. } = self;
-        gpu.upload(&self.buffers.steps, 0, bytemuck::cast_slice(table));
-        let cursor = |step: usize| [(step * CURSOR) as u32];
-        gpu.compute(|pass| {
-            for first in (0..steps).step_by(arenas.window) {
-                let slots = arenas.window.min(steps - first);
-                for (i, group) in window_groups.iter().enumerate().filter(|_| gathers) {
-                    pass.set_bind_group(0, group, &cursor(first));
-                    if i == 0 {
-                        kernels.order.record_over(pass, arenas.over_slots(arenas.batch, slots));
-                    }
-                    kernels.gather.record_over(pass, arenas.over_slots(arenas.gathered(), slots));
+        debug_assert_eq!(table.len(), (steps + BEHIND) * self.arenas.models);
+        self.gpu.upload(&self.buffers.steps, 0, bytemuck::cast_slice(table));
+        self.gpu.compute(|pass| self.visit(steps, gathers, |visit| visit.record(pass)))
+    }
+
+    /// The table of `steps` steps from `first` on, whose metrics go to the ring from `ring` on.
+    pub(super) fn table(&self, first: u64, ring: usize, steps: usize) -> Vec<Step> {
+        let models = self.arenas.models;
+        let rows = (0..steps * models).map(|i| {
+            let (step, model) = (i / models, i % models);
+            let ring = (ring + step) as u32;
+            Step { ring, ..self.courses[model].step(first + step as u64, model as u64) }
+        });
+        rows.chain(std::iter::repeat_n(Step::default(), BEHIND * models)).collect()
+    }
+
+    /// Walks through the dispatches of `steps` steps in their order.
+    pub(super) fn visit<'a>(&'a self, steps: usize, gathers: bool, mut each: impl FnMut(Visit<'a>)) {
+        let Self { arenas, kernels, window_groups, step_group, .. } = self;
+        let cursor = |step: usize| (step * CURSOR) as u32;
+        let mut last = None;
+        let mut visit = |number: usize, kernel: &'a Kernel, group: &'a wgpu::BindGroup, step: usize, groups| {
+            // What is bound already is not bound again.
+            let bound = Some((std::ptr::from_ref(group), step));
+            let is_bound = std::mem::replace(&mut last, bound) == bound;
+            each(Visit { number, kernel, group, cursor: cursor(step), is_bound, groups });
+        };
+        for first in (0..steps).step_by(arenas.window) {
+            let slots = arenas.window.min(steps - first);
+            for (i, group) in window_groups.iter().enumerate().filter(|_| gathers) {
+                if i == 0 {
+                    visit(0, &kernels.order, group, first, arenas.over_slots(arenas.batch, slots));
                 }
-                for step in first..first + slots {
-                    pass.set_bind_group(0, &self.step_group, &cursor(step));
-                    kernels.to_deltas.iter().chain([&kernels.update]).for_each(|kernel| kernel.record(pass));
-                }
-                pass.set_bind_group(0, &window_groups[0], &cursor(first));
-                kernels.measure.record_over(pass, arenas.judged(slots));
-                kernels.total.record_over(pass, arenas.totalled(slots));
+                visit(1, &kernels.gather, group, first, arenas.over_slots(arenas.gathered(), slots));
             }
-        })
+            for step in (first..first + slots).step_by(self.schedule.walk) {
+                for (number, kernel) in kernels.step.iter().enumerate() {
+                    visit(2 + number, kernel, step_group, step, kernel.groups());
+                }
+            }
+            let measure = 2 + kernels.step.len();
+            let judged = if kernels.total.is_some() { arenas.judged(slots) } else { arenas.over_slots(1, slots) };
+            visit(measure, &kernels.measure, &window_groups[0], first, judged);
+            if let Some(total) = &kernels.total {
+                visit(measure + 1, total, &window_groups[0], first, arenas.totalled(slots));
+            }
+        }
+    }
+
+    pub(super) const fn models(&self) -> usize {
+        self.arenas.models
+    }
+
+    /// How steps are computed.
+    pub(crate) fn plan(&self) -> Plan {
+        self.plan_of(self.scheme.clone(), self.schedule.all().map(Dispatch::row).collect())
+    }
+
+    /// Every plan that may be the fastest; the planner's own is the first.
+    pub(crate) fn candidates(&self) -> Vec<Plan> {
+        let schemes = planner::candidates(&self.gpu, &self.network, &self.arenas);
+        schemes.into_iter().map(|scheme| self.plan_of(scheme, Vec::new())).collect()
+    }
+
+    fn plan_of(&self, scheme: Scheme, table: Vec<PlanRow>) -> Plan {
+        let info = &self.gpu.info;
+        let device = format!("{}, {}", info.name, info.backend);
+        let driver = format!("{} {}", info.driver, info.driver_info);
+        Plan { of: Identity::new(device, driver, &self.network, self.courses[0].batch), scheme, table }
     }
 
     /// Where the metrics of `steps` steps from `first` on lie in the ring, and their length, in bytes.

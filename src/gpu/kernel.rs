@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU64, sync::atomic::Ordering};
 
-use super::{Gpu, plan::Dispatch};
+use super::{Gpu, schedule::Dispatch};
 use crate::Result;
 
 /// How a binding is declared in WGSL.
@@ -96,6 +96,15 @@ impl Set {
         gpu.scoped(label, |device| device.create_bind_group(&descriptor)).await
     }
 
+    /// Builds the pipelines of dispatches, in their order.
+    pub(super) async fn kernels(&self, gpu: &Gpu, dispatches: &[Dispatch]) -> Result<Vec<Kernel>> {
+        let mut kernels = Vec::with_capacity(dispatches.len());
+        for dispatch in dispatches {
+            kernels.push(self.kernel(gpu, dispatch).await?);
+        }
+        Ok(kernels)
+    }
+
     /// Builds the pipeline of a dispatch.
     pub(super) async fn kernel(&self, gpu: &Gpu, dispatch: &Dispatch) -> Result<Kernel> {
         let label = Some(dispatch.name.as_str());
@@ -128,6 +137,10 @@ pub(super) struct Kernel {
 }
 
 impl Kernel {
+    pub(super) const fn groups(&self) -> [u32; 3] {
+        self.groups
+    }
+
     pub(super) fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         self.record_over(pass, self.groups);
     }

@@ -1,16 +1,41 @@
 //! The linker: joins WGSL files into one module and prints what ties them together, which is nothing but constants and
 //! one `switch` per family. Module-scope names of WGSL may come in any order, so joining is linking.
+//!
+//! WGSL has no generic functions. What a file says below the line [`GENERIC`] is meant for each product of a kernel: it is
+//! repeated, and `product_` becomes the product's own name. One function for all products that chooses by a number
+//! would be folded by the driver as well, but not before it has copied every choice everywhere: a step of two layers
+//! took llvmpipe 9 s to compile.
 
 use std::fmt::Write;
 
-use super::arenas::{Arenas, Members};
+use super::{
+    arenas::{Arenas, Members},
+    product::{Finish, Product},
+};
 
-/// One module of `pieces`, in front of them what the network's arenas and members make of them.
-pub(crate) fn link(arenas: &Arenas, members: &Members, layer: Option<usize>, pieces: &[&str]) -> String {
-    let mut text = constants(arenas, members, layer);
+/// Below this line a file is for each product of a kernel.
+const GENERIC: &str = "// For each product of a kernel:\n";
+
+/// What a kernel is linked from, beside the network's members.
+#[derive(Default)]
+pub(super) struct Parts<'a> {
+    /// Its own constants.
+    pub(super) constants: Vec<(&'static str, usize)>,
+    /// Its products, each with the name it has there and with what becomes of it.
+    pub(super) products: Vec<(&'static str, Product, Finish)>,
+    /// The first workgroup of each layer, where one dispatch computes all layers' products.
+    pub(super) first_groups: Vec<usize>,
+    /// How many invocations share the sums of an output, for each layer and product; 1 if not given.
+    pub(super) splits: Vec<[usize; 3]>,
+    pub(super) pieces: Vec<&'a str>,
+}
+
+/// One module, in front of it what the network's arenas and members make of it.
+pub(super) fn link(arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> String {
+    let mut text = constants(arenas, members, &parts.constants);
     text += &switch(
         "layer(l: u32) -> Layer",
-        arenas.layers.iter().map(|l| {
+        arenas.layers.iter().enumerate().map(|(i, l)| {
             let numbers = [
                 l.inputs,
                 l.outputs,
@@ -22,9 +47,10 @@ pub(crate) fn link(arenas: &Arenas, members: &Members, layer: Option<usize>, pie
                 l.output_slot,
                 l.weight,
                 l.delta,
-                l.first_group,
+                parts.first_groups.get(i).copied().unwrap_or(0),
             ];
-            format!("Layer({})", numbers.map(|n| format!("{n}u")).join(", "))
+            let [x, y, z] = parts.splits.get(i).copied().unwrap_or([1; 3]);
+            format!("Layer({}, vec3u({x}u, {y}u, {z}u))", numbers.map(|n| format!("{n}u")).join(", "))
         }),
     );
     let activations = || members.activations.iter();
@@ -40,24 +66,34 @@ pub(crate) fn link(arenas: &Arenas, members: &Members, layer: Option<usize>, pie
         "loss_gradient(y: vec4f, t: vec4f, normalizer: vec2f) -> vec4f",
         format!("{loss}_gradient(y, t, normalizer)"),
     );
-    if pieces.contains(&shader!("step")) {
+    let mut used: Vec<_> = activations().map(|a| a.wgsl()).collect();
+    if parts.pieces.contains(&shader!("step")) {
         text +=
             &alias("optimize(p: vec4f, g: vec4f, i: u32, step: Step) -> vec4f", format!("{optimizer}(p, g, i, step)"));
-        text += members.optimizer.wgsl();
+        used.push(members.optimizer.wgsl());
     }
-    let mut used: Vec<_> = activations().map(|a| a.wgsl()).collect();
+    used.extend(parts.products.iter().flat_map(|(_, product, finish)| [product.wgsl(), finish.wgsl()]));
     used.sort_unstable();
     used.dedup();
-    for piece in used.iter().chain(&[members.loss.wgsl(), shader!("table")]).chain(pieces) {
+    for piece in used.iter().chain(&[members.loss.wgsl(), shader!("table")]).chain(&parts.pieces) {
+        let (once, each) = piece.split_once(GENERIC).unwrap_or((*piece, ""));
         text += "\n";
-        text += piece;
+        text += once;
+        for (name, product, finish) in parts.products.iter().filter(|_| !each.is_empty()) {
+            text += &each
+                .replace("product_left(", &format!("{}_left(", product.name()))
+                .replace("product_right(", &format!("{}_right(", product.name()))
+                .replace("product_place(", &format!("{}_place(", product.name()))
+                .replace("product_finish(", &format!("{}_finish(", finish.name()))
+                .replace("product_", &format!("{name}_"));
+        }
     }
     text
 }
 
-fn constants(arenas: &Arenas, members: &Members, layer: Option<usize>) -> String {
+fn constants(arenas: &Arenas, members: &Members, own: &[(&'static str, usize)]) -> String {
     let mut text = String::new();
-    let mut numbers = vec![
+    let numbers = [
         ("MODELS", arenas.models),
         ("BATCH", arenas.batch),
         ("WINDOW", arenas.window),
@@ -77,8 +113,7 @@ fn constants(arenas: &Arenas, members: &Members, layer: Option<usize>) -> String
         ("ORDER_WIDTH", crate::order::width(members.data_rows as u32) as usize),
         ("ORDER_ROUNDS", crate::order::ROUNDS as usize),
     ];
-    numbers.extend(layer.map(|layer| ("LAYER", layer)));
-    for (name, value) in numbers {
+    for (name, value) in numbers.iter().chain(own) {
         let _ = writeln!(text, "const {name}: u32 = {value}u;");
     }
     for (name, value) in [
@@ -93,13 +128,18 @@ fn constants(arenas: &Arenas, members: &Members, layer: Option<usize>) -> String
 }
 
 /// A function of the number `l` that returns one of `bodies`; with a constant `l` the driver folds it.
-fn switch(signature: &str, bodies: impl ExactSizeIterator<Item = String>) -> String {
+fn switch(signature: &str, bodies: impl Iterator<Item = String>) -> String {
+    let mut bodies: Vec<_> = bodies.collect();
+    // Without a choice the driver has nothing to fold.
+    if bodies.iter().all(|body| *body == bodies[0]) {
+        bodies.truncate(1);
+    }
     let last = bodies.len() - 1;
     let mut text = format!("fn {signature} {{\n");
     if last > 0 {
         text += "    switch l {\n";
     }
-    for (i, body) in bodies.enumerate() {
+    for (i, body) in bodies.iter().enumerate() {
         let _ = match (i == last, last) {
             (true, 0) => writeln!(text, "    return {body};"),
             (true, _) => writeln!(text, "        default: {{ return {body}; }}\n    }}"),

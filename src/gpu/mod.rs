@@ -14,10 +14,13 @@ pub(crate) mod engine;
 mod kernel;
 mod link;
 mod pace;
-mod plan;
+mod planner;
 mod predictor;
+mod product;
+mod profile;
 mod read_back;
 mod resident;
+mod schedule;
 mod tile;
 
 use std::{

@@ -5,9 +5,9 @@ use super::{
     arenas::{Arenas, Members},
     buffers::Buffers,
     kernel::{Kernel, Set},
-    plan::Plan,
+    planner,
     read_back::Pipe,
-    tile::Tile,
+    schedule::Schedule,
 };
 use crate::{Network, Result, error::check_limit, network::padded_rows};
 
@@ -27,7 +27,7 @@ impl Predictor {
         gpu: &Gpu,
         network: &Network,
         trained: &Arenas,
-        (members, tile): (&Members, Tile),
+        members: &Members,
         set: &Set,
         buffers: &Buffers,
     ) -> Result<Self> {
@@ -36,21 +36,18 @@ impl Predictor {
         let room = gpu.most_bytes().min(PREDICTED.1) / (16 * (widths + hidden) * trained.models);
         let rows = (room / 4 * 4).clamp(4, PREDICTED.0);
         // With no room to spare the window has one slot: more would only take memory.
-        let arenas = Arenas::new(network, rows, trained.models, 1, tile, 0);
-        let plan = Plan::predict(&arenas, members, tile);
+        let arenas = Arenas::new(network, rows, trained.models, 1, None, 0);
+        let plan = Schedule::predict(&arenas, members, &planner::layered(gpu, &arenas));
         plan.iter().try_for_each(|dispatch| dispatch.check(gpu))?;
         let [_, _, (_, bytes), ..] = arenas.bytes(members.optimizer);
         check_limit("prediction", "max_storage_buffer_binding_size", bytes, gpu.most_bytes() as u64)?;
         let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         gpu.check_alive().await?;
         let activations = gpu.buffer("prediction", bytes, storage).await?;
-        let deltas = gpu.buffer("spare", 16, storage).await?;
-        let buffers = Buffers { activations, deltas, ..buffers.clone() };
+        let [deltas, parts] = [gpu.buffer("spare", 16, storage).await?, gpu.buffer("spare", 16, storage).await?];
+        let buffers = Buffers { activations, deltas, parts, ..buffers.clone() };
         let group = set.bind(gpu, "prediction", &buffers.of_step()).await?;
-        let mut kernels = Vec::new();
-        for dispatch in &plan {
-            kernels.push(set.kernel(gpu, dispatch).await?);
-        }
+        let kernels = set.kernels(gpu, &plan).await?;
         let outputs = Pipe::new(gpu, "outputs", (16 * arenas.batch * arenas.output_stride()) as u64).await?;
         Ok(Self { arenas, kernels, group, activations: buffers.activations, outputs })
     }

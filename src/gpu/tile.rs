@@ -1,68 +1,87 @@
-//! The tiles: how a product is computed, each an arm here and a file in `shaders/tile/`.
+//! The tiles on a device: their files, their sizes, what they need.
 
 use super::Gpu;
-
-/// How a product is computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tile {
-    /// In 8 lanes of a subgroup, for software adapters that have such.
-    Lanes8,
-    /// In registers alone, for other software adapters.
-    Plain,
-    /// In workgroup memory, for GPUs.
-    Staged,
-}
-
-/// A step with less to do is faster in small tiles, which use all cores and waste less (llvmpipe on two cores: 784-30-10
-/// with a batch of 10 takes 320 us plainly and 370 us in lanes; with 784-128-10 and a batch of 64 it is 1.4 and 1.0 ms).
-const WORTH_16_ROWS: u64 = 4_000_000;
+use crate::plan::{Tile, Way};
 
 impl Tile {
+    /// One of each kind.
     #[cfg(test)]
-    pub(crate) const ALL: &[Self] = &[Self::Lanes8, Self::Plain, Self::Staged];
-
-    /// The best tile on a device for steps of `flop` floating-point operations.
-    pub(crate) fn best_for(gpu: &Gpu, flop: u64) -> Self {
-        match gpu.is_software() {
-            true if Self::Lanes8.runs_on(gpu) && flop >= WORTH_16_ROWS => Self::Lanes8,
-            true => Self::Plain,
-            false => Self::Staged,
-        }
-    }
+    pub(crate) const ALL: &[Self] = &[
+        Self::Lanes8(32),
+        Self::Lanes8(64),
+        Self::Plain,
+        Self::Sliced { lanes: 64, split: 8 },
+        Self::Staged(32),
+        Self::Staged(64),
+        Self::Staged(128),
+    ];
 
     /// Whether the device has what the tile needs.
     pub(crate) fn runs_on(self, gpu: &Gpu) -> bool {
+        let (limits, lanes) = (&gpu.limits, self.lanes() as u32);
+        let has_subgroups = || {
+            let sizes = [gpu.info.subgroup_min_size, gpu.info.subgroup_max_size];
+            gpu.device.features().contains(wgpu::Features::SUBGROUP) && sizes == [8, 8]
+        };
+        limits.max_compute_invocations_per_workgroup >= lanes
+            && limits.max_compute_workgroup_size_x >= lanes
+            && limits.max_compute_workgroup_storage_size >= self.workgroup_bytes()
+            && (!matches!(self, Self::Lanes8(_)) || has_subgroups())
+    }
+
+    pub(super) const fn pieces(self) -> &'static [&'static str] {
         match self {
-            Self::Lanes8 => {
-                let has_subgroups = gpu.device.features().contains(wgpu::Features::SUBGROUP);
-                has_subgroups && [gpu.info.subgroup_min_size, gpu.info.subgroup_max_size] == [8, 8]
-            }
-            Self::Plain | Self::Staged => true,
+            Self::Lanes8(_) => &[shader!("tile/lanes8")],
+            Self::Plain => &[shader!("tile/plain")],
+            Self::Sliced { .. } => &[shader!("tile/sliced")],
+            Self::Staged(32) => &[shader!("tile/staged"), shader!("tile/registers_4x4")],
+            Self::Staged(64) => &[shader!("tile/staged"), shader!("tile/registers_8x4")],
+            Self::Staged(_) => &[shader!("tile/staged"), shader!("tile/registers_8x8")],
         }
     }
 
-    pub(super) const fn name(self) -> &'static str {
+    /// Invocations of a workgroup.
+    pub(crate) const fn lanes(self) -> usize {
         match self {
-            Self::Lanes8 => "lanes8",
-            Self::Plain => "plain",
-            Self::Staged => "staged",
+            Self::Lanes8(_) | Self::Plain => 8,
+            Self::Sliced { lanes, .. } => lanes,
+            Self::Staged(size) => 2 * size,
         }
     }
 
-    pub(super) const fn wgsl(self) -> &'static str {
+    /// Bytes of workgroup memory.
+    const fn workgroup_bytes(self) -> u32 {
         match self {
-            Self::Lanes8 => shader!("tile/lanes8"),
-            Self::Plain => shader!("tile/plain"),
-            Self::Staged => shader!("tile/staged"),
+            Self::Lanes8(_) | Self::Plain => 0,
+            Self::Sliced { lanes, .. } => 64 * lanes as u32,
+            Self::Staged(size) => 128 * size as u32,
         }
+    }
+
+    /// How many invocations share the sums of an output.
+    pub(super) const fn split(self) -> usize {
+        if let Self::Sliced { split, .. } = self { split } else { 1 }
+    }
+
+    /// The constants of its files.
+    pub(super) const fn constants(self) -> [(&'static str, usize); 4] {
+        let [rows, columns, at_once] = self.size();
+        [
+            ("LANES", self.lanes()),
+            ("TILE_ROWS", rows),
+            ("TILE_COLUMNS", columns),
+            // Tiles that a workgroup computes at once, if no sum is shared.
+            ("TILES", at_once * self.split()),
+        ]
     }
 
     /// Rows and columns of a tile, and how many tiles a workgroup computes.
     pub(crate) const fn size(self) -> [usize; 3] {
         match self {
-            Self::Lanes8 => [16, 64, 1],
+            Self::Lanes8(columns) => [16, columns, 1],
             Self::Plain => [8, 8, 8],
-            Self::Staged => [32, 32, 1],
+            Self::Sliced { lanes, split } => [4, 4, lanes / split],
+            Self::Staged(size) => [size, size, 1],
         }
     }
 
@@ -72,12 +91,20 @@ impl Tile {
         (rows.div_ceil(height) * columns.div_ceil(width)).div_ceil(tiles)
     }
 
-    /// How often an invocation goes round the kernel's loops for a product of `depth`.
+    /// How often an invocation goes round the loops of one tile of a product of `depth`.
     pub(super) const fn loops(self, depth: usize) -> usize {
         match self {
-            Self::Lanes8 => depth.div_ceil(8),
+            Self::Lanes8(_) => 16 * 2 + depth.div_ceil(8),
             Self::Plain => depth.div_ceil(4),
-            Self::Staged => depth.div_ceil(32) * (1 + 32),
+            Self::Sliced { split, .. } => depth.div_ceil(4 * split) + split.ilog2() as usize,
+            Self::Staged(_) => depth.div_ceil(16) * (1 + 4),
         }
+    }
+}
+
+impl Way {
+    /// How deep a part is of a product of `depth`: whole 16 deep slices.
+    pub(super) const fn slice(self, depth: usize) -> usize {
+        depth.div_ceil(self.parts).next_multiple_of(16)
     }
 }

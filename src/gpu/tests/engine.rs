@@ -1,11 +1,11 @@
 use super::*;
 use crate::{Device, Features, Settings, Trainer, gpu::engine::Metric};
 
-/// Two hidden layers, several workgroups in every dimension of both tiles, and a short last batch.
-fn case(tile: Tile) -> Case {
+/// Two hidden layers, several workgroups in every dimension of every tile, and a short last batch.
+fn case(form: Form) -> Case {
     let network = network(&[70, 90, 40], Activation::Sigmoid).dense(35, Activation::Sigmoid);
     let optimizer = Optimizer::momentum(0.5, 0.9);
-    Case { batch: 40, rows: 95, models: 3, optimizer, ..Case::new(network, tile) }
+    Case { batch: 40, rows: 95, models: 3, optimizer, ..Case::new(network, form) }
 }
 
 fn trained(gpu: &Gpu, case: &Case, data: &Dataset, chunk: Option<usize>, steps: usize) -> (Vec<Metric>, Vec<u32>) {
@@ -18,12 +18,12 @@ fn trained(gpu: &Gpu, case: &Case, data: &Dataset, chunk: Option<usize>, steps: 
 #[test]
 fn two_runs_and_every_chunk_length_give_the_same_bits() {
     for gpu in gpus() {
-        for tile in tiles(&gpu) {
-            let (case, steps) = (case(tile), 25);
+        for form in forms(&gpu) {
+            let (case, steps) = (case(form), 25);
             let data = case.data();
             let first = trained(&gpu, &case, &data, None, steps);
             for chunk in [None, Some(1), Some(7), Some(200)] {
-                assert!(trained(&gpu, &case, &data, chunk, steps) == first, "{} {tile:?} {chunk:?}", gpu.info.name);
+                assert!(trained(&gpu, &case, &data, chunk, steps) == first, "{} {form:?} {chunk:?}", gpu.info.name);
             }
         }
     }
@@ -32,8 +32,8 @@ fn two_runs_and_every_chunk_length_give_the_same_bits() {
 #[test]
 fn a_hundred_steps_by_hand_are_the_same_hundred_through_the_resident_set() {
     for gpu in gpus() {
-        for tile in tiles(&gpu) {
-            let case = Case { models: 1, ..case(tile) };
+        for form in forms(&gpu) {
+            let case = Case { models: 1, ..case(form) };
             let f32s = case.data();
             let Features::F32(values) = f32s.features() else { unreachable!() };
             let bytes: Vec<u8> = values.iter().map(|v| (v * 100.0 + 120.0) as u8).collect();
@@ -62,7 +62,7 @@ fn a_hundred_steps_by_hand_are_the_same_hundred_through_the_resident_set() {
 fn an_epoch_maps_waits_allocates_and_binds_nothing() {
     for gpu in gpus() {
         let network = network(&[8, 12, 4], Activation::Sigmoid);
-        let case = Case { batch: 4, rows: 800, ..Case::new(network, Tile::best_for(&gpu, 0)) };
+        let case = Case { batch: 4, rows: 800, ..Case::new(network, Form::Planned) };
         let data = case.data();
         let mut engine = case.engine(&gpu, Some(&data), None);
         let before = gpu.counts();
@@ -78,7 +78,7 @@ fn an_epoch_maps_waits_allocates_and_binds_nothing() {
 fn a_long_run_tells_every_loss_once() {
     for gpu in gpus() {
         let network = network(&[2, 3, 1], Activation::Sigmoid);
-        let case = Case { batch: 4, rows: 4, ..Case::new(network, Tile::best_for(&gpu, 0)) };
+        let case = Case { batch: 4, rows: 4, ..Case::new(network, Form::Planned) };
         let data = case.data();
         let (metrics, flat) = trained(&gpu, &case, &data, None, 9_000);
         let mut engine = case.engine(&gpu, Some(&data), Some(100));
@@ -96,18 +96,10 @@ fn a_long_run_tells_every_loss_once() {
 #[test]
 fn padding_is_zero_after_a_hundred_steps() {
     for gpu in gpus() {
-        for tile in tiles(&gpu) {
-            let case = Case { models: 1, ..case(tile) };
+        for form in forms(&gpu) {
+            let case = Case { models: 1, ..case(form) };
             let data = case.data();
-            let setup = Setup {
-                network: &case.network,
-                courses: vec![case.course(0)],
-                data: Some(&data),
-                shuffle: true,
-                chunk: None,
-                tile: Some(tile),
-            };
-            let mut engine = pollster::block_on(Engine::new(&gpu, setup)).expect("an engine");
+            let mut engine = pollster::block_on(Engine::new(&gpu, case.setup(Some(&data)))).expect("an engine");
             let layout = case.network.layout();
             engine.set_parameters(&layout.flat(&case.parameters(0)));
             pollster::block_on(engine.run(0, 100)).expect("training runs");
@@ -124,24 +116,16 @@ fn a_data_set_beyond_the_binding_limit_is_split() {
     for gpu in gpus() {
         let small = open(&gpu.info, Some(&limits(&gpu.limits)));
         let network = network(&[30, 12, 4], Activation::Sigmoid);
-        let case = Case { batch: 24, rows: 1500, ..Case::new(network, Tile::best_for(&gpu, 0)) };
+        let case = Case { batch: 24, rows: 1500, ..Case::new(network, Form::Planned) };
         let data = case.data();
         let whole = trained(&gpu, &case, &data, None, 130);
         let split = trained(&small, &case, &data, None, 130);
         assert!(whole == split, "{}", gpu.info.name);
 
         let network = super::network(&[100, 300, 4], Activation::Sigmoid);
-        let too_large = Case::new(network, Tile::best_for(&gpu, 0));
-        let setup = Setup {
-            network: &too_large.network,
-            courses: vec![too_large.course(0)],
-            data: Some(&too_large.data()),
-            shuffle: true,
-            chunk: None,
-            tile: None,
-        };
-        let before = small.counts();
-        let error = pollster::block_on(Engine::new(&small, setup)).err();
+        let too_large = Case::new(network, Form::Planned);
+        let (before, data) = (small.counts(), too_large.data());
+        let error = pollster::block_on(Engine::new(&small, too_large.setup(Some(&data)))).err();
         let Some(crate::Error::Limit { limit, need, have, .. }) = error else { panic!("{error:?}") };
         assert_eq!((limit, have), ("max_storage_buffer_binding_size", 64 << 10));
         assert!(need > have);

@@ -3,8 +3,7 @@ use super::*;
 /// Sizes around the edges of a tile.
 fn sizes(tile: Tile) -> Vec<usize> {
     let [height, width, _] = tile.size();
-    let mut sizes = vec![1, 2, 3, 100];
-    sizes.extend([height, width].iter().flat_map(|edge| [edge - 1, *edge, edge + 1, 2 * edge + 1]));
+    let mut sizes = vec![1, 3, height - 1, height, height + 1, width - 1, width + 1, 2 * width + 1];
     sizes.sort_unstable();
     sizes.dedup();
     sizes
@@ -14,12 +13,13 @@ fn sizes(tile: Tile) -> Vec<usize> {
 fn every_product_and_finish_matches_the_reference_at_awkward_sizes() {
     for gpu in gpus() {
         for tile in tiles(&gpu) {
-            for (size, models) in sizes(tile).into_iter().flat_map(|size| [(size, 1), (size, 3)]) {
+            for (i, size) in sizes(tile).into_iter().enumerate() {
+                let models = [1, 3][i % 2];
                 let case = |widths: &[usize], batch, activation| Case {
                     batch,
                     rows: batch + batch.div_ceil(2),
                     models,
-                    ..Case::new(network(widths, activation), tile)
+                    ..Case::new(network(widths, activation), Form::Layered(tile, [1, 1, 2][i % 3]))
                 };
                 case(&[size, 5, 2], 6, Activation::Sigmoid).check(&gpu, 2);
                 case(&[3, size, 6], 5, Activation::Tanh).check(&gpu, 2);
@@ -30,16 +30,35 @@ fn every_product_and_finish_matches_the_reference_at_awkward_sizes() {
     }
 }
 
+/// Sizes at which a walk has several rounds, several blocks of rows and sums that many invocations share.
 #[test]
-fn every_member_matches_the_reference_in_every_kernel() {
+fn every_tile_matches_the_reference_in_every_form() {
     for gpu in gpus() {
-        for tile in tiles(&gpu) {
+        for tile in tiles(&gpu).into_iter().chain([Tile::Sliced { lanes: 8, split: 1 }]) {
+            let [height, width, _] = tile.size();
+            let mut forms = vec![Form::Layered(tile, 3), Form::Tiny(tile)];
+            if height >= 8 {
+                forms.push(Form::Fused(tile));
+            }
+            for (form, models) in forms.into_iter().zip([3, 1, 3]) {
+                let network = network(&[width + 5, height + 3, 9], Activation::Sigmoid);
+                Case { batch: 2 * height + 7, rows: 5 * height, models, ..Case::new(network, form) }.check(&gpu, 7);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_member_matches_the_reference_in_every_form() {
+    for gpu in gpus() {
+        let tile = Tile::Sliced { lanes: 8, split: 1 };
+        for form in [Form::Layered(Tile::Plain, 1), Form::Fused(Tile::Plain), Form::Tiny(tile)] {
             for activation in Activation::ALL {
                 for loss in Loss::ALL {
                     for (optimizer, models) in Optimizer::ALL.iter().zip([3, 1]) {
                         let last = loss.output_activation().unwrap_or(*activation);
                         let network = network(&[6, 11, 9], *activation).dense(5, last);
-                        Case { loss: *loss, optimizer: *optimizer, models, ..Case::new(network, tile) }.check(&gpu, 4);
+                        Case { loss: *loss, optimizer: *optimizer, models, ..Case::new(network, form) }.check(&gpu, 4);
                     }
                 }
             }
@@ -62,11 +81,11 @@ fn random_cases_match_the_reference() {
             let last = loss.output_activation().unwrap_or(Activation::Sigmoid);
             let network = network(&widths, activation).dense(2 + draw(40), last);
             let (batch, models) = (1 + draw(70), [1, 3][draw(2)]);
-            let tiles = tiles(&gpu);
-            let tile = tiles[draw(tiles.len())];
+            let forms = forms(&gpu);
+            let form = forms[draw(forms.len())];
             let optimizer = Optimizer::ALL[draw(2)];
             let rows = batch * 2 + draw(9);
-            Case { network, loss, optimizer, batch, rows, models, tile }.check(&gpu, 3);
+            Case { network, loss, optimizer, batch, rows, models, form }.check(&gpu, 3);
         }
     }
 }
@@ -74,14 +93,14 @@ fn random_cases_match_the_reference() {
 #[test]
 fn deep_wide_and_narrow_networks_match_the_reference() {
     for gpu in gpus() {
-        for tile in tiles(&gpu) {
+        for form in [Form::Layered(Tile::Plain, 1), Form::Layered(Tile::Staged(32), 1), Form::Planned] {
             let deep = network(&[4, 5, 6, 7, 8, 7, 6, 5, 4, 3, 4, 5, 2], Activation::Tanh);
-            Case { models: 3, ..Case::new(deep, tile) }.check(&gpu, 3);
-            Case::new(network(&[1, 1], Activation::Sigmoid), tile).check(&gpu, 3);
-            Case { batch: 3, ..Case::new(network(&[2500, 3, 1], Activation::Sigmoid), tile) }.check(&gpu, 2);
-            Case { batch: 3, ..Case::new(network(&[3, 1000, 2], Activation::Sigmoid), tile) }.check(&gpu, 2);
+            Case { models: 3, ..Case::new(deep, form) }.check(&gpu, 3);
+            Case::new(network(&[1, 1], Activation::Sigmoid), form).check(&gpu, 3);
+            Case { batch: 3, ..Case::new(network(&[2500, 3, 1], Activation::Sigmoid), form) }.check(&gpu, 2);
+            Case { batch: 3, ..Case::new(network(&[3, 1000, 2], Activation::Sigmoid), form) }.check(&gpu, 2);
             let classes = network(&[7], Activation::Tanh).dense(1000, Activation::Identity);
-            Case { loss: Loss::SoftmaxCrossEntropy, ..Case::new(classes, tile) }.check(&gpu, 2);
+            Case { loss: Loss::SoftmaxCrossEntropy, ..Case::new(classes, form) }.check(&gpu, 2);
         }
     }
 }
@@ -93,7 +112,7 @@ fn a_dispatch_may_have_more_workgroups_than_a_dimension_holds() {
     for gpu in gpus() {
         let case = |widths, batch| {
             let network = network(widths, Activation::Sigmoid);
-            Case { batch, rows: batch, ..Case::new(network, Tile::Plain) }
+            Case { batch, rows: batch, ..Case::new(network, Form::Layered(Tile::Plain, 1)) }
         };
         case(&[8191, 4096], 2).check(&gpu, 1);
         case(&[17_216, 1], 975).check(&gpu, 1);
@@ -109,7 +128,12 @@ fn the_loop_budget_of_a_software_adapter_is_kept_and_needed() {
         };
         let case = |batch| {
             let network = Network::new(1).dense(1, Activation::Identity);
-            Case { batch, rows: batch, optimizer: Optimizer::sgd(0.1), ..Case::new(network, Tile::Plain) }
+            Case {
+                batch,
+                rows: batch,
+                optimizer: Optimizer::sgd(0.1),
+                ..Case::new(network, Form::Layered(Tile::Plain, 1))
+            }
         };
         let gradient = |gpu: &Gpu, case: &Case| {
             let mut engine = case.engine(gpu, None, None);
@@ -122,17 +146,8 @@ fn the_loop_budget_of_a_software_adapter_is_kept_and_needed() {
         let right = gradient(&gpu, &case(4 * budget));
         assert!((right - expected).abs() < 1e-3 * expected.abs(), "{}: {right}, not {expected}", gpu.info.name);
 
-        let network = case(1).network;
         let twice = case(8 * budget);
-        let setup = Setup {
-            network: &network,
-            courses: vec![twice.course(0)],
-            data: None,
-            shuffle: true,
-            chunk: None,
-            tile: Some(Tile::Plain),
-        };
-        let refused = pollster::block_on(Engine::new(&gpu, setup)).err();
+        let refused = pollster::block_on(Engine::new(&gpu, twice.setup(None))).err();
         assert!(matches!(refused, Some(crate::Error::Limit { .. })), "{refused:?}");
         if gpu.info.name.contains("llvmpipe") {
             gpu.loop_budget = Some(2 * budget);
@@ -149,7 +164,7 @@ fn a_parameter_that_is_nan_shows_in_the_loss() {
             for loss in Loss::ALL {
                 let last = loss.output_activation().unwrap_or(*activation);
                 let network = network(&[3, 4, 5], *activation).dense(2, last);
-                let case = Case { loss: *loss, ..Case::new(network, Tile::best_for(&gpu, 0)) };
+                let case = Case { loss: *loss, ..Case::new(network, Form::Planned) };
                 let data = case.data();
                 let mut engine = case.engine(&gpu, Some(&data), None);
                 let mut flat = case.network.layout().flat(&case.parameters(0));
@@ -169,7 +184,7 @@ fn softmax_keeps_its_digits_far_from_zero() {
         let network = Network::new(1).dense(3, Activation::Identity);
         let optimizer = Optimizer::sgd(0.0);
         let loss = Loss::SoftmaxCrossEntropy;
-        let case = Case { loss, optimizer, batch: 1, rows: 1, ..Case::new(network, Tile::best_for(&gpu, 0)) };
+        let case = Case { loss, optimizer, batch: 1, rows: 1, ..Case::new(network, Form::Planned) };
         for shift in [0.0, 1e3, -1e3] {
             let data = Dataset::new(1, &[1.0_f32], &[0_u32]).expect("a data set");
             let mut engine = case.engine(&gpu, Some(&data), None);

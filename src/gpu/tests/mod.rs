@@ -8,12 +8,12 @@ use super::{
     Gpu,
     adapters::Search,
     engine::{Engine, Setup},
-    tile::Tile,
 };
 use crate::{
     Activation, Dataset, Init, LayerParameters, Loss, Network, Optimizer,
     cpu::reference::{Parameters, Reference},
     order::Order,
+    plan::{Scheme, Tile, Way, Ways},
     step::Course,
 };
 
@@ -42,6 +42,41 @@ fn tiles(gpu: &Gpu) -> Vec<Tile> {
     Tile::ALL.iter().copied().filter(|tile| tile.runs_on(gpu)).collect()
 }
 
+/// Which scheme a test trains by.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    /// The planner's own.
+    Planned,
+    /// Each product in so many parts.
+    Layered(Tile, usize),
+    Fused(Tile),
+    Tiny(Tile),
+}
+
+impl Form {
+    fn scheme(self, layers: usize) -> Option<Scheme> {
+        let ways = |tile, parts| Ways::all(layers, Way { tile, parts });
+        match self {
+            Self::Planned => None,
+            Self::Layered(tile, parts) => Some(Scheme::Layered(ways(tile, parts))),
+            Self::Fused(tile) => Some(Scheme::Fused { rows: tile.size()[0].next_multiple_of(64), ways: ways(tile, 1) }),
+            Self::Tiny(tile) => Some(Scheme::Tiny { steps: 3, ways: ways(tile, 1) }),
+        }
+    }
+}
+
+/// Every form, with the tiles that mean most to it.
+fn forms(gpu: &Gpu) -> Vec<Form> {
+    let small = Tile::Sliced { lanes: 8, split: 1 };
+    let mut forms = vec![Form::Planned, Form::Layered(Tile::Plain, 3), Form::Fused(Tile::Plain), Form::Tiny(small)];
+    if Tile::Lanes8(32).runs_on(gpu) {
+        forms.extend([Form::Fused(Tile::Lanes8(32)), Form::Tiny(Tile::Lanes8(32))]);
+    } else {
+        forms.extend([Form::Fused(Tile::Staged(32)), Form::Tiny(Tile::Sliced { lanes: 64, split: 8 })]);
+    }
+    forms
+}
+
 /// Numbers from -1 to 1 in which swapped rows and columns show: 251 is a prime.
 fn numbers(n: usize, seed: usize) -> Vec<f32> {
     (0..n).map(|i| ((i * 37 + seed * 101) % 251) as f32 / 125.0 - 1.0).collect()
@@ -55,13 +90,13 @@ struct Case {
     batch: usize,
     rows: usize,
     models: usize,
-    tile: Tile,
+    form: Form,
 }
 
 impl Case {
-    fn new(network: Network, tile: Tile) -> Self {
+    fn new(network: Network, form: Form) -> Self {
         let optimizer = Optimizer::sgd(0.7);
-        Self { network, loss: Loss::Mse, optimizer, batch: 6, rows: 17, models: 1, tile }
+        Self { network, loss: Loss::Mse, optimizer, batch: 6, rows: 17, models: 1, form }
     }
 
     /// Features from -1 to 1 and answers from 0 to 1; softmax gets classes.
@@ -92,10 +127,16 @@ impl Case {
         network.layout().layers(&network.initial(model as u64).unwrap())
     }
 
+    /// What an engine is made of for it.
+    fn setup<'a>(&'a self, data: Option<&'a Dataset>) -> Setup<'a> {
+        let (courses, scheme) = (vec![self.course(0)], self.form.scheme(self.network.layers().len()));
+        Setup { network: &self.network, courses, data, shuffle: true, chunk: None, scheme }
+    }
+
     /// The engine with its parameters, every arena poisoned with NaN wherever a kernel has to write before it reads.
     fn engine(&self, gpu: &Gpu, data: Option<&Dataset>, chunk: Option<usize>) -> Engine {
         let courses = (0..self.models).map(|model| self.course(model)).collect();
-        let setup = Setup { network: &self.network, courses, data, shuffle: true, chunk, tile: Some(self.tile) };
+        let setup = Setup { courses, chunk, ..self.setup(data) };
         let mut engine = pollster::block_on(Engine::new(gpu, setup)).expect("an engine");
         let layout = self.network.layout();
         let flat = (0..self.models).flat_map(|model| {
@@ -139,7 +180,7 @@ impl Case {
         let what = format!(
             "{} {:?} {} x {} {:?} batch {} rows {} models {}",
             gpu.info.name,
-            self.tile,
+            self.form,
             self.loss,
             self.optimizer.name(),
             self.widths(),

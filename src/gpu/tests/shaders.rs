@@ -9,12 +9,12 @@ use crate::{
     gpu::{
         arenas::{Arenas, Members},
         kernel::{Binding, PAIR, STEP, WINDOW},
-        plan::{Dispatch, Plan},
+        schedule::{Dispatch, Schedule},
     },
     step::Step,
 };
 
-/// Every dispatch that the planner can emit: both tiles, every member, every kind of data, one model and three.
+/// Every dispatch that the planner can emit: every tile in every form, every member, every kind of data, one model and three.
 fn dispatches() -> Vec<Dispatch> {
     let mut all = Vec::new();
     let features = [Features::F32(vec![]), Features::U8 { bytes: vec![], scale: 0.1 }];
@@ -24,14 +24,17 @@ fn dispatches() -> Vec<Dispatch> {
             for (tile, optimizer) in Tile::ALL.iter().zip(Optimizer::ALL.iter().cycle()) {
                 let last = loss.output_activation().unwrap_or(*activation);
                 let network = network(&[5, 9, 6], *activation).dense(1 + i * j, last);
-                let arenas = Arenas::new(&network, 7, 1 + 2 * (j % 2), 64, *tile, 1 << 20);
                 let activations = network.layers().iter().map(|l| l.activation).collect();
                 let (loss, optimizer, shuffle) = (*loss, *optimizer, i % 2 == 0);
                 let members = Members { activations, loss, optimizer, shuffle, data_rows: 100, scale: 0.1 };
-                let plan = Plan::new(&arenas, &members, *tile, Some(&features[i % 2]), Some(&answers[j % 2]));
-                all.extend(plan.all().cloned());
-                all.extend(Plan::predict(&arenas, &members, *tile));
-                all.push(Plan::gradients(&arenas, &members, *tile));
+                let forms = [Form::Layered(*tile, 1), Form::Layered(*tile, 2), Form::Fused(*tile), Form::Tiny(*tile)];
+                let scheme = forms[(i + j) % 4].scheme(3).expect("a scheme");
+                let arenas = Arenas::new(&network, 77, 1 + 2 * (j % 2), 64, Some(&scheme), 1 << 20);
+                let schedule = Schedule::new(&arenas, &members, &scheme, Some(&features[i % 2]), Some(&answers[j % 2]));
+                all.extend(schedule.all().cloned());
+                let ways = Ways::all(3, Way::of(*tile));
+                all.extend(Schedule::predict(&arenas, &members, &ways));
+                all.extend(Schedule::gradients(&arenas, &members, &ways));
             }
         }
     }
@@ -43,7 +46,7 @@ fn parsed(dispatch: &Dispatch) -> (naga::Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(source)
         .unwrap_or_else(|error| panic!("{}: {}", dispatch.name, error.emit_to_string(source)));
     // Only the tile that is for subgroups may use them: every other kernel runs everywhere.
-    let uses_subgroups = dispatch.entry == Tile::Lanes8.name();
+    let uses_subgroups = source.contains("subgroup");
     let capabilities = if uses_subgroups { Capabilities::SUBGROUP } else { Capabilities::empty() };
     let info = Validator::new(ValidationFlags::all(), capabilities)
         .validate(&module)
@@ -78,7 +81,7 @@ fn everything_the_planner_emits_is_valid_and_translates_to_spirv_msl_and_hlsl() 
 fn host_and_shader_agree_on_bindings_and_structs() {
     for dispatch in dispatches() {
         let (module, _) = parsed(&dispatch);
-        let is_window = ["order", "gather", "measure", "total"].contains(&dispatch.entry);
+        let is_window = ["order", "gather", "measure", "measure_small", "total"].contains(&dispatch.entry);
         let expected = if is_window { WINDOW } else { STEP };
         let mut declared = vec![None; expected.len()];
         for (_, variable) in module.global_variables.iter() {
@@ -122,12 +125,17 @@ fn a_step_is_two_dispatches_a_layer_and_one_more_for_softmax() {
     for layers in [1, 2, 5] {
         for (loss, more) in [(Loss::Mse, 0), (Loss::SoftmaxCrossEntropy, 1)] {
             let network = network(&vec![4; layers + 1], Activation::Identity);
-            let arenas = Arenas::new(&network, 8, 1, 64, Tile::Staged, 1 << 20);
             let activations = network.layers().iter().map(|l| l.activation).collect();
             let optimizer = Optimizer::sgd(0.1);
             let members = Members { activations, loss, optimizer, shuffle: true, data_rows: 100, scale: 1.0 };
-            let plan = Plan::new(&arenas, &members, Tile::Staged, None, None);
-            assert_eq!(plan.deltas.len() + 1, 2 * layers + more);
+            let dispatches = |form: Form| {
+                let scheme = form.scheme(layers).expect("a scheme");
+                let arenas = Arenas::new(&network, 100, 1, 64, Some(&scheme), 1 << 20);
+                Schedule::new(&arenas, &members, &scheme, None, None).step.len()
+            };
+            assert_eq!(dispatches(Form::Layered(Tile::Staged(32), 1)), 2 * layers + more);
+            assert_eq!(dispatches(Form::Fused(Tile::Staged(32))), 2);
+            assert_eq!(dispatches(Form::Tiny(Tile::Staged(32))), 1);
         }
     }
 }

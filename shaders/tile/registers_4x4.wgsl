@@ -1,0 +1,16 @@
+// 4x4 outputs an invocation: a tile of 32x32 for 64 invocations.
+
+const GROUPS_ACROSS: u32 = TILE_ROWS / 32u;
+
+struct Registers { c: mat4x4f }
+
+/// c + a b, where the vec4 of a column of A is staged at at.x, and that of a row of B at at.y.
+fn multiplied(c: Registers, at: vec2u) -> Registers {
+    return Registers(c.c + outer(staged[at.x], staged[4u * TILE_ROWS + at.y]));
+}
+
+// For each product of a kernel:
+
+fn product_finish_registers(p: Place, part: u32, at: vec2u, c: Registers) {
+    product_finish_block(p, part, at.x, at.y, c.c);
+}

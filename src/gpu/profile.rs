@@ -1,0 +1,112 @@
+//! How long each kernel takes: by the device's clock where it has one, else by the host's.
+
+#[cfg(not(target_family = "wasm"))]
+use std::time::Instant;
+
+use super::{
+    Gpu,
+    engine::{Engine, Metric},
+    read_back::read,
+};
+use crate::{KernelTime, Result};
+
+/// Times that one query set holds.
+const TIMES: u32 = wgpu::QUERY_SET_MAX_QUERIES;
+
+/// The features that a device is asked for, if it has them, to take its own times.
+pub(super) const FEATURES: wgpu::Features =
+    wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES);
+
+/// Whether the device takes times around a dispatch. A software adapter takes them when it is told to, which may be long
+/// before it works.
+pub(super) fn has_clock(gpu: &Gpu) -> bool {
+    gpu.device.features().contains(FEATURES) && !gpu.is_software()
+}
+
+impl Engine {
+    /// Takes the steps `first` to `first + steps`, which fit into one chunk, and gives the seconds of each kernel a step,
+    /// and the metrics as [`Engine::run`] does.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) async fn profile(&mut self, first: u64, steps: usize) -> Result<(Vec<KernelTime>, Vec<Metric>)> {
+        let gpu = self.gpu.clone();
+        let table = self.table(first, 0, steps);
+        gpu.upload(&self.buffers.steps, 0, bytemuck::cast_slice(&table));
+        let seconds = if has_clock(&gpu) {
+            self.by_device(&gpu, steps).await?
+        } else {
+            self.by_host(&gpu, steps).await?
+        };
+        let metrics = read(&gpu, &self.buffers.metrics, 0, steps * self.models()).await?;
+        let times = self.schedule.all().zip(seconds).map(|(dispatch, seconds)| KernelTime {
+            kernel: dispatch.name.clone(),
+            seconds: seconds / steps as f64,
+            flop: dispatch.flop,
+            bytes: dispatch.bytes,
+        });
+        Ok((times.collect(), metrics))
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    async fn by_device(&self, gpu: &Gpu, steps: usize) -> Result<Vec<f64>> {
+        let queries = gpu
+            .scoped("times", |device| {
+                let ty = wgpu::QueryType::Timestamp;
+                device.create_query_set(&wgpu::QuerySetDescriptor { label: Some("times"), ty, count: TIMES })
+            })
+            .await?;
+        let bytes = u64::from(TIMES) * size_of::<u64>() as u64;
+        let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
+        let times = gpu.buffer("times", bytes, usage).await?;
+        // A time before the first dispatch and one behind each.
+        let mut kernels = Vec::new();
+        let mut encoder = gpu.encoder();
+        {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            pass.write_timestamp(&queries, 0);
+            self.visit(steps, true, |visit| {
+                visit.record(&mut pass);
+                // Beyond the last time there is nothing more to learn.
+                if kernels.len() + 1 < TIMES as usize {
+                    kernels.push(visit.number);
+                    pass.write_timestamp(&queries, kernels.len() as u32);
+                }
+            });
+        }
+        encoder.resolve_query_set(&queries, 0..kernels.len() as u32 + 1, &times, 0);
+        gpu.wait(gpu.submit(encoder)).await?;
+        let taken: Vec<u64> = read(gpu, &times, 0, kernels.len() + 1).await?;
+        let period = f64::from(gpu.queue.get_timestamp_period()) * 1e-9;
+        let all = self.schedule.all().count();
+        let (mut seconds, mut counted) = (vec![(0.0, 0_u32); all], vec![0_u32; all]);
+        self.visit(steps, true, |visit| counted[visit.number] += 1);
+        for (kernel, pair) in kernels.iter().zip(taken.windows(2)) {
+            let (sum, count) = &mut seconds[*kernel];
+            *sum += pair[1].saturating_sub(pair[0]) as f64 * period;
+            *count += 1;
+        }
+        let whole = |((sum, count), all): (&(f64, u32), &u32)| sum / f64::from((*count).max(1)) * f64::from(*all);
+        Ok(seconds.iter().zip(&counted).map(whole).collect())
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    async fn by_host(&self, gpu: &Gpu, steps: usize) -> Result<Vec<f64>> {
+        let mut empty = f64::INFINITY;
+        for _ in 0..10 {
+            let start = Instant::now();
+            gpu.wait(gpu.compute(|_| {})).await?;
+            empty = empty.min(start.elapsed().as_secs_f64());
+        }
+        let mut seconds = vec![0.0; self.schedule.all().count()];
+        let mut submissions = Vec::new();
+        self.visit(steps, true, |visit| {
+            // Each is waited for before the next is submitted; wgpu's wait is not asynchronous on native platforms.
+            let start = Instant::now();
+            let submission = gpu.compute(|pass| visit.record_alone(pass));
+            let waited = pollster::block_on(gpu.wait(submission));
+            seconds[visit.number] += (start.elapsed().as_secs_f64() - empty).max(0.0);
+            submissions.push(waited);
+        });
+        submissions.into_iter().collect::<Result<()>>()?;
+        Ok(seconds)
+    }
+}

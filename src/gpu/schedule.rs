@@ -1,0 +1,400 @@
+//! The dispatches that a plan means: kernels, linked from which files, over how many workgroups.
+
+use super::{
+    Gpu,
+    arenas::{Arenas, Members},
+    link::{Parts, link},
+    product::{Finish, Product},
+};
+use crate::{
+    Answers, Features, Result,
+    error::check_limit,
+    plan::{PlanRow, Scheme, Way, Ways},
+};
+
+/// Invocations of the kernels that compute no product.
+const LANES: usize = 64;
+
+/// One dispatch: a kernel and its workgroups.
+#[derive(Debug, Clone)]
+pub(crate) struct Dispatch {
+    /// What it computes, for labels and for people.
+    pub(crate) name: String,
+    pub(crate) entry: &'static str,
+    pub(crate) source: String,
+    pub(crate) groups: [u32; 3],
+    /// How often an invocation goes round its loops, all of them together.
+    pub(crate) loops: usize,
+    /// How many steps it takes at most.
+    pub(crate) steps: usize,
+    /// Floating-point operations and bytes of one of its steps.
+    pub(crate) flop: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Everything that a network's kernels do on a device.
+#[derive(Debug, Clone)]
+pub(crate) struct Schedule {
+    /// What a step is, or some steps; the last of them updates the parameters.
+    pub(crate) step: Vec<Dispatch>,
+    /// How many steps that is at most.
+    pub(crate) walk: usize,
+    /// The kernels over a window of steps.
+    pub(crate) order: Dispatch,
+    pub(crate) gather: Dispatch,
+    pub(crate) measure: Dispatch,
+    /// Where `measure` needs more than one workgroup for a step.
+    pub(crate) total: Option<Dispatch>,
+}
+
+impl Schedule {
+    pub(crate) fn new(
+        arenas: &Arenas,
+        members: &Members,
+        scheme: &Scheme,
+        features: Option<&Features>,
+        answers: Option<&Answers>,
+    ) -> Self {
+        let maker = Maker { arenas, members };
+        let (step, walk) = match scheme {
+            Scheme::Cpu(_) => (Vec::new(), 1),
+            Scheme::Layered(ways) => (maker.layered(ways, Finish::Update), 1),
+            Scheme::Fused { rows, ways } => (maker.fused(*rows, ways), 1),
+            Scheme::Tiny { steps, ways } => (vec![maker.walk(arenas.batch, *steps, ways, Finish::Update)], *steps),
+        };
+        let feature = match features {
+            Some(Features::U8 { .. }) => shader!("features/u8"),
+            _ => shader!("features/f32"),
+        };
+        let answer = match answers {
+            Some(Answers::Classes(_)) => shader!("answers/classes"),
+            _ => shader!("answers/values"),
+        };
+        let (window, judge) = (arenas.window, shader!("judge"));
+        let over_window =
+            |entry, groups, loops, pieces: &[&'static str]| maker.over_window(entry, groups, loops, pieces);
+        let is_small = arenas.measures() == 1;
+        let measure = if is_small {
+            let loops = arenas.batch * (1 + 3 * arenas.output_stride());
+            let pieces = [shader!("measure_small"), judge, shader!("normalizer")];
+            over_window("measure_small", arenas.over_slots(1, window), loops, &pieces)
+        } else {
+            let pieces = [shader!("measure"), judge, shader!("normalizer"), shader!("sum")];
+            over_window("measure", arenas.judged(window), 3 * arenas.output_stride() + 6, &pieces)
+        };
+        Self {
+            step,
+            walk,
+            // A place walks round the grid of rows until it hits one, seldom more than once or twice.
+            order: over_window("order", arenas.over_slots(arenas.batch, window), 256, &[shader!("order")]),
+            gather: over_window(
+                "gather",
+                arenas.over_slots(arenas.gathered(), window),
+                0,
+                &[shader!("gather"), feature, answer],
+            ),
+            measure,
+            total: (!is_small).then(|| {
+                let loops = arenas.measures().div_ceil(64) + 6;
+                over_window("total", arenas.totalled(window), loops, &[shader!("total"), shader!("sum")])
+            }),
+        }
+    }
+
+    /// Outputs without a loss: for predictions.
+    pub(crate) fn predict(arenas: &Arenas, members: &Members, ways: &Ways) -> Vec<Dispatch> {
+        let maker = Maker { arenas, members };
+        let layers = ways.forward.iter().enumerate();
+        layers.flat_map(|(layer, way)| maker.product((Product::Forward, Finish::Forward), layer, *way)).collect()
+    }
+
+    /// All layers' gradients, stored: for who asks for them.
+    pub(crate) fn gradients(arenas: &Arenas, members: &Members, ways: &Ways) -> Vec<Dispatch> {
+        Maker { arenas, members }.layered(ways, Finish::Store)
+    }
+
+    /// Every dispatch of a training.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Dispatch> {
+        [&self.order, &self.gather].into_iter().chain(&self.step).chain([&self.measure]).chain(&self.total)
+    }
+
+    /// Refuses what the device cannot run.
+    pub(crate) fn check(&self, gpu: &Gpu) -> Result<()> {
+        self.all().try_for_each(|dispatch| dispatch.check(gpu))
+    }
+}
+
+impl Dispatch {
+    /// Refuses what the device cannot run.
+    pub(crate) fn check(&self, gpu: &Gpu) -> Result<()> {
+        let most = self.groups.into_iter().max().unwrap_or(0);
+        let have = gpu.limits.max_compute_workgroups_per_dimension;
+        check_limit(&self.name, "max_compute_workgroups_per_dimension", most.into(), have.into())?;
+        match gpu.loop_budget {
+            None => Ok(()),
+            Some(have) => {
+                check_limit(&self.name, "loop iterations of a software adapter", self.loops as u64, have as u64)
+            }
+        }
+    }
+
+    pub(crate) fn row(&self) -> PlanRow {
+        let workgroups = self.groups.iter().map(|n| u64::from(*n)).product();
+        PlanRow { kernel: self.name.clone(), workgroups, steps: self.steps, flop: self.flop, bytes: self.bytes }
+    }
+}
+
+/// Makes the dispatches of a network.
+struct Maker<'a> {
+    arenas: &'a Arenas,
+    members: &'a Members,
+}
+
+impl Maker<'_> {
+    fn last(&self) -> usize {
+        self.arenas.layers.len() - 1
+    }
+
+    /// What becomes of a layer's outputs.
+    fn output(&self, layer: usize) -> Finish {
+        let is_last = layer == self.last() && !self.members.loss.looks_at_the_row();
+        if is_last { Finish::OutputDelta } else { Finish::Forward }
+    }
+
+    /// A dispatch a product, two for those in parts.
+    fn layered(&self, ways: &Ways, last: Finish) -> Vec<Dispatch> {
+        let mut all = Vec::new();
+        for (layer, way) in ways.forward.iter().enumerate() {
+            all.extend(self.product((Product::Forward, self.output(layer)), layer, *way));
+        }
+        if self.members.loss.looks_at_the_row() {
+            let pieces = vec![shader!("entry/rows"), shader!("softmax_delta"), shader!("normalizer"), shader!("step")];
+            let constants = vec![("LANES", LANES)];
+            all.push(Dispatch {
+                name: "softmax_delta".to_owned(),
+                entry: "rows",
+                source: self.linked_without_products(constants, pieces),
+                groups: folded(self.arenas.measures(), self.arenas.models),
+                loops: 1 + 3 * self.arenas.output_stride(),
+                steps: 1,
+                flop: 0,
+                bytes: (3 * 16 * self.arenas.batch * self.arenas.output_stride()) as u64,
+            });
+        }
+        for (before, way) in ways.input_delta.iter().enumerate().rev() {
+            all.extend(self.product((Product::InputDelta, Finish::InputDelta), before + 1, *way));
+        }
+        all.extend(self.grid((Product::Gradient, last), 0..=self.last(), ways.gradients));
+        all
+    }
+
+    /// Blocks of rows through all products, then the sum of the gradients' parts.
+    fn fused(&self, rows: usize, ways: &Ways) -> Vec<Dispatch> {
+        let summed = self.arenas.batch.div_ceil(rows);
+        vec![
+            self.walk(rows, 1, ways, Finish::Store),
+            self.sum((Product::Gradient, Finish::Update), 0..=self.last(), summed, self.arenas.parameters),
+        ]
+    }
+
+    fn product(&self, (product, finish): (Product, Finish), layer: usize, way: Way) -> Vec<Dispatch> {
+        self.grid((product, finish), layer..=layer, way)
+    }
+
+    /// The vec4s of a part of some layers' products.
+    fn part(&self, product: Product, layer: usize) -> usize {
+        match product {
+            Product::Gradient => self.arenas.parameters,
+            _ => self.arenas.part(product, layer),
+        }
+    }
+
+    /// The products of some layers in one dispatch, and a second that adds up their parts if there are any.
+    fn grid(
+        &self,
+        (product, finish): (Product, Finish),
+        layers: std::ops::RangeInclusive<usize>,
+        way: Way,
+    ) -> Vec<Dispatch> {
+        let Way { tile, parts } = way;
+        let deepest = layers.clone().map(|layer| product.size(self.arenas, layer)[2]).max().unwrap_or(0);
+        let slice = way.slice(deepest);
+        // Rounding the parts up to whole slices may leave fewer.
+        let parts = if parts == 1 { 1 } else { deepest.div_ceil(slice) };
+        let part = self.part(product, *layers.end());
+        let stored = if parts == 1 { finish } else { Finish::Store };
+        let mut constants = vec![("SLICE", slice), ("PARTS", parts), ("PART", part)];
+        constants.extend(tile.constants());
+        let groups = |[rows, columns, _]: [usize; 3]| tile.groups(rows, columns);
+        let pieces = [tile.pieces(), &[shader!("tile/block")]].concat();
+        let mut first =
+            self.grid_of((product, stored), layers.clone(), groups, (parts, tile.split()), constants, pieces);
+        first.name = format!("{}, {way}", first.name);
+        first.loops += tile.loops(slice.min(deepest));
+        if parts == 1 {
+            return vec![first];
+        }
+        vec![first, self.sum((product, finish), layers, parts, part)]
+    }
+
+    /// The second pass of products that were computed in parts.
+    fn sum(
+        &self,
+        what: (Product, Finish),
+        layers: std::ops::RangeInclusive<usize>,
+        summed: usize,
+        part: usize,
+    ) -> Dispatch {
+        let constants = vec![("SLICE", 1), ("PARTS", 1), ("PART", part), ("SUMMED", summed), ("LANES", LANES)];
+        let groups = |[rows, columns, _]: [usize; 3]| (rows * columns / 4).div_ceil(LANES);
+        let mut sum = self.grid_of(what, layers, groups, (1, 1), constants, vec![shader!("tile/sum")]);
+        sum.name = format!("sum of {summed} parts of {}", sum.name);
+        (sum.loops, sum.flop) = (sum.loops + summed, 0);
+        sum.bytes = (16 * part * (summed + 2)) as u64;
+        sum
+    }
+
+    fn grid_of(
+        &self,
+        (product, finish): (Product, Finish),
+        layers: std::ops::RangeInclusive<usize>,
+        groups: impl Fn([usize; 3]) -> usize,
+        (parts, split): (usize, usize),
+        mut constants: Vec<(&'static str, usize)>,
+        mut pieces: Vec<&'static str>,
+    ) -> Dispatch {
+        let mut first_groups = vec![0; self.arenas.layers.len()];
+        let (mut all, mut flop, mut bytes) = (0, 0, 0);
+        for layer in layers.clone() {
+            let size = product.size(self.arenas, layer);
+            first_groups[layer] = all;
+            all += groups(size);
+            flop += self.flop(product, layer);
+            bytes += bytes_of(size);
+        }
+        let (first, last) = (*layers.start(), *layers.end());
+        constants.extend([("GROUPS", all), ("FIRST_LAYER", first), ("LAST_LAYER", last)]);
+        pieces.extend([shader!("entry/grid"), shader!("place"), shader!("step")]);
+        let name = match product {
+            Product::Gradient => product.name().to_owned() + "s",
+            _ => format!("{} {first}", product.name()),
+        };
+        let products = vec![("only", product, finish)];
+        let splits = vec![[split; 3]; self.arenas.layers.len()];
+        Dispatch {
+            name,
+            entry: "grid",
+            source: link(self.arenas, self.members, &Parts { constants, products, first_groups, splits, pieces }),
+            groups: folded(all * parts, self.arenas.models),
+            loops: last - first,
+            steps: 1,
+            flop,
+            bytes,
+        }
+    }
+
+    /// Every product of a step in one dispatch, a workgroup for each block of `rows` rows; `last` says what becomes of
+    /// the gradients, and `steps` how many steps are taken.
+    fn walk(&self, rows: usize, steps: usize, ways: &Ways, last: Finish) -> Dispatch {
+        let arenas = self.arenas;
+        let (blocks, tile) = (arenas.batch.div_ceil(rows), ways.gradients.tile);
+        let (mut loops, mut flop, mut bytes) = (8, 0, 0);
+        let splits = (0..=self.last()).map(|layer| {
+            let input_delta = layer.checked_sub(1).and_then(|before| ways.input_delta.get(before));
+            let of = [Some(&ways.forward[layer]), input_delta, Some(&ways.gradients)];
+            for (product, way) in [Product::Forward, Product::InputDelta, Product::Gradient].into_iter().zip(of) {
+                let Some(Way { tile, .. }) = way else { continue };
+                let size = product.size(arenas, layer);
+                let [height, columns, depth] =
+                    if product == Product::Gradient { [size[0], size[1], rows] } else { [rows, size[1], size[2]] };
+                loops += tile.groups(height, columns) * (1 + tile.loops(depth));
+                flop += self.flop(product, layer);
+                bytes += bytes_of(size);
+            }
+            of.map(|way| way.map_or(1, |way| way.tile.split()))
+        });
+        let splits = splits.collect();
+        if self.members.loss.looks_at_the_row() {
+            loops += rows.div_ceil(tile.lanes()) * (1 + 3 * arenas.output_stride());
+        }
+        let mut constants = vec![("WALK", steps), ("ROWS", rows), ("PART", arenas.parameters)];
+        constants.extend(tile.constants());
+        let mut pieces = vec![shader!("entry/walk"), shader!("tile/block"), shader!("place"), shader!("step")];
+        pieces.extend([shader!("softmax_delta"), shader!("normalizer")]);
+        pieces.extend(tile.pieces());
+        let products = vec![
+            ("forward", Product::Forward, Finish::Forward),
+            ("output", Product::Forward, self.output(self.last())),
+            ("input_delta", Product::InputDelta, Finish::InputDelta),
+            ("gradient", Product::Gradient, last),
+        ];
+        let parts = Parts { constants, products, first_groups: Vec::new(), splits, pieces };
+        Dispatch {
+            name: if steps > 1 { format!("whole steps, {tile}") } else { format!("blocks of {rows} rows, {tile}") },
+            entry: "walk",
+            source: link(arenas, self.members, &parts),
+            groups: [blocks as u32, 1, arenas.models as u32],
+            loops: steps * loops,
+            steps,
+            flop,
+            bytes,
+        }
+    }
+
+    fn over_window(&self, entry: &'static str, groups: [u32; 3], loops: usize, pieces: &[&'static str]) -> Dispatch {
+        let pieces = [pieces, &[shader!("window")]].concat();
+        let steps = self.arenas.window;
+        let arenas = self.arenas;
+        let bytes = match entry {
+            "order" => 4 * arenas.batch,
+            "gather" => 2 * 16 * arenas.gathered(),
+            _ => 2 * 16 * arenas.batch * arenas.output_stride(),
+        } as u64;
+        let source = self.linked_without_products(Vec::new(), pieces);
+        Dispatch { name: entry.to_owned(), entry, source, groups, loops, steps, flop: 0, bytes }
+    }
+
+    fn linked_without_products(&self, constants: Vec<(&'static str, usize)>, pieces: Vec<&'static str>) -> String {
+        link(self.arenas, self.members, &Parts { constants, pieces, ..Parts::default() })
+    }
+
+    /// Of one step.
+    fn flop(&self, product: Product, layer: usize) -> u64 {
+        let l = &self.arenas.layers[layer];
+        let is_for_nothing = product == Product::InputDelta && layer == 0;
+        if is_for_nothing { 0 } else { 2 * (self.arenas.batch * l.inputs * l.outputs * self.arenas.models) as u64 }
+    }
+}
+
+/// Read both operands, write the result, each once.
+fn bytes_of([rows, columns, depth]: [usize; 3]) -> u64 {
+    4 * (rows * depth + depth * columns + rows * columns) as u64
+}
+
+impl Arenas {
+    /// The `vec4`s that `gather` writes a slot.
+    pub(crate) fn gathered(&self) -> usize {
+        self.batch * (self.input_stride() + self.output_stride())
+    }
+
+    /// Workgroups of 64 for `each` invocations in each of `slots` slots.
+    pub(crate) fn over_slots(&self, each: usize, slots: usize) -> [u32; 3] {
+        folded((each * slots).div_ceil(64), self.models)
+    }
+
+    /// Workgroups of `measure` for `slots` slots.
+    pub(crate) fn judged(&self, slots: usize) -> [u32; 3] {
+        [self.measures() as u32, slots as u32, self.models as u32]
+    }
+
+    /// Workgroups of `total` for `slots` slots.
+    pub(crate) const fn totalled(&self, slots: usize) -> [u32; 3] {
+        [1, slots as u32, self.models as u32]
+    }
+}
+
+/// `groups` workgroups over two dimensions, since one holds only 65,535; at most as many too many as the second is long.
+fn folded(groups: usize, models: usize) -> [u32; 3] {
+    let y = groups.div_ceil(65_535).max(1);
+    [groups.div_ceil(y).max(1) as u32, y as u32, models as u32]
+}
