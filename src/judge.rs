@@ -18,6 +18,25 @@ pub(crate) fn is_right(y: &[f32], t: &[f32]) -> bool {
     }
 }
 
+/// How many of the first `used` rows are right that stand side by side: output `j` of row `i` is `y[j * lanes + i]`.
+#[inline(always)]
+pub(crate) fn right_of_columns(y: &[f32], t: &[f32], lanes: usize, used: usize) -> u32 {
+    let (mut answers, mut expected) = ([0; LANES], [0; LANES]);
+    for (values, found) in [(y, &mut answers), (t, &mut expected)] {
+        if values.len() == lanes {
+            found.iter_mut().zip(values).for_each(|(found, value)| *found = u32::from(*value > THRESHOLD));
+            continue;
+        }
+        let mut largest = [f32::NEG_INFINITY; LANES];
+        for (column, values) in (0..).zip(values.chunks_exact(lanes)) {
+            for ((found, largest), value) in found.iter_mut().zip(&mut largest).zip(values) {
+                (*found, *largest) = if *value > *largest { (column, *value) } else { (*found, *largest) };
+            }
+        }
+    }
+    answers.iter().zip(&expected).take(used).map(|(answer, expected)| u32::from(answer == expected)).sum()
+}
+
 /// The place of the first largest value; 0 where all of them are NaN.
 #[inline(always)]
 fn largest(values: &[f32]) -> usize {

@@ -47,11 +47,16 @@ impl Engine {
         // A small training does not even start the pool of threads.
         let threads = if worth < 2 { 1 } else { worth.min(rayon::current_num_threads()) };
         let shape = Shape::new(network, loss, optimizer, batch, threads);
-        let (rows, sums) = if shape.own_sums { (threads * shape.block, parameters.len()) } else { (batch, 0) };
+        let sums = if shape.own_sums { parameters.len() } else { 0 };
+        let rows = if shape.is_small() {
+            vec![0.0; threads * shape.space(0)]
+        } else {
+            shape.blank(if shape.own_sums { threads * shape.block } else { batch })
+        };
         Self {
             state: vec![0.0; parameters.len() * optimizer.planes()],
             gradients: vec![0.0; parameters.len()],
-            rows: shape.blank(rows),
+            rows,
             lanes: vec![Lane { sums: vec![0.0; sums], ..Lane::default() }; threads],
             parameters,
             shape,
@@ -131,8 +136,7 @@ impl Engine {
         if let [lane] = lanes {
             one((0, (lane, rows)));
         } else {
-            let space = if shape.own_sums { shape.block } else { share };
-            let spaces = rows.par_chunks_mut(space * shape.stride);
+            let spaces = rows.par_chunks_mut(shape.space(share));
             lanes.par_iter_mut().zip(spaces).enumerate().with_max_len(1).for_each(one);
         }
         let source = if shape.own_sums { Source::Sums(lanes) } else { Source::Rows(&rows[..count * shape.stride]) };

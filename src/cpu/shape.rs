@@ -15,6 +15,7 @@ use pulp::Arch;
 use super::{
     gemm::{Matrix, multiply, multiply_columns},
     math::{self, Loops},
+    small::Small,
 };
 use crate::{Activation, Loss, Network, Optimizer, judge, network::Place, step::Step};
 
@@ -47,15 +48,17 @@ pub(super) struct Shape {
     pub(super) threads: usize,
     /// Whether every thread sums the gradients of its own rows.
     pub(super) own_sums: bool,
+    /// How the rows of a small network lie in training.
+    small: Option<Small>,
 }
 
 /// A layer, and the columns of what it reads and writes.
-struct Layer {
-    place: Place,
-    activation: Activation,
-    from: usize,
-    to: usize,
-    delta: usize,
+pub(super) struct Layer {
+    pub(super) place: Place,
+    pub(super) activation: Activation,
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) delta: usize,
 }
 
 /// A part of the flat parameters: rows of one layer's weights, the last of them with the biases and the padding.
@@ -122,7 +125,8 @@ impl Shape {
 
         let share = batch.div_ceil(threads);
         let block = (BLOCK / stride).max(LINE);
-        let own_sums = layout.len <= SMALL_NETWORK && share >= 2 * block;
+        let small = Small::new(network, loss, share);
+        let own_sums = small.is_some() || (layout.len <= SMALL_NETWORK && share >= 2 * block);
         let mut parts = Vec::new();
         for (layer, Layer { place, .. }) in layers.iter().enumerate() {
             let rows = place.inputs + 1;
@@ -145,7 +149,18 @@ impl Shape {
             block: if own_sums { block } else { share },
             threads,
             own_sums,
+            small,
         }
+    }
+
+    pub(super) fn is_small(&self) -> bool {
+        self.small.is_some()
+    }
+
+    /// Floats that one thread needs for `share` rows.
+    pub(super) fn space(&self, share: usize) -> usize {
+        let rows = if self.own_sums { self.block } else { share };
+        self.small.as_ref().map_or(rows * self.stride, Small::space)
     }
 
     /// So many rows that are 0 but for the ones that the biases are multiplied by.
@@ -169,6 +184,9 @@ impl Shape {
         space: &mut [f32],
         lane: &mut Lane,
     ) {
+        if let Some(small) = &self.small {
+            return small.rows(parameters, step, fill, rows, space, lane);
+        }
         (lane.loss, lane.right) = (0.0, 0);
         for first in rows.clone().step_by(self.block) {
             let block = &mut space[..self.block.min(rows.end - first) * self.stride];
@@ -297,6 +315,13 @@ impl Shape {
     fn finish_part(&self, part: &Part, source: Source<'_>, change: Option<&Step>, flat: Flat<'_>) {
         let Flat { parameters, gradients, state } = flat;
         match (source, change, self.optimizer) {
+            (Source::Sums([lane]), Some(step), _) => {
+                let sums = &lane.sums[part.offset..];
+                return self.arch.dispatch(Loops(
+                    #[inline(always)]
+                    || math::update(self.optimizer, step, parameters, sums, state),
+                ));
+            }
             (Source::Rows(rows), Some(step), Optimizer::Sgd { .. }) => {
                 // The product goes straight into the parameters.
                 return self.gradient(part, rows, parameters, 1.0, -step.learning_rate);
