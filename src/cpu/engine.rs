@@ -116,8 +116,11 @@ impl Engine {
 
     /// Runs loops with the vector instructions that the CPU has; see [`Loops`].
     #[inline(always)]
-    pub(crate) fn in_vectors(&self, loops: impl FnMut()) {
-        self.shape.arch.dispatch(Loops(loops));
+    pub(crate) fn in_vectors(&self, mut loops: impl FnMut()) {
+        self.shape.arch.dispatch(Loops(
+            #[inline(always)]
+            |_| loops(),
+        ));
     }
 
     fn run(&mut self, step: &Step, fill: &Fill<'_>, change: Option<&Step>) -> Outcome {

@@ -128,7 +128,10 @@ impl Shape {
         let small = Small::new(network, loss, share);
         let own_sums = small.is_some() || (layout.len <= SMALL_NETWORK && share >= 2 * block);
         let mut parts = Vec::new();
-        for (layer, Layer { place, .. }) in layers.iter().enumerate() {
+        if small.is_some() {
+            parts.push(Part { layer: 0, rows: 0..0, offset: 0 });
+        }
+        for (layer, Layer { place, .. }) in layers.iter().enumerate().filter(|_| small.is_none()) {
             let rows = place.inputs + 1;
             let share = if own_sums { rows } else { rows.div_ceil(threads) };
             for first in (0..rows).step_by(share) {
@@ -232,9 +235,10 @@ impl Shape {
             multiply_columns(rows, self.stride, x, layer.weights(parameters, inputs), a);
             self.arch.dispatch(Loops(
                 #[inline(always)]
-                || {
-                    let a = a..a + layer.place.outputs;
-                    math::activate(layer.activation, rows, self.stride, a);
+                |fma| {
+                    for row in rows.chunks_exact_mut(self.stride) {
+                        math::activate(fma, layer.activation, &mut row[a..a + layer.place.outputs]);
+                    }
                 },
             ));
         }
@@ -247,7 +251,7 @@ impl Shape {
         };
         self.arch.dispatch(Loops(
             #[inline(always)]
-            || {
+            |fma| {
                 for row in rows.chunks_exact_mut(self.stride) {
                     let (values, delta) = row.split_at_mut(layer.delta);
                     let y = &values[layer.to..][..self.outputs];
@@ -255,7 +259,7 @@ impl Shape {
                     let delta = &mut delta[..self.outputs];
                     lane.loss += judge::loss_of_row(self.loss, y, t);
                     lane.right += u32::from(judge::is_right(y, t));
-                    math::output_delta(self.loss, layer.activation, step.scale, y, t, delta);
+                    math::output_delta(fma, (self.loss, layer.activation), step.scale, (y, t), delta);
                 }
             },
         ));
@@ -271,7 +275,7 @@ impl Shape {
             multiply_columns(rows, self.stride, delta, weights, layer.delta);
             self.arch.dispatch(Loops(
                 #[inline(always)]
-                || {
+                |_| {
                     for row in rows.chunks_exact_mut(self.stride) {
                         let (values, delta) = row.split_at_mut(layer.delta);
                         let a = &values[layer.to..][..width];
@@ -319,7 +323,7 @@ impl Shape {
                 let sums = &lane.sums[part.offset..];
                 return self.arch.dispatch(Loops(
                     #[inline(always)]
-                    || math::update(self.optimizer, step, parameters, sums, state),
+                    |_| math::update(self.optimizer, step, parameters, sums, state),
                 ));
             }
             (Source::Rows(rows), Some(step), Optimizer::Sgd { .. }) => {
@@ -331,7 +335,7 @@ impl Shape {
                 gradients.fill(0.0);
                 self.arch.dispatch(Loops(
                     #[inline(always)]
-                    || {
+                    |_| {
                         for lane in lanes {
                             let sums = &lane.sums[part.offset..];
                             gradients.iter_mut().zip(sums).for_each(|(g, sum)| *g += sum);
@@ -343,7 +347,7 @@ impl Shape {
         let Some(step) = change else { return };
         self.arch.dispatch(Loops(
             #[inline(always)]
-            || math::update(self.optimizer, step, parameters, gradients, state),
+            |_| math::update(self.optimizer, step, parameters, gradients, state),
         ));
     }
 }

@@ -14,10 +14,10 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::{
-    math,
+    math::{self, Fma},
     shape::{Fill, Lane, Layer},
 };
-use crate::{Loss, Network, judge, step::Step};
+use crate::{Loss, Network, judge, network::Place, step::Step};
 
 /// Up to so many weights and biases a network is small.
 const MOST_PARAMETERS: usize = 1000;
@@ -144,14 +144,12 @@ impl Small {
     /// Puts rows into the lanes of the registers.
     #[inline(always)]
     fn bring<S: Simd>(&self, fill: &Fill<'_>, rows: Range<usize>, brought: &mut [f32], registers: &mut [f32]) {
-        let (inputs, rest) = brought.split_at_mut(self.inputs);
-        let [one, rest @ ..] = rest else { return };
-        let expected = &mut rest[..self.outputs];
-        *one = 1.0;
-        for (lane, row) in rows.enumerate() {
-            fill(row, inputs, expected);
-            let values = inputs.iter().chain([&*one]).chain(&*expected);
-            for (register, value) in registers.chunks_exact_mut(S::F32_LANES).zip(values) {
+        let row = &mut brought[..self.inputs + 1 + self.outputs];
+        row[self.inputs] = 1.0;
+        for (lane, number) in rows.enumerate() {
+            let (inputs, expected) = row.split_at_mut(self.inputs);
+            fill(number, inputs, &mut expected[1..]);
+            for (register, value) in registers.chunks_exact_mut(S::F32_LANES).zip(&*row) {
                 register[lane] = *value;
             }
         }
@@ -166,9 +164,8 @@ impl Small {
             let (stride, outputs) = (layer.place.stride, layer.place.outputs);
             by_four!(outputs, |j| sums::<S; N>(simd, x, &weights[j..], [stride, 1], &mut a[j..]));
             a[outputs] = simd.splat_f32s(1.0);
-            let at = layer.to * S::F32_LANES..(layer.to + outputs) * S::F32_LANES;
-            let len = at.len();
-            math::activate(layer.activation, &mut registers[at], len, 0..len);
+            let a = layer.to * S::F32_LANES..(layer.to + outputs) * S::F32_LANES;
+            math::activate(Fma::of::<S>(), layer.activation, &mut registers[a]);
         }
     }
 
@@ -181,6 +178,7 @@ impl Small {
         let (values, delta) = registers.split_at_mut(layer.delta * lanes);
         let (y, t) = (&values[layer.to * lanes..][..len], &values[self.expected * lanes..][..len]);
         let delta = &mut delta[..len];
+        let (fma, members) = (Fma::of::<S>(), (self.loss, layer.activation));
         lane.right += judge::right_of_columns(y, t, lanes, used);
         if self.loss.looks_at_the_row() {
             delta.fill(0.0);
@@ -191,7 +189,7 @@ impl Small {
                 let columns = y[row..].iter().step_by(lanes).zip(t[row..].iter().step_by(lanes));
                 row_y.iter_mut().zip(&mut *row_t).zip(columns).for_each(|((y, t), from)| (*y, *t) = (*from.0, *from.1));
                 lane.loss += judge::loss_of_row(self.loss, row_y, row_t);
-                math::output_delta(self.loss, layer.activation, step.scale, row_y, row_t, row_delta);
+                math::output_delta(fma, members, step.scale, (row_y, row_t), row_delta);
                 delta[row..].iter_mut().step_by(lanes).zip(&*row_delta).for_each(|(to, from)| *to = *from);
             }
         } else {
@@ -199,8 +197,8 @@ impl Small {
             for (delta, (y, t)) in delta.chunks_exact_mut(lanes).zip(columns) {
                 // What is said of one row of outputs holds for one output of some rows.
                 lane.loss += judge::loss_of_row(self.loss, &y[..used], &t[..used]);
-                math::output_delta(self.loss, layer.activation, step.scale, y, t, delta);
-                delta[used..].fill(0.0);
+                math::output_delta(fma, members, step.scale, (y, t), delta);
+                delta.iter_mut().enumerate().for_each(|(i, d)| *d = if i < used { *d } else { 0.0 });
             }
         }
     }
@@ -222,21 +220,13 @@ impl Small {
 
     #[inline(always)]
     fn gradients<S: Simd>(&self, simd: S, block: &[f32], into: &mut [f32], is_first: bool) {
-        let block = S::as_simd_f32s(block).0;
+        let (block, columns) = (S::as_simd_f32s(block).0, self.columns);
         for layer in &self.layers {
-            for i in 0..=layer.place.inputs {
-                let x = &block[layer.from + i..];
-                let into = &mut into[layer.place.at(i, 0)..][..layer.place.outputs];
-                let delta = &block[layer.delta..];
-                let columns = self.columns;
-                by_four!(layer.place.outputs, |j| products::<S; N>(
-                    simd,
-                    x,
-                    &delta[j..],
-                    columns,
-                    &mut into[j..],
-                    is_first
-                ));
+            let Place { inputs, outputs, stride, offset } = layer.place;
+            let delta = &block[layer.delta..];
+            for i in 0..=inputs {
+                let (x, into) = (&block[layer.from + i..], &mut into[offset + i * stride..][..outputs]);
+                by_four!(outputs, |j| products::<S; N>(simd, columns, x, &delta[j..], &mut into[j..], is_first));
             }
         }
     }
@@ -259,18 +249,21 @@ fn sums<S: Simd, const N: usize>(simd: S, x: &[S::f32s], weights: &[f32], stride
 #[inline(always)]
 fn products<S: Simd, const N: usize>(
     simd: S,
+    columns: usize,
     x: &[S::f32s],
     delta: &[S::f32s],
-    columns: usize,
     into: &mut [f32],
     is_first: bool,
 ) {
     let mut sums = [simd.splat_f32s(0.0); N];
-    for (x, delta) in x.chunks(columns).zip(delta.chunks(columns)) {
-        for (sum, delta) in sums.iter_mut().zip(&delta[..N]) {
-            *sum = simd.mul_add_e_f32s(x[0], *delta, *sum);
+    let mut at = 0;
+    while at < x.len() {
+        for (sum, delta) in sums.iter_mut().zip(&delta[at..][..N]) {
+            *sum = simd.mul_add_e_f32s(x[at], *delta, *sum);
         }
+        at += columns;
     }
+    // A closure, as `map` takes it, would not be inlined into vector code.
     let mut reduced = [0.0; N];
     for (reduced, sum) in reduced.iter_mut().zip(sums) {
         *reduced = simd.reduce_sum_f32s(sum);
