@@ -18,6 +18,7 @@ const AHEAD: usize = 512;
 ///
 /// The places are the points of a grid a little larger than the data set; rounds turn its columns and rows by amounts
 /// that depend on the key (a generalised Feistel cipher, Black and Rogaway 2002), and a point outside goes round again.
+#[cfg(test)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Order {
     rows: u32,
@@ -26,6 +27,7 @@ pub(crate) struct Order {
     key: [u32; 2],
 }
 
+#[cfg(test)]
 impl Order {
     /// The order of `rows` rows for a key of [`epoch_key`].
     pub(crate) fn new(rows: u32, key: [u32; 2]) -> Self {

@@ -6,7 +6,8 @@
 //! inputs 1 | outputs of the first layer 1 | ... | of the last 1 | expected | delta of the first layer ... last
 //! ```
 //!
-//! The 1 makes the biases one more row of the weights, as which they lie anyway.
+//! The 1 makes the biases one more row of the weights, as which they lie anyway. A small network is trained in another
+//! way, in [`super::small`].
 
 use std::ops::Range;
 
@@ -49,7 +50,7 @@ pub(super) struct Shape {
     /// Whether every thread sums the gradients of its own rows.
     pub(super) own_sums: bool,
     /// How the rows of a small network lie in training.
-    small: Option<Small>,
+    pub(super) small: Option<Small>,
 }
 
 /// A layer, and the columns of what it reads and writes.
@@ -128,16 +129,17 @@ impl Shape {
         let small = Small::new(network, loss, share);
         let own_sums = small.is_some() || (layout.len <= SMALL_NETWORK && share >= 2 * block);
         let mut parts = Vec::new();
-        if small.is_some() {
-            parts.push(Part { layer: 0, rows: 0..0, offset: 0 });
-        }
-        for (layer, Layer { place, .. }) in layers.iter().enumerate().filter(|_| small.is_none()) {
+        for (layer, Layer { place, .. }) in layers.iter().enumerate() {
             let rows = place.inputs + 1;
             let share = if own_sums { rows } else { rows.div_ceil(threads) };
             for first in (0..rows).step_by(share) {
                 let rows = first..rows.min(first + share);
                 parts.push(Part { layer, rows, offset: place.at(first, 0) });
             }
+        }
+        if small.is_some() {
+            // Nobody looks into them: the sums are one.
+            parts.truncate(1);
         }
         Self {
             arch: Arch::new(),
@@ -156,14 +158,18 @@ impl Shape {
         }
     }
 
-    pub(super) fn is_small(&self) -> bool {
-        self.small.is_some()
-    }
-
     /// Floats that one thread needs for `share` rows.
     pub(super) fn space(&self, share: usize) -> usize {
         let rows = if self.own_sums { self.block } else { share };
         self.small.as_ref().map_or(rows * self.stride, Small::space)
+    }
+
+    /// The space of all threads, for a batch.
+    pub(super) fn spaces(&self, batch: usize) -> Vec<f32> {
+        match &self.small {
+            Some(small) => vec![0.0; self.threads * small.space()],
+            None => self.blank(if self.own_sums { self.threads * self.block } else { batch }),
+        }
     }
 
     /// So many rows that are 0 but for the ones that the biases are multiplied by.
