@@ -39,18 +39,22 @@ pub(crate) fn right_of_columns(y: &[f32], t: &[f32], lanes: usize, used: usize) 
 
 /// The place of the first largest value; 0 where all of them are NaN.
 #[inline(always)]
-fn largest(values: &[f32]) -> usize {
-    let larger = |a: f32, b: f32| if b > a { b } else { a };
-    let mut lanes = [f32::NEG_INFINITY; LANES];
+fn largest(values: &[f32]) -> u32 {
+    let (mut largest, mut at) = ([f32::NEG_INFINITY; LANES], [0; LANES]);
     let chunks = values.chunks_exact(LANES);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane = larger(*lane, *value);
+    let (rest, first) = (chunks.remainder(), (values.len() - chunks.remainder().len()) as u32);
+    for (place, chunk) in (0..).step_by(LANES).zip(chunks) {
+        for lane in 0..LANES {
+            let is_larger = chunk[lane] > largest[lane];
+            at[lane] = if is_larger { place + lane as u32 } else { at[lane] };
+            largest[lane] = if is_larger { chunk[lane] } else { largest[lane] };
         }
     }
-    let largest = lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, b| larger(a, *b));
-    values.iter().position(|v| *v == largest).unwrap_or(0)
+    let most = largest.iter().fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a });
+    let places = largest.iter().zip(at).map(|(value, at)| if *value == most { at } else { u32::MAX });
+    let place = places.fold(u32::MAX, u32::min);
+    let of_rest = |(most, at), (place, value): (u32, &f32)| if *value > most { (*value, place) } else { (most, at) };
+    (first..).zip(rest).fold((most, place), of_rest).1
 }
 
 /// The loss of one row, summed over its outputs, before the mean.

@@ -21,7 +21,7 @@ use super::{
 use crate::{Activation, Loss, Network, Optimizer, judge, network::Place, step::Step};
 
 /// Floats of a block of rows, so that it stays in a core's L2 cache with the weights beside it.
-pub(super) const BLOCK: usize = 96 * 1024;
+pub(super) const BLOCK: usize = 128 * 1024;
 
 /// The most parameters, in floats, of which every thread sums gradients of its own, in its L2 cache as well.
 const SMALL_NETWORK: usize = 64 * 1024;
