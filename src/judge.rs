@@ -114,6 +114,20 @@ mod tests {
     }
 
     #[test]
+    fn rows_side_by_side_are_judged_as_one_by_one() {
+        let number = |i: usize| if i % 7 == 3 { f32::NAN } else { (i * i % 5) as f32 / 4.0 };
+        for (outputs, lanes) in [(1, 8), (2, 1), (3, 4), (10, 16), (40, 16)] {
+            let y: Vec<f32> = (0..outputs * lanes).map(number).collect();
+            let t: Vec<f32> = (0..outputs * lanes).map(|i| number(i + 1)).collect();
+            let row = |of: &[f32], i: usize| of[i..].iter().step_by(lanes).copied().collect::<Vec<_>>();
+            for used in 1..=lanes {
+                let right = (0..used).filter(|i| is_right(&row(&y, *i), &row(&t, *i))).count();
+                assert_eq!(right_of_columns(&y, &t, lanes, used), right as u32, "{outputs} outputs, {used} of {lanes}");
+            }
+        }
+    }
+
+    #[test]
     fn a_row_of_any_length_is_summed_and_nan_stays() {
         let sum = |len: usize| (0..len).map(|i| (i as f64).powi(2)).sum::<f64>();
         for len in [1, 3, 16, 17, 100] {

@@ -23,7 +23,7 @@ use crate::{Loss, Network, judge, network::Place, step::Step};
 /// third to a half of the time that [`super::shape`] takes.
 const MOST_PARAMETERS: usize = 3000;
 
-/// With few rows most lanes are empty: then a network has to be so small for each of them.
+/// With few rows most lanes are empty: then a network has to be so small for each of them (measured as well).
 const PARAMETERS_A_ROW: usize = 200;
 
 /// Floats of the rows that are taken through the network at once, so that they stay in a core's L1 cache.
@@ -68,7 +68,7 @@ impl Small {
         for layer in &mut layers {
             layer.delta = take(layer.place.outputs);
         }
-        let block = (BLOCK / end).min(batch).next_multiple_of(LANES);
+        let block = (BLOCK / end).clamp(1, batch).next_multiple_of(LANES);
         let (inputs, outputs) = (network.inputs(), network.outputs());
         Some(Self { arch: arch(batch), loss, layers, inputs, outputs, expected, columns: end, block })
     }
@@ -79,7 +79,6 @@ impl Small {
     }
 
     /// What one thread does with its rows: everything but the update.
-    #[inline(always)]
     pub(super) fn rows(
         &self,
         parameters: &[f32],
