@@ -60,23 +60,31 @@ fn largest(values: &[f32]) -> u32 {
 /// The loss of one row, summed over its outputs, before the mean.
 #[inline(always)]
 pub(crate) fn loss_of_row(loss: Loss, y: &[f32], t: &[f32]) -> f64 {
-    let normalizer = match loss {
-        Loss::SoftmaxCrossEntropy => normalizer(y.iter().map(|y| f64::from(*y))),
-        Loss::Mse | Loss::BinaryCrossEntropy => 0.0,
-    };
-    let one = |(y, t): (&f32, &f32)| loss.apply(f64::from(*y), f64::from(*t), normalizer);
-    let mut lanes = [0.0; LANES];
-    let (ys, ts) = (y.chunks_exact(LANES), t.chunks_exact(LANES));
-    let rest: f64 = ys.remainder().iter().zip(ts.remainder()).map(one).sum();
-    if ys.len() == 0 {
-        return rest;
+    /// One function for each loss, so that none chooses at every output.
+    #[inline(always)]
+    fn sum(y: &[f32], t: &[f32], loss: impl Fn(f64, f64) -> f64) -> f64 {
+        let one = |(y, t): (&f32, &f32)| loss(f64::from(*y), f64::from(*t));
+        let ((ys, y), (ts, t)) = (y.as_chunks::<LANES>(), t.as_chunks::<LANES>());
+        let rest: f64 = y.iter().zip(t).map(one).sum();
+        if ys.is_empty() {
+            return rest;
+        }
+        let mut lanes = [0.0; LANES];
+        for (y, t) in ys.iter().zip(ts) {
+            for lane in 0..LANES {
+                lanes[lane] += one((&y[lane], &t[lane]));
+            }
+        }
+        lanes.iter().sum::<f64>() + rest
     }
-    for (y, t) in ys.zip(ts) {
-        for (lane, pair) in lanes.iter_mut().zip(y.iter().zip(t)) {
-            *lane += one(pair);
+    match loss {
+        Loss::Mse => sum(y, t, |y, t| Loss::Mse.apply(y, t, 0.0)),
+        Loss::BinaryCrossEntropy => sum(y, t, |y, t| Loss::BinaryCrossEntropy.apply(y, t, 0.0)),
+        Loss::SoftmaxCrossEntropy => {
+            let normalizer = normalizer(y.iter().map(|y| f64::from(*y)));
+            sum(y, t, |y, t| Loss::SoftmaxCrossEntropy.apply(y, t, normalizer))
         }
     }
-    lanes.iter().sum::<f64>() + rest
 }
 
 /// `ln(sum e^y)` of a row of logits; with the largest taken out first, nothing overflows.
