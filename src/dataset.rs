@@ -138,6 +138,7 @@ impl Dataset {
     }
 
     /// Writes the features of `row` to `into`, as the network sees them.
+    #[inline]
     pub(crate) fn write_features(&self, row: usize, into: &mut [f32]) {
         let span = row * into.len()..(row + 1) * into.len();
         match &*self.features {
@@ -152,6 +153,7 @@ impl Dataset {
 
     /// Writes the expected outputs of `row` to `into`: a class id becomes a row of zeros with a one, or stands for
     /// itself where there is one output.
+    #[inline]
     pub(crate) fn write_expected(&self, row: usize, into: &mut [f32]) {
         match &*self.answers {
             Answers::Values(values) => into.copy_from_slice(&values[row * into.len()..(row + 1) * into.len()]),

@@ -18,39 +18,73 @@ pub(crate) fn is_right(y: &[f32], t: &[f32]) -> bool {
     }
 }
 
-/// The place of the first largest value; 0 where all of them are NaN.
+/// How many of the first `used` rows are right that stand side by side: output `j` of row `i` is `y[j * lanes + i]`.
 #[inline(always)]
-fn largest(values: &[f32]) -> usize {
-    let larger = |a: f32, b: f32| if b > a { b } else { a };
-    let mut lanes = [f32::NEG_INFINITY; LANES];
-    let chunks = values.chunks_exact(LANES);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane = larger(*lane, *value);
+pub(crate) fn right_of_columns(y: &[f32], t: &[f32], lanes: usize, used: usize) -> u32 {
+    let (mut answers, mut expected) = ([0; LANES], [0; LANES]);
+    for (values, found) in [(y, &mut answers), (t, &mut expected)] {
+        if values.len() == lanes {
+            found.iter_mut().zip(values).for_each(|(found, value)| *found = u32::from(*value > THRESHOLD));
+            continue;
+        }
+        let mut largest = [f32::NEG_INFINITY; LANES];
+        for (column, values) in (0..).zip(values.chunks_exact(lanes)) {
+            for ((found, largest), value) in found.iter_mut().zip(&mut largest).zip(values) {
+                (*found, *largest) = if *value > *largest { (column, *value) } else { (*found, *largest) };
+            }
         }
     }
-    let largest = lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |a, b| larger(a, *b));
-    values.iter().position(|v| *v == largest).unwrap_or(0)
+    answers.iter().zip(&expected).take(used).map(|(answer, expected)| u32::from(answer == expected)).sum()
+}
+
+/// The place of the first largest value; 0 where all of them are NaN.
+#[inline(always)]
+fn largest(values: &[f32]) -> u32 {
+    let (mut largest, mut at) = ([f32::NEG_INFINITY; LANES], [0; LANES]);
+    let chunks = values.chunks_exact(LANES);
+    let (rest, first) = (chunks.remainder(), (values.len() - chunks.remainder().len()) as u32);
+    for (place, chunk) in (0..).step_by(LANES).zip(chunks) {
+        for lane in 0..LANES {
+            let is_larger = chunk[lane] > largest[lane];
+            at[lane] = if is_larger { place + lane as u32 } else { at[lane] };
+            largest[lane] = if is_larger { chunk[lane] } else { largest[lane] };
+        }
+    }
+    let most = largest.iter().fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a });
+    let places = largest.iter().zip(at).map(|(value, at)| if *value == most { at } else { u32::MAX });
+    let place = places.fold(u32::MAX, u32::min);
+    let of_rest = |(most, at), (place, value): (u32, &f32)| if *value > most { (*value, place) } else { (most, at) };
+    (first..).zip(rest).fold((most, place), of_rest).1
 }
 
 /// The loss of one row, summed over its outputs, before the mean.
 #[inline(always)]
 pub(crate) fn loss_of_row(loss: Loss, y: &[f32], t: &[f32]) -> f64 {
-    let normalizer = match loss {
-        Loss::SoftmaxCrossEntropy => normalizer(y.iter().map(|y| f64::from(*y))),
-        Loss::Mse | Loss::BinaryCrossEntropy => 0.0,
-    };
-    let one = |(y, t): (&f32, &f32)| loss.apply(f64::from(*y), f64::from(*t), normalizer);
-    let mut lanes = [0.0; LANES];
-    let (ys, ts) = (y.chunks_exact(LANES), t.chunks_exact(LANES));
-    let rest: f64 = ys.remainder().iter().zip(ts.remainder()).map(one).sum();
-    for (y, t) in ys.zip(ts) {
-        for (lane, pair) in lanes.iter_mut().zip(y.iter().zip(t)) {
-            *lane += one(pair);
+    /// One function for each loss, so that none chooses at every output.
+    #[inline(always)]
+    fn sum(y: &[f32], t: &[f32], loss: impl Fn(f64, f64) -> f64) -> f64 {
+        let one = |(y, t): (&f32, &f32)| loss(f64::from(*y), f64::from(*t));
+        let ((ys, y), (ts, t)) = (y.as_chunks::<LANES>(), t.as_chunks::<LANES>());
+        let rest: f64 = y.iter().zip(t).map(one).sum();
+        if ys.is_empty() {
+            return rest;
+        }
+        let mut lanes = [0.0; LANES];
+        for (y, t) in ys.iter().zip(ts) {
+            for lane in 0..LANES {
+                lanes[lane] += one((&y[lane], &t[lane]));
+            }
+        }
+        lanes.iter().sum::<f64>() + rest
+    }
+    match loss {
+        Loss::Mse => sum(y, t, |y, t| Loss::Mse.apply(y, t, 0.0)),
+        Loss::BinaryCrossEntropy => sum(y, t, |y, t| Loss::BinaryCrossEntropy.apply(y, t, 0.0)),
+        Loss::SoftmaxCrossEntropy => {
+            let normalizer = normalizer(y.iter().map(|y| f64::from(*y)));
+            sum(y, t, |y, t| Loss::SoftmaxCrossEntropy.apply(y, t, normalizer))
         }
     }
-    lanes.iter().sum::<f64>() + rest
 }
 
 /// `ln(sum e^y)` of a row of logits; with the largest taken out first, nothing overflows.
@@ -83,6 +117,20 @@ mod tests {
                 assert!(is_right(&y, &expected), "of equals the first: {outputs} outputs, class {class}");
                 y[(class + 1) % outputs] = 0.0;
                 assert!(!is_right(&y, &expected), "{outputs} outputs, class {class}");
+            }
+        }
+    }
+
+    #[test]
+    fn rows_side_by_side_are_judged_as_one_by_one() {
+        let number = |i: usize| if i % 7 == 3 { f32::NAN } else { (i * i % 5) as f32 / 4.0 };
+        for (outputs, lanes) in [(1, 8), (2, 1), (3, 4), (10, 16), (40, 16)] {
+            let y: Vec<f32> = (0..outputs * lanes).map(number).collect();
+            let t: Vec<f32> = (0..outputs * lanes).map(|i| number(i + 1)).collect();
+            let row = |of: &[f32], i: usize| of[i..].iter().step_by(lanes).copied().collect::<Vec<_>>();
+            for used in 1..=lanes {
+                let right = (0..used).filter(|i| is_right(&row(&y, *i), &row(&t, *i))).count();
+                assert_eq!(right_of_columns(&y, &t, lanes, used), right as u32, "{outputs} outputs, {used} of {lanes}");
             }
         }
     }

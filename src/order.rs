@@ -1,16 +1,24 @@
 //! The order in which an epoch takes the rows of a data set: a keyed bijection, so that any place of it can be computed
 //! alone, on any device. `shaders/order.wgsl` is the same integer code.
 
+use std::ops::Range;
+
+use crate::step::{Course, Step};
+
 /// How often the two halves of a place are mixed with each other.
 pub(crate) const ROUNDS: u32 = 16;
 
-/// Rows that are computed side by side: a vector register of AVX-512.
-const LANES: usize = 16;
+/// Rows that are computed side by side: two vector registers of AVX-512, since each round waits for the one before.
+const LANES: usize = 32;
+
+/// Rows that are drawn ahead, so that small batches fill the lanes too.
+const AHEAD: usize = 512;
 
 /// The row that stands at each place of one epoch of one network.
 ///
 /// The places are the points of a grid a little larger than the data set; rounds turn its columns and rows by amounts
 /// that depend on the key (a generalised Feistel cipher, Black and Rogaway 2002), and a point outside goes round again.
+#[cfg(test)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Order {
     rows: u32,
@@ -19,6 +27,7 @@ pub(crate) struct Order {
     key: [u32; 2],
 }
 
+#[cfg(test)]
 impl Order {
     /// The order of `rows` rows for a key of [`epoch_key`].
     pub(crate) fn new(rows: u32, key: [u32; 2]) -> Self {
@@ -33,9 +42,9 @@ impl Order {
             let (mut x, mut y) = (at % self.width, at / self.width);
             for round in 0..ROUNDS {
                 if round % 2 == 0 {
-                    x = turned(x, self.mixed(y, round), self.width);
+                    x = turned(x, mixed(self.key, y, round), self.width);
                 } else {
-                    y = turned(y, self.mixed(x, round), self.height);
+                    y = turned(y, mixed(self.key, x, round), self.height);
                 }
             }
             at = y * self.width + x;
@@ -44,43 +53,134 @@ impl Order {
             }
         }
     }
+}
 
-    /// The rows at the places from `first` on: [`Order::row`] for many, so that the compiler can keep them in vectors.
+/// The steps of a run and the rows that each takes, drawn ahead: [`Order::row`] for many places and epochs at a time, so
+/// that the compiler can keep them in vectors.
+pub(crate) struct Schedule {
+    course: Course,
+    shuffle: bool,
+    width: u32,
+    height: u32,
+    /// The steps that are still to be drawn.
+    coming: Range<u64>,
+    steps: Vec<Step>,
+    rows: Vec<u32>,
+    /// How many of the drawn ones were taken.
+    taken: [usize; 2],
+}
+
+/// Points of the grids of some epochs on their way to their rows.
+struct Lanes {
+    x: [u32; LANES],
+    y: [u32; LANES],
+    key: [[u32; LANES]; 2],
+    /// Which row of those that are drawn it will be.
+    to: [u32; LANES],
+}
+
+impl Schedule {
+    /// The given steps of a course; not shuffled, the rows stand in the order of the data set.
+    pub(crate) fn new(course: Course, shuffle: bool, steps: Range<u64>) -> Self {
+        let rows = course.rows as u32;
+        let width = width(rows);
+        let height = rows.div_ceil(width);
+        Self { course, shuffle, width, height, coming: steps, steps: Vec::new(), rows: Vec::new(), taken: [0; 2] }
+    }
+
+    /// Whether [`Schedule::draw`] has to be called before [`Schedule::next`] for there to be a step.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.taken[0] == self.steps.len()
+    }
+
+    /// The next step that was drawn, and its rows.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Option<(&Step, &[u32])> {
+        let step = self.steps.get(self.taken[0])?;
+        let first = self.taken[1];
+        self.taken = [self.taken[0] + 1, first + step.rows as usize];
+        Some((step, &self.rows[first..self.taken[1]]))
+    }
+
+    /// Draws more steps, when all that were drawn are taken.
     #[inline(always)]
-    pub(crate) fn rows(&self, first: u32, into: &mut [u32]) {
-        let (mut next_x, mut next_y) = (first % self.width, first / self.width);
-        for rows in into.chunks_mut(LANES) {
-            let (mut x, mut y) = ([0; LANES], [0; LANES]);
-            for (x, y) in x.iter_mut().zip(&mut y) {
-                (*x, *y) = (next_x, next_y);
-                next_x += 1;
-                if next_x == self.width {
-                    (next_x, next_y) = (0, next_y + 1);
-                }
-            }
-            for round in (0..ROUNDS).step_by(2) {
-                for lane in 0..LANES {
-                    x[lane] = turned(x[lane], self.mixed(y[lane], round), self.width);
-                }
-                for lane in 0..LANES {
-                    y[lane] = turned(y[lane], self.mixed(x[lane], round + 1), self.height);
-                }
-            }
-            for (row, (x, y)) in rows.iter_mut().zip(x.into_iter().zip(y)) {
-                let at = y * self.width + x;
-                *row = if at < self.rows { at } else { self.row(at) };
-            }
+    pub(crate) fn draw(&mut self) {
+        let count = ((AHEAD / self.course.batch).max(1) as u64).min(self.coming.end - self.coming.start);
+        let steps = self.coming.start..self.coming.start + count;
+        self.coming.start = steps.end;
+        self.taken = [0; 2];
+        self.steps.clear();
+        self.steps.extend(steps.map(|n| self.course.step(n, 0)));
+        self.rows.clear();
+        if self.shuffle {
+            self.rows.resize(self.steps.iter().map(|step| step.rows as usize).sum(), 0);
+            self.shuffle_rows();
+        } else {
+            self.rows.extend(self.steps.iter().flat_map(|step| step.first..step.first + step.rows));
         }
     }
 
-    /// 32 bits that look random, from a coordinate, the round and the key (the finaliser is murmur3's).
     #[inline(always)]
-    const fn mixed(&self, coordinate: u32, round: u32) -> u32 {
-        let mut h = (coordinate ^ self.key[0]).wrapping_add((round.wrapping_add(1)).wrapping_mul(0x9e37_79b9));
-        h = (h ^ (h >> 16)).wrapping_mul(0x85eb_ca6b) ^ self.key[1];
-        h = (h ^ (h >> 13)).wrapping_mul(0xc2b2_ae35);
-        h ^ (h >> 16)
+    fn shuffle_rows(&mut self) {
+        let mut lanes = Lanes { x: [0; LANES], y: [0; LANES], key: [[0; LANES]; 2], to: [0; LANES] };
+        let (mut used, mut to, size) = (0, 0, [self.width, self.height]);
+        for step in &self.steps {
+            let (mut x, mut y) = (step.first % self.width, step.first / self.width);
+            for _ in 0..step.rows {
+                (lanes.x[used], lanes.y[used], lanes.to[used]) = (x, y, to);
+                (lanes.key[0][used], lanes.key[1][used]) = (step.key[0], step.key[1]);
+                (x, y) = if x + 1 == self.width { (0, y + 1) } else { (x + 1, y) };
+                to += 1;
+                used += 1;
+                while used == LANES {
+                    used = lanes.turn(self.course.rows as u32, size, used, &mut self.rows);
+                }
+            }
+        }
+        while used > 0 {
+            used = lanes.turn(self.course.rows as u32, size, used, &mut self.rows);
+        }
     }
+}
+
+impl Lanes {
+    /// Takes the points in all lanes through the rounds. The rows of the `used` ones are found, but for those outside,
+    /// which move to the first lanes to go round again: so many are returned.
+    #[inline(always)]
+    fn turn(&mut self, rows: u32, [width, height]: [u32; 2], used: usize, into: &mut [u32]) -> usize {
+        let Self { x, y, key, to } = self;
+        for round in (0..ROUNDS).step_by(2) {
+            for lane in 0..LANES {
+                let key = [key[0][lane], key[1][lane]];
+                x[lane] = turned(x[lane], mixed(key, y[lane], round), width);
+            }
+            for lane in 0..LANES {
+                let key = [key[0][lane], key[1][lane]];
+                y[lane] = turned(y[lane], mixed(key, x[lane], round + 1), height);
+            }
+        }
+        let mut outside = 0;
+        for lane in 0..used {
+            let at = y[lane] * width + x[lane];
+            if at < rows {
+                into[to[lane] as usize] = at;
+            } else {
+                (x[outside], y[outside], to[outside]) = (x[lane], y[lane], to[lane]);
+                (key[0][outside], key[1][outside]) = (key[0][lane], key[1][lane]);
+                outside += 1;
+            }
+        }
+        outside
+    }
+}
+
+/// 32 bits that look random, from a coordinate, the round and the key (the finaliser is murmur3's).
+#[inline(always)]
+const fn mixed(key: [u32; 2], coordinate: u32, round: u32) -> u32 {
+    let mut h = (coordinate ^ key[0]).wrapping_add((round.wrapping_add(1)).wrapping_mul(0x9e37_79b9));
+    h = (h ^ (h >> 16)).wrapping_mul(0x85eb_ca6b) ^ key[1];
+    h = (h ^ (h >> 13)).wrapping_mul(0xc2b2_ae35);
+    h ^ (h >> 16)
 }
 
 /// `x` moved by a random amount around a circle of `size` points. Sizes stay within 65,536, so nothing overflows.
@@ -114,19 +214,39 @@ pub(crate) fn epoch_key(seed: u64, model: u64, epoch: u64) -> [u32; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Loss, Optimizer};
 
     #[test]
     fn every_row_stands_at_one_place() {
         for rows in [1, 2, 3, 4, 5, 7, 10, 16, 17, 100, 1797, 60_000, 65_537] {
             let order = Order::new(rows, epoch_key(7, 0, u64::from(rows)));
             let mut seen: Vec<u32> = (0..rows).map(|place| order.row(place)).collect();
-            for first in [0, rows / 3] {
-                let mut side_by_side = vec![0; (rows - first) as usize];
-                order.rows(first, &mut side_by_side);
-                assert_eq!(side_by_side, seen[first as usize..], "{rows} rows from {first} on");
-            }
             seen.sort_unstable();
             assert!(seen.iter().enumerate().all(|(i, row)| i as u32 == *row), "{rows} rows");
+        }
+    }
+
+    #[test]
+    fn a_schedule_has_the_rows_of_every_step() {
+        for (rows, batch) in [(1, 1), (4, 4), (5, 2), (32, 4), (100, 17), (1797, 600), (3000, 3000)] {
+            let (loss, optimizer) = (Loss::Mse, Optimizer::sgd(0.1));
+            let course = Course { rows, batch, outputs: 1, loss, optimizer, seed: 3 };
+            for (shuffle, first) in [(true, 0), (true, 7), (false, 5)] {
+                let mut schedule = Schedule::new(course, shuffle, first..first + 300);
+                for n in first..first + 300 {
+                    if schedule.is_empty() {
+                        schedule.draw();
+                    }
+                    let (step, drawn) = schedule.next().unwrap();
+                    assert_eq!(*step, course.step(n, 0));
+                    let order = Order::new(rows as u32, step.key);
+                    let places = step.first..step.first + step.rows;
+                    let expected: Vec<_> = places.map(|p| if shuffle { order.row(p) } else { p }).collect();
+                    assert_eq!(drawn, expected, "{rows} rows, batch {batch}, step {n}, shuffled {shuffle}");
+                }
+                schedule.draw();
+                assert!(schedule.next().is_none());
+            }
         }
     }
 

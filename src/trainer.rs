@@ -7,7 +7,7 @@ use crate::{
     error::check_finite,
     gpu::engine::{Engine, Setup},
     judge::{is_right, loss_of_row},
-    order::Order,
+    order::Schedule,
     step::{Course, Step},
 };
 
@@ -135,30 +135,26 @@ impl Trainer {
         // Noted before they are taken: if an error or a dropped future ends the run, the device may have taken them.
         self.done += steps as u64;
         self.total += steps as u64;
-        let step_at = |i: usize| course.step(first + i as u64, 0);
         let mut report = Report::of(self.classifies);
         match &mut self.engine {
             Worker::Gpu(engine) => {
                 let metrics = engine.run(first, steps).await?;
                 for (i, [loss, right]) in metrics.into_iter().enumerate() {
-                    report.push(loss, right as u32, step_at(i).rows);
+                    report.push(loss, right as u32, course.step(first + i as u64, 0).rows);
                 }
             }
             Worker::Cpu(engine, data) => engine.in_pool(|engine| {
                 let Some(data) = data else { return };
-                let mut rows = vec![0; course.batch];
-                for step in (0..steps).map(step_at) {
-                    let rows = &mut rows[..step.rows as usize];
-                    if shuffle {
-                        let order = Order::new(course.rows as u32, step.key);
+                let mut schedule = Schedule::new(course, shuffle, first..first + steps as u64);
+                for _ in 0..steps {
+                    if schedule.is_empty() {
                         engine.in_vectors(
                             #[inline(always)]
-                            || order.rows(step.first, rows),
+                            || schedule.draw(),
                         );
-                    } else {
-                        rows.iter_mut().zip(step.first..).for_each(|(row, place)| *row = place);
                     }
-                    let outcome = engine.step(&step, |i, inputs, expected| {
+                    let Some((step, rows)) = schedule.next() else { return };
+                    let outcome = engine.step(step, |i, inputs, expected| {
                         data.write_features(rows[i] as usize, inputs);
                         data.write_expected(rows[i] as usize, expected);
                     });

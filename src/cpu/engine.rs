@@ -47,11 +47,11 @@ impl Engine {
         // A small training does not even start the pool of threads.
         let threads = if worth < 2 { 1 } else { worth.min(rayon::current_num_threads()) };
         let shape = Shape::new(network, loss, optimizer, batch, threads);
-        let (rows, sums) = if shape.own_sums { (threads * shape.block, parameters.len()) } else { (batch, 0) };
+        let sums = if shape.own_sums { parameters.len() } else { 0 };
         Self {
             state: vec![0.0; parameters.len() * optimizer.planes()],
             gradients: vec![0.0; parameters.len()],
-            rows: shape.blank(rows),
+            rows: shape.spaces(batch),
             lanes: vec![Lane { sums: vec![0.0; sums], ..Lane::default() }; threads],
             parameters,
             shape,
@@ -111,8 +111,11 @@ impl Engine {
 
     /// Runs loops with the vector instructions that the CPU has; see [`Loops`].
     #[inline(always)]
-    pub(crate) fn in_vectors(&self, loops: impl FnMut()) {
-        self.shape.arch.dispatch(Loops(loops));
+    pub(crate) fn in_vectors(&self, mut loops: impl FnMut()) {
+        self.shape.arch.dispatch(Loops(
+            #[inline(always)]
+            |_| loops(),
+        ));
     }
 
     fn run(&mut self, step: &Step, fill: &Fill<'_>, change: Option<&Step>) -> Outcome {
@@ -131,8 +134,7 @@ impl Engine {
         if let [lane] = lanes {
             one((0, (lane, rows)));
         } else {
-            let space = if shape.own_sums { shape.block } else { share };
-            let spaces = rows.par_chunks_mut(space * shape.stride);
+            let spaces = rows.par_chunks_mut(shape.space(share));
             lanes.par_iter_mut().zip(spaces).enumerate().with_max_len(1).for_each(one);
         }
         let source = if shape.own_sums { Source::Sums(lanes) } else { Source::Rows(&rows[..count * shape.stride]) };
@@ -240,7 +242,10 @@ mod tests {
             for loss in Loss::ALL {
                 for optimizer in Optimizer::ALL {
                     let last = loss.output_activation().unwrap_or(*activation);
-                    compare(&Network::new(7).dense(17, *activation).dense(3, last), *loss, *optimizer, 32);
+                    // A small network and one that is not.
+                    for (width, batch) in [(17, 32), (100, 5)] {
+                        compare(&Network::new(7).dense(width, *activation).dense(3, last), *loss, *optimizer, batch);
+                    }
                 }
             }
         }
@@ -250,14 +255,19 @@ mod tests {
     fn a_training_follows_the_reference_at_every_size() {
         let sigmoid = Activation::Sigmoid;
         for optimizer in Optimizer::ALL {
-            // The last two take the paths of many threads: with one gradient for all, with one for each.
+            // The last three take the paths of many threads: with one gradient for all, with one for each, and with
+            // the rows in the lanes. Batches of 8 and fewer have lanes of their own.
             for (widths, batch) in [
                 (&[1, 1][..], 1),
+                (&[3, 8, 8, 2], 1),
+                (&[5, 13, 4], 8),
+                (&[5, 13, 4], 9),
                 (&[3, 17, 1], 300),
                 (&[17, 3, 100, 2], 1100),
                 (&[100, 17, 17, 17, 3], 7),
                 (&[100, 300, 300, 17], 250),
                 (&[17, 100, 100, 3], 1000),
+                (&[20, 40, 40, 5], 1000),
             ] {
                 let start = Network::new(widths[0]);
                 let network = widths[1..].iter().fold(start, |network, width| network.dense(*width, sigmoid));
@@ -268,18 +278,24 @@ mod tests {
 
     #[test]
     fn every_way_of_sharing_the_work_is_met_by_the_sizes_above() {
-        let plan = |width, batch| {
+        let plan = |width, batch, threads| {
             let network = Network::new(width).dense(width, Activation::Tanh).dense(width, Activation::Tanh);
-            let shape = Shape::new(&network, Loss::Mse, Optimizer::sgd(0.1), batch, 2);
-            (shape.own_sums, shape.parts.len())
+            let shape = Shape::new(&network, Loss::Mse, Optimizer::sgd(0.1), batch, threads);
+            (shape.small.is_some(), shape.own_sums, shape.parts.len())
         };
-        assert_eq!(plan(100, 1000), (true, 2));
-        assert_eq!(plan(300, 250), (false, 4));
+        assert_eq!(plan(100, 1000, 2), (false, true, 2));
+        assert_eq!(plan(300, 250, 2), (false, false, 4));
+        for (width, batch, threads) in [(2, 4, 1), (3, 9, 1), (30, 32, 1), (30, 1000, 2)] {
+            assert_eq!(plan(width, batch, threads), (true, true, 1), "width {width}, batch {batch}");
+        }
+        for (width, batch) in [(10, 1), (17, 2), (30, 8), (40, 32), (100, 5)] {
+            assert_eq!(plan(width, batch, 1), (false, false, 2), "width {width}, batch {batch}");
+        }
     }
 
     #[test]
     fn the_same_training_gives_the_same_bits() {
-        for (width, batch) in [(30, 10), (100, 1000), (300, 250)] {
+        for (width, batch) in [(3, 4), (17, 20), (40, 1000), (30, 1), (100, 1000), (300, 250)] {
             let network = Network::new(width).dense(width, Activation::Tanh).dense(3, Activation::Sigmoid);
             let course = course(&network, Loss::Mse, Optimizer::momentum(0.1, 0.9), batch);
             let (mut one, mut other) = (engine(&network, &course), engine(&network, &course));

@@ -5,3 +5,4 @@ mod gemm;
 mod math;
 pub mod reference;
 mod shape;
+mod small;

@@ -6,7 +6,8 @@
 //! inputs 1 | outputs of the first layer 1 | ... | of the last 1 | expected | delta of the first layer ... last
 //! ```
 //!
-//! The 1 makes the biases one more row of the weights, as which they lie anyway.
+//! The 1 makes the biases one more row of the weights, as which they lie anyway. A small network is trained in another
+//! way, in [`super::small`].
 
 use std::ops::Range;
 
@@ -15,11 +16,12 @@ use pulp::Arch;
 use super::{
     gemm::{Matrix, multiply, multiply_columns},
     math::{self, Loops},
+    small::Small,
 };
 use crate::{Activation, Loss, Network, Optimizer, judge, network::Place, step::Step};
 
 /// Floats of a block of rows, so that it stays in a core's L2 cache with the weights beside it.
-pub(super) const BLOCK: usize = 96 * 1024;
+pub(super) const BLOCK: usize = 128 * 1024;
 
 /// The most parameters, in floats, of which every thread sums gradients of its own, in its L2 cache as well.
 const SMALL_NETWORK: usize = 64 * 1024;
@@ -47,15 +49,17 @@ pub(super) struct Shape {
     pub(super) threads: usize,
     /// Whether every thread sums the gradients of its own rows.
     pub(super) own_sums: bool,
+    /// How the rows of a small network lie in training.
+    pub(super) small: Option<Small>,
 }
 
 /// A layer, and the columns of what it reads and writes.
-struct Layer {
-    place: Place,
-    activation: Activation,
-    from: usize,
-    to: usize,
-    delta: usize,
+pub(super) struct Layer {
+    pub(super) place: Place,
+    pub(super) activation: Activation,
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) delta: usize,
 }
 
 /// A part of the flat parameters: rows of one layer's weights, the last of them with the biases and the padding.
@@ -122,7 +126,8 @@ impl Shape {
 
         let share = batch.div_ceil(threads);
         let block = (BLOCK / stride).max(LINE);
-        let own_sums = layout.len <= SMALL_NETWORK && share >= 2 * block;
+        let small = Small::new(network, loss, share);
+        let own_sums = small.is_some() || (layout.len <= SMALL_NETWORK && share >= 2 * block);
         let mut parts = Vec::new();
         for (layer, Layer { place, .. }) in layers.iter().enumerate() {
             let rows = place.inputs + 1;
@@ -131,6 +136,10 @@ impl Shape {
                 let rows = first..rows.min(first + share);
                 parts.push(Part { layer, rows, offset: place.at(first, 0) });
             }
+        }
+        if small.is_some() {
+            // Nobody looks into them: the sums are one.
+            parts.truncate(1);
         }
         Self {
             arch: Arch::new(),
@@ -145,6 +154,21 @@ impl Shape {
             block: if own_sums { block } else { share },
             threads,
             own_sums,
+            small,
+        }
+    }
+
+    /// Floats that one thread needs for `share` rows.
+    pub(super) fn space(&self, share: usize) -> usize {
+        let rows = if self.own_sums { self.block } else { share };
+        self.small.as_ref().map_or(rows * self.stride, Small::space)
+    }
+
+    /// The space of all threads, for a batch.
+    pub(super) fn spaces(&self, batch: usize) -> Vec<f32> {
+        match &self.small {
+            Some(small) => vec![0.0; self.threads * small.space()],
+            None => self.blank(if self.own_sums { self.threads * self.block } else { batch }),
         }
     }
 
@@ -169,6 +193,9 @@ impl Shape {
         space: &mut [f32],
         lane: &mut Lane,
     ) {
+        if let Some(small) = &self.small {
+            return small.rows(parameters, step, fill, rows, space, lane);
+        }
         (lane.loss, lane.right) = (0.0, 0);
         for first in rows.clone().step_by(self.block) {
             let block = &mut space[..self.block.min(rows.end - first) * self.stride];
@@ -214,9 +241,10 @@ impl Shape {
             multiply_columns(rows, self.stride, x, layer.weights(parameters, inputs), a);
             self.arch.dispatch(Loops(
                 #[inline(always)]
-                || {
-                    let a = a..a + layer.place.outputs;
-                    math::activate(layer.activation, rows, self.stride, a);
+                |fma| {
+                    for row in rows.chunks_exact_mut(self.stride) {
+                        math::activate(fma, layer.activation, &mut row[a..a + layer.place.outputs]);
+                    }
                 },
             ));
         }
@@ -229,7 +257,7 @@ impl Shape {
         };
         self.arch.dispatch(Loops(
             #[inline(always)]
-            || {
+            |fma| {
                 for row in rows.chunks_exact_mut(self.stride) {
                     let (values, delta) = row.split_at_mut(layer.delta);
                     let y = &values[layer.to..][..self.outputs];
@@ -237,7 +265,7 @@ impl Shape {
                     let delta = &mut delta[..self.outputs];
                     lane.loss += judge::loss_of_row(self.loss, y, t);
                     lane.right += u32::from(judge::is_right(y, t));
-                    math::output_delta(self.loss, layer.activation, step.scale, y, t, delta);
+                    math::output_delta(fma, (self.loss, layer.activation), step.scale, (y, t), delta);
                 }
             },
         ));
@@ -253,7 +281,7 @@ impl Shape {
             multiply_columns(rows, self.stride, delta, weights, layer.delta);
             self.arch.dispatch(Loops(
                 #[inline(always)]
-                || {
+                |_| {
                     for row in rows.chunks_exact_mut(self.stride) {
                         let (values, delta) = row.split_at_mut(layer.delta);
                         let a = &values[layer.to..][..width];
@@ -297,6 +325,13 @@ impl Shape {
     fn finish_part(&self, part: &Part, source: Source<'_>, change: Option<&Step>, flat: Flat<'_>) {
         let Flat { parameters, gradients, state } = flat;
         match (source, change, self.optimizer) {
+            (Source::Sums([lane]), Some(step), _) => {
+                let sums = &lane.sums[part.offset..];
+                return self.arch.dispatch(Loops(
+                    #[inline(always)]
+                    |_| math::update(self.optimizer, step, parameters, sums, state),
+                ));
+            }
             (Source::Rows(rows), Some(step), Optimizer::Sgd { .. }) => {
                 // The product goes straight into the parameters.
                 return self.gradient(part, rows, parameters, 1.0, -step.learning_rate);
@@ -306,7 +341,7 @@ impl Shape {
                 gradients.fill(0.0);
                 self.arch.dispatch(Loops(
                     #[inline(always)]
-                    || {
+                    |_| {
                         for lane in lanes {
                             let sums = &lane.sums[part.offset..];
                             gradients.iter_mut().zip(sums).for_each(|(g, sum)| *g += sum);
@@ -318,7 +353,7 @@ impl Shape {
         let Some(step) = change else { return };
         self.arch.dispatch(Loops(
             #[inline(always)]
-            || math::update(self.optimizer, step, parameters, gradients, state),
+            |_| math::update(self.optimizer, step, parameters, gradients, state),
         ));
     }
 }
