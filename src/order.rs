@@ -57,7 +57,7 @@ impl Order {
 
 /// The steps of a run and the rows that each takes, drawn ahead: [`Order::row`] for many places and epochs at a time, so
 /// that the compiler can keep them in vectors.
-pub(crate) struct Schedule {
+pub(crate) struct Upcoming {
     course: Course,
     shuffle: bool,
     width: u32,
@@ -79,7 +79,7 @@ struct Lanes {
     to: [u32; LANES],
 }
 
-impl Schedule {
+impl Upcoming {
     /// The given steps of a course; not shuffled, the rows stand in the order of the data set.
     pub(crate) fn new(course: Course, shuffle: bool, steps: Range<u64>) -> Self {
         let rows = course.rows as u32;
@@ -88,7 +88,7 @@ impl Schedule {
         Self { course, shuffle, width, height, coming: steps, steps: Vec::new(), rows: Vec::new(), taken: [0; 2] }
     }
 
-    /// Whether [`Schedule::draw`] has to be called before [`Schedule::next`] for there to be a step.
+    /// Whether [`Upcoming::draw`] has to be called before [`Upcoming::next`] for there to be a step.
     pub(crate) fn is_empty(&self) -> bool {
         self.taken[0] == self.steps.len()
     }
@@ -232,20 +232,20 @@ mod tests {
             let (loss, optimizer) = (Loss::Mse, Optimizer::sgd(0.1));
             let course = Course { rows, batch, outputs: 1, loss, optimizer, seed: 3 };
             for (shuffle, first) in [(true, 0), (true, 7), (false, 5)] {
-                let mut schedule = Schedule::new(course, shuffle, first..first + 300);
+                let mut upcoming = Upcoming::new(course, shuffle, first..first + 300);
                 for n in first..first + 300 {
-                    if schedule.is_empty() {
-                        schedule.draw();
+                    if upcoming.is_empty() {
+                        upcoming.draw();
                     }
-                    let (step, drawn) = schedule.next().unwrap();
+                    let (step, drawn) = upcoming.next().unwrap();
                     assert_eq!(*step, course.step(n, 0));
                     let order = Order::new(rows as u32, step.key);
                     let places = step.first..step.first + step.rows;
                     let expected: Vec<_> = places.map(|p| if shuffle { order.row(p) } else { p }).collect();
                     assert_eq!(drawn, expected, "{rows} rows, batch {batch}, step {n}, shuffled {shuffle}");
                 }
-                schedule.draw();
-                assert!(schedule.next().is_none());
+                upcoming.draw();
+                assert!(upcoming.next().is_none());
             }
         }
     }

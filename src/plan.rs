@@ -107,6 +107,13 @@ impl Plan {
     pub fn rows(&self) -> &[PlanRow] {
         &self.table
     }
+
+    /// Refuses a pinned plan that is not this one.
+    pub(crate) fn check(&self, pinned: &Self) -> Result<()> {
+        self.of.check(&pinned.of)?;
+        let [here, there] = [&self.scheme, &pinned.scheme].map(Scheme::to_string);
+        if self.scheme == pinned.scheme { Ok(()) } else { Err(wrong("scheme", &here, &there)) }
+    }
 }
 
 impl Scheme {
@@ -122,6 +129,12 @@ impl Ways {
     /// All products of a network of `layers` layers in one way.
     pub(crate) fn all(layers: usize, way: Way) -> Self {
         Self { forward: vec![way; layers], input_delta: vec![way; layers.saturating_sub(1)], gradients: way }
+    }
+
+    /// Of the forward product, the input delta, if there is one, and the gradient.
+    pub(crate) fn of_layer(&self, layer: usize) -> [Option<&Way>; 3] {
+        let input_delta = layer.checked_sub(1).and_then(|before| self.input_delta.get(before));
+        [self.forward.get(layer), input_delta, Some(&self.gradients)]
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Way> {
@@ -237,7 +250,7 @@ impl<'a> Lines<'a> {
     }
 }
 
-fn wrong(what: &'static str, expected: &str, got: &str) -> Error {
+pub(crate) fn wrong(what: &'static str, expected: &str, got: &str) -> Error {
     Error::Plan { what, expected: expected.to_owned(), got: got.to_owned() }
 }
 

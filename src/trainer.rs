@@ -1,15 +1,17 @@
 //! A network that learns: the same calls on a GPU and on the CPU.
 
 use crate::{
-    Activation, Answers, Dataset, Device, Error, Evaluation, LayerParameters, Loss, Network, Report, Result, Settings,
-    cpu,
+    Activation, Answers, Dataset, Device, Error, Evaluation, LayerParameters, Loss, Network, Plan, Report, Result,
+    Settings, cpu,
     device::Machine,
     error::check_finite,
     gpu::engine::{Engine, Setup},
     judge::{is_right, loss_of_row},
-    order::Schedule,
+    order::Upcoming,
     step::{Course, Step},
 };
+#[cfg(not(target_family = "wasm"))]
+use crate::{KernelTime, PlanRow, Profile};
 
 /// A network in training on a device. Every method that waits for the device has an `_async` twin; on native platforms
 /// that one, too, occupies its thread while the device works, since nothing else would poll it.
@@ -65,7 +67,8 @@ impl Trainer {
         let engine = match &device.machine {
             Machine::Gpu(gpu) => {
                 let (shuffle, chunk) = (settings.shuffle, settings.chunk);
-                let setup = Setup { network, courses: vec![course], data, shuffle, chunk, plan: settings.plan.as_ref() };
+                let setup =
+                    Setup { network, courses: vec![course], data, shuffle, chunk, plan: settings.plan.as_ref() };
                 let mut engine = Engine::new(gpu, setup).await?;
                 engine.set_parameters(&network.initial(settings.seed)?);
                 Worker::Gpu(engine)
@@ -74,7 +77,7 @@ impl Trainer {
                 let first = network.initial(settings.seed)?;
                 let engine = cpu::engine::Engine::new(network, course.loss, course.optimizer, course.batch, first);
                 if let Some(pinned) = &settings.plan {
-                    engine.plan().check(pinned)?;
+                    engine.plan(network, course.batch).check(pinned)?;
                 }
                 Worker::Cpu(engine, data.cloned())
             }
@@ -99,7 +102,7 @@ impl Trainer {
     pub fn plan(&self) -> Plan {
         match &self.engine {
             Worker::Gpu(engine) => engine.plan(),
-            Worker::Cpu(engine, _) => engine.plan(),
+            Worker::Cpu(engine, _) => engine.plan(&self.network, self.course.batch),
         }
     }
 
@@ -108,7 +111,7 @@ impl Trainer {
     pub(crate) fn candidates(&self) -> Vec<Plan> {
         match &self.engine {
             Worker::Gpu(engine) => engine.candidates(),
-            Worker::Cpu(engine, _) => vec![engine.plan()],
+            Worker::Cpu(..) => vec![self.plan()],
         }
     }
 
@@ -145,15 +148,15 @@ impl Trainer {
             }
             Worker::Cpu(engine, data) => engine.in_pool(|engine| {
                 let Some(data) = data else { return };
-                let mut schedule = Schedule::new(course, shuffle, first..first + steps as u64);
+                let mut upcoming = Upcoming::new(course, shuffle, first..first + steps as u64);
                 for _ in 0..steps {
-                    if schedule.is_empty() {
+                    if upcoming.is_empty() {
                         engine.in_vectors(
                             #[inline(always)]
-                            || schedule.draw(),
+                            || upcoming.draw(),
                         );
                     }
-                    let Some((step, rows)) = schedule.next() else { return };
+                    let Some((step, rows)) = upcoming.next() else { return };
                     let outcome = engine.step(step, |i, inputs, expected| {
                         data.write_features(rows[i] as usize, inputs);
                         data.write_expected(rows[i] as usize, expected);
@@ -167,6 +170,43 @@ impl Trainer {
             return Err(diverged);
         }
         Ok(report)
+    }
+
+    /// Takes up to 64 steps on the data set, timing each kernel, and then as many again, timed together; the last come out
+    /// as if [`Trainer::run`] had taken all of them.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn profile(&mut self) -> Result<Profile> {
+        const STEPS: usize = 64;
+        pollster::block_on(self.run_async(1))?;
+        let (first, steps, total) = (self.done, STEPS, self.total);
+        let mut kernels = Vec::new();
+        let mut by_device = false;
+        if let Worker::Gpu(engine) = &mut self.engine {
+            let metrics;
+            (kernels, metrics, by_device) = pollster::block_on(engine.profile(first, steps))?;
+            (self.done, self.total) = (first + steps as u64, total + steps as u64);
+            let mut report = Report::of(self.classifies);
+            for (i, [loss, right]) in metrics.into_iter().enumerate() {
+                report.push(loss, right as u32, self.course.step(first + i as u64, 0).rows);
+            }
+            self.tell(&report)?;
+        }
+        let start = std::time::Instant::now();
+        pollster::block_on(self.run_async(steps))?;
+        let step = start.elapsed().as_secs_f64() / steps as f64;
+        if let Worker::Cpu(..) = self.engine {
+            let row = |row: &PlanRow| KernelTime {
+                kernel: row.kernel.clone(),
+                seconds: step,
+                flop: row.flop,
+                bytes: row.bytes,
+            };
+            kernels = self.plan().rows().iter().map(row).collect();
+        }
+        Ok(Profile { kernels, step, by_device })
     }
 
     /// [`Trainer::epoch`], asynchronously.

@@ -7,8 +7,7 @@ use std::{
 };
 
 use crate::{
-    Dataset, Device, Error, LayerParameters, Network, Plan, Result, Settings, Trainer,
-    cpu::reference::Reference,
+    Dataset, Device, Error, LayerParameters, Network, Plan, Result, Settings, Trainer, cpu::reference::Reference,
 };
 
 /// Times whole steps of the plans that may be the fastest.
@@ -112,13 +111,15 @@ fn check(device: &Device, network: &Network, settings: &Settings) -> Result<()> 
     let x: Vec<f32> = (0..rows * network.inputs()).map(|i| (i * 37 % 251) as f32 / 250.0).collect();
     let outputs = network.outputs();
     // A one in each row is an answer for every loss.
-    let t: Vec<f32> = (0..rows * outputs).map(|i| if i % outputs == i / outputs % outputs { 1.0 } else { 0.0 }).collect();
+    let t: Vec<f32> =
+        (0..rows * outputs).map(|i| if i % outputs == i / outputs % outputs { 1.0 } else { 0.0 }).collect();
     let before = trainer.parameters()?;
     let mut reference = Reference::new(network, settings.loss, settings.optimizer, &before)?;
     trainer.step(&x, &t)?;
     let f64s = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
     reference.step(&f64s(&x), &f64s(&t))?;
-    let flat = |layers: &[LayerParameters]| layers.iter().flat_map(|l| [&l.weight, &l.bias]).flat_map(|v| f64s(v)).collect();
+    let flat =
+        |layers: &[LayerParameters]| layers.iter().flat_map(|l| [&l.weight, &l.bias]).flat_map(|v| f64s(v)).collect();
     let (before, after): (Vec<f64>, Vec<f64>) = (flat(&before), flat(&trainer.parameters()?));
     let expected = reference.parameters().iter().flat_map(|l| l.weight.iter().chain(&l.bias));
     let (mut largest, mut worst) = (f64::MIN_POSITIVE, 0.0_f64);

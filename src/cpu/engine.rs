@@ -16,7 +16,11 @@ use super::{
     math::Loops,
     shape::{BLOCK, Fill, Flat, Lane, Shape, Source},
 };
-use crate::{Loss, Network, Optimizer, step::Step};
+use crate::{
+    Loss, Network, Optimizer,
+    plan::{Identity, Plan, PlanRow, Scheme},
+    step::Step,
+};
 
 /// The work, about 20 us of it, that is worth a thread: waking one for less takes longer than it saves (measured on two
 /// cores of a Zen 5).
@@ -86,6 +90,25 @@ impl Engine {
             shape.predict(&self.parameters, &mut shape.blank(block), inputs, &mut results);
         }
         results
+    }
+
+    /// How steps are computed. All of it follows from the sizes, the CPU and the number of threads.
+    pub(crate) fn plan(&self, network: &Network, batch: usize) -> Plan {
+        let shape = &self.shape;
+        let way = match (&shape.small, shape.own_sums) {
+            (Some(_), _) => "rows in vector lanes",
+            (None, true) => "blocks of rows, with gradients of their own",
+            (None, false) => "all rows, with gradients for all",
+        };
+        let threads = shape.threads;
+        let scheme = Scheme::Cpu(format!("{way}, {threads} thread{}", if threads == 1 { "" } else { "s" }));
+        // pulp's name of the vector instructions that are used, such as V4.
+        let vectors = format!("{:?}", shape.arch);
+        let driver = vectors.split('(').next().unwrap_or_default().to_owned();
+        let of = Identity::new("CPU engine".to_owned(), driver, network, batch);
+        let (kernel, flop) = ("whole step".to_owned(), network.flop(batch));
+        let bytes = 4 * (4 * self.parameters.len() + batch * network.inputs()) as u64;
+        Plan { of, scheme, table: vec![PlanRow { kernel, workgroups: threads as u64, steps: 1, flop, bytes }] }
     }
 
     /// The parameters, flat.

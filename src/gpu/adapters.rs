@@ -106,7 +106,7 @@ impl Search {
         check_limits(&name, &limits)?;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("gradus"),
-            required_features: adapter.features() & (wgpu::Features::SUBGROUP | super::profile::FEATURES),
+            required_features: adapter.features() & super::FEATURES,
             required_limits: limits,
             experimental_features: wgpu::ExperimentalFeatures::disabled(),
             memory_hints: wgpu::MemoryHints::Performance,

@@ -4,13 +4,13 @@ use super::{
     Gpu,
     arenas::{Arenas, Members},
     buffers::{BEHIND, Buffers, CHUNK, CURSOR},
+    dispatches::{Dispatch, Dispatches},
     kernel::{Kernel, STEP, Set, WINDOW},
     pace::Pace,
     planner,
     predictor::Predictor,
     read_back::{Pipe, read},
     resident::{Shard, rows_a_shard, upload},
-    schedule::{Dispatch, Schedule},
 };
 use crate::{
     Dataset, Features, Network, Result,
@@ -29,7 +29,7 @@ pub(crate) struct Setup<'a> {
     /// Steps a chunk; by time if not given.
     pub(crate) chunk: Option<usize>,
     /// The planner's own if not given.
-    pub(crate) scheme: Option<Scheme>,
+    pub(crate) plan: Option<&'a Plan>,
 }
 
 pub(crate) struct Engine {
@@ -38,7 +38,7 @@ pub(crate) struct Engine {
     courses: Vec<Course>,
     members: Members,
     scheme: Scheme,
-    pub(super) schedule: Schedule,
+    pub(super) dispatches: Dispatches,
     arenas: Arenas,
     pace: Pace,
 
@@ -69,7 +69,7 @@ struct Kernels {
 
 /// One dispatch of a chunk, where it is dispatched.
 pub(super) struct Visit<'a> {
-    /// Which dispatch of the schedule it is.
+    /// Which dispatch of the dispatches it is.
     pub(super) number: usize,
     kernel: &'a Kernel,
     group: &'a wgpu::BindGroup,
@@ -100,13 +100,19 @@ pub(crate) type Metric = [f32; 2];
 
 impl Engine {
     pub(crate) async fn new(gpu: &Gpu, setup: Setup<'_>) -> Result<Self> {
-        let Setup { network, courses, data, shuffle, chunk, scheme } = setup;
+        let Setup { network, courses, data, shuffle, chunk, plan } = setup;
         let course = courses[0];
         let ring = (course.steps_per_epoch() as usize).next_power_of_two().clamp(1 << 12, 1 << 16);
         let ring = 2 * ring.min(gpu.most_bytes() / 4 / courses.len() / size_of::<Metric>()).max(1);
         let arenas =
             |scheme: Option<&Scheme>| Arenas::new(network, course.batch, courses.len(), ring, scheme, gpu.most_bytes());
-        let scheme = scheme.unwrap_or_else(|| planner::scheme(gpu, network, &arenas(None)));
+        let scheme = match plan {
+            Some(plan) => {
+                identity(gpu, network, course.batch).check(&plan.of)?;
+                plan.scheme.clone()
+            }
+            None => planner::scheme(gpu, &arenas(None)),
+        };
         let arenas = arenas(Some(&scheme));
         let scale = match data.map(Dataset::features) {
             Some(Features::U8 { scale, .. }) => *scale,
@@ -122,9 +128,9 @@ impl Engine {
         };
         planner::check(gpu, &scheme, &arenas)?;
         let (features, answers) = (data.map(Dataset::features), data.map(Dataset::answers));
-        let schedule = Schedule::new(&arenas, &members, &scheme, features, answers);
+        let dispatches = Dispatches::new(&arenas, &members, &scheme, features, answers);
         arenas.check(members.optimizer, &gpu.limits)?;
-        schedule.check(gpu)?;
+        dispatches.check(gpu)?;
         data.map_or(Ok(0), |data| rows_a_shard(gpu, data, &arenas))?;
         Buffers::check(gpu, &arenas)?;
 
@@ -143,11 +149,11 @@ impl Engine {
         let step_group = step_set.bind(gpu, "step", &buffers.of_step()).await?;
 
         let kernels = Kernels {
-            order: window_set.kernel(gpu, &schedule.order).await?,
-            gather: window_set.kernel(gpu, &schedule.gather).await?,
-            step: step_set.kernels(gpu, &schedule.step).await?,
-            measure: window_set.kernel(gpu, &schedule.measure).await?,
-            total: match &schedule.total {
+            order: window_set.kernel(gpu, &dispatches.order).await?,
+            gather: window_set.kernel(gpu, &dispatches.gather).await?,
+            step: step_set.kernels(gpu, &dispatches.step).await?,
+            measure: window_set.kernel(gpu, &dispatches.measure).await?,
+            total: match &dispatches.total {
                 Some(total) => Some(window_set.kernel(gpu, total).await?),
                 None => None,
             },
@@ -161,7 +167,7 @@ impl Engine {
             members,
             scheme,
             pace: Pace::new(gpu.is_software(), chunk, flop, kernels.step.len()),
-            schedule,
+            dispatches,
             losses: Pipe::new(gpu, "losses", half).await?,
             arenas,
             buffers,
@@ -251,7 +257,7 @@ impl Engine {
         if self.gradients.is_none() {
             gpu.check_alive().await?;
             // In no parts, so that all that is stored are the gradients themselves.
-            let dispatches = Schedule::gradients(&self.arenas, &self.members, &planner::layered(&gpu, &self.arenas));
+            let dispatches = Dispatches::gradients(&self.arenas, &self.members, &planner::layered(&gpu, &self.arenas));
             dispatches.iter().try_for_each(|dispatch| dispatch.check(&gpu))?;
             let kernels = self.step_set.kernels(&gpu, &dispatches).await?;
             let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
@@ -330,7 +336,7 @@ impl Engine {
                 }
                 visit(1, &kernels.gather, group, first, arenas.over_slots(arenas.gathered(), slots));
             }
-            for step in (first..first + slots).step_by(self.schedule.walk) {
+            for step in (first..first + slots).step_by(self.dispatches.walk) {
                 for (number, kernel) in kernels.step.iter().enumerate() {
                     visit(2 + number, kernel, step_group, step, kernel.groups());
                 }
@@ -350,20 +356,17 @@ impl Engine {
 
     /// How steps are computed.
     pub(crate) fn plan(&self) -> Plan {
-        self.plan_of(self.scheme.clone(), self.schedule.all().map(Dispatch::row).collect())
+        self.plan_of(self.scheme.clone(), self.dispatches.all().map(Dispatch::row).collect())
     }
 
     /// Every plan that may be the fastest; the planner's own is the first.
     pub(crate) fn candidates(&self) -> Vec<Plan> {
-        let schemes = planner::candidates(&self.gpu, &self.network, &self.arenas);
+        let schemes = planner::candidates(&self.gpu, &self.arenas);
         schemes.into_iter().map(|scheme| self.plan_of(scheme, Vec::new())).collect()
     }
 
     fn plan_of(&self, scheme: Scheme, table: Vec<PlanRow>) -> Plan {
-        let info = &self.gpu.info;
-        let device = format!("{}, {}", info.name, info.backend);
-        let driver = format!("{} {}", info.driver, info.driver_info);
-        Plan { of: Identity::new(device, driver, &self.network, self.courses[0].batch), scheme, table }
+        Plan { of: identity(&self.gpu, &self.network, self.courses[0].batch), scheme, table }
     }
 
     /// Where the metrics of `steps` steps from `first` on lie in the ring, and their length, in bytes.
@@ -371,4 +374,11 @@ impl Engine {
         let one = (self.arenas.models * size_of::<Metric>()) as u64;
         (first as u64 * one, steps as u64 * one)
     }
+}
+
+/// What a plan of this network is made for on a device.
+pub(super) fn identity(gpu: &Gpu, network: &Network, batch: usize) -> Identity {
+    let info = &gpu.info;
+    let device = format!("{}, {}", info.name, info.backend);
+    Identity::new(device, format!("{} {}", info.driver, info.driver_info), network, batch)
 }

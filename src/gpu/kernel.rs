@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU64, sync::atomic::Ordering};
 
-use super::{Gpu, schedule::Dispatch};
+use super::{Gpu, dispatches::Dispatch};
 use crate::Result;
 
 /// How a binding is declared in WGSL.

@@ -10,6 +10,7 @@ macro_rules! shader {
 pub(crate) mod adapters;
 mod arenas;
 mod buffers;
+mod dispatches;
 pub(crate) mod engine;
 mod kernel;
 mod link;
@@ -17,10 +18,10 @@ mod pace;
 mod planner;
 mod predictor;
 mod product;
+#[cfg(not(target_family = "wasm"))]
 mod profile;
 mod read_back;
 mod resident;
-mod schedule;
 mod tile;
 
 use std::{
@@ -49,6 +50,11 @@ const SOFTWARE_LOOPS: usize = 65_000;
 
 /// Bytes of one upload: a failed staging allocation inside wgpu loses the device, so it is kept small.
 const UPLOAD: usize = 8 << 20;
+
+/// What a device is asked for if its adapter has it: subgroups for some tiles, and a clock for profiles.
+const FEATURES: wgpu::Features = wgpu::Features::SUBGROUP.union(CLOCK);
+/// Times around each dispatch.
+const CLOCK: wgpu::Features = wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES);
 
 /// A wgpu device and its queue. A clone is the same device.
 #[derive(Clone)]

@@ -1,27 +1,62 @@
-//! Chooses the plan of a step from the network, the batch and the adapter.
+//! Chooses how a step is computed, from the network, the batch and the adapter: at once, without measuring anything. What
+//! may be better is among the candidates, for who measures.
 
-use super::{Gpu, arenas::Arenas, product::Product};
+use super::{Gpu, arenas::Arenas, dispatches::steps_a_dispatch, product::Product};
 use crate::{
-    Error, Network, Result,
+    Error, Result,
     plan::{Scheme, Tile, Way, Ways},
 };
 
-/// A scheme that is good at once, without measuring anything.
-pub(super) fn scheme(gpu: &Gpu, network: &Network, arenas: &Arenas) -> Scheme {
-    let _ = network;
-    if let Ok(text) = std::env::var("GRADUS_SCHEME") {
-        let mut it = text.split(':');
-        let kind = it.next().unwrap();
-        let n: usize = it.next().unwrap().parse().unwrap();
-        let tile: Tile = it.next().unwrap().parse().unwrap();
-        let ways = Ways::all(arenas.layers.len(), Way { tile, parts: 1 });
-        return match kind {
-            "fused" => Scheme::Fused { rows: n, ways },
-            "tiny" => Scheme::Tiny { steps: n, ways },
-            _ => Scheme::Layered(Ways { gradients: Way { tile, parts: n }, ..ways }),
-        };
+/// Workgroups that keep a GPU busy. wgpu does not tell how many cores there are; a large GPU has some 130, a small one 8.
+const BUSY: usize = 128;
+
+/// Rows of a block in a fused step.
+const ROWS: usize = 128;
+
+/// The most steps of one dispatch.
+const STEPS: usize = 1024;
+
+/// The scheme that is taken unless another is asked for.
+pub(super) fn scheme(gpu: &Gpu, arenas: &Arenas) -> Scheme {
+    let layered = Scheme::Layered(in_parts(gpu, arenas, layered(gpu, arenas)));
+    if is_tiny(gpu, arenas) {
+        tiny(gpu, arenas).unwrap_or(layered)
+    } else if is_narrow(arenas) {
+        fused(gpu, arenas, ROWS).unwrap_or(layered)
+    } else {
+        layered
     }
-    Scheme::Layered(layered(gpu, arenas))
+}
+
+/// Schemes that may be better than the planner's, which is the first.
+pub(super) fn candidates(gpu: &Gpu, arenas: &Arenas) -> Vec<Scheme> {
+    let layers = arenas.layers.len();
+    let mut all = vec![scheme(gpu, arenas), Scheme::Layered(in_parts(gpu, arenas, layered(gpu, arenas)))];
+    all.extend(tiny(gpu, arenas));
+    all.extend([ROWS / 2, ROWS, 2 * ROWS, 4 * ROWS].into_iter().filter_map(|rows| fused(gpu, arenas, rows)));
+    let tiles: &[Tile] = if gpu.is_software() {
+        &[Tile::Plain, Tile::Lanes8(32), Tile::Lanes8(64)]
+    } else {
+        &[Tile::Staged(32), Tile::Staged(64), Tile::Staged(128)]
+    };
+    for tile in tiles.iter().filter(|tile| tile.runs_on(gpu)) {
+        let ways = Ways::all(layers, Way::of(*tile));
+        all.push(Scheme::Layered(ways.clone()));
+        if !gpu.is_software() {
+            all.push(Scheme::Layered(in_parts(gpu, arenas, ways)));
+        }
+        if arenas.batch <= 256 {
+            all.extend(steps_of(gpu, arenas, Ways::all(layers, Way::of(*tile))));
+        }
+    }
+    all.retain(|scheme| check(gpu, scheme, arenas).is_ok());
+    let mut different: Vec<Scheme> = Vec::new();
+    for scheme in all {
+        if !different.contains(&scheme) {
+            different.push(scheme);
+        }
+    }
+    different
 }
 
 /// Refuses a scheme that this network or this device cannot follow.
@@ -32,7 +67,7 @@ pub(super) fn check(gpu: &Gpu, scheme: &Scheme, arenas: &Arenas) -> Result<()> {
     };
     let layers = arenas.layers.len();
     if ways.forward.len() != layers || ways.input_delta.len() + 1 != layers {
-        return wrong("network", format!("{layers} layers"), format!("{}", ways.forward.len()));
+        return wrong("network", format!("{layers} layers"), ways.forward.len().to_string());
     }
     if let Some(way) = ways.iter().find(|way| !way.tile.runs_on(gpu)) {
         return wrong("tile", "one that runs on this device".to_owned(), way.to_string());
@@ -41,10 +76,9 @@ pub(super) fn check(gpu: &Gpu, scheme: &Scheme, arenas: &Arenas) -> Result<()> {
         return Ok(());
     }
     let first = ways.gradients.tile;
-    let same_kind = |way: &Way| {
-        std::mem::discriminant(&way.tile) == std::mem::discriminant(&first) && way.tile.lanes() == first.lanes()
-    };
-    if let Some(way) = ways.iter().find(|way| way.parts != 1 || !same_kind(way)) {
+    // They share a workgroup, and the files of their tile.
+    let fits = |tile: Tile| tile.constants() == first.constants() && tile.pieces() == first.pieces();
+    if let Some(way) = ways.iter().find(|way| way.parts != 1 || !fits(way.tile)) {
         return wrong("ways", format!("{first}, in one part, for every product of one dispatch"), way.to_string());
     }
     match scheme {
@@ -55,16 +89,133 @@ pub(super) fn check(gpu: &Gpu, scheme: &Scheme, arenas: &Arenas) -> Result<()> {
     }
 }
 
+/// Floating-point operations of a step of all models, about.
+fn flop(arenas: &Arenas) -> usize {
+    6 * arenas.models * arenas.layers.iter().map(|l| arenas.batch * l.inputs * l.outputs).sum::<usize>()
+}
+
+/// Whether what surrounds the products of a step weighs more than they do.
+fn is_tiny(gpu: &Gpu, arenas: &Arenas) -> bool {
+    // One workgroup has one core: of two in a computer, of a hundred in a GPU, where a dispatch costs less, too.
+    let most = if gpu.is_software() { 2_000_000 } else { 4_000_000 };
+    flop(arenas) / arenas.models <= most
+}
+
+/// Whether a block of rows does not leave the cache on its way through all layers, and there are many.
+fn is_narrow(arenas: &Arenas) -> bool {
+    let widest = arenas.layers.iter().map(|l| l.inputs.max(l.outputs)).max().unwrap_or(0);
+    widest <= 128 && arenas.batch >= 16 * ROWS
+}
+
+fn software_tile(gpu: &Gpu, columns: usize) -> Tile {
+    let tile = if columns <= 32 { Tile::Lanes8(32) } else { Tile::Lanes8(64) };
+    if tile.runs_on(gpu) { tile } else { Tile::Plain }
+}
+
 /// A way for every product of its own, in one part.
 pub(super) fn layered(gpu: &Gpu, arenas: &Arenas) -> Ways {
-    let flop = 6 * arenas.layers.iter().map(|l| arenas.batch * l.inputs * l.outputs).sum::<usize>();
-    let tile = if !gpu.is_software() {
-        Tile::Staged(32)
-    } else if Tile::Lanes8(64).runs_on(gpu) && flop >= 4_000_000 {
-        Tile::Lanes8(64)
-    } else {
-        Tile::Plain
+    let way = |product: Product, layers: std::ops::Range<usize>| {
+        let sizes = layers.map(|layer| product.size(arenas, layer));
+        Way::of(tile(gpu, sizes.collect::<Vec<_>>().as_slice()))
     };
-    let _ = Product::Forward;
-    Ways::all(arenas.layers.len(), Way::of(tile))
+    let layers = arenas.layers.len();
+    Ways {
+        forward: (0..layers).map(|layer| way(Product::Forward, layer..layer + 1)).collect(),
+        input_delta: (1..layers).map(|layer| way(Product::InputDelta, layer..layer + 1)).collect(),
+        gradients: way(Product::Gradient, 0..layers),
+    }
+}
+
+/// The tile for a dispatch that computes products of these sizes.
+fn tile(gpu: &Gpu, sizes: &[[usize; 3]]) -> Tile {
+    let work: usize = sizes.iter().map(|[rows, columns, depth]| 2 * rows * columns * depth).sum();
+    if gpu.is_software() {
+        let widest = sizes.iter().map(|size| size[1]).max().unwrap_or(0);
+        // With less to do it is better to have small tiles for all cores.
+        return if work >= 300_000 { software_tile(gpu, widest) } else { Tile::Plain };
+    }
+    let groups = |tile: Tile| sizes.iter().map(|[rows, columns, _]| tile.groups(*rows, *columns)).sum::<usize>();
+    let deepest = sizes.iter().map(|size| size[2]).max().unwrap_or(0);
+    let large = [Tile::Staged(128), Tile::Staged(64)];
+    let busy = |tile: &&Tile| tile.runs_on(gpu) && groups(**tile) >= BUSY;
+    if let Some(tile) = large.iter().find(busy) {
+        return *tile;
+    }
+    // Few outputs of long sums: the invocations of a workgroup share each.
+    if groups(Tile::Staged(32)) < BUSY / 8 && deepest >= 64 {
+        let split = (deepest / 4).next_power_of_two().min(16);
+        return Tile::Sliced { lanes: 64, split };
+    }
+    Tile::Staged(32)
+}
+
+/// The same with long sums cut into parts, where there are too few tiles to keep a GPU busy.
+fn in_parts(gpu: &Gpu, arenas: &Arenas, ways: Ways) -> Ways {
+    let parts = |way: Way, sizes: &[[usize; 3]]| {
+        let deepest = sizes.iter().map(|size| size[2]).max().unwrap_or(0);
+        let groups: usize = sizes.iter().map(|[rows, columns, _]| way.tile.groups(*rows, *columns)).sum();
+        let fewest = match gpu.loop_budget {
+            // No invocation may go round too often.
+            Some(budget) => way.tile.loops(deepest).div_ceil(budget - 1000),
+            None => 1,
+        };
+        let is_short = gpu.is_software() || deepest < 512 || matches!(way.tile, Tile::Sliced { .. });
+        let most = if is_short { 1 } else { (BUSY / groups.max(1)).min(deepest / 128).max(1) };
+        Way { parts: fewest.max(most), ..way }
+    };
+    let each = |product: Product, ways: &[Way], first: usize| {
+        ways.iter().zip(first..).map(|(way, layer)| parts(*way, &[product.size(arenas, layer)])).collect()
+    };
+    let all: Vec<_> = (0..arenas.layers.len()).map(|layer| Product::Gradient.size(arenas, layer)).collect();
+    Ways {
+        forward: each(Product::Forward, &ways.forward, 0),
+        input_delta: each(Product::InputDelta, &ways.input_delta, 1),
+        gradients: parts(ways.gradients, &all),
+    }
+}
+
+/// Whole steps in a dispatch.
+fn tiny(gpu: &Gpu, arenas: &Arenas) -> Option<Scheme> {
+    let layers = arenas.layers.len();
+    let blocks = |[rows, columns, _]: [usize; 3]| rows / 4 * (columns / 4);
+    let of = |product: Product, layer: usize| product.size(arenas, layer);
+    if gpu.is_software() {
+        // A network of a few blocks would leave most lanes of a wide tile idle.
+        let most = (0..layers).map(|layer| blocks(of(Product::Forward, layer))).max()?;
+        let widest = arenas.layers.iter().map(|l| 4 * l.output_stride).max()?;
+        let tile = if most <= 16 { Tile::Sliced { lanes: 8, split: 1 } } else { software_tile(gpu, widest) };
+        return steps_of(gpu, arenas, Ways::all(layers, Way::of(tile)));
+    }
+    // As many invocations as there are blocks, or as may share their sums.
+    let all =
+        [Product::Forward, Product::Gradient].into_iter().flat_map(|product| (0..layers).map(move |l| (product, l)));
+    let most = all.map(|(product, layer)| blocks(of(product, layer))).max()?;
+    let lanes = most.next_power_of_two().clamp(32, 256);
+    let way = |product: Product, layer: usize| {
+        let size = of(product, layer);
+        let free = lanes / blocks(size).next_power_of_two().min(lanes);
+        let split = free.min((size[2] / 4).next_power_of_two()).max(1);
+        Way::of(Tile::Sliced { lanes, split })
+    };
+    let ways = Ways {
+        forward: (0..layers).map(|layer| way(Product::Forward, layer)).collect(),
+        input_delta: (1..layers).map(|layer| way(Product::InputDelta, layer)).collect(),
+        gradients: Way::of(Tile::Sliced { lanes, split: 1 }),
+    };
+    steps_of(gpu, arenas, ways)
+}
+
+/// As many steps a dispatch as an invocation may go round its loops.
+fn steps_of(gpu: &Gpu, arenas: &Arenas, ways: Ways) -> Option<Scheme> {
+    let steps = steps_a_dispatch(arenas, &ways, gpu.loop_budget).min(STEPS);
+    (steps > 0).then_some(Scheme::Tiny { steps, ways })
+}
+
+/// Blocks of rows through all layers.
+fn fused(gpu: &Gpu, arenas: &Arenas, rows: usize) -> Option<Scheme> {
+    let widest = arenas.layers.iter().map(|l| 4 * l.output_stride).max()?;
+    let tile = if gpu.is_software() { software_tile(gpu, widest) } else { Tile::Staged(64) };
+    let scheme = Scheme::Fused { rows, ways: Ways::all(arenas.layers.len(), Way::of(tile)) };
+    let parts = 16 * arenas.models * arenas.batch.div_ceil(rows) * arenas.parameters;
+    (arenas.batch > rows && tile.runs_on(gpu) && parts <= gpu.most_bytes()).then_some(scheme)
 }

@@ -4,10 +4,10 @@ use super::{
     Gpu,
     arenas::{Arenas, Members},
     buffers::Buffers,
+    dispatches::Dispatches,
     kernel::{Kernel, Set},
     planner,
     read_back::Pipe,
-    schedule::Schedule,
 };
 use crate::{Network, Result, error::check_limit, network::padded_rows};
 
@@ -37,7 +37,7 @@ impl Predictor {
         let rows = (room / 4 * 4).clamp(4, PREDICTED.0);
         // With no room to spare the window has one slot: more would only take memory.
         let arenas = Arenas::new(network, rows, trained.models, 1, None, 0);
-        let plan = Schedule::predict(&arenas, members, &planner::layered(gpu, &arenas));
+        let plan = Dispatches::predict(&arenas, members, &planner::layered(gpu, &arenas));
         plan.iter().try_for_each(|dispatch| dispatch.check(gpu))?;
         let [_, _, (_, bytes), ..] = arenas.bytes(members.optimizer);
         check_limit("prediction", "max_storage_buffer_binding_size", bytes, gpu.most_bytes() as u64)?;

@@ -1,10 +1,10 @@
-//! How long each kernel takes: by the device's clock where it has one, else by the host's.
+//! How long each kernel takes: by the device's clock where it has one, else by the host's. Not on the web, which has no
+//! clock of either kind here.
 
-#[cfg(not(target_family = "wasm"))]
 use std::time::Instant;
 
 use super::{
-    Gpu,
+    CLOCK, Gpu,
     engine::{Engine, Metric},
     read_back::read,
 };
@@ -13,40 +13,31 @@ use crate::{KernelTime, Result};
 /// Times that one query set holds.
 const TIMES: u32 = wgpu::QUERY_SET_MAX_QUERIES;
 
-/// The features that a device is asked for, if it has them, to take its own times.
-pub(super) const FEATURES: wgpu::Features =
-    wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES);
-
 /// Whether the device takes times around a dispatch. A software adapter takes them when it is told to, which may be long
 /// before it works.
-pub(super) fn has_clock(gpu: &Gpu) -> bool {
-    gpu.device.features().contains(FEATURES) && !gpu.is_software()
+fn has_clock(gpu: &Gpu) -> bool {
+    gpu.device.features().contains(CLOCK) && !gpu.is_software()
 }
 
 impl Engine {
     /// Takes the steps `first` to `first + steps`, which fit into one chunk, and gives the seconds of each kernel a step,
-    /// and the metrics as [`Engine::run`] does.
-    #[cfg(not(target_family = "wasm"))]
-    pub(crate) async fn profile(&mut self, first: u64, steps: usize) -> Result<(Vec<KernelTime>, Vec<Metric>)> {
+    /// the metrics as [`Engine::run`] does, and whether the device took the times.
+    pub(crate) async fn profile(&mut self, first: u64, steps: usize) -> Result<(Vec<KernelTime>, Vec<Metric>, bool)> {
         let gpu = self.gpu.clone();
         let table = self.table(first, 0, steps);
         gpu.upload(&self.buffers.steps, 0, bytemuck::cast_slice(&table));
-        let seconds = if has_clock(&gpu) {
-            self.by_device(&gpu, steps).await?
-        } else {
-            self.by_host(&gpu, steps).await?
-        };
+        let seconds =
+            if has_clock(&gpu) { self.by_device(&gpu, steps).await? } else { self.by_host(&gpu, steps).await? };
         let metrics = read(&gpu, &self.buffers.metrics, 0, steps * self.models()).await?;
-        let times = self.schedule.all().zip(seconds).map(|(dispatch, seconds)| KernelTime {
+        let times = self.dispatches.all().zip(seconds).map(|(dispatch, seconds)| KernelTime {
             kernel: dispatch.name.clone(),
             seconds: seconds / steps as f64,
             flop: dispatch.flop,
             bytes: dispatch.bytes,
         });
-        Ok((times.collect(), metrics))
+        Ok((times.collect(), metrics, has_clock(&gpu)))
     }
 
-    #[cfg(not(target_family = "wasm"))]
     async fn by_device(&self, gpu: &Gpu, steps: usize) -> Result<Vec<f64>> {
         let queries = gpu
             .scoped("times", |device| {
@@ -76,7 +67,7 @@ impl Engine {
         gpu.wait(gpu.submit(encoder)).await?;
         let taken: Vec<u64> = read(gpu, &times, 0, kernels.len() + 1).await?;
         let period = f64::from(gpu.queue.get_timestamp_period()) * 1e-9;
-        let all = self.schedule.all().count();
+        let all = self.dispatches.all().count();
         let (mut seconds, mut counted) = (vec![(0.0, 0_u32); all], vec![0_u32; all]);
         self.visit(steps, true, |visit| counted[visit.number] += 1);
         for (kernel, pair) in kernels.iter().zip(taken.windows(2)) {
@@ -88,7 +79,6 @@ impl Engine {
         Ok(seconds.iter().zip(&counted).map(whole).collect())
     }
 
-    #[cfg(not(target_family = "wasm"))]
     async fn by_host(&self, gpu: &Gpu, steps: usize) -> Result<Vec<f64>> {
         let mut empty = f64::INFINITY;
         for _ in 0..10 {
@@ -96,7 +86,7 @@ impl Engine {
             gpu.wait(gpu.compute(|_| {})).await?;
             empty = empty.min(start.elapsed().as_secs_f64());
         }
-        let mut seconds = vec![0.0; self.schedule.all().count()];
+        let mut seconds = vec![0.0; self.dispatches.all().count()];
         let mut submissions = Vec::new();
         self.visit(steps, true, |visit| {
             // Each is waited for before the next is submitted; wgpu's wait is not asynchronous on native platforms.

@@ -99,7 +99,9 @@ fn padding_is_zero_after_a_hundred_steps() {
         for form in forms(&gpu) {
             let case = Case { models: 1, ..case(form) };
             let data = case.data();
-            let mut engine = pollster::block_on(Engine::new(&gpu, case.setup(Some(&data)))).expect("an engine");
+            let plan = case.plan(&gpu);
+            let mut engine =
+                pollster::block_on(Engine::new(&gpu, case.setup(Some(&data), plan.as_ref()))).expect("an engine");
             let layout = case.network.layout();
             engine.set_parameters(&layout.flat(&case.parameters(0)));
             pollster::block_on(engine.run(0, 100)).expect("training runs");
@@ -125,7 +127,7 @@ fn a_data_set_beyond_the_binding_limit_is_split() {
         let network = super::network(&[100, 300, 4], Activation::Sigmoid);
         let too_large = Case::new(network, Form::Planned);
         let (before, data) = (small.counts(), too_large.data());
-        let error = pollster::block_on(Engine::new(&small, too_large.setup(Some(&data)))).err();
+        let error = pollster::block_on(Engine::new(&small, too_large.setup(Some(&data), None))).err();
         let Some(crate::Error::Limit { limit, need, have, .. }) = error else { panic!("{error:?}") };
         assert_eq!((limit, have), ("max_storage_buffer_binding_size", 64 << 10));
         assert!(need > have);

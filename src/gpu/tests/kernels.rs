@@ -147,7 +147,7 @@ fn the_loop_budget_of_a_software_adapter_is_kept_and_needed() {
         assert!((right - expected).abs() < 1e-3 * expected.abs(), "{}: {right}, not {expected}", gpu.info.name);
 
         let twice = case(8 * budget);
-        let refused = pollster::block_on(Engine::new(&gpu, twice.setup(None))).err();
+        let refused = pollster::block_on(Engine::new(&gpu, twice.setup(None, twice.plan(&gpu).as_ref()))).err();
         assert!(matches!(refused, Some(crate::Error::Limit { .. })), "{refused:?}");
         if gpu.info.name.contains("llvmpipe") {
             gpu.loop_budget = Some(2 * budget);

@@ -7,13 +7,13 @@ mod shaders;
 use super::{
     Gpu,
     adapters::Search,
-    engine::{Engine, Setup},
+    engine::{Engine, Setup, identity},
 };
 use crate::{
     Activation, Dataset, Init, LayerParameters, Loss, Network, Optimizer,
     cpu::reference::{Parameters, Reference},
     order::Order,
-    plan::{Scheme, Tile, Way, Ways},
+    plan::{Plan, Scheme, Tile, Way, Ways},
     step::Course,
 };
 
@@ -128,15 +128,22 @@ impl Case {
     }
 
     /// What an engine is made of for it.
-    fn setup<'a>(&'a self, data: Option<&'a Dataset>) -> Setup<'a> {
-        let (courses, scheme) = (vec![self.course(0)], self.form.scheme(self.network.layers().len()));
-        Setup { network: &self.network, courses, data, shuffle: true, chunk: None, scheme }
+    fn setup<'a>(&'a self, data: Option<&'a Dataset>, plan: Option<&'a Plan>) -> Setup<'a> {
+        Setup { network: &self.network, courses: vec![self.course(0)], data, shuffle: true, chunk: None, plan }
+    }
+
+    /// The plan of its form.
+    fn plan(&self, gpu: &Gpu) -> Option<Plan> {
+        let of = identity(gpu, &self.network, self.batch);
+        let scheme = self.form.scheme(self.network.layers().len());
+        scheme.map(|scheme| Plan { of, scheme, table: Vec::new() })
     }
 
     /// The engine with its parameters, every arena poisoned with NaN wherever a kernel has to write before it reads.
     fn engine(&self, gpu: &Gpu, data: Option<&Dataset>, chunk: Option<usize>) -> Engine {
         let courses = (0..self.models).map(|model| self.course(model)).collect();
-        let setup = Setup { courses, chunk, ..self.setup(data) };
+        let plan = self.plan(gpu);
+        let setup = Setup { courses, chunk, ..self.setup(data, plan.as_ref()) };
         let mut engine = pollster::block_on(Engine::new(gpu, setup)).expect("an engine");
         let layout = self.network.layout();
         let flat = (0..self.models).flat_map(|model| {

@@ -8,8 +8,8 @@ use crate::{
     Answers, Features,
     gpu::{
         arenas::{Arenas, Members},
+        dispatches::{Dispatch, Dispatches},
         kernel::{Binding, PAIR, STEP, WINDOW},
-        schedule::{Dispatch, Schedule},
     },
     step::Step,
 };
@@ -30,11 +30,12 @@ fn dispatches() -> Vec<Dispatch> {
                 let forms = [Form::Layered(*tile, 1), Form::Layered(*tile, 2), Form::Fused(*tile), Form::Tiny(*tile)];
                 let scheme = forms[(i + j) % 4].scheme(3).expect("a scheme");
                 let arenas = Arenas::new(&network, 77, 1 + 2 * (j % 2), 64, Some(&scheme), 1 << 20);
-                let schedule = Schedule::new(&arenas, &members, &scheme, Some(&features[i % 2]), Some(&answers[j % 2]));
-                all.extend(schedule.all().cloned());
+                let dispatches =
+                    Dispatches::new(&arenas, &members, &scheme, Some(&features[i % 2]), Some(&answers[j % 2]));
+                all.extend(dispatches.all().cloned());
                 let ways = Ways::all(3, Way::of(*tile));
-                all.extend(Schedule::predict(&arenas, &members, &ways));
-                all.extend(Schedule::gradients(&arenas, &members, &ways));
+                all.extend(Dispatches::predict(&arenas, &members, &ways));
+                all.extend(Dispatches::gradients(&arenas, &members, &ways));
             }
         }
     }
@@ -131,7 +132,7 @@ fn a_step_is_two_dispatches_a_layer_and_one_more_for_softmax() {
             let dispatches = |form: Form| {
                 let scheme = form.scheme(layers).expect("a scheme");
                 let arenas = Arenas::new(&network, 100, 1, 64, Some(&scheme), 1 << 20);
-                Schedule::new(&arenas, &members, &scheme, None, None).step.len()
+                Dispatches::new(&arenas, &members, &scheme, None, None).step.len()
             };
             assert_eq!(dispatches(Form::Layered(Tile::Staged(32), 1)), 2 * layers + more);
             assert_eq!(dispatches(Form::Fused(Tile::Staged(32))), 2);

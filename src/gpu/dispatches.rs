@@ -34,7 +34,7 @@ pub(crate) struct Dispatch {
 
 /// Everything that a network's kernels do on a device.
 #[derive(Debug, Clone)]
-pub(crate) struct Schedule {
+pub(crate) struct Dispatches {
     /// What a step is, or some steps; the last of them updates the parameters.
     pub(crate) step: Vec<Dispatch>,
     /// How many steps that is at most.
@@ -47,7 +47,7 @@ pub(crate) struct Schedule {
     pub(crate) total: Option<Dispatch>,
 }
 
-impl Schedule {
+impl Dispatches {
     pub(crate) fn new(
         arenas: &Arenas,
         members: &Members,
@@ -298,25 +298,13 @@ impl Maker<'_> {
     fn walk(&self, rows: usize, steps: usize, ways: &Ways, last: Finish) -> Dispatch {
         let arenas = self.arenas;
         let (blocks, tile) = (arenas.batch.div_ceil(rows), ways.gradients.tile);
-        let (mut loops, mut flop, mut bytes) = (8, 0, 0);
-        let splits = (0..=self.last()).map(|layer| {
-            let input_delta = layer.checked_sub(1).and_then(|before| ways.input_delta.get(before));
-            let of = [Some(&ways.forward[layer]), input_delta, Some(&ways.gradients)];
-            for (product, way) in [Product::Forward, Product::InputDelta, Product::Gradient].into_iter().zip(of) {
-                let Some(Way { tile, .. }) = way else { continue };
-                let size = product.size(arenas, layer);
-                let [height, columns, depth] =
-                    if product == Product::Gradient { [size[0], size[1], rows] } else { [rows, size[1], size[2]] };
-                loops += tile.groups(height, columns) * (1 + tile.loops(depth));
-                flop += self.flop(product, layer);
-                bytes += bytes_of(size);
-            }
-            of.map(|way| way.map_or(1, |way| way.tile.split()))
-        });
+        let loops = steps * loops_of_a_walk(arenas, rows, ways, self.members.loss.looks_at_the_row());
+        let layers = 0..=self.last();
+        let splits = layers.clone().map(|layer| ways.of_layer(layer).map(|way| way.map_or(1, |way| way.tile.split())));
         let splits = splits.collect();
-        if self.members.loss.looks_at_the_row() {
-            loops += rows.div_ceil(tile.lanes()) * (1 + 3 * arenas.output_stride());
-        }
+        let products = || layers.clone().flat_map(|layer| PRODUCTS.map(|product| (product, layer)));
+        let flop = products().map(|(product, layer)| self.flop(product, layer)).sum();
+        let bytes = products().map(|(product, layer)| bytes_of(product.size(arenas, layer))).sum();
         let mut constants = vec![("WALK", steps), ("ROWS", rows), ("PART", arenas.parameters)];
         constants.extend(tile.constants());
         let mut pieces = vec![shader!("entry/walk"), shader!("tile/block"), shader!("place"), shader!("step")];
@@ -334,7 +322,7 @@ impl Maker<'_> {
             entry: "walk",
             source: link(arenas, self.members, &parts),
             groups: [blocks as u32, 1, arenas.models as u32],
-            loops: steps * loops,
+            loops,
             steps,
             flop,
             bytes,
@@ -364,6 +352,29 @@ impl Maker<'_> {
         let is_for_nothing = product == Product::InputDelta && layer == 0;
         if is_for_nothing { 0 } else { 2 * (self.arenas.batch * l.inputs * l.outputs * self.arenas.models) as u64 }
     }
+}
+
+/// In the order of [`Ways::of_layer`].
+const PRODUCTS: [Product; 3] = [Product::Forward, Product::InputDelta, Product::Gradient];
+
+/// How often an invocation goes round its loops for a step of a walk over `rows` rows.
+fn loops_of_a_walk(arenas: &Arenas, rows: usize, ways: &Ways, softmax: bool) -> usize {
+    let mut loops = 8;
+    for layer in 0..arenas.layers.len() {
+        for (product, way) in PRODUCTS.into_iter().zip(ways.of_layer(layer)) {
+            let Some(Way { tile, .. }) = way else { continue };
+            let [height, columns, depth] = product.size(arenas, layer);
+            let (height, depth) = if product == Product::Gradient { (height, rows) } else { (rows, depth) };
+            loops += 1 + tile.groups(height, columns) * (1 + tile.loops(depth));
+        }
+    }
+    let tile = ways.gradients.tile;
+    loops + if softmax { rows.div_ceil(tile.lanes()) * (1 + 3 * arenas.output_stride()) } else { 0 }
+}
+
+/// How many steps an invocation can take in one dispatch, if the whole batch is one workgroup's.
+pub(super) fn steps_a_dispatch(arenas: &Arenas, ways: &Ways, budget: Option<usize>) -> usize {
+    budget.map_or(usize::MAX, |budget| budget / loops_of_a_walk(arenas, arenas.batch, ways, true))
 }
 
 /// Read both operands, write the result, each once.
