@@ -11,14 +11,13 @@ fn softmax_deltas(first: u32, count: u32, model: u32, lane: u32) {
 
 fn softmax_delta(i: u32, model: u32) {
     let l = layer(LAYERS - 1u);
-    let step = step_of(model);
     let row = i * l.output_stride;
     let y = output_of(l, model) + row;
     let normalizer = normalizer_of(y, l.outputs);
     // The rows that a short batch lacks teach nothing.
-    let columns = select(0u, l.outputs, i < step.rows);
+    let columns = select(0u, l.outputs, i < current.rows);
     for (var j = 0u; j < l.output_stride; j++) {
         let gradient = loss_gradient(activations[y + j], activations[expected_of(model) + row + j], normalizer);
-        deltas[delta_of(l, model) + row + j] = keep(step.scale * gradient, 4u * j, columns);
+        deltas[delta_of(l, model) + row + j] = keep(current.scale * gradient, 4u * j, columns);
     }
 }

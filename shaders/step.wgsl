@@ -8,8 +8,10 @@
 @group(0) @binding(5) var<storage, read_write> deltas: array<vec4f>;
 @group(0) @binding(6) var<storage, read_write> parts: array<vec4f>;
 
-/// The steps that this dispatch has taken before this one: none, unless it takes several.
+/// How many steps this dispatch has taken before this one: none, unless it takes several.
 var<private> walked: u32;
+/// The step that is being taken. An entry sets it, so that no finish has to read it.
+var<private> current: Step;
 
 /// Where the rows that layer l takes in start; for the first layer they lie in the window of the batch.
 fn input_of(l: Layer, model: u32) -> u32 {

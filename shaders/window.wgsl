@@ -1,11 +1,10 @@
 // The arenas of the kernels that prepare and judge a window of steps: the rows of every step, gathered from the data
-// set into slots, and what the network made of them.
+// set into slots, and what the network made of them. Bindings 3 and 4, the features and the answers, are declared where
+// they are read.
 
 @group(0) @binding(0) var<uniform> cursor: Cursor;
 @group(0) @binding(1) var<storage, read> steps: array<Step>;
 @group(0) @binding(2) var<uniform> shard: Shard;
-@group(0) @binding(3) var<storage, read> features: array<u32>;
-@group(0) @binding(4) var<storage, read> answers: array<u32>;
 @group(0) @binding(5) var<storage, read_write> rows: array<u32>;
 @group(0) @binding(6) var<storage, read_write> activations: array<vec4f>;
 @group(0) @binding(7) var<storage, read_write> metrics: array<vec2f>;

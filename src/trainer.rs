@@ -172,16 +172,16 @@ impl Trainer {
         Ok(report)
     }
 
-    /// Takes up to 64 steps on the data set, timing each kernel, and then as many again, timed together; the last come out
-    /// as if [`Trainer::run`] had taken all of them.
+    /// Takes steps on the data set, timing each kernel, and then as many again, timed together: in all twice as many, and
+    /// one before them. Where kernels take many steps at once, `steps` should be many; a profile counts 4096 at most.
     ///
     /// # Errors
     /// As [`Trainer::run`].
     #[cfg(not(target_family = "wasm"))]
-    pub fn profile(&mut self) -> Result<Profile> {
-        const STEPS: usize = 64;
+    pub fn profile(&mut self, steps: usize) -> Result<Profile> {
         pollster::block_on(self.run_async(1))?;
-        let (first, steps, total) = (self.done, STEPS, self.total);
+        let steps = steps.clamp(1, 4096);
+        let (first, total) = (self.done, self.total);
         let mut kernels = Vec::new();
         let mut by_device = false;
         if let Worker::Gpu(engine) = &mut self.engine {

@@ -1,5 +1,7 @@
 // Answers that are class ids: a row of zeros with a one; a single output expects the id itself.
 
+@group(0) @binding(4) var<storage, read> answers: array<u32>;
+
 fn answer(row: u32, column: u32) -> vec4f {
     let class_id = answers[row];
     if OUTPUTS == 1u {

@@ -6,32 +6,12 @@ fn walk(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var n = 0u; n < WALK; n++) {
         walked = n;
         // The table of the chunk's steps ends with one without rows.
-        if step_of(group.z).rows == 0u {
+        current = step_of(group.z);
+        if current.rows == 0u {
             break;
         }
         walk_step(group.x, group.z, lane);
     }
-}
-
-fn walk_step(block: u32, model: u32, lane: u32) {
-    for (var l = 0u; l + 1u < LAYERS; l++) {
-        forward_rows(forward_place(l, model), block, lane);
-        storageBarrier();
-    }
-    output_rows(forward_place(LAYERS - 1u, model), block, lane);
-    storageBarrier();
-    if LOSS_NEEDS_NORMALIZER {
-        softmax_deltas(block * ROWS, ROWS, model, lane);
-        storageBarrier();
-    }
-    for (var l = LAYERS - 1u; l > 0u; l--) {
-        input_delta_rows(input_delta_place(l, model), block, lane);
-        storageBarrier();
-    }
-    for (var l = 0u; l < LAYERS; l++) {
-        gradient_part(gradient_place(l, model), block, lane);
-    }
-    storageBarrier();
 }
 
 /// How many times a workgroup computes as many tiles as it can at once, for so many rows of a product.

@@ -1,6 +1,7 @@
 // Features that are numbers already, padded to whole vec4s.
 
+@group(0) @binding(3) var<storage, read> features: array<vec4f>;
+
 fn feature(row: u32, column: u32) -> vec4f {
-    let at = 4u * (row * INPUT_STRIDE + column);
-    return bitcast<vec4f>(vec4u(features[at], features[at + 1u], features[at + 2u], features[at + 3u]));
+    return features[row * INPUT_STRIDE + column];
 }

@@ -2,15 +2,14 @@
 
 fn output_delta_finish(p: Place, part: u32, i: u32, j: u32, v: vec4f) {
     let l = layer(p.layer);
-    let step = step_of(p.model);
     let at = i * l.output_stride + j / 4u;
     let y = activate(p.layer, v + parameters[p.right.at + l.inputs * p.right.stride + j / 4u]);
-    var delta = step.scale * loss_gradient(y, activations[expected_of(p.model) + at], vec2f());
+    var delta = current.scale * loss_gradient(y, activations[expected_of(p.model) + at], vec2f());
     if !LOSS_GRADIENT_IS_BY_Z {
         delta *= activate_gradient(p.layer, y);
     }
     // The rows that a short batch lacks teach nothing.
-    let columns = select(0u, l.outputs, i < step.rows);
+    let columns = select(0u, l.outputs, i < current.rows);
     activations[output_of(l, p.model) + at] = keep(y, j, l.outputs);
     deltas[delta_of(l, p.model) + at] = keep(delta, j, columns);
 }

@@ -1,5 +1,7 @@
 //! The dispatches that a plan means: kernels, linked from which files, over how many workgroups.
 
+use std::fmt::Write;
+
 use super::{
     Gpu,
     arenas::{Arenas, Members},
@@ -245,7 +247,16 @@ impl Maker<'_> {
         summed: usize,
         part: usize,
     ) -> Dispatch {
-        let constants = vec![("SLICE", 1), ("PARTS", 1), ("PART", part), ("SUMMED", summed), ("LANES", LANES)];
+        let constants = vec![
+            ("SLICE", 1),
+            ("PARTS", 1),
+            ("PART", part),
+            ("SUMMED", summed),
+            ("LANES", LANES),
+            ("TILES", LANES),
+            ("TILE_ROWS", 1),
+            ("TILE_COLUMNS", 4),
+        ];
         let groups = |[rows, columns, _]: [usize; 3]| (rows * columns / 4).div_ceil(LANES);
         let mut sum = self.grid_of(what, layers, groups, (1, 1), constants, vec![shader!("tile/sum")]);
         sum.name = format!("sum of {summed} parts of {}", sum.name);
@@ -284,7 +295,11 @@ impl Maker<'_> {
         Dispatch {
             name,
             entry: "grid",
-            source: link(self.arenas, self.members, &Parts { constants, products, first_groups, splits, pieces }),
+            source: link(
+                self.arenas,
+                self.members,
+                &Parts { constants, products, first_groups, splits, walk: String::new(), pieces },
+            ),
             groups: folded(all * parts, self.arenas.models),
             loops: last - first,
             steps: 1,
@@ -305,6 +320,26 @@ impl Maker<'_> {
         let products = || layers.clone().flat_map(|layer| PRODUCTS.map(|product| (product, layer)));
         let flop = products().map(|(product, layer)| self.flop(product, layer)).sum();
         let bytes = products().map(|(product, layer)| bytes_of(product.size(arenas, layer))).sum();
+        // With a layer that is a constant all that depends on it is one as well; in a loop a step of XOR takes llvmpipe
+        // half as long again.
+        let mut walk = String::new();
+        let mut line = |call: String, barrier: bool| {
+            let _ = writeln!(walk, "    {call};{}", if barrier { " storageBarrier();" } else { "" });
+        };
+        let last_layer = self.last();
+        for l in 0..last_layer {
+            line(format!("forward_rows(forward_place({l}u, model), block, lane)"), true);
+        }
+        line(format!("output_rows(forward_place({last_layer}u, model), block, lane)"), true);
+        if self.members.loss.looks_at_the_row() {
+            line("softmax_deltas(block * ROWS, ROWS, model, lane)".to_owned(), true);
+        }
+        for l in (1..=last_layer).rev() {
+            line(format!("input_delta_rows(input_delta_place({l}u, model), block, lane)"), true);
+        }
+        for l in 0..=last_layer {
+            line(format!("gradient_part(gradient_place({l}u, model), block, lane)"), l == last_layer);
+        }
         let mut constants = vec![("WALK", steps), ("ROWS", rows), ("PART", arenas.parameters)];
         constants.extend(tile.constants());
         let mut pieces = vec![shader!("entry/walk"), shader!("tile/block"), shader!("place"), shader!("step")];
@@ -316,7 +351,7 @@ impl Maker<'_> {
             ("input_delta", Product::InputDelta, Finish::InputDelta),
             ("gradient", Product::Gradient, last),
         ];
-        let parts = Parts { constants, products, first_groups: Vec::new(), splits, pieces };
+        let parts = Parts { constants, products, first_groups: Vec::new(), splits, walk, pieces };
         Dispatch {
             name: if steps > 1 { format!("whole steps, {tile}") } else { format!("blocks of {rows} rows, {tile}") },
             entry: "walk",

@@ -1,5 +1,5 @@
-//! The linker: joins WGSL files into one module and prints what ties them together, which is nothing but constants and
-//! one `switch` per family. Module-scope names of WGSL may come in any order, so joining is linking.
+//! The linker: joins WGSL files into one module and prints what ties them together, which is nothing but constants, one
+//! `switch` per family, and the products of a walk, one a line. Module-scope names of WGSL may come in any order, so joining is linking.
 //!
 //! WGSL has no generic functions. What a file says below the line [`GENERIC`] is meant for each product of a kernel: it is
 //! repeated, and `product_` becomes the product's own name. One function for all products that chooses by a number
@@ -25,6 +25,8 @@ pub(super) struct Parts<'a> {
     pub(super) products: Vec<(&'static str, Product, Finish)>,
     /// The first workgroup of each layer, where one dispatch computes all layers' products.
     pub(super) first_groups: Vec<usize>,
+    /// The body of `walk_step`.
+    pub(super) walk: String,
     /// How many invocations share the sums of an output, for each layer and product; 1 if not given.
     pub(super) splits: Vec<[usize; 3]>,
     pub(super) pieces: Vec<&'a str>,
@@ -71,6 +73,9 @@ pub(super) fn link(arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> Str
         text +=
             &alias("optimize(p: vec4f, g: vec4f, i: u32, step: Step) -> vec4f", format!("{optimizer}(p, g, i, step)"));
         used.push(members.optimizer.wgsl());
+    }
+    if !parts.walk.is_empty() {
+        let _ = write!(text, "fn walk_step(block: u32, model: u32, lane: u32) {{\n{}}}\n", parts.walk);
     }
     used.extend(parts.products.iter().flat_map(|(_, product, finish)| [product.wgsl(), finish.wgsl()]));
     used.sort_unstable();

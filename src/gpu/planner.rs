@@ -21,7 +21,7 @@ pub(super) fn scheme(gpu: &Gpu, arenas: &Arenas) -> Scheme {
     let layered = Scheme::Layered(in_parts(gpu, arenas, layered(gpu, arenas)));
     if is_tiny(gpu, arenas) {
         tiny(gpu, arenas).unwrap_or(layered)
-    } else if is_narrow(arenas) {
+    } else if !gpu.is_software() && is_narrow(arenas) {
         fused(gpu, arenas, ROWS).unwrap_or(layered)
     } else {
         layered

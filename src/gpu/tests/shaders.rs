@@ -97,8 +97,11 @@ fn host_and_shader_agree_on_bindings_and_structs() {
                 space => panic!("{}: {space:?}", dispatch.name),
             });
         }
-        let expected: Vec<_> = expected.iter().copied().map(Some).collect();
-        assert_eq!(declared, expected, "{}", dispatch.name);
+        for (at, (declared, expected)) in declared.iter().zip(expected).enumerate() {
+            // Only `gather` looks at features and answers.
+            let is_declared = !is_window || dispatch.entry == "gather" || ![3, 4].contains(&at);
+            assert_eq!(*declared, is_declared.then_some(*expected), "{} {at}", dispatch.name);
+        }
 
         macro_rules! step {
             ($($member:ident)*) => {

@@ -1,0 +1,549 @@
+//! How long a training step takes, on every workload, on the CPU engine and on the adapters that are named, beside what
+//! the same device reaches at best: a bare product, a copy, a dispatch. Each workload is first compared with the
+//! reference: a device that computes wrongly is not timed.
+//!
+//!     cargo bench --bench training -- --device cpu --device llvmpipe
+//!     cargo bench --bench training -- --device gpu --workload 784-30-10 --tune --profile
+
+use std::{
+    error::Error,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+use gradus::{
+    Activation, Dataset, Device, LayerParameters, Network, Plan, Profile, Request, Settings, Trainer, Tuner,
+    cpu::reference::{Parameters, Reference},
+    wgpu,
+};
+use rayon::prelude::*;
+use serde_json::{Value, json};
+
+/// The widths and the batch of each workload; sigmoid, mean squared error and SGD everywhere.
+const WORKLOADS: &[(&[usize], usize)] = &[
+    (&[2, 2, 1], 4),
+    (&[784, 30, 10], 10),
+    (&[784, 128, 10], 64),
+    (&[784, 800, 10], 128),
+    (&[64, 64, 64, 64, 64, 64], 16_384),
+    (&[1024, 1024, 1024, 1024], 512),
+    (&[784, 2500, 2000, 1500, 1000, 500, 10], 256),
+    (&[64, 64, 64, 64, 64, 64], 262_144),
+];
+
+/// The workload whose epochs are timed as well: its steps are so short that what surrounds them shows.
+const EPOCHS_OF: &[usize] = &[784, 30, 10];
+
+/// Bytes of a copy, more than most caches hold.
+const COPIED: usize = 64 << 20;
+
+/// Dispatches of one pass, each of which has to wait for the one before.
+const DISPATCHES: u32 = 1000;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// Times training steps.
+#[derive(Parser)]
+struct Arguments {
+    /// auto, gpu, cpu, or part of an adapter's name; may be given several times
+    #[arg(long, default_value = "cpu")]
+    device: Vec<String>,
+    /// Only the workloads with this in their widths, such as 784-30-10
+    #[arg(long, default_value = "")]
+    workload: String,
+    /// How long each workload is timed, and tuned
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// One JSON object a line instead of tables
+    #[arg(long)]
+    json: bool,
+    /// Also time every plan that may be the fastest, and say how far the planner's own is from it
+    #[arg(long)]
+    tune: bool,
+    /// Also say how long each kernel of a step takes
+    #[arg(long)]
+    profile: bool,
+    /// What `cargo bench` passes.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+/// Seconds of one of what was timed, in the stretches of it.
+struct Times {
+    median: f64,
+    least: f64,
+    most: f64,
+}
+
+/// What a device reaches at best.
+struct Ceilings {
+    /// GFLOP/s of a bare product.
+    gemm: f64,
+    /// GB/s of a copy: what is read and what is written.
+    copy: f64,
+    /// Microseconds of a dispatch that waits for the one before; the CPU has none.
+    dispatch: Option<f64>,
+}
+
+/// What was measured of a workload.
+struct Row {
+    name: String,
+    widths: &'static [usize],
+    batch: usize,
+    /// The largest error against the reference.
+    error: f64,
+    step: Times,
+    gflops: f64,
+    scheme: String,
+    tuned: Option<Tuned>,
+    profile: Option<Profile>,
+    /// What an epoch takes longer than its steps, in percent.
+    epoch_overhead: Option<f64>,
+}
+
+/// The planner's own plan beside the best one, in seconds a step.
+struct Tuned {
+    own: f64,
+    best: f64,
+    scheme: String,
+}
+
+fn main() -> ExitCode {
+    let _ = env_logger::try_init();
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Outcome<()> {
+    for name in &arguments.device {
+        let device = Device::request(&Request { choice: name.parse()?, ..Request::default() })?;
+        if let (Some(note), false) = (device.note(), arguments.json) {
+            println!("{note}");
+        }
+        let ceilings = Ceilings::of(&device, arguments)?;
+        if !arguments.json {
+            print_header(&device, &ceilings)?;
+        }
+        let mut rows = Vec::new();
+        for (widths, batch) in WORKLOADS {
+            let name = widths.iter().map(usize::to_string).collect::<Vec<_>>().join("-");
+            if !name.contains(&arguments.workload) || (*batch > 100_000 && !is_hardware(&device)) {
+                continue;
+            }
+            let row = Row::of(&device, name, widths, *batch, arguments)?;
+            if arguments.json {
+                println!("{}", row.json(&device, &ceilings));
+            } else {
+                row.print(&ceilings);
+                rows.push(row);
+            }
+        }
+        print_more(&rows);
+    }
+    Ok(())
+}
+
+/// What ran, on what, and what it reaches at best; then the head of the table.
+fn print_header(device: &Device, ceilings: &Ceilings) -> Outcome<()> {
+    let plan_on = |device: &Device| -> Outcome<Plan> {
+        Ok(Trainer::by_hand(device, &network(&[1024, 1024]), Settings::default())?.plan())
+    };
+    println!("\ngradus {}: {device}", env!("CARGO_PKG_VERSION"));
+    if device.is_gpu() {
+        println!("driver: {}", line(&plan_on(device)?, "driver"));
+    }
+    let (threads, vectors) = (rayon::current_num_threads(), line(&plan_on(&Device::cpu())?, "driver"));
+    println!("CPU: {}, {threads} threads, vectors: {vectors}", cpu_model());
+    let dispatch = ceilings.dispatch.map_or(String::new(), |us| format!(", a dependent dispatch {us:.2} us"));
+    println!("at best: GEMM {:.1} GFLOP/s, copy {:.1} GB/s{dispatch}\n", ceilings.gemm, ceilings.copy);
+    println!("| network | batch | us/step | min..max | samples/s | GFLOP/s | % of GEMM | plan | error |");
+    println!("|---|---|---|---|---|---|---|---|---|");
+    Ok(())
+}
+
+/// What was measured besides the steps.
+fn print_more(rows: &[Row]) {
+    if rows.iter().any(|row| row.tuned.is_some()) {
+        println!("\n| network | batch | planned us | best us | planned / best, 1.25 at most | best plan |");
+        println!("|---|---|---|---|---|---|");
+    }
+    for Row { name, batch, tuned, .. } in rows {
+        if let Some(Tuned { own, best, scheme }) = tuned {
+            println!("| {name} | {batch} | {:.2} | {:.2} | {:.2} | {scheme} |", own * 1e6, best * 1e6, own / best);
+        }
+    }
+    for Row { name, batch, profile, .. } in rows {
+        if let Some(profile) = profile {
+            println!("\n{name}, batch {batch}\n{profile}");
+        }
+    }
+    for Row { name, epoch_overhead, .. } in rows {
+        if let Some(percent) = epoch_overhead {
+            println!("\nepochs of 100 steps of {name} take {percent:.1} % longer than their steps in one run");
+        }
+    }
+}
+
+impl Row {
+    fn of(
+        device: &Device,
+        name: String,
+        widths: &'static [usize],
+        batch: usize,
+        arguments: &Arguments,
+    ) -> Outcome<Self> {
+        let network = network(widths);
+        let settings = Settings { batch, ..Settings::default() };
+        let error = check(device, &network, &settings)?;
+        let mut trainer = trainer(device, &network, &settings, 8 * batch)?;
+        let step = times(arguments.seconds, |steps| Ok(trainer.run(steps).map(drop)?))?;
+        let profile = if arguments.profile { Some(trainer.profile()?) } else { None };
+        let own = trainer.plan();
+        drop(trainer);
+        let tuned = if arguments.tune {
+            let all = tuner(arguments).measure(device, &network, &settings)?;
+            // Without their tables, which a plan that was only measured does not have.
+            let ways = |plan: &Plan| plan.to_string().split("\n\n").next().unwrap_or_default().trim().to_owned();
+            let best = all.first().ok_or("no plan was measured")?;
+            let seconds = all.iter().find(|one| ways(&one.plan) == ways(&own)).map_or(f64::NAN, |one| one.seconds);
+            Some(Tuned { own: seconds, best: best.seconds, scheme: line(&best.plan, "scheme") })
+        } else {
+            None
+        };
+        let times_epochs = widths == EPOCHS_OF;
+        let epoch_overhead =
+            if times_epochs { Some(epoch_overhead(device, &network, &settings, arguments)?) } else { None };
+        let (gflops, scheme) = (network.flop(batch) as f64 / step.median / 1e9, line(&own, "scheme"));
+        Ok(Self { name, widths, batch, error, step, gflops, scheme, tuned, profile, epoch_overhead })
+    }
+
+    fn print(&self, ceilings: &Ceilings) {
+        let Self { name, batch, error, gflops, scheme, .. } = self;
+        let [median, least, most] = [self.step.median, self.step.least, self.step.most].map(|seconds| seconds * 1e6);
+        let (rate, share) = (*batch as f64 / self.step.median, 100.0 * gflops / ceilings.gemm);
+        println!(
+            "| {name} | {batch} | {median:.2} | {least:.2}..{most:.2} | {rate:.0} | {gflops:.2} | {share:.1} | \
+             {scheme} | {error:.1e} |"
+        );
+    }
+
+    /// With the keys of `pytorch.py` and some more.
+    fn json(&self, device: &Device, ceilings: &Ceilings) -> Value {
+        let mut object = json!({
+            "engine": format!("gradus {}", device.name()),
+            "sizes": self.widths,
+            "batch": self.batch,
+            "us_per_step": self.step.median * 1e6,
+            "min_us": self.step.least * 1e6,
+            "max_us": self.step.most * 1e6,
+            "samples_per_second": self.batch as f64 / self.step.median,
+            "gflops": self.gflops,
+            "scheme": self.scheme,
+            "error": self.error,
+            "gemm_gflops": ceilings.gemm,
+            "copy_gbs": ceilings.copy,
+            "dispatch_us": ceilings.dispatch,
+        });
+        if let Some(percent) = self.epoch_overhead {
+            object["epoch_overhead_percent"] = percent.into();
+        }
+        if let Some(Tuned { own, best, scheme }) = &self.tuned {
+            object["planned_us"] = (own * 1e6).into();
+            object["best_us"] = (best * 1e6).into();
+            object["best_scheme"] = scheme.clone().into();
+        }
+        if let Some(profile) = &self.profile {
+            let kernel = |one: &gradus::KernelTime| json!({ "kernel": one.kernel, "us": one.seconds * 1e6, "flop": one.flop, "bytes": one.bytes });
+            object["kernels"] = profile.kernels.iter().map(kernel).collect();
+        }
+        object
+    }
+}
+
+/// The largest error of one step on a few rows, in the workload's own batch: of the gradients, and of the change of the
+/// parameters, each relative to its tensor's largest entry.
+fn check(device: &Device, network: &Network, settings: &Settings) -> Outcome<f64> {
+    let rows = settings.batch.min(8);
+    let mut trainer = Trainer::by_hand(device, network, settings.clone())?;
+    let (x, t) = (numbers(rows * network.inputs()), numbers(rows * network.outputs()));
+    let before = trainer.parameters()?;
+    let gradients = trainer.gradients(&x, &t)?;
+    trainer.step(&x, &t)?;
+    let after = trainer.parameters()?;
+
+    let mut reference = Reference::new(network, settings.loss, settings.optimizer, &before)?;
+    let (x, t) = (f64s(&x), f64s(&t));
+    let expected = reference.gradients(&x, &t)?;
+    reference.step(&x, &t)?;
+
+    let none = before
+        .iter()
+        .map(|layer| Parameters { weight: vec![0.0; layer.weight.len()], bias: vec![0.0; layer.bias.len()] });
+    let of_gradients = error(&none.collect::<Vec<_>>(), &gradients, &expected);
+    let before = before.iter().map(|layer| Parameters { weight: f64s(&layer.weight), bias: f64s(&layer.bias) });
+    let of_step = error(&before.collect::<Vec<_>>(), &after, reference.parameters());
+    let wrong = |what, by| Err(format!("{device}: the {what} wrong by {by:e}").into());
+    match (of_gradients, of_step) {
+        (by, _) if by > 1e-4 => wrong("gradients are", by),
+        (_, by) if by > 1e-3 => wrong("parameters after a step are", by),
+        (a, b) => Ok(a.max(b)),
+    }
+}
+
+/// How far the change from `before` to `ours` is from the one to `theirs`, relative to the largest change of a tensor.
+fn error(before: &[Parameters], ours: &[LayerParameters], theirs: &[Parameters]) -> f64 {
+    let mut worst: f64 = 0.0;
+    for ((before, ours), theirs) in before.iter().zip(ours).zip(theirs) {
+        let weights = (&before.weight, &ours.weight, &theirs.weight);
+        for (before, ours, theirs) in [weights, (&before.bias, &ours.bias, &theirs.bias)] {
+            let (mut largest, mut off) = (f64::MIN_POSITIVE, 0.0_f64);
+            for ((before, ours), theirs) in before.iter().zip(ours).zip(theirs) {
+                largest = largest.max((theirs - before).abs());
+                // What changed is stored in the last digits of what was there, which round.
+                let rounding = f64::from(f32::EPSILON) * before.abs();
+                let by = ((f64::from(*ours) - theirs).abs() - rounding).max(0.0);
+                // f64::max would pass over a NaN.
+                off = if ours.is_finite() { off.max(by) } else { f64::INFINITY };
+            }
+            worst = worst.max(off / largest);
+        }
+    }
+    worst
+}
+
+/// What epochs of 100 steps take longer than their steps in one run, in percent: the median of several pairs.
+fn epoch_overhead(device: &Device, network: &Network, settings: &Settings, arguments: &Arguments) -> Outcome<f64> {
+    let mut trainer = trainer(device, network, settings, 100 * settings.batch)?;
+    trainer.run(2000)?;
+    let mut pairs = Vec::new();
+    let begin = Instant::now();
+    while pairs.len() < 3 || begin.elapsed().as_secs_f64() < arguments.seconds {
+        let start = Instant::now();
+        for _ in 0..20 {
+            trainer.epoch()?;
+        }
+        let epochs = start.elapsed();
+        trainer.run(2000)?;
+        let run = start.elapsed() - epochs;
+        pairs.push(epochs.as_secs_f64() / run.as_secs_f64());
+    }
+    pairs.sort_by(f64::total_cmp);
+    Ok(100.0 * (pairs[pairs.len() / 2] - 1.0))
+}
+
+impl Ceilings {
+    fn of(device: &Device, arguments: &Arguments) -> Outcome<Self> {
+        let seconds = arguments.seconds.min(0.7);
+        Ok(match device.wgpu() {
+            None => Self { gemm: cpu_gemm(seconds)?, copy: cpu_copy(seconds)?, dispatch: None },
+            Some(wgpu) => Self {
+                gemm: adapter_gemm(device, arguments)?,
+                copy: adapter_copy(wgpu, seconds)?,
+                dispatch: Some(adapter_dispatch(wgpu, seconds)?),
+            },
+        })
+    }
+}
+
+/// GFLOP/s of the gemm crate on all threads.
+fn cpu_gemm(seconds: f64) -> Outcome<f64> {
+    const N: usize = 1024;
+    let (a, b, mut into) = (vec![1.0_f32; N * N], vec![1.0_f32; N * N], vec![0.0_f32; N * N]);
+    let (one, row, all_threads) = (1, N as isize, gemm::Parallelism::Rayon(0));
+    let product = times(seconds, |products| {
+        for _ in 0..products {
+            let (a, b, into) = (a.as_ptr(), b.as_ptr(), into.as_mut_ptr());
+            // SAFETY: all three are N rows of N, row by row, and `into` is none of the others.
+            unsafe {
+                gemm::gemm(
+                    N,
+                    N,
+                    N,
+                    into,
+                    one,
+                    row,
+                    false,
+                    a,
+                    one,
+                    row,
+                    b,
+                    one,
+                    row,
+                    0.0,
+                    1.0,
+                    false,
+                    false,
+                    false,
+                    all_threads,
+                );
+            }
+        }
+        Ok(())
+    })?;
+    if into.iter().any(|sum| *sum != N as f32) {
+        return Err("the gemm crate is wrong".into());
+    }
+    Ok(2.0 * (N * N * N) as f64 / product.least / 1e9)
+}
+
+/// GB/s of a copy on all threads.
+fn cpu_copy(seconds: f64) -> Outcome<f64> {
+    const PART: usize = 1 << 16;
+    // Not zeros: the pages of those may all be one.
+    let (from, mut to) = (vec![1_u32; COPIED / 4], vec![2_u32; COPIED / 4]);
+    let copy = times(seconds, |copies| {
+        for _ in 0..copies {
+            to.par_chunks_mut(PART).zip(from.par_chunks(PART)).for_each(|(to, from)| to.copy_from_slice(from));
+        }
+        Ok(())
+    })?;
+    Ok(2.0 * COPIED as f64 / copy.least / 1e9)
+}
+
+/// GFLOP/s of the best product of a large layer. On a software adapter fewer rows are enough, and its best plan counts.
+fn adapter_gemm(device: &Device, arguments: &Arguments) -> Outcome<f64> {
+    let batch = if is_hardware(device) { 1024 } else { 128 };
+    let network = network(&[1024, 1024]);
+    let own = Settings { batch, ..Settings::default() };
+    let mut all = vec![own.clone()];
+    if arguments.tune && !is_hardware(device) {
+        let best = tuner(arguments).measure(device, &network, &own)?.into_iter().next();
+        all.extend(best.map(|best| Settings { plan: Some(best.plan), ..own }));
+    }
+    let mut best: f64 = 0.0;
+    for settings in all {
+        let profile = trainer(device, &network, &settings, batch)?.profile()?;
+        let rates = profile.kernels.iter().map(|kernel| kernel.flop as f64 / kernel.seconds.max(1e-12) / 1e9);
+        best = rates.fold(best, f64::max);
+    }
+    Ok(best)
+}
+
+/// GB/s of a copy from buffer to buffer.
+fn adapter_copy((device, queue): (&wgpu::Device, &wgpu::Queue), seconds: f64) -> Outcome<f64> {
+    let size = device.limits().max_buffer_size.min(COPIED as u64);
+    let buffer =
+        |usage| device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false });
+    let (from, to) = (buffer(wgpu::BufferUsages::COPY_SRC), buffer(wgpu::BufferUsages::COPY_DST));
+    let copy = times(seconds, |copies| {
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        for _ in 0..copies {
+            encoder.copy_buffer_to_buffer(&from, 0, &to, 0, size);
+        }
+        queue.submit([encoder.finish()]);
+        device.poll(wgpu::PollType::wait_indefinitely())?;
+        Ok(())
+    })?;
+    Ok(2.0 * size as f64 / copy.least / 1e9)
+}
+
+/// Microseconds of a dispatch of next to nothing, each of which waits for the one before.
+fn adapter_dispatch((device, queue): (&wgpu::Device, &wgpu::Queue), seconds: f64) -> Outcome<f64> {
+    const WGSL: &str = "@group(0) @binding(0) var<storage, read_write> count: array<u32>;
+        @compute @workgroup_size(1) fn add() { count[0] += 1u; }";
+    let source = wgpu::ShaderSource::Wgsl(WGSL.into());
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label: None, source });
+    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label: None,
+        layout: None,
+        module: &module,
+        entry_point: None,
+        compilation_options: wgpu::PipelineCompilationOptions::default(),
+        cache: None,
+    });
+    let usage = wgpu::BufferUsages::STORAGE;
+    let count =
+        device.create_buffer(&wgpu::BufferDescriptor { label: None, size: 16, usage, mapped_at_creation: false });
+    let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
+        label: None,
+        layout: &pipeline.get_bind_group_layout(0),
+        entries: &[wgpu::BindGroupEntry { binding: 0, resource: count.as_entire_binding() }],
+    });
+    let pass = times(seconds, |passes| {
+        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        for _ in 0..passes {
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            pass.set_pipeline(&pipeline);
+            pass.set_bind_group(0, &bind_group, &[]);
+            (0..DISPATCHES).for_each(|_| pass.dispatch_workgroups(1, 1, 1));
+        }
+        queue.submit([encoder.finish()]);
+        device.poll(wgpu::PollType::wait_indefinitely())?;
+        Ok(())
+    })?;
+    Ok(pass.least / f64::from(DISPATCHES) * 1e6)
+}
+
+/// Times `run`, which is told how many to do, in seven stretches that take the given time together, after a warm-up.
+fn times(seconds: f64, mut run: impl FnMut(usize) -> Outcome<()>) -> Outcome<Times> {
+    run(1)?;
+    let stretch = Duration::from_secs_f64(seconds / 7.0);
+    let mut count = 1;
+    loop {
+        let start = Instant::now();
+        run(count)?;
+        let took = start.elapsed();
+        if took >= stretch / 4 || took > Duration::from_secs(5) {
+            count = ((count as f64 * stretch.as_secs_f64() / took.as_secs_f64()) as usize).max(1);
+            break;
+        }
+        count *= 2;
+    }
+    let mut stretches = [0.0; 7];
+    for one in &mut stretches {
+        let start = Instant::now();
+        run(count)?;
+        *one = start.elapsed().as_secs_f64() / count as f64;
+    }
+    stretches.sort_by(f64::total_cmp);
+    Ok(Times { median: stretches[3], least: stretches[0], most: stretches[6] })
+}
+
+fn network(widths: &[usize]) -> Network {
+    let first = Network::new(widths[0]);
+    widths[1..].iter().fold(first, |network, outputs| network.dense(*outputs, Activation::Sigmoid))
+}
+
+/// A trainer with `rows` rows on the device.
+fn trainer(device: &Device, network: &Network, settings: &Settings, rows: usize) -> gradus::Result<Trainer> {
+    let data = Dataset::new(rows, numbers(rows * network.inputs()), numbers(rows * network.outputs()))?;
+    Trainer::new(device, network, &data, settings.clone())
+}
+
+fn tuner(arguments: &Arguments) -> Tuner {
+    Tuner { time: Duration::from_secs_f64(arguments.seconds), ..Tuner::default() }
+}
+
+/// Whether it is a GPU and not a program; the largest workload is for GPUs.
+fn is_hardware(device: &Device) -> bool {
+    device.wgpu().is_some_and(|(device, _)| device.adapter_info().device_type != wgpu::DeviceType::Cpu)
+}
+
+/// What stands behind `name` in a plan's text.
+fn line(plan: &Plan, name: &str) -> String {
+    let text = plan.to_string();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+    value.unwrap_or("unknown").to_owned()
+}
+
+/// What Linux calls the CPU.
+fn cpu_model() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    model.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, model)| model.to_owned())
+}
+
+/// Numbers from 0 to 1.
+fn numbers(n: usize) -> Vec<f32> {
+    (0..n).map(|i| (i * 37 % 251) as f32 / 250.0).collect()
+}
+
+fn f64s(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|value| f64::from(*value)).collect()
+}
