@@ -5,6 +5,8 @@
 //!     cargo bench --bench training -- --device cpu --device llvmpipe
 //!     cargo bench --bench training -- --device gpu --workload 784-30-10 --tune --profile
 
+mod ceilings;
+
 use std::{
     error::Error,
     process::ExitCode,
@@ -17,8 +19,9 @@ use gradus::{
     cpu::reference::{Parameters, Reference},
     wgpu,
 };
-use rayon::prelude::*;
 use serde_json::{Value, json};
+
+use ceilings::Ceilings;
 
 /// The widths and the batch of each workload; sigmoid, mean squared error and SGD everywhere.
 const WORKLOADS: &[(&[usize], usize)] = &[
@@ -34,12 +37,6 @@ const WORKLOADS: &[(&[usize], usize)] = &[
 
 /// The workload whose epochs are timed as well: its steps are so short that what surrounds them shows.
 const EPOCHS_OF: &[usize] = &[784, 30, 10];
-
-/// Bytes of a copy, more than most caches hold.
-const COPIED: usize = 64 << 20;
-
-/// Dispatches of one pass, each of which has to wait for the one before.
-const DISPATCHES: u32 = 1000;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -74,16 +71,6 @@ struct Times {
     median: f64,
     least: f64,
     most: f64,
-}
-
-/// What a device reaches at best.
-struct Ceilings {
-    /// GFLOP/s of a bare product.
-    gemm: f64,
-    /// GB/s of a copy: what is read and what is written.
-    copy: f64,
-    /// Microseconds of a dispatch that waits for the one before; the CPU has none.
-    dispatch: Option<f64>,
 }
 
 /// What was measured of a workload.
@@ -203,7 +190,11 @@ impl Row {
         let error = check(device, &network, &settings)?;
         let mut trainer = trainer(device, &network, &settings, 8 * batch)?;
         let step = times(arguments.seconds, |steps| Ok(trainer.run(steps).map(drop)?))?;
-        let profile = if arguments.profile { Some(trainer.profile()?) } else { None };
+        let profile = if arguments.profile {
+            Some(trainer.profile((arguments.seconds / 2.0 / step.median) as usize)?)
+        } else {
+            None
+        };
         let own = trainer.plan();
         drop(trainer);
         let tuned = if arguments.tune {
@@ -335,149 +326,6 @@ fn epoch_overhead(device: &Device, network: &Network, settings: &Settings, argum
     }
     pairs.sort_by(f64::total_cmp);
     Ok(100.0 * (pairs[pairs.len() / 2] - 1.0))
-}
-
-impl Ceilings {
-    fn of(device: &Device, arguments: &Arguments) -> Outcome<Self> {
-        let seconds = arguments.seconds.min(0.7);
-        Ok(match device.wgpu() {
-            None => Self { gemm: cpu_gemm(seconds)?, copy: cpu_copy(seconds)?, dispatch: None },
-            Some(wgpu) => Self {
-                gemm: adapter_gemm(device, arguments)?,
-                copy: adapter_copy(wgpu, seconds)?,
-                dispatch: Some(adapter_dispatch(wgpu, seconds)?),
-            },
-        })
-    }
-}
-
-/// GFLOP/s of the gemm crate on all threads.
-fn cpu_gemm(seconds: f64) -> Outcome<f64> {
-    const N: usize = 1024;
-    let (a, b, mut into) = (vec![1.0_f32; N * N], vec![1.0_f32; N * N], vec![0.0_f32; N * N]);
-    let (one, row, all_threads) = (1, N as isize, gemm::Parallelism::Rayon(0));
-    let product = times(seconds, |products| {
-        for _ in 0..products {
-            let (a, b, into) = (a.as_ptr(), b.as_ptr(), into.as_mut_ptr());
-            // SAFETY: all three are N rows of N, row by row, and `into` is none of the others.
-            unsafe {
-                gemm::gemm(
-                    N,
-                    N,
-                    N,
-                    into,
-                    one,
-                    row,
-                    false,
-                    a,
-                    one,
-                    row,
-                    b,
-                    one,
-                    row,
-                    0.0,
-                    1.0,
-                    false,
-                    false,
-                    false,
-                    all_threads,
-                );
-            }
-        }
-        Ok(())
-    })?;
-    if into.iter().any(|sum| *sum != N as f32) {
-        return Err("the gemm crate is wrong".into());
-    }
-    Ok(2.0 * (N * N * N) as f64 / product.least / 1e9)
-}
-
-/// GB/s of a copy on all threads.
-fn cpu_copy(seconds: f64) -> Outcome<f64> {
-    const PART: usize = 1 << 16;
-    // Not zeros: the pages of those may all be one.
-    let (from, mut to) = (vec![1_u32; COPIED / 4], vec![2_u32; COPIED / 4]);
-    let copy = times(seconds, |copies| {
-        for _ in 0..copies {
-            to.par_chunks_mut(PART).zip(from.par_chunks(PART)).for_each(|(to, from)| to.copy_from_slice(from));
-        }
-        Ok(())
-    })?;
-    Ok(2.0 * COPIED as f64 / copy.least / 1e9)
-}
-
-/// GFLOP/s of the best product of a large layer. On a software adapter fewer rows are enough, and its best plan counts.
-fn adapter_gemm(device: &Device, arguments: &Arguments) -> Outcome<f64> {
-    let batch = if is_hardware(device) { 1024 } else { 128 };
-    let network = network(&[1024, 1024]);
-    let own = Settings { batch, ..Settings::default() };
-    let mut all = vec![own.clone()];
-    if arguments.tune && !is_hardware(device) {
-        let best = tuner(arguments).measure(device, &network, &own)?.into_iter().next();
-        all.extend(best.map(|best| Settings { plan: Some(best.plan), ..own }));
-    }
-    let mut best: f64 = 0.0;
-    for settings in all {
-        let profile = trainer(device, &network, &settings, batch)?.profile()?;
-        let rates = profile.kernels.iter().map(|kernel| kernel.flop as f64 / kernel.seconds.max(1e-12) / 1e9);
-        best = rates.fold(best, f64::max);
-    }
-    Ok(best)
-}
-
-/// GB/s of a copy from buffer to buffer.
-fn adapter_copy((device, queue): (&wgpu::Device, &wgpu::Queue), seconds: f64) -> Outcome<f64> {
-    let size = device.limits().max_buffer_size.min(COPIED as u64);
-    let buffer =
-        |usage| device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false });
-    let (from, to) = (buffer(wgpu::BufferUsages::COPY_SRC), buffer(wgpu::BufferUsages::COPY_DST));
-    let copy = times(seconds, |copies| {
-        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        for _ in 0..copies {
-            encoder.copy_buffer_to_buffer(&from, 0, &to, 0, size);
-        }
-        queue.submit([encoder.finish()]);
-        device.poll(wgpu::PollType::wait_indefinitely())?;
-        Ok(())
-    })?;
-    Ok(2.0 * size as f64 / copy.least / 1e9)
-}
-
-/// Microseconds of a dispatch of next to nothing, each of which waits for the one before.
-fn adapter_dispatch((device, queue): (&wgpu::Device, &wgpu::Queue), seconds: f64) -> Outcome<f64> {
-    const WGSL: &str = "@group(0) @binding(0) var<storage, read_write> count: array<u32>;
-        @compute @workgroup_size(1) fn add() { count[0] += 1u; }";
-    let source = wgpu::ShaderSource::Wgsl(WGSL.into());
-    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label: None, source });
-    let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-        label: None,
-        layout: None,
-        module: &module,
-        entry_point: None,
-        compilation_options: wgpu::PipelineCompilationOptions::default(),
-        cache: None,
-    });
-    let usage = wgpu::BufferUsages::STORAGE;
-    let count =
-        device.create_buffer(&wgpu::BufferDescriptor { label: None, size: 16, usage, mapped_at_creation: false });
-    let bind_group = device.create_bind_group(&wgpu::BindGroupDescriptor {
-        label: None,
-        layout: &pipeline.get_bind_group_layout(0),
-        entries: &[wgpu::BindGroupEntry { binding: 0, resource: count.as_entire_binding() }],
-    });
-    let pass = times(seconds, |passes| {
-        let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        for _ in 0..passes {
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            pass.set_pipeline(&pipeline);
-            pass.set_bind_group(0, &bind_group, &[]);
-            (0..DISPATCHES).for_each(|_| pass.dispatch_workgroups(1, 1, 1));
-        }
-        queue.submit([encoder.finish()]);
-        device.poll(wgpu::PollType::wait_indefinitely())?;
-        Ok(())
-    })?;
-    Ok(pass.least / f64::from(DISPATCHES) * 1e6)
 }
 
 /// Times `run`, which is told how many to do, in seven stretches that take the given time together, after a warm-up.

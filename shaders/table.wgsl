@@ -36,8 +36,9 @@ struct Layer {
     weight: u32,
     /// In `deltas`: dLoss/dz, laid out as the output.
     delta: u32,
-    /// The first of its workgroups in the dispatch over all layers' gradients.
-    first_group: u32,
+    /// The first of its workgroups in the dispatch over all layers' gradients; in `entry/lane` the first block of its
+    /// weights.
+    first: u32,
     /// How many invocations share the sums of an output of the forward product, the input delta and the gradient.
     splits: vec3u,
 }
@@ -45,4 +46,9 @@ struct Layer {
 /// v with 0 in the columns from `columns` on: what lies there is padding.
 fn keep(v: vec4f, column: u32, columns: u32) -> vec4f {
     return select(vec4f(), v, vec4u(column) + vec4u(0u, 1u, 2u, 3u) < vec4u(columns));
+}
+
+/// a b^T.
+fn outer(a: vec4f, b: vec4f) -> mat4x4f {
+    return mat4x4f(a.x * b, a.y * b, a.z * b, a.w * b);
 }

@@ -68,6 +68,8 @@ pub(crate) enum Scheme {
     Fused { rows: usize, ways: Ways },
     /// Whole steps, many of them, in one workgroup.
     Tiny { steps: usize, ways: Ways },
+    /// Whole steps, many of them, in one invocation, of which a workgroup has `lanes`, each for a network of its own.
+    Lane { steps: usize, lanes: usize },
 }
 
 /// How each product of a step is computed.
@@ -119,7 +121,7 @@ impl Plan {
 impl Scheme {
     pub(crate) const fn ways(&self) -> Option<&Ways> {
         match self {
-            Self::Cpu(_) => None,
+            Self::Cpu(_) | Self::Lane { .. } => None,
             Self::Layered(ways) | Self::Fused { ways, .. } | Self::Tiny { ways, .. } => Some(ways),
         }
     }
@@ -175,6 +177,7 @@ impl fmt::Display for Scheme {
             Self::Layered(_) => write!(f, "layered"),
             Self::Fused { rows, .. } => write!(f, "fused, {rows} rows"),
             Self::Tiny { steps, .. } => write!(f, "tiny, {steps} steps"),
+            Self::Lane { steps, lanes } => write!(f, "lane, {steps} steps in {lanes} lanes"),
         }
     }
 }
@@ -317,6 +320,13 @@ impl FromStr for Plan {
         if let Some(how) = scheme.strip_prefix("cpu, ") {
             return Ok(Self { of, scheme: Scheme::Cpu(how.to_owned()), table: Vec::new() });
         }
+        if let Some(size) = scheme.strip_prefix("lane, ") {
+            let numbers = size.strip_suffix(" lanes").and_then(|size| size.split_once(" steps in "));
+            let numbers = numbers.and_then(|(steps, lanes)| number(steps).zip(number(lanes)));
+            let expected = "such as: lane, 100 steps in 8 lanes";
+            let (steps, lanes) = numbers.ok_or_else(|| wrong("scheme", expected, scheme))?;
+            return Ok(Self { of, scheme: Scheme::Lane { steps, lanes }, table: Vec::new() });
+        }
         let layers = of.network.split('-').count().saturating_sub(1);
         let way = |name: String| {
             let text = lines.find(&name);
@@ -364,6 +374,7 @@ mod tests {
                 Scheme::Layered(ways.clone()),
                 Scheme::Fused { rows: 64, ways: ways.clone() },
                 Scheme::Tiny { steps: 7, ways },
+                Scheme::Lane { steps: 7, lanes: 8 },
                 Scheme::Cpu("2 threads, by rows".to_owned()),
             ] {
                 let plan = plan(scheme);

@@ -19,12 +19,12 @@ fn grid(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let part = number / GROUPS;
     var l = FIRST_LAYER;
     for (; l < LAST_LAYER; l++) {
-        if within < layer(l + 1u).first_group {
+        if within < layer(l + 1u).first {
             break;
         }
     }
     var p = product_place(l, group.z);
     // The last workgroups may be too many.
     p.rows = select(0u, p.rows, part < PARTS);
-    product_tile(p, task(p, down_first(p, within - layer(l).first_group), part, SLICE), lane);
+    product_tile(p, task(p, down_first(p, within - layer(l).first), part, SLICE), lane);
 }

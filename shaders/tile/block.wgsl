@@ -1,11 +1,6 @@
 // What the tiles share: 4x4 blocks. A tile calls product_left, product_right and product_finish, and knows nothing else
 // of the product; the linker puts in whose they are.
 
-/// a b^T.
-fn outer(a: vec4f, b: vec4f) -> mat4x4f {
-    return mat4x4f(a.x * b, a.y * b, a.z * b, a.w * b);
-}
-
 /// The product of a block of A, one of its columns a column, and a block of B, one of its rows a column: one row of C a
 /// column.
 fn block_product(a: mat4x4f, b: mat4x4f) -> mat4x4f {

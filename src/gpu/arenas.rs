@@ -30,6 +30,8 @@ pub(crate) struct Arenas {
     pub(crate) batch: usize,
     /// How many steps' rows are gathered at once, a slot each.
     pub(crate) window: usize,
+    /// How many the window might have.
+    pub(crate) room: usize,
     /// How many steps' metrics are kept until they are read.
     pub(crate) ring: usize,
     /// A slot holds the inputs, the expected outputs at `expected`, and the outputs at `output`.
@@ -85,9 +87,12 @@ impl Arenas {
 
         let room = (limit / VEC4 / models).saturating_sub(hidden).min(WINDOW_BYTES / VEC4 / models);
         // A dispatch that takes several steps must not run over the window's end.
-        let (most, walk) =
-            if let Some(Scheme::Tiny { steps, .. }) = scheme { (TINY_WINDOW, *steps) } else { (WINDOW, 1) };
-        let window = ((room / slot).clamp(1, most) / walk * walk).max(walk);
+        let (most, walk) = match scheme {
+            Some(Scheme::Tiny { steps, .. } | Scheme::Lane { steps, .. }) => (TINY_WINDOW, *steps),
+            _ => (WINDOW, 1),
+        };
+        let room = (room / slot).max(1);
+        let window = (room.min(most) / walk * walk).max(walk);
 
         let layout = network.layout();
         let (mut activations, mut deltas) = (window * slot, 0);
@@ -117,6 +122,7 @@ impl Arenas {
             models,
             batch,
             window,
+            room,
             ring,
             slot,
             expected,
@@ -150,7 +156,7 @@ impl Arenas {
                 deltas.max(stored(&ways.gradients, self.parameters))
             }
             Scheme::Fused { rows, .. } => self.batch.div_ceil(*rows) * self.parameters,
-            Scheme::Cpu(_) | Scheme::Tiny { .. } => 0,
+            Scheme::Cpu(_) | Scheme::Tiny { .. } | Scheme::Lane { .. } => 0,
         }
     }
 

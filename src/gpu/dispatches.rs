@@ -63,6 +63,7 @@ impl Dispatches {
             Scheme::Layered(ways) => (maker.layered(ways, Finish::Update), 1),
             Scheme::Fused { rows, ways } => (maker.fused(*rows, ways), 1),
             Scheme::Tiny { steps, ways } => (vec![maker.walk(arenas.batch, *steps, ways, Finish::Update)], *steps),
+            Scheme::Lane { steps, lanes } => (vec![maker.lane(*steps, *lanes)], *steps),
         };
         let feature = match features {
             Some(Features::U8 { .. }) => shader!("features/u8"),
@@ -274,11 +275,11 @@ impl Maker<'_> {
         mut constants: Vec<(&'static str, usize)>,
         mut pieces: Vec<&'static str>,
     ) -> Dispatch {
-        let mut first_groups = vec![0; self.arenas.layers.len()];
+        let mut firsts = vec![0; self.arenas.layers.len()];
         let (mut all, mut flop, mut bytes) = (0, 0, 0);
         for layer in layers.clone() {
             let size = product.size(self.arenas, layer);
-            first_groups[layer] = all;
+            firsts[layer] = all;
             all += groups(size);
             flop += self.flop(product, layer);
             bytes += bytes_of(size);
@@ -298,7 +299,7 @@ impl Maker<'_> {
             source: link(
                 self.arenas,
                 self.members,
-                &Parts { constants, products, first_groups, splits, walk: String::new(), pieces },
+                &Parts { constants, products, firsts, splits, walk: String::new(), pieces },
             ),
             groups: folded(all * parts, self.arenas.models),
             loops: last - first,
@@ -322,7 +323,7 @@ impl Maker<'_> {
         let bytes = products().map(|(product, layer)| bytes_of(product.size(arenas, layer))).sum();
         // With a layer that is a constant all that depends on it is one as well; in a loop a step of XOR takes llvmpipe
         // half as long again.
-        let mut walk = String::new();
+        let mut walk = "fn walk_step(block: u32, model: u32, lane: u32) {\n".to_owned();
         let mut line = |call: String, barrier: bool| {
             let _ = writeln!(walk, "    {call};{}", if barrier { " storageBarrier();" } else { "" });
         };
@@ -340,6 +341,7 @@ impl Maker<'_> {
         for l in 0..=last_layer {
             line(format!("gradient_part(gradient_place({l}u, model), block, lane)"), l == last_layer);
         }
+        walk += "}\n";
         let mut constants = vec![("WALK", steps), ("ROWS", rows), ("PART", arenas.parameters)];
         constants.extend(tile.constants());
         let mut pieces = vec![shader!("entry/walk"), shader!("tile/block"), shader!("place"), shader!("step")];
@@ -351,7 +353,7 @@ impl Maker<'_> {
             ("input_delta", Product::InputDelta, Finish::InputDelta),
             ("gradient", Product::Gradient, last),
         ];
-        let parts = Parts { constants, products, first_groups: Vec::new(), splits, walk, pieces };
+        let parts = Parts { constants, products, firsts: Vec::new(), splits, walk, pieces };
         Dispatch {
             name: if steps > 1 { format!("whole steps, {tile}") } else { format!("blocks of {rows} rows, {tile}") },
             entry: "walk",
@@ -361,6 +363,46 @@ impl Maker<'_> {
             steps,
             flop,
             bytes,
+        }
+    }
+
+    /// Whole steps of a network in one invocation each.
+    fn lane(&self, steps: usize, lanes: usize) -> Dispatch {
+        let arenas = self.arenas;
+        let mut blocks = 0;
+        let firsts = arenas.layers.iter().map(|l| {
+            let first = blocks;
+            blocks += l.input_stride * l.output_stride;
+            first
+        });
+        let firsts = firsts.collect();
+        let neurons = arenas.layers.iter().map(|l| l.output_stride).sum();
+        let constants = vec![("WALK", steps), ("LANES", lanes), ("BLOCKS", blocks), ("NEURONS", neurons)];
+        let layers = || 0..=self.last();
+        let calls = |name: &str, arguments: &str, layers: &mut dyn Iterator<Item = usize>| {
+            layers.fold(String::new(), |calls, l| format!("{calls}    {name}({l}u{arguments});\n"))
+        };
+        let mut walk = String::new();
+        for name in ["load", "update", "store"] {
+            let _ = write!(walk, "fn {name}_all(model: u32) {{\n{}}}\n", calls(name, ", model", &mut layers()));
+        }
+        let (forward, backward) = (calls("forward", "", &mut layers()), calls("backward", "", &mut layers().rev()));
+        let _ = write!(
+            walk,
+            "fn take_row(row: u32, model: u32) {{\n    read_row(row, model);\n{forward}    output_delta(row, model);\n{backward}}}\n"
+        );
+        let pieces = vec![shader!("entry/lane"), shader!("normalizer"), shader!("step")];
+        let parts = Parts { constants, firsts, walk, pieces, ..Parts::default() };
+        let products = || layers().flat_map(|layer| PRODUCTS.map(|product| (product, layer)));
+        Dispatch {
+            name: "whole steps, a lane a network".to_owned(),
+            entry: "lane",
+            source: link(arenas, self.members, &parts),
+            groups: [arenas.models.div_ceil(lanes) as u32, 1, 1],
+            loops: steps * loops_of_a_lane(arenas),
+            steps,
+            flop: products().map(|(product, layer)| self.flop(product, layer)).sum(),
+            bytes: products().map(|(product, layer)| bytes_of(product.size(arenas, layer))).sum(),
         }
     }
 
@@ -405,6 +447,12 @@ fn loops_of_a_walk(arenas: &Arenas, rows: usize, ways: &Ways, softmax: bool) -> 
     }
     let tile = ways.gradients.tile;
     loops + if softmax { rows.div_ceil(tile.lanes()) * (1 + 3 * arenas.output_stride()) } else { 0 }
+}
+
+/// The same where an invocation is a network, if the driver unrolls no loop.
+pub(super) fn loops_of_a_lane(arenas: &Arenas) -> usize {
+    let blocks: usize = arenas.layers.iter().map(|l| (l.input_stride + 1) * (l.output_stride + 1)).sum();
+    8 + 2 * blocks + arenas.batch * (1 + arenas.input_stride() + 3 * blocks + 5 * arenas.output_stride())
 }
 
 /// How many steps an invocation can take in one dispatch, if the whole batch is one workgroup's.

@@ -1,5 +1,5 @@
 //! The linker: joins WGSL files into one module and prints what ties them together, which is nothing but constants, one
-//! `switch` per family, and the products of a walk, one a line. Module-scope names of WGSL may come in any order, so joining is linking.
+//! `switch` per family, and the calls of a walk, one a line. Module-scope names of WGSL may come in any order, so joining is linking.
 //!
 //! WGSL has no generic functions. What a file says below the line [`GENERIC`] is meant for each product of a kernel: it is
 //! repeated, and `product_` becomes the product's own name. One function for all products that chooses by a number
@@ -23,9 +23,9 @@ pub(super) struct Parts<'a> {
     pub(super) constants: Vec<(&'static str, usize)>,
     /// Its products, each with the name it has there and with what becomes of it.
     pub(super) products: Vec<(&'static str, Product, Finish)>,
-    /// The first workgroup of each layer, where one dispatch computes all layers' products.
-    pub(super) first_groups: Vec<usize>,
-    /// The body of `walk_step`.
+    /// The first workgroup of each layer, or the first block of its weights.
+    pub(super) firsts: Vec<usize>,
+    /// Functions of calls with one layer after the other.
     pub(super) walk: String,
     /// How many invocations share the sums of an output, for each layer and product; 1 if not given.
     pub(super) splits: Vec<[usize; 3]>,
@@ -49,7 +49,7 @@ pub(super) fn link(arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> Str
                 l.output_slot,
                 l.weight,
                 l.delta,
-                parts.first_groups.get(i).copied().unwrap_or(0),
+                parts.firsts.get(i).copied().unwrap_or(0),
             ];
             let [x, y, z] = parts.splits.get(i).copied().unwrap_or([1; 3]);
             format!("Layer({}, vec3u({x}u, {y}u, {z}u))", numbers.map(|n| format!("{n}u")).join(", "))
@@ -74,9 +74,7 @@ pub(super) fn link(arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> Str
             &alias("optimize(p: vec4f, g: vec4f, i: u32, step: Step) -> vec4f", format!("{optimizer}(p, g, i, step)"));
         used.push(members.optimizer.wgsl());
     }
-    if !parts.walk.is_empty() {
-        let _ = write!(text, "fn walk_step(block: u32, model: u32, lane: u32) {{\n{}}}\n", parts.walk);
-    }
+    text += &parts.walk;
     used.extend(parts.products.iter().flat_map(|(_, product, finish)| [product.wgsl(), finish.wgsl()]));
     used.sort_unstable();
     used.dedup();

@@ -1,7 +1,12 @@
 //! Chooses how a step is computed, from the network, the batch and the adapter: at once, without measuring anything. What
 //! may be better is among the candidates, for who measures.
 
-use super::{Gpu, arenas::Arenas, dispatches::steps_a_dispatch, product::Product};
+use super::{
+    Gpu,
+    arenas::Arenas,
+    dispatches::{loops_of_a_lane, steps_a_dispatch},
+    product::Product,
+};
 use crate::{
     Error, Result,
     plan::{Scheme, Tile, Way, Ways},
@@ -13,13 +18,20 @@ const BUSY: usize = 128;
 /// Rows of a block in a fused step.
 const ROWS: usize = 128;
 
+/// The most blocks of weights that are kept in registers, as often again for their gradients, and the most rows that are
+/// taken one after the other.
+const LANE_BLOCKS: usize = 6;
+const LANE_ROWS: usize = 16;
+
 /// The most steps of one dispatch.
 const STEPS: usize = 1024;
 
 /// The scheme that is taken unless another is asked for.
 pub(super) fn scheme(gpu: &Gpu, arenas: &Arenas) -> Scheme {
     let layered = Scheme::Layered(in_parts(gpu, arenas, layered(gpu, arenas)));
-    if is_tiny(gpu, arenas) {
+    if is_smallest(arenas) {
+        lane(gpu, arenas).unwrap_or(layered)
+    } else if is_tiny(gpu, arenas) {
         tiny(gpu, arenas).unwrap_or(layered)
     } else if !gpu.is_software() && is_narrow(arenas) {
         fused(gpu, arenas, ROWS).unwrap_or(layered)
@@ -33,6 +45,7 @@ pub(super) fn candidates(gpu: &Gpu, arenas: &Arenas) -> Vec<Scheme> {
     let layers = arenas.layers.len();
     let mut all = vec![scheme(gpu, arenas), Scheme::Layered(in_parts(gpu, arenas, layered(gpu, arenas)))];
     all.extend(tiny(gpu, arenas));
+    all.extend(if blocks(arenas) <= 4 * LANE_BLOCKS { lane(gpu, arenas) } else { None });
     all.extend([ROWS / 2, ROWS, 2 * ROWS, 4 * ROWS].into_iter().filter_map(|rows| fused(gpu, arenas, rows)));
     let tiles: &[Tile] = if gpu.is_software() {
         &[Tile::Plain, Tile::Lanes8(32), Tile::Lanes8(64)]
@@ -62,6 +75,11 @@ pub(super) fn candidates(gpu: &Gpu, arenas: &Arenas) -> Vec<Scheme> {
 /// Refuses a scheme that this network or this device cannot follow.
 pub(super) fn check(gpu: &Gpu, scheme: &Scheme, arenas: &Arenas) -> Result<()> {
     let wrong = |what, expected: String, got: String| Err(Error::Plan { what, expected, got });
+    if let Scheme::Lane { lanes, .. } = scheme {
+        let have =
+            gpu.limits.max_compute_invocations_per_workgroup.min(gpu.limits.max_compute_workgroup_size_x) as usize;
+        return if *lanes <= have { Ok(()) } else { wrong("lanes", format!("at most {have}"), lanes.to_string()) };
+    }
     let Some(ways) = scheme.ways() else {
         return wrong("scheme", "one for a GPU".to_owned(), scheme.to_string());
     };
@@ -87,6 +105,24 @@ pub(super) fn check(gpu: &Gpu, scheme: &Scheme, arenas: &Arenas) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// 4x4 blocks of weights.
+fn blocks(arenas: &Arenas) -> usize {
+    arenas.layers.iter().map(|l| l.input_stride * l.output_stride).sum()
+}
+
+/// Whether a network fits into the registers of one invocation, and its rows are few.
+fn is_smallest(arenas: &Arenas) -> bool {
+    blocks(arenas) <= LANE_BLOCKS && arenas.batch <= LANE_ROWS
+}
+
+/// A network an invocation.
+fn lane(gpu: &Gpu, arenas: &Arenas) -> Option<Scheme> {
+    let budget = gpu.loop_budget.unwrap_or(usize::MAX);
+    let steps = (budget / loops_of_a_lane(arenas)).min(STEPS).min(arenas.room);
+    let lanes = if gpu.is_software() { 8 } else { 32 };
+    (steps > 0).then_some(Scheme::Lane { steps, lanes })
 }
 
 /// Floating-point operations of a step of all models, about.
@@ -207,7 +243,7 @@ fn tiny(gpu: &Gpu, arenas: &Arenas) -> Option<Scheme> {
 
 /// As many steps a dispatch as an invocation may go round its loops.
 fn steps_of(gpu: &Gpu, arenas: &Arenas, ways: Ways) -> Option<Scheme> {
-    let steps = steps_a_dispatch(arenas, &ways, gpu.loop_budget).min(STEPS);
+    let steps = steps_a_dispatch(arenas, &ways, gpu.loop_budget).min(STEPS).min(arenas.room);
     (steps > 0).then_some(Scheme::Tiny { steps, ways })
 }
 

@@ -52,7 +52,7 @@ fn every_tile_matches_the_reference_in_every_form() {
 fn every_member_matches_the_reference_in_every_form() {
     for gpu in gpus() {
         let tile = Tile::Sliced { lanes: 8, split: 1 };
-        for form in [Form::Layered(Tile::Plain, 1), Form::Fused(Tile::Plain), Form::Tiny(tile)] {
+        for form in [Form::Layered(Tile::Plain, 1), Form::Fused(Tile::Plain), Form::Tiny(tile), Form::Lane] {
             for activation in Activation::ALL {
                 for loss in Loss::ALL {
                     for (optimizer, models) in Optimizer::ALL.iter().zip([3, 1]) {

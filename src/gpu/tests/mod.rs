@@ -51,6 +51,7 @@ enum Form {
     Layered(Tile, usize),
     Fused(Tile),
     Tiny(Tile),
+    Lane,
 }
 
 impl Form {
@@ -60,6 +61,7 @@ impl Form {
             Self::Planned => None,
             Self::Layered(tile, parts) => Some(Scheme::Layered(ways(tile, parts))),
             Self::Fused(tile) => Some(Scheme::Fused { rows: tile.size()[0].next_multiple_of(64), ways: ways(tile, 1) }),
+            Self::Lane => Some(Scheme::Lane { steps: 3, lanes: 8 }),
             Self::Tiny(tile) => Some(Scheme::Tiny { steps: 3, ways: ways(tile, 1) }),
         }
     }
@@ -68,7 +70,8 @@ impl Form {
 /// Every form, with the tiles that mean most to it.
 fn forms(gpu: &Gpu) -> Vec<Form> {
     let small = Tile::Sliced { lanes: 8, split: 1 };
-    let mut forms = vec![Form::Planned, Form::Layered(Tile::Plain, 3), Form::Fused(Tile::Plain), Form::Tiny(small)];
+    let mut forms =
+        vec![Form::Planned, Form::Layered(Tile::Plain, 3), Form::Fused(Tile::Plain), Form::Tiny(small), Form::Lane];
     if Tile::Lanes8(32).runs_on(gpu) {
         forms.extend([Form::Fused(Tile::Lanes8(32)), Form::Tiny(Tile::Lanes8(32))]);
     } else {

@@ -27,8 +27,14 @@ fn dispatches() -> Vec<Dispatch> {
                 let activations = network.layers().iter().map(|l| l.activation).collect();
                 let (loss, optimizer, shuffle) = (*loss, *optimizer, i % 2 == 0);
                 let members = Members { activations, loss, optimizer, shuffle, data_rows: 100, scale: 0.1 };
-                let forms = [Form::Layered(*tile, 1), Form::Layered(*tile, 2), Form::Fused(*tile), Form::Tiny(*tile)];
-                let scheme = forms[(i + j) % 4].scheme(3).expect("a scheme");
+                let forms = [
+                    Form::Layered(*tile, 1),
+                    Form::Layered(*tile, 2),
+                    Form::Fused(*tile),
+                    Form::Tiny(*tile),
+                    Form::Lane,
+                ];
+                let scheme = forms[(i + j) % 5].scheme(3).expect("a scheme");
                 let arenas = Arenas::new(&network, 77, 1 + 2 * (j % 2), 64, Some(&scheme), 1 << 20);
                 let dispatches =
                     Dispatches::new(&arenas, &members, &scheme, Some(&features[i % 2]), Some(&answers[j % 2]));

@@ -1,0 +1,150 @@
+// Whole steps of the smallest networks: an invocation is a network, whose weights, activations and gradients stay in its
+// registers. Row by row, as in the textbook.
+
+/// 4x4 blocks of the weights, one row of W a column; those of the next layer follow.
+var<private> weights: array<mat4x4f, BLOCKS>;
+var<private> weight_gradients: array<mat4x4f, BLOCKS>;
+/// Of all neurons, layer by layer.
+var<private> biases: array<vec4f, NEURONS>;
+var<private> bias_gradients: array<vec4f, NEURONS>;
+var<private> row_deltas: array<vec4f, NEURONS>;
+/// A row of inputs, and what every layer makes of it.
+var<private> values: array<vec4f, INPUT_STRIDE + NEURONS>;
+
+@compute @workgroup_size(LANES)
+fn lane(@builtin(global_invocation_id) id: vec3u) {
+    let model = id.x;
+    if model < MODELS {
+        load_all(model);
+        for (var n = 0u; n < WALK; n++) {
+            walked = n;
+            current = step_of(model);
+            // The table of the chunk's steps ends with one without rows.
+            if current.rows == 0u {
+                break;
+            }
+            weight_gradients = array<mat4x4f, BLOCKS>();
+            bias_gradients = array<vec4f, NEURONS>();
+            for (var row = 0u; row < current.rows; row++) {
+                take_row(row, model);
+            }
+            update_all(model);
+        }
+        store_all(model);
+    }
+}
+
+/// Where the layer's neurons start among all.
+fn neurons_of(l: Layer) -> u32 {
+    return l.delta / BATCH;
+}
+
+/// Where in `values` lies what the layer takes in.
+fn values_of(l: Layer) -> u32 {
+    return INPUT_STRIDE + neurons_of(l) - l.input_stride;
+}
+
+fn load(number: u32, model: u32) {
+    let l = layer(number);
+    let at = weight_of(l, model);
+    let s = l.output_stride;
+    for (var j = 0u; j < s; j++) {
+        for (var k = 0u; k < l.input_stride; k++) {
+            let row = at + 4u * k * s + j;
+            weights[l.first + k * s + j] =
+                mat4x4f(parameters[row], parameters[row + s], parameters[row + 2u * s], parameters[row + 3u * s]);
+        }
+        biases[neurons_of(l) + j] = parameters[at + l.inputs * s + j];
+    }
+}
+
+fn read_row(row: u32, model: u32) {
+    for (var k = 0u; k < INPUT_STRIDE; k++) {
+        values[k] = activations[input_of(layer(0u), model) + row * INPUT_STRIDE + k];
+    }
+}
+
+/// a = activate(x W + b)
+fn forward(number: u32) {
+    let l = layer(number);
+    for (var j = 0u; j < l.output_stride; j++) {
+        var z = biases[neurons_of(l) + j];
+        for (var k = 0u; k < l.input_stride; k++) {
+            z += weights[l.first + k * l.output_stride + j] * values[values_of(l) + k];
+        }
+        values[INPUT_STRIDE + neurons_of(l) + j] = keep(activate(number, z), 4u * j, l.outputs);
+    }
+}
+
+/// delta = dLoss/dz of the last layer
+fn output_delta(row: u32, model: u32) {
+    let number = LAYERS - 1u;
+    let l = layer(number);
+    let at = row * l.output_stride;
+    let n = neurons_of(l);
+    for (var j = 0u; j < l.output_stride; j++) {
+        activations[output_of(l, model) + at + j] = values[INPUT_STRIDE + n + j];
+    }
+    var normalizer = vec2f();
+    if LOSS_NEEDS_NORMALIZER {
+        normalizer = normalizer_of(output_of(l, model) + at, l.outputs);
+    }
+    for (var j = 0u; j < l.output_stride; j++) {
+        let y = values[INPUT_STRIDE + n + j];
+        var delta = current.scale * loss_gradient(y, activations[expected_of(model) + at + j], normalizer);
+        if !LOSS_GRADIENT_IS_BY_Z {
+            delta *= activate_gradient(number, y);
+        }
+        row_deltas[n + j] = keep(delta, 4u * j, l.outputs);
+    }
+}
+
+/// dLoss/dW += x^T delta, dLoss/db += delta, and the delta of the layer before: delta W^T times its activation's slope
+fn backward(number: u32) {
+    let l = layer(number);
+    let s = l.output_stride;
+    let n = neurons_of(l);
+    for (var j = 0u; j < s; j++) {
+        bias_gradients[n + j] += row_deltas[n + j];
+    }
+    for (var k = 0u; k < l.input_stride; k++) {
+        let x = values[values_of(l) + k];
+        var delta = vec4f();
+        for (var j = 0u; j < s; j++) {
+            weight_gradients[l.first + k * s + j] += outer(x, row_deltas[n + j]);
+            delta += row_deltas[n + j] * weights[l.first + k * s + j];
+        }
+        if number > 0u {
+            row_deltas[n - l.input_stride + k] = keep(delta * activate_gradient(number - 1u, x), 4u * k, l.inputs);
+        }
+    }
+}
+
+fn update(number: u32, model: u32) {
+    let l = layer(number);
+    let s = l.output_stride;
+    let n = neurons_of(l);
+    for (var j = 0u; j < s; j++) {
+        let at = weight_of(l, model) + j;
+        for (var k = 0u; k < l.input_stride; k++) {
+            let p = weights[l.first + k * s + j];
+            let g = weight_gradients[l.first + k * s + j];
+            // The rows behind the last input are no weights: their x is 0, and so is g.
+            weights[l.first + k * s + j] = mat4x4f(
+                optimize(p[0], g[0], at + 4u * k * s, current), optimize(p[1], g[1], at + (4u * k + 1u) * s, current),
+                optimize(p[2], g[2], at + (4u * k + 2u) * s, current), optimize(p[3], g[3], at + (4u * k + 3u) * s, current));
+        }
+        biases[n + j] = optimize(biases[n + j], bias_gradients[n + j], at + l.inputs * s, current);
+    }
+}
+
+fn store(number: u32, model: u32) {
+    let l = layer(number);
+    let s = l.output_stride;
+    for (var j = 0u; j < s; j++) {
+        for (var i = 0u; i < l.inputs; i++) {
+            parameters[weight_of(l, model) + i * s + j] = weights[l.first + i / 4u * s + j][i % 4u];
+        }
+        parameters[weight_of(l, model) + l.inputs * s + j] = biases[neurons_of(l) + j];
+    }
+}
