@@ -173,14 +173,15 @@ impl Trainer {
     }
 
     /// Takes steps on the data set, timing each kernel, and then as many again, timed together: in all twice as many, and
-    /// one before them. Where kernels take many steps at once, `steps` should be many; a profile counts 4096 at most.
+    /// one before them. Where kernels take many steps at once, `steps` should be many; a profile takes 4096 at most, fewer on small devices.
     ///
     /// # Errors
     /// As [`Trainer::run`].
     #[cfg(not(target_family = "wasm"))]
     pub fn profile(&mut self, steps: usize) -> Result<Profile> {
         pollster::block_on(self.run_async(1))?;
-        let steps = steps.clamp(1, 4096);
+        let most = if let Worker::Gpu(engine) = &self.engine { engine.chunk() } else { usize::MAX };
+        let steps = steps.clamp(1, most);
         let (first, total) = (self.done, self.total);
         let mut kernels = Vec::new();
         let mut by_device = false;

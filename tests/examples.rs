@@ -89,6 +89,39 @@ fn digits_learns_says_so_and_draws_pictures() {
     }
 }
 
+/// However short the time, the smallest network is measured; a slow machine may leave out every other one.
+#[test]
+fn compare_measures_draws_and_says_where_the_device_wins() {
+    let folder = Folder::new("compare");
+    let out = folder.0.to_str().expect("a plain path");
+    let all = adapters();
+    for adapter in all.iter().filter(|adapter| adapter.is_software) {
+        let arguments = ["--device", &adapter.info.name, "--seconds", "2", "--seed", "5", "--json", "--out", out];
+        let outcome = ran("compare", &arguments);
+        outcome.expect(0, &["| 16 | 16 | 66 k | ", "a step is ", "than on the CPU engine ", "picture: "]);
+        let json = outcome.json();
+        assert_eq!((json["example"].as_str(), json["seed"].as_u64()), (Some("compare"), Some(5)), "{json}");
+        assert!(json["seconds"].as_f64().is_some_and(|seconds| seconds > 0.0), "{json}");
+        assert!(json["crossover"].is_null() || json["crossover"].as_u64().is_some_and(|flop| flop >= 65_536), "{json}");
+        let table = json["table"].as_array().expect("a table");
+        assert_eq!(table.len(), 7 * 5);
+        for cell in table {
+            let [cpu, device, ratio] = ["cpu_us", "device_us", "ratio"].map(|key| cell[key].as_f64());
+            let is_right =
+                |ratio: f64| cpu.zip(device).is_some_and(|(cpu, device)| (ratio - cpu / device).abs() < 1e-9);
+            assert!(ratio.map_or(cpu.is_none() && device.is_none(), is_right), "{cell}");
+        }
+        assert!(table[0]["flop"] == 65_536 && table[0]["ratio"].is_number(), "{}", table[0]);
+        let svg = fs::read_to_string(folder.0.join("compare.svg")).expect("a picture");
+        assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{svg}");
+    }
+    ran("compare", &["--device", "cpu"]).expect(2, &["nothing to compare the CPU engine with"]);
+    ran("compare", &["--seconds", "0"]).expect(2, &["--seconds: expected a number above 0, got 0"]);
+    if all.iter().all(|adapter| adapter.is_software) {
+        ran("compare", &[]).expect(2, &["to compare the CPU with"]);
+    }
+}
+
 #[test]
 fn replay_judges_by_its_tolerance() {
     let file = trace("sigmoid_mse_sgd.json");
@@ -131,7 +164,7 @@ fn replay_refuses_what_it_cannot_replay_and_says_why() {
 
 #[test]
 fn arguments_that_do_not_exist_are_refused() {
-    for name in ["neuron", "adapters", "digits", "mnist", "replay"] {
+    for name in ["neuron", "adapters", "digits", "mnist", "replay", "compare"] {
         ran(name, &["--frobnicate"]).expect(2, &["--frobnicate", "Usage"]);
         ran(name, &["--backend", "abacus"]).expect(2, &["abacus", "vulkan"]);
         ran(name, &["--help"]).expect(0, &["--device", "--backend", "--epochs", "--seed", "--data", "--out", "--json"]);

@@ -3,8 +3,8 @@
 use super::{Gpu, arenas::Arenas, kernel::PAIR, resident::Shard};
 use crate::{Optimizer, Result, error::check_limit, step::Step};
 
-/// The most steps a chunk has: so long are the tables of steps and cursors.
-pub(super) const CHUNK: usize = 4096;
+/// The most steps a chunk has, and the most bytes of its table of steps.
+const CHUNK: (usize, usize) = (4096, 4 << 20);
 /// Steps without rows behind a chunk's last: kernels run in whole workgroups and dispatches over several steps, so that
 /// they may look at as many more.
 pub(super) const BEHIND: usize = 64;
@@ -14,6 +14,8 @@ pub(super) const CURSOR: usize = 256;
 /// What kernels are bound to. A clone is the same buffers.
 #[derive(Clone)]
 pub(super) struct Buffers {
+    /// The most steps a chunk has.
+    pub(super) chunk: usize,
     pub(super) parameters: wgpu::Buffer,
     pub(super) state: wgpu::Buffer,
     pub(super) activations: wgpu::Buffer,
@@ -27,16 +29,23 @@ pub(super) struct Buffers {
     pub(super) parts: wgpu::Buffer,
 }
 
+/// The most steps a chunk has on a device: so long are the tables of steps and cursors.
+fn chunk(gpu: &Gpu, arenas: &Arenas) -> usize {
+    let rows = CHUNK.1.min(gpu.most_bytes()) / (arenas.models * size_of::<Step>());
+    rows.saturating_sub(BEHIND).clamp(1, CHUNK.0)
+}
+
 /// Bytes of the step table.
-const fn table(arenas: &Arenas) -> u64 {
-    ((CHUNK + BEHIND) * arenas.models * size_of::<Step>()) as u64
+const fn table(chunk: usize, arenas: &Arenas) -> u64 {
+    ((chunk + BEHIND) * arenas.models * size_of::<Step>()) as u64
 }
 
 impl Buffers {
     /// Refuses a device that cannot hold the tables; the arenas check themselves.
     pub(super) fn check(gpu: &Gpu, arenas: &Arenas) -> Result<()> {
-        check_limit("steps", "max_storage_buffer_binding_size", table(arenas), gpu.most_bytes() as u64)?;
-        check_limit("cursors", "max_buffer_size", (CHUNK * CURSOR) as u64, gpu.limits.max_buffer_size)
+        let chunk = chunk(gpu, arenas);
+        check_limit("steps", "max_storage_buffer_binding_size", table(chunk, arenas), gpu.most_bytes() as u64)?;
+        check_limit("cursors", "max_buffer_size", (chunk * CURSOR) as u64, gpu.limits.max_buffer_size)
     }
 
     pub(super) async fn new(gpu: &Gpu, arenas: &Arenas, optimizer: Optimizer) -> Result<Self> {
@@ -44,18 +53,20 @@ impl Buffers {
         let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let [parameters, state, activations, deltas, parts, rows, metrics] = arenas.bytes(optimizer);
         let role = async |(name, bytes)| gpu.buffer(name, bytes, storage).await;
+        let chunk = chunk(gpu, arenas);
         let buffers = Self {
+            chunk,
             parameters: role(parameters).await?,
             state: role(state).await?,
             activations: role(activations).await?,
             deltas: role(deltas).await?,
             rows: role(rows).await?,
             metrics: role(metrics).await?,
-            steps: role(("steps", table(arenas))).await?,
-            cursors: gpu.buffer("cursors", (CHUNK * CURSOR) as u64, uniform).await?,
+            steps: role(("steps", table(chunk, arenas))).await?,
+            cursors: gpu.buffer("cursors", (chunk * CURSOR) as u64, uniform).await?,
             parts: role(parts).await?,
         };
-        gpu.upload(&buffers.cursors, 0, &cursor_table(CHUNK, arenas.window));
+        gpu.upload(&buffers.cursors, 0, &cursor_table(chunk, arenas.window));
         Ok(buffers)
     }
 

@@ -3,7 +3,7 @@
 use super::{
     Gpu,
     arenas::{Arenas, Members},
-    buffers::{BEHIND, Buffers, CHUNK, CURSOR},
+    buffers::{BEHIND, Buffers, CURSOR},
     dispatches::{Dispatch, Dispatches},
     kernel::{Kernel, STEP, Set, WINDOW},
     pace::Pace,
@@ -208,7 +208,7 @@ impl Engine {
             let count = half.min(steps - start);
             let mut done = 0;
             while done < count {
-                let chunk = self.pace.steps().min(CHUNK).min(count - done);
+                let chunk = self.pace.steps().min(self.buffers.chunk).min(count - done);
                 let table = self.table(first + (start + done) as u64, side + done, chunk);
                 let submission = self.submit_steps(&table, chunk, true);
                 self.pace.submitted(gpu, submission, chunk).await?;
@@ -348,6 +348,11 @@ impl Engine {
                 visit(measure + 1, total, &window_groups[0], first, arenas.totalled(slots));
             }
         }
+    }
+
+    /// The most steps of a profile.
+    pub(crate) const fn chunk(&self) -> usize {
+        self.buffers.chunk
     }
 
     pub(super) const fn models(&self) -> usize {

@@ -164,11 +164,8 @@ pub(super) fn layered(gpu: &Gpu, arenas: &Arenas) -> Ways {
 
 /// The tile for a dispatch that computes products of these sizes.
 fn tile(gpu: &Gpu, sizes: &[[usize; 3]]) -> Tile {
-    let work: usize = sizes.iter().map(|[rows, columns, depth]| 2 * rows * columns * depth).sum();
     if gpu.is_software() {
-        let widest = sizes.iter().map(|size| size[1]).max().unwrap_or(0);
-        // With less to do it is better to have small tiles for all cores.
-        return if work >= 300_000 { software_tile(gpu, widest) } else { Tile::Plain };
+        return software_tile(gpu, sizes.iter().map(|size| size[1]).max().unwrap_or(0));
     }
     let groups = |tile: Tile| sizes.iter().map(|[rows, columns, _]| tile.groups(*rows, *columns)).sum::<usize>();
     let deepest = sizes.iter().map(|size| size[2]).max().unwrap_or(0);

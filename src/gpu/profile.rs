@@ -20,7 +20,7 @@ fn has_clock(gpu: &Gpu) -> bool {
 }
 
 impl Engine {
-    /// Takes the steps `first` to `first + steps`, which fit into one chunk, and gives the seconds of each kernel a step,
+    /// Takes the steps `first` to `first + steps`, as many as fit into one chunk, and gives the seconds of each kernel a step,
     /// the metrics as [`Engine::run`] does, and whether the device took the times.
     pub(crate) async fn profile(&mut self, first: u64, steps: usize) -> Result<(Vec<KernelTime>, Vec<Metric>, bool)> {
         let gpu = self.gpu.clone();

@@ -139,7 +139,7 @@ impl Training {
         }
         let first = self.done % BATCHES * self.order.batch;
         self.done += 1;
-        let rows = self.rows.clone().slice([first..first + self.order.batch]);
+        let rows = self.rows.clone().narrow(0, first, self.order.batch);
         let network = self.network.take().expect("a step leaves a network");
         let outputs = network.forward(self.inputs.clone().select(0, rows.clone()));
         let loss = MseLoss::new().forward(outputs, self.targets.clone().select(0, rows), Reduction::Mean);

@@ -1,0 +1,155 @@
+//! Plans on every device: printed, saved, pinned, refused, found by measuring, and what a profile tells of them.
+
+mod common;
+
+use std::{fs, time::Duration};
+
+use common::{bits, devices, numbers};
+use gradus::{Activation, Dataset, Device, Error, Network, Optimizer, Plan, Settings, Trainer, Tuner};
+
+const ROWS: usize = 200;
+
+fn network() -> Network {
+    Network::new(9).dense(20, Activation::Tanh).dense(3, Activation::Sigmoid)
+}
+
+fn data() -> Dataset {
+    let answers: Vec<f32> = numbers(ROWS * 3, 2).iter().map(|v| 0.5 * v + 0.5).collect();
+    Dataset::new(ROWS, numbers(ROWS * 9, 1), answers).expect("a data set")
+}
+
+fn settings(plan: Option<Plan>) -> Settings {
+    Settings { batch: 70, optimizer: Optimizer::momentum(0.4, 0.9), plan, ..Settings::default() }
+}
+
+fn trainer(device: &Device, plan: Option<Plan>) -> Result<Trainer, Error> {
+    Trainer::new(device, &network(), &data(), settings(plan))
+}
+
+/// The parameters after some steps.
+fn trained(mut trainer: Trainer) -> Vec<u32> {
+    trainer.run(30).expect("steps");
+    bits(&trainer.parameters().expect("parameters"))
+}
+
+/// Every scheme by its text, in tiles that run everywhere.
+fn schemes(plan: &Plan) -> [String; 6] {
+    let text = plan.to_string();
+    let head: Vec<&str> = text.lines().take(5).collect();
+    let of = |scheme: &str, tile: &str| {
+        let ways = ["forward 0", "forward 1", "input_delta 1", "gradients"].map(|name| format!("{name}: {tile}"));
+        format!("{}\nscheme: {scheme}\n{}\n", head.join("\n"), ways.join("\n"))
+    };
+    [
+        of("layered", "plain"),
+        of("layered", "staged 32 in 2 parts"),
+        of("layered", "sliced 64/16"),
+        of("fused, 64 rows", "plain"),
+        of("tiny, 7 steps", "sliced 32/4"),
+        of("lane, 7 steps in 8 lanes", "none"),
+    ]
+}
+
+#[test]
+fn a_plan_that_is_saved_and_pinned_gives_the_same_bits() {
+    for device in devices() {
+        let first = trainer(&device, None).expect("a trainer");
+        let plan = first.plan();
+        assert!(!plan.rows().is_empty(), "{device}: {plan}");
+        let expected = trained(first);
+        let read = plan.to_string().parse::<Plan>().expect("its own text");
+        let again = trainer(&device, Some(read)).expect("its own plan");
+        assert_eq!(again.plan(), plan, "{device}");
+        assert_eq!(trained(again), expected, "{device}");
+
+        for text in schemes(&plan).iter().filter(|_| device.is_gpu()) {
+            let pinned = || trainer(&device, Some(text.parse().expect("a plan"))).expect("a plan that runs everywhere");
+            let followed = pinned().plan().to_string();
+            assert!(followed.contains(text.lines().nth(5).unwrap_or_default()), "{device}: {followed} for {text}");
+            assert_eq!(trained(pinned()), trained(pinned()), "{device}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_plan_that_does_not_fit_is_refused_before_anything_is_made() {
+    for device in devices() {
+        let plan = trainer(&device, None).expect("a trainer").plan();
+        let text = plan.to_string();
+        let refused = |text: String, what: &str| {
+            let error = trainer(&device, Some(text.parse().expect("a plan"))).err();
+            assert!(
+                matches!(&error, Some(Error::Plan { what: of, .. }) if *of == what),
+                "{device}: {error:?} for {text}"
+            );
+        };
+        let line = |name: &str| text.lines().find(|line| line.starts_with(name)).expect("its line").to_owned();
+        for name in ["gradus", "device", "driver", "batch"] {
+            refused(text.replace(&line(name), &format!("{name}: 77")), name);
+        }
+        refused(text.replace(&line("scheme"), "scheme: cpu, on another planet"), "scheme");
+        refused(text.replace(": 9-20-3", ": 9-20-4"), "network");
+        let [layered, _, sliced, fused, tiny, _] = schemes(&plan);
+        if device.is_gpu() {
+            refused(layered.replace("layered", "fused, 100 rows"), "rows");
+            refused(sliced.replace("layered", "fused, 64 rows"), "rows");
+            refused(fused.replace("forward 1: plain", "forward 1: plain in 2 parts"), "ways");
+            refused(tiny.replace("forward 1: sliced 32/4", "forward 1: plain"), "ways");
+            refused(layered.replace("layered", "lane, 5 steps in 99999 lanes"), "lanes");
+        } else {
+            refused(layered, "scheme");
+        }
+    }
+}
+
+#[test]
+fn the_tuner_measures_plans_that_are_right_and_keeps_the_fastest() {
+    let folder = std::env::temp_dir().join(format!("gradus-plans-{}", std::process::id()));
+    let tuner = Tuner { time: Duration::from_millis(200), cache: Some(folder.clone()) };
+    for device in devices() {
+        let measured = tuner.measure(&device, &network(), &settings(None)).expect("measurements");
+        assert!(measured.iter().all(|tuned| tuned.seconds.is_finite()), "{device}: {measured:?}");
+        assert!(measured.is_sorted_by(|a, b| a.seconds <= b.seconds), "{device}");
+        let own = trainer(&device, None).expect("a trainer").plan();
+        assert!(measured.iter().any(|tuned| head(&tuned.plan) == head(&own)), "{device}: {own} is none of them");
+
+        let found = tuner.tune(&device, &network(), &settings(None)).expect("a plan");
+        let again = tuner.tune(&device, &network(), &settings(None)).expect("the same, from the cache");
+        assert_eq!(head(&found), head(&again), "{device}");
+        trained(trainer(&device, Some(again)).expect("a plan that fits"));
+
+        // A file of another driver is replaced.
+        let files: Vec<_> =
+            fs::read_dir(&folder).expect("the cache").map(|file| file.expect("a file").path()).collect();
+        let [file] = files.as_slice() else { panic!("{files:?}") };
+        let stale = found.to_string().replace("driver: ", "driver: of old, ");
+        fs::write(file, &stale).expect("the file");
+        let plan = tuner.tune(&device, &network(), &settings(None)).expect("a new plan");
+        assert!(!plan.to_string().contains("of old"), "{device}");
+        assert_ne!(fs::read_to_string(file).expect("the file"), stale, "{device}");
+        fs::remove_dir_all(&folder).expect("the cache");
+    }
+}
+
+/// The text without its table.
+fn head(plan: &Plan) -> String {
+    let text = plan.to_string();
+    text.split("\n\n").next().map(|head| format!("{}\n", head.trim_end())).unwrap_or_default()
+}
+
+#[test]
+fn a_profile_takes_the_steps_it_times_and_names_every_kernel() {
+    for device in devices() {
+        let mut profiled = trainer(&device, None).expect("a trainer");
+        let profile = profiled.profile(10).expect("a profile");
+        let names: Vec<_> = profile.kernels.iter().map(|kernel| kernel.kernel.clone()).collect();
+        let planned: Vec<_> = profiled.plan().rows().iter().map(|row| row.kernel.clone()).collect();
+        assert_eq!(names, planned, "{device}");
+        assert!(profile.step > 0.0 && profile.sum() >= 0.0, "{device}: {profile}");
+
+        let mut plain = trainer(&device, None).expect("a trainer");
+        plain.run(if device.is_gpu() { 21 } else { 11 }).expect("steps");
+        let both = [&profiled, &plain].map(|trainer| bits(&trainer.parameters().expect("parameters")));
+        assert_eq!(both[0], both[1], "{device}: a profile's steps are steps");
+    }
+}
