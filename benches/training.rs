@@ -93,7 +93,7 @@ struct Row {
 struct Tuned {
     own: f64,
     best: f64,
-    scheme: String,
+    plan: Plan,
 }
 
 fn main() -> ExitCode {
@@ -161,7 +161,8 @@ fn print_more(rows: &[Row]) {
         println!("|---|---|---|---|---|---|");
     }
     for Row { name, batch, tuned, .. } in rows {
-        if let Some(Tuned { own, best, scheme }) = tuned {
+        if let Some(Tuned { own, best, plan }) = tuned {
+            let scheme = ways(plan);
             println!("| {name} | {batch} | {:.2} | {:.2} | {:.2} | {scheme} |", own * 1e6, best * 1e6, own / best);
         }
     }
@@ -200,10 +201,10 @@ impl Row {
         let tuned = if arguments.tune {
             let all = tuner(arguments).measure(device, &network, &settings)?;
             // Without their tables, which a plan that was only measured does not have.
-            let ways = |plan: &Plan| plan.to_string().split("\n\n").next().unwrap_or_default().trim().to_owned();
+            let text = |plan: &Plan| plan.to_string().split("\n\n").next().unwrap_or_default().trim().to_owned();
             let best = all.first().ok_or("no plan was measured")?;
-            let seconds = all.iter().find(|one| ways(&one.plan) == ways(&own)).map_or(f64::NAN, |one| one.seconds);
-            Some(Tuned { own: seconds, best: best.seconds, scheme: line(&best.plan, "scheme") })
+            let seconds = all.iter().find(|one| text(&one.plan) == text(&own)).map_or(f64::NAN, |one| one.seconds);
+            Some(Tuned { own: seconds, best: best.seconds, plan: best.plan.clone() })
         } else {
             None
         };
@@ -244,10 +245,11 @@ impl Row {
         if let Some(percent) = self.epoch_overhead {
             object["epoch_overhead_percent"] = percent.into();
         }
-        if let Some(Tuned { own, best, scheme }) = &self.tuned {
+        if let Some(Tuned { own, best, plan }) = &self.tuned {
             object["planned_us"] = (own * 1e6).into();
             object["best_us"] = (best * 1e6).into();
-            object["best_scheme"] = scheme.clone().into();
+            object["best_scheme"] = line(plan, "scheme").into();
+            object["best_plan"] = plan.to_string().into();
         }
         if let Some(profile) = &self.profile {
             let kernel = |one: &gradus::KernelTime| json!({ "kernel": one.kernel, "us": one.seconds * 1e6, "flop": one.flop, "bytes": one.bytes });
@@ -378,6 +380,20 @@ fn line(plan: &Plan, name: &str) -> String {
     let text = plan.to_string();
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
     value.unwrap_or("unknown").to_owned()
+}
+
+/// A plan's scheme and the ways of its products, each once.
+fn ways(plan: &Plan) -> String {
+    let text = plan.to_string();
+    let (_, text) = text.split_once("scheme: ").unwrap_or_default();
+    let mut ways: Vec<&str> = Vec::new();
+    for line in text.lines().take_while(|line| !line.is_empty()) {
+        let way = line.split_once(": ").map_or(line, |(_, way)| way);
+        if !ways.contains(&way) {
+            ways.push(way);
+        }
+    }
+    ways.join("; ")
 }
 
 /// What Linux calls the CPU.

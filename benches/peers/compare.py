@@ -87,7 +87,9 @@ def run(name, command, workload, seconds):
         tell(f"  {name}: {error}")
         return []
     if ran.returncode != 0:
-        tell(f"  {name} failed: {(ran.stderr.strip().splitlines() or ['without a word'])[-1]}")
+        last = (ran.stderr.strip().splitlines() or [""])[-1]
+        # A negative status is the signal that ended it: a crash, in a driver as a rule.
+        tell(f"  {name} failed with status {ran.returncode} {last}")
     rows = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith("{")]
     for row in rows:
         tell(f"  {row['engine']}, batch {row['batch']}: {row['us_per_step']:.2f} us")

@@ -129,13 +129,22 @@ fn update(number: u32, model: u32) {
         for (var k = 0u; k < l.input_stride; k++) {
             let p = weights[l.first + k * s + j];
             let g = weight_gradients[l.first + k * s + j];
-            // The rows behind the last input are no weights: their x is 0, and so is g.
+            let i = 4u * k;
             weights[l.first + k * s + j] = mat4x4f(
-                optimize(p[0], g[0], at + 4u * k * s, current), optimize(p[1], g[1], at + (4u * k + 1u) * s, current),
-                optimize(p[2], g[2], at + (4u * k + 2u) * s, current), optimize(p[3], g[3], at + (4u * k + 3u) * s, current));
+                updated(l, i, at, p[0], g[0]), updated(l, i + 1u, at, p[1], g[1]),
+                updated(l, i + 2u, at, p[2], g[2]), updated(l, i + 3u, at, p[3], g[3]));
         }
         biases[n + j] = optimize(biases[n + j], bias_gradients[n + j], at + l.inputs * s, current);
     }
+}
+
+/// A row of weights; behind the last is the state of the biases, which have their own turn.
+fn updated(l: Layer, i: u32, at: u32, p: vec4f, g: vec4f) -> vec4f {
+    var q = p;
+    if i < l.inputs {
+        q = optimize(p, g, at + i * l.output_stride, current);
+    }
+    return q;
 }
 
 fn store(number: u32, model: u32) {

@@ -45,7 +45,7 @@ pub(super) fn candidates(gpu: &Gpu, arenas: &Arenas) -> Vec<Scheme> {
     let layers = arenas.layers.len();
     let mut all = vec![scheme(gpu, arenas), Scheme::Layered(in_parts(gpu, arenas, layered(gpu, arenas)))];
     all.extend(tiny(gpu, arenas));
-    all.extend(if blocks(arenas) <= 4 * LANE_BLOCKS { lane(gpu, arenas) } else { None });
+    all.extend(if blocks(arenas) <= LANE_BLOCKS { lane(gpu, arenas) } else { None });
     all.extend([ROWS / 2, ROWS, 2 * ROWS, 4 * ROWS].into_iter().filter_map(|rows| fused(gpu, arenas, rows)));
     let tiles: &[Tile] = if gpu.is_software() {
         &[Tile::Plain, Tile::Lanes8(32), Tile::Lanes8(64)]

@@ -38,7 +38,7 @@ impl Engine {
         Ok((times.collect(), metrics, has_clock(&gpu)))
     }
 
-    async fn by_device(&self, gpu: &Gpu, steps: usize) -> Result<Vec<f64>> {
+    pub(super) async fn by_device(&self, gpu: &Gpu, steps: usize) -> Result<Vec<f64>> {
         let queries = gpu
             .scoped("times", |device| {
                 let ty = wgpu::QueryType::Timestamp;

@@ -136,6 +136,21 @@ fn a_data_set_beyond_the_binding_limit_is_split() {
     }
 }
 
+/// Software adapters take times, too; only what these mean is not said.
+#[test]
+fn the_device_takes_a_time_for_every_kernel() {
+    for gpu in gpus().into_iter().filter(|gpu| gpu.device.features().contains(crate::gpu::CLOCK)) {
+        let case = case(Form::Layered(Tile::Plain, 3));
+        let data = case.data();
+        let engine = case.engine(&gpu, Some(&data), None);
+        let table = engine.table(0, 0, 5);
+        gpu.upload(&engine.buffers.steps, 0, bytemuck::cast_slice(&table));
+        let seconds = pollster::block_on(engine.by_device(&gpu, 5)).expect("times");
+        assert_eq!(seconds.len(), engine.plan().rows().len(), "{}", gpu.info.name);
+        assert!(seconds.iter().all(|s| (0.0..10.0).contains(s)), "{}: {seconds:?}", gpu.info.name);
+    }
+}
+
 /// wgpu's no-op device checks bindings, sizes and usages without running anything.
 #[test]
 fn a_whole_step_is_valid_on_the_no_op_device() {

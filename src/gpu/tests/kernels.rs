@@ -70,7 +70,9 @@ fn every_member_matches_the_reference_in_every_kernel() {
 
 fn member_case(form: Form, (activation, loss, optimizer): (&Activation, &Loss, &Optimizer), models: usize) -> Case {
     let last = loss.output_activation().unwrap_or(*activation);
-    let network = network(&[6, 11, 9], *activation).dense(5, last);
+    // What a lane holds is small.
+    let widths: &[usize] = if matches!(form, Form::Lane) { &[3, 6] } else { &[6, 11, 9] };
+    let network = network(widths, *activation).dense(5, last);
     Case { loss: *loss, optimizer: *optimizer, models, ..Case::new(network, form) }
 }
 
