@@ -1,9 +1,9 @@
 use super::*;
 use crate::{Device, Features, Settings, Trainer, gpu::engine::Metric};
 
-/// Two hidden layers, several workgroups in every dimension, and a short last batch. What a lane holds is small.
+/// Several workgroups in every dimension, and a short last batch. What a lane holds is small.
 fn case(form: Form) -> Case {
-    let widths: &[usize] = if matches!(form, Form::Lane) { &[5, 3, 4, 2] } else { &[70, 90, 40, 35] };
+    let widths: &[usize] = if matches!(form, Form::Lane) { &[5, 3, 4, 2] } else { &[70, 40, 35] };
     let network = network(widths, Activation::Sigmoid);
     let optimizer = Optimizer::momentum(0.5, 0.9);
     Case { batch: 40, rows: 95, models: 3, optimizer, ..Case::new(network, form) }

@@ -3,7 +3,7 @@ use super::*;
 /// Sizes around the edges of a tile.
 fn sizes(tile: Tile) -> Vec<usize> {
     let [height, width, _] = tile.size();
-    let mut sizes = vec![1, height - 1, height + 1, width, 2 * width + 1];
+    let mut sizes = vec![1, height + 1, width - 1, 2 * width + 1];
     sizes.sort_unstable();
     sizes.dedup();
     sizes
@@ -84,8 +84,8 @@ fn random_cases_match_the_reference() {
         (state >> 33) % n
     };
     for gpu in gpus() {
-        for _ in 0..12 {
-            let widths: Vec<usize> = (0..2 + draw(4)).map(|_| 1 + draw(70)).collect();
+        for _ in 0..8 {
+            let widths: Vec<usize> = (0..2 + draw(3)).map(|_| 1 + draw(70)).collect();
             let activation = Activation::ALL[draw(3)];
             let loss = Loss::ALL[draw(3)];
             let last = loss.output_activation().unwrap_or(Activation::Sigmoid);
@@ -145,13 +145,14 @@ fn the_loop_budget_of_a_software_adapter_is_kept_and_needed() {
                 ..Case::new(network, Form::Layered(Tile::Plain, 1))
             }
         };
+        let p = case(1).parameters(0).remove(0);
         let gradient = |gpu: &Gpu, case: &Case| {
             let mut engine = case.engine(gpu, None, None);
             let (x, t) = (vec![1.0; case.batch], vec![-1.0; case.batch]);
-            let flat = pollster::block_on(engine.gradients(&x, &t)).expect("gradients");
-            case.network.layout().layers(&flat)[0].bias[0]
+            pollster::block_on(engine.step(&x, &t)).expect("a step");
+            let flat = pollster::block_on(engine.parameters()).expect("parameters");
+            (p.bias[0] - case.network.layout().layers(&flat)[0].bias[0]) / 0.1
         };
-        let p = &case(1).parameters(0)[0];
         let expected = 2.0 * (p.weight[0] + p.bias[0] + 1.0);
         let right = gradient(&gpu, &case(4 * budget));
         assert!((right - expected).abs() < 1e-3 * expected.abs(), "{}: {right}, not {expected}", gpu.info.name);
