@@ -47,7 +47,7 @@ impl fmt::Display for Profile {
         }
         let (sum, step) = (self.sum() * 1e6, self.step * 1e6);
         let gap = 100.0 * (step - sum) / step.max(1e-12);
-        let clock = if self.by_device { "the device's clock" } else { "waiting for each dispatch" };
+        let clock = if self.by_device { "the device's clock" } else { "the host's clock" };
         writeln!(f, "all kernels {sum:.3} us by {clock}; a step takes {step:.3} us, {gap:.0} % of it outside of them")
     }
 }

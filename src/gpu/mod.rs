@@ -23,6 +23,7 @@ mod profile;
 mod read_back;
 mod resident;
 mod tile;
+mod walks;
 
 use std::{
     fmt,

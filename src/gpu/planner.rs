@@ -4,8 +4,8 @@
 use super::{
     Gpu,
     arenas::Arenas,
-    dispatches::{loops_of_a_lane, steps_a_dispatch},
     product::Product,
+    walks::{loops_of_a_lane, steps_a_dispatch},
 };
 use crate::{
     Error, Result,
