@@ -240,7 +240,7 @@ fn a_device_lost_in_the_middle_of_a_run_ends_it() {
                 handle.destroy();
             });
             in_time(device.to_string(), move || {
-                let error = running.run(1_000_000).expect_err("the device goes while it trains");
+                let error = running.run(20_000_000).expect_err("the device goes while it trains");
                 assert!(matches!(error, Error::DeviceLost { .. }), "{error}");
                 assert!(matches!(running.run(1), Err(Error::DeviceLost { .. })));
             });

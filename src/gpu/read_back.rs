@@ -96,18 +96,26 @@ impl Reading {
 
     async fn finish<T: Pod>(mut self, gpu: &Gpu) -> Result<Vec<T>> {
         gpu.wait(self.submission.clone()).await?;
-        let failed = |why: String| gpu.check().err().unwrap_or(Error::Internal { what: "a read back".into(), why });
         match self.mapped.receive().await {
             Some(Ok(())) => {}
             Some(Err(error)) => {
                 self.is_live = false;
-                return Err(failed(error.to_string()));
+                return Err(failed(gpu, error.to_string()).await);
             }
-            None => return Err(failed("wgpu dropped it".into())),
+            None => return Err(failed(gpu, "wgpu dropped it".into()).await),
         }
-        let view = self.buffer.get_mapped_range(0..self.bytes).map_err(|error| failed(error.to_string()))?;
-        Ok(bytemuck::pod_collect_to_vec(&view))
+        let failure = match self.buffer.get_mapped_range(0..self.bytes) {
+            Ok(view) => return Ok(bytemuck::pod_collect_to_vec(&view)),
+            Err(error) => error.to_string(),
+        };
+        Err(failed(gpu, failure).await)
     }
+}
+
+/// Why a read back failed: mostly because the device is gone, which the map may learn before anybody else does.
+async fn failed(gpu: &Gpu, why: String) -> Error {
+    let bug = Error::Internal { what: "a read back".into(), why };
+    gpu.check_alive().await.err().unwrap_or(bug)
 }
 
 impl Drop for Reading {

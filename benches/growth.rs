@@ -1,0 +1,262 @@
+//! How the time of a training step grows with the batch, the width and the depth of a network, on the CPU engine and on
+//! the adapters that are named, as a table and as a picture. Whether they compute rightly is `training`'s to say.
+//!
+//!     cargo bench --bench growth -- --device cpu --device llvmpipe
+//!     cargo bench --bench growth -- --device gpu --seconds 60 --out growth.svg
+
+use std::{error::Error, ops::Range, path::PathBuf, process::ExitCode, time::Instant};
+
+use clap::Parser;
+use gradus::{Activation, Dataset, Device, Network, Request, Settings, Trainer};
+use plotters::{
+    coord::Shift,
+    prelude::*,
+    style::text_anchor::{HPos, Pos, VPos},
+};
+
+/// What grows, from the first number to the last one, each time by the factor.
+struct Growth {
+    what: &'static str,
+    /// The axis's name, with the unit and with what stays as it is.
+    axis: &'static str,
+    first: usize,
+    last: usize,
+    factor: usize,
+    /// The width, the depth and the batch of a point.
+    sizes: fn(usize) -> (usize, usize, usize),
+}
+
+const GROWTHS: [Growth; 3] = [
+    Growth {
+        what: "batch",
+        axis: "batch, in rows (256-256-256-256)",
+        first: 1,
+        last: 4096,
+        factor: 4,
+        sizes: |batch| (256, 3, batch),
+    },
+    Growth {
+        what: "width",
+        axis: "width, in neurons a layer (3 layers, batch 256)",
+        first: 16,
+        last: 1024,
+        factor: 2,
+        sizes: |width| (width, 3, 256),
+    },
+    Growth {
+        what: "depth",
+        axis: "depth, in layers (of 128 neurons, batch 256)",
+        first: 1,
+        last: 16,
+        factor: 2,
+        sizes: |depth| (128, depth, 256),
+    },
+];
+
+/// How many stretches the median is taken of.
+const STRETCHES: usize = 5;
+
+/// The rows that the data set has at least, so that an epoch is not only a step or two.
+const ROWS: usize = 4096;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// The microseconds of a step of each point of a growth that was timed, by device.
+type Series = Vec<Vec<f64>>;
+
+/// Times training steps of growing networks.
+#[derive(Parser)]
+struct Arguments {
+    /// auto, gpu, cpu, or part of an adapter's name; may be given several times
+    #[arg(long, default_value = "cpu")]
+    device: Vec<String>,
+    /// About how long to measure, all in all; points that would take more than their share of it are left out
+    #[arg(long, default_value_t = 30.0)]
+    seconds: f64,
+    /// Where the picture goes
+    #[arg(long, default_value = "benches/pictures/growth.svg")]
+    out: PathBuf,
+    /// What `cargo bench` passes.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+fn main() -> ExitCode {
+    let _ = env_logger::try_init();
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Outcome<()> {
+    let open =
+        |name: &String| Device::request(&Request { choice: name.parse().unwrap_or_default(), ..Request::default() });
+    let devices = arguments.device.iter().map(open).collect::<gradus::Result<Vec<_>>>()?;
+    devices.iter().filter_map(Device::note).for_each(|note| println!("{note}"));
+    let all = measure(&devices, arguments.seconds)?;
+
+    let names: Vec<String> = devices.iter().map(Device::name).collect();
+    println!("gradus {}: microseconds of a training step\n", env!("CARGO_PKG_VERSION"));
+    println!("| what grows | to | {} |", names.join(" | "));
+    println!("|---|---|{}", "---|".repeat(names.len()));
+    for (growth, series) in GROWTHS.iter().zip(&all) {
+        for (i, x) in growth.points().enumerate() {
+            let time = |times: &Vec<f64>| times.get(i).map_or("left out".to_owned(), |us| format!("{us:.2}"));
+            println!("| {} | {x} | {} |", growth.what, series.iter().map(time).collect::<Vec<_>>().join(" | "));
+        }
+    }
+    if let Some(folder) = arguments.out.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    draw(arguments, &names, &all).map_err(|error| format!("{}: {error}", arguments.out.display()))?;
+    println!("\npicture: {}", arguments.out.display());
+    Ok(())
+}
+
+impl Growth {
+    fn points(&self) -> impl Iterator<Item = usize> {
+        std::iter::successors(Some(self.first), |x| Some(x * self.factor)).take_while(|x| *x <= self.last)
+    }
+}
+
+/// Times the points in the order of their FLOP, so that the large ones have what the small ones left of the time.
+fn measure(devices: &[Device], seconds: f64) -> Outcome<Vec<Series>> {
+    let flop = |growth: &Growth, x| {
+        let (width, depth, batch) = (growth.sizes)(x);
+        network(width, depth).flop(batch)
+    };
+    let mut points = Vec::new();
+    for (of, growth) in GROWTHS.iter().enumerate() {
+        points.extend(growth.points().enumerate().map(|(i, x)| (flop(growth, x), of, i, x)));
+    }
+    points.sort_unstable();
+    let mut all = vec![vec![Vec::new(); devices.len()]; GROWTHS.len()];
+    let (start, mut to_do) = (Instant::now(), points.len() * devices.len());
+    for (flop_of_it, of, i, x) in points {
+        for (device, times) in devices.iter().zip(&mut all[of]) {
+            let share = (seconds - start.elapsed().as_secs_f64()) / to_do as f64;
+            to_do -= 1;
+            let growth = &GROWTHS[of];
+            // As if time grew with the FLOP, which is rather too much. A step to warm up, one to count, and the stretches.
+            let expected = times.last().map_or(0.0, |us| {
+                us * 1e-6 * flop_of_it as f64 / flop(growth, x / growth.factor) as f64 * (STRETCHES + 2) as f64
+            });
+            // What follows a point that was left out would take longer still.
+            if times.len() == i && expected <= share {
+                times.push(1e6 * time(device, (growth.sizes)(x), share / 2.0)?);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Seconds of a step: the median of stretches that take the given time together, after a warm-up.
+fn time(device: &Device, (width, depth, batch): (usize, usize, usize), seconds: f64) -> Outcome<f64> {
+    let rows = (2 * batch).max(ROWS);
+    let numbers: Vec<f32> = (0..rows * width).map(|i| (i * 37 % 251) as f32 / 250.0).collect();
+    let data = Dataset::new(rows, numbers.clone(), numbers)?;
+    let mut trainer = Trainer::new(device, &network(width, depth), &data, Settings { batch, ..Settings::default() })?;
+    let mut stretch = |steps: usize| -> gradus::Result<f64> {
+        let start = Instant::now();
+        trainer.run(steps)?;
+        Ok(start.elapsed().as_secs_f64())
+    };
+    stretch(1)?;
+    let (long, mut steps) = (seconds / STRETCHES as f64, 1);
+    let mut took = stretch(steps)?;
+    while took < long / 4.0 {
+        steps *= 2;
+        took = stretch(steps)?;
+    }
+    steps = ((steps as f64 * long / took) as usize).max(1);
+    let mut times = [0.0; STRETCHES];
+    for one in &mut times {
+        *one = stretch(steps)? / steps as f64;
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[STRETCHES / 2])
+}
+
+fn network(width: usize, depth: usize) -> Network {
+    (0..depth).fold(Network::new(width), |network, _| network.dense(width, Activation::Sigmoid))
+}
+
+// Okabe and Ito's palette, which the colour-blind tell apart, without its yellow; grey for what frames the data.
+const COLOURS: [RGBColor; 6] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+];
+const TEXT: RGBColor = RGBColor(40, 40, 40);
+const FRAME: RGBColor = RGBColor(200, 200, 200);
+const GRID: RGBColor = RGBColor(232, 232, 232);
+const FONT: &str = "sans-serif";
+
+/// Draws a panel for each growth, on one scale of times, with the devices' names above.
+fn draw(arguments: &Arguments, names: &[String], all: &[Series]) -> Outcome<()> {
+    let area = SVGBackend::new(&arguments.out, (1200, 400)).into_drawing_area();
+    area.fill(&WHITE)?;
+    let style = |size: i32, horizontal| (FONT, size).into_font().color(&TEXT).pos(Pos::new(horizontal, VPos::Center));
+    area.draw_text("Time of a training step", &style(18, HPos::Center), (600, 20))?;
+    let each = 1160 / names.len() as i32;
+    for ((name, colour), i) in names.iter().zip(COLOURS.iter().cycle()).zip(0..) {
+        // In the middle of its part of the row, as far as can be told without the font.
+        let x = 20 + i * each + (each - 30 - 7 * name.len() as i32).max(0) / 2;
+        area.draw(&PathElement::new([(x, 48), (x + 24, 48)], colour.stroke_width(2)))?;
+        area.draw(&Circle::new((x + 12, 48), 3, colour.filled()))?;
+        area.draw_text(name, &style(14, HPos::Left), (x + 30, 48))?;
+    }
+    let (_, panels) = area.split_vertically(62);
+    let times = || all.iter().flatten().flatten().copied();
+    let decade = |us: f64, to: fn(f64) -> f64| 10_f64.powi(to(us.log10()) as i32);
+    let least = decade(times().fold(f64::INFINITY, f64::min), f64::floor);
+    let range = least..decade(times().fold(0.0, f64::max), f64::ceil).max(10.0 * least);
+    for ((panel, growth), series) in panels.split_evenly((1, GROWTHS.len())).iter().zip(&GROWTHS).zip(all) {
+        draw_panel(panel, growth, series, range.clone())?;
+    }
+    area.present()?;
+    Ok(())
+}
+
+fn draw_panel(
+    area: &DrawingArea<SVGBackend<'_>, Shift>,
+    growth: &Growth,
+    series: &Series,
+    range: Range<f64>,
+) -> Outcome<()> {
+    let points: Vec<f64> = growth.points().map(|x| x as f64).collect();
+    let x = (growth.first as f64 / 1.2..1.2 * growth.last as f64).log_scale().with_key_points(points.clone());
+    let decades = std::iter::successors(Some(range.start), |us| Some(us * 10.0)).take_while(|us| *us < 1.1 * range.end);
+    let y = range.clone().log_scale().with_key_points(decades.collect());
+    let mut chart =
+        ChartBuilder::on(area).margin(8).x_label_area_size(44).y_label_area_size(70).build_cartesian_2d(x, y)?;
+    chart
+        .configure_mesh()
+        .bold_line_style(GRID)
+        .light_line_style(TRANSPARENT)
+        .axis_style(FRAME)
+        .label_style((FONT, 13).into_font().color(&TEXT))
+        .axis_desc_style((FONT, 14).into_font().color(&TEXT))
+        .x_label_formatter(&|x| format!("{x:.0}"))
+        .y_label_formatter(&|us| match *us {
+            us if us > 0.9e6 => format!("{:.0} s", us / 1e6),
+            us if us > 0.9e3 => format!("{:.0} ms", us / 1e3),
+            us if us > 0.9 => format!("{us:.0} us"),
+            us => format!("{us} us"),
+        })
+        .x_desc(growth.axis)
+        .y_desc("time of a step")
+        .draw()?;
+    for (times, colour) in series.iter().zip(COLOURS.iter().cycle()) {
+        let line = points.iter().copied().zip(times.iter().copied());
+        chart.draw_series(LineSeries::new(line, colour.stroke_width(2).filled()).point_size(3))?;
+    }
+    Ok(())
+}
