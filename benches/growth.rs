@@ -14,41 +14,29 @@ use plotters::{
     style::text_anchor::{HPos, Pos, VPos},
 };
 
-/// What grows, from the first number to the last one, each time by the factor.
+/// Networks that grow.
 struct Growth {
-    what: &'static str,
-    /// The axis's name, with the unit and with what stays as it is.
+    /// What grows, with its unit and with what stays as it is.
     axis: &'static str,
-    first: usize,
-    last: usize,
-    factor: usize,
+    points: &'static [usize],
     /// The width, the depth and the batch of a point.
     sizes: fn(usize) -> (usize, usize, usize),
 }
 
 const GROWTHS: [Growth; 3] = [
     Growth {
-        what: "batch",
         axis: "batch, in rows (256-256-256-256)",
-        first: 1,
-        last: 4096,
-        factor: 4,
+        points: &[1, 4, 16, 64, 256, 1024, 4096],
         sizes: |batch| (256, 3, batch),
     },
     Growth {
-        what: "width",
-        axis: "width, in neurons a layer (3 layers, batch 256)",
-        first: 16,
-        last: 1024,
-        factor: 2,
+        axis: "width, in neurons (3 layers, batch 256)",
+        points: &[16, 32, 64, 128, 256, 512, 1024],
         sizes: |width| (width, 3, 256),
     },
     Growth {
-        what: "depth",
         axis: "depth, in layers (of 128 neurons, batch 256)",
-        first: 1,
-        last: 16,
-        factor: 2,
+        points: &[1, 2, 4, 8, 16],
         sizes: |depth| (128, depth, 256),
     },
 ];
@@ -56,10 +44,8 @@ const GROWTHS: [Growth; 3] = [
 /// How many stretches the median is taken of.
 const STRETCHES: usize = 5;
 
-/// The rows that the data set has at least, so that an epoch is not only a step or two.
-const ROWS: usize = 4096;
-
 type Outcome<T> = Result<T, Box<dyn Error>>;
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// The microseconds of a step of each point of a growth that was timed, by device.
 type Series = Vec<Vec<f64>>;
@@ -70,7 +56,7 @@ struct Arguments {
     /// auto, gpu, cpu, or part of an adapter's name; may be given several times
     #[arg(long, default_value = "cpu")]
     device: Vec<String>,
-    /// About how long to measure, all in all; points that would take more than their share of it are left out
+    /// How long to time all; what would take more than its share is left out. To build the kernels takes longer still
     #[arg(long, default_value_t = 30.0)]
     seconds: f64,
     /// Where the picture goes
@@ -104,9 +90,9 @@ fn run(arguments: &Arguments) -> Outcome<()> {
     println!("| what grows | to | {} |", names.join(" | "));
     println!("|---|---|{}", "---|".repeat(names.len()));
     for (growth, series) in GROWTHS.iter().zip(&all) {
-        for (i, x) in growth.points().enumerate() {
+        for (i, x) in growth.points.iter().enumerate() {
             let time = |times: &Vec<f64>| times.get(i).map_or("left out".to_owned(), |us| format!("{us:.2}"));
-            println!("| {} | {x} | {} |", growth.what, series.iter().map(time).collect::<Vec<_>>().join(" | "));
+            println!("| {} | {x} | {} |", growth.axis, series.iter().map(time).collect::<Vec<_>>().join(" | "));
         }
     }
     if let Some(folder) = arguments.out.parent() {
@@ -117,55 +103,56 @@ fn run(arguments: &Arguments) -> Outcome<()> {
     Ok(())
 }
 
-impl Growth {
-    fn points(&self) -> impl Iterator<Item = usize> {
-        std::iter::successors(Some(self.first), |x| Some(x * self.factor)).take_while(|x| *x <= self.last)
-    }
-}
-
 /// Times the points in the order of their FLOP, so that the large ones have what the small ones left of the time.
 fn measure(devices: &[Device], seconds: f64) -> Outcome<Vec<Series>> {
-    let flop = |growth: &Growth, x| {
-        let (width, depth, batch) = (growth.sizes)(x);
-        network(width, depth).flop(batch)
-    };
     let mut points = Vec::new();
     for (of, growth) in GROWTHS.iter().enumerate() {
-        points.extend(growth.points().enumerate().map(|(i, x)| (flop(growth, x), of, i, x)));
+        let mut last = 0;
+        for (i, sizes) in growth.points.iter().map(|x| (growth.sizes)(*x)).enumerate() {
+            let flop = network(sizes.0, sizes.1).flop(sizes.2);
+            points.push((flop, last, of, i, sizes));
+            last = flop;
+        }
     }
     points.sort_unstable();
     let mut all = vec![vec![Vec::new(); devices.len()]; GROWTHS.len()];
-    let (start, mut to_do) = (Instant::now(), points.len() * devices.len());
-    for (flop_of_it, of, i, x) in points {
+    let (mut left, mut to_do) = (seconds, points.len() * devices.len());
+    for (flop, last, of, i, sizes) in points {
         for (device, times) in devices.iter().zip(&mut all[of]) {
-            let share = (seconds - start.elapsed().as_secs_f64()) / to_do as f64;
+            let share = left / to_do as f64;
             to_do -= 1;
-            let growth = &GROWTHS[of];
-            // As if time grew with the FLOP, which is rather too much. A step to warm up, one to count, and the stretches.
-            let expected = times.last().map_or(0.0, |us| {
-                us * 1e-6 * flop_of_it as f64 / flop(growth, x / growth.factor) as f64 * (STRETCHES + 2) as f64
-            });
-            // What follows a point that was left out would take longer still.
-            if times.len() == i && expected <= share {
-                times.push(1e6 * time(device, (growth.sizes)(x), share / 2.0)?);
+            // As if time grew with the FLOP, which is rather too much; a step is counted before the stretches.
+            let expected = |us: &f64| 1e-6 * us * flop as f64 / last as f64 * (STRETCHES + 1) as f64;
+            // The first point always; what follows one that was left out would take longer still.
+            if times.len() == i && times.last().is_none_or(|us| expected(us) <= share) {
+                let mut trainer = warm_trainer(device, sizes)?;
+                let start = Instant::now();
+                times.push(1e6 * seconds_of_a_step(&mut trainer, share / 2.0)?);
+                left -= start.elapsed().as_secs_f64();
             }
         }
     }
     Ok(all)
 }
 
-/// Seconds of a step: the median of stretches that take the given time together, after a warm-up.
-fn time(device: &Device, (width, depth, batch): (usize, usize, usize), seconds: f64) -> Outcome<f64> {
-    let rows = (2 * batch).max(ROWS);
+/// A trainer with its data on the device, after its first step, for which some drivers compile.
+fn warm_trainer(device: &Device, (width, depth, batch): (usize, usize, usize)) -> gradus::Result<Trainer> {
+    // Enough rows for most epochs to be many steps.
+    let rows = (2 * batch).max(4096);
     let numbers: Vec<f32> = (0..rows * width).map(|i| (i * 37 % 251) as f32 / 250.0).collect();
     let data = Dataset::new(rows, numbers.clone(), numbers)?;
-    let mut trainer = Trainer::new(device, &network(width, depth), &data, Settings { batch, ..Settings::default() })?;
-    let mut stretch = |steps: usize| -> gradus::Result<f64> {
+    let settings = Settings { batch, ..Settings::default() };
+    let mut trainer = Trainer::new(device, &network(width, depth), &data, settings)?;
+    trainer.run(1)?;
+    Ok(trainer)
+}
+
+/// The median of stretches that take the given time together.
+fn seconds_of_a_step(trainer: &mut Trainer, seconds: f64) -> gradus::Result<f64> {
+    let mut stretch = |steps| {
         let start = Instant::now();
-        trainer.run(steps)?;
-        Ok(start.elapsed().as_secs_f64())
+        trainer.run(steps).map(|_| start.elapsed().as_secs_f64())
     };
-    stretch(1)?;
     let (long, mut steps) = (seconds / STRETCHES as f64, 1);
     let mut took = stretch(steps)?;
     while took < long / 4.0 {
@@ -174,8 +161,8 @@ fn time(device: &Device, (width, depth, batch): (usize, usize, usize), seconds: 
     }
     steps = ((steps as f64 * long / took) as usize).max(1);
     let mut times = [0.0; STRETCHES];
-    for one in &mut times {
-        *one = stretch(steps)? / steps as f64;
+    for time in &mut times {
+        *time = stretch(steps)? / steps as f64;
     }
     times.sort_by(f64::total_cmp);
     Ok(times[STRETCHES / 2])
@@ -185,15 +172,9 @@ fn network(width: usize, depth: usize) -> Network {
     (0..depth).fold(Network::new(width), |network, _| network.dense(width, Activation::Sigmoid))
 }
 
-// Okabe and Ito's palette, which the colour-blind tell apart, without its yellow; grey for what frames the data.
-const COLOURS: [RGBColor; 6] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
-    RGBColor(86, 180, 233),
-];
+// Of Okabe and Ito's palette, which the colour-blind tell apart; grey for what frames the data.
+const COLOURS: [RGBColor; 4] =
+    [RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(0, 158, 115), RGBColor(204, 121, 167)];
 const TEXT: RGBColor = RGBColor(40, 40, 40);
 const FRAME: RGBColor = RGBColor(200, 200, 200);
 const GRID: RGBColor = RGBColor(232, 232, 232);
@@ -225,14 +206,9 @@ fn draw(arguments: &Arguments, names: &[String], all: &[Series]) -> Outcome<()> 
     Ok(())
 }
 
-fn draw_panel(
-    area: &DrawingArea<SVGBackend<'_>, Shift>,
-    growth: &Growth,
-    series: &Series,
-    range: Range<f64>,
-) -> Outcome<()> {
-    let points: Vec<f64> = growth.points().map(|x| x as f64).collect();
-    let x = (growth.first as f64 / 1.2..1.2 * growth.last as f64).log_scale().with_key_points(points.clone());
+fn draw_panel(area: &Area<'_>, growth: &Growth, series: &Series, range: Range<f64>) -> Outcome<()> {
+    let points: Vec<f64> = growth.points.iter().map(|x| *x as f64).collect();
+    let x = (points[0] / 1.2..points[points.len() - 1] * 1.2).log_scale().with_key_points(points.clone());
     let decades = std::iter::successors(Some(range.start), |us| Some(us * 10.0)).take_while(|us| *us < 1.1 * range.end);
     let y = range.clone().log_scale().with_key_points(decades.collect());
     let mut chart =
@@ -248,8 +224,7 @@ fn draw_panel(
         .y_label_formatter(&|us| match *us {
             us if us > 0.9e6 => format!("{:.0} s", us / 1e6),
             us if us > 0.9e3 => format!("{:.0} ms", us / 1e3),
-            us if us > 0.9 => format!("{us:.0} us"),
-            us => format!("{us} us"),
+            us => format!("{us:.0} us"),
         })
         .x_desc(growth.axis)
         .y_desc("time of a step")

@@ -11,10 +11,13 @@ pub(crate) mod adapters;
 mod arenas;
 mod buffers;
 mod dispatches;
+// Profiles and tuning need a clock, which the web has not.
+#[cfg_attr(target_family = "wasm", allow(dead_code))]
 pub(crate) mod engine;
 mod kernel;
 mod link;
 mod pace;
+#[cfg_attr(target_family = "wasm", allow(dead_code))]
 mod planner;
 mod predictor;
 mod product;

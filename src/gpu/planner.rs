@@ -44,7 +44,9 @@ pub(super) fn scheme(gpu: &Gpu, arenas: &Arenas) -> Scheme {
 pub(super) fn candidates(gpu: &Gpu, arenas: &Arenas) -> Vec<Scheme> {
     let layers = arenas.layers.len();
     let mut all = vec![scheme(gpu, arenas), Scheme::Layered(in_parts(gpu, arenas, layered(gpu, arenas)))];
-    all.extend(tiny(gpu, arenas));
+    // In one workgroup a large step would take so long that a watchdog may end it.
+    let may_be_tiny = flop(arenas) / arenas.models <= 20_000_000;
+    all.extend(tiny(gpu, arenas).filter(|_| may_be_tiny));
     all.extend(if blocks(arenas) <= LANE_BLOCKS { lane(gpu, arenas) } else { None });
     all.extend([ROWS / 2, ROWS, 2 * ROWS, 4 * ROWS].into_iter().filter_map(|rows| fused(gpu, arenas, rows)));
     let tiles: &[Tile] = if gpu.is_software() {
@@ -58,7 +60,7 @@ pub(super) fn candidates(gpu: &Gpu, arenas: &Arenas) -> Vec<Scheme> {
         if !gpu.is_software() {
             all.push(Scheme::Layered(in_parts(gpu, arenas, ways)));
         }
-        if arenas.batch <= 256 {
+        if may_be_tiny {
             all.extend(steps_of(gpu, arenas, Ways::all(layers, Way::of(*tile))));
         }
     }
