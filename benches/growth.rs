@@ -14,31 +14,13 @@ use plotters::{
     style::text_anchor::{HPos, Pos, VPos},
 };
 
-/// Networks that grow.
-struct Growth {
-    /// What grows, with its unit and with what stays as it is.
-    axis: &'static str,
-    points: &'static [usize],
-    /// The width, the depth and the batch of a point.
-    sizes: fn(usize) -> (usize, usize, usize),
-}
+/// What grows, with its unit and with what stays as it is; how far; and the width, the depth and the batch of a point.
+type Growth = (&'static str, &'static [usize], fn(usize) -> [usize; 3]);
 
 const GROWTHS: [Growth; 3] = [
-    Growth {
-        axis: "batch, in rows (256-256-256-256)",
-        points: &[1, 4, 16, 64, 256, 1024, 4096],
-        sizes: |batch| (256, 3, batch),
-    },
-    Growth {
-        axis: "width, in neurons (3 layers, batch 256)",
-        points: &[16, 32, 64, 128, 256, 512, 1024],
-        sizes: |width| (width, 3, 256),
-    },
-    Growth {
-        axis: "depth, in layers (of 128 neurons, batch 256)",
-        points: &[1, 2, 4, 8, 16],
-        sizes: |depth| (128, depth, 256),
-    },
+    ("batch, in rows (256-256-256-256)", &[1, 4, 16, 64, 256, 1024, 4096], |batch| [256, 3, batch]),
+    ("width, in neurons (3 layers, batch 256)", &[16, 32, 64, 128, 256, 512, 1024], |width| [width, 3, 256]),
+    ("depth, in layers (of 128 neurons, batch 256)", &[1, 2, 4, 8, 16], |depth| [128, depth, 256]),
 ];
 
 /// How many stretches the median is taken of.
@@ -79,8 +61,8 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Outcome<()> {
-    let open =
-        |name: &String| Device::request(&Request { choice: name.parse().unwrap_or_default(), ..Request::default() });
+    let choice = |name: &String| name.parse().unwrap_or_default();
+    let open = |name| Device::request(&Request { choice: choice(name), ..Request::default() });
     let devices = arguments.device.iter().map(open).collect::<gradus::Result<Vec<_>>>()?;
     devices.iter().filter_map(Device::note).for_each(|note| println!("{note}"));
     let all = measure(&devices, arguments.seconds)?;
@@ -89,10 +71,10 @@ fn run(arguments: &Arguments) -> Outcome<()> {
     println!("gradus {}: microseconds of a training step\n", env!("CARGO_PKG_VERSION"));
     println!("| what grows | to | {} |", names.join(" | "));
     println!("|---|---|{}", "---|".repeat(names.len()));
-    for (growth, series) in GROWTHS.iter().zip(&all) {
-        for (i, x) in growth.points.iter().enumerate() {
+    for ((axis, points, _), series) in GROWTHS.iter().zip(&all) {
+        for (i, x) in points.iter().enumerate() {
             let time = |times: &Vec<f64>| times.get(i).map_or("left out".to_owned(), |us| format!("{us:.2}"));
-            println!("| {} | {x} | {} |", growth.axis, series.iter().map(time).collect::<Vec<_>>().join(" | "));
+            println!("| {axis} | {x} | {} |", series.iter().map(time).collect::<Vec<_>>().join(" | "));
         }
     }
     if let Some(folder) = arguments.out.parent() {
@@ -106,10 +88,11 @@ fn run(arguments: &Arguments) -> Outcome<()> {
 /// Times the points in the order of their FLOP, so that the large ones have what the small ones left of the time.
 fn measure(devices: &[Device], seconds: f64) -> Outcome<Vec<Series>> {
     let mut points = Vec::new();
-    for (of, growth) in GROWTHS.iter().enumerate() {
+    for (of, (_, xs, sizes)) in GROWTHS.iter().enumerate() {
         let mut last = 0;
-        for (i, sizes) in growth.points.iter().map(|x| (growth.sizes)(*x)).enumerate() {
-            let flop = network(sizes.0, sizes.1).flop(sizes.2);
+        for (i, sizes) in xs.iter().map(|x| sizes(*x)).enumerate() {
+            let [width, depth, batch] = sizes;
+            let flop = network(width, depth).flop(batch);
             points.push((flop, last, of, i, sizes));
             last = flop;
         }
@@ -136,12 +119,11 @@ fn measure(devices: &[Device], seconds: f64) -> Outcome<Vec<Series>> {
 }
 
 /// A trainer with its data on the device, after its first step, for which some drivers compile.
-fn warm_trainer(device: &Device, (width, depth, batch): (usize, usize, usize)) -> gradus::Result<Trainer> {
+fn warm_trainer(device: &Device, [width, depth, batch]: [usize; 3]) -> gradus::Result<Trainer> {
     // Enough rows for most epochs to be many steps.
     let rows = (2 * batch).max(4096);
     let numbers: Vec<f32> = (0..rows * width).map(|i| (i * 37 % 251) as f32 / 250.0).collect();
-    let data = Dataset::new(rows, numbers.clone(), numbers)?;
-    let settings = Settings { batch, ..Settings::default() };
+    let (data, settings) = (Dataset::new(rows, numbers.clone(), numbers)?, Settings { batch, ..Settings::default() });
     let mut trainer = Trainer::new(device, &network(width, depth), &data, settings)?;
     trainer.run(1)?;
     Ok(trainer)
@@ -206,8 +188,8 @@ fn draw(arguments: &Arguments, names: &[String], all: &[Series]) -> Outcome<()> 
     Ok(())
 }
 
-fn draw_panel(area: &Area<'_>, growth: &Growth, series: &Series, range: Range<f64>) -> Outcome<()> {
-    let points: Vec<f64> = growth.points.iter().map(|x| *x as f64).collect();
+fn draw_panel(area: &Area<'_>, (axis, points, _): &Growth, series: &Series, range: Range<f64>) -> Outcome<()> {
+    let points: Vec<f64> = points.iter().map(|x| *x as f64).collect();
     let x = (points[0] / 1.2..points[points.len() - 1] * 1.2).log_scale().with_key_points(points.clone());
     let decades = std::iter::successors(Some(range.start), |us| Some(us * 10.0)).take_while(|us| *us < 1.1 * range.end);
     let y = range.clone().log_scale().with_key_points(decades.collect());
@@ -226,7 +208,7 @@ fn draw_panel(area: &Area<'_>, growth: &Growth, series: &Series, range: Range<f6
             us if us > 0.9e3 => format!("{:.0} ms", us / 1e3),
             us => format!("{us:.0} us"),
         })
-        .x_desc(growth.axis)
+        .x_desc(*axis)
         .y_desc("time of a step")
         .draw()?;
     for (times, colour) in series.iter().zip(COLOURS.iter().cycle()) {
