@@ -29,7 +29,7 @@ pub(crate) struct Order {
 
 #[cfg(test)]
 impl Order {
-    /// The order of `rows` rows for a key of [`epoch_key`].
+    /// The order of `rows` rows for a key of [`crate::step::epoch_key`].
     pub(crate) fn new(rows: u32, key: [u32; 2]) -> Self {
         let width = width(rows);
         Self { rows, width, height: rows.div_ceil(width), key }
@@ -199,22 +199,10 @@ pub(crate) fn width(rows: u32) -> u32 {
     width.max(1)
 }
 
-/// The key of one epoch of one network (`model` counts the networks that train together): splitmix64 over the seed.
-pub(crate) fn epoch_key(seed: u64, model: u64, epoch: u64) -> [u32; 2] {
-    let mix = |z: u64| {
-        let z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    };
-    let key = mix(mix(mix(seed) ^ model) ^ epoch);
-    [key as u32, (key >> 32) as u32]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Loss, Optimizer};
+    use crate::{Loss, Optimizer, step::epoch_key};
 
     #[test]
     fn every_row_stands_at_one_place() {

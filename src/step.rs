@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::{Loss, Optimizer, order::epoch_key};
+use crate::{Loss, Optimizer};
 
 /// One row of the step table, the same struct in `shaders/table.wgsl`.
 #[repr(C)]
@@ -60,4 +60,16 @@ impl Course {
             ring: 0,
         }
     }
+}
+
+/// The key of one epoch of one network (`model` counts the networks that train together): splitmix64 over the seed.
+pub(crate) fn epoch_key(seed: u64, model: u64, epoch: u64) -> [u32; 2] {
+    let mix = |z: u64| {
+        let z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    let key = mix(mix(mix(seed) ^ model) ^ epoch);
+    [key as u32, (key >> 32) as u32]
 }

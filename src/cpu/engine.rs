@@ -13,8 +13,9 @@
 use rayon::prelude::*;
 
 use super::{
+    layer::{Fill, Lane},
     math::Loops,
-    shape::{BLOCK, Fill, Flat, Lane, Shape, Source},
+    shape::{BLOCK, Flat, Shape, Source},
 };
 use crate::{
     Loss, Network, Optimizer,

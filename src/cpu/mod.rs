@@ -2,6 +2,7 @@
 
 pub(crate) mod engine;
 mod gemm;
+mod layer;
 mod math;
 pub mod reference;
 mod shape;

@@ -15,10 +15,11 @@ use pulp::Arch;
 
 use super::{
     gemm::{Matrix, multiply, multiply_columns},
+    layer::{Fill, Lane, Layer},
     math::{self, Loops},
     small::Small,
 };
-use crate::{Activation, Loss, Network, Optimizer, judge, network::Place, step::Step};
+use crate::{Loss, Network, Optimizer, judge, network::Place, step::Step};
 
 /// Floats of a block of rows, so that it stays in a core's L2 cache with the weights beside it.
 pub(super) const BLOCK: usize = 128 * 1024;
@@ -28,9 +29,6 @@ const SMALL_NETWORK: usize = 64 * 1024;
 
 /// Floats in a cache line and in the longest vector register.
 const LINE: usize = 16;
-
-/// Writes the inputs and the expected outputs of a row of the batch.
-pub(super) type Fill<'a> = dyn Fn(usize, &mut [f32], &mut [f32]) + Sync + 'a;
 
 /// All that stays the same from step to step.
 pub(super) struct Shape {
@@ -53,29 +51,11 @@ pub(super) struct Shape {
     pub(super) small: Option<Small>,
 }
 
-/// A layer, and the columns of what it reads and writes.
-pub(super) struct Layer {
-    pub(super) place: Place,
-    pub(super) activation: Activation,
-    pub(super) from: usize,
-    pub(super) to: usize,
-    pub(super) delta: usize,
-}
-
 /// A part of the flat parameters: rows of one layer's weights, the last of them with the biases and the padding.
 pub(super) struct Part {
     layer: usize,
     rows: Range<usize>,
     offset: usize,
-}
-
-/// What one thread brings out of its rows.
-#[derive(Clone, Default)]
-pub(super) struct Lane {
-    pub(super) loss: f64,
-    pub(super) right: u32,
-    /// The gradients, where every thread sums its own.
-    pub(super) sums: Vec<f32>,
 }
 
 /// From what the gradients are made: from the rows of the batch, or from the threads' sums.
@@ -90,14 +70,6 @@ pub(super) struct Flat<'a> {
     pub(super) parameters: &'a mut [f32],
     pub(super) gradients: &'a mut [f32],
     pub(super) state: &'a mut [f32],
-}
-
-impl Layer {
-    /// The first `rows` rows of the weights; the one after the last weights is the biases.
-    fn weights<'a>(&self, parameters: &'a [f32], rows: usize) -> Matrix<'a> {
-        let Place { offset, outputs, stride, .. } = self.place;
-        Matrix::new(&parameters[offset..], rows, outputs, stride)
-    }
 }
 
 impl Shape {

@@ -14,8 +14,8 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::{
+    layer::{Fill, Lane, Layer},
     math::{self, Fma},
-    shape::{Fill, Lane, Layer},
 };
 use crate::{Loss, Network, judge, network::Place, step::Step};
 

@@ -137,9 +137,20 @@ impl Arenas {
         arenas
     }
 
+    /// Rows, columns and depth of a layer's product, all of it whole blocks.
+    pub(super) fn size(&self, product: Product, layer: usize) -> [usize; 3] {
+        let l = &self.layers[layer];
+        let (inputs, outputs) = (4 * l.input_stride, 4 * l.output_stride);
+        match product {
+            Product::Forward => [self.batch, outputs, inputs],
+            Product::InputDelta => [self.batch, inputs, outputs],
+            Product::Gradient => [padded(l.inputs + 1), outputs, self.batch],
+        }
+    }
+
     /// The `vec4`s of a layer's product.
     pub(super) fn part(&self, product: Product, layer: usize) -> usize {
-        let [rows, columns, _] = product.size(self, layer);
+        let [rows, columns, _] = self.size(product, layer);
         rows * columns / 4
     }
 

@@ -218,7 +218,7 @@ impl Maker<'_> {
         way: Way,
     ) -> Vec<Dispatch> {
         let Way { tile, parts } = way;
-        let deepest = layers.clone().map(|layer| product.size(self.arenas, layer)[2]).max().unwrap_or(0);
+        let deepest = layers.clone().map(|layer| self.arenas.size(product, layer)[2]).max().unwrap_or(0);
         let slice = way.slice(deepest);
         // Rounding the parts up to whole slices may leave fewer.
         let parts = if parts == 1 { 1 } else { deepest.div_ceil(slice) };
@@ -276,7 +276,7 @@ impl Maker<'_> {
         let mut firsts = vec![0; self.arenas.layers.len()];
         let (mut all, mut flop, mut bytes) = (0, 0, 0);
         for layer in layers.clone() {
-            let size = product.size(self.arenas, layer);
+            let size = self.arenas.size(product, layer);
             firsts[layer] = all;
             all += groups(size);
             flop += self.flop(product, layer);

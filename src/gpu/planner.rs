@@ -153,7 +153,7 @@ fn software_tile(gpu: &Gpu, columns: usize) -> Tile {
 /// A way for every product of its own, in one part.
 pub(super) fn layered(gpu: &Gpu, arenas: &Arenas) -> Ways {
     let way = |product: Product, layers: std::ops::Range<usize>| {
-        let sizes = layers.map(|layer| product.size(arenas, layer));
+        let sizes = layers.map(|layer| arenas.size(product, layer));
         Way::of(tile(gpu, sizes.collect::<Vec<_>>().as_slice()))
     };
     let layers = arenas.layers.len();
@@ -199,9 +199,9 @@ fn in_parts(gpu: &Gpu, arenas: &Arenas, ways: Ways) -> Ways {
         Way { parts: fewest.max(most), ..way }
     };
     let each = |product: Product, ways: &[Way], first: usize| {
-        ways.iter().zip(first..).map(|(way, layer)| parts(*way, &[product.size(arenas, layer)])).collect()
+        ways.iter().zip(first..).map(|(way, layer)| parts(*way, &[arenas.size(product, layer)])).collect()
     };
-    let all: Vec<_> = (0..arenas.layers.len()).map(|layer| Product::Gradient.size(arenas, layer)).collect();
+    let all: Vec<_> = (0..arenas.layers.len()).map(|layer| arenas.size(Product::Gradient, layer)).collect();
     Ways {
         forward: each(Product::Forward, &ways.forward, 0),
         input_delta: each(Product::InputDelta, &ways.input_delta, 1),
@@ -213,7 +213,7 @@ fn in_parts(gpu: &Gpu, arenas: &Arenas, ways: Ways) -> Ways {
 fn tiny(gpu: &Gpu, arenas: &Arenas) -> Option<Scheme> {
     let layers = arenas.layers.len();
     let blocks = |[rows, columns, _]: [usize; 3]| rows / 4 * (columns / 4);
-    let of = |product: Product, layer: usize| product.size(arenas, layer);
+    let of = |product: Product, layer: usize| arenas.size(product, layer);
     if gpu.is_software() {
         // A network of a few blocks would leave most lanes of a wide tile idle.
         let most = (0..layers).map(|layer| blocks(of(Product::Forward, layer))).max()?;

@@ -1,7 +1,5 @@
 //! The products of a step, and what becomes of their results: the families of `shaders/product/` and `shaders/finish/`.
 
-use super::arenas::Arenas;
-
 /// A product over a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Product {
@@ -34,17 +32,6 @@ impl Product {
             Self::Forward => shader!("product/forward"),
             Self::InputDelta => shader!("product/input_delta"),
             Self::Gradient => shader!("product/gradient"),
-        }
-    }
-
-    /// Rows, columns and depth of a layer's product, all of it whole blocks.
-    pub(super) fn size(self, arenas: &Arenas, layer: usize) -> [usize; 3] {
-        let l = &arenas.layers[layer];
-        let (inputs, outputs) = (4 * l.input_stride, 4 * l.output_stride);
-        match self {
-            Self::Forward => [arenas.batch, outputs, inputs],
-            Self::InputDelta => [arenas.batch, inputs, outputs],
-            Self::Gradient => [(l.inputs + 1).next_multiple_of(4), outputs, arenas.batch],
         }
     }
 }

@@ -22,7 +22,7 @@ impl Maker<'_> {
         let splits = splits.collect();
         let products = || layers.clone().flat_map(|layer| PRODUCTS.map(|product| (product, layer)));
         let flop = products().map(|(product, layer)| self.flop(product, layer)).sum();
-        let bytes = products().map(|(product, layer)| bytes_of(product.size(arenas, layer))).sum();
+        let bytes = products().map(|(product, layer)| bytes_of(arenas.size(product, layer))).sum();
         // With a layer that is a constant all that depends on it is one as well; in a loop a step of XOR takes llvmpipe
         // half as long again.
         let mut walk = "fn walk_step(block: u32, model: u32, lane: u32) {\n".to_owned();
@@ -104,7 +104,7 @@ impl Maker<'_> {
             loops: steps * loops_of_a_lane(arenas),
             steps,
             flop: products().map(|(product, layer)| self.flop(product, layer)).sum(),
-            bytes: products().map(|(product, layer)| bytes_of(product.size(arenas, layer))).sum(),
+            bytes: products().map(|(product, layer)| bytes_of(arenas.size(product, layer))).sum(),
         }
     }
 }
@@ -118,7 +118,7 @@ fn loops_of_a_walk(arenas: &Arenas, rows: usize, ways: &Ways, softmax: bool) -> 
     for layer in 0..arenas.layers.len() {
         for (product, way) in PRODUCTS.into_iter().zip(ways.of_layer(layer)) {
             let Some(Way { tile, .. }) = way else { continue };
-            let [height, columns, depth] = product.size(arenas, layer);
+            let [height, columns, depth] = arenas.size(product, layer);
             let (height, depth) = if product == Product::Gradient { (height, rows) } else { (rows, depth) };
             loops += 1 + tile.groups(height, columns) * (1 + tile.loops(depth));
         }

@@ -1,0 +1,33 @@
+//! What the ways of computing a step have in common: a layer, and what a thread takes in and brings out.
+
+use super::gemm::Matrix;
+use crate::{Activation, network::Place};
+
+/// Writes the inputs and the expected outputs of a row of the batch.
+pub(super) type Fill<'a> = dyn Fn(usize, &mut [f32], &mut [f32]) + Sync + 'a;
+
+/// A layer, and the columns of what it reads and writes.
+pub(super) struct Layer {
+    pub(super) place: Place,
+    pub(super) activation: Activation,
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) delta: usize,
+}
+
+impl Layer {
+    /// The first `rows` rows of the weights; the one after the last weights is the biases.
+    pub(super) fn weights<'a>(&self, parameters: &'a [f32], rows: usize) -> Matrix<'a> {
+        let Place { offset, outputs, stride, .. } = self.place;
+        Matrix::new(&parameters[offset..], rows, outputs, stride)
+    }
+}
+
+/// What one thread brings out of its rows.
+#[derive(Clone, Default)]
+pub(super) struct Lane {
+    pub(super) loss: f64,
+    pub(super) right: u32,
+    /// The gradients, where every thread sums its own.
+    pub(super) sums: Vec<f32>,
+}
