@@ -5,7 +5,7 @@ use crate::{
     Settings, cpu,
     device::Machine,
     error::check_finite,
-    gpu::engine::{Engine, Setup},
+    gpu::engine::{Engine, Metric, Setup},
     judge::{is_right, loss_of_row},
     order::Upcoming,
     step::{Course, Step},
@@ -142,9 +142,7 @@ impl Trainer {
         match &mut self.engine {
             Worker::Gpu(engine) => {
                 let metrics = engine.run(first, steps).await?;
-                for (i, [loss, right]) in metrics.into_iter().enumerate() {
-                    report.push(loss, right as u32, course.step(first + i as u64, 0).rows);
-                }
+                push_all(&mut report, &course, first, metrics);
             }
             Worker::Cpu(engine, data) => engine.in_pool(|engine| {
                 let Some(data) = data else { return };
@@ -182,17 +180,15 @@ impl Trainer {
         pollster::block_on(self.run_async(1))?;
         let most = if let Worker::Gpu(engine) = &self.engine { engine.chunk() } else { usize::MAX };
         let steps = steps.clamp(1, most);
-        let (first, total) = (self.done, self.total);
         let mut kernels = Vec::new();
         let mut by_device = false;
         if let Worker::Gpu(engine) = &mut self.engine {
             let metrics;
-            (kernels, metrics, by_device) = pollster::block_on(engine.profile(first, steps))?;
-            (self.done, self.total) = (first + steps as u64, total + steps as u64);
+            (kernels, metrics, by_device) = pollster::block_on(engine.profile(self.done, steps))?;
             let mut report = Report::of(self.classifies);
-            for (i, [loss, right]) in metrics.into_iter().enumerate() {
-                report.push(loss, right as u32, self.course.step(first + i as u64, 0).rows);
-            }
+            push_all(&mut report, &self.course, self.done, metrics);
+            self.done += steps as u64;
+            self.total += steps as u64;
             self.tell(&report)?;
         }
         let start = std::time::Instant::now();
@@ -399,6 +395,13 @@ impl std::fmt::Debug for Trainer {
         let Self { network, settings, total, .. } = self;
         let mut about = f.debug_struct("Trainer");
         about.field("network", network).field("settings", settings).field("steps", total).finish_non_exhaustive()
+    }
+}
+
+/// Adds what the device told of the steps from `first` on.
+fn push_all(report: &mut Report, course: &Course, first: u64, metrics: Vec<Metric>) {
+    for (step, [loss, right]) in (first..).zip(metrics) {
+        report.push(loss, right as u32, course.step(step, 0).rows);
     }
 }
 

@@ -58,12 +58,13 @@ impl Tuner {
     /// # Errors
     /// As [`Trainer::new`]; [`Error::File`] if the cache cannot be written.
     pub fn tune(&self, device: &Device, network: &Network, settings: &Settings) -> Result<Plan> {
-        let own = Trainer::by_hand(device, network, Settings { plan: None, ..settings.clone() })?.plan();
+        let plans = candidates(device, network, settings)?;
+        let own = plans[0].clone();
         let file = self.cache.as_ref().map(|folder| folder.join(file_name(&own)));
         if let Some(plan) = file.as_ref().and_then(|file| cached(file, &own)) {
             return Ok(plan);
         }
-        let best = self.measure(device, network, settings)?.into_iter().next();
+        let best = self.time(plans, device, network, settings)?.into_iter().next();
         let plan = best.map_or(own, |tuned| tuned.plan);
         if let Some(file) = file {
             write(&file, &plan.to_string()).map_err(|error| Error::File { path: file, why: error.to_string() })?;
@@ -77,12 +78,11 @@ impl Tuner {
     /// # Errors
     /// As [`Trainer::new`].
     pub fn measure(&self, device: &Device, network: &Network, settings: &Settings) -> Result<Vec<Tuned>> {
-        let settings = Settings { plan: None, ..settings.clone() };
-        let trainer = Trainer::by_hand(device, network, settings.clone())?;
-        let plans = trainer.candidates();
-        drop(trainer);
+        self.time(candidates(device, network, settings)?, device, network, settings)
+    }
+
+    fn time(&self, plans: Vec<Plan>, device: &Device, network: &Network, settings: &Settings) -> Result<Vec<Tuned>> {
         let rows = 2 * settings.batch;
-        let numbers = |n: usize| (0..n).map(|i| (i * 37 % 251) as f32 / 250.0).collect::<Vec<_>>();
         let outputs = network.outputs();
         let data = Dataset::new(rows, numbers(rows * network.inputs()), numbers(rows * outputs))?;
         let each = self.time / plans.len().max(1) as u32;
@@ -104,11 +104,22 @@ impl Tuner {
     }
 }
 
+/// Every plan that may be the fastest, the planner's own first.
+fn candidates(device: &Device, network: &Network, settings: &Settings) -> Result<Vec<Plan>> {
+    let settings = Settings { plan: None, ..settings.clone() };
+    Ok(Trainer::by_hand(device, network, settings)?.candidates())
+}
+
+/// Numbers from 0 to 1.
+fn numbers(n: usize) -> Vec<f32> {
+    (0..n).map(|i| (i * 37 % 251) as f32 / 250.0).collect()
+}
+
 /// Takes one step on a few rows and compares the parameters with the reference's.
 fn check(device: &Device, network: &Network, settings: &Settings) -> Result<()> {
     let mut trainer = Trainer::by_hand(device, network, settings.clone())?;
     let rows = settings.batch.min(CHECKED);
-    let x: Vec<f32> = (0..rows * network.inputs()).map(|i| (i * 37 % 251) as f32 / 250.0).collect();
+    let x = numbers(rows * network.inputs());
     let outputs = network.outputs();
     // A one in each row is an answer for every loss.
     let t: Vec<f32> =

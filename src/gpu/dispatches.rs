@@ -297,7 +297,7 @@ impl Maker<'_> {
             source: link(
                 self.arenas,
                 self.members,
-                &Parts { constants, products, firsts, splits, walk: String::new(), pieces },
+                &Parts { constants, products, firsts, splits, pieces, ..Parts::default() },
             ),
             groups: folded(all * parts, self.arenas.models),
             loops: last - first,

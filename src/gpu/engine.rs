@@ -69,7 +69,7 @@ struct Kernels {
 
 /// One dispatch of a chunk, where it is dispatched.
 pub(super) struct Visit<'a> {
-    /// Which dispatch of the dispatches it is.
+    /// Which of [`Dispatches::all`] it is.
     pub(super) number: usize,
     kernel: &'a Kernel,
     group: &'a wgpu::BindGroup,

@@ -45,7 +45,7 @@ pub(super) fn candidates(gpu: &Gpu, arenas: &Arenas) -> Vec<Scheme> {
     let layers = arenas.layers.len();
     let mut all = vec![scheme(gpu, arenas), Scheme::Layered(in_parts(gpu, arenas, layered(gpu, arenas)))];
     // In one workgroup a large step would take so long that a watchdog may end it.
-    let may_be_tiny = flop(arenas) / arenas.models <= 20_000_000;
+    let may_be_tiny = flop(arenas) <= 20_000_000;
     all.extend(tiny(gpu, arenas).filter(|_| may_be_tiny));
     all.extend(if blocks(arenas) <= LANE_BLOCKS { lane(gpu, arenas) } else { None });
     all.extend([ROWS / 2, ROWS, 2 * ROWS, 4 * ROWS].into_iter().filter_map(|rows| fused(gpu, arenas, rows)));
@@ -58,10 +58,10 @@ pub(super) fn candidates(gpu: &Gpu, arenas: &Arenas) -> Vec<Scheme> {
         let ways = Ways::all(layers, Way::of(*tile));
         all.push(Scheme::Layered(ways.clone()));
         if !gpu.is_software() {
-            all.push(Scheme::Layered(in_parts(gpu, arenas, ways)));
+            all.push(Scheme::Layered(in_parts(gpu, arenas, ways.clone())));
         }
         if may_be_tiny {
-            all.extend(steps_of(gpu, arenas, Ways::all(layers, Way::of(*tile))));
+            all.extend(steps_of(gpu, arenas, ways));
         }
     }
     all.retain(|scheme| check(gpu, scheme, arenas).is_ok());
@@ -127,16 +127,16 @@ fn lane(gpu: &Gpu, arenas: &Arenas) -> Option<Scheme> {
     (steps > 0).then_some(Scheme::Lane { steps, lanes })
 }
 
-/// Floating-point operations of a step of all models, about.
+/// Floating-point operations of a step of one model, about.
 fn flop(arenas: &Arenas) -> usize {
-    6 * arenas.models * arenas.layers.iter().map(|l| arenas.batch * l.inputs * l.outputs).sum::<usize>()
+    6 * arenas.layers.iter().map(|l| arenas.batch * l.inputs * l.outputs).sum::<usize>()
 }
 
 /// Whether what surrounds the products of a step weighs more than they do.
 fn is_tiny(gpu: &Gpu, arenas: &Arenas) -> bool {
     // One workgroup has one core: of two in a computer, of a hundred in a GPU, where a dispatch costs less, too.
     let most = if gpu.is_software() { 2_000_000 } else { 4_000_000 };
-    flop(arenas) / arenas.models <= most
+    flop(arenas) <= most
 }
 
 /// Whether a block of rows does not leave the cache on its way through all layers, and there are many.

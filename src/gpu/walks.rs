@@ -17,12 +17,10 @@ impl Maker<'_> {
         let arenas = self.arenas;
         let (blocks, tile) = (arenas.batch.div_ceil(rows), ways.gradients.tile);
         let loops = steps * loops_of_a_walk(arenas, rows, ways, self.members.loss.looks_at_the_row());
-        let layers = 0..=self.last();
-        let splits = layers.clone().map(|layer| ways.of_layer(layer).map(|way| way.map_or(1, |way| way.tile.split())));
+        let splits =
+            (0..=self.last()).map(|layer| ways.of_layer(layer).map(|way| way.map_or(1, |way| way.tile.split())));
         let splits = splits.collect();
-        let products = || layers.clone().flat_map(|layer| PRODUCTS.map(|product| (product, layer)));
-        let flop = products().map(|(product, layer)| self.flop(product, layer)).sum();
-        let bytes = products().map(|(product, layer)| bytes_of(arenas.size(product, layer))).sum();
+        let (flop, bytes) = self.whole_step();
         // With a layer that is a constant all that depends on it is one as well; in a loop a step of XOR takes llvmpipe
         // half as long again.
         let mut walk = "fn walk_step(block: u32, model: u32, lane: u32) {\n".to_owned();
@@ -95,7 +93,7 @@ impl Maker<'_> {
         );
         let pieces = vec![shader!("entry/lane"), shader!("normalizer"), shader!("step")];
         let parts = Parts { constants, firsts, walk, pieces, ..Parts::default() };
-        let products = || layers().flat_map(|layer| PRODUCTS.map(|product| (product, layer)));
+        let (flop, bytes) = self.whole_step();
         Dispatch {
             name: "whole steps, a lane a network".to_owned(),
             entry: "lane",
@@ -103,9 +101,17 @@ impl Maker<'_> {
             groups: [arenas.models.div_ceil(lanes) as u32, 1, 1],
             loops: steps * loops_of_a_lane(arenas),
             steps,
-            flop: products().map(|(product, layer)| self.flop(product, layer)).sum(),
-            bytes: products().map(|(product, layer)| bytes_of(arenas.size(product, layer))).sum(),
+            flop,
+            bytes,
         }
+    }
+
+    /// Floating-point operations and bytes of all products of a step.
+    fn whole_step(&self) -> (u64, u64) {
+        let products = (0..=self.last()).flat_map(|layer| PRODUCTS.map(|product| (product, layer)));
+        products.fold((0, 0), |(flop, bytes), (product, layer)| {
+            (flop + self.flop(product, layer), bytes + bytes_of(self.arenas.size(product, layer)))
+        })
     }
 }
 
