@@ -1,7 +1,7 @@
 // The loss of a row and whether its answer is right. The mean squared error's formula is in loss/mse.wgsl.
 
-/// The loss of a row before the mean, and 1 where its answer is right: a single output on the right side of a half,
-/// or the largest of several (the first of equals) where the largest is expected.
+/// The loss of a row before the mean, and 1 where its answer is right: a single output on the right side of the
+/// threshold, or the largest of several (the first of equals) where the largest is expected.
 fn judge(y: u32, t: u32) -> vec2f {
     var normalizer = vec2f();
     if LOSS_NEEDS_NORMALIZER {
@@ -26,7 +26,7 @@ fn judge(y: u32, t: u32) -> vec2f {
     }
     var right = answer.x == answer.y;
     if OUTPUTS == 1u {
-        right = (top.x > 0.5) == (top.y > 0.5);
+        right = (top.x > THRESHOLD) == (top.y > 0.5);
     }
     return vec2f(sum.x + sum.y + sum.z + sum.w, select(0.0, 1.0, right));
 }

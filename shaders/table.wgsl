@@ -14,10 +14,22 @@ struct Step {
     rows: u32,
     first: u32,
     key: vec2u,
-    learning_rate: f32,
-    momentum: f32,
+    /// One over how many numbers the mean of the loss goes.
     scale: f32,
     ring: u32,
+    // What the update needs: the files of the optimizers say what for.
+    learning_rate: f32,
+    momentum: f32,
+    mean: f32,
+    square: f32,
+    epsilon: f32,
+    correction: f32,
+    fresh: f32,
+    decay: f32,
+    l1: f32,
+    clip_value: f32,
+    clip_norm: f32,
+    average: f32,
 }
 
 /// A dense layer. Offsets and strides count vec4s, in the arena of one network.

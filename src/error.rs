@@ -59,6 +59,16 @@ pub enum Error {
         /// How many were given.
         got: usize,
     },
+    /// A formula of the caller's own that contradicts its derivative or its WGSL.
+    #[error("{what}: expected {expected}, got {got}")]
+    Formula {
+        /// Which value of which formula.
+        what: String,
+        /// What the other says.
+        expected: f64,
+        /// What it says.
+        got: f64,
+    },
     /// A value that is not a finite number.
     #[error("{what}: row {row}, column {column} is {value}; every value has to be finite")]
     NonFinite {

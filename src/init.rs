@@ -22,6 +22,12 @@ pub enum Init {
     LecunUniform,
     /// Normal with variance `1 / inputs` (LeCun et al. 1998).
     LecunNormal,
+    /// Uniform within `sqrt(6 / inputs) / frequency`, before a sine of that frequency (Sitzmann et al. 2020); in the first
+    /// layer, uniform within `1 / inputs`.
+    Siren {
+        /// The sine's.
+        frequency: f64,
+    },
     /// Normal around 0.
     Normal {
         /// The standard deviation.
@@ -44,15 +50,26 @@ impl Init {
         Self::HeNormal,
         Self::LecunUniform,
         Self::LecunNormal,
+        Self::Siren { frequency: 30.0 },
         Self::Normal { deviation: 1.0 },
         Self::Uniform { limit: 0.05 },
     ];
 
-    /// The weights' distribution where none was asked for: He's uniform before a relu, Glorot's before the others.
+    /// The weights' distribution where none was asked for: He's uniform before a relu and what resembles it, LeCun's
+    /// normal before a selu, a sine's own, Glorot's uniform before the others.
     pub const fn default_for(activation: Activation) -> Self {
         match activation {
-            Activation::Relu => Self::HeUniform,
-            Activation::Identity | Activation::Sigmoid | Activation::Tanh => Self::GlorotUniform,
+            Activation::Relu
+            | Activation::LeakyRelu { .. }
+            | Activation::Elu { .. }
+            | Activation::Gelu
+            | Activation::GeluTanh
+            | Activation::Silu
+            | Activation::Mish
+            | Activation::Softplus => Self::HeUniform,
+            Activation::Selu => Self::LecunNormal,
+            Activation::Sine { frequency } => Self::Siren { frequency },
+            _ => Self::GlorotUniform,
         }
     }
 
@@ -64,6 +81,7 @@ impl Init {
             Self::GlorotUniform | Self::GlorotNormal => libm::sqrt(2.0 / (inputs + outputs)),
             Self::HeUniform | Self::HeNormal => libm::sqrt(2.0 / inputs),
             Self::LecunUniform | Self::LecunNormal => libm::sqrt(1.0 / inputs),
+            Self::Siren { frequency } => libm::sqrt(2.0 / inputs) / frequency.abs(),
             Self::Normal { deviation } => deviation,
             Self::Uniform { limit } => limit / libm::sqrt(3.0),
         }
@@ -77,7 +95,7 @@ impl Init {
             Self::GlorotNormal | Self::HeNormal | Self::LecunNormal | Self::Normal { .. } => {
                 values.fill_with(|| (deviation * draws.normal()) as f32);
             }
-            Self::GlorotUniform | Self::HeUniform | Self::LecunUniform | Self::Uniform { .. } => {
+            Self::GlorotUniform | Self::HeUniform | Self::LecunUniform | Self::Siren { .. } | Self::Uniform { .. } => {
                 let limit = deviation * libm::sqrt(3.0);
                 values.fill_with(|| (limit * draws.uniform()) as f32);
             }

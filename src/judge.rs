@@ -2,29 +2,26 @@
 
 use crate::Loss;
 
-/// Where a single output turns from no to yes.
-const THRESHOLD: f32 = 0.5;
-
 /// Independent sums or maxima, so that the compiler can keep them in the lanes of a vector.
 const LANES: usize = 16;
 
-/// One output has to be on the right side of the threshold; of several the largest has to be the expected one, and of
-/// equals the first counts.
+/// One output has to be on the right side of the loss's threshold; of several the largest has to be the expected one, and
+/// of equals the first counts.
 #[inline(always)]
-pub(crate) fn is_right(y: &[f32], t: &[f32]) -> bool {
+pub(crate) fn is_right(loss: Loss, y: &[f32], t: &[f32]) -> bool {
     match (y, t) {
-        ([y], [t]) => (*y > THRESHOLD) == (*t > THRESHOLD),
+        ([y], [t]) => (*y > loss.threshold()) == (*t > 0.5),
         _ => largest(y) == largest(t),
     }
 }
 
 /// How many of the first `used` rows are right that stand side by side: output `j` of row `i` is `y[j * lanes + i]`.
 #[inline(always)]
-pub(crate) fn right_of_columns(y: &[f32], t: &[f32], lanes: usize, used: usize) -> u32 {
+pub(crate) fn right_of_columns(loss: Loss, y: &[f32], t: &[f32], lanes: usize, used: usize) -> u32 {
     let (mut answers, mut expected) = ([0; LANES], [0; LANES]);
-    for (values, found) in [(y, &mut answers), (t, &mut expected)] {
+    for (values, found, threshold) in [(y, &mut answers, loss.threshold()), (t, &mut expected, 0.5)] {
         if values.len() == lanes {
-            found.iter_mut().zip(values).for_each(|(found, value)| *found = u32::from(*value > THRESHOLD));
+            found.iter_mut().zip(values).for_each(|(found, value)| *found = u32::from(*value > threshold));
             continue;
         }
         let mut largest = [f32::NEG_INFINITY; LANES];
@@ -77,13 +74,29 @@ pub(crate) fn loss_of_row(loss: Loss, y: &[f32], t: &[f32]) -> f64 {
         }
         lanes.iter().sum::<f64>() + rest
     }
-    match loss {
-        Loss::Mse => sum(y, t, |y, t| Loss::Mse.apply(y, t, 0.0)),
-        Loss::BinaryCrossEntropy => sum(y, t, |y, t| Loss::BinaryCrossEntropy.apply(y, t, 0.0)),
-        Loss::SoftmaxCrossEntropy => {
-            let normalizer = normalizer(y.iter().map(|y| f64::from(*y)));
-            sum(y, t, |y, t| Loss::SoftmaxCrossEntropy.apply(y, t, normalizer))
-        }
+    /// The loss with this as its constant.
+    macro_rules! sums {
+        ($($loss:pat => $value:expr),* $(,)?) => {
+            match loss {
+                $($loss => sum(y, t, |y, t| $value.apply(y, t, 0.0, 0)),)*
+                Loss::SoftmaxCrossEntropy | Loss::SmoothedCrossEntropy { .. } => {
+                    let (normalizer, outputs) = (normalizer(y.iter().map(|y| f64::from(*y))), y.len());
+                    sum(y, t, |y, t| loss.apply(y, t, normalizer, outputs))
+                }
+            }
+        };
+    }
+    sums! {
+        Loss::Mse => Loss::Mse,
+        Loss::L1 => Loss::L1,
+        Loss::Huber { delta } => Loss::Huber { delta },
+        Loss::LogCosh => Loss::LogCosh,
+        Loss::BinaryCrossEntropy => Loss::BinaryCrossEntropy,
+        Loss::BinaryCrossEntropyWithLogits => Loss::BinaryCrossEntropyWithLogits,
+        Loss::Hinge => Loss::Hinge,
+        Loss::Poisson => Loss::Poisson,
+        Loss::RelativeL2 => Loss::RelativeL2,
+        Loss::Custom(custom) => Loss::Custom(custom),
     }
 }
 
@@ -100,8 +113,9 @@ mod tests {
 
     #[test]
     fn one_output_is_judged_by_its_side_of_the_threshold() {
-        assert!(is_right(&[0.7], &[1.0]) && is_right(&[0.5], &[0.0]));
-        assert!(!is_right(&[0.5], &[1.0]) && !is_right(&[f32::NAN], &[1.0]));
+        assert!(is_right(Loss::Mse, &[0.7], &[1.0]) && is_right(Loss::Mse, &[0.5], &[0.0]));
+        assert!(is_right(Loss::Hinge, &[0.1], &[1.0]) && is_right(Loss::BinaryCrossEntropyWithLogits, &[-0.1], &[0.0]));
+        assert!(!is_right(Loss::Mse, &[0.5], &[1.0]) && !is_right(Loss::Mse, &[f32::NAN], &[1.0]));
     }
 
     #[test]
@@ -112,11 +126,11 @@ mod tests {
                 expected[class] = 1.0;
                 let mut y = vec![-2.0; outputs];
                 y[class] = -1.0;
-                assert!(is_right(&y, &expected), "{outputs} outputs, class {class}");
+                assert!(is_right(Loss::Mse, &y, &expected), "{outputs} outputs, class {class}");
                 y[outputs - 1] = -1.0;
-                assert!(is_right(&y, &expected), "of equals the first: {outputs} outputs, class {class}");
+                assert!(is_right(Loss::Mse, &y, &expected), "of equals the first: {outputs} outputs, class {class}");
                 y[(class + 1) % outputs] = 0.0;
-                assert!(!is_right(&y, &expected), "{outputs} outputs, class {class}");
+                assert!(!is_right(Loss::Mse, &y, &expected), "{outputs} outputs, class {class}");
             }
         }
     }
@@ -129,8 +143,12 @@ mod tests {
             let t: Vec<f32> = (0..outputs * lanes).map(|i| number(i + 1)).collect();
             let row = |of: &[f32], i: usize| of[i..].iter().step_by(lanes).copied().collect::<Vec<_>>();
             for used in 1..=lanes {
-                let right = (0..used).filter(|i| is_right(&row(&y, *i), &row(&t, *i))).count();
-                assert_eq!(right_of_columns(&y, &t, lanes, used), right as u32, "{outputs} outputs, {used} of {lanes}");
+                let right = (0..used).filter(|i| is_right(Loss::Mse, &row(&y, *i), &row(&t, *i))).count();
+                assert_eq!(
+                    right_of_columns(Loss::Mse, &y, &t, lanes, used),
+                    right as u32,
+                    "{outputs} outputs, {used} of {lanes}"
+                );
             }
         }
     }

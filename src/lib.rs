@@ -45,9 +45,11 @@ mod activation;
 #[cfg(not(target_family = "wasm"))]
 mod blocking;
 pub mod cpu;
+mod custom;
 mod dataset;
 mod device;
 mod error;
+mod family;
 mod gpu;
 mod init;
 mod judge;
@@ -67,6 +69,7 @@ mod tuner;
 pub use activation::Activation;
 #[cfg(not(target_family = "wasm"))]
 pub use blocking::adapters;
+pub use custom::{CustomActivation, CustomLoss};
 pub use dataset::{Answers, Dataset, Features};
 pub use device::{Choice, Device, Request, adapters_async};
 pub use error::{Error, Result};
@@ -74,7 +77,7 @@ pub use gpu::adapters::AdapterReport;
 pub use init::Init;
 pub use loss::Loss;
 pub use network::{Dense, LayerParameters, Network};
-pub use optimizer::Optimizer;
+pub use optimizer::{Optimizer, Rule};
 pub use plan::{Plan, PlanRow};
 pub use profile::{KernelTime, Profile};
 pub use report::{Evaluation, Report};

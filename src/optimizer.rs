@@ -1,105 +1,649 @@
-//! The optimizers: each an arm here and a file in `shaders/optimizer/`.
+//! The optimizers: how a gradient becomes a change of a parameter. Each [`Rule`] is an arm here and a file in
+//! `shaders/optimizer/`.
 
-use crate::{Error, Result};
+use bytemuck::{Pod, Zeroable};
 
-/// How a step changes the parameters by their gradients.
+use crate::{Error, Result, family::files};
+
+/// How a step changes the parameters by their gradients: a rule, and what surrounds it.
+///
+/// ```
+/// use gradus::Optimizer;
+/// let optimizer = Optimizer::adam(0.001).weight_decay(1e-4).clip_norm(1.0);
+/// ```
+///
+/// In this order, as PyTorch does it: the gradient is clipped ([`Optimizer::clip_norm`], [`Optimizer::clip_value`]); the
+/// penalties are added to it ([`Optimizer::weight_decay`] unless decoupled, [`Optimizer::l1`]), or a decoupled decay
+/// shrinks the parameter; then comes the rule, and last the average ([`Optimizer::average`]).
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
-pub enum Optimizer {
-    /// Stochastic gradient descent, the textbook's: `p <- p - learning_rate * g`.
-    Sgd {
-        /// The length of a step.
-        learning_rate: f64,
-    },
-    /// Gradient descent with a velocity (Polyak 1964, in PyTorch's form): `v <- momentum * v + g`, `p <- p - learning_rate * v`.
+pub struct Optimizer {
+    /// What becomes of a gradient.
+    pub rule: Rule,
+    /// The length of a step; a [`crate::Schedule`] multiplies it.
+    pub learning_rate: f64,
+    /// L2: `g + weight_decay p` in place of `g`, or if decoupled, `p (1 - learning_rate weight_decay)` in place of `p`.
+    pub weight_decay: f64,
+    /// Whether the decay is taken from the parameter itself (Loshchilov and Hutter 2019).
+    pub decoupled: bool,
+    /// L1: `g + l1 sign(p)` in place of `g`.
+    pub l1: f64,
+    /// Whether penalties and decay reach biases, and not just weights: PyTorch's way.
+    pub penalizes_biases: bool,
+    /// No number of a gradient is larger in size.
+    pub clip_value: Option<f64>,
+    /// The gradient of all parameters together is no longer than this (Pascanu et al. 2013); PyTorch's formula:
+    /// `g min(1, clip_norm / (|g| + 1e-6))`.
+    pub clip_norm: Option<f64>,
+    /// How much of the old an exponential moving average of the parameters keeps at each step; it starts as the first
+    /// parameters. [`crate::Trainer::averaged_parameters`] gives it.
+    pub average: Option<f64>,
+}
+
+/// What becomes of a gradient `g`, with the learning rate `lr`; names and formulas are PyTorch's. `p` is the parameter,
+/// `t` the number of the update, from 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Rule {
+    /// Stochastic gradient descent, the textbook's: `p - lr g`.
+    Sgd,
+    /// With a velocity (Polyak 1964; Sutskever et al. 2013): `v <- momentum v + (1 - dampening) g`, the first `v` is `g`;
+    /// `p - lr v`, with Nesterov `p - lr (g + momentum v)`.
     Momentum {
-        /// The length of a step.
-        learning_rate: f64,
         /// How much of the velocity the next step keeps, from 0 to 1.
         momentum: f64,
+        /// How much of the gradient does not become velocity, from 0 to 1.
+        dampening: f64,
+        /// Whether the step looks ahead.
+        nesterov: bool,
+    },
+    /// Adam (Kingma and Ba 2015): `m <- beta1 m + (1 - beta1) g`, `s <- beta2 s + (1 - beta2) g^2`,
+    /// `p - lr m' / (sqrt(s') + epsilon)` with `m' = m / (1 - beta1^t)` and `s' = s / (1 - beta2^t)`; with AMSGrad (Reddi et
+    /// al. 2018) the largest `s` so far.
+    Adam {
+        /// How much of the mean is kept.
+        beta1: f64,
+        /// How much of the mean of squares is kept.
+        beta2: f64,
+        /// What keeps it from dividing by 0.
+        epsilon: f64,
+        /// Whether the largest mean of squares counts.
+        amsgrad: bool,
+    },
+    /// Adamax (Kingma and Ba 2015): `u <- max(beta2 u, |g| + epsilon)`, `p - lr m' / u`, `m'` as in Adam.
+    Adamax {
+        /// How much of the mean is kept.
+        beta1: f64,
+        /// How much of the largest gradient is kept.
+        beta2: f64,
+        /// What keeps it from dividing by 0.
+        epsilon: f64,
+    },
+    /// NAdam (Dozat 2016): Adam with Nesterov's look ahead. With `mu(t) = beta1 (1 - 0.96^(t momentum_decay) / 2)` and
+    /// `P(t)` the product of all up to `t`: `p - lr ((1 - mu(t)) g / (1 - P(t)) + mu(t + 1) m / (1 - P(t + 1))) /
+    /// (sqrt(s') + epsilon)`.
+    Nadam {
+        /// How much of the mean is kept.
+        beta1: f64,
+        /// How much of the mean of squares is kept.
+        beta2: f64,
+        /// What keeps it from dividing by 0.
+        epsilon: f64,
+        /// How fast the momentum grows to `beta1`.
+        momentum_decay: f64,
+    },
+    /// RMSprop (Tieleman and Hinton 2012): `s <- alpha s + (1 - alpha) g^2`, `p - lr g / (sqrt(s) + epsilon)`; centered,
+    /// `s` less the square of the gradients' mean (Graves 2013); with a momentum the quotient goes into a velocity.
+    RmsProp {
+        /// How much of the mean of squares is kept.
+        alpha: f64,
+        /// What keeps it from dividing by 0.
+        epsilon: f64,
+        /// How much of the velocity is kept; 0 for none.
+        momentum: f64,
+        /// Whether the variance counts in place of the mean of squares.
+        centered: bool,
+    },
+    /// Adagrad (Duchi et al. 2011): `s <- s + g^2`, which starts as `initial`, `p - lr / (1 + (t - 1) decay) g / (sqrt(s) +
+    /// epsilon)`.
+    Adagrad {
+        /// How fast the rate falls.
+        decay: f64,
+        /// The first sum of squares.
+        initial: f64,
+        /// What keeps it from dividing by 0.
+        epsilon: f64,
+    },
+    /// Adadelta (Zeiler 2012): `s <- rho s + (1 - rho) g^2`, `d = g sqrt(u + epsilon) / sqrt(s + epsilon)`,
+    /// `u <- rho u + (1 - rho) d^2`, `p - lr d`.
+    Adadelta {
+        /// How much of the means is kept.
+        rho: f64,
+        /// What keeps it from dividing by 0.
+        epsilon: f64,
+    },
+    /// Lion (Chen et al. 2023): `p - lr sign(beta1 m + (1 - beta1) g)`, `m <- beta2 m + (1 - beta2) g`.
+    Lion {
+        /// How much of the mean a step takes.
+        beta1: f64,
+        /// How much of the mean is kept.
+        beta2: f64,
+    },
+    /// Rprop (Riedmiller and Braun 1993), for steps over all rows: each parameter has a step of its own, `lr` at first,
+    /// that grows while its gradient keeps its sign and shrinks where it turns; there the parameter waits.
+    Rprop {
+        /// What a step is multiplied by where the sign turns, below 1.
+        shrink: f64,
+        /// What it is multiplied by else, above 1.
+        grow: f64,
+        /// The shortest step.
+        least: f64,
+        /// The longest.
+        most: f64,
     },
 }
 
-impl Optimizer {
-    /// One of each, for tests and benches to walk.
-    pub const ALL: &[Self] = &[Self::sgd(0.1), Self::momentum(0.1, 0.9)];
+impl Rule {
+    /// One of each, and of each kind, for tests and benches to walk: PyTorch's defaults, Lion's authors'.
+    pub const ALL: &[Self] = &[
+        Self::Sgd,
+        Self::Momentum { momentum: 0.9, dampening: 0.0, nesterov: false },
+        Self::Momentum { momentum: 0.9, dampening: 0.0, nesterov: true },
+        Self::ADAM,
+        Self::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, amsgrad: true },
+        Self::Adamax { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 },
+        Self::Nadam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, momentum_decay: 0.004 },
+        Self::RmsProp { alpha: 0.99, epsilon: 1e-8, momentum: 0.0, centered: false },
+        Self::RmsProp { alpha: 0.99, epsilon: 1e-8, momentum: 0.9, centered: true },
+        Self::Adagrad { decay: 0.0, initial: 0.0, epsilon: 1e-10 },
+        Self::Adadelta { rho: 0.9, epsilon: 1e-6 },
+        Self::Lion { beta1: 0.9, beta2: 0.99 },
+        Self::Rprop { shrink: 0.5, grow: 1.2, least: 1e-6, most: 50.0 },
+    ];
 
-    /// Stochastic gradient descent.
-    pub const fn sgd(learning_rate: f64) -> Self {
-        Self::Sgd { learning_rate }
-    }
-
-    /// Gradient descent with momentum.
-    pub const fn momentum(learning_rate: f64, momentum: f64) -> Self {
-        Self::Momentum { learning_rate, momentum }
-    }
+    const ADAM: Self = Self::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, amsgrad: false };
 
     /// The name, as it stands in files and as its WGSL function is called.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Sgd { .. } => "sgd",
+            Self::Sgd => "sgd",
             Self::Momentum { .. } => "momentum",
-        }
-    }
-
-    /// The length of a step.
-    pub const fn learning_rate(self) -> f64 {
-        match self {
-            Self::Sgd { learning_rate } | Self::Momentum { learning_rate, .. } => learning_rate,
+            Self::Adam { .. } => "adam",
+            Self::Adamax { .. } => "adamax",
+            Self::Nadam { .. } => "nadam",
+            Self::RmsProp { .. } => "rmsprop",
+            Self::Adagrad { .. } => "adagrad",
+            Self::Adadelta { .. } => "adadelta",
+            Self::Lion { .. } => "lion",
+            Self::Rprop { .. } => "rprop",
         }
     }
 
     /// How many numbers it keeps for every parameter.
     pub const fn planes(self) -> usize {
         match self {
-            Self::Sgd { .. } => 0,
-            Self::Momentum { .. } => 1,
+            Self::Sgd => 0,
+            Self::Momentum { .. } | Self::Adagrad { .. } | Self::Lion { .. } => 1,
+            Self::Adam { amsgrad, .. } => 2 + amsgrad as usize,
+            Self::Adamax { .. } | Self::Nadam { .. } | Self::Adadelta { .. } | Self::Rprop { .. } => 2,
+            Self::RmsProp { momentum, centered, .. } => 1 + (momentum > 0.0) as usize + centered as usize,
         }
     }
 
-    /// The momentum, 0 where there is none.
-    pub(crate) const fn kept_velocity(self) -> f64 {
-        match self {
-            Self::Sgd { .. } => 0.0,
-            Self::Momentum { momentum, .. } => momentum,
-        }
-    }
-
-    /// The new value of a parameter `p` with gradient `g`; `state` holds the parameter's [`Optimizer::planes`] numbers.
-    pub fn apply(self, p: f64, g: f64, state: &mut [f64]) -> f64 {
-        match self {
-            Self::Sgd { learning_rate } => p - learning_rate * g,
-            Self::Momentum { learning_rate, momentum } => {
-                state[0] = momentum * state[0] + g;
-                p - learning_rate * state[0]
+    /// The new value of a parameter `p` with gradient `g` in update number `t`, from 1; `state` holds the parameter's
+    /// [`Rule::planes`] numbers, all 0 at first.
+    pub fn apply(self, rate: f64, t: u64, p: f64, g: f64, state: &mut [f64]) -> f64 {
+        let power = |beta: f64| 1.0 - beta.powf(t as f64);
+        let mean = |kept: f64, old: &mut f64, new: f64| {
+            *old = kept * *old + (1.0 - kept) * new;
+            *old
+        };
+        match (self, state) {
+            (Self::Momentum { momentum, dampening, nesterov }, [v]) => {
+                *v = if t == 1 { g } else { momentum * *v + (1.0 - dampening) * g };
+                p - rate * if nesterov { g + momentum * *v } else { *v }
             }
+            (Self::Adam { beta1, beta2, epsilon, .. }, [m, s, rest @ ..]) => {
+                let (m, mut s) = (mean(beta1, m, g), mean(beta2, s, g * g));
+                if let [largest] = rest {
+                    *largest = largest.max(s);
+                    s = *largest;
+                }
+                p - rate * (m / power(beta1)) / ((s / power(beta2)).sqrt() + epsilon)
+            }
+            (Self::Adamax { beta1, beta2, epsilon }, [m, u]) => {
+                *u = (beta2 * *u).max(g.abs() + epsilon);
+                p - rate * (mean(beta1, m, g) / power(beta1)) / *u
+            }
+            (Self::Nadam { beta1, beta2, epsilon, momentum_decay }, [m, s]) => {
+                let (m, s) = (mean(beta1, m, g), mean(beta2, s, g * g));
+                let mu = |t: u64| beta1 * (1.0 - 0.5 * 0.96f64.powf(t as f64 * momentum_decay));
+                let product: f64 = (1..=t).map(mu).product();
+                let ahead = (1.0 - mu(t)) * g / (1.0 - product) + mu(t + 1) * m / (1.0 - product * mu(t + 1));
+                p - rate * ahead / ((s / power(beta2)).sqrt() + epsilon)
+            }
+            (Self::RmsProp { alpha, epsilon, momentum, centered }, [s, rest @ ..]) => {
+                let mut s = mean(alpha, s, g * g);
+                let (centers, velocities) = rest.split_at_mut(usize::from(centered));
+                if let [center] = centers {
+                    s -= mean(alpha, center, g).powi(2);
+                }
+                let mut change = g / (s.sqrt() + epsilon);
+                if let [v] = velocities {
+                    *v = momentum * *v + change;
+                    change = *v;
+                }
+                p - rate * change
+            }
+            (Self::Adagrad { decay, initial, epsilon }, [s]) => {
+                *s += g * g;
+                p - rate / (1.0 + (t - 1) as f64 * decay) * g / ((initial + *s).sqrt() + epsilon)
+            }
+            (Self::Adadelta { rho, epsilon }, [s, u]) => {
+                let d = g * (*u + epsilon).sqrt() / (mean(rho, s, g * g) + epsilon).sqrt();
+                mean(rho, u, d * d);
+                p - rate * d
+            }
+            (Self::Lion { beta1, beta2 }, [m]) => {
+                let direction = sign(beta1 * *m + (1.0 - beta1) * g);
+                mean(beta2, m, g);
+                p - rate * direction
+            }
+            (Self::Rprop { shrink, grow, least, most }, [before, step]) => {
+                let turn = g * *before;
+                let factor = if turn > 0.0 {
+                    grow
+                } else if turn < 0.0 {
+                    shrink
+                } else {
+                    1.0
+                };
+                *step = if t == 1 { rate } else { (*step * factor).clamp(least, most) };
+                *before = if turn < 0.0 { 0.0 } else { g };
+                p - sign(*before) * *step
+            }
+            _ => p - rate * g,
         }
     }
 
-    pub(crate) fn check(self) -> Result<()> {
-        let kept = self.kept_velocity();
-        if !(0.0..1.0).contains(&kept) {
-            return Err(Error::Setting {
-                what: "momentum",
-                expected: "a number from 0 to below 1".into(),
-                got: kept.to_string(),
-            });
-        }
-        let rate = self.learning_rate();
-        if !(rate as f32).is_finite() || rate < 0.0 {
-            return Err(Error::Setting {
-                what: "learning rate",
-                expected: "a finite number from 0 up".into(),
-                got: rate.to_string(),
-            });
-        }
-        Ok(())
+    fn check(self) -> Result<()> {
+        // Each number, and the least and most that it may be.
+        let numbers: &[(&'static str, f64, f64, f64)] = match self {
+            Self::Sgd => &[],
+            Self::Momentum { momentum, dampening, .. } => {
+                &[("momentum", momentum, 0.0, BELOW_ONE), ("dampening", dampening, 0.0, 1.0)]
+            }
+            Self::Adam { beta1, beta2, epsilon, .. } | Self::Adamax { beta1, beta2, epsilon } => &[
+                ("beta1", beta1, 0.0, BELOW_ONE),
+                ("beta2", beta2, 0.0, BELOW_ONE),
+                ("epsilon", epsilon, LEAST_EPSILON, 1e9),
+            ],
+            Self::Nadam { beta1, beta2, epsilon, momentum_decay } => &[
+                ("beta1", beta1, 0.0, BELOW_ONE),
+                ("beta2", beta2, 0.0, BELOW_ONE),
+                ("epsilon", epsilon, LEAST_EPSILON, 1e9),
+                ("momentum decay", momentum_decay, 0.0, 1e9),
+            ],
+            Self::RmsProp { alpha, epsilon, momentum, .. } => &[
+                ("alpha", alpha, 0.0, BELOW_ONE),
+                ("epsilon", epsilon, LEAST_EPSILON, 1e9),
+                ("momentum", momentum, 0.0, BELOW_ONE),
+            ],
+            Self::Adagrad { decay, initial, epsilon } => &[
+                ("decay", decay, 0.0, 1e9),
+                ("initial sum", initial, 0.0, 1e9),
+                ("epsilon", epsilon, LEAST_EPSILON, 1e9),
+            ],
+            Self::Adadelta { rho, epsilon } => {
+                &[("rho", rho, 0.0, BELOW_ONE), ("epsilon", epsilon, LEAST_EPSILON, 1e9)]
+            }
+            Self::Lion { beta1, beta2 } => &[("beta1", beta1, 0.0, BELOW_ONE), ("beta2", beta2, 0.0, BELOW_ONE)],
+            Self::Rprop { shrink, grow, least, most } => &[
+                ("shrink", shrink, f64::MIN_POSITIVE, BELOW_ONE),
+                ("grow", grow, 1.0, 1e9),
+                ("shortest step", least, f64::MIN_POSITIVE, most),
+                ("longest step", most, least, 1e9),
+            ],
+        };
+        numbers.iter().try_for_each(|(what, got, least, most)| check_within(what, *got, *least, *most))
     }
 
-    pub(crate) const fn wgsl(self) -> &'static str {
+    pub(crate) const fn wgsl(self) -> &'static [&'static str] {
         match self {
-            Self::Sgd { .. } => include_str!("../shaders/optimizer/sgd.wgsl"),
-            Self::Momentum { .. } => include_str!("../shaders/optimizer/momentum.wgsl"),
+            Self::Sgd => files!("optimizer/sgd"),
+            Self::Momentum { .. } => files!("optimizer/momentum"),
+            Self::Adam { .. } => files!("optimizer/adam"),
+            Self::Adamax { .. } => files!("optimizer/adamax"),
+            Self::Nadam { .. } => files!("optimizer/nadam"),
+            Self::RmsProp { .. } => files!("optimizer/rmsprop"),
+            Self::Adagrad { .. } => files!("optimizer/adagrad"),
+            Self::Adadelta { .. } => files!("optimizer/adadelta"),
+            Self::Lion { .. } => files!("optimizer/lion"),
+            Self::Rprop { .. } => files!("optimizer/rprop"),
+        }
+    }
+
+    /// The kinds that its file tells apart.
+    pub(crate) const fn kinds(self) -> &'static [(&'static str, bool)] {
+        match self {
+            Self::Momentum { nesterov: true, .. } => &[("NESTEROV", true)],
+            Self::Momentum { nesterov: false, .. } => &[("NESTEROV", false)],
+            Self::Adam { amsgrad: true, .. } => &[("AMSGRAD", true)],
+            Self::Adam { amsgrad: false, .. } => &[("AMSGRAD", false)],
+            Self::RmsProp { momentum, centered, .. } => match (momentum > 0.0, centered) {
+                (true, true) => &[("HAS_MOMENTUM", true), ("CENTERED", true)],
+                (true, false) => &[("HAS_MOMENTUM", true), ("CENTERED", false)],
+                (false, true) => &[("HAS_MOMENTUM", false), ("CENTERED", true)],
+                (false, false) => &[("HAS_MOMENTUM", false), ("CENTERED", false)],
+            },
+            _ => &[],
+        }
+    }
+}
+
+const BELOW_ONE: f64 = 1.0 - f64::EPSILON / 2.0;
+/// Above 0, or what never had a gradient would become 0 / 0.
+const LEAST_EPSILON: f64 = 1e-30;
+
+fn check_within(what: &'static str, got: f64, least: f64, most: f64) -> Result<()> {
+    if got >= least && got <= most && (got as f32).is_finite() {
+        return Ok(());
+    }
+    let expected = match (least, most) {
+        (0.0, BELOW_ONE) => "a number from 0 to below 1".to_owned(),
+        (0.0, 1e9) => "a finite number from 0 up".to_owned(),
+        _ => format!("a number from {least} to {most}"),
+    };
+    Err(Error::Setting { what, expected, got: got.to_string() })
+}
+
+/// 0 at 0, as PyTorch's sign.
+fn sign(x: f64) -> f64 {
+    if x == 0.0 { 0.0 } else { x.signum() }
+}
+
+impl Optimizer {
+    /// One with each rule, and one with all that surrounds it, for tests and benches to walk.
+    pub const ALL: &[Self] = &{
+        let mut all = [Self::sgd(0.1).l1(0.01).weight_decay(0.02).clip_value(0.05).average(0.9); 14];
+        let mut i = 0;
+        while i < Rule::ALL.len() {
+            let rate = match Rule::ALL[i] {
+                Rule::Sgd | Rule::Momentum { .. } => 0.1,
+                Rule::Adadelta { .. } => 1.0,
+                _ => 0.01,
+            };
+            all[i] = Self::new(Rule::ALL[i], rate);
+            i += 1;
+        }
+        all
+    };
+
+    /// A rule and nothing around it.
+    pub const fn new(rule: Rule, learning_rate: f64) -> Self {
+        Self {
+            rule,
+            learning_rate,
+            weight_decay: 0.0,
+            decoupled: false,
+            l1: 0.0,
+            penalizes_biases: true,
+            clip_value: None,
+            clip_norm: None,
+            average: None,
+        }
+    }
+
+    /// Stochastic gradient descent.
+    pub const fn sgd(learning_rate: f64) -> Self {
+        Self::new(Rule::Sgd, learning_rate)
+    }
+
+    /// Gradient descent with momentum.
+    pub const fn momentum(learning_rate: f64, momentum: f64) -> Self {
+        Self::new(Rule::Momentum { momentum, dampening: 0.0, nesterov: false }, learning_rate)
+    }
+
+    /// Gradient descent with Nesterov's momentum.
+    pub const fn nesterov(learning_rate: f64, momentum: f64) -> Self {
+        Self::new(Rule::Momentum { momentum, dampening: 0.0, nesterov: true }, learning_rate)
+    }
+
+    /// Adam with PyTorch's numbers; its rate is 0.001 unless given.
+    pub const fn adam(learning_rate: f64) -> Self {
+        Self::new(Rule::ADAM, learning_rate)
+    }
+
+    /// Adam with a decoupled decay of 0.01, as PyTorch has it.
+    pub const fn adamw(learning_rate: f64) -> Self {
+        Self::adam(learning_rate).decoupled_decay(0.01)
+    }
+
+    /// RMSprop with PyTorch's numbers.
+    pub const fn rmsprop(learning_rate: f64) -> Self {
+        Self::new(Rule::RmsProp { alpha: 0.99, epsilon: 1e-8, momentum: 0.0, centered: false }, learning_rate)
+    }
+
+    /// Lion with its authors' numbers; they advise a third to a tenth of Adam's rate.
+    pub const fn lion(learning_rate: f64) -> Self {
+        Self::new(Rule::Lion { beta1: 0.9, beta2: 0.99 }, learning_rate)
+    }
+
+    /// With an L2 penalty; see [`Optimizer::weight_decay`](field@Self::weight_decay).
+    #[must_use]
+    pub const fn weight_decay(mut self, decay: f64) -> Self {
+        (self.weight_decay, self.decoupled) = (decay, false);
+        self
+    }
+
+    /// With a decay of the parameters themselves.
+    #[must_use]
+    pub const fn decoupled_decay(mut self, decay: f64) -> Self {
+        (self.weight_decay, self.decoupled) = (decay, true);
+        self
+    }
+
+    /// With an L1 penalty.
+    #[must_use]
+    pub const fn l1(mut self, l1: f64) -> Self {
+        self.l1 = l1;
+        self
+    }
+
+    /// With penalties and decay for weights alone.
+    #[must_use]
+    pub const fn spare_biases(mut self) -> Self {
+        self.penalizes_biases = false;
+        self
+    }
+
+    /// With every number of the gradient kept within `most`.
+    #[must_use]
+    pub const fn clip_value(mut self, most: f64) -> Self {
+        self.clip_value = Some(most);
+        self
+    }
+
+    /// With the gradient's length kept within `most`.
+    #[must_use]
+    pub const fn clip_norm(mut self, most: f64) -> Self {
+        self.clip_norm = Some(most);
+        self
+    }
+
+    /// With an exponential moving average of the parameters that keeps `kept` of the old.
+    #[must_use]
+    pub const fn average(mut self, kept: f64) -> Self {
+        self.average = Some(kept);
+        self
+    }
+
+    /// The name of its rule.
+    pub const fn name(self) -> &'static str {
+        self.rule.name()
+    }
+
+    /// Whether there is a penalty or a decay.
+    pub(crate) fn penalizes(&self) -> bool {
+        self.weight_decay != 0.0 || self.l1 != 0.0
+    }
+
+    /// Whether a step's length depends on a gradient's size less than on its sign: what is rounded in a gradient near 0
+    /// shows in full then.
+    #[cfg(test)]
+    pub(crate) const fn rounds_coarsely(&self) -> bool {
+        !matches!(self.rule, Rule::Sgd | Rule::Momentum { .. })
+    }
+
+    /// Whether nothing surrounds its rule.
+    pub(crate) fn only_follows_its_rule(&self) -> bool {
+        let Self { rule, learning_rate, .. } = *self;
+        Self { penalizes_biases: true, ..*self } == Self::new(rule, learning_rate)
+    }
+
+    /// How many numbers are kept for every parameter: the rule's, and the average.
+    pub(crate) fn planes(&self) -> usize {
+        self.rule.planes() + usize::from(self.average.is_some())
+    }
+
+    /// The new value of a parameter `p` in update number `t`, from 1, whose gradient, clipped to the norm already, is `g`;
+    /// `state` holds the rule's numbers and then the average. `rate` is the schedule's factor.
+    pub fn apply(&self, rate: f64, t: u64, is_bias: bool, p: f64, g: f64, state: &mut [f64]) -> f64 {
+        let rate = rate * self.learning_rate;
+        let reach = if is_bias && !self.penalizes_biases { 0.0 } else { 1.0 };
+        let decay = reach * self.weight_decay;
+        let (mut g, mut kept) = (self.clip_value.map_or(g, |most| g.clamp(-most, most)), p);
+        if self.decoupled {
+            kept *= 1.0 - rate * decay;
+        } else {
+            g += decay * p;
+        }
+        g += reach * self.l1 * sign(p);
+        let (rule, average) = state.split_at_mut(self.rule.planes());
+        let new = self.rule.apply(rate, t, kept, g, rule);
+        if let (Some(kept), [average]) = (self.average, average) {
+            *average = kept * *average + (1.0 - kept) * new;
+        }
+        new
+    }
+
+    /// The numbers of update `t`, from 1, with the schedule's factor.
+    pub(crate) fn numbers(&self, t: u64, factor: f64) -> Numbers {
+        let rate = factor * self.learning_rate;
+        let left = |beta: f64| 1.0 - libm::pow(beta, t as f64);
+        let mut numbers = Numbers {
+            decay: if self.decoupled { rate * self.weight_decay } else { self.weight_decay } as f32,
+            l1: self.l1 as f32,
+            clip_value: self.clip_value.unwrap_or(f64::INFINITY) as f32,
+            clip_norm: self.clip_norm.unwrap_or(f64::INFINITY) as f32,
+            average: (1.0 - self.average.unwrap_or(0.0)) as f32,
+            ..Numbers::default()
+        };
+        let mut set = |rate: f64, others: [f64; 6]| {
+            numbers.learning_rate = rate as f32;
+            let [momentum, mean, square, epsilon, correction, fresh] = others.map(|number| number as f32);
+            Numbers { momentum, mean, square, epsilon, correction, fresh, ..numbers }
+        };
+        match self.rule {
+            Rule::Sgd => set(rate, [0.0; 6]),
+            Rule::Momentum { momentum, dampening, .. } => {
+                set(rate, [momentum, 0.0, 0.0, 0.0, 0.0, if t == 1 { 1.0 } else { 1.0 - dampening }])
+            }
+            Rule::Adam { beta1, beta2, epsilon, .. } => {
+                let correction = 1.0 / libm::sqrt(left(beta2));
+                set(rate / left(beta1), [0.0, 1.0 - beta1, 1.0 - beta2, epsilon, correction, 0.0])
+            }
+            Rule::Adamax { beta1, beta2, epsilon } => {
+                set(rate / left(beta1), [beta2, 1.0 - beta1, 0.0, epsilon, 0.0, 0.0])
+            }
+            Rule::Nadam { beta1, beta2, epsilon, momentum_decay } => {
+                let mu = |t: u64| beta1 * (1.0 - 0.5 * libm::pow(0.96, t as f64 * momentum_decay));
+                // All factors are below beta1: where that is rounded away beside 1, so is the product.
+                let is_gone = libm::pow(beta1, t as f64) < 1e-18;
+                let product: f64 = if is_gone { 0.0 } else { (1..=t).map(mu).product() };
+                let ahead = rate * mu(t + 1) / (1.0 - product * mu(t + 1));
+                let fresh = rate * (1.0 - mu(t)) / (1.0 - product);
+                set(ahead, [0.0, 1.0 - beta1, 1.0 - beta2, epsilon, 1.0 / libm::sqrt(left(beta2)), fresh])
+            }
+            Rule::RmsProp { alpha, epsilon, momentum, .. } => {
+                set(rate, [momentum, 0.0, 1.0 - alpha, epsilon, 0.0, 0.0])
+            }
+            Rule::Adagrad { decay, initial, epsilon } => {
+                set(rate / (1.0 + (t - 1) as f64 * decay), [0.0, 0.0, initial, epsilon, 0.0, 0.0])
+            }
+            Rule::Adadelta { rho, epsilon } => set(rate, [0.0, 0.0, 1.0 - rho, epsilon, 0.0, 0.0]),
+            Rule::Lion { beta1, beta2 } => set(rate, [0.0, 1.0 - beta2, 1.0 - beta1, 0.0, 0.0, 0.0]),
+            Rule::Rprop { shrink, grow, least, most } => set(rate, [shrink, grow, most, least, 0.0, 0.0]),
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        self.rule.check()?;
+        check_within("learning rate", self.learning_rate, 0.0, 1e9)?;
+        check_within("weight decay", self.weight_decay, 0.0, 1e9)?;
+        check_within("l1", self.l1, 0.0, 1e9)?;
+        for clip in [self.clip_value, self.clip_norm].into_iter().flatten() {
+            check_within("clip", clip, f64::from(f32::MIN_POSITIVE), 1e9)?;
+        }
+        self.average.map_or(Ok(()), |kept| check_within("average", kept, 0.0, 1.0))
+    }
+}
+
+/// What a step's row of the table says about the update, computed in f64: part of `Step` in `shaders/table.wgsl`. What a
+/// number means, the rule's file says.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
+pub(crate) struct Numbers {
+    /// With what depends on the step alone, such as Adam's correction of the mean.
+    pub(crate) learning_rate: f32,
+    pub(crate) momentum: f32,
+    /// How much of the new a mean takes: 1 - beta1 is exact here, where 1 - 0.999 in f32 would not be.
+    pub(crate) mean: f32,
+    pub(crate) square: f32,
+    pub(crate) epsilon: f32,
+    pub(crate) correction: f32,
+    pub(crate) fresh: f32,
+    pub(crate) decay: f32,
+    pub(crate) l1: f32,
+    pub(crate) clip_value: f32,
+    pub(crate) clip_norm: f32,
+    pub(crate) average: f32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_make_no_optimizer_are_refused() {
+        for optimizer in Optimizer::ALL {
+            assert_eq!(optimizer.check(), Ok(()), "{optimizer:?}");
+        }
+        for wrong in [
+            Optimizer::sgd(-0.1),
+            Optimizer::sgd(f64::NAN),
+            Optimizer::sgd(1e300),
+            Optimizer::momentum(0.1, 1.0),
+            Optimizer::adam(0.1).weight_decay(-1.0),
+            Optimizer::adam(0.1).clip_norm(0.0),
+            Optimizer::adam(0.1).average(1.5),
+            Optimizer::new(Rule::Adam { beta1: 0.9, beta2: 1.0, epsilon: 0.0, amsgrad: false }, 0.1),
+            Optimizer::new(Rule::Rprop { shrink: 1.0, grow: 1.2, least: 1e-6, most: 50.0 }, 0.1),
+            Optimizer::new(Rule::Rprop { shrink: 0.5, grow: 1.2, least: 60.0, most: 50.0 }, 0.1),
+        ] {
+            assert!(matches!(wrong.check(), Err(Error::Setting { .. })), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn nadams_numbers_are_exact_however_late() {
+        let optimizer = Optimizer::new(Rule::ALL[6], 0.002);
+        for t in [1, 2, 10, 300, 350, 400, 450, 1000] {
+            let Rule::Nadam { beta1, momentum_decay, .. } = optimizer.rule else { panic!("it stands elsewhere") };
+            let mu = |t: u64| beta1 * (1.0 - 0.5 * 0.96f64.powf(t as f64 * momentum_decay));
+            let product: f64 = (1..=t).map(mu).product();
+            let fresh = 0.002 * (1.0 - mu(t)) / (1.0 - product);
+            assert_eq!(optimizer.numbers(t, 1.0).fresh, fresh as f32, "update {t}");
         }
     }
 }

@@ -64,6 +64,8 @@ pub(crate) struct Upcoming {
     height: u32,
     /// The steps that are still to be drawn.
     coming: Range<u64>,
+    /// How many more updates were made before each than steps on the data.
+    ahead: u64,
     steps: Vec<Step>,
     rows: Vec<u32>,
     /// How many of the drawn ones were taken.
@@ -81,11 +83,22 @@ struct Lanes {
 
 impl Upcoming {
     /// The given steps of a course; not shuffled, the rows stand in the order of the data set.
-    pub(crate) fn new(course: Course, shuffle: bool, steps: Range<u64>) -> Self {
+    pub(crate) fn new(course: Course, shuffle: bool, steps: Range<u64>, before: u64) -> Self {
+        let ahead = before.wrapping_sub(steps.start);
         let rows = course.rows as u32;
         let width = width(rows);
         let height = rows.div_ceil(width);
-        Self { course, shuffle, width, height, coming: steps, steps: Vec::new(), rows: Vec::new(), taken: [0; 2] }
+        Self {
+            course,
+            shuffle,
+            width,
+            height,
+            coming: steps,
+            ahead,
+            steps: Vec::new(),
+            rows: Vec::new(),
+            taken: [0; 2],
+        }
     }
 
     /// Whether [`Upcoming::draw`] has to be called before [`Upcoming::next`] for there to be a step.
@@ -110,7 +123,7 @@ impl Upcoming {
         self.coming.start = steps.end;
         self.taken = [0; 2];
         self.steps.clear();
-        self.steps.extend(steps.map(|n| self.course.step(n, 0)));
+        self.steps.extend(steps.map(|n| self.course.step(n, 0, n.wrapping_add(self.ahead))));
         self.rows.clear();
         if self.shuffle {
             self.rows.resize(self.steps.iter().map(|step| step.rows as usize).sum(), 0);
@@ -220,13 +233,13 @@ mod tests {
             let (loss, optimizer) = (Loss::Mse, Optimizer::sgd(0.1));
             let course = Course { rows, batch, outputs: 1, loss, optimizer, seed: 3 };
             for (shuffle, first) in [(true, 0), (true, 7), (false, 5)] {
-                let mut upcoming = Upcoming::new(course, shuffle, first..first + 300);
+                let mut upcoming = Upcoming::new(course, shuffle, first..first + 300, first);
                 for n in first..first + 300 {
                     if upcoming.is_empty() {
                         upcoming.draw();
                     }
                     let (step, drawn) = upcoming.next().unwrap();
-                    assert_eq!(*step, course.step(n, 0));
+                    assert_eq!(*step, course.step(n, 0, n));
                     let order = Order::new(rows as u32, step.key);
                     let places = step.first..step.first + step.rows;
                     let expected: Vec<_> = places.map(|p| if shuffle { order.row(p) } else { p }).collect();

@@ -39,6 +39,7 @@ impl Settings {
     pub(crate) fn check(&self, network: &Network) -> Result<()> {
         network.check()?;
         self.optimizer.check()?;
+        self.loss.check()?;
         if self.batch == 0 || self.batch > MOST_ROWS {
             let expected = format!("1 to {MOST_ROWS} rows");
             return Err(Error::Setting { what: "batch", expected, got: self.batch.to_string() });
@@ -46,7 +47,7 @@ impl Settings {
         if self.chunk == Some(0) {
             return Err(Error::Setting { what: "chunk", expected: "at least one step".into(), got: "0".into() });
         }
-        if self.loss == Loss::SoftmaxCrossEntropy && network.outputs() == 1 {
+        if self.loss.looks_at_the_row() && network.outputs() == 1 {
             let expected = format!("at least 2 for {}; one output is for {}", self.loss, Loss::BinaryCrossEntropy);
             return Err(Error::Setting { what: "number of outputs", expected, got: "1".into() });
         }

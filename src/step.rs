@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::{Loss, Optimizer};
+use crate::{Loss, Optimizer, optimizer::Numbers};
 
 /// One row of the step table, the same struct in `shaders/table.wgsl`.
 #[repr(C)]
@@ -14,12 +14,11 @@ pub(crate) struct Step {
     pub(crate) first: u32,
     /// The key of the epoch's order.
     pub(crate) key: [u32; 2],
-    pub(crate) learning_rate: f32,
-    pub(crate) momentum: f32,
     /// One over how many numbers the mean of the loss goes.
     pub(crate) scale: f32,
     /// Where in the ring of metrics the step's loss and right answers go.
     pub(crate) ring: u32,
+    pub(crate) numbers: Numbers,
 }
 
 /// The course of a training: everything that decides what step `n` does.
@@ -40,24 +39,28 @@ impl Course {
         self.rows.div_ceil(self.batch) as u64
     }
 
-    /// Step `n` through the data set, counted from 0, of one network.
-    pub(crate) fn step(&self, n: u64, model: u64) -> Step {
-        let (epoch, batch) = (n / self.steps_per_epoch(), (n % self.steps_per_epoch()) as usize);
-        let first = batch * self.batch;
-        let rows = self.batch.min(self.rows - first);
-        Step { first: first as u32, key: epoch_key(self.seed, model, epoch), ..self.step_of(rows) }
+    /// Step `n` through the data set, counted from 0, of one network; `before` updates were made before it.
+    pub(crate) fn step(&self, n: u64, model: u64, before: u64) -> Step {
+        let epoch = n / self.steps_per_epoch();
+        let (first, rows) = self.span(n);
+        Step { first: first as u32, key: epoch_key(self.seed, model, epoch), ..self.step_of(rows, before) }
     }
 
-    /// A step on `rows` rows that the caller brings.
-    pub(crate) fn step_of(&self, rows: usize) -> Step {
+    /// Where in its epoch's order step `n` begins, and how many rows it takes.
+    pub(crate) fn span(&self, n: u64) -> (usize, usize) {
+        let first = (n % self.steps_per_epoch()) as usize * self.batch;
+        (first, self.batch.min(self.rows - first))
+    }
+
+    /// A step on `rows` rows that the caller brings, after `before` updates.
+    pub(crate) fn step_of(&self, rows: usize, before: u64) -> Step {
         Step {
             rows: rows as u32,
             first: 0,
             key: [0; 2],
-            learning_rate: self.optimizer.learning_rate() as f32,
-            momentum: self.optimizer.kept_velocity() as f32,
             scale: (1.0 / self.loss.mean_over(rows, self.outputs) as f64) as f32,
             ring: 0,
+            numbers: self.optimizer.numbers(before + 1, 1.0),
         }
     }
 }

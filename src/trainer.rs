@@ -30,6 +30,8 @@ pub struct Trainer {
     done: u64,
     /// Steps done, by hand or not.
     total: u64,
+    /// How many of them since the optimizer started anew.
+    updates: u64,
     /// Steps by hand that [`Trainer::losses`] has not told yet.
     untold: Report,
     last_loss: Option<f32>,
@@ -85,7 +87,19 @@ impl Trainer {
         let classifies = classifies(network, course.loss, data.map(Dataset::answers));
         let untold = Report::of(classifies);
         let (network, has_data) = (network.clone(), data.is_some());
-        Ok(Self { network, settings, course, has_data, classifies, engine, done: 0, total: 0, untold, last_loss: None })
+        Ok(Self {
+            network,
+            settings,
+            course,
+            has_data,
+            classifies,
+            engine,
+            done: 0,
+            total: 0,
+            updates: 0,
+            untold,
+            last_loss: None,
+        })
     }
 
     /// The network.
@@ -134,19 +148,18 @@ impl Trainer {
             return Err(Error::Setting { what: "steps of a run", expected, got: steps.to_string() });
         }
         self.collect_async().await?;
-        let (course, shuffle, first) = (self.course, self.settings.shuffle, self.done);
+        let (course, shuffle, first, before) = (self.course, self.settings.shuffle, self.done, self.updates);
         // Noted before they are taken: if an error or a dropped future ends the run, the device may have taken them.
-        self.done += steps as u64;
-        self.total += steps as u64;
+        self.count(steps as u64);
         let mut report = Report::of(self.classifies);
         match &mut self.engine {
             Worker::Gpu(engine) => {
-                let metrics = engine.run(first, steps).await?;
+                let metrics = engine.run(first, before, steps).await?;
                 push_all(&mut report, &course, first, metrics);
             }
             Worker::Cpu(engine, data) => engine.in_pool(|engine| {
                 let Some(data) = data else { return };
-                let mut upcoming = Upcoming::new(course, shuffle, first..first + steps as u64);
+                let mut upcoming = Upcoming::new(course, shuffle, first..first + steps as u64, before);
                 for _ in 0..steps {
                     if upcoming.is_empty() {
                         engine.in_vectors(
@@ -184,11 +197,10 @@ impl Trainer {
         let mut by_device = false;
         if let Worker::Gpu(engine) = &mut self.engine {
             let metrics;
-            (kernels, metrics, by_device) = pollster::block_on(engine.profile(self.done, steps))?;
+            (kernels, metrics, by_device) = pollster::block_on(engine.profile(self.done, self.updates, steps))?;
             let mut report = Report::of(self.classifies);
             push_all(&mut report, &self.course, self.done, metrics);
-            self.done += steps as u64;
-            self.total += steps as u64;
+            self.count(steps as u64);
             self.tell(&report)?;
         }
         let start = std::time::Instant::now();
@@ -224,9 +236,9 @@ impl Trainer {
         if matches!(&self.engine, Worker::Gpu(engine) if engine.is_full()) {
             self.collect_async().await?;
         }
-        self.total += 1;
+        (self.total, self.updates) = (self.total + 1, self.updates + 1);
         match &mut self.engine {
-            Worker::Gpu(engine) => engine.step(inputs, expected).await,
+            Worker::Gpu(engine) => engine.step(inputs, expected, step).await,
             Worker::Cpu(engine, _) => {
                 let outcome = engine.step(&step, brought(inputs, expected));
                 let mut report = Report::of(self.classifies);
@@ -287,7 +299,7 @@ impl Trainer {
             for (row, y) in rows.zip(answers.chunks_exact(outputs)) {
                 data.write_expected(row, &mut expected);
                 loss += loss_of_row(self.course.loss, y, &expected);
-                right += usize::from(is_right(y, &expected));
+                right += usize::from(is_right(self.course.loss, y, &expected));
             }
         }
         let mean_over = self.course.loss.mean_over(data.rows(), outputs);
@@ -319,11 +331,11 @@ impl Trainer {
             check_finite("biases", of.outputs, &layer.bias)?;
         }
         let flat = self.network.layout().flat(layers);
+        self.updates = 0;
         match &mut self.engine {
             Worker::Gpu(engine) => engine.set_parameters(&flat),
             Worker::Cpu(engine, _) => {
-                engine.parameters_mut().copy_from_slice(&flat);
-                engine.reset_state();
+                engine.set_parameters(&flat);
             }
         }
         Ok(())
@@ -336,10 +348,15 @@ impl Trainer {
     pub async fn gradients_async(&mut self, inputs: &[f32], expected: &[f32]) -> Result<Vec<LayerParameters>> {
         let step = self.check_batch(inputs, expected)?;
         let flat = match &mut self.engine {
-            Worker::Gpu(engine) => engine.gradients(inputs, expected).await?,
+            Worker::Gpu(engine) => engine.gradients(inputs, expected, step).await?,
             Worker::Cpu(engine, _) => engine.gradients(&step, brought(inputs, expected)),
         };
         Ok(self.network.layout().layers(&flat))
+    }
+
+    /// Counts steps on the data set.
+    const fn count(&mut self, steps: u64) {
+        (self.done, self.total, self.updates) = (self.done + steps, self.total + steps, self.updates + steps);
     }
 
     fn check_inputs(&self, inputs: &[f32]) -> Result<usize> {
@@ -358,7 +375,7 @@ impl Trainer {
         }
         crate::error::check_len("expected outputs", rows * self.network.outputs(), expected.len())?;
         check_finite("expected outputs", self.network.outputs(), expected)?;
-        Ok(self.course.step_of(rows))
+        Ok(self.course.step_of(rows, self.updates))
     }
 
     /// Reads the metrics of the steps by hand that the device still has.
@@ -401,7 +418,7 @@ impl std::fmt::Debug for Trainer {
 /// Adds what the device told of the steps from `first` on.
 fn push_all(report: &mut Report, course: &Course, first: u64, metrics: Vec<Metric>) {
     for (step, [loss, right]) in (first..).zip(metrics) {
-        report.push(loss, right as u32, course.step(step, 0).rows);
+        report.push(loss, right as u32, course.span(step).1 as u32);
     }
 }
 
@@ -409,7 +426,7 @@ fn push_all(report: &mut Report, course: &Course, first: u64, metrics: Vec<Metri
 fn classifies(network: &Network, loss: Loss, answers: Option<&Answers>) -> bool {
     let output = network.layers().last().map(|layer| layer.activation);
     let has_classes = matches!(answers, Some(Answers::Classes(_)));
-    has_classes || loss.output_activation().is_some() || output == Some(Activation::Sigmoid)
+    has_classes || loss.classifies() || output == Some(Activation::Sigmoid)
 }
 
 /// Copies the rows of a batch of the caller's to where the CPU engine wants them.

@@ -72,7 +72,10 @@ fn forward(number: u32) {
         for (var k = 0u; k < l.input_stride; k++) {
             z += weights[l.first + k * l.output_stride + j] * values[values_of(l) + k];
         }
-        values[INPUT_STRIDE + neurons_of(l) + j] = keep(activate(number, z), 4u * j, l.outputs);
+        let a = activate(number, z);
+        values[INPUT_STRIDE + neurons_of(l) + j] = keep(a, 4u * j, l.outputs);
+        // The slope, until the delta takes its place.
+        row_deltas[neurons_of(l) + j] = activate_gradient(number, z, a);
     }
 }
 
@@ -93,7 +96,7 @@ fn output_delta(row: u32, model: u32) {
         let y = values[INPUT_STRIDE + n + j];
         var delta = current.scale * loss_gradient(y, activations[expected_of(model) + at + j], normalizer);
         if !LOSS_GRADIENT_IS_BY_Z {
-            delta *= activate_gradient(number, y);
+            delta *= row_deltas[n + j];
         }
         row_deltas[n + j] = keep(delta, 4u * j, l.outputs);
     }
@@ -115,7 +118,8 @@ fn backward(number: u32) {
             delta += row_deltas[n + j] * weights[l.first + k * s + j];
         }
         if number > 0u {
-            row_deltas[n - l.input_stride + k] = keep(delta * activate_gradient(number - 1u, x), 4u * k, l.inputs);
+            let before = n - l.input_stride + k;
+            row_deltas[before] = keep(delta * row_deltas[before], 4u * k, l.inputs);
         }
     }
 }
@@ -134,7 +138,7 @@ fn update(number: u32, model: u32) {
                 updated(l, i, at, p[0], g[0]), updated(l, i + 1u, at, p[1], g[1]),
                 updated(l, i + 2u, at, p[2], g[2]), updated(l, i + 3u, at, p[3], g[3]));
         }
-        biases[n + j] = optimize(biases[n + j], bias_gradients[n + j], at + l.inputs * s, current);
+        biases[n + j] = optimize(biases[n + j], bias_gradients[n + j], at + l.inputs * s, BIAS_REACH, current);
     }
 }
 
@@ -142,7 +146,7 @@ fn update(number: u32, model: u32) {
 fn updated(l: Layer, i: u32, at: u32, p: vec4f, g: vec4f) -> vec4f {
     var q = p;
     if i < l.inputs {
-        q = optimize(p, g, at + i * l.output_stride, current);
+        q = optimize(p, g, at + i * l.output_stride, 1.0, current);
     }
     return q;
 }

@@ -4,6 +4,7 @@ fn input_delta_finish(p: Place, part: u32, i: u32, j: u32, v: vec4f) {
     let l = layer(p.layer);
     let before = p.layer - 1u;
     let at = i * l.input_stride + j / 4u;
+    let to = delta_of(layer(before), p.model) + at;
     let a = activations[input_of(l, p.model) + at];
-    deltas[delta_of(layer(before), p.model) + at] = keep(v * activate_gradient(before, a), j, l.inputs);
+    deltas[to] = keep(v * slope_of(before, a, to), j, l.inputs);
 }

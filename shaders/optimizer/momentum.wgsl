@@ -1,7 +1,11 @@
-// momentum: v <- momentum * v + g, p <- p - learning_rate * v; v is the one plane of the state
+// momentum: v <- momentum v + (1 - dampening) g, the first is g; p <- p - learning_rate v, or (g + momentum v) with Nesterov
+// State: v. step.fresh is 1 - dampening, or 1 in the first step.
 
 fn momentum(p: vec4f, g: vec4f, i: u32, step: Step) -> vec4f {
-    let v = step.momentum * state[i] + g;
+    let v = step.momentum * state[i] + step.fresh * g;
     state[i] = v;
+    if NESTEROV {
+        return p - step.learning_rate * (g + step.momentum * v);
+    }
     return p - step.learning_rate * v;
 }

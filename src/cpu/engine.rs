@@ -53,14 +53,16 @@ impl Engine {
         let threads = if worth < 2 { 1 } else { worth.min(rayon::current_num_threads()) };
         let shape = Shape::new(network, loss, optimizer, batch, threads);
         let sums = if shape.own_sums { parameters.len() } else { 0 };
-        Self {
+        let mut engine = Self {
             state: vec![0.0; parameters.len() * optimizer.planes()],
             gradients: vec![0.0; parameters.len()],
             rows: shape.spaces(batch),
             lanes: vec![Lane { sums: vec![0.0; sums], ..Lane::default() }; threads],
             parameters,
             shape,
-        }
+        };
+        engine.start();
+        engine
     }
 
     /// A step; `fill` writes the inputs and the expected outputs of a row of the batch.
@@ -117,14 +119,27 @@ impl Engine {
         &self.parameters
     }
 
-    /// The parameters, to be overwritten; padding has to stay 0.
-    pub(crate) fn parameters_mut(&mut self) -> &mut [f32] {
-        &mut self.parameters
+    /// Sets the parameters, flat; the optimizer starts anew.
+    pub(crate) fn set_parameters(&mut self, flat: &[f32]) {
+        self.parameters.copy_from_slice(flat);
+        self.state.fill(0.0);
+        self.start();
     }
 
-    /// Forgets what the optimizer keeps.
-    pub(crate) fn reset_state(&mut self) {
-        self.state.fill(0.0);
+    /// The average of the parameters starts as they are.
+    fn start(&mut self) {
+        for (place, average) in self.shape.averages(self.parameters.len()) {
+            self.state[average].copy_from_slice(&self.parameters[place]);
+        }
+    }
+
+    /// The average of the parameters, flat; none if none is kept.
+    pub(crate) fn average(&self) -> Option<Vec<f32>> {
+        let mut flat = vec![0.0; self.parameters.len()];
+        for (place, average) in self.shape.averages(flat.len()) {
+            flat[place].copy_from_slice(&self.state[average]);
+        }
+        self.shape.has_average().then_some(flat)
     }
 
     /// Runs `work` in the pool of threads, if this network needs one. A step enters it by itself, but waking a thread
@@ -198,7 +213,7 @@ mod tests {
     }
 
     fn train(engine: &mut Engine, course: &Course, steps: u64) -> Vec<Outcome> {
-        let step = |n| course.step(n, 0);
+        let step = |n| course.step(n, 0, n);
         (0..steps).map(|n| engine.step(&step(n), fill(step(n).first as usize))).collect()
     }
 
@@ -209,7 +224,8 @@ mod tests {
         let mut engine = engine(&network, &course);
         let mut reference = Reference::new(&network, loss, optimizer, &layout.layers(&engine.parameters)).unwrap();
         let what = format!("{:?}, {loss}, {optimizer:?}, batch {batch}", network.layers());
-        let close = |ours: f32, theirs: f64, largest: f64| (f64::from(ours) - theirs).abs() <= 1e-5 * largest;
+        let within = if optimizer.rounds_coarsely() { 2e-3 } else { 1e-5 };
+        let close = |ours: f32, theirs: f64, largest: f64| (f64::from(ours) - theirs).abs() <= within * largest;
         let rows = |first: usize, count: usize| {
             let (mut inputs, mut expected) = (vec![0.0; network.inputs()], vec![0.0; network.outputs()]);
             let (mut all, mut wanted) = (Vec::new(), Vec::new());
@@ -221,7 +237,7 @@ mod tests {
             (all, wanted)
         };
         for n in 0..20 {
-            let step = course.step(n, 0);
+            let step = course.step(n, 0, n);
             let (inputs, expected) = rows(step.first as usize, step.rows as usize);
             if n % 9 == 0 {
                 let before = (engine.parameters.clone(), engine.state.clone());
@@ -243,7 +259,7 @@ mod tests {
             let narrow = |row: &[f64]| row.iter().map(|v| *v as f32).collect::<Vec<_>>();
             let outputs = network.outputs();
             let pairs = y.chunks_exact(outputs).zip(expected.chunks_exact(outputs));
-            let right = pairs.filter(|(y, t)| judge::is_right(&narrow(y), &narrow(t))).count();
+            let right = pairs.filter(|(y, t)| judge::is_right(loss, &narrow(y), &narrow(t))).count();
             // A row near the threshold may fall to either side.
             assert!(right.abs_diff(outcome.right as usize) <= 1, "step {n}: {outcome:?} and {right} right: {what}");
         }
@@ -262,15 +278,13 @@ mod tests {
 
     #[test]
     fn a_training_follows_the_reference_for_every_member() {
-        for activation in Activation::ALL {
-            for loss in Loss::ALL {
-                for optimizer in Optimizer::ALL {
-                    let last = loss.output_activation().unwrap_or(*activation);
-                    // A small network and one that is not.
-                    for (width, batch) in [(17, 32), (100, 5)] {
-                        compare(&Network::new(7).dense(width, *activation).dense(3, last), *loss, *optimizer, batch);
-                    }
-                }
+        // Every member meets two of the other families, in a small network and in one that is not.
+        for (turn, (width, batch)) in [(17, 32), (100, 5)].into_iter().enumerate() {
+            let losses = Loss::ALL.iter().cycle().skip(turn);
+            let optimizers = Optimizer::ALL.iter().cycle().skip(3 * turn);
+            for ((activation, loss), optimizer) in Activation::ALL.iter().zip(losses).zip(optimizers) {
+                let last = loss.output_activation().unwrap_or(*activation);
+                compare(&Network::new(7).dense(width, *activation).dense(3, last), *loss, *optimizer, batch);
             }
         }
     }
@@ -278,7 +292,8 @@ mod tests {
     #[test]
     fn a_training_follows_the_reference_at_every_size() {
         let sigmoid = Activation::Sigmoid;
-        for optimizer in Optimizer::ALL {
+        // The textbook's, one with a velocity, and one with all that surrounds a rule.
+        for optimizer in [0, 1, 13].map(|i| &Optimizer::ALL[i]) {
             // The last three take the paths of many threads: with one gradient for all, with one for each, and with
             // the rows in the lanes. Batches of 8 and fewer have lanes of their own.
             for (widths, batch) in [
@@ -336,7 +351,7 @@ mod tests {
                 let network = Network::new(2).dense(3, *activation).dense(2, last);
                 let course = course(&network, *loss, Optimizer::sgd(0.1), 5);
                 let mut engine = engine(&network, &course);
-                engine.parameters_mut()[0] = f32::NAN;
+                engine.parameters[0] = f32::NAN;
                 assert!(train(&mut engine, &course, 1)[0].loss.is_nan(), "{activation}, {loss}");
             }
         }
@@ -348,8 +363,9 @@ mod tests {
         let course = course(&network, Loss::Mse, Optimizer::momentum(0.1, 0.9), 5);
         let mut engine = engine(&network, &course);
         train(&mut engine, &course, 3);
-        engine.reset_state();
-        engine.parameters_mut().copy_from_slice(&network.initial(3).unwrap());
+        let flat = engine.parameters.clone();
+        engine.set_parameters(&flat);
+        engine.set_parameters(&network.initial(3).unwrap());
         train(&mut engine, &course, 3);
         let mut other = self::engine(&network, &course);
         train(&mut other, &course, 3);

@@ -13,9 +13,16 @@ pub(super) struct Layer {
     pub(super) from: usize,
     pub(super) to: usize,
     pub(super) delta: usize,
+    /// Where the slopes lie, if the values do not tell them.
+    pub(super) slope: Option<usize>,
 }
 
 impl Layer {
+    /// Of the numbers of a row, or of some rows side by side, those of the layer's neurons from `column` on.
+    pub(super) fn columns<'a>(&self, values: &'a [f32], column: Option<usize>, lanes: usize) -> &'a [f32] {
+        column.map_or(&[], |column| &values[column * lanes..][..self.place.outputs * lanes])
+    }
+
     /// The first `rows` rows of the weights; the one after the last weights is the biases.
     pub(super) fn weights<'a>(&self, parameters: &'a [f32], rows: usize) -> Matrix<'a> {
         let Place { offset, outputs, stride, .. } = self.place;

@@ -1,9 +1,8 @@
-//! Element-wise functions as plain loops, which the compiler turns into vector code for the CPU that is there. They
-//! have to be inlined all the way into a `pulp::Arch::dispatch`, or they stay at the instructions of the oldest CPU.
+//! Functions of one number, written so that the compiler turns a loop over them into vector code for the CPU that is
+//! there. They have to be inlined all the way into a `pulp::Arch::dispatch`, or they stay at the instructions of the
+//! oldest CPU.
 
 use pulp::{Simd, WithSimd};
-
-use crate::{Activation, Loss, Optimizer, step::Step};
 
 /// Loops to dispatch. pulp takes closures as they are, too, but calls them through `FnOnce`, and for a closure that
 /// could be called again that is a shim, which is not inlined: then the loops stay at SSE.
@@ -19,10 +18,14 @@ impl<F: FnMut(Fma)> WithSimd for Loops<F> {
 }
 
 /// Whether the CPU multiplies and adds in one instruction. Where it does not, `f32::mul_add` would be a slow call.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Fma(bool);
 
 impl Fma {
+    pub(super) const NONE: Self = Self(false);
+    #[cfg(test)]
+    pub(super) const ONE: Self = Self(true);
+
     /// Of the instructions that pulp chose: from AVX2 and from NEON on, but not in WebAssembly.
     #[inline(always)]
     pub(super) const fn of<S: Simd>() -> Self {
@@ -31,17 +34,18 @@ impl Fma {
 
     /// `a b + c`, rounded once or twice.
     #[inline(always)]
-    fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
+    pub(super) fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
         if self.0 { a.mul_add(b, c) } else { a * b + c }
     }
 }
 
-/// `e^x` for x up to 0, within about 1 ulp, as in Cephes' expf; NaN stays NaN. Below -87 it stays at e^-87, near the
+/// Adding it rounds a small number to a whole one, which then stands in the lowest bits.
+const ROUND: f32 = 12_582_912.0;
+
+/// `e^x` for x up to 88, within about 1 ulp, as in Cephes' expf; NaN stays NaN. Below -87 it stays at e^-87, near the
 /// smallest normal number.
 #[inline(always)]
-fn exp(fma: Fma, x: f32) -> f32 {
-    /// Adding it rounds a small number to a whole one, which then stands in the lowest bits.
-    const ROUND: f32 = 12_582_912.0;
+pub(super) fn exp(fma: Fma, x: f32) -> f32 {
     let x = if x < -87.0 { -87.0 } else { x };
     let shifted = fma.mul_add(x, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
@@ -56,14 +60,14 @@ fn exp(fma: Fma, x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn sigmoid(fma: Fma, z: f32) -> f32 {
+pub(super) fn sigmoid(fma: Fma, z: f32) -> f32 {
     // From e^-|z|, which neither overflows nor loses the digits of a small result.
     let e = exp(fma, -z.abs());
     (if z < 0.0 { e } else { 1.0 }) / (1.0 + e)
 }
 
 #[inline(always)]
-fn tanh(fma: Fma, z: f32) -> f32 {
+pub(super) fn tanh(fma: Fma, z: f32) -> f32 {
     // Near 0 the difference of two numbers near 1 would lose its digits: Cephes' polynomial.
     let s = z * z;
     let mut small = -5.704_988_7e-3;
@@ -76,101 +80,69 @@ fn tanh(fma: Fma, z: f32) -> f32 {
     if z.abs() < 0.625 { small } else { large }
 }
 
-/// Puts each value through `activation`: one loop for each function, so that none chooses at every value.
+/// `p0 + x (p1 + x (p2 ...))`
 #[inline(always)]
-pub(super) fn activate(fma: Fma, activation: Activation, values: &mut [f32]) {
-    let values = values.iter_mut();
-    match activation {
-        Activation::Identity => {}
-        Activation::Sigmoid => values.for_each(|z| *z = sigmoid(fma, *z)),
-        Activation::Tanh => values.for_each(|z| *z = tanh(fma, *z)),
-        // Compared this way round, NaN stays NaN.
-        Activation::Relu => values.for_each(|z| *z = if *z <= 0.0 { 0.0 } else { *z }),
+fn polynomial<const N: usize>(fma: Fma, x: f32, coefficients: [f32; N]) -> f32 {
+    let mut sum = 0.0;
+    for coefficient in coefficients.into_iter().rev() {
+        sum = fma.mul_add(sum, x, coefficient);
     }
+    sum
 }
 
-/// Multiplies `delta` by the slope where the activation has the values `a`.
+/// `e^x - 1` for x up to 0: from `tanh(x / 2)`, since near 0 the difference would lose its digits.
 #[inline(always)]
-pub(super) fn times_slope(activation: Activation, a: &[f32], delta: &mut [f32]) {
-    let pairs = delta.iter_mut().zip(a);
-    match activation {
-        Activation::Identity => {}
-        Activation::Sigmoid => pairs.for_each(|(d, a)| *d *= a * (1.0 - a)),
-        Activation::Tanh => pairs.for_each(|(d, a)| *d *= 1.0 - a * a),
-        Activation::Relu => pairs.for_each(|(d, a)| *d = if *a > 0.0 { *d } else { 0.0 }),
-    }
+pub(super) fn exp_minus_one(fma: Fma, x: f32) -> f32 {
+    let t = tanh(fma, 0.5 * x);
+    2.0 * t / (1.0 - t)
 }
 
-/// `dLoss/dz` of the output layer for one row of outputs `y` and expected `t`.
+/// `ln(1 + e)` for e from 0 to 1: `2 atanh(s)` for `s = e / (2 + e)`, by its series.
 #[inline(always)]
-pub(super) fn output_delta(
-    fma: Fma,
-    (loss, activation): (Loss, Activation),
-    scale: f32,
-    (y, t): (&[f32], &[f32]),
-    delta: &mut [f32],
-) {
-    let rows = delta.iter_mut().zip(y.iter().zip(t));
-    match loss {
-        Loss::Mse => {
-            rows.for_each(|(d, (y, t))| *d = 2.0 * (y - t) * scale);
-            times_slope(activation, y, delta);
-        }
-        Loss::BinaryCrossEntropy => rows.for_each(|(d, (y, t))| *d = (y - t) * scale),
-        Loss::SoftmaxCrossEntropy => {
-            let largest = y.iter().fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a });
-            rows.for_each(|(d, (y, _))| *d = exp(fma, y - largest));
-            let sum: f32 = delta.iter().sum();
-            delta.iter_mut().zip(t).for_each(|(d, t)| *d = (*d / sum - t) * scale);
-        }
-    }
+pub(super) fn log_one_plus(fma: Fma, e: f32) -> f32 {
+    let s = e / (2.0 + e);
+    let terms = [1.0, 1.0 / 3.0, 1.0 / 5.0, 1.0 / 7.0, 1.0 / 9.0, 1.0 / 11.0, 1.0 / 13.0, 1.0 / 15.0];
+    2.0 * s * polynomial(fma, s * s, terms)
 }
 
-/// Changes the parameters `p` by their gradients `g`; `state` holds the optimizer's planes, one after the other.
+/// `ln(1 + e^x)`; NaN stays NaN.
 #[inline(always)]
-pub(super) fn update(optimizer: Optimizer, step: &Step, p: &mut [f32], g: &[f32], state: &mut [f32]) {
-    let (rate, momentum) = (step.learning_rate, step.momentum);
-    match optimizer {
-        Optimizer::Sgd { .. } => p.iter_mut().zip(g).for_each(|(p, g)| *p -= rate * g),
-        Optimizer::Momentum { .. } => p.iter_mut().zip(g).zip(state).for_each(|((p, g), velocity)| {
-            *velocity = momentum * *velocity + g;
-            *p -= rate * *velocity;
-        }),
-    }
+pub(super) fn softplus(fma: Fma, x: f32) -> f32 {
+    (if x < 0.0 { 0.0 } else { x }) + log_one_plus(fma, exp(fma, -x.abs()))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// `tanh(ln(1 + e^x)) = n / (n + 2)` for `n = e^x (e^x + 2)`.
+#[inline(always)]
+pub(super) fn tanh_of_softplus(fma: Fma, x: f32) -> f32 {
+    let e = exp(fma, -x.abs());
+    let (below, above) = (e * (e + 2.0), 1.0 + 2.0 * e);
+    if x < 0.0 { below / (below + 2.0) } else { above / (above + 2.0 * e * e) }
+}
 
-    #[test]
-    fn activations_are_within_a_few_ulp_of_f64() {
-        for (activation, fma) in Activation::ALL.iter().flat_map(|a| [(a, Fma(false)), (a, Fma(true))]) {
-            let mut worst = 0.0f64;
-            for i in -80_000..=80_000 {
-                let z = i as f32 * 1e-3 + 1e-6;
-                let mut value = [z];
-                activate(fma, *activation, &mut value);
-                let expected = activation.apply(f64::from(z));
-                worst = worst.max((f64::from(value[0]) - expected).abs() / expected.abs().max(1e-30));
-            }
-            assert!(worst < 2.5e-7, "{activation}, fused {}: {worst:e}", fma.0);
-        }
-    }
+/// The share of the standard normal distribution below x, within 1e-7; as in `shaders/math/error.wgsl`.
+#[inline(always)]
+pub(super) fn normal_share(fma: Fma, x: f32) -> f32 {
+    let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
+    let s = z * z;
+    let small = [1.128_379_1, -0.376_123_26, 0.112_801_8, -0.026_711_31, 0.004_917_550_6, -0.000_563_141_9];
+    let small = z * polynomial(fma, s, small);
+    let t = 1.0 / (1.0 + 0.4 * z);
+    let tail = [0.225_620_81, 0.226_788_45, 0.198_186_05, 0.214_964_25, 0.004_916_069, 0.246_633_92, -0.117_370_82];
+    let tail = t * exp(fma, -s) * polynomial(fma, t, tail);
+    let below = 0.5 * if z < 1.0 { 1.0 - small } else { tail };
+    if x < 0.0 { below } else { 1.0 - below }
+}
 
-    #[test]
-    fn activations_keep_nan_and_bear_infinity() {
-        for activation in Activation::ALL {
-            let mut row = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY];
-            activate(Fma(false), *activation, &mut row);
-            assert!(row[0].is_nan(), "{activation}");
-            for (got, z) in row[1..].iter().zip([f64::INFINITY, f64::NEG_INFINITY]) {
-                let expected = activation.apply(z);
-                assert!(
-                    f64::from(*got) == expected || (f64::from(*got) - expected).abs() < 1e-30,
-                    "{activation} of {z}: {got}"
-                );
-            }
-        }
-    }
+/// `sin(x)`, or `cos(x)` with a shift of 1, for |x| up to some 10,000; as in `shaders/math/circle.wgsl`.
+#[inline(always)]
+pub(super) fn circle(fma: Fma, x: f32, shift: u32) -> f32 {
+    let shifted = fma.mul_add(x, std::f32::consts::FRAC_2_PI, ROUND);
+    let n = shifted - ROUND;
+    let r = fma.mul_add(n, -3.138_557_4e-7, fma.mul_add(n, -0.000_483_512_9, fma.mul_add(n, -1.570_312_5, x)));
+    let s = r * r;
+    let sine = r * polynomial(fma, s, [1.0, -1.0 / 6.0, 1.0 / 120.0, -1.0 / 5040.0, 1.0 / 362_880.0]);
+    let cosine = polynomial(fma, s, [1.0, -0.5, 1.0 / 24.0, -1.0 / 720.0, 1.0 / 40_320.0, -1.0 / 3_628_800.0]);
+    let quarter = shifted.to_bits().wrapping_add(shift);
+    let value = if quarter & 1 == 1 { cosine } else { sine };
+    if quarter & 2 == 2 { -value } else { value }
 }

@@ -1,5 +1,6 @@
 //! The machine that is always there: [`mod@reference`] to judge by, and an engine that is fast.
 
+mod elementwise;
 pub(crate) mod engine;
 mod gemm;
 mod layer;
@@ -7,3 +8,4 @@ mod math;
 pub mod reference;
 mod shape;
 mod small;
+mod update;

@@ -3,10 +3,10 @@
 //! One matrix holds a batch. A row of it is everything about one row of the batch:
 //!
 //! ```text
-//! inputs 1 | outputs of the first layer 1 | ... | of the last 1 | expected | delta of the first layer ... last
+//! inputs 1 | outputs of the first layer 1 | ... | of the last 1 | expected | slopes | delta of the first layer ... last
 //! ```
 //!
-//! The 1 makes the biases one more row of the weights, as which they lie anyway. A small network is trained in another
+//! Slopes are there for activations whose values do not tell them. The 1 makes the biases one more row of the weights, as which they lie anyway. A small network is trained in another
 //! way, in [`super::small`].
 
 use std::ops::Range;
@@ -14,12 +14,18 @@ use std::ops::Range;
 use pulp::Arch;
 
 use super::{
+    elementwise,
     gemm::{Matrix, multiply, multiply_columns},
     layer::{Fill, Lane, Layer},
-    math::{self, Loops},
+    math::Loops,
     small::Small,
+    update::{follow, update},
 };
-use crate::{Loss, Network, Optimizer, judge, network::Place, step::Step};
+use crate::{
+    Loss, Network, Optimizer, judge,
+    network::{Layout, Place},
+    step::Step,
+};
 
 /// Floats of a block of rows, so that it stays in a core's L2 cache with the weights beside it.
 pub(super) const BLOCK: usize = 128 * 1024;
@@ -49,6 +55,8 @@ pub(super) struct Shape {
     pub(super) own_sums: bool,
     /// How the rows of a small network lie in training.
     pub(super) small: Option<Small>,
+    /// 1 for each parameter that penalties reach, 0 for a bias; empty if they reach all.
+    reach: Vec<f32>,
 }
 
 /// A part of the flat parameters: rows of one layer's weights, the last of them with the biases and the padding.
@@ -72,6 +80,18 @@ pub(super) struct Flat<'a> {
     pub(super) state: &'a mut [f32],
 }
 
+/// How much of the penalties each parameter feels, where biases are spared.
+fn reach(layout: &Layout, optimizer: &Optimizer) -> Vec<f32> {
+    if optimizer.penalizes_biases || !optimizer.penalizes() {
+        return Vec::new();
+    }
+    let mut reach = vec![1.0; layout.len];
+    for place in &layout.places {
+        reach[place.at(place.inputs, 0)..][..place.outputs].fill(0.0);
+    }
+    reach
+}
+
 impl Shape {
     pub(super) fn new(network: &Network, loss: Loss, optimizer: Optimizer, batch: usize, threads: usize) -> Self {
         let mut end = 0;
@@ -86,10 +106,13 @@ impl Shape {
         for (dense, place) in network.layers().iter().zip(&layout.places) {
             let (place, to) = (*place, take(place.outputs + 1));
             let activation = dense.activation;
-            layers.push(Layer { place, activation, from, to, delta: 0 });
+            layers.push(Layer { place, activation, from, to, delta: 0, slope: None });
             from = to;
         }
         let expected = take(network.outputs());
+        for layer in layers.iter_mut().filter(|layer| !layer.activation.slope_is_by_value()) {
+            layer.slope = Some(take(layer.place.outputs));
+        }
         for layer in &mut layers {
             layer.delta = take(layer.place.outputs);
         }
@@ -127,6 +150,7 @@ impl Shape {
             threads,
             own_sums,
             small,
+            reach: reach(&layout, &optimizer),
         }
     }
 
@@ -215,7 +239,12 @@ impl Shape {
                 #[inline(always)]
                 |fma| {
                     for row in rows.chunks_exact_mut(self.stride) {
-                        math::activate(fma, layer.activation, &mut row[a..a + layer.place.outputs]);
+                        if let Some(slope) = layer.slope {
+                            let (values, slopes) = row.split_at_mut(slope);
+                            let z = &values[a..][..layer.place.outputs];
+                            elementwise::slopes(fma, layer.activation, z, &mut slopes[..layer.place.outputs]);
+                        }
+                        elementwise::activate(fma, layer.activation, &mut row[a..a + layer.place.outputs]);
                     }
                 },
             ));
@@ -236,8 +265,9 @@ impl Shape {
                     let t = &values[self.expected..][..self.outputs];
                     let delta = &mut delta[..self.outputs];
                     lane.loss += judge::loss_of_row(self.loss, y, t);
-                    lane.right += u32::from(judge::is_right(y, t));
-                    math::output_delta(fma, (self.loss, layer.activation), step.scale, (y, t), delta);
+                    lane.right += u32::from(judge::is_right(self.loss, y, t));
+                    let kept = layer.columns(values, layer.slope, 1);
+                    elementwise::output_delta(fma, (self.loss, layer.activation), step.scale, (y, t, kept), delta);
                 }
             },
         ));
@@ -257,7 +287,8 @@ impl Shape {
                     for row in rows.chunks_exact_mut(self.stride) {
                         let (values, delta) = row.split_at_mut(layer.delta);
                         let a = &values[layer.to..][..width];
-                        math::times_slope(layer.activation, a, &mut delta[..width]);
+                        let kept = layer.columns(values, layer.slope, 1);
+                        elementwise::times_slope(layer.activation, a, kept, &mut delta[..width]);
                     }
                 },
             ));
@@ -294,22 +325,37 @@ impl Shape {
         }
     }
 
+    pub(super) const fn has_average(&self) -> bool {
+        self.optimizer.average.is_some()
+    }
+
+    /// Where the parameters of each part lie among all `len`, and where their average lies in the state.
+    pub(super) fn averages(&self, len: usize) -> Vec<(Range<usize>, Range<usize>)> {
+        let planes = self.optimizer.planes();
+        let ends = self.parts[1..].iter().map(|part| part.offset).chain([len]);
+        let places = self.parts.iter().zip(ends).filter(|_| self.has_average()).map(|(part, end)| {
+            let last = planes * end;
+            (part.offset..end, last - (end - part.offset)..last)
+        });
+        places.collect()
+    }
+
     fn finish_part(&self, part: &Part, source: Source<'_>, change: Option<&Step>, flat: Flat<'_>) {
         let Flat { parameters, gradients, state } = flat;
-        match (source, change, self.optimizer) {
-            (Source::Sums([lane]), Some(step), _) => {
+        match (source, change) {
+            (Source::Rows(rows), Some(step)) if self.optimizer == Optimizer::sgd(self.optimizer.learning_rate) => {
+                // The textbook's product goes straight into the parameters.
+                return self.gradient(part, rows, parameters, 1.0, -step.numbers.learning_rate);
+            }
+            (Source::Sums([lane]), Some(step)) if self.optimizer.only_follows_its_rule() => {
                 let sums = &lane.sums[part.offset..];
                 return self.arch.dispatch(Loops(
                     #[inline(always)]
-                    |_| math::update(self.optimizer, step, parameters, sums, state),
+                    |_| follow(self.optimizer.rule, &step.numbers, parameters, sums, state),
                 ));
             }
-            (Source::Rows(rows), Some(step), Optimizer::Sgd { .. }) => {
-                // The product goes straight into the parameters.
-                return self.gradient(part, rows, parameters, 1.0, -step.learning_rate);
-            }
-            (Source::Rows(rows), ..) => self.gradient(part, rows, gradients, 0.0, 1.0),
-            (Source::Sums(lanes), ..) => {
+            (Source::Rows(rows), _) => self.gradient(part, rows, gradients, 0.0, 1.0),
+            (Source::Sums(lanes), _) => {
                 gradients.fill(0.0);
                 self.arch.dispatch(Loops(
                     #[inline(always)]
@@ -323,9 +369,10 @@ impl Shape {
             }
         }
         let Some(step) = change else { return };
+        let reach = self.reach.get(part.offset..).unwrap_or_default();
         self.arch.dispatch(Loops(
             #[inline(always)]
-            |_| math::update(self.optimizer, step, parameters, gradients, state),
+            |_| update(&self.optimizer, &step.numbers, parameters, gradients, state, reach),
         ));
     }
 }

@@ -3,7 +3,7 @@
 //! a weight, which need neither packing nor a call, and no narrow layer leaves lanes empty.
 //!
 //! ```text
-//! inputs 1 | expected | outputs of the first layer 1 | ... | of the last 1 | delta of the first layer ... last
+//! inputs 1 | expected | outputs of the first layer 1 | ... | of the last 1 | slopes | delta of the first layer ... last
 //! ```
 //!
 //! are the registers of one group of rows. [`super::shape`] has the same as the columns of a matrix, with a row of it
@@ -14,8 +14,9 @@ use std::ops::Range;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::{
+    elementwise,
     layer::{Fill, Lane, Layer},
-    math::{self, Fma},
+    math::Fma,
 };
 use crate::{Loss, Network, judge, network::Place, step::Step};
 
@@ -62,8 +63,11 @@ impl Small {
         let mut layers = Vec::with_capacity(network.layers().len());
         for (dense, place) in network.layers().iter().zip(network.layout().places) {
             let to = take(place.outputs + 1);
-            layers.push(Layer { place, activation: dense.activation, from, to, delta: 0 });
+            layers.push(Layer { place, activation: dense.activation, from, to, delta: 0, slope: None });
             from = to;
+        }
+        for layer in layers.iter_mut().filter(|layer| !layer.activation.slope_is_by_value()) {
+            layer.slope = Some(take(layer.place.outputs));
         }
         for layer in &mut layers {
             layer.delta = take(layer.place.outputs);
@@ -182,8 +186,12 @@ impl Small {
             let (stride, outputs) = (layer.place.stride, layer.place.outputs);
             in_eights!(outputs, |j| sums::<S; N>(simd, x, &weights[j..], [stride, 1], &mut a[j..]));
             a[outputs] = simd.splat_f32s(1.0);
-            let a = layer.to * S::F32_LANES..(layer.to + outputs) * S::F32_LANES;
-            math::activate(Fma::of::<S>(), layer.activation, &mut registers[a]);
+            let (a, len) = (layer.to * S::F32_LANES, outputs * S::F32_LANES);
+            if let Some(slope) = layer.slope {
+                let (values, slopes) = registers.split_at_mut(slope * S::F32_LANES);
+                elementwise::slopes(Fma::of::<S>(), layer.activation, &values[a..][..len], &mut slopes[..len]);
+            }
+            elementwise::activate(Fma::of::<S>(), layer.activation, &mut registers[a..][..len]);
         }
     }
 
@@ -197,7 +205,7 @@ impl Small {
         let (y, t) = (&values[layer.to * lanes..][..len], &values[self.expected * lanes..][..len]);
         let delta = &mut delta[..len];
         let (fma, members) = (Fma::of::<S>(), (self.loss, layer.activation));
-        lane.right += judge::right_of_columns(y, t, lanes, used);
+        lane.right += judge::right_of_columns(self.loss, y, t, lanes, used);
         if self.loss.looks_at_the_row() {
             delta.fill(0.0);
             let (row_y, rest) = brought.split_at_mut(self.outputs);
@@ -207,15 +215,17 @@ impl Small {
                 let columns = y[row..].iter().step_by(lanes).zip(t[row..].iter().step_by(lanes));
                 row_y.iter_mut().zip(&mut *row_t).zip(columns).for_each(|((y, t), from)| (*y, *t) = (*from.0, *from.1));
                 lane.loss += judge::loss_of_row(self.loss, row_y, row_t);
-                math::output_delta(fma, members, step.scale, (row_y, row_t), row_delta);
+                elementwise::output_delta(fma, members, step.scale, (row_y, row_t, &[]), row_delta);
                 delta[row..].iter_mut().step_by(lanes).zip(&*row_delta).for_each(|(to, from)| *to = *from);
             }
         } else {
+            let kept = layer.columns(values, layer.slope, lanes);
             let columns = y.chunks_exact(lanes).zip(t.chunks_exact(lanes));
-            for (delta, (y, t)) in delta.chunks_exact_mut(lanes).zip(columns) {
+            for (j, (delta, (y, t))) in delta.chunks_exact_mut(lanes).zip(columns).enumerate() {
+                let kept = if kept.is_empty() { kept } else { &kept[j * lanes..][..lanes] };
                 // What is said of one row of outputs holds for one output of some rows.
                 lane.loss += judge::loss_of_row(self.loss, &y[..used], &t[..used]);
-                math::output_delta(fma, members, step.scale, (y, t), delta);
+                elementwise::output_delta(fma, members, step.scale, (y, t, kept), delta);
                 delta.iter_mut().enumerate().for_each(|(i, d)| *d = if i < used { *d } else { 0.0 });
             }
         }
@@ -232,7 +242,13 @@ impl Small {
             in_eights!(width, |i| sums::<S; N>(simd, after, &weights[i * stride..], [1, stride], &mut delta[i..]));
             let (values, delta) = registers.split_at_mut(layer.delta * S::F32_LANES);
             let len = width * S::F32_LANES;
-            math::times_slope(layer.activation, &values[layer.to * S::F32_LANES..][..len], &mut delta[..len]);
+            let kept = layer.columns(values, layer.slope, S::F32_LANES);
+            elementwise::times_slope(
+                layer.activation,
+                &values[layer.to * S::F32_LANES..][..len],
+                kept,
+                &mut delta[..len],
+            );
         }
     }
 

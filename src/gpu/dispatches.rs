@@ -158,8 +158,14 @@ impl Maker<'_> {
 
     /// What becomes of a layer's outputs.
     pub(super) fn output(&self, layer: usize) -> Finish {
-        let is_last = layer == self.last() && !self.members.loss.looks_at_the_row();
-        if is_last { Finish::OutputDelta } else { Finish::Forward }
+        if layer < self.last() {
+            let is_by_value = self.members.activations[layer].slope_is_by_value();
+            if is_by_value { Finish::Forward } else { Finish::ForwardSlope }
+        } else if self.members.loss.looks_at_the_row() {
+            Finish::Forward
+        } else {
+            Finish::OutputDelta
+        }
     }
 
     /// A dispatch a product, two for those in parts.

@@ -186,6 +186,12 @@ impl Engine {
         self.gpu.upload(&self.buffers.parameters, 0, bytemuck::cast_slice(flat));
         let mut encoder = self.gpu.encoder();
         encoder.clear_buffer(&self.buffers.state, 0, None);
+        if self.members.optimizer.average.is_some() {
+            // The average starts as the parameters.
+            let bytes = self.buffers.parameters.size();
+            let at = bytes * self.members.optimizer.rule.planes() as u64;
+            encoder.copy_buffer_to_buffer(&self.buffers.parameters, 0, &self.buffers.state, at, bytes);
+        }
         self.gpu.submit(encoder);
     }
 
@@ -194,8 +200,8 @@ impl Engine {
         read(&self.gpu, &self.buffers.parameters, 0, 4 * self.arenas.parameters * self.arenas.models).await
     }
 
-    /// Steps `first` to `first + steps` on the resident data. Gives every step's metrics, `[step][model]`.
-    pub(crate) async fn run(&mut self, first: u64, steps: usize) -> Result<Vec<Metric>> {
+    /// Steps `first` to `first + steps` on the resident data, after `before` updates. Gives every step's metrics, `[step][model]`.
+    pub(crate) async fn run(&mut self, first: u64, before: u64, steps: usize) -> Result<Vec<Metric>> {
         let models = self.arenas.models;
         let half = self.arenas.ring / 2;
         let mut metrics = Vec::with_capacity(steps.min(self.arenas.ring) * models);
@@ -209,7 +215,8 @@ impl Engine {
             let mut done = 0;
             while done < count {
                 let chunk = self.pace.steps().min(self.buffers.chunk).min(count - done);
-                let table = self.table(first + (start + done) as u64, side + done, chunk);
+                let taken = (start + done) as u64;
+                let table = self.table(first + taken, before + taken, side + done, chunk);
                 let submission = self.submit_steps(&table, chunk, true);
                 self.pace.submitted(gpu, submission, chunk).await?;
                 done += chunk;
@@ -222,8 +229,9 @@ impl Engine {
     }
 
     /// One step on rows that the caller brings; its metrics wait for [`Engine::collect`].
-    pub(crate) async fn step(&mut self, inputs: &[f32], expected: &[f32]) -> Result<()> {
-        let step = Step { ring: self.waiting.len() as u32, ..self.bring(inputs, expected) };
+    pub(crate) async fn step(&mut self, inputs: &[f32], expected: &[f32], step: Step) -> Result<()> {
+        self.bring(inputs, expected);
+        let step = Step { ring: self.waiting.len() as u32, ..step };
         let mut table = [Step::default(); 1 + BEHIND];
         table[0] = step;
         let submission = self.submit_steps(&table, 1, false);
@@ -252,7 +260,7 @@ impl Engine {
     }
 
     /// The gradients of the loss on rows that the caller brings, flat; changes nothing.
-    pub(crate) async fn gradients(&mut self, inputs: &[f32], expected: &[f32]) -> Result<Vec<f32>> {
+    pub(crate) async fn gradients(&mut self, inputs: &[f32], expected: &[f32], step: Step) -> Result<Vec<f32>> {
         let gpu = self.gpu.clone();
         if self.gradients.is_none() {
             gpu.check_alive().await?;
@@ -266,7 +274,7 @@ impl Engine {
             let group = self.step_set.bind(&gpu, "gradients", &buffers.of_step()).await?;
             self.gradients = Some((kernels, buffers.parts, group));
         }
-        let step = self.bring(inputs, expected);
+        self.bring(inputs, expected);
         gpu.upload(&self.buffers.steps, 0, bytemuck::bytes_of(&step));
         let Some((kernels, stored, group)) = &self.gradients else { unreachable!("made above") };
         gpu.compute(|pass| {
@@ -288,15 +296,13 @@ impl Engine {
     }
 
     /// Brings a batch of the caller's, which fits, into the first slot of the window. One model's: that of a trainer.
-    fn bring(&self, inputs: &[f32], expected: &[f32]) -> Step {
+    fn bring(&self, inputs: &[f32], expected: &[f32]) {
         let arenas = &self.arenas;
         debug_assert_eq!(arenas.models, 1);
-        let rows = inputs.len() / arenas.inputs();
         let inputs = padded_rows(inputs, arenas.inputs(), arenas.batch);
         let expected = padded_rows(expected, arenas.outputs(), arenas.batch);
         self.gpu.upload(&self.buffers.activations, 0, bytemuck::cast_slice(&inputs));
         self.gpu.upload(&self.buffers.activations, 16 * arenas.expected as u64, bytemuck::cast_slice(&expected));
-        self.courses[0].step_of(rows)
     }
 
     /// Records and submits `steps` steps; `table` has a row for each and model. Nothing is allocated or bound anew.
@@ -306,13 +312,14 @@ impl Engine {
         self.gpu.compute(|pass| self.visit(steps, gathers, |visit| visit.record(pass)))
     }
 
-    /// The table of `steps` steps from `first` on, whose metrics go to the ring from `ring` on.
-    pub(super) fn table(&self, first: u64, ring: usize, steps: usize) -> Vec<Step> {
+    /// The table of `steps` steps from `first` on, after `before` updates, whose metrics go to the ring from `ring` on.
+    pub(super) fn table(&self, first: u64, before: u64, ring: usize, steps: usize) -> Vec<Step> {
         let models = self.arenas.models;
         let rows = (0..steps * models).map(|i| {
             let (step, model) = (i / models, i % models);
             let ring = (ring + step) as u32;
-            Step { ring, ..self.courses[model].step(first + step as u64, model as u64) }
+            let course = &self.courses[model];
+            Step { ring, ..course.step(first + step as u64, model as u64, before + step as u64) }
         });
         rows.chain(std::iter::repeat_n(Step::default(), BEHIND * models)).collect()
     }

@@ -12,6 +12,7 @@ use super::{
     arenas::{Arenas, Members},
     product::{Finish, Product},
 };
+use crate::{Activation, Loss, Optimizer};
 
 /// Below this line a file is for each product of a kernel.
 const GENERIC: &str = "// For each product of a kernel:\n";
@@ -56,29 +57,37 @@ pub(super) fn link(arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> Str
         }),
     );
     let activations = || members.activations.iter();
-    text += &switch("activate(l: u32, z: vec4f) -> vec4f", activations().map(|a| format!("{}(z)", a.name())));
-    text += &switch(
-        "activate_gradient(l: u32, a: vec4f) -> vec4f",
-        activations().map(|a| format!("{}_gradient(a)", a.name())),
-    );
-    let (loss, optimizer) = (members.loss.name(), members.optimizer.name());
+    let of = |a: &Activation, what: &str, by: &str| match a.parameter() {
+        Some(number) => format!("{}{what}({by}, {:?}f)", a.name(), number as f32),
+        None => format!("{}{what}({by})", a.name()),
+    };
+    text += &switch("activate(l: u32, z: vec4f) -> vec4f", activations().map(|a| of(a, "", "z")));
+    let gradient = |a: &Activation| of(a, "_gradient", if a.slope_is_by_value() { "a" } else { "z" });
+    text += &switch("activate_gradient(l: u32, z: vec4f, a: vec4f) -> vec4f", activations().map(gradient));
     let alias = |signature: &str, body: String| switch(signature, std::iter::once(body));
-    text += &alias("loss(y: vec4f, t: vec4f, normalizer: vec2f) -> vec4f", format!("{loss}(y, t, normalizer)"));
-    text += &alias(
-        "loss_gradient(y: vec4f, t: vec4f, normalizer: vec2f) -> vec4f",
-        format!("{loss}_gradient(y, t, normalizer)"),
-    );
-    let mut used: Vec<_> = activations().map(|a| a.wgsl()).collect();
+    for (function, end) in [("loss", ""), ("loss_gradient", "_gradient")] {
+        let body = match (members.loss, members.loss.parameter()) {
+            (Loss::Custom(custom), _) => format!("{}{end}(y, t)", custom.name()),
+            (loss, Some(number)) => format!("{}{end}(y, t, normalizer, {:?}f)", loss.name(), number as f32),
+            (loss, None) => format!("{}{end}(y, t, normalizer)", loss.name()),
+        };
+        text += &alias(&format!("{function}(y: vec4f, t: vec4f, normalizer: vec2f) -> vec4f"), body);
+    }
+    let mut used: Vec<_> = activations().flat_map(|a| a.wgsl()).chain(members.loss.wgsl()).copied().collect();
     if parts.pieces.contains(&shader!("step")) {
-        text +=
-            &alias("optimize(p: vec4f, g: vec4f, i: u32, step: Step) -> vec4f", format!("{optimizer}(p, g, i, step)"));
-        used.push(members.optimizer.wgsl());
+        // Where the value does not tell the slope, it lies in the delta's place.
+        let slope = |a: &Activation| if a.slope_is_by_value() { gradient(a) } else { "deltas[kept]".to_owned() };
+        text += &switch("slope_of(l: u32, a: vec4f, kept: u32) -> vec4f", activations().map(slope));
+        let (kinds, update, pieces) = update(&members.optimizer);
+        text += &kinds;
+        text += &alias("optimize(p: vec4f, g: vec4f, i: u32, reach: f32, step: Step) -> vec4f", update);
+        used.extend(pieces);
     }
     text += &parts.walk;
     used.extend(parts.products.iter().flat_map(|(_, product, finish)| [product.wgsl(), finish.wgsl()]));
     used.sort_unstable();
     used.dedup();
-    for piece in used.iter().chain(&[members.loss.wgsl(), shader!("table")]).chain(&parts.pieces) {
+    for piece in used.iter().chain(&[shader!("table")]).chain(&parts.pieces) {
         let (once, each) = piece.split_once(GENERIC).unwrap_or((*piece, ""));
         text += "\n";
         text += once;
@@ -103,6 +112,7 @@ fn constants(arenas: &Arenas, members: &Members, own: &[(&'static str, usize)]) 
         ("RING", arenas.ring),
         ("LAYERS", arenas.layers.len()),
         ("PARAMETERS", arenas.parameters),
+        ("PLANE", arenas.models * arenas.parameters),
         ("ACTIVATIONS", arenas.activations),
         ("DELTAS", arenas.deltas),
         ("SLOT", arenas.slot),
@@ -126,8 +136,42 @@ fn constants(arenas: &Arenas, members: &Members, own: &[(&'static str, usize)]) 
     ] {
         let _ = writeln!(text, "const {name}: bool = {value};");
     }
-    let _ = writeln!(text, "const SCALE: f32 = {:?}f;", members.scale);
+    for (name, value) in [
+        ("SCALE", members.scale),
+        ("THRESHOLD", members.loss.threshold()),
+        ("BIAS_REACH", f32::from(u8::from(members.optimizer.penalizes_biases))),
+    ] {
+        let _ = writeln!(text, "const {name}: f32 = {value:?}f;");
+    }
     text
+}
+
+/// What tells the kinds of the optimizer apart, the call of its functions around each other, and their files.
+fn update(optimizer: &Optimizer) -> (String, String, Vec<&'static str>) {
+    let rule = optimizer.rule;
+    let mut kinds = String::new();
+    for (name, value) in rule.kinds() {
+        let _ = writeln!(kinds, "const {name}: bool = {value};");
+    }
+    let (mut p, mut g) = ("p".to_owned(), "g".to_owned());
+    let mut pieces = rule.wgsl().to_vec();
+    if optimizer.clip_value.is_some() {
+        g = format!("clipped({g}, step)");
+        pieces.push(shader!("optimizer/clip"));
+    }
+    if optimizer.penalizes() {
+        let _ = writeln!(kinds, "const DECOUPLED: bool = {};", optimizer.decoupled);
+        g = format!("penalized({g}, {p}, reach, step)");
+        p = format!("decayed({p}, reach, step)");
+        pieces.push(shader!("optimizer/penalty"));
+    }
+    let mut new = format!("{}({p}, {g}, i, step)", rule.name());
+    if optimizer.average.is_some() {
+        let _ = writeln!(kinds, "const AVERAGE: u32 = {}u;", rule.planes());
+        new = format!("averaged({new}, i, step)");
+        pieces.push(shader!("optimizer/average"));
+    }
+    (kinds, new, pieces)
 }
 
 /// A function of the number `l` that returns one of `bodies`; with a constant `l` the driver folds it.

@@ -12,6 +12,7 @@ pub(super) enum Product {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Finish {
     Forward,
+    ForwardSlope,
     OutputDelta,
     InputDelta,
     Update,
@@ -40,6 +41,7 @@ impl Finish {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Forward => "forward",
+            Self::ForwardSlope => "forward_slope",
             Self::OutputDelta => "output_delta",
             Self::InputDelta => "input_delta",
             Self::Update => "update",
@@ -50,6 +52,7 @@ impl Finish {
     pub(super) const fn wgsl(self) -> &'static str {
         match self {
             Self::Forward => shader!("finish/forward"),
+            Self::ForwardSlope => shader!("finish/forward_slope"),
             Self::OutputDelta => shader!("finish/output_delta"),
             Self::InputDelta => shader!("finish/input_delta"),
             Self::Update => shader!("finish/update"),

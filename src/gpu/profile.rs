@@ -20,11 +20,16 @@ fn has_clock(gpu: &Gpu) -> bool {
 }
 
 impl Engine {
-    /// Takes the steps `first` to `first + steps`, as many as fit into one chunk, and gives the seconds of each kernel a step,
+    /// Takes the steps `first` to `first + steps`, after `before` updates, as many as fit into one chunk, and gives the seconds of each kernel a step,
     /// the metrics as [`Engine::run`] does, and whether the device took the times.
-    pub(crate) async fn profile(&mut self, first: u64, steps: usize) -> Result<(Vec<KernelTime>, Vec<Metric>, bool)> {
+    pub(crate) async fn profile(
+        &mut self,
+        first: u64,
+        before: u64,
+        steps: usize,
+    ) -> Result<(Vec<KernelTime>, Vec<Metric>, bool)> {
         let gpu = self.gpu.clone();
-        let table = self.table(first, 0, steps);
+        let table = self.table(first, before, 0, steps);
         gpu.upload(&self.buffers.steps, 0, bytemuck::cast_slice(&table));
         let seconds =
             if has_clock(&gpu) { self.by_device(&gpu, steps).await? } else { self.by_host(&gpu, steps).await? };

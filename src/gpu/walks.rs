@@ -29,7 +29,8 @@ impl Maker<'_> {
         };
         let last_layer = self.last();
         for l in 0..last_layer {
-            line(format!("forward_rows(forward_place({l}u, model), block, lane)"), true);
+            let name = self.output(l).name();
+            line(format!("{name}_rows(forward_place({l}u, model), block, lane)"), true);
         }
         line(format!("output_rows(forward_place({last_layer}u, model), block, lane)"), true);
         if self.members.loss.looks_at_the_row() {
@@ -47,12 +48,16 @@ impl Maker<'_> {
         let mut pieces = vec![shader!("entry/walk"), shader!("tile/block"), shader!("place"), shader!("step")];
         pieces.extend([shader!("softmax_delta"), shader!("normalizer")]);
         pieces.extend(tile.pieces());
-        let products = vec![
-            ("forward", Product::Forward, Finish::Forward),
+        let mut hidden = vec![("forward", Product::Forward, Finish::Forward)];
+        if (0..last_layer).any(|layer| self.output(layer) == Finish::ForwardSlope) {
+            hidden.push(("forward_slope", Product::Forward, Finish::ForwardSlope));
+        }
+        let products = [
             ("output", Product::Forward, self.output(self.last())),
             ("input_delta", Product::InputDelta, Finish::InputDelta),
             ("gradient", Product::Gradient, last),
         ];
+        let products = [hidden.as_slice(), &products].concat();
         let parts = Parts { constants, products, firsts: Vec::new(), splits, walk, pieces };
         Dispatch {
             name: if steps > 1 { format!("whole steps, {tile}") } else { format!("blocks of {rows} rows, {tile}") },

@@ -11,7 +11,7 @@ fn case(form: Form) -> Case {
 
 fn trained(gpu: &Gpu, case: &Case, data: &Dataset, chunk: Option<usize>, steps: usize) -> (Vec<Metric>, Vec<u32>) {
     let mut engine = case.engine(gpu, Some(data), chunk);
-    let metrics = pollster::block_on(engine.run(0, steps)).expect("training runs");
+    let metrics = pollster::block_on(engine.run(0, 0, steps)).expect("training runs");
     let flat = pollster::block_on(engine.parameters()).expect("parameters come back");
     (metrics, flat.into_iter().map(f32::to_bits).collect())
 }
@@ -45,7 +45,8 @@ fn a_hundred_steps_by_hand_are_the_same_hundred_through_the_resident_set() {
                 for step in 0..100 {
                     let (inputs, expected) = case.batch_of(&data, 0, step);
                     let f32s = |values: Vec<f64>| values.into_iter().map(|v| v as f32).collect::<Vec<_>>();
-                    pollster::block_on(engine.step(&f32s(inputs), &f32s(expected))).expect("a step");
+                    pollster::block_on(engine.step(&f32s(inputs), &f32s(expected), case.course(0).step(step, 0, step)))
+                        .expect("a step");
                 }
                 let by_hand: Vec<_> = pollster::block_on(engine.collect()).expect("metrics");
                 let (by_hand, rows): (Vec<Metric>, Vec<u32>) = by_hand.into_iter().unzip();
@@ -67,7 +68,7 @@ fn an_epoch_maps_waits_allocates_and_binds_nothing() {
         let data = case.data();
         let mut engine = case.engine(&gpu, Some(&data), None);
         let before = gpu.counts();
-        pollster::block_on(engine.run(0, 200)).expect("an epoch");
+        pollster::block_on(engine.run(0, 0, 200)).expect("an epoch");
         let [buffers, bind_groups, maps, waits] = std::array::from_fn(|i| gpu.counts()[i] - before[i]);
         assert_eq!([buffers, bind_groups], [0, 0], "{}", gpu.info.name);
         assert_eq!([maps, waits], [1, 1], "{}: the losses are read once, after the epoch", gpu.info.name);
@@ -85,7 +86,7 @@ fn a_long_run_tells_every_loss_once() {
         let mut engine = case.engine(&gpu, Some(&data), Some(100));
         let mut pieces = Vec::new();
         for (first, steps) in [(0, 4_000), (4_000, 1), (4_001, 4_999)] {
-            pieces.extend(pollster::block_on(engine.run(first, steps)).expect("training runs"));
+            pieces.extend(pollster::block_on(engine.run(first, first, steps)).expect("training runs"));
         }
         assert_eq!(pieces.len(), 9_000);
         assert!(pieces == metrics, "{}", gpu.info.name);
@@ -105,7 +106,7 @@ fn padding_is_zero_after_a_hundred_steps() {
                 pollster::block_on(Engine::new(&gpu, case.setup(Some(&data), plan.as_ref()))).expect("an engine");
             let layout = case.network.layout();
             engine.set_parameters(&layout.flat(&case.parameters(0)));
-            pollster::block_on(engine.run(0, 100)).expect("training runs");
+            pollster::block_on(engine.run(0, 0, 100)).expect("training runs");
             let flat = pollster::block_on(engine.parameters()).expect("parameters");
             assert!(layout.flat(&layout.layers(&flat)) == flat, "{}: padding was written", gpu.info.name);
         }
@@ -143,7 +144,7 @@ fn the_device_takes_a_time_for_every_kernel() {
         let case = case(Form::Layered(Tile::Plain, 3));
         let data = case.data();
         let engine = case.engine(&gpu, Some(&data), None);
-        let table = engine.table(0, 0, 5);
+        let table = engine.table(0, 0, 0, 5);
         gpu.upload(&engine.buffers.steps, 0, bytemuck::cast_slice(&table));
         let seconds = pollster::block_on(engine.by_device(&gpu, 5)).expect("times");
         assert_eq!(seconds.len(), engine.plan().rows().len(), "{}", gpu.info.name);

@@ -19,30 +19,26 @@ fn dispatches() -> Vec<Dispatch> {
     let mut all = Vec::new();
     let features = [Features::F32(vec![]), Features::U8 { bytes: vec![], scale: 0.1 }];
     let answers = [Answers::Values(vec![]), Answers::Classes(vec![])];
-    for (i, activation) in Activation::ALL.iter().enumerate() {
-        for (j, loss) in Loss::ALL.iter().enumerate() {
-            for (tile, optimizer) in Tile::ALL.iter().zip(Optimizer::ALL.iter().cycle()) {
-                let last = loss.output_activation().unwrap_or(*activation);
-                let network = network(&[5, 9, 6], *activation).dense(1 + i * j, last);
-                let activations = network.layers().iter().map(|l| l.activation).collect();
-                let (loss, optimizer, shuffle) = (*loss, *optimizer, i % 2 == 0);
-                let members = Members { activations, loss, optimizer, shuffle, data_rows: 100, scale: 0.1 };
-                let forms = [
-                    Form::Layered(*tile, 1),
-                    Form::Layered(*tile, 2),
-                    Form::Fused(*tile),
-                    Form::Tiny(*tile),
-                    Form::Lane,
-                ];
-                let scheme = forms[(i + j) % 5].scheme(3).expect("a scheme");
-                let arenas = Arenas::new(&network, 77, 1 + 2 * (j % 2), 64, Some(&scheme), 1 << 20);
-                let dispatches =
-                    Dispatches::new(&arenas, &members, &scheme, Some(&features[i % 2]), Some(&answers[j % 2]));
-                all.extend(dispatches.all().cloned());
-                let ways = Ways::all(3, Way::of(*tile));
-                all.extend(Dispatches::predict(&arenas, &members, &ways));
-                all.extend(Dispatches::gradients(&arenas, &members, &ways));
-            }
+    // Each member with several of the other families.
+    for turn in 0..Tile::ALL.len() {
+        let members = kernels::members(turn).zip(Tile::ALL.iter().cycle().skip(turn)).enumerate();
+        for (i, ((activation, loss, optimizer), tile)) in members {
+            let j = i + turn;
+            let last = loss.output_activation().unwrap_or(*activation);
+            let outputs = if loss.looks_at_the_row() { 2 + j } else { 1 + j % 6 };
+            let network = network(&[5, 9, 6], *activation).dense(outputs, last);
+            let activations = network.layers().iter().map(|l| l.activation).collect();
+            let (loss, optimizer, shuffle) = (*loss, *optimizer, i % 2 == 0);
+            let members = Members { activations, loss, optimizer, shuffle, data_rows: 100, scale: 0.1 };
+            let forms =
+                [Form::Layered(*tile, 1), Form::Layered(*tile, 2), Form::Fused(*tile), Form::Tiny(*tile), Form::Lane];
+            let scheme = forms[j % 5].scheme(3).expect("a scheme");
+            let arenas = Arenas::new(&network, 77, 1 + 2 * (j % 2), 64, Some(&scheme), 1 << 20);
+            let dispatches = Dispatches::new(&arenas, &members, &scheme, Some(&features[i % 2]), Some(&answers[j % 2]));
+            all.extend(dispatches.all().cloned());
+            let ways = Ways::all(3, Way::of(*tile));
+            all.extend(Dispatches::predict(&arenas, &members, &ways));
+            all.extend(Dispatches::gradients(&arenas, &members, &ways));
         }
     }
     all
@@ -110,11 +106,15 @@ fn host_and_shader_agree_on_bindings_and_structs() {
         }
 
         macro_rules! step {
-            ($($member:ident)*) => {
-                &[$((stringify!($member), std::mem::offset_of!(Step, $member) as u32)),*]
+            ($($member:ident)*; $($number:ident)*) => {
+                &[
+                    $((stringify!($member), std::mem::offset_of!(Step, $member) as u32),)*
+                    $((stringify!($number), std::mem::offset_of!(Step, numbers.$number) as u32)),*
+                ]
             };
         }
-        let step = step!(rows first key learning_rate momentum scale ring);
+        let step = step!(rows first key scale ring; learning_rate momentum mean square epsilon correction fresh decay
+            l1 clip_value clip_norm average);
         agree(&dispatch.name, &module, "Step", step, size_of::<Step>() as u32);
         agree(&dispatch.name, &module, "Cursor", &[("step", 0), ("slot", 4)], PAIR as u32);
         agree(&dispatch.name, &module, "Shard", &[("first", 0), ("rows", 4)], PAIR as u32);

@@ -1,0 +1,11 @@
+// gelu_tanh(z) = z / 2 (1 + tanh(u)), u = sqrt(2 / pi) (z + 0.044715 z^3)
+
+fn gelu_tanh(z: vec4f) -> vec4f {
+    return 0.5 * z * (1.0 + tanh(0.797884561 * (z + 0.044715 * z * z * z)));
+}
+
+/// By the sum z: the value does not tell it.
+fn gelu_tanh_gradient(z: vec4f) -> vec4f {
+    let t = tanh(0.797884561 * (z + 0.044715 * z * z * z));
+    return 0.5 * (1.0 + t) + 0.5 * z * (1.0 - t * t) * 0.797884561 * (1.0 + 0.134145 * z * z);
+}
