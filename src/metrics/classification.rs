@@ -1,0 +1,282 @@
+//! What a network's classes are worth: a confusion matrix, and the shares that follow from it.
+
+use std::{collections::BTreeMap, fmt};
+
+use super::{check_class, check_weight};
+use crate::Result;
+
+/// How the scores of many classes become one. With `tp` for the weight of the rows of a class that were answered rightly,
+/// `fp` for that of the rows of others that were taken for it, and `fn` for that of its rows that were taken for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Average {
+    /// The mean over the classes that are expected or predicted in some row, each as important as the others.
+    Macro,
+    /// The score of the sums of `tp`, `fp` and `fn` over all classes. Where each row has one class, as here, the
+    /// precision, the recall and f1 are all the accuracy.
+    Micro,
+    /// The mean over the classes, each by the weight of the rows that expect it.
+    Weighted,
+    /// The score of class 1 against all others: where there are two, that of yes.
+    Binary,
+}
+
+impl Average {
+    /// Every average, for tests to walk.
+    pub const ALL: &[Self] = &[Self::Macro, Self::Micro, Self::Weighted, Self::Binary];
+}
+
+/// How much the rows weigh that expect one class and are taken for another. The shares are scikit-learn's, with
+/// `zero_division=0`: what has nothing to divide by is 0.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Confusion {
+    classes: usize,
+    /// The weight at `(expected, predicted)`. Only what a row fell on is there: a network may have more classes than the
+    /// square of them has room, and a class that is there counts in a mean even if its rows weigh nothing.
+    weights: BTreeMap<(u32, u32), f64>,
+}
+
+/// What the rows of a class weigh.
+#[derive(Clone, Copy, Default)]
+struct Sums {
+    right: f64,
+    expected: f64,
+    predicted: f64,
+    is_there: bool,
+}
+
+impl Sums {
+    fn precision(&self) -> f64 {
+        ratio(self.right, self.predicted)
+    }
+
+    fn recall(&self) -> f64 {
+        ratio(self.right, self.expected)
+    }
+
+    fn f1(&self) -> f64 {
+        ratio(2.0 * self.right, self.expected + self.predicted)
+    }
+}
+
+impl Confusion {
+    /// Of no row yet.
+    pub const fn new(classes: usize) -> Self {
+        Self { classes, weights: BTreeMap::new() }
+    }
+
+    /// Adds a row.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting) if a class is not one of them, or if the weight is negative or not a
+    /// finite number; nothing is added then.
+    pub fn add(&mut self, expected: u32, predicted: u32, weight: f64) -> Result<()> {
+        check_class("expected class", expected, self.classes)?;
+        check_class("predicted class", predicted, self.classes)?;
+        check_weight(weight)?;
+        *self.weights.entry((expected, predicted)).or_default() += weight;
+        Ok(())
+    }
+
+    /// Adds the rows of another one.
+    pub(super) fn merge(&mut self, later: &Self) {
+        later.weights.iter().for_each(|(at, weight)| *self.weights.entry(*at).or_default() += weight);
+    }
+
+    /// How many classes there are.
+    pub const fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// How much the rows weigh that expect one class and are taken for the other: their number, where none has a weight.
+    pub fn count(&self, expected: u32, predicted: u32) -> f64 {
+        self.weights.get(&(expected, predicted)).copied().unwrap_or(0.0)
+    }
+
+    /// The matrix, `[expected][predicted]`: for each expected class what its rows were taken for.
+    pub fn rows(&self) -> impl Iterator<Item = Vec<f64>> {
+        let classes = self.classes as u32;
+        (0..classes).map(move |expected| (0..classes).map(|predicted| self.count(expected, predicted)).collect())
+    }
+
+    /// The share of the rows that were answered rightly, from 0 to 1; NaN if no row weighs anything.
+    pub fn accuracy(&self) -> f64 {
+        let sums = self.sums();
+        sums.iter().map(|class| class.right).sum::<f64>() / sums.iter().map(|class| class.expected).sum::<f64>()
+    }
+
+    /// The mean recall over the classes that are expected, from 0 to 1; NaN if no row weighs anything.
+    pub fn balanced_accuracy(&self) -> f64 {
+        mean(self.sums().iter().filter(|class| class.expected > 0.0).map(Sums::recall))
+    }
+
+    /// How many of those that were taken for a class are of it, from 0 to 1: `tp / (tp + fp)`.
+    pub fn precision(&self, average: Average) -> f64 {
+        self.average(average, Sums::precision)
+    }
+
+    /// How many of those of a class were taken for it, from 0 to 1: `tp / (tp + fn)`.
+    pub fn recall(&self, average: Average) -> f64 {
+        self.average(average, Sums::recall)
+    }
+
+    /// The harmonic mean of precision and recall, from 0 to 1: `2 tp / (2 tp + fp + fn)`.
+    pub fn f1(&self, average: Average) -> f64 {
+        self.average(average, Sums::f1)
+    }
+
+    /// [`Confusion::precision`] of each class.
+    pub fn precisions(&self) -> Vec<f64> {
+        self.sums().iter().map(Sums::precision).collect()
+    }
+
+    /// [`Confusion::recall`] of each class.
+    pub fn recalls(&self) -> Vec<f64> {
+        self.sums().iter().map(Sums::recall).collect()
+    }
+
+    /// [`Confusion::f1`] of each class.
+    pub fn f1s(&self) -> Vec<f64> {
+        self.sums().iter().map(Sums::f1).collect()
+    }
+
+    fn sums(&self) -> Vec<Sums> {
+        let mut sums = vec![Sums::default(); self.classes];
+        for (&(expected, predicted), weight) in &self.weights {
+            let (expected, predicted) = (expected as usize, predicted as usize);
+            sums[expected].expected += weight;
+            sums[predicted].predicted += weight;
+            sums[expected].right += if expected == predicted { *weight } else { 0.0 };
+            (sums[expected].is_there, sums[predicted].is_there) = (true, true);
+        }
+        sums
+    }
+
+    fn average(&self, average: Average, score: fn(&Sums) -> f64) -> f64 {
+        let sums = self.sums();
+        let sum = |of: fn(&Sums) -> f64| sums.iter().map(of).sum::<f64>();
+        let expected = sum(|class| class.expected);
+        match average {
+            Average::Macro if self.weights.is_empty() => 0.0,
+            Average::Macro => mean(sums.iter().filter(|class| class.is_there).map(score)),
+            Average::Weighted => ratio(sums.iter().map(|class| score(class) * class.expected).sum(), expected),
+            Average::Micro => {
+                let (right, predicted) = (sum(|class| class.right), sum(|class| class.predicted));
+                score(&Sums { right, expected, predicted, is_there: true })
+            }
+            Average::Binary => sums.get(1).map_or(0.0, score),
+        }
+    }
+}
+
+/// The matrix as a table, a line for each expected class; classes that are neither expected nor predicted are left out.
+impl fmt::Display for Confusion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sums = self.sums();
+        let there = || (0..).zip(&sums).filter(|(_, class)| class.is_there).map(|(class, _)| class);
+        let cell = |weight: f64| if weight.fract() == 0.0 { weight.to_string() } else { format!("{weight:.3}") };
+        let widths = self.weights.values().map(|weight| cell(*weight).len());
+        let width = widths.max().unwrap_or(0).max(self.classes.to_string().len());
+        write!(f, "expected \\ predicted")?;
+        there().try_for_each(|predicted: u32| write!(f, "  {predicted:>width$}"))?;
+        for expected in there() {
+            write!(f, "\n{expected:>20}")?;
+            there().try_for_each(|predicted| write!(f, "  {:>width$}", cell(self.count(expected, predicted))))?;
+        }
+        Ok(())
+    }
+}
+
+fn ratio(part: f64, whole: f64) -> f64 {
+    if whole == 0.0 { 0.0 } else { part / whole }
+}
+
+fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    values.clone().sum::<f64>() / values.count() as f64
+}
+
+/// The place of the first largest of several outputs; one that is NaN is never it, and 0 is where all are.
+#[allow(dead_code, reason = "the evaluation does not ask for it yet")]
+pub(crate) fn first_largest(outputs: &[f32]) -> u32 {
+    let largest = outputs.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    outputs.iter().position(|y| *y == largest).unwrap_or(0) as u32
+}
+
+/// How many of several outputs come before the expected one: those that are larger, and of equals those behind it, as
+/// scikit-learn's `top_k_accuracy_score` has it. NaN comes last.
+#[allow(dead_code, reason = "the evaluation does not ask for it yet")]
+pub(crate) fn rank(outputs: &[f32], expected: usize) -> u32 {
+    let y = outputs[expected];
+    if y.is_nan() {
+        return outputs.len() as u32 - 1;
+    }
+    let larger = outputs[..expected].iter().filter(|other| **other > y).count();
+    let not_smaller = outputs[expected + 1..].iter().filter(|other| **other >= y).count();
+    (larger + not_smaller) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_equals_the_first_is_predicted_and_the_last_ranks_first() {
+        let outputs = [0.5, 2.0, -1.0, 2.0, 0.5];
+        assert_eq!(first_largest(&outputs), 1);
+        assert_eq!([0, 1, 2, 3, 4].map(|expected| rank(&outputs, expected)), [3, 1, 4, 0, 2]);
+        assert_eq!([0, 1].map(|expected| rank(&[0.0, -0.0], expected)), [1, 0], "both zeros are equal");
+        assert_eq!((first_largest(&[7.0]), rank(&[7.0], 0)), (0, 0));
+    }
+
+    #[test]
+    fn nan_is_never_the_largest_and_ranks_last() {
+        let outputs = [f32::NAN, 1.0, f32::NEG_INFINITY, f32::INFINITY];
+        assert_eq!(first_largest(&outputs), 3);
+        assert_eq!([0, 1, 2, 3].map(|expected| rank(&outputs, expected)), [3, 1, 2, 0]);
+        assert_eq!(first_largest(&[f32::NAN, f32::NEG_INFINITY]), 1);
+        assert_eq!((first_largest(&[f32::NAN; 3]), rank(&[f32::NAN; 3], 0)), (0, 2));
+    }
+
+    #[test]
+    fn what_is_no_class_and_what_is_no_weight_is_refused() {
+        let mut confusion = Confusion::new(3);
+        let mut refusal = |e, p, weight| confusion.add(e, p, weight).expect_err("it has to be refused").to_string();
+        assert_eq!(refusal(3, 0, 1.0), "expected class: expected less than 3, got 3");
+        assert_eq!(refusal(0, 4, 1.0), "predicted class: expected less than 3, got 4");
+        for weight in [-0.5, f64::NAN, f64::INFINITY] {
+            let text = format!("weight of a row: expected a finite number, at least 0, got {weight}");
+            assert_eq!(refusal(0, 0, weight), text);
+        }
+        assert_eq!(confusion, Confusion::new(3), "nothing was added");
+    }
+
+    #[test]
+    fn without_rows_the_shares_of_nothing_are_zero_and_the_accuracies_nan() {
+        for classes in [0, 1, 5] {
+            let confusion = Confusion::new(classes);
+            for average in Average::ALL {
+                assert_eq!(
+                    [confusion.precision(*average), confusion.recall(*average), confusion.f1(*average)],
+                    [0.0; 3]
+                );
+            }
+            assert!(confusion.accuracy().is_nan() && confusion.balanced_accuracy().is_nan());
+            assert_eq!(confusion.to_string(), "expected \\ predicted");
+        }
+    }
+
+    #[test]
+    fn a_table_shows_the_classes_that_are_there() {
+        let mut confusion = Confusion::new(12);
+        for (expected, predicted, weight) in [(0, 0, 100.0), (0, 11, 2.0), (11, 11, 0.25), (3, 0, 1.0)] {
+            confusion.add(expected, predicted, weight).expect("it is a row");
+        }
+        let table = "\
+expected \\ predicted      0      3     11
+                   0    100      0      2
+                   3      1      0      0
+                  11      0      0  0.250";
+        assert_eq!(confusion.to_string(), table);
+        assert_eq!((confusion.count(0, 11), confusion.count(5, 5)), (2.0, 0.0));
+    }
+}

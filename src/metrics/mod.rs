@@ -1,0 +1,350 @@
+//! How good a network is on a data set, in 64 bits, from the few facts a row or an output that a device has found: the
+//! outputs themselves need not come back.
+
+mod classification;
+mod regression;
+
+pub use classification::{Average, Confusion};
+#[allow(unused_imports, reason = "the evaluation does not ask for them yet")]
+pub(crate) use classification::{first_largest, rank};
+pub use regression::Regression;
+
+use crate::{Error, Result};
+
+/// How good a network is on a data set: its loss, and what its answers are worth. Every row counts by its weight, which
+/// is 1 where it has none.
+///
+/// What has no meaning for a network is none: r² where it tells classes, an accuracy where it tells values.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Metrics {
+    /// The sum of the rows' losses, by their weights.
+    loss: f64,
+    /// The sum of the rows' weights.
+    weight: f64,
+    confusion: Option<Confusion>,
+    /// `[classes]`: what the rows weigh whose expected class has this rank.
+    rank_weights: Vec<f64>,
+    regression: Option<Regression>,
+}
+
+impl Metrics {
+    /// The mean loss; NaN if no row weighs anything.
+    pub fn loss(&self) -> f64 {
+        self.loss / self.weight
+    }
+
+    /// Which classes were expected and which predicted.
+    pub const fn confusion(&self) -> Option<&Confusion> {
+        self.confusion.as_ref()
+    }
+
+    /// How far the outputs are from the answers.
+    pub const fn regression(&self) -> Option<&Regression> {
+        self.regression.as_ref()
+    }
+
+    /// As [`Confusion::accuracy`].
+    pub fn accuracy(&self) -> Option<f64> {
+        self.confusion().map(Confusion::accuracy)
+    }
+
+    /// As [`Confusion::balanced_accuracy`].
+    pub fn balanced_accuracy(&self) -> Option<f64> {
+        self.confusion().map(Confusion::balanced_accuracy)
+    }
+
+    /// The share of the rows whose expected class has one of the `k` largest outputs, from 0 to 1; NaN if no row weighs
+    /// anything.
+    ///
+    /// Of equal outputs the last comes first here, as in scikit-learn, and the first in [`Metrics::accuracy`]: where
+    /// outputs are equal the top 1 may differ from it.
+    pub fn top_k_accuracy(&self, k: usize) -> Option<f64> {
+        let within = |ranks: &[f64]| ranks.iter().fold(0.0, |sum, weight| sum + weight);
+        let top = &self.rank_weights[..k.min(self.rank_weights.len())];
+        self.confusion().map(|_| within(top) / within(&self.rank_weights))
+    }
+
+    /// As [`Confusion::precision`].
+    pub fn precision(&self, average: Average) -> Option<f64> {
+        self.confusion().map(|confusion| confusion.precision(average))
+    }
+
+    /// As [`Confusion::recall`].
+    pub fn recall(&self, average: Average) -> Option<f64> {
+        self.confusion().map(|confusion| confusion.recall(average))
+    }
+
+    /// As [`Confusion::f1`].
+    pub fn f1(&self, average: Average) -> Option<f64> {
+        self.confusion().map(|confusion| confusion.f1(average))
+    }
+
+    /// As [`Regression::r2`].
+    pub fn r2(&self) -> Option<f64> {
+        self.regression().map(Regression::r2)
+    }
+
+    /// As [`Regression::mean_squared_error`].
+    pub fn mean_squared_error(&self) -> Option<f64> {
+        self.regression().map(Regression::mean_squared_error)
+    }
+
+    /// As [`Regression::mean_absolute_error`].
+    pub fn mean_absolute_error(&self) -> Option<f64> {
+        self.regression().map(Regression::mean_absolute_error)
+    }
+
+    /// As [`Regression::root_mean_squared_error`].
+    pub fn root_mean_squared_error(&self) -> Option<f64> {
+        self.regression().map(Regression::root_mean_squared_error)
+    }
+}
+
+/// How they are gathered: rows, or outputs of many rows, in any number of calls.
+#[allow(dead_code, reason = "the evaluation does not gather them yet")]
+impl Metrics {
+    /// Of no row yet: of a network that tells `classes`, or of one whose `outputs` are values, or of both.
+    pub(crate) fn of(classes: Option<usize>, outputs: Option<usize>) -> Self {
+        Self {
+            confusion: classes.map(Confusion::new),
+            rank_weights: vec![0.0; classes.unwrap_or(0)],
+            regression: outputs.map(Regression::new),
+            ..Self::default()
+        }
+    }
+
+    /// Adds a row of a network that tells classes. `rank` is that of the expected class, as [`rank`] finds it; of a
+    /// single output it is 0 where the prediction is right, else 1.
+    pub(crate) fn row(&mut self, expected: u32, predicted: u32, rank: u32, loss: f32, weight: f64) -> Result<()> {
+        if let Some(confusion) = &mut self.confusion {
+            check_class("rank of the expected class", rank, confusion.classes())?;
+            confusion.add(expected, predicted, weight)?;
+            self.rank_weights[rank as usize] += weight;
+        }
+        self.add_loss(f64::from(loss) * weight, weight)
+    }
+
+    /// Adds the loss of rows that [`Metrics::row`] does not see: the sum of their losses by their weights, and the sum
+    /// of their weights.
+    pub(crate) fn add_loss(&mut self, loss: f64, weight: f64) -> Result<()> {
+        check_weight(weight)?;
+        self.loss += loss;
+        self.weight += weight;
+        Ok(())
+    }
+
+    /// Adds the outputs of rows, as [`Regression::add`] does.
+    pub(crate) fn outputs(
+        &mut self,
+        answers: &[f32],
+        weights: Option<&[f64]>,
+        squared: &[f64],
+        absolute: &[f64],
+    ) -> Result<()> {
+        self.regression.as_mut().map_or(Ok(()), |regression| regression.add(answers, weights, squared, absolute))
+    }
+
+    /// Adds the rows that come after these, of the same network. The same parts in the same order give the same bits.
+    pub(crate) fn merge(&mut self, later: &Self) {
+        self.loss += later.loss;
+        self.weight += later.weight;
+        self.rank_weights.iter_mut().zip(&later.rank_weights).for_each(|(sum, weight)| *sum += weight);
+        if let (Some(confusion), Some(later)) = (&mut self.confusion, &later.confusion) {
+            confusion.merge(later);
+        }
+        if let (Some(regression), Some(later)) = (&mut self.regression, &later.regression) {
+            regression.merge(later);
+        }
+    }
+}
+
+/// `Ok` for what a row may weigh.
+fn check_weight(weight: f64) -> Result<()> {
+    if weight.is_finite() && weight >= 0.0 {
+        return Ok(());
+    }
+    let expected = "a finite number, at least 0".to_owned();
+    Err(Error::Setting { what: "weight of a row", expected, got: weight.to_string() })
+}
+
+/// `Ok` if `class` is one of `classes`.
+fn check_class(what: &'static str, class: u32, classes: usize) -> Result<()> {
+    if (class as usize) < classes {
+        return Ok(());
+    }
+    Err(Error::Setting { what, expected: format!("less than {classes}"), got: class.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    /// How far 64 bits may be from scikit-learn's, relative to 1 or to what is larger.
+    const TOLERANCE: f64 = 1e-12;
+
+    fn cases(json: &str) -> Vec<Value> {
+        let Value::Array(cases) = serde_json::from_str(json).expect("it is JSON") else { panic!("it is a list") };
+        cases
+    }
+
+    /// A number; NaN where scikit-learn calls it undefined.
+    fn number(value: &Value) -> f64 {
+        if value.is_null() { f64::NAN } else { value.as_f64().expect("a number") }
+    }
+
+    fn numbers(value: &Value) -> Vec<f64> {
+        value.as_array().expect("a list").iter().map(number).collect()
+    }
+
+    fn f32s(value: &Value) -> Vec<f32> {
+        numbers(value).into_iter().map(|value| value as f32).collect()
+    }
+
+    fn rows(value: &Value) -> Vec<Vec<f32>> {
+        value.as_array().expect("a list").iter().map(f32s).collect()
+    }
+
+    fn weights(case: &Value) -> Option<Vec<f64>> {
+        (!case["weights"].is_null()).then(|| numbers(&case["weights"]))
+    }
+
+    #[track_caller]
+    fn check(case: &Value, what: &str, found: &[f64], expected: &[f64]) {
+        let is_near =
+            |(a, b): (&f64, &f64)| (a.is_nan() && b.is_nan()) || (a - b).abs() <= TOLERANCE * b.abs().max(1.0);
+        let all = found.len() == expected.len() && found.iter().zip(expected).all(is_near);
+        assert!(all, "{}: {what}: found {found:?}, scikit-learn {expected:?}", case["name"]);
+    }
+
+    /// The metrics of rows that are gathered at once, and in three parts that are merged.
+    fn gathered(
+        rows: usize,
+        new: impl Fn() -> Metrics,
+        add: impl Fn(&mut Metrics, std::ops::Range<usize>),
+    ) -> [Metrics; 2] {
+        let mut whole = new();
+        add(&mut whole, 0..rows);
+        let mut merged = new();
+        for part in [0..rows / 3, rows / 3..rows / 2, rows / 2..rows] {
+            let mut metrics = new();
+            add(&mut metrics, part);
+            merged.merge(&metrics);
+        }
+        [whole, merged]
+    }
+
+    #[test]
+    fn classes_are_worth_what_scikit_learn_says() {
+        let cases = cases(include_str!("../../tests/metrics/classification.json"));
+        assert_eq!(cases.len(), 17);
+        for case in &cases {
+            let (outputs, expected, losses) =
+                (rows(&case["outputs"]), numbers(&case["expected"]), f32s(&case["losses"]));
+            let (weights, predictions) = (weights(case), numbers(&case["predicted"]));
+            let add = |metrics: &mut Metrics, rows: std::ops::Range<usize>| {
+                for row in rows {
+                    let expected = expected[row] as u32;
+                    let (predicted, rank) = match (&*outputs[row], case["threshold"].as_f64()) {
+                        (outputs, None) => (first_largest(outputs), rank(outputs, expected as usize)),
+                        (outputs, Some(threshold)) => {
+                            let predicted = u32::from(f64::from(outputs[0]) > threshold);
+                            (predicted, u32::from(predicted != expected))
+                        }
+                    };
+                    assert_eq!(f64::from(predicted), predictions[row], "{}: row {row}", case["name"]);
+                    let weight = weights.as_ref().map_or(1.0, |weights| weights[row]);
+                    metrics.row(expected, predicted, rank, losses[row], weight).expect("it is a row");
+                }
+            };
+            let classes = case["classes"].as_u64().expect("a number") as usize;
+            for metrics in gathered(expected.len(), || Metrics::of(Some(classes), None), add) {
+                check_classes(case, &metrics);
+            }
+        }
+    }
+
+    fn check_classes(case: &Value, metrics: &Metrics) {
+        let confusion = metrics.confusion().expect("it tells classes");
+        let matrix: Vec<_> = case["confusion"].as_array().expect("a list").iter().map(numbers).collect();
+        check(case, "confusion", &confusion.rows().flatten().collect::<Vec<_>>(), &matrix.concat());
+        check(case, "loss", &[metrics.loss()], &[number(&case["loss"])]);
+        check(case, "accuracy", &[metrics.accuracy().unwrap()], &[number(&case["accuracy"])]);
+        let balanced = metrics.balanced_accuracy().unwrap();
+        check(case, "balanced accuracy", &[balanced], &[number(&case["balanced_accuracy"])]);
+        let top_k: Vec<_> = (1..=confusion.classes()).map(|k| metrics.top_k_accuracy(k).unwrap()).collect();
+        if case["top_k"].is_null() {
+            check(case, "top k", &top_k, &[number(&case["accuracy"]), 1.0]);
+        } else {
+            check(case, "top k", &top_k, &numbers(&case["top_k"]));
+        }
+        let beyond = [metrics.top_k_accuracy(0).unwrap(), metrics.top_k_accuracy(usize::MAX).unwrap()];
+        check(case, "top none and all", &beyond, &[0.0, 1.0]);
+        for (average, name) in Average::ALL.iter().zip(["macro", "micro", "weighted", "binary"]) {
+            let found =
+                [metrics.precision(*average), metrics.recall(*average), metrics.f1(*average)].map(Option::unwrap);
+            check(case, name, &found, &["precision", "recall", "f1"].map(|metric| number(&case[metric][name])));
+        }
+        check(case, "precisions", &confusion.precisions(), &numbers(&case["precision"]["each"]));
+        check(case, "recalls", &confusion.recalls(), &numbers(&case["recall"]["each"]));
+        check(case, "f1s", &confusion.f1s(), &numbers(&case["f1"]["each"]));
+        assert_eq!((metrics.r2(), metrics.mean_absolute_error()), (None, None));
+    }
+
+    #[test]
+    fn values_are_worth_what_scikit_learn_says() {
+        let cases = cases(include_str!("../../tests/metrics/regression.json"));
+        assert_eq!(cases.len(), 10);
+        for case in &cases {
+            let (answers, outputs, weights) = (rows(&case["answers"]), rows(&case["outputs"]), weights(case));
+            let add = |metrics: &mut Metrics, rows: std::ops::Range<usize>| {
+                let (mut squared, mut absolute) = (vec![0.0; answers[0].len()], vec![0.0; answers[0].len()]);
+                for row in rows.clone() {
+                    let weight = weights.as_ref().map_or(1.0, |weights| weights[row]);
+                    for (output, (y, t)) in outputs[row].iter().zip(&answers[row]).enumerate() {
+                        let error = f64::from(*y) - f64::from(*t);
+                        squared[output] += weight * error * error;
+                        absolute[output] += weight * error.abs();
+                    }
+                }
+                let weights = weights.as_ref().map(|weights| &weights[rows.clone()]);
+                let weight = weights.map_or(rows.len() as f64, |weights| weights.iter().sum());
+                let loss = squared.iter().sum::<f64>() / squared.len() as f64;
+                metrics.add_loss(loss, weight).expect("it is a loss");
+                metrics.outputs(&answers[rows].concat(), weights, &squared, &absolute).expect("they are rows");
+            };
+            for metrics in gathered(answers.len(), || Metrics::of(None, Some(answers[0].len())), add) {
+                check_values(case, &metrics);
+            }
+        }
+    }
+
+    fn check_values(case: &Value, metrics: &Metrics) {
+        let regression = metrics.regression().expect("it tells values");
+        let each: Vec<_> = (0..regression.outputs()).map(|output| regression.r2_of(output).unwrap()).collect();
+        check(case, "r2 of each", &each, &numbers(&case["r2_each"]));
+        let found = [
+            ("r2", metrics.r2()),
+            ("mean_squared_error", metrics.mean_squared_error()),
+            ("mean_absolute_error", metrics.mean_absolute_error()),
+            ("root_mean_squared_error", metrics.root_mean_squared_error()),
+        ];
+        found.into_iter().for_each(|(name, value)| check(case, name, &[value.unwrap()], &[number(&case[name])]));
+        check(case, "loss", &[metrics.loss()], &[number(&case["mean_squared_error"])]);
+        assert_eq!((metrics.accuracy(), metrics.top_k_accuracy(1), metrics.f1(Average::Macro)), (None, None, None));
+    }
+
+    #[test]
+    fn a_row_that_is_refused_leaves_nothing_behind() {
+        let mut metrics = Metrics::of(Some(3), None);
+        let refusals = [(3, 0, 0, 1.0), (0, 3, 0, 1.0), (0, 0, 3, 1.0), (0, 0, 0, -1.0), (0, 0, 0, f64::NAN)];
+        for (expected, predicted, rank, weight) in refusals {
+            let refusal = metrics.row(expected, predicted, rank, 1.0, weight).expect_err("it has to be refused");
+            assert!(matches!(refusal, Error::Setting { .. }), "{refusal}");
+        }
+        assert!(metrics.add_loss(1.0, f64::INFINITY).is_err());
+        assert_eq!(metrics, Metrics::of(Some(3), None));
+        assert!(metrics.loss().is_nan() && metrics.top_k_accuracy(1).is_some_and(f64::is_nan));
+    }
+}

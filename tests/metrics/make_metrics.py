@@ -1,0 +1,155 @@
+"""Metrics from scikit-learn 1.7.2 in float64: what `src/metrics` must reproduce.
+
+    pip install scikit-learn==1.7.2 && python make_metrics.py OUT_DIR
+
+classification.json and regression.json hold one list of cases each. A number that scikit-learn calls undefined is null.
+A case of classification.json:
+  name, classes
+  outputs    one list a row: the scores of all classes, or the single output of a yes or no
+  threshold  above which a single output says yes; null where there are several
+  expected   class ids
+  weights    one a row, or null
+  losses     one a row
+  loss       their weighted mean
+  predicted  class ids; of equal scores the first
+  confusion  [expected][predicted]
+  accuracy, balanced_accuracy
+  top_k      for k = 1, 2, .., classes; null where there is a single output
+  precision, recall, f1
+             {"macro", "micro", "weighted", "binary": class 1 against all others, "each": one a class}
+A case of regression.json:
+  name
+  answers    one list a row
+  outputs    one list a row
+  weights    one a row, or null
+  r2, mean_squared_error, mean_absolute_error, root_mean_squared_error
+  r2_each    one an output
+"""
+
+import json, pathlib, sys, warnings
+import numpy as np
+import sklearn
+from sklearn import metrics as of
+
+assert sklearn.__version__ == "1.7.2", sklearn.__version__
+warnings.simplefilter("ignore")
+rng = np.random.default_rng(1)
+f32 = lambda values: np.asarray(values, np.float32).astype(np.float64)
+
+
+def top_k(expected, outputs, weights, k):
+    # Of two classes scikit-learn wants one score a row; a third class that never comes first gives it two.
+    scores = np.column_stack([outputs, np.full(len(outputs), -1e9)])
+    return of.top_k_accuracy_score(expected, scores, k=k, labels=range(scores.shape[1]), sample_weight=weights)
+
+
+def classification(name, classes, outputs, expected, weights=None, threshold=None):
+    outputs, expected = f32(outputs), np.asarray(expected)
+    single = outputs.shape[1] == 1
+    predicted = (outputs[:, 0] > threshold).astype(int) if single else outputs.argmax(axis=1)
+    losses = f32(rng.integers(0, 64, len(expected)) / 16)
+    labels, both = range(classes), dict(sample_weight=weights, zero_division=0)
+    case = {
+        "name": name, "classes": classes, "outputs": outputs.tolist(), "threshold": threshold,
+        "expected": expected.tolist(), "weights": None if weights is None else list(weights),
+        "losses": losses.tolist(), "loss": np.average(losses, weights=weights), "predicted": predicted.tolist(),
+        "confusion": of.confusion_matrix(expected, predicted, labels=labels, sample_weight=weights).tolist(),
+        "accuracy": of.accuracy_score(expected, predicted, sample_weight=weights),
+        "balanced_accuracy": of.balanced_accuracy_score(expected, predicted, sample_weight=weights),
+        "top_k": None if single else [top_k(expected, outputs, weights, k) for k in range(1, classes + 1)],
+    }
+    for metric, score in [("precision", of.precision_score), ("recall", of.recall_score), ("f1", of.f1_score)]:
+        case[metric] = {a: score(expected, predicted, average=a, **both) for a in ["macro", "micro", "weighted"]}
+        binary = dict(average="binary") if classes == 2 else dict(average="macro", labels=[1])
+        case[metric]["binary"] = score(expected, predicted, **binary, **both)
+        case[metric]["each"] = score(expected, predicted, average=None, labels=labels, **both).tolist()
+    return case
+
+
+def scores(rows, classes):
+    """On a coarse grid, so that many are equal."""
+    return rng.integers(-4, 5, (rows, classes)) / 2
+
+
+def weights(rows):
+    return np.round(rng.random(rows) * 3, 3)
+
+
+def leaning(outputs, expected):
+    """Scores that lean to what is expected, so that not every metric is near chance."""
+    outputs[np.arange(len(expected)), expected] += 1.5
+    return outputs
+
+
+def classifications():
+    expected = rng.integers(0, 10, 100)
+    yield classification("ten classes", 10, leaning(scores(100, 10), expected), expected)
+    yield classification("ten classes, weighted", 10, leaning(scores(100, 10), expected), expected, weights(100))
+    some = rng.choice([0, 1, 2, 3, 4, 6, 8], 60)
+    outputs = leaning(scores(60, 10), some)
+    outputs[:, [3, 7]] = -9
+    outputs[::6, 5] = 9
+    # 7 and 9 are absent, 3 is expected but never predicted, 5 is predicted but never expected.
+    outputs[:, 9] = -9
+    yield classification("ten classes, some absent", 10, outputs, some)
+    yield classification("ten classes, some absent, weighted", 10, outputs, some, weights(60))
+    yield classification("ten classes, all equal", 10, np.zeros((20, 10)), np.arange(20) % 10, weights(20))
+    yield classification("ten classes, two of them there", 10, outputs[some < 2], some[some < 2])
+    two = rng.integers(0, 2, 40)
+    yield classification("two classes", 2, leaning(scores(40, 2), two), two)
+    yield classification("two classes, weighted", 2, leaning(scores(40, 2), two), two, weights(40))
+    yield classification("two classes, the second never predicted", 2, [[1, 0]] * 8, [0, 1] * 4)
+    yield classification("two classes, the second absent", 2, [[1, 0]] * 4, [0] * 4)
+    yield classification("two classes, the first absent", 2, [[0, 1]] * 4, [1] * 4, weights(4))
+    yield classification("two classes, all wrong", 2, [[1, 0], [0, 1]] * 3, [1, 0] * 3)
+    three = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0], [0, 1, 0]]
+    yield classification("a class that weighs nothing", 3, three, [0, 1, 2, 1, 0], np.array([1, 0.5, 0, 2, 0.25]))
+    yield classification("one row", 3, [[0, 2, 1]], [1])
+    sigmoid = rng.integers(0, 9, (40, 1)) / 8
+    yield classification("a sigmoid", 2, sigmoid, two, threshold=0.5)
+    yield classification("a sigmoid, weighted", 2, sigmoid, two, weights(40), threshold=0.5)
+    yield classification("a logit, weighted", 2, scores(40, 1), two, weights(40), threshold=0.0)
+
+
+def regression(name, answers, outputs, weights=None):
+    answers, outputs = f32(answers), f32(outputs)
+    each = lambda score, **how: score(answers, outputs, sample_weight=weights, **how)
+    r2_each = each(of.r2_score, multioutput="raw_values")
+    case = {
+        "name": name, "answers": answers.tolist(), "outputs": outputs.tolist(),
+        "weights": None if weights is None else list(weights), "r2": each(of.r2_score),
+        "r2_each": np.broadcast_to(r2_each, answers.shape[1]).tolist(),
+    }
+    for score in [of.mean_squared_error, of.mean_absolute_error, of.root_mean_squared_error]:
+        case[score.__name__] = each(score)
+    return case
+
+
+def regressions():
+    numbers = lambda rows, columns: np.round(rng.standard_normal((rows, columns)), 3)
+    one, three, noise = numbers(50, 1), numbers(50, 3) + [0, 5, -100], numbers(50, 3) / 4
+    yield regression("one output", one, one + noise[:, :1])
+    yield regression("one output, weighted", one, one + noise[:, :1], weights(50))
+    yield regression("three outputs", three, three + noise)
+    yield regression("three outputs, weighted", three, three + noise, weights(50))
+    yield regression("worse than the mean", three, -three)
+    yield regression("some weigh nothing", three[:6], (three + noise)[:6], np.array([0, 1, 0, 2.5, 0.5, 0]))
+    constant = np.column_stack([np.full(50, 0.5), np.full(50, -2.0), three[:, 1]])
+    missed = constant + np.column_stack([np.zeros(50), noise[:, 1:]])
+    yield regression("constant targets", constant, missed)
+    # In eighths, because scikit-learn sees that targets are constant only where their weighted mean is not rounded.
+    yield regression("constant targets, weighted", constant, missed, rng.integers(0, 17, 50) / 8)
+    yield regression("perfect", three, three)
+    yield regression("one row", [[1.0, 2.0]], [[1.0, 2.5]])
+
+
+def without_nan(value):
+    if isinstance(value, dict): return {key: without_nan(of) for key, of in value.items()}
+    if isinstance(value, list): return [without_nan(of) for of in value]
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
+out = pathlib.Path(sys.argv[1])
+for name, cases in [("classification", classifications()), ("regression", regressions())]:
+    lines = [json.dumps(without_nan(case), allow_nan=False) for case in cases]
+    (out / f"{name}.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")
