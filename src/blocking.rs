@@ -1,7 +1,7 @@
 //! The blocking twins of what is asynchronous, for platforms where a thread may wait: everywhere but on the web.
 
 use crate::{
-    AdapterReport, Dataset, Device, Evaluation, LayerParameters, Network, Report, Request, Result, Settings, Trainer,
+    AdapterReport, Dataset, Device, LayerParameters, Metrics, Network, Report, Request, Result, Settings, Trainer,
     adapters_async,
 };
 #[cfg(doc)]
@@ -109,11 +109,11 @@ impl Trainer {
         pollster::block_on(self.predict_async(inputs))
     }
 
-    /// Loss and accuracy on a data set, one that training does not see for example.
+    /// Loss, accuracy and what else there is to tell on a data set, one that training does not see for example.
     ///
     /// # Errors
     /// [`Error::Shape`] and [`Error::Class`] if the data set does not fit the network, [`Error::DeviceLost`].
-    pub fn evaluate(&mut self, data: &Dataset) -> Result<Evaluation> {
+    pub fn evaluate(&mut self, data: &Dataset) -> Result<Metrics> {
         pollster::block_on(self.evaluate_async(data))
     }
 
@@ -123,6 +123,14 @@ impl Trainer {
     /// [`Error::DeviceLost`], [`Error::Timeout`].
     pub fn parameters(&self) -> Result<Vec<LayerParameters>> {
         pollster::block_on(self.parameters_async())
+    }
+
+    /// The exponential moving average of weights and biases, layer by layer.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if the optimizer keeps none ([`crate::Optimizer::average`]), and as [`Trainer::parameters`].
+    pub fn averaged_parameters(&self) -> Result<Vec<LayerParameters>> {
+        pollster::block_on(self.averaged_parameters_async())
     }
 
     /// The gradients of the loss on a batch of the caller's, shaped as for [`Trainer::step`]. Changes nothing.

@@ -15,6 +15,7 @@ pub struct Dataset {
     rows: usize,
     features: Arc<Features>,
     answers: Arc<Answers>,
+    weights: Option<Arc<Vec<f32>>>,
 }
 
 /// What a network is shown, row by row.
@@ -91,7 +92,7 @@ impl Dataset {
                 got: rows.to_string(),
             });
         }
-        let set = Self { rows, features: Arc::new(features), answers: Arc::new(answers) };
+        let set = Self { rows, features: Arc::new(features), answers: Arc::new(answers), weights: None };
         let whole = |what: &str, len: usize| check_len(what, rows * len.div_ceil(rows).max(1), len);
         match &*set.features {
             Features::F32(values) => {
@@ -112,6 +113,68 @@ impl Dataset {
             Answers::Classes(classes) => check_len("class ids", rows, classes.len())?,
         }
         Ok(set)
+    }
+
+    /// The same with a weight for each row: its loss counts so many times. The mean still goes over the number of rows, as
+    /// Keras and PyTorch's binary cross-entropy have it, so that a row of weight 2 teaches as two rows do.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there is not one for each row, [`Error::Setting`] for one that is not a finite number from 0 up.
+    pub fn with_weights(mut self, weights: impl Into<Vec<f32>>) -> Result<Self> {
+        let weights = weights.into();
+        check_len("weights of rows", self.rows, weights.len())?;
+        if let Some(wrong) = weights.iter().find(|weight| !weight.is_finite() || **weight < 0.0) {
+            let expected = "a finite number from 0 up".to_owned();
+            return Err(Error::Setting { what: "weight of a row", expected, got: wrong.to_string() });
+        }
+        self.weights = Some(Arc::new(weights));
+        Ok(self)
+    }
+
+    /// The same with a weight for each class, by which the weights of its rows, 1 if there are none, are multiplied.
+    ///
+    /// # Errors
+    /// [`Error::Class`] for a row whose class has none, [`Error::Setting`] if the answers are no classes or a weight is not
+    /// a finite number from 0 up.
+    pub fn with_class_weights(self, weights: &[f32]) -> Result<Self> {
+        let Answers::Classes(classes) = &*self.answers else {
+            let expected = "answers that are classes".to_owned();
+            return Err(Error::Setting { what: "class weights", expected, got: "values".into() });
+        };
+        let of = |(row, class): (usize, &u32)| match weights.get(*class as usize) {
+            Some(weight) => Ok(weight * self.weight(row)),
+            None => Err(Error::Class { row, class: *class, classes: weights.len() }),
+        };
+        let weights = classes.iter().enumerate().map(of).collect::<Result<Vec<_>>>()?;
+        self.with_weights(weights)
+    }
+
+    /// For each class up to the largest, `rows / (classes * its rows)`: with these weights all classes count the same
+    /// (scikit-learn's `balanced`). A class without rows gets 0.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if the answers are no classes.
+    pub fn balanced_class_weights(&self) -> Result<Vec<f32>> {
+        let Answers::Classes(classes) = &*self.answers else {
+            let expected = "answers that are classes".to_owned();
+            return Err(Error::Setting { what: "class weights", expected, got: "values".into() });
+        };
+        let mut counts = vec![0u32; classes.iter().max().map_or(0, |most| *most as usize + 1)];
+        classes.iter().for_each(|class| counts[*class as usize] += 1);
+        let present = counts.iter().filter(|count| **count > 0).count() as f64;
+        let weight = |count: u32| if count == 0 { 0.0 } else { self.rows as f64 / (present * f64::from(count)) };
+        Ok(counts.into_iter().map(|count| weight(count) as f32).collect())
+    }
+
+    /// The rows' weights, if they have any.
+    pub fn weights(&self) -> Option<&[f32]> {
+        self.weights.as_ref().map(|weights| weights.as_slice())
+    }
+
+    /// What a row weighs.
+    #[inline]
+    pub(crate) fn weight(&self, row: usize) -> f32 {
+        self.weights.as_ref().map_or(1.0, |weights| weights[row])
     }
 
     /// How many rows there are.

@@ -1,6 +1,11 @@
 //! What a row of outputs is worth against the expected ones: its loss and whether it answers right.
 
-use crate::Loss;
+use std::ops::Range;
+
+use crate::{
+    Answers, Dataset, Loss, Metrics, Result,
+    metrics::{first_largest, rank},
+};
 
 /// Independent sums or maxima, so that the compiler can keep them in the lanes of a vector.
 const LANES: usize = 16;
@@ -105,6 +110,56 @@ pub(crate) fn loss_of_row(loss: Loss, y: &[f32], t: &[f32]) -> f64 {
 pub(crate) fn normalizer(y: impl Iterator<Item = f64> + Clone) -> f64 {
     let largest = y.clone().fold(f64::NEG_INFINITY, f64::max);
     largest + y.map(|y| (y - largest).exp()).sum::<f64>().ln()
+}
+
+/// Judges the outputs for the rows of a data set.
+pub(crate) struct Judge<'a> {
+    loss: Loss,
+    data: &'a Dataset,
+    outputs: usize,
+    classifies: bool,
+    pub(crate) metrics: Metrics,
+}
+
+impl<'a> Judge<'a> {
+    pub(crate) fn new(loss: Loss, classifies: bool, data: &'a Dataset, outputs: usize) -> Self {
+        let has_values = matches!(data.answers(), Answers::Values(_));
+        let metrics = Metrics::of(classifies.then_some(outputs.max(2)), has_values.then_some(outputs));
+        Self { loss, data, outputs, classifies, metrics }
+    }
+
+    /// Adds the outputs for some rows.
+    pub(crate) fn rows(&mut self, rows: Range<usize>, answers: &[f32]) -> Result<()> {
+        let (outputs, mean_over) = (self.outputs, self.loss.mean_over(1, self.outputs) as f64);
+        let (mut squared, mut absolute) = (vec![0.0; outputs], vec![0.0; outputs]);
+        let mut expected = vec![0.0; outputs];
+        for (row, y) in rows.clone().zip(answers.chunks_exact(outputs)) {
+            self.data.write_expected(row, &mut expected);
+            let (loss, weight) = (loss_of_row(self.loss, y, &expected) / mean_over, f64::from(self.data.weight(row)));
+            if self.classifies {
+                let [predicted, right] = match (y, expected.as_slice()) {
+                    ([y], [t]) => [u32::from(*y > self.loss.threshold()), u32::from(*t > 0.5)],
+                    _ => [first_largest(y), first_largest(&expected)],
+                };
+                let rank = if outputs == 1 { u32::from(predicted != right) } else { rank(y, right as usize) };
+                self.metrics.row(right, predicted, rank, loss as f32, weight)?;
+            } else {
+                self.metrics.add_loss(loss * weight, weight)?;
+            }
+            for ((squared, absolute), (y, t)) in squared.iter_mut().zip(&mut absolute).zip(y.iter().zip(&expected)) {
+                let error = f64::from(*y) - f64::from(*t);
+                *squared += weight * error * error;
+                *absolute += weight * error.abs();
+            }
+        }
+        if let Answers::Values(values) = self.data.answers() {
+            let weights = self.data.weights().map(|weights| weights[rows.clone()].iter().map(|w| f64::from(*w)));
+            let weights: Option<Vec<f64>> = weights.map(Iterator::collect);
+            let answers = &values[rows.start * outputs..rows.end * outputs];
+            self.metrics.outputs(answers, weights.as_deref(), &squared, &absolute)?;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ pub use network::{Dense, LayerParameters, Network};
 pub use optimizer::{Optimizer, Rule};
 pub use plan::{Plan, PlanRow};
 pub use profile::{KernelTime, Profile};
-pub use report::{Evaluation, Report};
+pub use report::Report;
 pub use settings::Settings;
 pub use trainer::Trainer;
 #[cfg(not(target_family = "wasm"))]

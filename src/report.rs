@@ -51,13 +51,3 @@ impl Report {
         self.rows.push(rows);
     }
 }
-
-/// How good a network is on a data set.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-pub struct Evaluation {
-    /// The mean loss.
-    pub loss: f64,
-    /// The share of right answers, as [`Report::accuracy`].
-    pub accuracy: Option<f64>,
-}

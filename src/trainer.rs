@@ -1,12 +1,12 @@
 //! A network that learns: the same calls on a GPU and on the CPU.
 
 use crate::{
-    Activation, Answers, Dataset, Device, Error, Evaluation, LayerParameters, Loss, Network, Plan, Report, Result,
-    Settings, cpu,
+    Activation, Answers, Dataset, Device, Error, LayerParameters, Loss, Metrics, Network, Optimizer, Plan, Report,
+    Result, Settings, cpu,
     device::Machine,
     error::check_finite,
     gpu::engine::{Engine, Metric, Setup},
-    judge::{is_right, loss_of_row},
+    judge::Judge,
     order::Upcoming,
     step::{Course, Step},
 };
@@ -284,28 +284,25 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Trainer::evaluate`].
-    pub async fn evaluate_async(&mut self, data: &Dataset) -> Result<Evaluation> {
+    pub async fn evaluate_async(&mut self, data: &Dataset) -> Result<Metrics> {
         let (inputs, outputs) = (self.network.inputs(), self.network.outputs());
         data.check_for(inputs, outputs)?;
         // So many rows are held as f32 at once: some 16 MiB.
         let at_once = ((4 << 20) / (inputs + outputs)).clamp(1, 16_384);
-        let mut expected = vec![0.0; outputs];
-        let (mut loss, mut right) = (0.0, 0);
+        let mut judge = Judge::new(
+            self.course.loss,
+            classifies(&self.network, self.course.loss, Some(data.answers())),
+            data,
+            outputs,
+        );
         for first in (0..data.rows()).step_by(at_once) {
             let rows = first..(first + at_once).min(data.rows());
             let mut features = vec![0.0; rows.len() * inputs];
             rows.clone().zip(features.chunks_exact_mut(inputs)).for_each(|(row, to)| data.write_features(row, to));
             let answers = self.predict_async(&features).await?;
-            for (row, y) in rows.zip(answers.chunks_exact(outputs)) {
-                data.write_expected(row, &mut expected);
-                loss += loss_of_row(self.course.loss, y, &expected);
-                right += usize::from(is_right(self.course.loss, y, &expected));
-            }
+            judge.rows(rows, &answers)?;
         }
-        let mean_over = self.course.loss.mean_over(data.rows(), outputs);
-        let classifies = classifies(&self.network, self.course.loss, Some(data.answers()));
-        let accuracy = classifies.then(|| right as f64 / data.rows() as f64);
-        Ok(Evaluation { loss: loss / mean_over as f64, accuracy })
+        Ok(judge.metrics)
     }
 
     /// [`Trainer::parameters`], asynchronously.
@@ -318,6 +315,42 @@ impl Trainer {
             Worker::Gpu(engine) => layout.layers(&engine.parameters().await?),
             Worker::Cpu(engine, _) => layout.layers(engine.parameters()),
         })
+    }
+
+    /// [`Trainer::averaged_parameters`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Trainer::averaged_parameters`].
+    pub async fn averaged_parameters_async(&self) -> Result<Vec<LayerParameters>> {
+        let flat = match &self.engine {
+            Worker::Gpu(engine) => engine.average().await?,
+            Worker::Cpu(engine, _) => engine.average(),
+        };
+        let none = || Error::Setting {
+            what: "averaged parameters",
+            expected: "an optimizer that keeps an average".into(),
+            got: "one that does not".into(),
+        };
+        Ok(self.network.layout().layers(&flat.ok_or_else(none)?))
+    }
+
+    /// The optimizer's learning rate, without the schedule's factor.
+    pub const fn learning_rate(&self) -> f64 {
+        self.course.optimizer.learning_rate
+    }
+
+    /// Sets the optimizer's learning rate for the steps that follow; a schedule goes on multiplying it.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if it is not a finite number from 0 up.
+    pub fn set_learning_rate(&mut self, rate: f64) -> Result<()> {
+        let optimizer = Optimizer { learning_rate: rate, ..self.course.optimizer };
+        optimizer.check()?;
+        (self.course.optimizer, self.settings.optimizer) = (optimizer, optimizer);
+        if let Worker::Gpu(engine) = &mut self.engine {
+            engine.set_learning_rate(rate);
+        }
+        Ok(())
     }
 
     /// Sets weights and biases; the optimizer starts anew.

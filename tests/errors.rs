@@ -4,8 +4,8 @@ mod common;
 
 use common::{XOR, bits, devices, xor};
 use gradus::{
-    Activation, Dataset, Error, Evaluation, Features, Init, LayerParameters, Loss, Network, Optimizer, Settings,
-    Trainer, cpu::reference::Reference,
+    Activation, Dataset, Error, Features, Init, LayerParameters, Loss, Network, Optimizer, Settings, Trainer,
+    cpu::reference::Reference,
 };
 
 fn network() -> Network {
@@ -233,7 +233,7 @@ fn a_loss_that_leaves_the_numbers_is_an_error_with_its_step() {
 
         // The trainer is as good as new once its parameters are.
         trainer.set_parameters(&initial).expect("they are finite");
-        let Evaluation { loss, .. } = trainer.evaluate(&data).expect("outputs");
+        let loss = trainer.evaluate(&data).expect("outputs").loss();
         assert!((loss - first.loss()).abs() < 1e-5 * loss, "{device}: {loss} instead of {}", first.loss());
 
         let mut by_hand = Trainer::by_hand(&device, &network, settings.clone()).expect("a trainer");

@@ -92,8 +92,8 @@ fn a_small_softmax_classification_is_learned() {
         let before = trainer.evaluate(&data).expect("the same data set");
         let report = trainer.run(60 * trainer.steps_per_epoch()).expect("60 epochs");
         let after = trainer.evaluate(&data).expect("the same data set");
-        assert!(before.accuracy < Some(0.7) && before.loss > 0.5, "{device}: {before:?}");
-        assert!(after.accuracy > Some(0.95) && after.loss < 0.2, "{device}: {after:?}");
+        assert!(before.accuracy() < Some(0.7) && before.loss() > 0.5, "{device}: {before:?}");
+        assert!(after.accuracy() > Some(0.95) && after.loss() < 0.2, "{device}: {after:?}");
         assert_eq!(report.samples(), 60 * rows as u64, "{device}");
     }
 }
@@ -277,8 +277,8 @@ fn an_evaluation_is_what_the_predictions_say() {
             };
             let right = y.chunks(3).zip(&classes).filter(|row| is_right(*row)).count();
             let evaluation = trainer.evaluate(&data).expect("the same data set");
-            close(&format!("{device}: {loss}"), [evaluation.loss], [sum / mean_over as f64]);
-            assert_eq!(evaluation.accuracy, Some(right as f64 / ROWS as f64), "{device}: {loss}");
+            close(&format!("{device}: {loss}"), [evaluation.loss()], [sum / mean_over as f64]);
+            assert_eq!(evaluation.accuracy(), Some(right as f64 / ROWS as f64), "{device}: {loss}");
         }
     }
 }

@@ -92,10 +92,11 @@ pub fn train(
         let report = trainer.epoch()?;
         let seconds = start.elapsed().as_secs_f64();
         let test = trainer.evaluate(&images.test)?;
-        let [accuracy, test_accuracy] = [report.accuracy(), test.accuracy].map(|accuracy| accuracy.unwrap_or(f64::NAN));
+        let [accuracy, test_accuracy] =
+            [report.accuracy(), test.accuracy()].map(|accuracy| accuracy.unwrap_or(f64::NAN));
         let loss = report.loss();
         history.train.push(Score { loss, accuracy });
-        history.test.push(Score { loss: test.loss, accuracy: test_accuracy });
+        history.test.push(Score { loss: test.loss(), accuracy: test_accuracy });
         history.seconds += seconds;
         history.samples += report.samples();
         let now = format!(

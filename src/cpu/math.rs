@@ -124,10 +124,11 @@ pub(super) fn tanh_of_softplus(fma: Fma, x: f32) -> f32 {
 pub(super) fn normal_share(fma: Fma, x: f32) -> f32 {
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
     let s = z * z;
-    let small = [1.128_379_1, -0.376_123_26, 0.112_801_8, -0.026_711_31, 0.004_917_550_6, -0.000_563_141_9];
+    let small =
+        [std::f32::consts::FRAC_2_SQRT_PI, -0.376_123_26, 0.112_801_8, -0.026_711_31, 0.004_917_551, -0.000_563_141_9];
     let small = z * polynomial(fma, s, small);
     let t = 1.0 / (1.0 + 0.4 * z);
-    let tail = [0.225_620_81, 0.226_788_45, 0.198_186_05, 0.214_964_25, 0.004_916_069, 0.246_633_92, -0.117_370_82];
+    let tail = [0.225_620_8, 0.226_788_45, 0.198_186_05, 0.214_964_25, 0.004_916_069, 0.246_633_92, -0.117_370_82];
     let tail = t * exp(fma, -s) * polynomial(fma, t, tail);
     let below = 0.5 * if z < 1.0 { 1.0 - small } else { tail };
     if x < 0.0 { below } else { 1.0 - below }

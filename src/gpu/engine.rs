@@ -200,6 +200,22 @@ impl Engine {
         read(&self.gpu, &self.buffers.parameters, 0, 4 * self.arenas.parameters * self.arenas.models).await
     }
 
+    /// The average of the parameters of all models, flat; none if none is kept.
+    pub(crate) async fn average(&self) -> Result<Option<Vec<f32>>> {
+        let optimizer = &self.members.optimizer;
+        if optimizer.average.is_none() {
+            return Ok(None);
+        }
+        let len = 4 * self.arenas.parameters * self.arenas.models;
+        let at = optimizer.rule.planes() as u64 * self.buffers.parameters.size();
+        read(&self.gpu, &self.buffers.state, at, len).await.map(Some)
+    }
+
+    /// Sets the learning rate of all models.
+    pub(crate) fn set_learning_rate(&mut self, rate: f64) {
+        self.courses.iter_mut().for_each(|course| course.optimizer.learning_rate = rate);
+    }
+
     /// Steps `first` to `first + steps` on the resident data, after `before` updates. Gives every step's metrics, `[step][model]`.
     pub(crate) async fn run(&mut self, first: u64, before: u64, steps: usize) -> Result<Vec<Metric>> {
         let models = self.arenas.models;

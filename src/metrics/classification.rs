@@ -78,11 +78,6 @@ impl Confusion {
         Ok(())
     }
 
-    /// Adds the rows of another one.
-    pub(super) fn merge(&mut self, later: &Self) {
-        later.weights.iter().for_each(|(at, weight)| *self.weights.entry(*at).or_default() += weight);
-    }
-
     /// How many classes there are.
     pub const fn classes(&self) -> usize {
         self.classes
@@ -196,7 +191,6 @@ fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
 }
 
 /// The place of the first largest of several outputs; one that is NaN is never it, and 0 is where all are.
-#[allow(dead_code, reason = "the evaluation does not ask for it yet")]
 pub(crate) fn first_largest(outputs: &[f32]) -> u32 {
     let largest = outputs.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     outputs.iter().position(|y| *y == largest).unwrap_or(0) as u32
@@ -204,7 +198,6 @@ pub(crate) fn first_largest(outputs: &[f32]) -> u32 {
 
 /// How many of several outputs come before the expected one: those that are larger, and of equals those behind it, as
 /// scikit-learn's `top_k_accuracy_score` has it. NaN comes last.
-#[allow(dead_code, reason = "the evaluation does not ask for it yet")]
 pub(crate) fn rank(outputs: &[f32], expected: usize) -> u32 {
     let y = outputs[expected];
     if y.is_nan() {

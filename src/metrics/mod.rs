@@ -5,7 +5,6 @@ mod classification;
 mod regression;
 
 pub use classification::{Average, Confusion};
-#[allow(unused_imports, reason = "the evaluation does not ask for them yet")]
 pub(crate) use classification::{first_largest, rank};
 pub use regression::Regression;
 
@@ -101,7 +100,6 @@ impl Metrics {
 }
 
 /// How they are gathered: rows, or outputs of many rows, in any number of calls.
-#[allow(dead_code, reason = "the evaluation does not gather them yet")]
 impl Metrics {
     /// Of no row yet: of a network that tells `classes`, or of one whose `outputs` are values, or of both.
     pub(crate) fn of(classes: Option<usize>, outputs: Option<usize>) -> Self {
@@ -142,19 +140,6 @@ impl Metrics {
         absolute: &[f64],
     ) -> Result<()> {
         self.regression.as_mut().map_or(Ok(()), |regression| regression.add(answers, weights, squared, absolute))
-    }
-
-    /// Adds the rows that come after these, of the same network. The same parts in the same order give the same bits.
-    pub(crate) fn merge(&mut self, later: &Self) {
-        self.loss += later.loss;
-        self.weight += later.weight;
-        self.rank_weights.iter_mut().zip(&later.rank_weights).for_each(|(sum, weight)| *sum += weight);
-        if let (Some(confusion), Some(later)) = (&mut self.confusion, &later.confusion) {
-            confusion.merge(later);
-        }
-        if let (Some(regression), Some(later)) = (&mut self.regression, &later.regression) {
-            regression.merge(later);
-        }
     }
 }
 
@@ -218,7 +203,7 @@ mod tests {
         assert!(all, "{}: {what}: found {found:?}, scikit-learn {expected:?}", case["name"]);
     }
 
-    /// The metrics of rows that are gathered at once, and in three parts that are merged.
+    /// The metrics of rows that are gathered at once, and in three parts.
     fn gathered(
         rows: usize,
         new: impl Fn() -> Metrics,
@@ -226,13 +211,11 @@ mod tests {
     ) -> [Metrics; 2] {
         let mut whole = new();
         add(&mut whole, 0..rows);
-        let mut merged = new();
+        let mut parts = new();
         for part in [0..rows / 3, rows / 3..rows / 2, rows / 2..rows] {
-            let mut metrics = new();
-            add(&mut metrics, part);
-            merged.merge(&metrics);
+            add(&mut parts, part);
         }
-        [whole, merged]
+        [whole, parts]
     }
 
     #[test]

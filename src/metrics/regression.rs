@@ -88,15 +88,6 @@ impl Regression {
         Ok(())
     }
 
-    /// Adds the rows of another one.
-    pub(super) fn merge(&mut self, later: &Self) {
-        for (output, later_output) in self.outputs.iter_mut().zip(&later.outputs) {
-            output.merge(self.weight, later_output, later.weight);
-        }
-        self.rows += later.rows;
-        self.weight += later.weight;
-    }
-
     /// How many outputs there are.
     pub const fn outputs(&self) -> usize {
         self.outputs.len()
@@ -157,9 +148,7 @@ mod tests {
         whole.add(&answers, Some(&weights), &[0.5], &[0.5]).expect("they are rows");
         let mut parts = Regression::new(1);
         for weights in weights.chunks(4) {
-            let mut part = Regression::new(1);
-            part.add(&answers[..weights.len()], Some(weights), &[0.125], &[0.125]).expect("they are rows");
-            parts.merge(&part);
+            parts.add(&answers[..weights.len()], Some(weights), &[0.125], &[0.125]).expect("they are rows");
         }
         assert_eq!([whole.r2(), parts.r2()], [0.0; 2]);
     }
