@@ -58,6 +58,7 @@ mod order;
 mod plan;
 mod profile;
 mod report;
+mod schedule;
 mod settings;
 mod step;
 mod trainer;
@@ -78,6 +79,7 @@ pub use optimizer::Optimizer;
 pub use plan::{Plan, PlanRow};
 pub use profile::{KernelTime, Profile};
 pub use report::{Evaluation, Report};
+pub use schedule::Schedule;
 pub use settings::Settings;
 pub use trainer::Trainer;
 #[cfg(not(target_family = "wasm"))]

@@ -3,8 +3,9 @@ loss and option beyond those.
 
     pip install torch==2.15.0 numpy && python make_traces.py OUT_DIR
 
-writes OUT_DIR/more/*.json. It prints of every trace the first and the last loss, and how far the same training in
-float32 ends from it (the largest max|f32 - f64| / max|f64| of the losses, the final tensors and the predictions).
+writes OUT_DIR/more/*.json and, the learning rates of schedules, OUT_DIR/schedules/pytorch.json. It prints of every trace the
+first and the last loss, and how far the same training in float32 ends from it (the largest max|f32 - f64| / max|f64| of the
+losses, the final tensors and the predictions).
 
 The keys are those of make_reference.py. What an optimizer, layer or loss does not say has PyTorch's default. Beyond them:
   layers      activation   leaky_relu {negative_slope} | elu {alpha} | selu | gelu {approximate: "none" | "tanh"} | silu |
@@ -40,6 +41,10 @@ and clipping. The bias before a batch norm changes nothing: its gradient, 0 but 
 Every start is a number that f32 holds. Where something jumps (the slope of an activation or of a loss; the sign that lion,
 rprop and l1 take), f32 might fall to the other side: the seed is the first from crc32(name) up for which no value v of any
 step came nearer to a jump than 1e-5 max|v|, the largest of its tensor.
+
+The schedules are {name: {"updates_per_epoch", "factors": [the rate of every update, for a base rate of 1]}}; where there are
+more updates than one an epoch, PyTorch's schedule is asked once an epoch. CosineAnnealingLR ends with T_max, for it would
+rise again.
 """
 import json, sys, math, pathlib, zlib
 import torch
@@ -290,7 +295,52 @@ def write(folder):
         print(f"{name}: loss {d['losses'][0]:.6f} -> {d['losses'][-1]:.6f}, f32 {apart(single, d):.1e} off")
 
 
+def rates(schedule, updates=75, updates_per_epoch=1):
+    opt = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    schedule, factors = schedule(opt), []
+    for update in range(1, updates + 1):
+        factors.append(opt.param_groups[0]["lr"])
+        opt.step()
+        if update < updates and update % updates_per_epoch == 0: schedule.step()
+    return {"updates_per_epoch": updates_per_epoch, "factors": factors}
+
+
+lr = torch.optim.lr_scheduler
+CYCLE = dict(max_lr=1.0, cycle_momentum=False)
+SCHEDULES = {
+    "constant": rates(lambda o: lr.LambdaLR(o, lambda t: 1.0)),
+    "step": rates(lambda o: lr.StepLR(o, 20)),
+    "step_options": rates(lambda o: lr.StepLR(o, 7, gamma=0.8)),
+    "multi_step": rates(lambda o: lr.MultiStepLR(o, [15, 40])),
+    "multi_step_options": rates(lambda o: lr.MultiStepLR(o, [50, 3, 20, 20], gamma=0.6)),
+    "exponential": rates(lambda o: lr.ExponentialLR(o, 0.95)),
+    "polynomial": rates(lambda o: lr.PolynomialLR(o, 60)),
+    "polynomial_options": rates(lambda o: lr.PolynomialLR(o, 70, power=2.5)),
+    "cosine": rates(lambda o: lr.CosineAnnealingLR(o, 70), 71),
+    "cosine_options": rates(lambda o: lr.CosineAnnealingLR(o, 61, eta_min=0.05), 62),
+    "cosine_restarts": rates(lambda o: lr.CosineAnnealingWarmRestarts(o, 10)),
+    "cosine_restarts_options": rates(lambda o: lr.CosineAnnealingWarmRestarts(o, 7, T_mult=2, eta_min=0.01), 110),
+    "cosine_restarts_thrice": rates(lambda o: lr.CosineAnnealingWarmRestarts(o, 2, T_mult=3), 85),
+    "one_cycle": rates(lambda o: lr.OneCycleLR(o, total_steps=75, **CYCLE)),
+    "one_cycle_options": rates(lambda o: lr.OneCycleLR(o, total_steps=64, pct_start=0.45, div_factor=10, final_div_factor=100, **CYCLE), 64),
+    "one_cycle_down": rates(lambda o: lr.OneCycleLR(o, total_steps=60, pct_start=0.0, **CYCLE), 60),
+    "inverse_scaling": rates(lambda o: lr.LambdaLR(o, lambda t: (1 + 0.1 * t) ** -0.5)),
+    "inverse_scaling_options": rates(lambda o: lr.LambdaLR(o, lambda t: (1 + 32 * t) ** -0.75)),
+    "warm_up": rates(lambda o: lr.SequentialLR(o, [lr.LinearLR(o, total_iters=10), lr.CosineAnnealingLR(o, 60)], [10]), 71),
+    "warm_up_options": rates(lambda o: lr.SequentialLR(o, [lr.LinearLR(o, 0.01, total_iters=25), lr.StepLR(o, 9, gamma=0.7)], [25])),
+    "step_per_epoch": rates(lambda o: lr.StepLR(o, 3), updates_per_epoch=7),
+    "warm_up_per_epoch": rates(lambda o: lr.SequentialLR(o, [lr.LinearLR(o, total_iters=4), lr.ExponentialLR(o, 0.9)], [4]), 90, 6),
+}
+
+
+def write_schedules(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "pytorch.json").write_text(json.dumps(SCHEDULES, separators=(",", ":")))
+    for name, of in SCHEDULES.items(): print(f"schedule {name}: {of['factors'][0]:.6f} -> {of['factors'][-1]:.6f}")
+
+
 if __name__ == "__main__":
     torch.set_default_dtype(torch.float64)
     torch.set_num_threads(1)
     write(pathlib.Path(sys.argv[1]) / "more")
+    write_schedules(pathlib.Path(sys.argv[1]) / "schedules")
