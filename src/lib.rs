@@ -61,6 +61,7 @@ mod order;
 mod plan;
 mod profile;
 mod report;
+mod schedule;
 mod settings;
 mod step;
 mod trainer;
@@ -83,6 +84,7 @@ pub use optimizer::{Optimizer, Rule};
 pub use plan::{Plan, PlanRow};
 pub use profile::{KernelTime, Profile};
 pub use report::Report;
+pub use schedule::Schedule;
 pub use settings::Settings;
 pub use trainer::Trainer;
 #[cfg(not(target_family = "wasm"))]

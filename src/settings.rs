@@ -1,6 +1,6 @@
 //! How a network is trained, as plain data.
 
-use crate::{Error, Loss, Network, Optimizer, Plan, Result};
+use crate::{Error, Loss, Network, Optimizer, Plan, Result, Schedule};
 
 /// The most rows of a batch: `measure` has one invocation for each, and 65,535 workgroups.
 const MOST_ROWS: usize = 1 << 21;
@@ -14,6 +14,8 @@ pub struct Settings {
     pub loss: Loss,
     /// How a step changes the parameters.
     pub optimizer: Optimizer,
+    /// How its rate changes from step to step.
+    pub schedule: Schedule,
     /// Decides the first parameters and the order of the rows: the same on every device.
     pub seed: u64,
     /// Whether every epoch takes the rows in an order of its own, or always in that of the data set.
@@ -29,8 +31,8 @@ pub struct Settings {
 impl Default for Settings {
     /// Batches of 32, mean squared error, stochastic gradient descent with a rate of 0.1, seed 0, shuffled.
     fn default() -> Self {
-        let (loss, optimizer) = (Loss::Mse, Optimizer::sgd(0.1));
-        Self { batch: 32, loss, optimizer, seed: 0, shuffle: true, chunk: None, plan: None }
+        let (loss, optimizer, schedule) = (Loss::Mse, Optimizer::sgd(0.1), Schedule::Constant);
+        Self { batch: 32, loss, optimizer, schedule, seed: 0, shuffle: true, chunk: None, plan: None }
     }
 }
 
@@ -39,6 +41,7 @@ impl Settings {
     pub(crate) fn check(&self, network: &Network) -> Result<()> {
         network.check()?;
         self.optimizer.check()?;
+        self.schedule.check()?;
         self.loss.check()?;
         if self.batch == 0 || self.batch > MOST_ROWS {
             let expected = format!("1 to {MOST_ROWS} rows");

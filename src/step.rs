@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::{Loss, Optimizer, optimizer::Numbers};
+use crate::{Loss, Optimizer, Schedule, optimizer::Numbers};
 
 /// One row of the step table, the same struct in `shaders/table.wgsl`.
 #[repr(C)]
@@ -22,7 +22,7 @@ pub(crate) struct Step {
 }
 
 /// The course of a training: everything that decides what step `n` does.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Course {
     /// Rows of the data set.
     pub(crate) rows: usize,
@@ -30,6 +30,7 @@ pub(crate) struct Course {
     pub(crate) outputs: usize,
     pub(crate) loss: Loss,
     pub(crate) optimizer: Optimizer,
+    pub(crate) schedule: Schedule,
     pub(crate) seed: u64,
 }
 
@@ -60,7 +61,7 @@ impl Course {
             key: [0; 2],
             scale: (1.0 / self.loss.mean_over(rows, self.outputs) as f64) as f32,
             ring: 0,
-            numbers: self.optimizer.numbers(before + 1, 1.0),
+            numbers: self.optimizer.numbers(before + 1, self.schedule.factor(before, self.steps_per_epoch())),
         }
     }
 }

@@ -63,14 +63,21 @@ impl Trainer {
             outputs: network.outputs(),
             loss: settings.loss,
             optimizer: settings.optimizer,
+            schedule: settings.schedule.clone(),
             seed: settings.seed,
         };
         // The first parameters are drawn last: what cannot be is refused before they take memory.
         let engine = match &device.machine {
             Machine::Gpu(gpu) => {
                 let (shuffle, chunk) = (settings.shuffle, settings.chunk);
-                let setup =
-                    Setup { network, courses: vec![course], data, shuffle, chunk, plan: settings.plan.as_ref() };
+                let setup = Setup {
+                    network,
+                    courses: vec![course.clone()],
+                    data,
+                    shuffle,
+                    chunk,
+                    plan: settings.plan.as_ref(),
+                };
                 let mut engine = Engine::new(gpu, setup).await?;
                 engine.set_parameters(&network.initial(settings.seed)?);
                 Worker::Gpu(engine)
@@ -148,7 +155,7 @@ impl Trainer {
             return Err(Error::Setting { what: "steps of a run", expected, got: steps.to_string() });
         }
         self.collect_async().await?;
-        let (course, shuffle, first, before) = (self.course, self.settings.shuffle, self.done, self.updates);
+        let (course, shuffle, first, before) = (self.course.clone(), self.settings.shuffle, self.done, self.updates);
         // Noted before they are taken: if an error or a dropped future ends the run, the device may have taken them.
         self.count(steps as u64);
         let mut report = Report::of(self.classifies);

@@ -14,8 +14,8 @@ use std::{
 
 use common::{XOR, adapters, bits, callers, devices, numbers, open, request, run, xor};
 use gradus::{
-    Activation, AdapterReport, Choice, Dataset, Dense, Device, Error, Features, Init, LayerParameters, Loss, Network,
-    Optimizer, Report, Request, Settings, Trainer, cpu::reference::Reference, wgpu,
+    Activation, AdapterReport, Choice, Dataset, Dense, Device, Error, Features, Init, LayerParameters, Loss, Metrics,
+    Network, Optimizer, Report, Request, Settings, Trainer, cpu::reference::Reference, wgpu,
 };
 
 fn network() -> Network {
@@ -47,7 +47,7 @@ fn in_time(what: String, work: impl FnOnce() + Send + 'static) {
 fn everything_public_can_be_sent_and_shared() {
     const fn sent_and_shared<T: Send + Sync>() {}
     sent_and_shared::<(Activation, AdapterReport, Choice, Dataset, Dense, Device, Error, Metrics)>();
-    sent_and_shared::<(Features, gradus::Answers, Init, LayerParameters, Loss, Metrics, Network, Optimizer)>();
+    sent_and_shared::<(Features, gradus::Answers, Init, LayerParameters, Loss, Network, Optimizer)>();
     sent_and_shared::<(Report, Request, Settings, Trainer, Reference, gradus::cpu::reference::Parameters)>();
 }
 

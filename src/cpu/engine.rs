@@ -205,7 +205,15 @@ mod tests {
     }
 
     fn course(network: &Network, loss: Loss, optimizer: Optimizer, batch: usize) -> Course {
-        Course { rows: ROWS, batch, outputs: network.outputs(), loss, optimizer, seed: 1 }
+        Course {
+            rows: ROWS,
+            batch,
+            outputs: network.outputs(),
+            loss,
+            optimizer,
+            schedule: crate::Schedule::Constant,
+            seed: 1,
+        }
     }
 
     fn engine(network: &Network, course: &Course) -> Engine {

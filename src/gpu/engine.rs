@@ -101,7 +101,7 @@ pub(crate) type Metric = [f32; 2];
 impl Engine {
     pub(crate) async fn new(gpu: &Gpu, setup: Setup<'_>) -> Result<Self> {
         let Setup { network, courses, data, shuffle, chunk, plan } = setup;
-        let course = courses[0];
+        let course = courses[0].clone();
         let ring = (course.steps_per_epoch() as usize).next_power_of_two().clamp(1 << 12, 1 << 16);
         let ring = 2 * ring.min(gpu.most_bytes() / 4 / courses.len() / size_of::<Metric>()).max(1);
         let arenas =

@@ -111,7 +111,15 @@ impl Case {
         let learning_rate = self.optimizer.learning_rate * (1.0 + 0.5 * model as f64);
         let optimizer = Optimizer { learning_rate, ..self.optimizer };
         let outputs = self.network.outputs();
-        Course { rows: self.rows, batch: self.batch, outputs, loss: self.loss, optimizer, seed: 40 + model as u64 }
+        Course {
+            rows: self.rows,
+            batch: self.batch,
+            outputs,
+            loss: self.loss,
+            optimizer,
+            schedule: crate::Schedule::Constant,
+            seed: 40 + model as u64,
+        }
     }
 
     /// Parameters of a model; biases are not 0, so that a kernel without them shows.

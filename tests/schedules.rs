@@ -1,0 +1,61 @@
+//! The learning rates that PyTorch's schedules gave (`traces/make_traces.py`).
+
+use std::{collections::BTreeMap, mem::discriminant};
+
+use gradus::Schedule;
+use serde_json::Value;
+
+/// The schedules of the file, by their names there.
+fn schedules() -> BTreeMap<&'static str, Schedule> {
+    let third = Schedule::Cosine { period: 2, growth: Some(3), minimum: 0.0 };
+    let steps = Schedule::Step { every: 9, factor: 0.7 };
+    BTreeMap::from([
+        ("constant", Schedule::Constant),
+        ("step", Schedule::step(20)),
+        ("step_options", Schedule::Step { every: 7, factor: 0.8 }),
+        ("multi_step", Schedule::multi_step([15, 40])),
+        ("multi_step_options", Schedule::MultiStep { at: vec![50, 3, 20, 20], factor: 0.6 }),
+        ("exponential", Schedule::exponential(0.95)),
+        ("polynomial", Schedule::polynomial(60)),
+        ("polynomial_options", Schedule::Polynomial { steps: 70, power: 2.5 }),
+        ("cosine", Schedule::cosine(70)),
+        ("cosine_options", Schedule::Cosine { period: 61, growth: None, minimum: 0.05 }),
+        ("cosine_restarts", Schedule::cosine_restarts(10)),
+        ("cosine_restarts_options", Schedule::Cosine { period: 7, growth: Some(2), minimum: 0.01 }),
+        ("cosine_restarts_thrice", third),
+        ("one_cycle", Schedule::one_cycle(75)),
+        ("one_cycle_options", Schedule::OneCycle { steps: 64, warm_up: 0.45, start: 0.1, end: 0.001 }),
+        ("one_cycle_down", Schedule::OneCycle { steps: 60, warm_up: 0.0, start: 0.04, end: 1.0 / 25e4 }),
+        ("inverse_scaling", Schedule::inverse_scaling(0.1)),
+        ("inverse_scaling_options", Schedule::InverseScaling { scale: 32.0, power: 0.75 }),
+        ("warm_up", Schedule::cosine(60).after_warm_up(10)),
+        ("warm_up_options", Schedule::WarmUp { steps: 25, start: 0.01, then: Box::new(steps) }),
+        ("step_per_epoch", Schedule::step(3).per_epoch()),
+        ("warm_up_per_epoch", Schedule::exponential(0.9).after_warm_up(4).per_epoch()),
+    ])
+}
+
+#[test]
+fn every_schedule_gives_the_rates_of_pytorch() {
+    let json = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/traces/schedules/pytorch.json"));
+    let file: Value = serde_json::from_str(&json.expect("the file is there")).expect("JSON");
+    let (file, schedules) = (file.as_object().expect("an object"), schedules());
+    assert!(file.keys().eq(schedules.keys()), "the names of the file");
+    for (name, schedule) in &schedules {
+        let updates_per_epoch = file[*name]["updates_per_epoch"].as_u64().expect("a number");
+        let theirs = file[*name]["factors"].as_array().expect("factors");
+        assert!(theirs.len() >= 60, "{name}");
+        for (update, theirs) in (0..).zip(theirs) {
+            let (ours, theirs) = (schedule.factor(update, updates_per_epoch), theirs.as_f64().expect("a number"));
+            assert!((ours - theirs).abs() <= 1e-12, "{name}: {ours} instead of {theirs} at {update}");
+        }
+    }
+}
+
+#[test]
+fn every_member_is_compared_with_pytorch() {
+    let schedules = schedules();
+    for example in Schedule::examples() {
+        assert!(schedules.values().any(|s| discriminant(s) == discriminant(&example)), "{example:?}");
+    }
+}
