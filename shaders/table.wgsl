@@ -17,6 +17,9 @@ struct Step {
     /// One over how many numbers the mean of the loss goes.
     scale: f32,
     ring: u32,
+    /// 1 where the gradients start anew, and where they make an update: always, unless batches are accumulated.
+    starts: u32,
+    updates: u32,
     // What the update needs: the files of the optimizers say what for.
     learning_rate: f32,
     momentum: f32,

@@ -483,6 +483,11 @@ impl Optimizer {
         self.rule.name()
     }
 
+    /// Whether a gradient has to be whole before the first parameter changes.
+    pub(crate) const fn needs_whole_gradients(&self) -> bool {
+        self.clip_norm.is_some()
+    }
+
     /// Whether there is a penalty or a decay.
     pub(crate) fn penalizes(&self) -> bool {
         self.weight_decay != 0.0 || self.l1 != 0.0
@@ -534,8 +539,8 @@ impl Optimizer {
         let mut numbers = Numbers {
             decay: if self.decoupled { rate * self.weight_decay } else { self.weight_decay } as f32,
             l1: self.l1 as f32,
-            clip_value: self.clip_value.unwrap_or(f64::INFINITY) as f32,
-            clip_norm: self.clip_norm.unwrap_or(f64::INFINITY) as f32,
+            clip_value: self.clip_value.unwrap_or(0.0) as f32,
+            clip_norm: self.clip_norm.unwrap_or(0.0) as f32,
             average: (1.0 - self.average.unwrap_or(0.0)) as f32,
             ..Numbers::default()
         };

@@ -231,8 +231,16 @@ mod tests {
     fn a_schedule_has_the_rows_of_every_step() {
         for (rows, batch) in [(1, 1), (4, 4), (5, 2), (32, 4), (100, 17), (1797, 600), (3000, 3000)] {
             let (loss, optimizer) = (Loss::Mse, Optimizer::sgd(0.1));
-            let course =
-                Course { rows, batch, outputs: 1, loss, optimizer, schedule: crate::Schedule::Constant, seed: 3 };
+            let course = Course {
+                rows,
+                batch,
+                outputs: 1,
+                loss,
+                optimizer,
+                schedule: crate::Schedule::Constant,
+                accumulate: 1,
+                seed: 3,
+            };
             for (shuffle, first) in [(true, 0), (true, 7), (false, 5)] {
                 let mut upcoming = Upcoming::new(course.clone(), shuffle, first..first + 300, first);
                 for n in first..first + 300 {

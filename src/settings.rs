@@ -16,6 +16,9 @@ pub struct Settings {
     pub optimizer: Optimizer,
     /// How its rate changes from step to step.
     pub schedule: Schedule,
+    /// How many batches' gradients make one update: their mean, as that of one batch so many times as large would be
+    /// without the memory that it takes.
+    pub accumulate: usize,
     /// Decides the first parameters and the order of the rows: the same on every device.
     pub seed: u64,
     /// Whether every epoch takes the rows in an order of its own, or always in that of the data set.
@@ -32,7 +35,7 @@ impl Default for Settings {
     /// Batches of 32, mean squared error, stochastic gradient descent with a rate of 0.1, seed 0, shuffled.
     fn default() -> Self {
         let (loss, optimizer, schedule) = (Loss::Mse, Optimizer::sgd(0.1), Schedule::Constant);
-        Self { batch: 32, loss, optimizer, schedule, seed: 0, shuffle: true, chunk: None, plan: None }
+        Self { batch: 32, loss, optimizer, schedule, accumulate: 1, seed: 0, shuffle: true, chunk: None, plan: None }
     }
 }
 
@@ -46,6 +49,9 @@ impl Settings {
         if self.batch == 0 || self.batch > MOST_ROWS {
             let expected = format!("1 to {MOST_ROWS} rows");
             return Err(Error::Setting { what: "batch", expected, got: self.batch.to_string() });
+        }
+        if self.accumulate == 0 {
+            return Err(Error::Setting { what: "accumulate", expected: "at least one batch".into(), got: "0".into() });
         }
         if self.chunk == Some(0) {
             return Err(Error::Setting { what: "chunk", expected: "at least one step".into(), got: "0".into() });

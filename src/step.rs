@@ -18,6 +18,9 @@ pub(crate) struct Step {
     pub(crate) scale: f32,
     /// Where in the ring of metrics the step's loss and right answers go.
     pub(crate) ring: u32,
+    /// Whether the gradients start anew, and whether they make an update: always, unless batches are accumulated.
+    pub(crate) starts: u32,
+    pub(crate) updates: u32,
     pub(crate) numbers: Numbers,
 }
 
@@ -31,6 +34,8 @@ pub(crate) struct Course {
     pub(crate) loss: Loss,
     pub(crate) optimizer: Optimizer,
     pub(crate) schedule: Schedule,
+    /// How many batches make an update.
+    pub(crate) accumulate: u64,
     pub(crate) seed: u64,
 }
 
@@ -40,7 +45,7 @@ impl Course {
         self.rows.div_ceil(self.batch) as u64
     }
 
-    /// Step `n` through the data set, counted from 0, of one network; `before` updates were made before it.
+    /// Step `n` through the data set, counted from 0, of one network; `before` steps were taken since the optimizer started.
     pub(crate) fn step(&self, n: u64, model: u64, before: u64) -> Step {
         let epoch = n / self.steps_per_epoch();
         let (first, rows) = self.span(n);
@@ -53,15 +58,18 @@ impl Course {
         (first, self.batch.min(self.rows - first))
     }
 
-    /// A step on `rows` rows that the caller brings, after `before` updates.
+    /// A step on `rows` rows that the caller brings, after `before` others.
     pub(crate) fn step_of(&self, rows: usize, before: u64) -> Step {
+        let (updates, per_epoch) = (before / self.accumulate, self.steps_per_epoch() / self.accumulate);
         Step {
             rows: rows as u32,
             first: 0,
             key: [0; 2],
             scale: (1.0 / self.loss.mean_over(rows, self.outputs) as f64) as f32,
             ring: 0,
-            numbers: self.optimizer.numbers(before + 1, self.schedule.factor(before, self.steps_per_epoch())),
+            starts: u32::from(before.is_multiple_of(self.accumulate)),
+            updates: u32::from((before + 1).is_multiple_of(self.accumulate)),
+            numbers: self.optimizer.numbers(updates + 1, self.schedule.factor(updates, per_epoch.max(1))),
         }
     }
 }

@@ -31,7 +31,7 @@ pub struct Trainer {
     /// Steps done, by hand or not.
     total: u64,
     /// How many of them since the optimizer started anew.
-    updates: u64,
+    since: u64,
     /// Steps by hand that [`Trainer::losses`] has not told yet.
     untold: Report,
     last_loss: Option<f32>,
@@ -64,6 +64,7 @@ impl Trainer {
             loss: settings.loss,
             optimizer: settings.optimizer,
             schedule: settings.schedule.clone(),
+            accumulate: settings.accumulate as u64,
             seed: settings.seed,
         };
         // The first parameters are drawn last: what cannot be is refused before they take memory.
@@ -84,7 +85,7 @@ impl Trainer {
             }
             Machine::Cpu => {
                 let first = network.initial(settings.seed)?;
-                let engine = cpu::engine::Engine::new(network, course.loss, course.optimizer, course.batch, first);
+                let engine = cpu::engine::Engine::new(network, &course, first);
                 if let Some(pinned) = &settings.plan {
                     engine.plan(network, course.batch).check(pinned)?;
                 }
@@ -103,7 +104,7 @@ impl Trainer {
             engine,
             done: 0,
             total: 0,
-            updates: 0,
+            since: 0,
             untold,
             last_loss: None,
         })
@@ -155,7 +156,7 @@ impl Trainer {
             return Err(Error::Setting { what: "steps of a run", expected, got: steps.to_string() });
         }
         self.collect_async().await?;
-        let (course, shuffle, first, before) = (self.course.clone(), self.settings.shuffle, self.done, self.updates);
+        let (course, shuffle, first, before) = (self.course.clone(), self.settings.shuffle, self.done, self.since);
         // Noted before they are taken: if an error or a dropped future ends the run, the device may have taken them.
         self.count(steps as u64);
         let mut report = Report::of(self.classifies);
@@ -204,7 +205,7 @@ impl Trainer {
         let mut by_device = false;
         if let Worker::Gpu(engine) = &mut self.engine {
             let metrics;
-            (kernels, metrics, by_device) = pollster::block_on(engine.profile(self.done, self.updates, steps))?;
+            (kernels, metrics, by_device) = pollster::block_on(engine.profile(self.done, self.since, steps))?;
             let mut report = Report::of(self.classifies);
             push_all(&mut report, &self.course, self.done, metrics);
             self.count(steps as u64);
@@ -243,7 +244,7 @@ impl Trainer {
         if matches!(&self.engine, Worker::Gpu(engine) if engine.is_full()) {
             self.collect_async().await?;
         }
-        (self.total, self.updates) = (self.total + 1, self.updates + 1);
+        (self.total, self.since) = (self.total + 1, self.since + 1);
         match &mut self.engine {
             Worker::Gpu(engine) => engine.step(inputs, expected, step).await,
             Worker::Cpu(engine, _) => {
@@ -371,7 +372,7 @@ impl Trainer {
             check_finite("biases", of.outputs, &layer.bias)?;
         }
         let flat = self.network.layout().flat(layers);
-        self.updates = 0;
+        self.since = 0;
         match &mut self.engine {
             Worker::Gpu(engine) => engine.set_parameters(&flat),
             Worker::Cpu(engine, _) => {
@@ -396,7 +397,7 @@ impl Trainer {
 
     /// Counts steps on the data set.
     const fn count(&mut self, steps: u64) {
-        (self.done, self.total, self.updates) = (self.done + steps, self.total + steps, self.updates + steps);
+        (self.done, self.total, self.since) = (self.done + steps, self.total + steps, self.since + steps);
     }
 
     fn check_inputs(&self, inputs: &[f32]) -> Result<usize> {
@@ -415,7 +416,7 @@ impl Trainer {
         }
         crate::error::check_len("expected outputs", rows * self.network.outputs(), expected.len())?;
         check_finite("expected outputs", self.network.outputs(), expected)?;
-        Ok(self.course.step_of(rows, self.updates))
+        Ok(self.course.step_of(rows, self.since))
     }
 
     /// Reads the metrics of the steps by hand that the device still has.

@@ -15,12 +15,12 @@ use rayon::prelude::*;
 use super::{
     layer::{Fill, Lane},
     math::Loops,
-    shape::{BLOCK, Flat, Shape, Source},
+    shape::{BLOCK, Flat, Purpose, Shape, Source},
 };
 use crate::{
-    Loss, Network, Optimizer,
+    Network,
     plan::{Identity, Plan, PlanRow, Scheme},
-    step::Step,
+    step::{Course, Step},
 };
 
 /// The work, about 20 us of it, that is worth a thread: waking one for less takes longer than it saves (measured on two
@@ -43,11 +43,14 @@ pub(crate) struct Engine {
     gradients: Vec<f32>,
     rows: Vec<f32>,
     lanes: Vec<Lane>,
+    /// How many batches make an update.
+    accumulate: u64,
 }
 
 impl Engine {
-    /// A trainer for batches of up to `batch` rows; `parameters` lie as [`Network::layout`] says.
-    pub(crate) fn new(network: &Network, loss: Loss, optimizer: Optimizer, batch: usize, parameters: Vec<f32>) -> Self {
+    /// A trainer for a course; `parameters` lie as [`Network::layout`] says.
+    pub(crate) fn new(network: &Network, course: &Course, parameters: Vec<f32>) -> Self {
+        let Course { loss, optimizer, batch, .. } = *course;
         let worth = (network.flop(batch) / FLOP_OF_A_THREAD).min(batch as u64) as usize;
         // A small training does not even start the pool of threads.
         let threads = if worth < 2 { 1 } else { worth.min(rayon::current_num_threads()) };
@@ -59,6 +62,7 @@ impl Engine {
             rows: shape.spaces(batch),
             lanes: vec![Lane { sums: vec![0.0; sums], ..Lane::default() }; threads],
             parameters,
+            accumulate: course.accumulate,
             shape,
         };
         engine.start();
@@ -67,13 +71,15 @@ impl Engine {
 
     /// A step; `fill` writes the inputs and the expected outputs of a row of the batch.
     pub(crate) fn step(&mut self, step: &Step, fill: impl Fn(usize, &mut [f32], &mut [f32]) + Sync) -> Outcome {
-        self.run(step, &fill, Some(step))
+        self.run(step, &fill, Purpose::Update(step))
     }
 
     /// The gradients, flat as the parameters are; nothing changes.
     pub(crate) fn gradients(&mut self, step: &Step, fill: impl Fn(usize, &mut [f32], &mut [f32]) + Sync) -> Vec<f32> {
-        self.run(step, &fill, None);
-        self.gradients.clone()
+        // Those that are being accumulated have to stay.
+        let kept = if self.accumulate > 1 { self.gradients.clone() } else { Vec::new() };
+        self.run(step, &fill, Purpose::Keep { starts: true });
+        if kept.is_empty() { self.gradients.clone() } else { std::mem::replace(&mut self.gradients, kept) }
     }
 
     /// The outputs, row by row, for any number of rows of inputs.
@@ -157,12 +163,12 @@ impl Engine {
         ));
     }
 
-    fn run(&mut self, step: &Step, fill: &Fill<'_>, change: Option<&Step>) -> Outcome {
-        self.in_pool(|engine| engine.run_here(step, fill, change))
+    fn run(&mut self, step: &Step, fill: &Fill<'_>, purpose: Purpose<'_>) -> Outcome {
+        self.in_pool(|engine| engine.run_here(step, fill, purpose))
     }
 
-    fn run_here(&mut self, step: &Step, fill: &Fill<'_>, change: Option<&Step>) -> Outcome {
-        let Self { shape, parameters, state, gradients, rows, lanes } = self;
+    fn run_here(&mut self, step: &Step, fill: &Fill<'_>, purpose: Purpose<'_>) -> Outcome {
+        let Self { shape, parameters, state, gradients, rows, lanes, accumulate } = self;
         let count = step.rows as usize;
         let share = count.div_ceil(shape.threads);
         // The last threads may have no rows of a short batch.
@@ -177,8 +183,18 @@ impl Engine {
             lanes.par_iter_mut().zip(spaces).enumerate().with_max_len(1).for_each(one);
         }
         let source = if shape.own_sums { Source::Sums(lanes) } else { Source::Rows(&rows[..count * shape.stride]) };
-        let flat = Flat { parameters, gradients, state };
-        shape.finish(&shape.parts, source, change, flat);
+        let keeps = *accumulate > 1 || shape.needs_whole_gradients();
+        match purpose {
+            Purpose::Update(step) if keeps => {
+                let keep = Purpose::Keep { starts: step.starts == 1 };
+                shape.finish(&shape.parts, source, keep, Flat { parameters, gradients, state });
+                if step.updates == 1 {
+                    let whole = Source::Whole(shape.clipping(gradients, *accumulate));
+                    shape.finish(&shape.parts, whole, purpose, Flat { parameters, gradients, state });
+                }
+            }
+            _ => shape.finish(&shape.parts, source, purpose, Flat { parameters, gradients, state }),
+        }
         let sum: f64 = lanes.iter().map(|lane| lane.loss).sum();
         Outcome { loss: (sum * f64::from(step.scale)) as f32, right: lanes.iter().map(|lane| lane.right).sum() }
     }
@@ -187,7 +203,7 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Activation, Init, cpu::reference::Reference, judge, step::Course};
+    use crate::{Activation, Init, Loss, Optimizer, cpu::reference::Reference, judge};
 
     const ROWS: usize = 1100;
 
@@ -212,12 +228,13 @@ mod tests {
             loss,
             optimizer,
             schedule: crate::Schedule::Constant,
+            accumulate: 1,
             seed: 1,
         }
     }
 
     fn engine(network: &Network, course: &Course) -> Engine {
-        Engine::new(network, course.loss, course.optimizer, course.batch, network.initial(3).unwrap())
+        Engine::new(network, course, network.initial(3).unwrap())
     }
 
     fn train(engine: &mut Engine, course: &Course, steps: u64) -> Vec<Outcome> {
@@ -228,9 +245,16 @@ mod tests {
     /// Trains beside the reference and compares all that comes out.
     fn compare(network: &Network, loss: Loss, optimizer: Optimizer, batch: usize) {
         let network = network.clone().init(Init::GlorotUniform, Init::Uniform { limit: 0.1 });
-        let (course, layout) = (course(&network, loss, optimizer, batch), network.layout());
-        let mut engine = engine(&network, &course);
-        let mut reference = Reference::new(&network, loss, optimizer, &layout.layers(&engine.parameters)).unwrap();
+        compare_course(&network, &course(&network, loss, optimizer, batch));
+    }
+
+    fn compare_course(network: &Network, course: &Course) {
+        let Course { loss, optimizer, batch, .. } = *course;
+        let layout = network.layout();
+        let mut engine = engine(network, course);
+        let mut reference = Reference::new(network, loss, optimizer, &layout.layers(&engine.parameters))
+            .unwrap()
+            .accumulating(course.accumulate);
         let what = format!("{:?}, {loss}, {optimizer:?}, batch {batch}", network.layers());
         let within = if optimizer.rounds_coarsely() { 2e-3 } else { 1e-5 };
         let close = |ours: f32, theirs: f64, largest: f64| (f64::from(ours) - theirs).abs() <= within * largest;
@@ -319,6 +343,21 @@ mod tests {
                 let start = Network::new(widths[0]);
                 let network = widths[1..].iter().fold(start, |network, width| network.dense(*width, sigmoid));
                 compare(&network, Loss::Mse, *optimizer, batch);
+            }
+        }
+    }
+
+    #[test]
+    fn accumulated_and_clipped_gradients_follow_the_reference() {
+        let sigmoid = Activation::Sigmoid;
+        let sgd = Optimizer::sgd(0.5);
+        for (optimizer, accumulate) in [(sgd.clip_norm(0.02), 1), (sgd, 3), (sgd.clip_norm(0.02).l1(0.01), 2)] {
+            for (widths, batch) in [(&[5, 13, 4][..], 9), (&[100, 300, 300, 17], 250), (&[17, 100, 100, 3], 1000)] {
+                let start = Network::new(widths[0]);
+                let network = widths[1..].iter().fold(start, |network, width| network.dense(*width, sigmoid));
+                let network = network.init(Init::GlorotUniform, Init::Uniform { limit: 0.1 });
+                let course = Course { accumulate, ..course(&network, Loss::Mse, optimizer, batch) };
+                compare_course(&network, &course);
             }
         }
     }

@@ -127,6 +127,27 @@ pub fn update(
     }
 }
 
+/// The sums of gradients and more of them.
+fn added(mut sums: Vec<Parameters>, gradients: &[Parameters]) -> Vec<Parameters> {
+    for (sum, more) in sums.iter_mut().zip(gradients) {
+        sum.weight.iter_mut().zip(&more.weight).for_each(|(sum, g)| *sum += g);
+        sum.bias.iter_mut().zip(&more.bias).for_each(|(sum, g)| *sum += g);
+    }
+    sums
+}
+
+/// The mean of the gradients of so many batches, all of them together no longer than `most`.
+fn clipped(mut sums: Vec<Parameters>, batches: u64, most: Option<f64>) -> Vec<Parameters> {
+    let all =
+        |sums: &[Parameters]| sums.iter().flat_map(|l| l.weight.iter().chain(&l.bias)).map(|g| g * g).sum::<f64>();
+    let length = all(&sums).sqrt() / batches as f64;
+    let factor = most.map_or(1.0, |most| (most / (length + 1e-6)).min(1.0)) / batches as f64;
+    for sum in &mut sums {
+        sum.weight.iter_mut().chain(&mut sum.bias).for_each(|g| *g *= factor);
+    }
+    sums
+}
+
 /// A network in training, in f64.
 #[derive(Debug, Clone)]
 pub struct Reference {
@@ -137,6 +158,10 @@ pub struct Reference {
     /// What the optimizer keeps for the weights and biases of each layer.
     states: Vec<Parameters>,
     updates: u64,
+    /// How many batches make an update, how many of the next one's there were, and the sums of their gradients.
+    accumulate: u64,
+    batches: u64,
+    sums: Vec<Parameters>,
 }
 
 impl Reference {
@@ -177,7 +202,17 @@ impl Reference {
                 .collect(),
             states: parameters.iter().map(|l| Parameters { weight: kept(&l.weight), bias: kept(&l.bias) }).collect(),
             updates: 0,
+            accumulate: 1,
+            batches: 0,
+            sums: Vec::new(),
         })
+    }
+
+    /// The same with an update from the mean gradient of every so many batches.
+    #[must_use]
+    pub const fn accumulating(mut self, batches: u64) -> Self {
+        self.accumulate = batches;
+        self
     }
 
     /// One step on a batch; the loss before the update.
@@ -191,6 +226,14 @@ impl Reference {
     pub fn step(&mut self, inputs: &[f64], expected: &[f64]) -> Result<f64> {
         let loss = self.loss(inputs, expected)?;
         let gradients = self.gradients(inputs, expected)?;
+        let sums = std::mem::take(&mut self.sums);
+        let sums = if sums.is_empty() { gradients } else { added(sums, &gradients) };
+        self.batches += 1;
+        if self.batches < self.accumulate {
+            self.sums = sums;
+            return Ok(loss);
+        }
+        let gradients = clipped(sums, std::mem::take(&mut self.batches), self.optimizer.clip_norm);
         self.updates += 1;
         for ((p, g), s) in self.parameters.iter_mut().zip(&gradients).zip(&mut self.states) {
             update(&self.optimizer, self.updates, false, &mut p.weight, &g.weight, &mut s.weight);

@@ -12,6 +12,7 @@
 use std::ops::Range;
 
 use pulp::Arch;
+use rayon::prelude::*;
 
 use super::{
     elementwise,
@@ -66,11 +67,23 @@ pub(super) struct Part {
     offset: usize,
 }
 
-/// From what the gradients are made: from the rows of the batch, or from the threads' sums.
+/// From what the gradients are made: from the rows of the batch, or from the threads' sums; or they are whole already, and
+/// multiplied by a number.
 #[derive(Clone, Copy)]
 pub(super) enum Source<'a> {
     Rows(&'a [f32]),
     Sums(&'a [Lane]),
+    Whole(f32),
+}
+
+/// What becomes of the gradients.
+#[derive(Clone, Copy)]
+pub(super) enum Purpose<'a> {
+    Update(&'a Step),
+    /// They are kept, in place of those that were or added to them.
+    Keep {
+        starts: bool,
+    },
 }
 
 /// What belongs to some parts of the parameters.
@@ -305,10 +318,10 @@ impl Shape {
         multiply(x.transposed(), delta, into, stride, keep, scale);
     }
 
-    /// The gradients of `parts`, and the update if there is one; `flat` begins at the first part.
-    pub(super) fn finish(&self, parts: &[Part], source: Source<'_>, change: Option<&Step>, flat: Flat<'_>) {
+    /// The gradients of `parts`, and what becomes of them; `flat` begins at the first part.
+    pub(super) fn finish(&self, parts: &[Part], source: Source<'_>, purpose: Purpose<'_>, flat: Flat<'_>) {
         if let [part] = parts {
-            return self.finish_part(part, source, change, flat);
+            return self.finish_part(part, source, purpose, flat);
         }
         let (left, right) = parts.split_at(parts.len() / 2);
         let middle = right[0].offset - left[0].offset;
@@ -318,11 +331,15 @@ impl Shape {
         let flat = Flat { parameters, gradients, state };
         let next = Flat { parameters: next_parameters, gradients: next_gradients, state: next_state };
         if self.threads > 1 {
-            rayon::join(|| self.finish(left, source, change, flat), || self.finish(right, source, change, next));
+            rayon::join(|| self.finish(left, source, purpose, flat), || self.finish(right, source, purpose, next));
         } else {
-            self.finish(left, source, change, flat);
-            self.finish(right, source, change, next);
+            self.finish(left, source, purpose, flat);
+            self.finish(right, source, purpose, next);
         }
+    }
+
+    pub(super) const fn needs_whole_gradients(&self) -> bool {
+        self.optimizer.needs_whole_gradients()
     }
 
     pub(super) const fn has_average(&self) -> bool {
@@ -340,39 +357,60 @@ impl Shape {
         places.collect()
     }
 
-    fn finish_part(&self, part: &Part, source: Source<'_>, change: Option<&Step>, flat: Flat<'_>) {
+    fn finish_part(&self, part: &Part, source: Source<'_>, purpose: Purpose<'_>, flat: Flat<'_>) {
         let Flat { parameters, gradients, state } = flat;
-        match (source, change) {
-            (Source::Rows(rows), Some(step)) if self.optimizer == Optimizer::sgd(self.optimizer.learning_rate) => {
+        let keep = if matches!(purpose, Purpose::Keep { starts: false }) { 1.0 } else { 0.0 };
+        match (source, purpose) {
+            (Source::Rows(rows), Purpose::Update(step))
+                if self.optimizer == Optimizer::sgd(self.optimizer.learning_rate) =>
+            {
                 // The textbook's product goes straight into the parameters.
                 return self.gradient(part, rows, parameters, 1.0, -step.numbers.learning_rate);
             }
-            (Source::Sums([lane]), Some(step)) if self.optimizer.only_follows_its_rule() => {
+            (Source::Sums([lane]), Purpose::Update(step)) if self.optimizer.only_follows_its_rule() => {
                 let sums = &lane.sums[part.offset..];
                 return self.arch.dispatch(Loops(
                     #[inline(always)]
                     |_| follow(self.optimizer.rule, &step.numbers, parameters, sums, state),
                 ));
             }
-            (Source::Rows(rows), _) => self.gradient(part, rows, gradients, 0.0, 1.0),
-            (Source::Sums(lanes), _) => {
-                gradients.fill(0.0);
-                self.arch.dispatch(Loops(
-                    #[inline(always)]
-                    |_| {
-                        for lane in lanes {
-                            let sums = &lane.sums[part.offset..];
-                            gradients.iter_mut().zip(sums).for_each(|(g, sum)| *g += sum);
-                        }
-                    },
-                ));
-            }
+            (Source::Rows(rows), _) => self.gradient(part, rows, gradients, keep, 1.0),
+            (Source::Sums(lanes), _) => self.arch.dispatch(Loops(
+                #[inline(always)]
+                |_| {
+                    if keep == 0.0 {
+                        gradients.fill(0.0);
+                    }
+                    for lane in lanes {
+                        let sums = &lane.sums[part.offset..];
+                        gradients.iter_mut().zip(sums).for_each(|(g, sum)| *g += sum);
+                    }
+                },
+            )),
+            (Source::Whole(factor), _) => gradients.iter_mut().for_each(|g| *g *= factor),
         }
-        let Some(step) = change else { return };
+        let Purpose::Update(step) = purpose else { return };
         let reach = self.reach.get(part.offset..).unwrap_or_default();
         self.arch.dispatch(Loops(
             #[inline(always)]
             |_| update(&self.optimizer, &step.numbers, parameters, gradients, state, reach),
         ));
+    }
+
+    /// By what the gradients, of so many batches, are multiplied: their mean, clipped to the optimizer's norm. Summed
+    /// piece by piece, in one order whatever the threads.
+    pub(super) fn clipping(&self, gradients: &[f32], batches: u64) -> f32 {
+        /// Floats of a piece.
+        const PIECE: usize = 64 * 1024;
+        let mean = 1.0 / batches as f64;
+        let Some(most) = self.optimizer.clip_norm else { return mean as f32 };
+        let squares = |piece: &[f32]| piece.iter().map(|g| f64::from(*g) * f64::from(*g)).sum::<f64>();
+        let sums: Vec<f64> = if self.threads > 1 {
+            gradients.par_chunks(PIECE).map(squares).collect()
+        } else {
+            gradients.chunks(PIECE).map(squares).collect()
+        };
+        let length = sums.iter().sum::<f64>().sqrt() * mean;
+        (mean * (most / (length + 1e-6)).min(1.0)) as f32
     }
 }

@@ -14,6 +14,8 @@ pub(crate) struct Members {
     pub(crate) activations: Vec<Activation>,
     pub(crate) loss: Loss,
     pub(crate) optimizer: Optimizer,
+    /// How many batches make an update.
+    pub(crate) accumulate: u64,
     pub(crate) shuffle: bool,
     /// Rows of the data set, 1 where there is none.
     pub(crate) data_rows: usize,
@@ -42,8 +44,26 @@ pub(crate) struct Arenas {
     pub(crate) activations: usize,
     pub(crate) deltas: usize,
     pub(crate) layers: Vec<LayerPlace>,
-    /// What products that are computed in parts store until they are added up.
+    /// What products that are computed in parts store until they are added up, and behind it, if they are kept, the whole
+    /// gradients and the parts of their norm.
     pub(crate) parts: usize,
+    /// How many times the parameters' length lies before the whole gradients; none if they are not kept.
+    pub(crate) kept: Option<usize>,
+}
+
+/// How much of a network is trained, and on what.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Extent {
+    /// Rows of a batch.
+    pub(crate) rows: usize,
+    /// How many networks of one shape train together.
+    pub(crate) models: usize,
+    /// How many steps' metrics are kept until they are read.
+    pub(crate) ring: usize,
+    /// The most bytes an arena may have.
+    pub(crate) limit: usize,
+    /// Whether gradients are kept until they are whole, and the update comes after them all.
+    pub(crate) keeps_gradients: bool,
 }
 
 /// `Layer` in `shaders/table.wgsl`.
@@ -70,15 +90,9 @@ const TINY_WINDOW: usize = 4096;
 const VEC4: usize = size_of::<[f32; 4]>();
 
 impl Arenas {
-    /// The layout for `rows` rows a batch. The window is as long as `limit`, the most bytes an arena may have, lets it.
-    pub(crate) fn new(
-        network: &Network,
-        rows: usize,
-        models: usize,
-        ring: usize,
-        scheme: Option<&Scheme>,
-        limit: usize,
-    ) -> Self {
+    /// The layout for a batch. The window is as long as the limit lets it.
+    pub(crate) fn new(network: &Network, extent: Extent, scheme: Option<&Scheme>) -> Self {
+        let Extent { rows, models, ring, limit, keeps_gradients } = extent;
         let batch = padded(rows);
         let vec4s = |n: usize| padded(n) / 4;
         let (input, output) = (batch * vec4s(network.inputs()), batch * vec4s(network.outputs()));
@@ -132,8 +146,14 @@ impl Arenas {
             deltas,
             layers,
             parts: 0,
+            kept: None,
         };
         arenas.parts = scheme.map_or(0, |scheme| arenas.parts_of(scheme));
+        if keeps_gradients {
+            let before = arenas.parts.div_ceil(parameters);
+            arenas.kept = Some(before);
+            arenas.parts = (before + 1) * parameters + arenas.norms();
+        }
         arenas
     }
 
@@ -152,6 +172,11 @@ impl Arenas {
     pub(super) fn part(&self, product: Product, layer: usize) -> usize {
         let [rows, columns, _] = self.size(product, layer);
         rows * columns / 4
+    }
+
+    /// How many workgroups of 64 share the norm of the gradients.
+    pub(super) fn norms(&self) -> usize {
+        self.parameters.div_ceil(4 * 64).clamp(1, 64)
     }
 
     fn parts_of(&self, scheme: &Scheme) -> usize {

@@ -58,9 +58,9 @@ impl Dispatches {
         let maker = Maker { arenas, members };
         let (step, walk) = match scheme {
             Scheme::Cpu(_) => (Vec::new(), 1),
-            Scheme::Layered(ways) => (maker.layered(ways, Finish::Update), 1),
-            Scheme::Fused { rows, ways } => (maker.fused(*rows, ways), 1),
-            Scheme::Tiny { steps, ways } => (vec![maker.walk(arenas.batch, *steps, ways, Finish::Update)], *steps),
+            Scheme::Layered(ways) => (maker.updated(maker.layered(ways, maker.last_finish())), 1),
+            Scheme::Fused { rows, ways } => (maker.updated(maker.fused(*rows, ways)), 1),
+            Scheme::Tiny { steps, ways } => (vec![maker.walk(arenas.batch, *steps, ways, maker.last_finish())], *steps),
             Scheme::Lane { steps, lanes } => (vec![maker.lane(*steps, *lanes)], *steps),
         };
         let feature = match features {
@@ -195,12 +195,45 @@ impl Maker<'_> {
         all
     }
 
+    /// What becomes of the gradients: the update, or they are kept until all are there.
+    fn last_finish(&self) -> Finish {
+        if self.arenas.kept.is_some() { Finish::Accumulate } else { Finish::Update }
+    }
+
+    /// Behind a step whose gradients were kept, their norm if it is clipped, and the update.
+    fn updated(&self, mut step: Vec<Dispatch>) -> Vec<Dispatch> {
+        let arenas = self.arenas;
+        if arenas.kept.is_none() {
+            return step;
+        }
+        let mut over_parameters = |entry: &'static str, piece, groups: usize, loops| {
+            let (constants, pieces) = (vec![("LANES", LANES)], vec![piece, shader!("whole"), shader!("step")]);
+            step.push(Dispatch {
+                name: if entry == "norm" { "norm of the gradients".to_owned() } else { entry.to_owned() },
+                entry,
+                source: self.linked_without_products(constants, pieces),
+                groups: folded(groups, arenas.models),
+                loops,
+                steps: 1,
+                flop: 0,
+                bytes: (16 * arenas.parameters * if entry == "norm" { 1 } else { 3 }) as u64,
+            });
+        };
+        if self.members.optimizer.clip_norm.is_some() {
+            let loops = arenas.parameters.div_ceil(LANES * arenas.norms()) + 6;
+            over_parameters("norm", shader!("entry/norm"), arenas.norms(), loops);
+        }
+        let loops = arenas.norms() + arenas.layers.len();
+        over_parameters("update", shader!("entry/update"), arenas.parameters.div_ceil(LANES), loops);
+        step
+    }
+
     /// Blocks of rows through all products, then the sum of the gradients' parts.
     fn fused(&self, rows: usize, ways: &Ways) -> Vec<Dispatch> {
         let summed = self.arenas.batch.div_ceil(rows);
         vec![
             self.walk(rows, 1, ways, Finish::Store),
-            self.sum((Product::Gradient, Finish::Update), 0..=self.last(), summed, self.arenas.parameters),
+            self.sum((Product::Gradient, self.last_finish()), 0..=self.last(), summed, self.arenas.parameters),
         ]
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Gpu,
-    arenas::{Arenas, Members},
+    arenas::{Arenas, Extent, Members},
     buffers::{BEHIND, Buffers, CURSOR},
     dispatches::{Dispatch, Dispatches},
     kernel::{Kernel, STEP, Set, WINDOW},
@@ -104,8 +104,10 @@ impl Engine {
         let course = courses[0].clone();
         let ring = (course.steps_per_epoch() as usize).next_power_of_two().clamp(1 << 12, 1 << 16);
         let ring = 2 * ring.min(gpu.most_bytes() / 4 / courses.len() / size_of::<Metric>()).max(1);
-        let arenas =
-            |scheme: Option<&Scheme>| Arenas::new(network, course.batch, courses.len(), ring, scheme, gpu.most_bytes());
+        let keeps_gradients = course.accumulate > 1 || course.optimizer.needs_whole_gradients();
+        let extent =
+            Extent { rows: course.batch, models: courses.len(), ring, limit: gpu.most_bytes(), keeps_gradients };
+        let arenas = |scheme: Option<&Scheme>| Arenas::new(network, extent, scheme);
         let scheme = match plan {
             Some(plan) => {
                 identity(gpu, network, course.batch).check(&plan.of)?;
@@ -122,6 +124,7 @@ impl Engine {
             activations: network.layers().iter().map(|l| l.activation).collect(),
             loss: course.loss,
             optimizer: course.optimizer,
+            accumulate: course.accumulate,
             shuffle,
             data_rows: data.map_or(1, Dataset::rows),
             scale,

@@ -85,6 +85,9 @@ pub(super) fn link(arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> Str
     }
     text += &parts.walk;
     used.extend(parts.products.iter().flat_map(|(_, product, finish)| [product.wgsl(), finish.wgsl()]));
+    if parts.products.iter().any(|(_, _, finish)| *finish == Finish::Accumulate) {
+        used.push(shader!("whole"));
+    }
     used.sort_unstable();
     used.dedup();
     for piece in used.iter().chain(&[shader!("table")]).chain(&parts.pieces) {
@@ -128,6 +131,12 @@ fn constants(arenas: &Arenas, members: &Members, own: &[(&'static str, usize)]) 
     ];
     for (name, value) in numbers.iter().chain(own) {
         let _ = writeln!(text, "const {name}: u32 = {value}u;");
+    }
+    if let Some(kept) = arenas.kept {
+        let accumulated = members.accumulate;
+        let _ = writeln!(text, "const KEPT: u32 = {kept}u;\nconst NORMS: u32 = {}u;", arenas.norms());
+        let _ = writeln!(text, "const ACCUMULATED: f32 = {accumulated}.0;");
+        let _ = writeln!(text, "const CLIPS: bool = {};", members.optimizer.clip_norm.is_some());
     }
     for (name, value) in [
         ("SHUFFLE", members.shuffle),

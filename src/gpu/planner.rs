@@ -29,7 +29,7 @@ const STEPS: usize = 1024;
 /// The scheme that is taken unless another is asked for.
 pub(super) fn scheme(gpu: &Gpu, arenas: &Arenas) -> Scheme {
     let layered = Scheme::Layered(in_parts(gpu, arenas, layered(gpu, arenas)));
-    if is_smallest(arenas) {
+    if is_smallest(arenas) && arenas.kept.is_none() {
         lane(gpu, arenas).unwrap_or(layered)
     } else if is_tiny(gpu, arenas) {
         tiny(gpu, arenas).unwrap_or(layered)
@@ -47,7 +47,7 @@ pub(super) fn candidates(gpu: &Gpu, arenas: &Arenas) -> Vec<Scheme> {
     // In one workgroup a large step would take so long that a watchdog may end it.
     let may_be_tiny = flop(arenas) <= 20_000_000;
     all.extend(tiny(gpu, arenas).filter(|_| may_be_tiny));
-    all.extend(if blocks(arenas) <= LANE_BLOCKS { lane(gpu, arenas) } else { None });
+    all.extend(lane(gpu, arenas).filter(|_| blocks(arenas) <= LANE_BLOCKS));
     all.extend([ROWS / 2, ROWS, 2 * ROWS, 4 * ROWS].into_iter().filter_map(|rows| fused(gpu, arenas, rows)));
     let tiles: &[Tile] = if gpu.is_software() {
         &[Tile::Plain, Tile::Lanes8(32), Tile::Lanes8(64)]
@@ -78,6 +78,10 @@ pub(super) fn candidates(gpu: &Gpu, arenas: &Arenas) -> Vec<Scheme> {
 pub(super) fn check(gpu: &Gpu, scheme: &Scheme, arenas: &Arenas) -> Result<()> {
     let wrong = |what, expected: String, got: String| Err(Error::Plan { what, expected, got });
     if let Scheme::Lane { lanes, .. } = scheme {
+        if arenas.kept.is_some() {
+            let expected = "another one where gradients are accumulated or their norm is clipped".to_owned();
+            return wrong("scheme", expected, scheme.to_string());
+        }
         let have =
             gpu.limits.max_compute_invocations_per_workgroup.min(gpu.limits.max_compute_workgroup_size_x) as usize;
         return if *lanes <= have { Ok(()) } else { wrong("lanes", format!("at most {have}"), lanes.to_string()) };

@@ -2,7 +2,7 @@
 
 use super::{
     Gpu,
-    arenas::{Arenas, Members},
+    arenas::{Arenas, Extent, Members},
     buffers::Buffers,
     dispatches::Dispatches,
     kernel::{Kernel, Set},
@@ -36,7 +36,8 @@ impl Predictor {
         let room = gpu.most_bytes().min(PREDICTED.1) / (16 * (widths + hidden) * trained.models);
         let rows = (room / 4 * 4).clamp(4, PREDICTED.0);
         // With no room to spare the window has one slot: more would only take memory.
-        let arenas = Arenas::new(network, rows, trained.models, 1, None, 0);
+        let extent = Extent { rows, models: trained.models, ring: 1, limit: 0, keeps_gradients: false };
+        let arenas = Arenas::new(network, extent, None);
         let plan = Dispatches::predict(&arenas, members, &planner::layered(gpu, &arenas));
         plan.iter().try_for_each(|dispatch| dispatch.check(gpu))?;
         let [_, _, (_, bytes), ..] = arenas.bytes(members.optimizer);

@@ -16,6 +16,7 @@ pub(super) enum Finish {
     OutputDelta,
     InputDelta,
     Update,
+    Accumulate,
     Store,
 }
 
@@ -45,6 +46,7 @@ impl Finish {
             Self::OutputDelta => "output_delta",
             Self::InputDelta => "input_delta",
             Self::Update => "update",
+            Self::Accumulate => "accumulate",
             Self::Store => "store",
         }
     }
@@ -56,6 +58,7 @@ impl Finish {
             Self::OutputDelta => shader!("finish/output_delta"),
             Self::InputDelta => shader!("finish/input_delta"),
             Self::Update => shader!("finish/update"),
+            Self::Accumulate => shader!("finish/accumulate"),
             Self::Store => shader!("finish/store"),
         }
     }

@@ -42,12 +42,18 @@ impl Maker<'_> {
         for l in 0..=last_layer {
             line(format!("gradient_part(gradient_place({l}u, model), block, lane)"), l == last_layer);
         }
+        if last == Finish::Accumulate {
+            line("update_all(model, lane)".to_owned(), true);
+        }
         walk += "}\n";
         let mut constants = vec![("WALK", steps), ("ROWS", rows), ("PART", arenas.parameters)];
         constants.extend(tile.constants());
         let mut pieces = vec![shader!("entry/walk"), shader!("tile/block"), shader!("place"), shader!("step")];
         pieces.extend([shader!("softmax_delta"), shader!("normalizer")]);
         pieces.extend(tile.pieces());
+        if last == Finish::Accumulate {
+            pieces.push(shader!("entry/walk_whole"));
+        }
         let mut hidden = vec![("forward", Product::Forward, Finish::Forward)];
         if (0..last_layer).any(|layer| self.output(layer) == Finish::ForwardSlope) {
             hidden.push(("forward_slope", Product::Forward, Finish::ForwardSlope));
@@ -135,6 +141,9 @@ fn loops_of_a_walk(arenas: &Arenas, rows: usize, ways: &Ways, softmax: bool) -> 
         }
     }
     let tile = ways.gradients.tile;
+    if arenas.kept.is_some() {
+        loops += 2 * arenas.parameters.div_ceil(tile.lanes()) + tile.lanes() + arenas.layers.len() + 3;
+    }
     loops + if softmax { rows.div_ceil(tile.lanes()) * (1 + 3 * arenas.output_stride()) } else { 0 }
 }
 

@@ -60,6 +60,37 @@ fn every_member_matches_the_reference_in_every_kernel() {
     }
 }
 
+/// Where the gradients have to be whole before the first parameter changes.
+#[test]
+fn accumulated_and_clipped_gradients_match_the_reference_in_every_form() {
+    for gpu in gpus() {
+        let small = Tile::Sliced { lanes: 8, split: 1 };
+        let forms = [
+            Form::Layered(Tile::Plain, 1),
+            Form::Layered(Tile::Plain, 3),
+            Form::Fused(Tile::Plain),
+            Form::Tiny(small),
+            Form::Planned,
+        ];
+        let momentum = Optimizer::momentum(0.7, 0.9);
+        for (i, form) in forms.into_iter().enumerate() {
+            for (optimizer, accumulate) in [
+                (momentum.clip_norm(0.1), 1),
+                (momentum.weight_decay(0.1).spare_biases(), 3),
+                (momentum.clip_norm(0.05).weight_decay(0.1).spare_biases(), 2),
+            ] {
+                let network = network(&[6, 11, 9, 5], Activation::Tanh);
+                let models = [1, 3][i % 2];
+                Case { optimizer, accumulate, models, ..Case::new(network, form) }.check(&gpu, 8);
+            }
+        }
+        let network = network(&[3, 4, 2], Activation::Tanh);
+        let case = Case { optimizer: momentum.clip_norm(0.1), ..Case::new(network, Form::Lane) };
+        let refused = pollster::block_on(Engine::new(&gpu, case.setup(None, case.plan(&gpu).as_ref()))).err();
+        assert!(matches!(refused, Some(crate::Error::Plan { .. })), "{refused:?}");
+    }
+}
+
 /// All members of the families side by side, the shorter families again from the start; each `turn` has other neighbours.
 pub(super) fn members(turn: usize) -> impl Iterator<Item = (&'static Activation, &'static Loss, &'static Optimizer)> {
     let losses = Loss::ALL.iter().cycle().skip(turn);
@@ -99,7 +130,7 @@ fn random_cases_match_the_reference() {
             let form = FORMS[draw(FORMS.len() - 1)];
             let optimizer = steady(loss, Optimizer::ALL[draw(Optimizer::ALL.len())]);
             let rows = batch * 2 + draw(9);
-            Case { network, loss, optimizer, batch, rows, models, form }.check(&gpu, 3);
+            Case { network, loss, optimizer, accumulate: 1, batch, rows, models, form }.check(&gpu, 3);
         }
     }
 }

@@ -83,6 +83,7 @@ struct Case {
     network: Network,
     loss: Loss,
     optimizer: Optimizer,
+    accumulate: u64,
     batch: usize,
     rows: usize,
     models: usize,
@@ -92,7 +93,7 @@ struct Case {
 impl Case {
     fn new(network: Network, form: Form) -> Self {
         let optimizer = Optimizer::sgd(0.7);
-        Self { network, loss: Loss::Mse, optimizer, batch: 6, rows: 17, models: 1, form }
+        Self { network, loss: Loss::Mse, optimizer, accumulate: 1, batch: 6, rows: 17, models: 1, form }
     }
 
     /// Features from -1 to 1 and answers from 0 to 1; softmax gets classes.
@@ -118,6 +119,7 @@ impl Case {
             loss: self.loss,
             optimizer,
             schedule: crate::Schedule::Constant,
+            accumulate: self.accumulate,
             seed: 40 + model as u64,
         }
     }
@@ -165,7 +167,8 @@ impl Case {
     /// The reference that a model is judged by.
     fn reference(&self, model: usize) -> Reference {
         let optimizer = self.course(model).optimizer;
-        Reference::new(&self.network, self.loss, optimizer, &self.parameters(model)).expect("a reference")
+        let reference = Reference::new(&self.network, self.loss, optimizer, &self.parameters(model));
+        reference.expect("a reference").accumulating(self.accumulate)
     }
 
     /// The rows of a model's step, as the reference takes them.
@@ -186,12 +189,13 @@ impl Case {
     /// Trains on the device and in the reference, and compares losses, parameters, gradients and predictions.
     fn check(&self, gpu: &Gpu, steps: usize) {
         let what = format!(
-            "{} {:?} {} x {} {:?} batch {} rows {} models {}",
+            "{} {:?} {} x {} {:?} batch {} x {} rows {} models {}",
             gpu.info.name,
             self.form,
             self.loss,
             self.optimizer.name(),
             self.widths(),
+            self.accumulate,
             self.batch,
             self.rows,
             self.models

@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     Answers, Features,
     gpu::{
-        arenas::{Arenas, Members},
+        arenas::{Arenas, Extent, Members},
         dispatches::{Dispatch, Dispatches},
         kernel::{Binding, PAIR, STEP, WINDOW},
     },
@@ -29,11 +29,11 @@ fn dispatches() -> Vec<Dispatch> {
             let network = network(&[5, 9, 6], *activation).dense(outputs, last);
             let activations = network.layers().iter().map(|l| l.activation).collect();
             let (loss, optimizer, shuffle) = (*loss, *optimizer, i % 2 == 0);
-            let members = Members { activations, loss, optimizer, shuffle, data_rows: 100, scale: 0.1 };
+            let members = Members { activations, loss, optimizer, accumulate: 1, shuffle, data_rows: 100, scale: 0.1 };
             let forms =
                 [Form::Layered(*tile, 1), Form::Layered(*tile, 2), Form::Fused(*tile), Form::Tiny(*tile), Form::Lane];
             let scheme = forms[j % 5].scheme(3).expect("a scheme");
-            let arenas = Arenas::new(&network, 77, 1 + 2 * (j % 2), 64, Some(&scheme), 1 << 20);
+            let arenas = Arenas::new(&network, extent(77, 1 + 2 * (j % 2), false), Some(&scheme));
             let dispatches = Dispatches::new(&arenas, &members, &scheme, Some(&features[i % 2]), Some(&answers[j % 2]));
             all.extend(dispatches.all().cloned());
             let ways = Ways::all(3, Way::of(*tile));
@@ -42,6 +42,10 @@ fn dispatches() -> Vec<Dispatch> {
         }
     }
     all
+}
+
+fn extent(rows: usize, models: usize, keeps_gradients: bool) -> Extent {
+    Extent { rows, models, ring: 64, limit: 1 << 20, keeps_gradients }
 }
 
 fn parsed(dispatch: &Dispatch) -> (naga::Module, ModuleInfo) {
@@ -113,7 +117,7 @@ fn host_and_shader_agree_on_bindings_and_structs() {
                 ]
             };
         }
-        let step = step!(rows first key scale ring; learning_rate momentum mean square epsilon correction fresh decay
+        let step = step!(rows first key scale ring starts updates; learning_rate momentum mean square epsilon correction fresh decay
             l1 clip_value clip_norm average);
         agree(&dispatch.name, &module, "Step", step, size_of::<Step>() as u32);
         agree(&dispatch.name, &module, "Cursor", &[("step", 0), ("slot", 4)], PAIR as u32);
@@ -137,10 +141,11 @@ fn a_step_is_two_dispatches_a_layer_and_one_more_for_softmax() {
             let network = network(&vec![4; layers + 1], Activation::Identity);
             let activations = network.layers().iter().map(|l| l.activation).collect();
             let optimizer = Optimizer::sgd(0.1);
-            let members = Members { activations, loss, optimizer, shuffle: true, data_rows: 100, scale: 1.0 };
+            let members =
+                Members { activations, loss, optimizer, accumulate: 1, shuffle: true, data_rows: 100, scale: 1.0 };
             let dispatches = |form: Form| {
                 let scheme = form.scheme(layers).expect("a scheme");
-                let arenas = Arenas::new(&network, 100, 1, 64, Some(&scheme), 1 << 20);
+                let arenas = Arenas::new(&network, extent(100, 1, false), Some(&scheme));
                 Dispatches::new(&arenas, &members, &scheme, None, None).step.len()
             };
             assert_eq!(dispatches(Form::Layered(Tile::Staged(32), 1)), 2 * layers + more);

@@ -1,0 +1,20 @@
+// The sum of all gradients' squares, a part for each workgroup, behind the gradients.
+
+var<workgroup> sums: array<vec4f, LANES>;
+
+@compute @workgroup_size(LANES)
+fn norm(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+    current = step_of(group.z);
+    if current.updates == 1u {
+        sums[lane] = squares(group.z, group.x * LANES + lane, NORMS * LANES);
+        for (var half = LANES / 2u; half > 0u; half /= 2u) {
+            workgroupBarrier();
+            if lane < half {
+                sums[lane] += sums[lane + half];
+            }
+        }
+        if lane == 0u {
+            parts[kept_at(MODELS) + group.z * NORMS + group.x] = sums[0];
+        }
+    }
+}

@@ -1,0 +1,15 @@
+// The parameters changed by gradients that were kept whole.
+
+@compute @workgroup_size(LANES)
+fn update(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
+          @builtin(local_invocation_index) lane: u32) {
+    let i = (group.x + group.y * groups.x) * LANES + lane;
+    current = step_of(group.z);
+    if current.updates == 1u && i < PARAMETERS {
+        var sum = vec4f();
+        for (var n = 0u; CLIPS && n < NORMS; n++) {
+            sum += parts[kept_at(MODELS) + group.z * NORMS + n];
+        }
+        update_whole(group.z, i, clipping(sum));
+    }
+}

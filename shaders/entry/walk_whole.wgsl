@@ -1,0 +1,21 @@
+// The end of a walk's step where the gradients were kept whole: one workgroup has all of them.
+
+var<workgroup> norms: array<vec4f, LANES>;
+
+fn update_all(model: u32, lane: u32) {
+    if current.updates == 1u {
+        var sum = vec4f();
+        if CLIPS {
+            workgroupBarrier();
+            norms[lane] = squares(model, lane, LANES);
+            workgroupBarrier();
+            for (var n = 0u; n < LANES; n++) {
+                sum += norms[n];
+            }
+        }
+        let factor = clipping(sum);
+        for (var i = lane; i < PARAMETERS; i += LANES) {
+            update_whole(model, i, factor);
+        }
+    }
+}
