@@ -48,6 +48,7 @@ pub mod cpu;
 mod custom;
 mod dataset;
 mod device;
+mod dropout;
 mod error;
 mod family;
 mod gpu;

@@ -13,6 +13,8 @@ use crate::{Activation, Error, Init, Result, error::check_len, init::Draws};
 pub struct Network {
     inputs: usize,
     layers: Vec<Dense>,
+    /// Asked for before the first layer: refused, as inputs are never dropped.
+    input_dropout: f64,
 }
 
 /// A dense layer.
@@ -24,6 +26,9 @@ pub struct Dense {
     pub outputs: usize,
     /// What each neuron does with its sum.
     pub activation: Activation,
+    /// Which share of its outputs is dropped in every step of training, at random; the others are multiplied by
+    /// `1 / (1 - dropout)`, so that predictions need nothing (Srivastava et al. 2014, in its inverted form).
+    pub dropout: f64,
     /// Where the first weights come from.
     pub weight: Init,
     /// Where the first biases come from.
@@ -45,7 +50,7 @@ impl Network {
 
     /// A network that takes `inputs` numbers, still without a layer.
     pub const fn new(inputs: usize) -> Self {
-        Self { inputs, layers: Vec::new() }
+        Self { inputs, layers: Vec::new(), input_dropout: 0.0 }
     }
 
     /// Adds a dense layer of `outputs` neurons; its weights start as [`Init::default_for`] its activation says, its biases at 0.
@@ -55,7 +60,25 @@ impl Network {
             (Init::Siren { .. }, true) => Init::Uniform { limit: 1.0 / self.inputs as f64 },
             (other, _) => other,
         };
-        self.layers.push(Dense { inputs: self.outputs(), outputs, activation, weight, bias: Init::Zeros });
+        self.layers.push(Dense {
+            inputs: self.outputs(),
+            outputs,
+            activation,
+            dropout: 0.0,
+            weight,
+            bias: Init::Zeros,
+        });
+        self
+    }
+
+    /// Drops a share of the outputs of the layer added last in every step of training, never in a prediction. See
+    /// [`Dense::dropout`](field@Dense::dropout).
+    #[must_use]
+    pub fn dropout(mut self, share: f64) -> Self {
+        match self.layers.last_mut() {
+            Some(layer) => layer.dropout = share,
+            None => self.input_dropout = share,
+        }
         self
     }
 
@@ -109,6 +132,16 @@ impl Network {
             }
         }
         self.layers.iter().try_for_each(|layer| layer.activation.check())?;
+        let hidden = &self.layers[..self.layers.len() - 1];
+        if let Some(wrong) = hidden.iter().map(|layer| layer.dropout).find(|share| !(0.0..1.0).contains(share)) {
+            let expected = "a share from 0 to below 1".to_owned();
+            return Err(Error::Setting { what: "dropout", expected, got: wrong.to_string() });
+        }
+        let elsewhere = [self.input_dropout, self.layers[hidden.len()].dropout];
+        if let Some(wrong) = elsewhere.into_iter().find(|share| *share != 0.0) {
+            let expected = "none of the inputs and none of the last layer's outputs".to_owned();
+            return Err(Error::Setting { what: "dropout", expected, got: wrong.to_string() });
+        }
         for init in self.layers.iter().flat_map(|l| [l.weight, l.bias]) {
             let deviation = init.deviation(1, 1);
             if !(deviation as f32).is_finite() || deviation < 0.0 {

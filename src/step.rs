@@ -64,7 +64,8 @@ impl Course {
         Step {
             rows: rows as u32,
             first: 0,
-            key: [0; 2],
+            // Only dropout asks for it, of whom every step is another.
+            key: epoch_key(!self.seed, 0, before),
             scale: (1.0 / self.loss.mean_over(rows, self.outputs) as f64) as f32,
             ring: 0,
             starts: u32::from(before.is_multiple_of(self.accumulate)),

@@ -203,7 +203,7 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Activation, Init, Loss, Optimizer, cpu::reference::Reference, judge};
+    use crate::{Activation, Init, Loss, Optimizer, cpu::reference::Reference, dropout::Dropout, judge};
 
     const ROWS: usize = 1100;
 
@@ -242,6 +242,20 @@ mod tests {
         (0..steps).map(|n| engine.step(&step(n), fill(step(n).first as usize))).collect()
     }
 
+    /// Dropout's factors, as the reference takes them.
+    fn factors(network: &Network, step: &Step) -> Vec<Vec<f64>> {
+        let mut first = 0;
+        let layers = network.layers().iter().zip(network.layout().places).map(|(layer, place)| {
+            let dropout = Dropout::of(layer.dropout);
+            let outputs = (0..step.rows).flat_map(|row| (0..layer.outputs as u32).map(move |j| (row, first + j)));
+            let factor = |(row, neuron)| f64::from(dropout.factor(step.key, step.first + row, neuron));
+            let factors = outputs.map(factor).collect();
+            first += place.stride as u32;
+            factors
+        });
+        layers.collect()
+    }
+
     /// Trains beside the reference and compares all that comes out.
     fn compare(network: &Network, loss: Loss, optimizer: Optimizer, batch: usize) {
         let network = network.clone().init(Init::GlorotUniform, Init::Uniform { limit: 0.1 });
@@ -271,7 +285,7 @@ mod tests {
         for n in 0..20 {
             let step = course.step(n, 0, n);
             let (inputs, expected) = rows(step.first as usize, step.rows as usize);
-            if n % 9 == 0 {
+            if n % 9 == 0 && network.layers().iter().all(|layer| layer.dropout == 0.0) {
                 let before = (engine.parameters.clone(), engine.state.clone());
                 let ours = layout.layers(&engine.gradients(&step, fill(step.first as usize)));
                 assert!(
@@ -286,14 +300,18 @@ mod tests {
             }
             let outcome = engine.step(&step, fill(step.first as usize));
             let y = reference.predict(&inputs).unwrap();
-            let theirs = reference.step(&inputs, &expected).unwrap();
+            let drops = network.layers().iter().any(|layer| layer.dropout > 0.0);
+            let theirs = reference.step_with_factors(&inputs, &expected, factors(network, &step)).unwrap();
             assert!(close(outcome.loss, theirs, theirs.abs()), "step {n}: {outcome:?} and {theirs}: {what}");
             let narrow = |row: &[f64]| row.iter().map(|v| *v as f32).collect::<Vec<_>>();
             let outputs = network.outputs();
             let pairs = y.chunks_exact(outputs).zip(expected.chunks_exact(outputs));
             let right = pairs.filter(|(y, t)| judge::is_right(loss, &narrow(y), &narrow(t))).count();
             // A row near the threshold may fall to either side.
-            assert!(right.abs_diff(outcome.right as usize) <= 1, "step {n}: {outcome:?} and {right} right: {what}");
+            assert!(
+                drops || right.abs_diff(outcome.right as usize) <= 1,
+                "step {n}: {outcome:?} and {right} right: {what}"
+            );
         }
         for (ours, theirs) in layout.layers(&engine.parameters).iter().zip(reference.parameters()) {
             let largest = theirs.weight.iter().chain(&theirs.bias).fold(0.0f64, |m, p| m.max(p.abs()));
@@ -343,6 +361,16 @@ mod tests {
                 let start = Network::new(widths[0]);
                 let network = widths[1..].iter().fold(start, |network, width| network.dense(*width, sigmoid));
                 compare(&network, Loss::Mse, *optimizer, batch);
+            }
+        }
+    }
+
+    #[test]
+    fn dropout_follows_the_reference() {
+        for (width, batch) in [(9, 9), (100, 5), (300, 250), (40, 1000)] {
+            for activation in [Activation::Sigmoid, Activation::Gelu] {
+                let network = Network::new(7).dense(width, activation).dropout(0.3).dense(width, Activation::Tanh);
+                compare(&network.dropout(0.6).dense(3, Activation::Sigmoid), Loss::Mse, Optimizer::sgd(0.1), batch);
             }
         }
     }

@@ -1,7 +1,11 @@
 //! What the ways of computing a step have in common: a layer, and what a thread takes in and brings out.
 
-use super::gemm::Matrix;
-use crate::{Activation, network::Place};
+use super::{
+    elementwise::{slopes, times_slope},
+    gemm::Matrix,
+    math::Fma,
+};
+use crate::{Activation, Network, dropout::Dropout, network::Place, step::Step};
 
 /// Writes the inputs and the expected outputs of a row of the batch.
 pub(super) type Fill<'a> = dyn Fn(usize, &mut [f32], &mut [f32]) + Sync + 'a;
@@ -15,9 +19,71 @@ pub(super) struct Layer {
     pub(super) delta: usize,
     /// Where the slopes lie, if the values do not tell them.
     pub(super) slope: Option<usize>,
+    /// Which of its outputs are dropped in training.
+    dropout: Option<Dropout>,
+    /// The number of its first neuron among all, for dropout.
+    first: usize,
 }
 
 impl Layer {
+    /// The layers of a network; `take` gives columns to what they read and write: inputs and a 1, outputs and a 1.
+    pub(super) fn all(network: &Network, from: usize, mut take: impl FnMut(usize) -> usize) -> Vec<Self> {
+        let mut layers: Vec<Self> = Vec::with_capacity(network.layers().len());
+        for (dense, place) in network.layers().iter().zip(network.layout().places) {
+            let to = take(place.outputs + 1);
+            let from = layers.last().map_or(from, |before| before.to);
+            let first = layers.last().map_or(0, |before| before.first + before.place.stride);
+            let dropout = (dense.dropout > 0.0).then(|| Dropout::of(dense.dropout));
+            let activation = dense.activation;
+            layers.push(Self { place, activation, from, to, delta: 0, slope: None, dropout, first });
+        }
+        layers
+    }
+
+    /// Gives columns to the slopes and deltas of all layers.
+    pub(super) fn place_deltas(layers: &mut [Self], mut take: impl FnMut(usize) -> usize) {
+        for layer in layers.iter_mut().filter(|l| l.dropout.is_some() || !l.activation.slope_is_by_value()) {
+            layer.slope = Some(take(layer.place.outputs));
+        }
+        for layer in layers {
+            layer.delta = take(layer.place.outputs);
+        }
+    }
+
+    /// The slopes where the sums are `z`, for those whose values do not tell them.
+    #[inline(always)]
+    pub(super) fn keep_slopes(&self, fma: Fma, z: &[f32], into: &mut [f32]) {
+        if !self.activation.slope_is_by_value() {
+            slopes(fma, self.activation, z, into);
+        }
+    }
+
+    /// Drops some of the outputs `a` and of their slopes, those of `lanes` rows from number `row` on side by side.
+    #[inline(always)]
+    pub(super) fn drop_out(&self, step: &Step, row: usize, lanes: usize, a: &mut [f32], slopes: &mut [f32]) {
+        let Some(dropout) = self.dropout else { return };
+        if self.activation.slope_is_by_value() {
+            slopes.fill(1.0);
+            times_slope(self.activation, a, &[], slopes);
+        }
+        let place = step.first + row as u32;
+        for (at, (a, slope)) in a.iter_mut().zip(slopes).enumerate() {
+            let (neuron, lane) = ((self.first + at / lanes) as u32, (at % lanes) as u32);
+            let factor = dropout.factor(step.key, place + lane, neuron);
+            (*a, *slope) = (factor * *a, factor * *slope);
+        }
+    }
+
+    /// Multiplies `delta` by the slopes where the outputs are `a`.
+    #[inline(always)]
+    pub(super) fn times_slope(&self, a: &[f32], kept: &[f32], delta: &mut [f32]) {
+        if kept.is_empty() {
+            times_slope(self.activation, a, kept, delta);
+        } else {
+            delta.iter_mut().zip(kept).for_each(|(d, slope)| *d *= slope);
+        }
+    }
+
     /// Of the numbers of a row, or of some rows side by side, those of the layer's neurons from `column` on.
     pub(super) fn columns<'a>(&self, values: &'a [f32], column: Option<usize>, lanes: usize) -> &'a [f32] {
         column.map_or(&[], |column| &values[column * lanes..][..self.place.outputs * lanes])

@@ -162,6 +162,8 @@ pub struct Reference {
     accumulate: u64,
     batches: u64,
     sums: Vec<Parameters>,
+    /// What the outputs of each layer are multiplied by in the present step: nothing, or dropout's factors.
+    factors: Vec<Vec<f64>>,
 }
 
 impl Reference {
@@ -205,6 +207,7 @@ impl Reference {
             accumulate: 1,
             batches: 0,
             sums: Vec::new(),
+            factors: Vec::new(),
         })
     }
 
@@ -242,6 +245,23 @@ impl Reference {
         Ok(loss)
     }
 
+    /// A step in which the outputs of each layer are multiplied by `factors`: `[rows, outputs]` of the layer, 0 where
+    /// dropout drops one. As [`Reference::step`] otherwise.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there are not factors for every output.
+    pub fn step_with_factors(&mut self, inputs: &[f64], expected: &[f64], factors: Vec<Vec<f64>>) -> Result<f64> {
+        let rows = self.rows(inputs)?;
+        check_len("layers of factors", self.network.layers().len(), factors.len())?;
+        for (layer, factors) in self.network.layers().iter().zip(&factors) {
+            check_len("factors of a layer", rows * layer.outputs, factors.len())?;
+        }
+        self.factors = factors;
+        let loss = self.step(inputs, expected);
+        self.factors.clear();
+        loss
+    }
+
     /// The outputs, `[rows, outputs]`, for inputs `[rows, inputs]`.
     pub fn predict(&self, inputs: &[f64]) -> Result<Vec<f64>> {
         self.rows(inputs)?;
@@ -266,8 +286,15 @@ impl Reference {
             let (z, a) = &passed[l];
             delta = match layers.get(l + 1) {
                 None => output_delta(self.loss, layer, z, a, expected),
-                Some(next) => input_delta(next, &self.parameters[l + 1], &delta, layer.activation, z, a),
+                Some(next) => {
+                    // The slope is that of the output before dropout.
+                    let a: Vec<f64> = z.iter().map(|z| layer.activation.apply(*z)).collect();
+                    input_delta(next, &self.parameters[l + 1], &delta, layer.activation, z, &a)
+                }
             };
+            if let Some(factors) = self.factors.get(l) {
+                delta.iter_mut().zip(factors).for_each(|(delta, factor)| *delta *= factor);
+            }
             let x = if l == 0 { inputs } else { &passed[l - 1].1 };
             gradients.push(gradient(layer, x, &delta));
         }
@@ -292,8 +319,11 @@ impl Reference {
         let mut passed: Vec<(Vec<f64>, Vec<f64>)> = Vec::with_capacity(self.parameters.len());
         for (layer, parameters) in self.network.layers().iter().zip(&self.parameters) {
             let x = passed.last().map_or(inputs, |(_, a)| a);
-            let za = forward(layer, parameters, x);
-            passed.push(za);
+            let (z, mut a) = forward(layer, parameters, x);
+            if let Some(factors) = self.factors.get(passed.len()) {
+                a.iter_mut().zip(factors).for_each(|(a, factor)| *a *= factor);
+            }
+            passed.push((z, a));
         }
         passed
     }

@@ -114,21 +114,10 @@ impl Shape {
             at
         };
         let layout = network.layout();
-        let mut layers = Vec::with_capacity(layout.places.len());
-        let mut from = take(network.inputs() + 1);
-        for (dense, place) in network.layers().iter().zip(&layout.places) {
-            let (place, to) = (*place, take(place.outputs + 1));
-            let activation = dense.activation;
-            layers.push(Layer { place, activation, from, to, delta: 0, slope: None });
-            from = to;
-        }
+        let from = take(network.inputs() + 1);
+        let mut layers = Layer::all(network, from, &mut take);
         let expected = take(network.outputs());
-        for layer in layers.iter_mut().filter(|layer| !layer.activation.slope_is_by_value()) {
-            layer.slope = Some(take(layer.place.outputs));
-        }
-        for layer in &mut layers {
-            layer.delta = take(layer.place.outputs);
-        }
+        Layer::place_deltas(&mut layers, take);
         // An odd number of cache lines: rows a power of two apart would share a few sets of the cache.
         let stride = ((end / LINE) | 1) * LINE;
 
@@ -213,7 +202,7 @@ impl Shape {
                 let (inputs, expected) = (&mut inputs[..self.inputs], &mut expected[..self.outputs]);
                 fill(number, inputs, expected);
             }
-            self.forward(parameters, block);
+            self.forward(parameters, block, Some((step, first)));
             self.judge(step, block, lane);
             self.backward(parameters, block);
             if self.own_sums {
@@ -235,15 +224,15 @@ impl Shape {
         for (row, inputs) in rows.chunks_exact_mut(self.stride).zip(inputs) {
             row[..self.inputs].copy_from_slice(inputs);
         }
-        self.forward(parameters, rows);
+        self.forward(parameters, rows, None);
         let results = results.chunks_exact_mut(self.outputs);
         for (row, result) in rows.chunks_exact(self.stride).zip(results) {
             result.copy_from_slice(&row[last.to..][..self.outputs]);
         }
     }
 
-    /// `a = activation([x 1] [W; b])`, layer by layer.
-    fn forward(&self, parameters: &[f32], rows: &mut [f32]) {
+    /// `a = activation([x 1] [W; b])`, layer by layer. In training, the step and the number of the first row.
+    fn forward(&self, parameters: &[f32], rows: &mut [f32], training: Option<(&Step, usize)>) {
         for layer in &self.layers {
             let inputs = layer.place.inputs + 1;
             let (x, a) = (layer.from..layer.from + inputs, layer.to);
@@ -251,13 +240,19 @@ impl Shape {
             self.arch.dispatch(Loops(
                 #[inline(always)]
                 |fma| {
-                    for row in rows.chunks_exact_mut(self.stride) {
-                        if let Some(slope) = layer.slope {
-                            let (values, slopes) = row.split_at_mut(slope);
-                            let z = &values[a..][..layer.place.outputs];
-                            elementwise::slopes(fma, layer.activation, z, &mut slopes[..layer.place.outputs]);
+                    let outputs = layer.place.outputs;
+                    let (Some(slope), Some((step, first))) = (layer.slope, training) else {
+                        for row in rows.chunks_exact_mut(self.stride) {
+                            elementwise::activate(fma, layer.activation, &mut row[a..a + outputs]);
                         }
-                        elementwise::activate(fma, layer.activation, &mut row[a..a + layer.place.outputs]);
+                        return;
+                    };
+                    for (row, number) in rows.chunks_exact_mut(self.stride).zip(first..) {
+                        let (values, slopes) = row.split_at_mut(slope);
+                        let (values, slopes) = (&mut values[a..a + outputs], &mut slopes[..outputs]);
+                        layer.keep_slopes(fma, values, slopes);
+                        elementwise::activate(fma, layer.activation, values);
+                        layer.drop_out(step, number, 1, values, slopes);
                     }
                 },
             ));
@@ -301,7 +296,7 @@ impl Shape {
                         let (values, delta) = row.split_at_mut(layer.delta);
                         let a = &values[layer.to..][..width];
                         let kept = layer.columns(values, layer.slope, 1);
-                        elementwise::times_slope(layer.activation, a, kept, &mut delta[..width]);
+                        layer.times_slope(a, kept, &mut delta[..width]);
                     }
                 },
             ));

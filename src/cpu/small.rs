@@ -58,20 +58,10 @@ impl Small {
             end += width;
             end - width
         };
-        let mut from = take(network.inputs() + 1);
+        let from = take(network.inputs() + 1);
         let expected = take(network.outputs());
-        let mut layers = Vec::with_capacity(network.layers().len());
-        for (dense, place) in network.layers().iter().zip(network.layout().places) {
-            let to = take(place.outputs + 1);
-            layers.push(Layer { place, activation: dense.activation, from, to, delta: 0, slope: None });
-            from = to;
-        }
-        for layer in layers.iter_mut().filter(|layer| !layer.activation.slope_is_by_value()) {
-            layer.slope = Some(take(layer.place.outputs));
-        }
-        for layer in &mut layers {
-            layer.delta = take(layer.place.outputs);
-        }
+        let mut layers = Layer::all(network, from, &mut take);
+        Layer::place_deltas(&mut layers, take);
         let block = (BLOCK / end).clamp(1, batch).next_multiple_of(LANES);
         let (inputs, outputs) = (network.inputs(), network.outputs());
         Some(Self { arch: arch(batch), loss, layers, inputs, outputs, expected, columns: end, block })
@@ -136,7 +126,7 @@ impl WithSimd for Work<'_> {
                 let rows = first + done..first + count.min(done + S::F32_LANES);
                 let used = rows.len();
                 small.bring::<S>(fill, rows, brought, registers);
-                small.forward(simd, parameters, registers);
+                small.forward(simd, parameters, registers, (step, first + done));
                 small.judge::<S>(step, used, registers, brought, lane);
                 small.backward(simd, parameters, registers);
             }
@@ -178,7 +168,7 @@ impl Small {
     }
 
     #[inline(always)]
-    fn forward<S: Simd>(&self, simd: S, parameters: &[f32], registers: &mut [f32]) {
+    fn forward<S: Simd>(&self, simd: S, parameters: &[f32], registers: &mut [f32], (step, row): (&Step, usize)) {
         for layer in &self.layers {
             let (x, rest) = S::as_mut_simd_f32s(registers).0.split_at_mut(layer.to);
             let (x, a) = (&x[layer.from..][..=layer.place.inputs], &mut rest[..=layer.place.outputs]);
@@ -187,11 +177,16 @@ impl Small {
             in_eights!(outputs, |j| sums::<S; N>(simd, x, &weights[j..], [stride, 1], &mut a[j..]));
             a[outputs] = simd.splat_f32s(1.0);
             let (a, len) = (layer.to * S::F32_LANES, outputs * S::F32_LANES);
-            if let Some(slope) = layer.slope {
-                let (values, slopes) = registers.split_at_mut(slope * S::F32_LANES);
-                elementwise::slopes(Fma::of::<S>(), layer.activation, &values[a..][..len], &mut slopes[..len]);
-            }
-            elementwise::activate(Fma::of::<S>(), layer.activation, &mut registers[a..][..len]);
+            let fma = Fma::of::<S>();
+            let Some(slope) = layer.slope else {
+                elementwise::activate(fma, layer.activation, &mut registers[a..][..len]);
+                continue;
+            };
+            let (values, slopes) = registers.split_at_mut(slope * S::F32_LANES);
+            let (values, slopes) = (&mut values[a..][..len], &mut slopes[..len]);
+            layer.keep_slopes(fma, values, slopes);
+            elementwise::activate(fma, layer.activation, values);
+            layer.drop_out(step, row, S::F32_LANES, values, slopes);
         }
     }
 
@@ -243,12 +238,7 @@ impl Small {
             let (values, delta) = registers.split_at_mut(layer.delta * S::F32_LANES);
             let len = width * S::F32_LANES;
             let kept = layer.columns(values, layer.slope, S::F32_LANES);
-            elementwise::times_slope(
-                layer.activation,
-                &values[layer.to * S::F32_LANES..][..len],
-                kept,
-                &mut delta[..len],
-            );
+            layer.times_slope(&values[layer.to * S::F32_LANES..][..len], kept, &mut delta[..len]);
         }
     }
 

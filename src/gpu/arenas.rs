@@ -12,6 +12,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct Members {
     pub(crate) activations: Vec<Activation>,
+    /// Of each layer's outputs, the share that is dropped.
+    pub(crate) dropouts: Vec<f64>,
     pub(crate) loss: Loss,
     pub(crate) optimizer: Optimizer,
     /// How many batches make an update.
@@ -21,6 +23,31 @@ pub(crate) struct Members {
     pub(crate) data_rows: usize,
     /// What a feature that is a byte is multiplied by.
     pub(crate) scale: f32,
+}
+
+impl Members {
+    /// Of a network in training without data.
+    pub(crate) fn of(network: &Network, loss: Loss, optimizer: Optimizer) -> Self {
+        Self {
+            activations: network.layers().iter().map(|l| l.activation).collect(),
+            dropouts: network.layers().iter().map(|l| l.dropout).collect(),
+            loss,
+            optimizer,
+            accumulate: 1,
+            shuffle: true,
+            data_rows: 1,
+            scale: 1.0,
+        }
+    }
+
+    pub(crate) fn drops(&self, layer: usize) -> bool {
+        self.dropouts[layer] > 0.0
+    }
+
+    /// Whether a layer's slopes are kept on the way forward.
+    pub(crate) fn keeps_slope(&self, layer: usize) -> bool {
+        self.drops(layer) || !self.activations[layer].slope_is_by_value()
+    }
 }
 
 /// The layout of the arenas. Offsets, strides and lengths count `vec4`s of one network, unless they say otherwise.
@@ -47,6 +74,8 @@ pub(crate) struct Arenas {
     /// What products that are computed in parts store until they are added up, and behind it, if they are kept, the whole
     /// gradients and the parts of their norm.
     pub(crate) parts: usize,
+    /// Whether a walk that holds the network in registers can train it.
+    pub(crate) fits_registers: bool,
     /// How many times the parameters' length lies before the whole gradients; none if they are not kept.
     pub(crate) kept: Option<usize>,
 }
@@ -147,6 +176,7 @@ impl Arenas {
             layers,
             parts: 0,
             kept: None,
+            fits_registers: !keeps_gradients && network.layers().iter().all(|layer| layer.dropout == 0.0),
         };
         arenas.parts = scheme.map_or(0, |scheme| arenas.parts_of(scheme));
         if keeps_gradients {

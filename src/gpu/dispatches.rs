@@ -159,8 +159,11 @@ impl Maker<'_> {
     /// What becomes of a layer's outputs.
     pub(super) fn output(&self, layer: usize) -> Finish {
         if layer < self.last() {
-            let is_by_value = self.members.activations[layer].slope_is_by_value();
-            if is_by_value { Finish::Forward } else { Finish::ForwardSlope }
+            match (self.members.drops(layer), self.members.keeps_slope(layer)) {
+                (true, _) => Finish::ForwardDropout,
+                (false, true) => Finish::ForwardSlope,
+                (false, false) => Finish::Forward,
+            }
         } else if self.members.loss.looks_at_the_row() {
             Finish::Forward
         } else {

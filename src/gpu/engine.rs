@@ -121,13 +121,11 @@ impl Engine {
             _ => 1.0,
         };
         let members = Members {
-            activations: network.layers().iter().map(|l| l.activation).collect(),
-            loss: course.loss,
-            optimizer: course.optimizer,
             accumulate: course.accumulate,
             shuffle,
             data_rows: data.map_or(1, Dataset::rows),
             scale,
+            ..Members::of(network, course.loss, course.optimizer)
         };
         planner::check(gpu, &scheme, &arenas)?;
         let (features, answers) = (data.map(Dataset::features), data.map(Dataset::answers));

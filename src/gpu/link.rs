@@ -12,7 +12,7 @@ use super::{
     arenas::{Arenas, Members},
     product::{Finish, Product},
 };
-use crate::{Activation, Loss, Optimizer};
+use crate::{Activation, Loss, Optimizer, dropout::Dropout};
 
 /// Below this line a file is for each product of a kernel.
 const GENERIC: &str = "// For each product of a kernel:\n";
@@ -76,8 +76,10 @@ pub(super) fn link(arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> Str
     let mut used: Vec<_> = activations().flat_map(|a| a.wgsl()).chain(members.loss.wgsl()).copied().collect();
     if parts.pieces.contains(&shader!("step")) {
         // Where the value does not tell the slope, it lies in the delta's place.
-        let slope = |a: &Activation| if a.slope_is_by_value() { gradient(a) } else { "deltas[kept]".to_owned() };
-        text += &switch("slope_of(l: u32, a: vec4f, kept: u32) -> vec4f", activations().map(slope));
+        let slope = |(l, a): (usize, &Activation)| {
+            if members.keeps_slope(l) { "deltas[kept]".to_owned() } else { gradient(a) }
+        };
+        text += &switch("slope_of(l: u32, a: vec4f, kept: u32) -> vec4f", activations().enumerate().map(slope));
         let (kinds, update, pieces) = update(&members.optimizer);
         text += &kinds;
         text += &alias("optimize(p: vec4f, g: vec4f, i: u32, reach: f32, step: Step) -> vec4f", update);
@@ -85,8 +87,19 @@ pub(super) fn link(arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> Str
     }
     text += &parts.walk;
     used.extend(parts.products.iter().flat_map(|(_, product, finish)| [product.wgsl(), finish.wgsl()]));
-    if parts.products.iter().any(|(_, _, finish)| *finish == Finish::Accumulate) {
+    let finishes = |finish: Finish| parts.products.iter().any(|(_, _, other)| *other == finish);
+    if finishes(Finish::Accumulate) {
         used.push(shader!("whole"));
+    }
+    if finishes(Finish::ForwardDropout) {
+        used.push(shader!("dropout"));
+        text += &switch(
+            "dropout(l: u32) -> Dropout",
+            members.dropouts.iter().zip(&arenas.layers).map(|(share, layer)| {
+                let (Dropout { below, scale }, first) = (Dropout::of(*share), 4 * layer.delta / arenas.batch);
+                format!("Dropout({below}u, {scale:?}f, {first}u)")
+            }),
+        );
     }
     used.sort_unstable();
     used.dedup();

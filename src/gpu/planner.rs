@@ -29,7 +29,7 @@ const STEPS: usize = 1024;
 /// The scheme that is taken unless another is asked for.
 pub(super) fn scheme(gpu: &Gpu, arenas: &Arenas) -> Scheme {
     let layered = Scheme::Layered(in_parts(gpu, arenas, layered(gpu, arenas)));
-    if is_smallest(arenas) && arenas.kept.is_none() {
+    if is_smallest(arenas) && arenas.fits_registers {
         lane(gpu, arenas).unwrap_or(layered)
     } else if is_tiny(gpu, arenas) {
         tiny(gpu, arenas).unwrap_or(layered)
@@ -78,8 +78,9 @@ pub(super) fn candidates(gpu: &Gpu, arenas: &Arenas) -> Vec<Scheme> {
 pub(super) fn check(gpu: &Gpu, scheme: &Scheme, arenas: &Arenas) -> Result<()> {
     let wrong = |what, expected: String, got: String| Err(Error::Plan { what, expected, got });
     if let Scheme::Lane { lanes, .. } = scheme {
-        if arenas.kept.is_some() {
-            let expected = "another one where gradients are accumulated or their norm is clipped".to_owned();
+        if !arenas.fits_registers {
+            let expected =
+                "another one where outputs are dropped, gradients accumulated or their norm is clipped".to_owned();
             return wrong("scheme", expected, scheme.to_string());
         }
         let have =

@@ -13,6 +13,7 @@ pub(super) enum Product {
 pub(super) enum Finish {
     Forward,
     ForwardSlope,
+    ForwardDropout,
     OutputDelta,
     InputDelta,
     Update,
@@ -43,6 +44,7 @@ impl Finish {
         match self {
             Self::Forward => "forward",
             Self::ForwardSlope => "forward_slope",
+            Self::ForwardDropout => "forward_dropout",
             Self::OutputDelta => "output_delta",
             Self::InputDelta => "input_delta",
             Self::Update => "update",
@@ -55,6 +57,7 @@ impl Finish {
         match self {
             Self::Forward => shader!("finish/forward"),
             Self::ForwardSlope => shader!("finish/forward_slope"),
+            Self::ForwardDropout => shader!("finish/forward_dropout"),
             Self::OutputDelta => shader!("finish/output_delta"),
             Self::InputDelta => shader!("finish/input_delta"),
             Self::Update => shader!("finish/update"),

@@ -55,8 +55,10 @@ impl Maker<'_> {
             pieces.push(shader!("entry/walk_whole"));
         }
         let mut hidden = vec![("forward", Product::Forward, Finish::Forward)];
-        if (0..last_layer).any(|layer| self.output(layer) == Finish::ForwardSlope) {
-            hidden.push(("forward_slope", Product::Forward, Finish::ForwardSlope));
+        for finish in [Finish::ForwardSlope, Finish::ForwardDropout] {
+            if (0..last_layer).any(|layer| self.output(layer) == finish) {
+                hidden.push((finish.name(), Product::Forward, finish));
+            }
         }
         let products = [
             ("output", Product::Forward, self.output(self.last())),

@@ -60,6 +60,30 @@ fn every_member_matches_the_reference_in_every_kernel() {
     }
 }
 
+/// The same outputs are dropped as the host's code says, in every form, by models with other seeds others.
+#[test]
+fn dropout_matches_the_reference_in_every_form() {
+    for gpu in gpus() {
+        let small = Tile::Sliced { lanes: 8, split: 1 };
+        for (i, form) in [
+            Form::Layered(Tile::Plain, 1),
+            Form::Layered(Tile::Plain, 2),
+            Form::Fused(Tile::Plain),
+            Form::Tiny(small),
+            Form::Planned,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            for activation in [Activation::Sigmoid, Activation::Silu] {
+                let network = Network::new(5).dense(11, activation).dropout(0.5).dense(7, activation);
+                let network = network.dense(6, Activation::Tanh).dropout(0.2).dense(3, Activation::Sigmoid);
+                Case { models: [1, 3][i % 2], ..Case::new(network, form) }.check(&gpu, 7);
+            }
+        }
+    }
+}
+
 /// Where the gradients have to be whole before the first parameter changes.
 #[test]
 fn accumulated_and_clipped_gradients_match_the_reference_in_every_form() {

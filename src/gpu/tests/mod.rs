@@ -12,6 +12,8 @@ use super::{
 use crate::{
     Activation, Dataset, Init, LayerParameters, Loss, Network, Optimizer,
     cpu::reference::{Parameters, Reference},
+    dropout::Dropout,
+    network::padded,
     order::Order,
     plan::{Plan, Scheme, Tile, Way, Ways},
     step::Course,
@@ -186,6 +188,21 @@ impl Case {
         (inputs, expected)
     }
 
+    /// Dropout's factors in a model's step, as the reference takes them.
+    fn factors(&self, model: usize, step: u64) -> Vec<Vec<f64>> {
+        let step = self.course(model).step(step, model as u64, step);
+        let mut first = 0;
+        let layers = self.network.layers().iter().map(|layer| {
+            let dropout = Dropout::of(layer.dropout);
+            let of = |row: u32, j: usize| dropout.factor(step.key, step.first + row, (first + j) as u32);
+            let factors = (0..step.rows).flat_map(|row| (0..layer.outputs).map(move |j| (row, j)));
+            let factors = factors.map(|(row, j)| f64::from(of(row, j))).collect();
+            first += padded(layer.outputs);
+            factors
+        });
+        layers.collect()
+    }
+
     /// Trains on the device and in the reference, and compares losses, parameters, gradients and predictions.
     fn check(&self, gpu: &Gpu, steps: usize) {
         let what = format!(
@@ -209,7 +226,8 @@ impl Case {
             let mut reference = self.reference(model);
             for step in 0..steps {
                 let (inputs, expected) = self.batch_of(&data, model, step as u64);
-                let loss = reference.step(&inputs, &expected).expect("a step");
+                let factors = self.factors(model, step as u64);
+                let loss = reference.step_with_factors(&inputs, &expected, factors).expect("a step");
                 let ours = f64::from(metrics[step * self.models + model][0]);
                 assert!(
                     (ours - loss).abs() <= self.tolerance() * loss.abs().max(0.01),
@@ -220,7 +238,10 @@ impl Case {
             self.compare(&what, &ours, reference.parameters());
         }
         // Gradients and predictions take the planner's ways, whatever the form.
-        if self.models == 1 && matches!(self.form, Form::Planned | Form::Layered(Tile::Plain, _)) {
+        if self.models == 1
+            && self.network.layers().iter().all(|l| l.dropout == 0.0)
+            && matches!(self.form, Form::Planned | Form::Layered(Tile::Plain, _))
+        {
             let (inputs, expected) = self.batch_of(&data, 0, 0);
             let f32s = |values: &[f64]| values.iter().map(|v| *v as f32).collect::<Vec<_>>();
             engine.set_parameters(&layout.flat(&self.parameters(0)));

@@ -27,9 +27,8 @@ fn dispatches() -> Vec<Dispatch> {
             let last = loss.output_activation().unwrap_or(*activation);
             let outputs = if loss.looks_at_the_row() { 2 + j } else { 1 + j % 6 };
             let network = network(&[5, 9, 6], *activation).dense(outputs, last);
-            let activations = network.layers().iter().map(|l| l.activation).collect();
-            let (loss, optimizer, shuffle) = (*loss, *optimizer, i % 2 == 0);
-            let members = Members { activations, loss, optimizer, accumulate: 1, shuffle, data_rows: 100, scale: 0.1 };
+            let shuffle = i % 2 == 0;
+            let members = Members { shuffle, data_rows: 100, scale: 0.1, ..Members::of(&network, *loss, *optimizer) };
             let forms =
                 [Form::Layered(*tile, 1), Form::Layered(*tile, 2), Form::Fused(*tile), Form::Tiny(*tile), Form::Lane];
             let scheme = forms[j % 5].scheme(3).expect("a scheme");
@@ -139,10 +138,7 @@ fn a_step_is_two_dispatches_a_layer_and_one_more_for_softmax() {
     for layers in [1, 2, 5] {
         for (loss, more) in [(Loss::Mse, 0), (Loss::SoftmaxCrossEntropy, 1)] {
             let network = network(&vec![4; layers + 1], Activation::Identity);
-            let activations = network.layers().iter().map(|l| l.activation).collect();
-            let optimizer = Optimizer::sgd(0.1);
-            let members =
-                Members { activations, loss, optimizer, accumulate: 1, shuffle: true, data_rows: 100, scale: 1.0 };
+            let members = Members { data_rows: 100, ..Members::of(&network, loss, Optimizer::sgd(0.1)) };
             let dispatches = |form: Form| {
                 let scheme = form.scheme(layers).expect("a scheme");
                 let arenas = Arenas::new(&network, extent(100, 1, false), Some(&scheme));
