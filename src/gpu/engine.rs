@@ -4,6 +4,7 @@ use super::{
     Gpu,
     arenas::{Arenas, Extent, Members},
     buffers::{BEHIND, Buffers, CURSOR},
+    custom,
     dispatches::{Dispatch, Dispatches},
     kernel::{Kernel, STEP, Set, WINDOW},
     pace::Pace,
@@ -136,6 +137,7 @@ impl Engine {
         Buffers::check(gpu, &arenas)?;
 
         gpu.check_alive().await?;
+        custom::check(gpu, network, course.loss).await?;
         let buffers = Buffers::new(gpu, &arenas, members.optimizer).await?;
         let shards = match data {
             Some(data) => upload(gpu, data, &arenas).await?,

@@ -10,6 +10,7 @@ macro_rules! shader {
 pub(crate) mod adapters;
 mod arenas;
 mod buffers;
+mod custom;
 mod dispatches;
 // Profiles and tuning need a clock, which the web has not.
 #[cfg_attr(target_family = "wasm", allow(dead_code))]

@@ -1,0 +1,81 @@
+//! Whether the WGSL of a formula of the caller's own says the same as its Rust.
+
+use super::{
+    Gpu,
+    dispatches::Dispatch,
+    kernel::{Binding, PAIR, Set},
+    read_back::read,
+};
+use crate::{
+    Activation, Loss, Network, Result,
+    custom::{PLACES, check_close},
+};
+
+/// Expected outputs that a loss is tried with.
+const EXPECTED: [f64; 3] = [0.0, 1.0, 0.37];
+
+/// A formula, and its derivative, of an output and of the expected one, which an activation does not look at.
+struct Formula<'a> {
+    name: &'static str,
+    wgsl: &'static [&'static str],
+    arguments: &'static str,
+    apply: &'a dyn Fn(f64, f64) -> f64,
+    gradient: &'a dyn Fn(f64, f64) -> f64,
+}
+
+/// Runs every formula of the caller's that a training uses, and refuses one that differs.
+pub(super) async fn check(gpu: &Gpu, network: &Network, loss: Loss) -> Result<()> {
+    for layer in network.layers() {
+        if let Activation::Custom(custom) = layer.activation {
+            let (apply, gradient) = (|z, _| custom.apply(z), |z, _| custom.gradient(z));
+            let (name, wgsl) = (custom.name(), custom.pieces());
+            try_out(gpu, &Formula { name, wgsl, arguments: "at", apply: &apply, gradient: &gradient }).await?;
+        }
+    }
+    if let Loss::Custom(custom) = loss {
+        let (apply, gradient) = (|y, t| custom.apply(y, t), |y, t| custom.gradient(y, t));
+        let (name, wgsl) = (custom.name(), custom.pieces());
+        try_out(gpu, &Formula { name, wgsl, arguments: "at, expected", apply: &apply, gradient: &gradient }).await?;
+    }
+    Ok(())
+}
+
+async fn try_out(gpu: &Gpu, formula: &Formula<'_>) -> Result<()> {
+    let Formula { name, wgsl, arguments, apply, gradient } = formula;
+    let pairs: Vec<(f64, f64)> = EXPECTED.iter().flat_map(|t| PLACES.map(|at| (at, *t))).collect();
+    let count = pairs.len() / 4;
+    let call = |function: &str, end: &str| {
+        format!("fn {function}(at: vec4f, expected: vec4f) -> vec4f {{ return {name}{end}({arguments}); }}\n")
+    };
+    let source = [
+        format!("const COUNT: u32 = {count}u;\n"),
+        call("tried", ""),
+        call("tried_gradient", "_gradient"),
+        wgsl.concat(),
+        shader!("custom").to_owned(),
+    ];
+    let (name, source) = (format!("the WGSL of {name}"), source.concat());
+    let dispatch =
+        Dispatch { entry: "custom", groups: [1; 3], loops: count, steps: 1, flop: 0, bytes: 0, name, source };
+
+    let set = Set::new(gpu, "custom", &[Binding::Cursor, Binding::Write]).await?;
+    let kernel = set.kernel(gpu, &dispatch).await?;
+    let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
+    let cursor = gpu.buffer("custom", PAIR, wgpu::BufferUsages::UNIFORM).await?;
+    let places = gpu.buffer("custom", 4 * 16 * count as u64, storage).await?;
+    let group = set.bind(gpu, "custom", &[&cursor, &places]).await?;
+    let inputs: Vec<f32> = pairs.iter().map(|p| p.0 as f32).chain(pairs.iter().map(|p| p.1 as f32)).collect();
+    gpu.upload(&places, 0, bytemuck::cast_slice(&inputs));
+    gpu.compute(|pass| {
+        pass.set_bind_group(0, &group, &[0]);
+        kernel.record(pass);
+    });
+    let outputs: Vec<f32> = read(gpu, &places, 2 * 16 * count as u64, 8 * count).await?;
+    let (values, slopes) = outputs.split_at(4 * count);
+    for ((at, t), (value, slope)) in pairs.iter().zip(values.iter().zip(slopes)) {
+        let place = |what: &str| format!("{what}{} at {at}, expected {t}", dispatch.name);
+        check_close(&place(""), apply(*at, *t), f64::from(*value))?;
+        check_close(&place("slope by "), gradient(*at, *t), f64::from(*slope))?;
+    }
+    Ok(())
+}

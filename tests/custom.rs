@@ -1,0 +1,73 @@
+//! Formulas of the caller's own, on every device.
+
+mod common;
+
+use gradus::{Activation, CustomActivation, CustomLoss, Error, Init, Loss, Network, Optimizer, Settings, Trainer};
+
+const LEAKY: &str = "
+fn bent(z: vec4f) -> vec4f { return select(z, 0.3 * z, z < vec4f()); }
+fn bent_gradient(z: vec4f) -> vec4f { return select(vec4f(1.0), vec4f(0.3), z < vec4f()); }";
+
+static BENT: CustomActivation =
+    CustomActivation::new("bent", LEAKY, |z| if z < 0.0 { 0.3 * z } else { z }, |z| if z < 0.0 { 0.3 } else { 1.0 });
+
+static FOURTH: CustomLoss = CustomLoss::new(
+    "fourth",
+    "fn fourth(y: vec4f, t: vec4f) -> vec4f { let e = y - t; return e * e * e * e; }
+     fn fourth_gradient(y: vec4f, t: vec4f) -> vec4f { let e = y - t; return 4.0 * e * e * e; }",
+    |y, t| (y - t).powi(4),
+    |y, t| 4.0 * (y - t).powi(3),
+);
+
+fn trained(device: &gradus::Device, activation: Activation, loss: Loss) -> Result<Vec<f32>, Error> {
+    let network = Network::new(2).dense(7, activation).dense(1, Activation::Sigmoid);
+    let network = network.init(Init::HeUniform, Init::Zeros);
+    let settings = Settings { batch: 4, loss, optimizer: Optimizer::sgd(0.5), ..Settings::default() };
+    let mut trainer = Trainer::new(device, &network, &common::xor(), settings)?;
+    trainer.run(50)?;
+    trainer.predict(&common::XOR.0)
+}
+
+#[test]
+fn a_formula_of_the_callers_trains_as_ours_does() {
+    for device in common::devices() {
+        let (bent, leaky) = (Activation::Custom(&BENT), Activation::LeakyRelu { slope: 0.3 });
+        let (ours, theirs) = (trained(&device, leaky, Loss::Mse), trained(&device, bent, Loss::Mse));
+        let (ours, theirs) = (ours.expect("it runs"), theirs.expect("it runs"));
+        let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-6;
+        assert!(ours.iter().zip(&theirs).all(near), "{device}: {ours:?} {theirs:?}");
+        let cpu = trained(&gradus::Device::cpu(), bent, Loss::Custom(&FOURTH)).expect("it runs");
+        let here = trained(&device, bent, Loss::Custom(&FOURTH)).expect("it runs");
+        assert!(cpu.iter().zip(&here).all(|(a, b)| (a - b).abs() < 1e-5), "{device}: {cpu:?} {here:?}");
+    }
+}
+
+#[test]
+fn wgsl_that_says_something_else_is_refused_where_it_would_run() {
+    static WRONG: CustomActivation = CustomActivation::new("bent", LEAKY, |z| z, |_| 1.0);
+    static BROKEN: CustomActivation = CustomActivation::new(
+        "broken",
+        "fn broken(z: vec4f) -> vec4f { return z; } fn broken_gradient(z: vec4f) -> vec4f { return 1; }",
+        |z| z,
+        |_| 1.0,
+    );
+    for device in common::devices() {
+        let [wrong, broken] = [&WRONG, &BROKEN].map(|custom| trained(&device, Activation::Custom(custom), Loss::Mse));
+        if device.is_gpu() {
+            assert!(matches!(wrong, Err(Error::Formula { .. })), "{device}: {wrong:?}");
+            let why = broken.expect_err("it is no WGSL").to_string();
+            assert!(why.contains("the WGSL of broken"), "{device}: {why}");
+        } else {
+            assert!(wrong.is_ok() && broken.is_ok(), "{device}");
+        }
+    }
+}
+
+#[test]
+fn a_slope_that_is_not_the_formulas_is_refused_everywhere() {
+    static WRONG: CustomActivation = CustomActivation::new("bent", LEAKY, |z| z * z, |z| z);
+    for device in common::devices() {
+        let wrong = trained(&device, Activation::Custom(&WRONG), Loss::Mse);
+        assert!(matches!(wrong, Err(Error::Formula { .. })), "{device}: {wrong:?}");
+    }
+}
