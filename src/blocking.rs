@@ -1,8 +1,8 @@
 //! The blocking twins of what is asynchronous, for platforms where a thread may wait: everywhere but on the web.
 
 use crate::{
-    AdapterReport, Dataset, Device, LayerParameters, Metrics, Network, Report, Request, Result, Settings, Trainer,
-    adapters_async,
+    AdapterReport, Dataset, Device, LayerParameters, Metrics, Network, Predictor, Report, Request, Result, Settings,
+    Trainer, adapters_async,
 };
 #[cfg(doc)]
 use crate::{Error, Loss};
@@ -109,6 +109,20 @@ impl Trainer {
         pollster::block_on(self.predict_async(inputs))
     }
 
+    /// Records a prediction; see [`Trainer::record_prediction_async`].
+    ///
+    /// # Errors
+    /// As [`Trainer::record_prediction_async`].
+    pub fn record_prediction(
+        &mut self,
+        encoder: &mut wgpu::CommandEncoder,
+        inputs: &wgpu::Buffer,
+        rows: usize,
+        outputs: &wgpu::Buffer,
+    ) -> Result<()> {
+        pollster::block_on(self.record_prediction_async(encoder, inputs, rows, outputs))
+    }
+
     /// Loss, accuracy and what else there is to tell on a data set, one that training does not see for example.
     ///
     /// # Errors
@@ -139,5 +153,38 @@ impl Trainer {
     /// As [`Trainer::step`].
     pub fn gradients(&mut self, inputs: &[f32], expected: &[f32]) -> Result<Vec<LayerParameters>> {
         pollster::block_on(self.gradients_async(inputs, expected))
+    }
+}
+
+impl Predictor {
+    /// A network with these weights and biases.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a network that cannot be built, [`Error::Shape`] and [`Error::NonFinite`] for parameters that
+    /// are not its, [`Error::Limit`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    pub fn new(device: &Device, network: &Network, parameters: &[LayerParameters]) -> Result<Self> {
+        pollster::block_on(Self::new_async(device, network, parameters))
+    }
+
+    /// The outputs, `[rows, outputs]`, for inputs `[rows, inputs]` of any number of rows from 1 up.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the values do not divide into rows, [`Error::NonFinite`], [`Error::DeviceLost`].
+    pub fn predict(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
+        pollster::block_on(self.predict_async(inputs))
+    }
+
+    /// Records a prediction; see [`Predictor::record_async`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn record(
+        &mut self,
+        encoder: &mut wgpu::CommandEncoder,
+        inputs: &wgpu::Buffer,
+        rows: usize,
+        outputs: &wgpu::Buffer,
+    ) -> Result<()> {
+        pollster::block_on(self.record_async(encoder, inputs, rows, outputs))
     }
 }

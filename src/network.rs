@@ -1,6 +1,10 @@
 //! A network as plain data: its layers, and where each one's parameters lie in the one flat vector of all of them.
 
-use crate::{Activation, Error, Init, Result, error::check_len, init::Draws};
+use crate::{
+    Activation, Error, Init, Result,
+    error::{check_finite, check_len},
+    init::Draws,
+};
 
 /// A multilayer perceptron: an input and a chain of dense layers, each `activation(x W + b)`.
 ///
@@ -111,6 +115,11 @@ impl Network {
         self.layers.iter().fold(0, |sum, l| (l.inputs + 1).saturating_mul(l.outputs).saturating_add(sum))
     }
 
+    /// Where each layer's parameters lie in the flat vector of all of them.
+    pub fn places(&self) -> Vec<Place> {
+        self.layout().places
+    }
+
     /// The floating-point operations of one training step on `rows`: forward, deltas and gradients.
     pub fn flop(&self, rows: usize) -> u64 {
         let products = |l: &Dense| l.inputs as f64 * l.outputs as f64;
@@ -152,6 +161,14 @@ impl Network {
         Ok(())
     }
 
+    /// How many rows the inputs are; refuses those that are no rows of finite numbers.
+    pub(crate) fn check_inputs(&self, inputs: &[f32]) -> Result<usize> {
+        let rows = inputs.len() / self.inputs;
+        check_len("inputs", rows.max(1) * self.inputs, inputs.len())?;
+        check_finite("inputs", self.inputs, inputs)?;
+        Ok(rows)
+    }
+
     /// Where every layer's parameters lie.
     pub(crate) fn layout(&self) -> Layout {
         let mut end = 0;
@@ -188,6 +205,8 @@ impl Network {
         for (i, (layer, given)) in self.layers.iter().zip(layers).enumerate() {
             check_len(&format!("weights of layer {i}"), layer.inputs * layer.outputs, given.weight.len())?;
             check_len(&format!("biases of layer {i}"), layer.outputs, given.bias.len())?;
+            check_finite("weights", layer.inputs, &given.weight)?;
+            check_finite("biases", layer.outputs, &given.bias)?;
         }
         Ok(())
     }
@@ -211,14 +230,20 @@ pub(crate) fn padded_rows(values: &[f32], columns: usize, batch: usize) -> Vec<f
     rows
 }
 
-/// Where one layer's parameters lie in the flat vector: `inputs` rows of weights, then the row of biases, each row
-/// `outputs` long and padded to `stride`; the rows are padded to a multiple of 4. All padding is 0.
+/// Where one layer's parameters lie in the flat vector, as [`crate::Trainer::parameter_buffer`] holds it: `inputs` rows of
+/// weights, then the row of biases, each row `outputs` long and padded to `stride`; the rows are padded to a multiple of 4.
+/// All padding is 0. The weight from input `i` to neuron `j` is number `offset + i * stride + j`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) offset: usize,
-    pub(crate) inputs: usize,
-    pub(crate) outputs: usize,
-    pub(crate) stride: usize,
+#[non_exhaustive]
+pub struct Place {
+    /// The number of the first weight.
+    pub offset: usize,
+    /// Rows of weights.
+    pub inputs: usize,
+    /// Weights of a row.
+    pub outputs: usize,
+    /// Numbers from one row to the next.
+    pub stride: usize,
 }
 
 impl Place {

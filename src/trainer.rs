@@ -147,10 +147,7 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::run`].
     pub async fn run_async(&mut self, steps: usize) -> Result<Report> {
-        if !self.has_data {
-            let expected = "a data set, as Trainer::new takes one".to_owned();
-            return Err(Error::Setting { what: "steps on resident data", expected, got: "none".into() });
-        }
+        self.check_data()?;
         if steps > u32::MAX as usize {
             let expected = format!("at most {}", u32::MAX);
             return Err(Error::Setting { what: "steps of a run", expected, got: steps.to_string() });
@@ -276,12 +273,57 @@ impl Trainer {
         self.last_loss.ok_or_else(none)
     }
 
+    /// Records steps on the data set into the caller's encoder, on the caller's device ([`Device::from_wgpu`]): when the
+    /// caller submits it, they are taken. Nothing is waited for, no thread is started and no handler is touched. Recordings
+    /// have to be submitted in the order in which they were made, and before another call of this trainer that trains or
+    /// reads; [`Trainer::losses`] tells their losses, of the last 2048 or more that were not asked for.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] on the CPU, without a data set, or for no step or more than fit ([`Settings::chunk`] or 4096).
+    pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, steps: usize) -> Result<()> {
+        self.check_data()?;
+        let Worker::Gpu(engine) = &mut self.engine else { return Err(no_gpu("recording")) };
+        engine.record(encoder, (self.done, self.since), steps)?;
+        self.count(steps as u64);
+        Ok(())
+    }
+
+    /// Records the outputs for `rows` rows of the caller's buffer into another buffer of the caller's, both f32 one after the
+    /// other, row by row, and both with the usage `STORAGE`. Nothing is read back.
+    ///
+    /// # Shapes
+    /// - inputs: `[rows, inputs]`, or longer
+    /// - outputs: `[rows, outputs]`, or longer
+    ///
+    /// # Errors
+    /// [`Error::Setting`] on the CPU, for a buffer of another usage, or for no row or more than 4096 (fewer for wide
+    /// networks; it says how many), [`Error::Shape`] for a buffer that is too short, [`Error::Limit`].
+    pub async fn record_prediction_async(
+        &mut self,
+        encoder: &mut wgpu::CommandEncoder,
+        inputs: &wgpu::Buffer,
+        rows: usize,
+        outputs: &wgpu::Buffer,
+    ) -> Result<()> {
+        let Worker::Gpu(engine) = &mut self.engine else { return Err(no_gpu("recording")) };
+        engine.predictor().await?.record(encoder, inputs, rows, outputs).await
+    }
+
+    /// The buffer of all weights and biases, to be bound and read in shaders of the caller's; none on the CPU. Where each
+    /// layer's lie, [`Network::places`] says.
+    pub const fn parameter_buffer(&self) -> Option<&wgpu::Buffer> {
+        match &self.engine {
+            Worker::Gpu(engine) => Some(engine.parameter_buffer()),
+            Worker::Cpu(..) => None,
+        }
+    }
+
     /// [`Trainer::predict`], asynchronously.
     ///
     /// # Errors
     /// As [`Trainer::predict`].
     pub async fn predict_async(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
-        self.check_inputs(inputs)?;
+        self.network.check_inputs(inputs)?;
         match &mut self.engine {
             Worker::Gpu(engine) => engine.predict(inputs).await,
             Worker::Cpu(engine, _) => Ok(engine.predict(inputs)),
@@ -367,10 +409,6 @@ impl Trainer {
     /// [`Error::Shape`] if they are not this network's, [`Error::NonFinite`].
     pub fn set_parameters(&mut self, layers: &[LayerParameters]) -> Result<()> {
         self.network.check_parameters(layers)?;
-        for (layer, of) in layers.iter().zip(self.network.layers()) {
-            check_finite("weights", of.inputs, &layer.weight)?;
-            check_finite("biases", of.outputs, &layer.bias)?;
-        }
         let flat = self.network.layout().flat(layers);
         self.since = 0;
         match &mut self.engine {
@@ -395,21 +433,19 @@ impl Trainer {
         Ok(self.network.layout().layers(&flat))
     }
 
+    fn check_data(&self) -> Result<()> {
+        let expected = "a data set, as Trainer::new takes one".to_owned();
+        let none = Error::Setting { what: "steps on resident data", expected, got: "none".into() };
+        if self.has_data { Ok(()) } else { Err(none) }
+    }
+
     /// Counts steps on the data set.
     const fn count(&mut self, steps: u64) {
         (self.done, self.total, self.since) = (self.done + steps, self.total + steps, self.since + steps);
     }
 
-    fn check_inputs(&self, inputs: &[f32]) -> Result<usize> {
-        let columns = self.network.inputs();
-        let rows = inputs.len() / columns;
-        crate::error::check_len("inputs", rows.max(1) * columns, inputs.len())?;
-        check_finite("inputs", columns, inputs)?;
-        Ok(rows)
-    }
-
     fn check_batch(&self, inputs: &[f32], expected: &[f32]) -> Result<Step> {
-        let rows = self.check_inputs(inputs)?;
+        let rows = self.network.check_inputs(inputs)?;
         if rows > self.course.batch {
             let expected = format!("1 to {}", self.course.batch);
             return Err(Error::Setting { what: "rows of a batch", expected, got: rows.to_string() });
@@ -454,6 +490,10 @@ impl std::fmt::Debug for Trainer {
         let mut about = f.debug_struct("Trainer");
         about.field("network", network).field("settings", settings).field("steps", total).finish_non_exhaustive()
     }
+}
+
+fn no_gpu(what: &'static str) -> Error {
+    Error::Setting { what, expected: "a trainer on a GPU".into(), got: "the CPU".into() }
 }
 
 /// Adds what the device told of the steps from `first` on.

@@ -15,7 +15,8 @@ use rayon::prelude::*;
 use super::{
     layer::{Fill, Lane},
     math::Loops,
-    shape::{BLOCK, Flat, Purpose, Shape, Source},
+    predictor::predict,
+    shape::{Flat, Purpose, Shape, Source},
 };
 use crate::{
     Network,
@@ -84,21 +85,7 @@ impl Engine {
 
     /// The outputs, row by row, for any number of rows of inputs.
     pub(crate) fn predict(&self, inputs: &[f32]) -> Vec<f32> {
-        let shape = &self.shape;
-        let count = inputs.len() / shape.inputs;
-        let block = (BLOCK / shape.stride).max(64).min(count);
-        let mut results = vec![0.0; count * shape.outputs];
-        if count > block {
-            let inputs = inputs.par_chunks(block * shape.inputs);
-            let blocks = results.par_chunks_mut(block * shape.outputs).zip(inputs);
-            blocks.for_each_init(
-                || shape.blank(block),
-                |space, (results, inputs)| shape.predict(&self.parameters, space, inputs, results),
-            );
-        } else if count > 0 {
-            shape.predict(&self.parameters, &mut shape.blank(block), inputs, &mut results);
-        }
-        results
+        predict(&self.shape, &self.parameters, inputs)
     }
 
     /// How steps are computed. All of it follows from the sizes, the CPU and the number of threads.

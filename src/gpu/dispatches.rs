@@ -109,6 +109,30 @@ impl Dispatches {
         layers.flat_map(|(layer, way)| maker.product((Product::Forward, Finish::Forward), layer, *way)).collect()
     }
 
+    /// The caller's rows into the arena of a prediction, and its outputs into the caller's.
+    pub(crate) fn packers(arenas: &Arenas) -> [Dispatch; 2] {
+        let constants = [
+            ("INPUTS", arenas.inputs()),
+            ("INPUT_STRIDE", arenas.input_stride()),
+            ("OUTPUTS", arenas.outputs()),
+            ("OUTPUT_STRIDE", arenas.output_stride()),
+            ("OUTPUT", arenas.output),
+        ];
+        let constants: String =
+            constants.iter().map(|(name, value)| format!("const {name}: u32 = {value}u;\n")).collect();
+        let numbers = [("pack", arenas.input_stride()), ("unpack", arenas.outputs())];
+        numbers.map(|(entry, each)| Dispatch {
+            name: entry.to_owned(),
+            entry,
+            source: constants.clone() + shader!("pack"),
+            groups: folded((arenas.batch * each).div_ceil(LANES), 1),
+            loops: 0,
+            steps: 1,
+            flop: 0,
+            bytes: (8 * 4 * arenas.batch * each) as u64,
+        })
+    }
+
     /// All layers' gradients, stored: for who asks for them.
     pub(crate) fn gradients(arenas: &Arenas, members: &Members, ways: &Ways) -> Vec<Dispatch> {
         Maker { arenas, members }.layered(ways, Finish::Store)

@@ -198,6 +198,10 @@ impl Engine {
         self.gpu.submit(encoder);
     }
 
+    pub(crate) const fn parameter_buffer(&self) -> &wgpu::Buffer {
+        &self.buffers.parameters
+    }
+
     /// The parameters of all models, flat.
     pub(crate) async fn parameters(&self) -> Result<Vec<f32>> {
         read(&self.gpu, &self.buffers.parameters, 0, 4 * self.arenas.parameters * self.arenas.models).await
@@ -258,6 +262,23 @@ impl Engine {
         self.pace.submitted(&self.gpu, submission, 1).await
     }
 
+    /// How many steps' metrics may wait.
+    pub(super) const fn room_for_metrics(&self) -> usize {
+        self.arenas.ring / 2
+    }
+
+    /// Where in the ring the metrics of `steps` recorded steps go, to wait there; if there is no room, those that wait are
+    /// forgotten.
+    pub(super) fn wait_for_metrics(&mut self, first: u64, steps: usize) -> usize {
+        if self.waiting.len() + steps > self.room_for_metrics() {
+            self.waiting.clear();
+        }
+        let course = &self.courses[0];
+        let at = self.waiting.len();
+        self.waiting.extend((first..first + steps as u64).map(|step| course.span(step).1 as u32));
+        at
+    }
+
     /// Whether [`Engine::collect`] has to be called before the next step by hand.
     pub(crate) const fn is_full(&self) -> bool {
         self.waiting.len() == self.arenas.ring / 2
@@ -305,13 +326,18 @@ impl Engine {
 
     /// The outputs for any number of rows, those of one model after the other's.
     pub(crate) async fn predict(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
+        self.predictor().await?.predict(inputs).await
+    }
+
+    /// The predictor of these networks.
+    pub(crate) async fn predictor(&mut self) -> Result<&mut Predictor> {
         if self.predictor.is_none() {
             let Self { gpu, network, arenas, members, step_set, buffers, .. } = &*self;
-            let made = Predictor::new(gpu, network, arenas, members, step_set, buffers).await?;
+            let made = Predictor::new(gpu, network, arenas.models, members, step_set, buffers).await?;
             self.predictor = Some(made);
         }
-        let Some(predictor) = &self.predictor else { unreachable!("made above") };
-        predictor.predict(&self.gpu, inputs).await
+        let Some(predictor) = &mut self.predictor else { unreachable!("made above") };
+        Ok(predictor)
     }
 
     /// Brings a batch of the caller's, which fits, into the first slot of the window. One model's: that of a trainer.

@@ -85,9 +85,20 @@ impl Set {
 
     /// Binds `buffers` in order: the i-th buffer is `@binding(i)`. Of the first, the cursors, one is seen at a time.
     pub(super) async fn bind(&self, gpu: &Gpu, label: &str, buffers: &[&wgpu::Buffer]) -> Result<wgpu::BindGroup> {
+        let whole: Vec<_> = buffers.iter().map(|buffer| (*buffer, None)).collect();
+        self.bind_parts(gpu, label, &whole).await
+    }
+
+    /// The same with the first bytes of some buffers, where it says how many.
+    pub(super) async fn bind_parts(
+        &self,
+        gpu: &Gpu,
+        label: &str,
+        buffers: &[(&wgpu::Buffer, Option<u64>)],
+    ) -> Result<wgpu::BindGroup> {
         let mut entries = Vec::with_capacity(buffers.len());
-        for (i, buffer) in buffers.iter().enumerate() {
-            let size = if i == 0 { NonZeroU64::new(PAIR) } else { None };
+        for (i, (buffer, bytes)) in buffers.iter().enumerate() {
+            let size = NonZeroU64::new(if i == 0 { PAIR } else { bytes.unwrap_or(0) });
             let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset: 0, size });
             entries.push(wgpu::BindGroupEntry { binding: i as u32, resource });
         }

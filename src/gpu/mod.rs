@@ -20,11 +20,12 @@ mod link;
 mod pace;
 #[cfg_attr(target_family = "wasm", allow(dead_code))]
 mod planner;
-mod predictor;
+pub(crate) mod predictor;
 mod product;
 #[cfg(not(target_family = "wasm"))]
 mod profile;
 mod read_back;
+mod record;
 mod resident;
 mod tile;
 mod walks;

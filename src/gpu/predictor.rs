@@ -4,58 +4,114 @@ use super::{
     Gpu,
     arenas::{Arenas, Extent, Members},
     buffers::Buffers,
-    dispatches::Dispatches,
-    kernel::{Kernel, Set},
+    dispatches::{Dispatch, Dispatches},
+    kernel::{Binding, Kernel, PAIR, STEP, Set},
     planner,
     read_back::Pipe,
 };
-use crate::{Network, Result, error::check_limit, network::padded_rows};
+use crate::{
+    Error, Loss, Network, Optimizer, Result,
+    error::{check_len, check_limit},
+    network::padded_rows,
+    step::Step,
+};
 
-pub(super) struct Predictor {
+pub(crate) struct Predictor {
+    gpu: Gpu,
     arenas: Arenas,
     kernels: Vec<Kernel>,
     group: wgpu::BindGroup,
+    parameters: wgpu::Buffer,
     activations: wgpu::Buffer,
     outputs: Pipe,
+    /// Between the caller's buffers and the arena; made when they are first asked for.
+    packers: Option<Packers>,
+}
+
+struct Packers {
+    set: Set,
+    pack: Kernel,
+    unpack: Kernel,
+    cursor: wgpu::Buffer,
 }
 
 /// Rows and bytes that are predicted at once.
 const PREDICTED: (usize, usize) = (4096, 16 << 20);
 
+const STORAGE: wgpu::BufferUsages =
+    wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_DST).union(wgpu::BufferUsages::COPY_SRC);
+
 impl Predictor {
+    /// A predictor by itself, with parameters of its own and nothing else of a training.
+    pub(crate) async fn alone(gpu: &Gpu, network: &Network, flat: &[f32]) -> Result<Self> {
+        gpu.check_alive().await?;
+        let parameters = gpu.buffer("parameters", 4 * flat.len() as u64, STORAGE).await?;
+        gpu.upload(&parameters, 0, bytemuck::cast_slice(flat));
+        let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let spare = async || gpu.buffer("spare", 16, STORAGE).await;
+        let buffers = Buffers {
+            chunk: 1,
+            parameters,
+            state: spare().await?,
+            activations: spare().await?,
+            deltas: spare().await?,
+            rows: spare().await?,
+            metrics: spare().await?,
+            steps: gpu.buffer("steps", size_of::<Step>() as u64, STORAGE).await?,
+            cursors: gpu.buffer("cursors", PAIR, uniform).await?,
+            parts: spare().await?,
+        };
+        // Neither says anything about the way forward.
+        let members = Members::of(network, Loss::Mse, Optimizer::sgd(0.0));
+        let set = Set::new(gpu, "prediction", STEP).await?;
+        Self::new(gpu, network, 1, &members, &set, &buffers).await
+    }
+
+    /// A predictor of networks whose parameters are in training.
     pub(super) async fn new(
         gpu: &Gpu,
         network: &Network,
-        trained: &Arenas,
+        models: usize,
         members: &Members,
         set: &Set,
         buffers: &Buffers,
     ) -> Result<Self> {
-        let widths = trained.input_stride() + 2 * trained.output_stride();
-        let hidden: usize = trained.layers[1..].iter().map(|l| l.input_stride).sum();
-        let room = gpu.most_bytes().min(PREDICTED.1) / (16 * (widths + hidden) * trained.models);
+        let vec4s = |n: usize| n.div_ceil(4);
+        let hidden: usize = network.layers().iter().map(|l| vec4s(l.outputs)).sum();
+        let widths = vec4s(network.inputs()) + hidden + vec4s(network.outputs());
+        let room = gpu.most_bytes().min(PREDICTED.1) / (16 * widths * models);
         let rows = (room / 4 * 4).clamp(4, PREDICTED.0);
         // With no room to spare the window has one slot: more would only take memory.
-        let extent = Extent { rows, models: trained.models, ring: 1, limit: 0, keeps_gradients: false };
+        let extent = Extent { rows, models, ring: 1, limit: 0, keeps_gradients: false };
         let arenas = Arenas::new(network, extent, None);
         let plan = Dispatches::predict(&arenas, members, &planner::layered(gpu, &arenas));
         plan.iter().try_for_each(|dispatch| dispatch.check(gpu))?;
         let [_, _, (_, bytes), ..] = arenas.bytes(members.optimizer);
         check_limit("prediction", "max_storage_buffer_binding_size", bytes, gpu.most_bytes() as u64)?;
-        let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         gpu.check_alive().await?;
-        let activations = gpu.buffer("prediction", bytes, storage).await?;
-        let [deltas, parts] = [gpu.buffer("spare", 16, storage).await?, gpu.buffer("spare", 16, storage).await?];
+        let activations = gpu.buffer("prediction", bytes, STORAGE).await?;
+        let [deltas, parts] = [gpu.buffer("spare", 16, STORAGE).await?, gpu.buffer("spare", 16, STORAGE).await?];
         let buffers = Buffers { activations, deltas, parts, ..buffers.clone() };
         let group = set.bind(gpu, "prediction", &buffers.of_step()).await?;
         let kernels = set.kernels(gpu, &plan).await?;
         let outputs = Pipe::new(gpu, "outputs", (16 * arenas.batch * arenas.output_stride()) as u64).await?;
-        Ok(Self { arenas, kernels, group, activations: buffers.activations, outputs })
+        let (gpu, Buffers { parameters, activations, .. }) = (gpu.clone(), buffers);
+        Ok(Self { gpu, arenas, kernels, group, parameters, activations, outputs, packers: None })
+    }
+
+    /// Sets the parameters, flat.
+    pub(crate) fn set_parameters(&self, flat: &[f32]) {
+        self.gpu.upload(&self.parameters, 0, bytemuck::cast_slice(flat));
+    }
+
+    /// The most rows of one recording.
+    pub(crate) const fn rows(&self) -> usize {
+        self.arenas.batch
     }
 
     /// The outputs for rows of inputs, those of one model after the other's.
-    pub(super) async fn predict(&self, gpu: &Gpu, inputs: &[f32]) -> Result<Vec<f32>> {
-        let arenas = &self.arenas;
+    pub(crate) async fn predict(&self, inputs: &[f32]) -> Result<Vec<f32>> {
+        let (gpu, arenas) = (&self.gpu, &self.arenas);
         let (columns, stride) = (arenas.outputs(), 4 * arenas.output_stride());
         let mut outputs: Vec<Vec<f32>> = vec![Vec::new(); arenas.models];
         let mut take = |model: usize, values: Vec<f32>| {
@@ -69,10 +125,7 @@ impl Predictor {
                 let start = 16 * (model * arenas.activations) as u64;
                 gpu.upload(&self.activations, start, bytemuck::cast_slice(&block));
             }
-            gpu.compute(|pass| {
-                pass.set_bind_group(0, &self.group, &[0]);
-                self.kernels.iter().for_each(|kernel| kernel.record(pass));
-            });
+            gpu.compute(|pass| self.forward(pass));
             for model in 0..arenas.models {
                 let start = 16 * (model * arenas.activations + arenas.output) as u64;
                 let bytes = (rows * stride * size_of::<f32>()) as u64;
@@ -81,5 +134,64 @@ impl Predictor {
         }
         flow.finish(&mut take).await?;
         Ok(outputs.concat())
+    }
+
+    fn forward(&self, pass: &mut wgpu::ComputePass<'_>) {
+        pass.set_bind_group(0, &self.group, &[0]);
+        self.kernels.iter().for_each(|kernel| kernel.record(pass));
+    }
+
+    /// Records the outputs for `rows` rows of the caller's buffer into another one, both one number after the other, for the
+    /// first model. Nothing is submitted, waited for or read back.
+    pub(crate) async fn record(
+        &mut self,
+        encoder: &mut wgpu::CommandEncoder,
+        inputs: &wgpu::Buffer,
+        rows: usize,
+        outputs: &wgpu::Buffer,
+    ) -> Result<()> {
+        let arenas = &self.arenas;
+        if rows == 0 || rows > arenas.batch {
+            let expected = format!("1 to {}", arenas.batch);
+            return Err(Error::Setting { what: "rows of a recorded prediction", expected, got: rows.to_string() });
+        }
+        let [input_bytes, output_bytes] =
+            [arenas.inputs(), arenas.outputs()].map(|columns| (4 * rows * columns) as u64);
+        for (what, buffer, bytes) in [("inputs", inputs, input_bytes), ("outputs", outputs, output_bytes)] {
+            if buffer.size() < bytes {
+                check_len(&format!("bytes of the buffer of {what}"), bytes as usize, buffer.size() as usize)?;
+            }
+            if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
+                let (expected, got) = ("STORAGE".to_owned(), format!("{:?}", buffer.usage()));
+                return Err(Error::Setting { what: "usage of the caller's buffer", expected, got });
+            }
+        }
+        if self.packers.is_none() {
+            self.packers = Some(Packers::new(&self.gpu, &self.arenas).await?);
+        }
+        let Some(Packers { set, pack, unpack, cursor }) = &self.packers else { unreachable!("made above") };
+        let bind = async |dense: &wgpu::Buffer, bytes: u64| {
+            let buffers = [(cursor, None), (dense, Some(bytes)), (&self.activations, None)];
+            set.bind_parts(&self.gpu, "packing", &buffers).await
+        };
+        let (from, to) = (bind(inputs, input_bytes).await?, bind(outputs, output_bytes).await?);
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        pass.set_bind_group(0, &from, &[0]);
+        pack.record(&mut pass);
+        self.forward(&mut pass);
+        pass.set_bind_group(0, &to, &[0]);
+        unpack.record(&mut pass);
+        Ok(())
+    }
+}
+
+impl Packers {
+    async fn new(gpu: &Gpu, arenas: &Arenas) -> Result<Self> {
+        let [pack, unpack] = Dispatches::packers(arenas);
+        [&pack, &unpack].into_iter().try_for_each(|dispatch: &Dispatch| dispatch.check(gpu))?;
+        let set = Set::new(gpu, "packing", &[Binding::Cursor, Binding::Write, Binding::Write]).await?;
+        let (pack, unpack) = (set.kernel(gpu, &pack).await?, set.kernel(gpu, &unpack).await?);
+        let cursor = gpu.buffer("cursor", PAIR, wgpu::BufferUsages::UNIFORM).await?;
+        Ok(Self { set, pack, unpack, cursor })
     }
 }

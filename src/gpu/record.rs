@@ -1,0 +1,40 @@
+//! Steps in the caller's own command encoder: recorded, and neither submitted nor waited for.
+
+use super::engine::Engine;
+use crate::{Error, Result};
+
+impl Engine {
+    /// Records the steps `first` to `first + steps`, after `before` others, into the caller's encoder.
+    pub(crate) fn record(
+        &mut self,
+        encoder: &mut wgpu::CommandEncoder,
+        (first, before): (u64, u64),
+        steps: usize,
+    ) -> Result<()> {
+        let most = self.chunk().min(self.room_for_metrics());
+        if steps == 0 || steps > most {
+            let expected = format!("1 to {most}");
+            return Err(Error::Setting { what: "steps of a recording", expected, got: steps.to_string() });
+        }
+        let ring = self.wait_for_metrics(first, steps);
+        let table = self.table(first, before, ring, steps);
+        // A write through the queue would overtake what is recorded, and overwrite the table of a recording before it: so
+        // the table travels with the commands.
+        let bytes: &[u8] = bytemuck::cast_slice(&table);
+        let staged = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("steps"),
+            size: bytes.len() as u64,
+            usage: wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: true,
+        });
+        let mapped = staged.slice(..).get_mapped_range_mut();
+        let mut mapped = mapped.map_err(|error| Error::OutOfMemory { what: format!("the table of steps: {error}") })?;
+        mapped.copy_from_slice(bytes);
+        drop(mapped);
+        staged.unmap();
+        encoder.copy_buffer_to_buffer(&staged, 0, &self.buffers.steps, 0, bytes.len() as u64);
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        self.visit(steps, true, |visit| visit.record(&mut pass));
+        Ok(())
+    }
+}

@@ -1,0 +1,110 @@
+//! A trained network that only answers: parameters and room for a batch, nothing of a training.
+
+use crate::{
+    Device, Error, LayerParameters, Network, Result, cpu, device::Machine, gpu::predictor::Predictor as GpuPredictor,
+};
+
+/// A network that answers, on a device: it holds parameters and a batch's outputs, and neither gradients nor an optimizer's
+/// state.
+///
+/// ```
+/// use gradus::{Activation, Device, LayerParameters, Network, Predictor};
+/// let network = Network::new(2).dense(1, Activation::Identity);
+/// let parameters = LayerParameters { weight: vec![1.0, 2.0], bias: vec![0.5] };
+/// let mut predictor = Predictor::new(&Device::cpu(), &network, &[parameters])?;
+/// assert_eq!(predictor.predict(&[3.0, 4.0])?, [11.5]);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+pub struct Predictor {
+    network: Network,
+    worker: Worker,
+}
+
+#[allow(clippy::large_enum_variant, reason = "there is one of it for each predictor")]
+enum Worker {
+    Gpu(GpuPredictor),
+    Cpu(cpu::predictor::Predictor),
+}
+
+impl Predictor {
+    /// [`Predictor::new`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Predictor::new`].
+    pub async fn new_async(device: &Device, network: &Network, parameters: &[LayerParameters]) -> Result<Self> {
+        network.check()?;
+        network.check_parameters(parameters)?;
+        let flat = network.layout().flat(parameters);
+        let worker = match &device.machine {
+            Machine::Gpu(gpu) => Worker::Gpu(GpuPredictor::alone(gpu, network, &flat).await?),
+            Machine::Cpu => Worker::Cpu(cpu::predictor::Predictor::new(network, flat)),
+        };
+        Ok(Self { network: network.clone(), worker })
+    }
+
+    /// The network.
+    pub const fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Sets weights and biases.
+    ///
+    /// # Errors
+    /// As [`crate::Trainer::set_parameters`].
+    pub fn set_parameters(&mut self, parameters: &[LayerParameters]) -> Result<()> {
+        self.network.check_parameters(parameters)?;
+        let flat = self.network.layout().flat(parameters);
+        match &mut self.worker {
+            Worker::Gpu(predictor) => predictor.set_parameters(&flat),
+            Worker::Cpu(predictor) => predictor.set_parameters(flat),
+        }
+        Ok(())
+    }
+
+    /// [`Predictor::predict`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Predictor::predict`].
+    pub async fn predict_async(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
+        self.network.check_inputs(inputs)?;
+        match &mut self.worker {
+            Worker::Gpu(predictor) => predictor.predict(inputs).await,
+            Worker::Cpu(predictor) => Ok(predictor.predict(inputs)),
+        }
+    }
+
+    /// The most rows of [`Predictor::record_async`]; none on the CPU.
+    pub const fn most_rows(&self) -> Option<usize> {
+        match &self.worker {
+            Worker::Gpu(predictor) => Some(predictor.rows()),
+            Worker::Cpu(_) => None,
+        }
+    }
+
+    /// Records the outputs for `rows` rows of the caller's buffer into another one; see
+    /// [`crate::Trainer::record_prediction_async`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn record_async(
+        &mut self,
+        encoder: &mut wgpu::CommandEncoder,
+        inputs: &wgpu::Buffer,
+        rows: usize,
+        outputs: &wgpu::Buffer,
+    ) -> Result<()> {
+        match &mut self.worker {
+            Worker::Gpu(predictor) => predictor.record(encoder, inputs, rows, outputs).await,
+            Worker::Cpu(_) => {
+                let (expected, got) = ("a predictor on a GPU".to_owned(), "the CPU".to_owned());
+                Err(Error::Setting { what: "recording", expected, got })
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Predictor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Predictor").field("network", &self.network).finish_non_exhaustive()
+    }
+}
