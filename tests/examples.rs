@@ -146,12 +146,12 @@ fn replay_refuses_what_it_cannot_replay_and_says_why() {
     let path = |path: PathBuf| path.to_str().expect("a plain path").to_owned();
     let cut = path(folder.file("cut.json", &good[..good.len() / 2]));
     let empty = path(folder.file("empty.json", "{}"));
-    let unsupported = path(trace("sigmoid_bce_adam.json"));
+    let unsupported = path(folder.file("unsupported.json", &good.replacen("\"sgd\"", "\"lbfgs\"", 1)));
     let good = path(trace("sigmoid_mse_sgd.json"));
     for (arguments, why) in [
         (vec![cut.as_str()], "malformed trace"),
         (vec![&empty], "malformed trace: layers is missing"),
-        (vec![&unsupported], "not supported yet: the optimizer adam"),
+        (vec![&unsupported], "not supported yet: the optimizer lbfgs"),
         (vec!["/nonexistent.json"], "/nonexistent.json: "),
         (vec![&good, "--tolerance=-1"], "--tolerance: expected a number from 0 up, got -1"),
         (vec![&good, "--tolerance", "NaN"], "--tolerance: expected a number from 0 up, got NaN"),

@@ -307,6 +307,26 @@ impl Reference {
         &self.parameters
     }
 
+    /// The exponential moving average of the parameters, if the optimizer keeps one.
+    pub fn averaged_parameters(&self) -> Option<Vec<Parameters>> {
+        self.optimizer.average?;
+        let planes = self.optimizer.planes();
+        // It is the last of a parameter's numbers.
+        let last = |state: &[f64]| state.iter().skip(planes - 1).step_by(planes).copied().collect();
+        Some(self.states.iter().map(|s| Parameters { weight: last(&s.weight), bias: last(&s.bias) }).collect())
+    }
+
+    /// Sets the optimizer's learning rate for the steps that follow.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if it is not a finite number from 0 up.
+    pub fn set_learning_rate(&mut self, rate: f64) -> Result<()> {
+        let optimizer = Optimizer { learning_rate: rate, ..self.optimizer };
+        optimizer.check()?;
+        self.optimizer = optimizer;
+        Ok(())
+    }
+
     /// How many rows the inputs are.
     fn rows(&self, inputs: &[f64]) -> Result<usize> {
         let rows = inputs.len().div_ceil(self.network.inputs()).max(1);

@@ -1,0 +1,128 @@
+//! PyTorch's names of activations, losses, optimizers and their options, and what they are here. What a trace does not
+//! say has PyTorch's default.
+
+use gradus::{Activation, Loss, Network, Optimizer, Rule};
+
+use super::json::{Object, Refused, unsupported};
+
+/// The activation of a layer.
+pub fn activation(layer: &Object, at: &str) -> Refused<Activation> {
+    Ok(match layer.text("activation")? {
+        "identity" => Activation::Identity,
+        "sigmoid" => Activation::Sigmoid,
+        "tanh" => Activation::Tanh,
+        "relu" => Activation::Relu,
+        "leaky_relu" => Activation::LeakyRelu { slope: layer.number_or("negative_slope", 0.01)? },
+        "elu" => Activation::Elu { alpha: layer.number_or("alpha", 1.0)? },
+        "selu" => Activation::Selu,
+        "gelu" => match layer.find("approximate").map(|how| how.as_str()) {
+            None | Some(Some("none")) => Activation::Gelu,
+            Some(Some("tanh")) => Activation::GeluTanh,
+            Some(_) => return unsupported(format!("the approximation of {at}")),
+        },
+        "silu" => Activation::Silu,
+        "mish" => Activation::Mish,
+        "softplus" => Activation::Softplus,
+        "softsign" => Activation::Softsign,
+        "hardsigmoid" => Activation::HardSigmoid,
+        "hardtanh" => Activation::HardTanh,
+        "sine" => Activation::Sine { frequency: layer.number("w")? },
+        "gaussian" => Activation::Gaussian,
+        other => return unsupported(format!("the activation {other} of {at}")),
+    })
+}
+
+/// The loss, which has to fit the network.
+pub fn loss(trace: &Object, network: &Network) -> Refused<Loss> {
+    let loss = match trace.text("loss")? {
+        "mse" => Loss::Mse,
+        "l1" => Loss::L1,
+        "huber" => Loss::Huber { delta: trace.number_or("delta", 1.0)? },
+        "log_cosh" => Loss::LogCosh,
+        "bce" => Loss::BinaryCrossEntropy,
+        "bce_with_logits" => Loss::BinaryCrossEntropyWithLogits,
+        "softmax_cross_entropy" => match trace.number_if("label_smoothing")? {
+            None => Loss::SoftmaxCrossEntropy,
+            Some(smoothing) => Loss::SmoothedCrossEntropy { smoothing },
+        },
+        "hinge" => Loss::Hinge,
+        "poisson" => Loss::Poisson,
+        "relative_l2" => match trace.number("epsilon")? {
+            0.01 => Loss::RelativeL2,
+            other => return unsupported(format!("the epsilon {other} of relative_l2")),
+        },
+        other => return unsupported(format!("the loss {other}")),
+    };
+    let last = network.layers().last().map(|layer| layer.activation);
+    match (loss.output_activation(), last) {
+        (Some(needed), Some(last)) if needed != last => unsupported(format!("{loss} on a last layer of {last}")),
+        _ => Ok(loss),
+    }
+}
+
+/// The optimizer, and what of the trace surrounds its rule.
+pub fn optimizer(trace: &Object) -> Refused<Optimizer> {
+    let options = Object::new(trace.get("optimizer")?, "optimizer")?;
+    let (name, learning_rate) = (options.text("name")?, options.number("lr")?);
+    let epsilon = |default| options.number_or("eps", default);
+    let betas = |default| options.pair_or("betas", default);
+    let rule = match name {
+        "sgd" => match options.number_or("momentum", 0.0)? {
+            0.0 => Rule::Sgd,
+            momentum => Rule::Momentum {
+                momentum,
+                dampening: options.number_or("dampening", 0.0)?,
+                nesterov: options.flag("nesterov")?,
+            },
+        },
+        "adam" | "adamw" => {
+            let [beta1, beta2] = betas([0.9, 0.999])?;
+            Rule::Adam { beta1, beta2, epsilon: epsilon(1e-8)?, amsgrad: options.flag("amsgrad")? }
+        }
+        "adamax" => {
+            let [beta1, beta2] = betas([0.9, 0.999])?;
+            Rule::Adamax { beta1, beta2, epsilon: epsilon(1e-8)? }
+        }
+        "nadam" => {
+            let ([beta1, beta2], momentum_decay) = (betas([0.9, 0.999])?, options.number_or("momentum_decay", 0.004)?);
+            Rule::Nadam { beta1, beta2, epsilon: epsilon(1e-8)?, momentum_decay }
+        }
+        "rmsprop" => Rule::RmsProp {
+            alpha: options.number_or("alpha", 0.99)?,
+            epsilon: epsilon(1e-8)?,
+            momentum: options.number_or("momentum", 0.0)?,
+            centered: options.flag("centered")?,
+        },
+        "adagrad" => Rule::Adagrad {
+            decay: options.number_or("lr_decay", 0.0)?,
+            initial: options.number_or("initial_accumulator_value", 0.0)?,
+            epsilon: epsilon(1e-10)?,
+        },
+        "adadelta" => Rule::Adadelta { rho: options.number_or("rho", 0.9)?, epsilon: epsilon(1e-6)? },
+        "lion" => {
+            let [beta1, beta2] = betas([0.9, 0.99])?;
+            Rule::Lion { beta1, beta2 }
+        }
+        "rprop" => {
+            let [shrink, grow] = options.pair_or("etas", [0.5, 1.2])?;
+            let [least, most] = options.pair_or("step_sizes", [1e-6, 50.0])?;
+            Rule::Rprop { shrink, grow, least, most }
+        }
+        other => return unsupported(format!("the optimizer {other}")),
+    };
+    let mut optimizer = Optimizer::new(rule, learning_rate);
+    // Rprop is the one that has none.
+    if name != "rprop" {
+        optimizer.weight_decay = options.number_or("weight_decay", if name == "adamw" { 0.01 } else { 0.0 })?;
+    }
+    optimizer.decoupled = match name {
+        "adamw" | "lion" => true,
+        "nadam" => options.flag("decoupled_weight_decay")?,
+        _ => false,
+    };
+    optimizer.l1 = trace.number_or("l1", 0.0)?;
+    optimizer.clip_value = trace.number_if("clip_value")?;
+    optimizer.average = trace.number_if("average")?;
+    options.finish(name)?;
+    Ok(optimizer)
+}
