@@ -50,6 +50,7 @@ mod dataset;
 mod device;
 mod error;
 mod family;
+mod fit;
 mod gpu;
 mod init;
 mod judge;
@@ -75,6 +76,10 @@ pub use custom::{CustomActivation, CustomLoss};
 pub use dataset::{Answers, Dataset, Features};
 pub use device::{Choice, Device, Request, adapters_async};
 pub use error::{Error, Result};
+pub use fit::{
+    Decision, EarlyStopping, Ended, Epoch, Fit, History, Monitor, Progress, RangeTest, Rates, ReduceOnPlateau, Split,
+    Validation,
+};
 pub use gpu::adapters::AdapterReport;
 pub use init::Init;
 pub use loss::Loss;
@@ -96,4 +101,5 @@ pub use wgpu;
 const _: fn() = || {
     fn check<T: Send + Sync>() {}
     check::<(Device, Trainer, Dataset, Network, Settings, Report, Error, AdapterReport)>();
+    check::<(Fit, History, RangeTest)>();
 };
