@@ -1,8 +1,8 @@
 //! The blocking twins of what is asynchronous, for platforms where a thread may wait: everywhere but on the web.
 
 use crate::{
-    AdapterReport, Dataset, Device, LayerParameters, Metrics, Network, Predictor, Report, Request, Result, Settings,
-    Trainer, adapters_async,
+    AdapterReport, Dataset, Decision, Device, Fit, History, LayerParameters, Metrics, Network, Predictor, Progress,
+    RangeTest, Rates, Report, Request, Result, Settings, Trainer, adapters_async,
 };
 #[cfg(doc)]
 use crate::{Error, Loss};
@@ -147,6 +147,15 @@ impl Trainer {
         pollster::block_on(self.averaged_parameters_async())
     }
 
+    /// Keeps weights, biases and the optimizer's state as they are now, on the device, for [`Trainer::restore`]. What was
+    /// kept before is replaced.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] and [`Error::DeviceLost`].
+    pub fn keep(&mut self) -> Result<()> {
+        pollster::block_on(self.keep_async())
+    }
+
     /// The gradients of the loss on a batch of the caller's, shaped as for [`Trainer::step`]. Changes nothing.
     ///
     /// # Errors
@@ -186,5 +195,71 @@ impl Predictor {
         outputs: &wgpu::Buffer,
     ) -> Result<()> {
         pollster::block_on(self.record_async(encoder, inputs, rows, outputs))
+    }
+}
+
+impl Fit {
+    /// A trainer of a network on a data set, without the rows that this holds out, and this with those rows to validate:
+    /// [`Fit::run`] and [`Fit::run_with`] take them from there.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`] and [`Dataset::split`], and [`Error::Setting`] for deciders that cannot decide.
+    pub fn trainer(
+        self,
+        device: &Device,
+        network: &Network,
+        data: &Dataset,
+        settings: Settings,
+    ) -> Result<(Trainer, Self)> {
+        pollster::block_on(self.trainer_async(device, network, data, settings))
+    }
+
+    /// [`Fit::trainer`] and [`Fit::run`] in one.
+    ///
+    /// # Errors
+    /// As those two.
+    pub fn train(
+        self,
+        device: &Device,
+        network: &Network,
+        data: &Dataset,
+        settings: Settings,
+    ) -> Result<(Trainer, History)> {
+        pollster::block_on(self.train_async(device, network, data, settings))
+    }
+
+    /// Takes a trainer through the epochs, from where it is.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`] and [`Trainer::evaluate`]; [`Error::Setting`] for deciders that cannot decide. After
+    /// [`Error::Diverged`] the best epoch so far, if it was kept, can be had by [`Trainer::restore`].
+    pub fn run(&self, trainer: &mut Trainer) -> Result<History> {
+        pollster::block_on(self.run_async(trainer))
+    }
+
+    /// The same with a callback after every epoch, and after every [`Fit::every`] steps, which decides how it goes on.
+    /// It comes after early stopping and plateaus have decided.
+    ///
+    /// # Errors
+    /// As [`Fit::run`], and those of the callback.
+    pub fn run_with(
+        &self,
+        trainer: &mut Trainer,
+        mut callback: impl FnMut(&mut Progress<'_>) -> Result<Decision>,
+    ) -> Result<History> {
+        let callback = async |progress: &mut Progress<'_>| callback(progress);
+        pollster::block_on(self.run_with_async(trainer, callback))
+    }
+}
+
+impl RangeTest {
+    /// Takes steps with growing rates on a trainer of its own; the optimizer's rate and the schedule do not matter. It ends
+    /// before the last rate where the loss has grown fourfold, or is no number any more.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`] and [`Trainer::run`], but for [`Error::Diverged`]; [`Error::Setting`] for numbers that make no
+    /// test.
+    pub fn run(&self, device: &Device, network: &Network, data: &Dataset, settings: Settings) -> Result<Rates> {
+        pollster::block_on(self.run_async(device, network, data, settings))
     }
 }

@@ -166,6 +166,31 @@ impl Dataset {
         Ok(counts.into_iter().map(|count| weight(count) as f32).collect())
     }
 
+    /// A data set of the given rows of this one, in the order given; a row may be given more than once. Bytes stay bytes.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if no row is given, or one that is not there.
+    pub fn select(&self, rows: &[usize]) -> Result<Self> {
+        if let Some(row) = rows.iter().find(|row| **row >= self.rows) {
+            let expected = format!("below {}", self.rows);
+            return Err(Error::Setting { what: "row to select", expected, got: row.to_string() });
+        }
+        fn some<T: Copy>(values: &[T], rows: &[usize], columns: usize) -> Vec<T> {
+            rows.iter().flat_map(|row| &values[row * columns..(row + 1) * columns]).copied().collect()
+        }
+        let features = match &*self.features {
+            Features::F32(values) => Features::F32(some(values, rows, self.inputs())),
+            Features::U8 { bytes, scale } => Features::U8 { bytes: some(bytes, rows, self.inputs()), scale: *scale },
+        };
+        let answers = match &*self.answers {
+            Answers::Values(values) => Answers::Values(some(values, rows, values.len() / self.rows)),
+            Answers::Classes(classes) => Answers::Classes(some(classes, rows, 1)),
+        };
+        let set = Self::new(rows.len(), features, answers)?;
+        let weights = self.weights.as_ref().map(|weights| Arc::new(some(weights, rows, 1)));
+        Ok(Self { weights, ..set })
+    }
+
     /// The rows' weights, if they have any.
     pub fn weights(&self) -> Option<&[f32]> {
         self.weights.as_ref().map(|weights| weights.as_slice())

@@ -120,6 +120,11 @@ impl Draws {
         bits as f64 / (1u64 << 52) as f64 - 1.0
     }
 
+    /// A whole number below `end`, all but equally likely: of 2^64 draws each gets its share, give or take one.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        ((u128::from(self.generator.random::<u64>()) * end as u128) >> 64) as usize
+    }
+
     /// Normal with mean 0 and deviation 1, by Marsaglia's polar method (1964).
     pub(crate) fn normal(&mut self) -> f64 {
         loop {

@@ -51,6 +51,7 @@ mod device;
 mod dropout;
 mod error;
 mod family;
+mod fit;
 mod gpu;
 mod init;
 mod judge;
@@ -77,6 +78,10 @@ pub use custom::{CustomActivation, CustomLoss};
 pub use dataset::{Answers, Dataset, Features};
 pub use device::{Choice, Device, Request, adapters_async};
 pub use error::{Error, Result};
+pub use fit::{
+    Decision, EarlyStopping, Ended, Epoch, Fit, History, Monitor, Progress, RangeTest, Rates, ReduceOnPlateau, Split,
+    Validation,
+};
 pub use gpu::adapters::AdapterReport;
 pub use init::Init;
 pub use loss::Loss;
@@ -99,4 +104,5 @@ pub use wgpu;
 const _: fn() = || {
     fn check<T: Send + Sync>() {}
     check::<(Device, Trainer, Dataset, Network, Settings, Report, Error, AdapterReport)>();
+    check::<(Fit, History, RangeTest)>();
 };

@@ -40,6 +40,7 @@ impl Report {
 
     /// Adds the steps of another report.
     pub(crate) fn extend(&mut self, other: &Self) {
+        self.classifies |= other.classifies;
         self.losses.extend(&other.losses);
         self.right.extend(&other.right);
         self.rows.extend(&other.rows);

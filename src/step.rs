@@ -58,9 +58,14 @@ impl Course {
         (first, self.batch.min(self.rows - first))
     }
 
+    /// By what the schedule multiplies the rate after `before` steps.
+    pub(crate) fn factor(&self, before: u64) -> f64 {
+        let updates_per_epoch = (self.steps_per_epoch() / self.accumulate).max(1);
+        self.schedule.factor(before / self.accumulate, updates_per_epoch)
+    }
+
     /// A step on `rows` rows that the caller brings, after `before` others.
     pub(crate) fn step_of(&self, rows: usize, before: u64) -> Step {
-        let (updates, per_epoch) = (before / self.accumulate, self.steps_per_epoch() / self.accumulate);
         Step {
             rows: rows as u32,
             first: 0,
@@ -70,7 +75,7 @@ impl Course {
             ring: 0,
             starts: u32::from(before.is_multiple_of(self.accumulate)),
             updates: u32::from((before + 1).is_multiple_of(self.accumulate)),
-            numbers: self.optimizer.numbers(updates + 1, self.schedule.factor(updates, per_epoch.max(1))),
+            numbers: self.optimizer.numbers(before / self.accumulate + 1, self.factor(before)),
         }
     }
 }

@@ -35,6 +35,8 @@ pub struct Trainer {
     /// Steps by hand that [`Trainer::losses`] has not told yet.
     untold: Report,
     last_loss: Option<f32>,
+    /// The updates before the parameters that were kept last.
+    kept: Option<u64>,
 }
 
 #[allow(clippy::large_enum_variant, reason = "there is one of it for each trainer")]
@@ -107,6 +109,7 @@ impl Trainer {
             since: 0,
             untold,
             last_loss: None,
+            kept: None,
         })
     }
 
@@ -418,6 +421,54 @@ impl Trainer {
             }
         }
         Ok(())
+    }
+
+    /// [`Trainer::keep`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Trainer::keep`].
+    pub async fn keep_async(&mut self) -> Result<()> {
+        match &mut self.engine {
+            Worker::Gpu(engine) => engine.keep().await?,
+            Worker::Cpu(engine, _) => engine.keep(),
+        }
+        self.kept = Some(self.since);
+        Ok(())
+    }
+
+    /// Goes back to the parameters and the optimizer's state that [`Trainer::keep`] kept last, again and again if need be.
+    /// The learning rate stays as it is, and so does the place in the data set.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if none were kept.
+    pub fn restore(&mut self) -> Result<()> {
+        let none = || Error::Setting {
+            what: "parameters to restore",
+            expected: "some that Trainer::keep has kept".into(),
+            got: "none".into(),
+        };
+        self.since = self.kept.ok_or_else(none)?;
+        match &mut self.engine {
+            Worker::Gpu(engine) => engine.restore(),
+            Worker::Cpu(engine, _) => engine.restore(),
+        }
+        Ok(())
+    }
+
+    /// Whether [`Trainer::keep`] has kept something.
+    pub(crate) const fn has_kept(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// How many steps were taken on the data set.
+    pub const fn steps(&self) -> u64 {
+        self.done
+    }
+
+    /// The learning rate of the last update, with the schedule's factor; before the first, that of the first.
+    pub fn last_learning_rate(&self) -> f64 {
+        let factor = self.course.factor(self.since.saturating_sub(1));
+        factor * self.course.optimizer.learning_rate
     }
 
     /// [`Trainer::gradients`], asynchronously.

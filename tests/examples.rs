@@ -89,6 +89,20 @@ fn digits_learns_says_so_and_draws_pictures() {
     }
 }
 
+#[test]
+fn rates_suggests_one_that_learns_and_draws_why() {
+    let folder = Folder::new("rates");
+    let out = folder.0.to_str().expect("a plain path");
+    let outcome = ran("rates", &["--epochs", "2", "--device", "cpu", "--json", "--out", out]);
+    outcome.expect(0, &["suggested: ", "2 epochs with it: ", "picture: "]);
+    let json = outcome.json();
+    assert!(json["suggestion"].as_f64().is_some_and(|rate| (0.01..1.0).contains(&rate)), "{json}");
+    assert!(json["test_accuracy"].as_f64().is_some_and(|accuracy| accuracy > 0.85), "{json}");
+    let svg = fs::read_to_string(folder.0.join("rates.svg")).expect("a picture");
+    assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{svg}");
+    ran("rates", &["--steps", "1", "--device", "cpu", "--out", out]).expect(2, &["steps of a range test"]);
+}
+
 /// However short the time, the smallest network is measured; a slow machine may leave out every other one.
 #[test]
 fn compare_measures_draws_and_says_where_the_device_wins() {
@@ -164,7 +178,7 @@ fn replay_refuses_what_it_cannot_replay_and_says_why() {
 
 #[test]
 fn arguments_that_do_not_exist_are_refused() {
-    for name in ["neuron", "adapters", "digits", "mnist", "replay", "compare"] {
+    for name in ["neuron", "adapters", "digits", "mnist", "replay", "compare", "rates"] {
         ran(name, &["--frobnicate"]).expect(2, &["--frobnicate", "Usage"]);
         ran(name, &["--backend", "abacus"]).expect(2, &["abacus", "vulkan"]);
         ran(name, &["--help"]).expect(0, &["--device", "--backend", "--epochs", "--seed", "--data", "--out", "--json"]);

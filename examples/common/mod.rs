@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each example takes its share of it, and none takes all")]
 
 pub mod classifier;
+pub mod digits;
 pub mod idx;
 pub mod pictures;
 pub mod trace;

@@ -2,6 +2,7 @@
 
 use std::{error::Error, path::Path};
 
+use gradus::Rates;
 use plotters::{
     coord::Shift,
     prelude::*,
@@ -91,6 +92,58 @@ fn panel(
         .background_style(WHITE)
         .border_style(FRAME)
         .draw()?;
+    Ok(())
+}
+
+/// Draws the smoothed loss over the learning rates of a range test, and the rate that it suggests.
+pub fn rates(path: &Path, title: &str, rates: &Rates) -> Drawn {
+    let area = SVGBackend::new(path, (720, 420)).into_drawing_area();
+    area.fill(&WHITE)?;
+    let area = area.margin(12, 12, 12, 20).titled(title, (FONT, 20).into_font().color(&TEXT))?;
+    let first = rates.points.first().map_or(1e-6, |point| point.0);
+    let last = rates.points.last().map_or(1.0, |point| point.0).max(2.0 * first);
+    let losses = || rates.points.iter().map(|point| point.1);
+    let least = losses().fold(f64::INFINITY, f64::min);
+    // What explodes at the end would press the rest flat.
+    let most = losses().take(rates.points.len() / 2 + 1).fold(f64::MIN_POSITIVE, f64::max);
+    let (low, high) = if least.is_finite() { ((least - 0.1 * most).max(0.0), 1.3 * most) } else { (0.0, 1.0) };
+    let mut chart = ChartBuilder::on(&area)
+        .margin(8)
+        .x_label_area_size(44)
+        .y_label_area_size(62)
+        .build_cartesian_2d((first..last).log_scale(), low..high)?;
+    chart
+        .configure_mesh()
+        .bold_line_style(GRID)
+        .light_line_style(TRANSPARENT)
+        .axis_style(FRAME)
+        .label_style((FONT, 14).into_font().color(&TEXT))
+        .axis_desc_style((FONT, 15).into_font().color(&TEXT))
+        .x_label_formatter(&|x| format!("{x:.0e}"))
+        .y_labels(8)
+        .y_label_formatter(&|y| format!("{y:.1}"))
+        .x_desc("learning rate")
+        .y_desc("loss, smoothed")
+        .draw()?;
+    let points = rates.points.iter().copied().take_while(|point| point.1 <= high);
+    chart.draw_series(LineSeries::new(points, TRAIN.stroke_width(2)))?;
+    if let Some(rate) = rates.suggestion {
+        let line = TEST.stroke_width(2);
+        chart
+            .draw_series(LineSeries::new([(rate, low), (rate, high)], line))?
+            .label(format!("falls fastest at {rate:.1e}"))
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], line));
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::LowerLeft)
+            .margin(16)
+            .legend_area_size(30)
+            .label_font((FONT, 15).into_font().color(&TEXT))
+            .background_style(WHITE)
+            .border_style(FRAME)
+            .draw()?;
+    }
+    area.present()?;
     Ok(())
 }
 

@@ -46,6 +46,8 @@ pub(crate) struct Engine {
     lanes: Vec<Lane>,
     /// How many batches make an update.
     accumulate: u64,
+    /// Parameters and state as they were when [`Engine::keep`] was called.
+    kept: Option<[Vec<f32>; 2]>,
 }
 
 impl Engine {
@@ -65,6 +67,7 @@ impl Engine {
             parameters,
             accumulate: course.accumulate,
             shape,
+            kept: None,
         };
         engine.start();
         engine
@@ -119,6 +122,21 @@ impl Engine {
         self.start();
     }
 
+    /// Keeps the parameters and the optimizer's state of now.
+    pub(crate) fn keep(&mut self) {
+        let [parameters, state] = self.kept.get_or_insert_default();
+        parameters.clone_from(&self.parameters);
+        state.clone_from(&self.state);
+    }
+
+    /// Goes back to what was kept last, if anything was.
+    pub(crate) fn restore(&mut self) {
+        if let Some([parameters, state]) = &self.kept {
+            self.parameters.copy_from_slice(parameters);
+            self.state.copy_from_slice(state);
+        }
+    }
+
     /// The average of the parameters starts as they are.
     fn start(&mut self) {
         for (place, average) in self.shape.averages(self.parameters.len()) {
@@ -155,7 +173,7 @@ impl Engine {
     }
 
     fn run_here(&mut self, step: &Step, fill: &Fill<'_>, purpose: Purpose<'_>) -> Outcome {
-        let Self { shape, parameters, state, gradients, rows, lanes, accumulate } = self;
+        let Self { shape, parameters, state, gradients, rows, lanes, accumulate, .. } = self;
         let count = step.rows as usize;
         let share = count.div_ceil(shape.threads);
         // The last threads may have no rows of a short batch.

@@ -6,6 +6,7 @@ use super::{
     buffers::{BEHIND, Buffers, CURSOR},
     custom,
     dispatches::{Dispatch, Dispatches},
+    keep::Kept,
     kernel::{Kernel, STEP, Set, WINDOW},
     pace::Pace,
     planner,
@@ -52,6 +53,7 @@ pub(crate) struct Engine {
     /// Made when they are first asked for.
     gradients: Option<(Vec<Kernel>, wgpu::Buffer, wgpu::BindGroup)>,
     predictor: Option<Predictor>,
+    kept: Option<Kept>,
 
     /// The ring of metrics is read by halves, one while the other is written.
     losses: Pipe,
@@ -180,6 +182,7 @@ impl Engine {
             kernels,
             gradients: None,
             predictor: None,
+            kept: None,
             waiting: Vec::new(),
         })
     }
@@ -216,6 +219,20 @@ impl Engine {
         let len = 4 * self.arenas.parameters * self.arenas.models;
         let at = optimizer.rule.planes() as u64 * self.buffers.parameters.size();
         read(&self.gpu, &self.buffers.state, at, len).await.map(Some)
+    }
+
+    /// Keeps the parameters and the optimizer's state of all models as they are now.
+    pub(crate) async fn keep(&mut self) -> Result<()> {
+        if self.kept.is_none() {
+            self.kept = Some(Kept::new(&self.gpu, &self.buffers).await?);
+        }
+        self.kept.iter().for_each(|kept| kept.take(&self.gpu, &self.buffers));
+        Ok(())
+    }
+
+    /// Goes back to what was kept last, if anything was.
+    pub(crate) fn restore(&self) {
+        self.kept.iter().for_each(|kept| kept.give_back(&self.gpu, &self.buffers));
     }
 
     /// Sets the learning rate of all models.

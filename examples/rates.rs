@@ -1,0 +1,88 @@
+//! The learning-rate range test (Smith 2017) on the handwritten digits: the rate grows from step to step, and a picture
+//! shows what the loss makes of it.
+//!
+//!     cargo run --release --example rates
+//!     cargo run --release --example rates -- --device cpu --optimizer adam
+//!
+//! A good rate lies where the loss falls fast, and well below the one from which on it grows.
+
+mod common;
+
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use gradus::{Activation, Fit, Loss, Network, Optimizer, RangeTest, Settings};
+use serde_json::json;
+
+use common::{Exit, Options, classifier::percent, digits, pictures};
+
+/// Finds a learning rate for the handwritten digits.
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    options: Options,
+    /// What the steps do with the rate
+    #[arg(long, value_enum, default_value = "momentum")]
+    optimizer: Rule,
+    /// How many steps the test takes
+    #[arg(long, default_value_t = 100)]
+    steps: usize,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Rule {
+    Sgd,
+    Momentum,
+    Adam,
+}
+
+fn main() -> ExitCode {
+    common::status(run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> Result<(), Exit> {
+    let options = &arguments.options;
+    options.only(&["--epochs", "--seed", "--out"]);
+    let device = options.open()?;
+    let out = options.pictures("out/rates")?;
+    let images = digits::images().map_err(Exit::Failed)?;
+
+    let network = Network::new(64).dense(128, Activation::Relu).dense(10, Activation::Identity);
+    let optimizer = |rate| match arguments.optimizer {
+        Rule::Sgd => Optimizer::sgd(rate),
+        Rule::Momentum => Optimizer::momentum(rate, 0.9),
+        Rule::Adam => Optimizer::adam(rate),
+    };
+    let (loss, seed) = (Loss::SoftmaxCrossEntropy, options.seed.unwrap_or(0));
+    let settings = |rate| Settings { loss, optimizer: optimizer(rate), seed, ..Settings::default() };
+    let test = RangeTest { steps: arguments.steps, ..RangeTest::default() };
+    let rates = test.run(&device, &network, &images.train, settings(1.0))?;
+    for (rate, loss) in rates.points.iter().step_by(10) {
+        common::say!("{rate:>10.2e}: loss {loss:.4}");
+    }
+    let name = optimizer(1.0).name();
+    let picture = out.join("rates.svg");
+    let title = format!("Learning rates for the digits, 64-128-10, {name}, seed {seed}");
+    pictures::rates(&picture, &title, &rates)
+        .map_err(|error| Exit::Failed(format!("{}: {error}", picture.display())))?;
+
+    let mut own = json!({ "seed": seed, "optimizer": name, "rates": rates.points, "suggestion": rates.suggestion });
+    match rates.suggestion {
+        None => common::say!("the loss never fell"),
+        Some(rate) => {
+            let fit = Fit::new(options.epochs.unwrap_or(30) as usize).validate_on(&images.test);
+            let (_, history) = fit.train(&device, &network, &images.train, settings(rate))?;
+            let accuracy = history.last().and_then(|epoch| epoch.validation.as_ref()?.accuracy()).unwrap_or(f64::NAN);
+            let epochs = history.epochs.len();
+            common::say!(
+                "suggested: {rate:.2e}; {epochs} epochs with it: {} of the held-out digits right",
+                percent(accuracy)
+            );
+            own["test_accuracy"] = accuracy.into();
+            own["epochs"] = epochs.into();
+        }
+    }
+    common::say!("picture: {}", picture.display());
+    options.print_json("rates", Some(&device), own);
+    Ok(())
+}

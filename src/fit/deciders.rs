@@ -1,0 +1,299 @@
+//! What decides after an epoch whether training goes on, and at which rate.
+
+use std::fmt;
+
+use super::history::Epoch;
+use crate::{Error, Metrics, Result};
+
+/// What is watched from epoch to epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Monitor {
+    /// The loss on the rows that validate: the smaller the better.
+    ValidationLoss,
+    /// The accuracy on the rows that validate: the larger the better.
+    ValidationAccuracy,
+    /// r² on the rows that validate: the larger the better.
+    ValidationR2,
+    /// The mean loss over the training rows, as each was met.
+    TrainingLoss,
+    /// The accuracy over the training rows, as each was met.
+    TrainingAccuracy,
+}
+
+/// Ends a training that gets no better.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EarlyStopping {
+    /// What is watched.
+    pub monitor: Monitor,
+    /// How many epochs may follow the best one.
+    pub patience: usize,
+    /// By how much more than the best an epoch has to be better, to be the best.
+    pub minimum_change: f64,
+    /// Whether the network ends as it was after the best epoch, and the optimizer with it. Until then it is kept on the
+    /// device ([`crate::Trainer::keep`]).
+    pub restores_best: bool,
+}
+
+impl Default for EarlyStopping {
+    /// The validation's loss, a patience of 10 epochs, whatever change; the best is restored.
+    fn default() -> Self {
+        Self { monitor: Monitor::ValidationLoss, patience: 10, minimum_change: 0.0, restores_best: true }
+    }
+}
+
+/// Makes the learning rate smaller when a training gets no better (PyTorch's `ReduceLROnPlateau`, whose numbers these
+/// are). A schedule goes on multiplying the rate.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ReduceOnPlateau {
+    /// What is watched.
+    pub monitor: Monitor,
+    /// What is left of the rate, from 0 to below 1.
+    pub factor: f64,
+    /// How many epochs in a row may be no better.
+    pub patience: usize,
+    /// By which part of the best an epoch has to be better, to be the best: a loss below `best (1 - threshold)`, an accuracy
+    /// above `best (1 + threshold)`.
+    pub threshold: f64,
+    /// For how many epochs after a smaller rate nothing is counted.
+    pub cooldown: usize,
+    /// The smallest rate.
+    pub minimum: f64,
+}
+
+impl Default for ReduceOnPlateau {
+    /// The validation's loss; a tenth after 10 epochs that are not better by a 10,000th.
+    fn default() -> Self {
+        let monitor = Monitor::ValidationLoss;
+        Self { monitor, factor: 0.1, patience: 10, threshold: 1e-4, cooldown: 0, minimum: 0.0 }
+    }
+}
+
+/// PyTorch's `eps`: a rate that would change by less stays.
+const LEAST_CHANGE: f64 = 1e-8;
+
+impl Monitor {
+    /// Whether less is better.
+    const fn falls(self) -> bool {
+        matches!(self, Self::ValidationLoss | Self::TrainingLoss)
+    }
+
+    /// Whether it looks at rows that validate.
+    pub(super) const fn validates(self) -> bool {
+        matches!(self, Self::ValidationLoss | Self::ValidationAccuracy | Self::ValidationR2)
+    }
+
+    /// Its value after an epoch.
+    fn of(self, epoch: &Epoch) -> Result<f64> {
+        let validation = epoch.validation.as_ref();
+        let value = match self {
+            Self::ValidationLoss => validation.map(Metrics::loss),
+            Self::ValidationAccuracy => validation.and_then(Metrics::accuracy),
+            Self::ValidationR2 => validation.and_then(Metrics::r2),
+            Self::TrainingLoss => Some(epoch.loss),
+            Self::TrainingAccuracy => epoch.accuracy,
+        };
+        let none = || Error::Setting {
+            what: "quantity to watch",
+            expected: "one that this network and its data have".into(),
+            got: format!("the {self}"),
+        };
+        value.ok_or_else(none)
+    }
+}
+
+impl fmt::Display for Monitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ValidationLoss => "validation loss",
+            Self::ValidationAccuracy => "validation accuracy",
+            Self::ValidationR2 => "validation r2",
+            Self::TrainingLoss => "training loss",
+            Self::TrainingAccuracy => "training accuracy",
+        })
+    }
+}
+
+impl EarlyStopping {
+    pub(super) fn check(&self) -> Result<()> {
+        check_from_0("minimum change of early stopping", self.minimum_change)
+    }
+}
+
+impl ReduceOnPlateau {
+    pub(super) fn check(&self) -> Result<()> {
+        if !(0.0..1.0).contains(&self.factor) {
+            let (expected, got) = ("a number from 0 to below 1".to_owned(), self.factor.to_string());
+            return Err(Error::Setting { what: "factor of a plateau", expected, got });
+        }
+        check_from_0("threshold of a plateau", self.threshold)?;
+        check_from_0("minimum of a plateau", self.minimum)
+    }
+
+    /// The rate after one that led to no better epoch.
+    pub(super) fn reduced(&self, rate: f64) -> f64 {
+        let less = (rate * self.factor).max(self.minimum);
+        if rate - less > LEAST_CHANGE { less } else { rate }
+    }
+}
+
+fn check_from_0(what: &'static str, got: f64) -> Result<()> {
+    if got.is_finite() && got >= 0.0 {
+        return Ok(());
+    }
+    Err(Error::Setting { what, expected: "a finite number from 0 up".into(), got: got.to_string() })
+}
+
+/// How far [`EarlyStopping`] has come.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Stopping {
+    /// The best epoch, and its value.
+    pub(super) best: Option<(usize, f64)>,
+}
+
+impl Stopping {
+    /// Looks at an epoch, the last so far: whether it is the best, and whether it is time to stop.
+    pub(super) fn look(&mut self, rule: &EarlyStopping, number: usize, epoch: &Epoch) -> Result<(bool, bool)> {
+        let value = rule.monitor.of(epoch)?;
+        let change = rule.minimum_change;
+        let is_best = match self.best {
+            // As in PyTorch, what is no finite number is never the best.
+            None => value.is_finite(),
+            Some((_, best)) if rule.monitor.falls() => value < best - change,
+            Some((_, best)) => value > best + change,
+        };
+        if is_best {
+            self.best = Some((number, value));
+        }
+        let since = self.best.map_or(number + 1, |(best, _)| number - best);
+        Ok((is_best, since > 0 && since >= rule.patience.max(1)))
+    }
+}
+
+/// How far [`ReduceOnPlateau`] has come.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Plateau {
+    best: Option<f64>,
+    /// Epochs in a row that were no better.
+    bad: usize,
+    /// Epochs that are not counted.
+    cooling: usize,
+}
+
+impl Plateau {
+    /// Looks at an epoch: whether the rate is to become smaller.
+    pub(super) fn look(&mut self, rule: &ReduceOnPlateau, epoch: &Epoch) -> Result<bool> {
+        let value = rule.monitor.of(epoch)?;
+        let is_better = match self.best {
+            None => value.is_finite(),
+            Some(best) if rule.monitor.falls() => value < best * (1.0 - rule.threshold),
+            Some(best) => value > best * (1.0 + rule.threshold),
+        };
+        if is_better {
+            (self.best, self.bad) = (Some(value), 0);
+        } else {
+            self.bad += 1;
+        }
+        if self.cooling > 0 {
+            (self.cooling, self.bad) = (self.cooling - 1, 0);
+        }
+        let reduces = self.bad > rule.patience;
+        if reduces {
+            (self.cooling, self.bad) = (rule.cooldown, 0);
+        }
+        Ok(reduces)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epoch(loss: f64, accuracy: Option<f64>) -> Epoch {
+        Epoch { steps: 1, loss, accuracy, validation: None, learning_rate: 0.1, seconds: 0.0 }
+    }
+
+    /// The rates after each of these losses, from 1 on.
+    fn rates(rule: &ReduceOnPlateau, values: &[f64]) -> Vec<f64> {
+        let (mut plateau, mut rate) = (Plateau::default(), 1.0);
+        let look = |value: &f64| {
+            let epoch = epoch(*value, Some(*value));
+            if plateau.look(rule, &epoch).unwrap() {
+                rate = rule.reduced(rate);
+            }
+            rate
+        };
+        values.iter().map(look).collect()
+    }
+
+    // PyTorch 2's rates for the same numbers, by `ReduceLROnPlateau(SGD([p], 1.0), ...)`.
+    #[test]
+    fn a_plateau_gives_the_rates_of_pytorch() {
+        let monitor = Monitor::TrainingLoss;
+        let rule = ReduceOnPlateau { monitor, patience: 2, ..ReduceOnPlateau::default() };
+        let flat = [1.0; 8];
+        assert_eq!(rates(&rule, &flat), [1.0, 1.0, 1.0, 0.1, 0.1, 0.1, 0.1 * 0.1, 0.1 * 0.1]);
+        // Better by less than the threshold is not better; nor is NaN.
+        assert_eq!(
+            rates(&rule, &[1.0, 0.99995, f64::NAN, 0.99991, 0.5, 0.6, 0.6, 0.6]),
+            [1.0, 1.0, 1.0, 0.1, 0.1, 0.1, 0.1, 0.1 * 0.1]
+        );
+        // The first four after the fall are not counted.
+        let rule = ReduceOnPlateau { patience: 0, cooldown: 2, factor: 0.5, minimum: 0.2, ..rule };
+        assert_eq!(rates(&rule, &[1.0; 12]), [1.0, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.2, 0.2, 0.2, 0.2, 0.2]);
+        let rule = ReduceOnPlateau { monitor: Monitor::TrainingAccuracy, cooldown: 0, minimum: 0.0, ..rule };
+        assert_eq!(rates(&rule, &[0.5, 0.6, 0.60003, 0.7, 0.6]), [1.0, 1.0, 0.5, 0.5, 0.25]);
+        // A rate that would change by next to nothing stays.
+        assert_eq!(rule.reduced(1.5e-8), 1.5e-8);
+    }
+
+    #[test]
+    fn early_stopping_waits_as_long_as_it_says() {
+        let stops = |rule: EarlyStopping, losses: &[f64]| {
+            let mut stopping = Stopping::default();
+            let at = losses
+                .iter()
+                .enumerate()
+                .position(|(number, loss)| stopping.look(&rule, number, &epoch(*loss, Some(-loss))).unwrap().1);
+            (at, stopping.best.map(|(best, _)| best))
+        };
+        let monitor = Monitor::TrainingLoss;
+        let rule = EarlyStopping { monitor, patience: 2, ..EarlyStopping::default() };
+        for rule in [rule, EarlyStopping { monitor: Monitor::TrainingAccuracy, ..rule }] {
+            assert_eq!(stops(rule, &[3.0, 2.0, 1.0, 0.5]), (None, Some(3)));
+            assert_eq!(stops(rule, &[3.0, 2.0, 2.0, 2.0, 1.0]), (Some(3), Some(1)));
+            assert_eq!(stops(rule, &[3.0, 2.0, 2.5, 1.0, 1.5, 1.5]), (Some(5), Some(3)));
+            // One that is no number is no best.
+            assert_eq!(stops(rule, &[f64::NAN, 2.0, f64::NAN, f64::NAN]), (Some(3), Some(1)));
+            assert_eq!(stops(rule, &[f64::NAN, f64::NAN, 2.0]), (Some(1), None));
+            // Small changes add up until they are enough.
+            let change = EarlyStopping { minimum_change: 0.25, patience: 3, ..rule };
+            assert_eq!(stops(change, &[1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4]), (None, Some(6)));
+            assert_eq!(stops(change, &[1.0, 0.95, 0.9, 0.85, 0.8]), (Some(3), Some(0)));
+        }
+        let none = EarlyStopping { patience: 0, ..rule };
+        assert_eq!(stops(none, &[3.0, 2.0, 2.0]), (Some(2), Some(1)), "no patience: the first that is no better");
+    }
+
+    #[test]
+    fn what_is_not_there_cannot_be_watched() {
+        for monitor in [Monitor::ValidationLoss, Monitor::ValidationR2, Monitor::TrainingAccuracy] {
+            let text = monitor.of(&epoch(1.0, None)).unwrap_err().to_string();
+            let expected = "quantity to watch: expected one that this network and its data have, got the ";
+            assert_eq!(text, format!("{expected}{monitor}"));
+        }
+    }
+
+    #[test]
+    fn numbers_that_make_no_decider_are_refused() {
+        assert_eq!(EarlyStopping::default().check(), Ok(()));
+        assert_eq!(ReduceOnPlateau::default().check(), Ok(()));
+        for bad in [-1.0, f64::NAN, f64::INFINITY] {
+            assert!(EarlyStopping { minimum_change: bad, ..EarlyStopping::default() }.check().is_err());
+            let rule = ReduceOnPlateau::default();
+            assert!(ReduceOnPlateau { factor: bad, ..rule }.check().is_err());
+            assert!(ReduceOnPlateau { threshold: bad, ..rule }.check().is_err());
+            assert!(ReduceOnPlateau { minimum: bad, ..rule }.check().is_err());
+        }
+        assert!(ReduceOnPlateau { factor: 1.0, ..ReduceOnPlateau::default() }.check().is_err());
+    }
+}

@@ -1,0 +1,176 @@
+//! What a training was, epoch by epoch.
+
+use std::fmt;
+
+use crate::Metrics;
+
+/// What a training was. Its text is a table; [`History::csv`] is the same for other programs.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct History {
+    /// One for each epoch, in their order. Where something ended an epoch early, it and what was left of it have one each.
+    pub epochs: Vec<Epoch>,
+    /// Which of them was the best, counted from 0, where there was early stopping.
+    pub best: Option<usize>,
+    /// Why the training ended.
+    pub ended: Ended,
+}
+
+/// One epoch.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Epoch {
+    /// How many steps it had.
+    pub steps: usize,
+    /// The mean loss over the training rows, each as it was met: before the update by its batch.
+    pub loss: f64,
+    /// The share of the training rows that were answered rightly when they were met; none in a regression.
+    pub accuracy: Option<f64>,
+    /// What the network was worth after it on the rows that validate, if there are any.
+    pub validation: Option<Metrics>,
+    /// The learning rate of its last step, with the schedule's factor.
+    pub learning_rate: f64,
+    /// What its steps took, in seconds, without validation and callbacks; 0 on the web, where there is no clock.
+    pub seconds: f64,
+}
+
+/// Why a training ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Ended {
+    /// All epochs were done.
+    #[default]
+    Epochs,
+    /// It got no better: [`crate::Fit::early_stopping`].
+    NoImprovement,
+    /// All steps were done: [`crate::Fit::steps`].
+    Steps,
+    /// The time was up: [`crate::Fit::time`].
+    Time,
+    /// The callback said so.
+    Callback,
+}
+
+impl History {
+    /// The last epoch.
+    pub fn last(&self) -> Option<&Epoch> {
+        self.epochs.last()
+    }
+
+    /// How many steps all epochs had.
+    pub fn steps(&self) -> usize {
+        self.epochs.iter().map(|epoch| epoch.steps).sum()
+    }
+
+    /// How many seconds all steps took.
+    pub fn seconds(&self) -> f64 {
+        self.epochs.iter().map(|epoch| epoch.seconds).sum()
+    }
+
+    /// A line of names and one an epoch, with commas between; what there is not is empty.
+    ///
+    /// `epoch,steps,loss,accuracy,validation_loss,validation_accuracy,validation_r2,learning_rate,seconds`
+    pub fn csv(&self) -> String {
+        let mut text =
+            "epoch,steps,loss,accuracy,validation_loss,validation_accuracy,validation_r2,learning_rate,seconds\n"
+                .to_owned();
+        for (number, epoch) in (1..).zip(&self.epochs) {
+            let or_empty = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
+            let [accuracy, loss, right, r2] = epoch.told().map(or_empty);
+            let Epoch { steps, loss: training, learning_rate, seconds, .. } = epoch;
+            text += &format!("{number},{steps},{training},{accuracy},{loss},{right},{r2},{learning_rate},{seconds}\n");
+        }
+        text
+    }
+}
+
+impl Epoch {
+    /// What need not be there: the accuracy, and the validation's loss, accuracy and r².
+    fn told(&self) -> [Option<f64>; 4] {
+        let validation = self.validation.as_ref();
+        [
+            self.accuracy,
+            validation.map(Metrics::loss),
+            validation.and_then(Metrics::accuracy),
+            validation.and_then(Metrics::r2),
+        ]
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Epochs => "all epochs are done",
+            Self::NoImprovement => "it got no better",
+            Self::Steps => "all steps are done",
+            Self::Time => "the time is up",
+            Self::Callback => "the callback stopped it",
+        })
+    }
+}
+
+impl fmt::Display for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The columns that no epoch fills are left out.
+        let titles = ["accuracy", "val. loss", "val. accuracy", "val. r2"];
+        let shown: Vec<usize> =
+            (0..titles.len()).filter(|column| self.epochs.iter().any(|e| e.told()[*column].is_some())).collect();
+        write!(f, "{:>5} {:>8} {:>10}", "epoch", "steps", "loss")?;
+        shown.iter().try_for_each(|column| write!(f, " {:>13}", titles[*column]))?;
+        writeln!(f, " {:>10} {:>9}", "rate", "seconds")?;
+        for (number, epoch) in self.epochs.iter().enumerate() {
+            write!(f, "{:>5} {:>8} {:>10.6}", number + 1, epoch.steps, epoch.loss)?;
+            for column in &shown {
+                let value = epoch.told()[*column].map_or_else(|| "-".to_owned(), |value| format!("{value:.6}"));
+                write!(f, " {value:>13}")?;
+            }
+            let mark = if self.best == Some(number) { " best" } else { "" };
+            writeln!(f, " {:>10.3e} {:>9.3}{mark}", epoch.learning_rate, epoch.seconds)?;
+        }
+        writeln!(f, "{}, after {} steps and {:.3} s", self.ended, self.steps(), self.seconds())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn history() -> History {
+        let epoch = |loss, accuracy, validates: bool| Epoch {
+            steps: 7,
+            loss,
+            accuracy,
+            validation: validates.then(|| {
+                let mut metrics = Metrics::of(Some(2), None);
+                metrics.row(0, 0, 0, 0.5, 1.0).unwrap();
+                metrics.row(1, 0, 1, 1.0, 1.0).unwrap();
+                metrics
+            }),
+            learning_rate: 0.1,
+            seconds: 0.25,
+        };
+        let epochs = vec![epoch(1.5, Some(0.25), true), epoch(0.75, Some(0.5), false)];
+        History { epochs, best: Some(0), ended: Ended::NoImprovement }
+    }
+
+    #[test]
+    fn the_table_and_the_csv_say_what_there_is() {
+        let lines = [
+            "epoch    steps       loss      accuracy     val. loss val. accuracy       rate   seconds",
+            "    1        7   1.500000      0.250000      0.750000      0.500000    1.000e-1     0.250 best",
+            "    2        7   0.750000      0.500000             -             -    1.000e-1     0.250",
+            "it got no better, after 14 steps and 0.500 s\n",
+        ];
+        let text = history().to_string();
+        let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for (ours, theirs) in text.lines().zip(lines) {
+            assert_eq!(squeezed(ours), squeezed(theirs));
+        }
+        let widths: Vec<usize> = text.lines().take(3).map(|line| line.trim_end_matches(" best").len()).collect();
+        assert!(widths.iter().all(|width| *width == widths[0]), "{text}");
+        let csv = history().csv();
+        let csv: Vec<_> = csv.lines().skip(1).collect();
+        assert_eq!(csv, ["1,7,1.5,0.25,0.75,0.5,,0.1,0.25", "2,7,0.75,0.5,,,,0.1,0.25"]);
+        assert!(!History::default().to_string().contains("accuracy"));
+    }
+}

@@ -1,0 +1,254 @@
+//! Training over epochs: validation, what decides after an epoch how it goes on, and what it was.
+
+mod deciders;
+mod history;
+mod range_test;
+mod run;
+mod split;
+
+use std::time::Duration;
+
+pub use deciders::{EarlyStopping, Monitor, ReduceOnPlateau};
+pub use history::{Ended, Epoch, History};
+pub use range_test::{RangeTest, Rates};
+pub use split::Split;
+
+use crate::{Dataset, Device, Error, Network, Report, Result, Settings, Trainer};
+use run::Run;
+
+/// How a trainer is taken through epochs: how many, what validates them, and what ends them before.
+///
+/// ```no_run
+/// # use gradus::{Activation, Dataset, Device, EarlyStopping, Fit, Loss, Network, Settings};
+/// # fn main() -> gradus::Result<()> {
+/// # let (device, data) = (Device::auto()?, Dataset::new(2, &[0.0, 1.0], &[0u32, 1])?);
+/// let network = Network::new(64).dense(128, Activation::Relu).dense(10, Activation::Identity);
+/// let settings = Settings { loss: Loss::SoftmaxCrossEntropy, ..Settings::default() };
+/// let fit = Fit::new(100).hold_out(0.1).early_stopping(EarlyStopping::default());
+/// let (trainer, history) = fit.train(&device, &network, &data, settings)?;
+/// println!("{history}");
+/// # Ok(()) }
+/// ```
+///
+/// All that is decided is decided at the same steps in every run, so that a run gives the same bits again; a time budget
+/// alone ends where the clock says. Between epochs without validation, early stopping that restores, or a callback, nothing
+/// is waited for but what [`Trainer::epoch`] waits for.
+#[derive(Debug, Clone, Default)]
+pub struct Fit {
+    /// How many epochs, at most; the first is what is left of the trainer's current one.
+    pub epochs: usize,
+    /// What the network is tested on after every epoch.
+    pub validation: Validation,
+    /// Ends a training that gets no better.
+    pub early_stopping: Option<EarlyStopping>,
+    /// Makes the learning rate smaller when a training gets no better.
+    pub plateau: Option<ReduceOnPlateau>,
+    /// How many steps, at most.
+    pub steps: Option<usize>,
+    /// How long, at most. It is looked at after every epoch and wherever the callback is called, and what is under way is
+    /// not broken off. The one thing here that depends on the machine; the web has no clock, so it is refused there.
+    pub time: Option<Duration>,
+    /// After how many steps the callback is called, again and again, beside the ends of the epochs: where the number of
+    /// the trainer's steps is a multiple of it.
+    pub every: Option<usize>,
+    /// The epochs that the trainer has behind it: early stopping and plateaus go on from there, and the new history with
+    /// them.
+    pub after: History,
+}
+
+/// What a network is tested on while it is trained.
+#[derive(Debug, Clone, Default)]
+pub enum Validation {
+    /// Nothing.
+    #[default]
+    None,
+    /// Rows of the data set that [`Fit::trainer`] makes a trainer of, drawn from the settings' seed.
+    Split(Split),
+    /// A data set of its own.
+    Data(Dataset),
+}
+
+/// Where a training stands when its callback is called.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Progress<'a> {
+    /// What is trained. To save it is to ask it for its parameters.
+    pub trainer: &'a mut Trainer,
+    /// The epochs that are over.
+    pub history: &'a History,
+    /// The steps since the last call.
+    pub steps: &'a Report,
+    /// Whether an epoch has just ended, the last of the history. In the middle of one it was not validated.
+    pub ends_epoch: bool,
+}
+
+/// What a callback wants.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Decision {
+    /// To go on.
+    GoOn,
+    /// To stop here.
+    Stop,
+    /// To go on with another learning rate, which a schedule goes on multiplying.
+    LearningRate(f64),
+}
+
+impl Fit {
+    /// So many epochs and nothing else.
+    pub fn new(epochs: usize) -> Self {
+        Self { epochs, ..Self::default() }
+    }
+
+    /// With a share of the rows, from 0 to 1, held out for validation.
+    #[must_use]
+    pub fn hold_out(self, share: f64) -> Self {
+        self.validation(Validation::Split(Split { share, stratified: false }))
+    }
+
+    /// With validation.
+    #[must_use]
+    pub fn validation(mut self, validation: Validation) -> Self {
+        self.validation = validation;
+        self
+    }
+
+    /// With validation on a data set of its own.
+    #[must_use]
+    pub fn validate_on(self, data: &Dataset) -> Self {
+        self.validation(Validation::Data(data.clone()))
+    }
+
+    /// With early stopping.
+    #[must_use]
+    pub const fn early_stopping(mut self, rule: EarlyStopping) -> Self {
+        self.early_stopping = Some(rule);
+        self
+    }
+
+    /// With smaller rates on plateaus.
+    #[must_use]
+    pub const fn reduce_on_plateau(mut self, rule: ReduceOnPlateau) -> Self {
+        self.plateau = Some(rule);
+        self
+    }
+
+    /// With a budget of steps.
+    #[must_use]
+    pub const fn steps(mut self, steps: usize) -> Self {
+        self.steps = Some(steps);
+        self
+    }
+
+    /// With a budget of time.
+    #[must_use]
+    pub const fn time(mut self, time: Duration) -> Self {
+        self.time = Some(time);
+        self
+    }
+
+    /// With the callback called after every so many steps as well.
+    #[must_use]
+    pub const fn every(mut self, steps: usize) -> Self {
+        self.every = Some(steps);
+        self
+    }
+
+    /// After epochs that were before.
+    #[must_use]
+    pub fn after(mut self, history: History) -> Self {
+        self.after = history;
+        self
+    }
+
+    /// [`Fit::trainer`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Fit::trainer`].
+    pub async fn trainer_async(
+        mut self,
+        device: &Device,
+        network: &Network,
+        data: &Dataset,
+        settings: Settings,
+    ) -> Result<(Trainer, Self)> {
+        let mut train = data.clone();
+        if let Validation::Split(split) = &self.validation {
+            let (rest, held_out) = data.split(split, settings.seed)?;
+            (train, self.validation) = (rest, Validation::Data(held_out));
+        }
+        self.check()?;
+        Ok((Trainer::new_async(device, network, Some(&train), settings).await?, self))
+    }
+
+    /// [`Fit::train`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Fit::train`].
+    pub async fn train_async(
+        self,
+        device: &Device,
+        network: &Network,
+        data: &Dataset,
+        settings: Settings,
+    ) -> Result<(Trainer, History)> {
+        let (mut trainer, fit) = self.trainer_async(device, network, data, settings).await?;
+        let history = fit.run_async(&mut trainer).await?;
+        Ok((trainer, history))
+    }
+
+    /// [`Fit::run`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Fit::run`].
+    pub async fn run_async(&self, trainer: &mut Trainer) -> Result<History> {
+        self.check()?;
+        // Without a callback nothing but the ends of epochs matters.
+        let fit = Self { every: self.every.filter(|_| self.time.is_some()), ..self.clone() };
+        fit.run_with_async(trainer, async |_: &mut Progress<'_>| Ok(Decision::GoOn)).await
+    }
+
+    /// [`Fit::run_with`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Fit::run_with`].
+    pub async fn run_with_async(
+        &self,
+        trainer: &mut Trainer,
+        mut callback: impl AsyncFnMut(&mut Progress<'_>) -> Result<Decision>,
+    ) -> Result<History> {
+        self.check()?;
+        let mut run = Run::new(self)?;
+        for _ in 0..self.epochs {
+            run.epoch(trainer, &mut callback).await?;
+            if run.ended.is_some() {
+                break;
+            }
+        }
+        run.finish(trainer)
+    }
+
+    /// Refuses what cannot be done.
+    fn check(&self) -> Result<()> {
+        if let Validation::Split(_) = self.validation {
+            let expected = "the data set that was held out, as Fit::trainer and Dataset::split give it".to_owned();
+            return Err(Error::Setting { what: "validation of a trainer's data", expected, got: "a split".into() });
+        }
+        self.early_stopping.map_or(Ok(()), |rule| rule.check())?;
+        self.plateau.map_or(Ok(()), |rule| rule.check())?;
+        let monitors = [self.early_stopping.map(|rule| rule.monitor), self.plateau.map(|rule| rule.monitor)];
+        let validates = matches!(self.validation, Validation::Data(_));
+        if let Some(monitor) = monitors.into_iter().flatten().find(|monitor| monitor.validates() && !validates) {
+            let (expected, got) = ("one that is there without validation".to_owned(), format!("the {monitor}"));
+            return Err(Error::Setting { what: "quantity to watch", expected, got });
+        }
+        if self.every == Some(0) {
+            let expected = "at least one step".to_owned();
+            return Err(Error::Setting { what: "steps between two callbacks", expected, got: "0".into() });
+        }
+        if cfg!(target_family = "wasm") && self.time.is_some() {
+            let expected = "none on the web, which has no clock".to_owned();
+            return Err(Error::Setting { what: "time of a training", expected, got: "one".into() });
+        }
+        Ok(())
+    }
+}

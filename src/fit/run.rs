@@ -1,0 +1,173 @@
+//! One call of a fit: its epochs, and where each decision falls.
+
+#[cfg(not(target_family = "wasm"))]
+use std::time::Instant;
+
+use super::{
+    Decision, Ended, Epoch, Fit, History, Progress, Validation,
+    deciders::{Plateau, Stopping},
+};
+use crate::{Report, Result, Trainer};
+
+/// One call of [`Fit::run_with_async`].
+pub(super) struct Run<'a> {
+    fit: &'a Fit,
+    history: History,
+    stopping: Stopping,
+    plateau: Plateau,
+    /// Steps that this call has taken.
+    taken: usize,
+    /// What its steps brought since the callback was called last.
+    untold: Report,
+    clock: Clock,
+    pub(super) ended: Option<Ended>,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(fit: &'a Fit) -> Result<Self> {
+        let (mut stopping, mut plateau) = (Stopping::default(), Plateau::default());
+        for (number, epoch) in fit.after.epochs.iter().enumerate() {
+            fit.early_stopping.map_or(Ok(()), |rule| stopping.look(&rule, number, epoch).map(drop))?;
+            fit.plateau.map_or(Ok(()), |rule| plateau.look(&rule, epoch).map(drop))?;
+        }
+        let (history, clock) = (fit.after.clone(), Clock::start());
+        Ok(Self { fit, history, stopping, plateau, taken: 0, untold: Report::default(), clock, ended: None })
+    }
+
+    /// What is left of the trainer's epoch, unless something ends it before.
+    pub(super) async fn epoch(
+        &mut self,
+        trainer: &mut Trainer,
+        callback: &mut impl AsyncFnMut(&mut Progress<'_>) -> Result<Decision>,
+    ) -> Result<()> {
+        let mut report = Report::default();
+        let mut seconds = 0.0;
+        loop {
+            let steps = self.next(trainer);
+            if steps == 0 {
+                break;
+            }
+            let clock = Clock::start();
+            let some = trainer.run_async(steps).await?;
+            seconds += clock.seconds();
+            self.taken += steps;
+            report.extend(&some);
+            self.untold.extend(&some);
+            let is_over = trainer.steps().is_multiple_of(trainer.steps_per_epoch() as u64);
+            self.check_budgets();
+            if is_over || self.ended.is_some() {
+                break;
+            }
+            self.call(trainer, callback, false).await?;
+            if self.ended.is_some() {
+                break;
+            }
+        }
+        if report.losses.is_empty() {
+            self.ended = Some(Ended::Steps);
+            return Ok(());
+        }
+        let validation = match &self.fit.validation {
+            Validation::Data(data) => Some(trainer.evaluate_async(data).await?),
+            _ => None,
+        };
+        self.history.epochs.push(Epoch {
+            steps: report.losses.len(),
+            loss: report.loss(),
+            accuracy: report.accuracy(),
+            validation,
+            learning_rate: trainer.last_learning_rate(),
+            seconds,
+        });
+        self.decide(trainer).await?;
+        // What has just said stop need not hear of it.
+        if self.ended == Some(Ended::Callback) { Ok(()) } else { self.call(trainer, callback, true).await }
+    }
+
+    /// How many steps come next: up to the end of the epoch, the next call or the end of the budget.
+    fn next(&self, trainer: &Trainer) -> usize {
+        let up_to = |multiple: usize| multiple - (trainer.steps() % multiple as u64) as usize;
+        let left = self.fit.steps.map_or(usize::MAX, |steps| steps - self.taken);
+        up_to(trainer.steps_per_epoch()).min(self.fit.every.map_or(usize::MAX, up_to)).min(left)
+    }
+
+    fn check_budgets(&mut self) {
+        if self.fit.steps.is_some_and(|steps| self.taken >= steps) {
+            self.ended = Some(Ended::Steps);
+        } else if self.fit.time.is_some_and(|time| self.clock.seconds() >= time.as_secs_f64()) {
+            self.ended = Some(Ended::Time);
+        }
+    }
+
+    /// Looks at the last epoch.
+    async fn decide(&mut self, trainer: &mut Trainer) -> Result<()> {
+        let number = self.history.epochs.len() - 1;
+        let epoch = &self.history.epochs[number];
+        if let Some(rule) = &self.fit.early_stopping {
+            let (is_best, stops) = self.stopping.look(rule, number, epoch)?;
+            if is_best && rule.restores_best {
+                trainer.keep_async().await?;
+            }
+            if stops {
+                self.ended = Some(Ended::NoImprovement);
+            }
+            self.history.best = self.stopping.best.map(|(best, _)| best);
+        }
+        if let Some(rule) = &self.fit.plateau
+            && self.plateau.look(rule, epoch)?
+        {
+            trainer.set_learning_rate(rule.reduced(trainer.learning_rate()))?;
+        }
+        Ok(())
+    }
+
+    async fn call(
+        &mut self,
+        trainer: &mut Trainer,
+        callback: &mut impl AsyncFnMut(&mut Progress<'_>) -> Result<Decision>,
+        ends_epoch: bool,
+    ) -> Result<()> {
+        let mut progress = Progress { trainer, history: &self.history, steps: &self.untold, ends_epoch };
+        match callback(&mut progress).await? {
+            Decision::GoOn => {}
+            Decision::Stop => self.ended = Some(self.ended.unwrap_or(Ended::Callback)),
+            Decision::LearningRate(rate) => trainer.set_learning_rate(rate)?,
+        }
+        self.untold = Report::default();
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self, trainer: &mut Trainer) -> Result<History> {
+        let last = self.history.epochs.len().checked_sub(1);
+        // A trainer that is not the one of the epochs before may have kept none of them.
+        let is_other = self.history.best.is_some() && self.history.best != last && trainer.has_kept();
+        if self.fit.early_stopping.is_some_and(|rule| rule.restores_best) && is_other {
+            trainer.restore()?;
+        }
+        self.history.ended = self.ended.unwrap_or_default();
+        Ok(self.history)
+    }
+}
+
+/// A clock, where there is one.
+struct Clock {
+    #[cfg(not(target_family = "wasm"))]
+    start: Instant,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self {
+            #[cfg(not(target_family = "wasm"))]
+            start: Instant::now(),
+        }
+    }
+
+    /// Seconds since it was started; 0 where there is none.
+    fn seconds(&self) -> f64 {
+        #[cfg(not(target_family = "wasm"))]
+        return self.start.elapsed().as_secs_f64();
+        #[cfg(target_family = "wasm")]
+        return 0.0;
+    }
+}
