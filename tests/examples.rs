@@ -90,6 +90,22 @@ fn digits_learns_says_so_and_draws_pictures() {
 }
 
 #[test]
+fn frame_trains_in_a_render_loop_and_draws_what_was_learned() {
+    let folder = Folder::new("frame");
+    let out = folder.0.to_str().expect("a plain path");
+    ran("frame", &["--device", "cpu", "--out", out]).expect(1, &["frames are drawn on a GPU"]);
+    for adapter in common::adapters() {
+        let outcome = ran("frame", &["--frames", "16", "--device", &adapter.info.name, "--json", "--out", out]);
+        outcome.expect(0, &["16 frames with 16 steps each", "frames.png"]);
+        let json = outcome.json();
+        let [first, last] = ["first_loss", "train_loss"].map(|key| json[key].as_f64().expect(key));
+        assert!(last < 0.2 * first, "{json}");
+        let png = fs::read(folder.0.join("frames.png")).expect("a picture");
+        assert!(png.starts_with(b"\x89PNG") && png.len() > 10_000, "{} bytes", png.len());
+    }
+}
+
+#[test]
 fn rates_suggests_one_that_learns_and_draws_why() {
     let folder = Folder::new("rates");
     let out = folder.0.to_str().expect("a plain path");

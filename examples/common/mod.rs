@@ -5,6 +5,7 @@ pub mod classifier;
 pub mod digits;
 pub mod idx;
 pub mod pictures;
+pub mod png;
 pub mod trace;
 
 use std::{error::Error, fmt, io::Write, path::PathBuf, process::ExitCode};

@@ -4,12 +4,13 @@
 //! - `layers`: `[{"inputs", "outputs", "activation", "weight": [[..]], "bias": [..]}]`, the parameters at the start,
 //!   each weight as `outputs` rows of `inputs` (PyTorch's layout), and the activation's number if it has one
 //! - `loss`: its name, and its number if it has one
-//! - `optimizer`: `{"name", "lr"}` and its options, in PyTorch's names; around it `l1`, `clip_value` and `average`
+//! - `optimizer`: `{"name", "lr"}` and its options, in PyTorch's names; around it `l1`, `clip_value`, `clip_norm` and `average`
+//! - `accumulate`: over how many batches gradients are averaged before an update, if it is not each
 //! - `x`, `y`: the inputs and the expected outputs row by row; class ids in `y` under `softmax_cross_entropy`
 //! - `batches`: the rows `[start, end)` of each step
 //! - `lr_schedule`, if it is there: the rate of each step
 //! - `losses`: each step's loss, before its update
-//! - `gradients`: `[{"weight", "bias"}]` of the first step
+//! - `gradients`: `[{"weight", "bias"}]` of the first update
 //! - `final`: `[{"weight", "bias"}]` after the last step, and `averaged`, if there is an average
 //! - `predict`: the outputs for all of `x` after the last step, logits under `softmax_cross_entropy`
 //!
@@ -36,6 +37,8 @@ pub struct Trace {
     initial: Vec<LayerParameters>,
     loss: Loss,
     optimizer: Optimizer,
+    /// How many batches make an update.
+    accumulate: usize,
     x: Vec<f64>,
     /// `[rows, outputs]`; a class id has become a row of zeros with a one.
     y: Vec<f64>,
@@ -55,7 +58,7 @@ struct Step {
 #[derive(Debug, Clone)]
 struct Outcome {
     losses: Vec<f64>,
-    /// Of the first step.
+    /// Of the first update.
     gradients: Vec<Parameters>,
     last: Vec<Parameters>,
     /// Empty where the optimizer keeps no average.
@@ -81,6 +84,7 @@ impl Trace {
         let (inputs, outputs) = (network.inputs(), network.outputs());
         let loss = names::loss(&trace, &network)?;
         let optimizer = names::optimizer(&trace)?;
+        let accumulate = trace.number_or("accumulate", 1.0)? as usize;
         let x = trace.matrix("x", None, inputs)?;
         let rows = x.len() / inputs;
         let y = match loss {
@@ -96,7 +100,7 @@ impl Trace {
             predict: trace.matrix("predict", Some(rows), outputs)?,
         };
         trace.finish("")?;
-        Ok(Self { network, initial, loss, optimizer, x, y, steps, theirs })
+        Ok(Self { network, initial, loss, optimizer, accumulate, x, y, steps, theirs })
     }
 
     /// How many steps it has.
@@ -107,15 +111,16 @@ impl Trace {
     /// Trains by hand on `device` as the trace did, and compares everything that it holds.
     pub fn replay(&self, device: &Device) -> Result<Vec<TensorError>> {
         let batch = self.steps.iter().map(|step| step.end - step.start).max().unwrap_or(1);
-        let settings = Settings { batch, loss: self.loss, optimizer: self.optimizer, ..Settings::default() };
+        let Self { loss, optimizer, accumulate, .. } = *self;
+        let settings = Settings { batch, loss, optimizer, accumulate, ..Settings::default() };
         let mut trainer = Trainer::by_hand(device, &self.network, settings)?;
         trainer.set_parameters(&self.initial)?;
         let (x, y) = (narrow(&self.x), narrow(&self.y));
         let mut gradients = Vec::new();
         for (i, step) in self.steps.iter().enumerate() {
             let (x, y) = (self.inputs_of(step, &x), self.outputs_of(step, &y));
-            if i == 0 {
-                gradients = trainer.gradients(x, y)?;
+            if i < self.accumulate {
+                gradients.push(wide_layers(&trainer.gradients(x, y)?));
             }
             step.learning_rate.map_or(Ok(()), |rate| trainer.set_learning_rate(rate))?;
             trainer.step(x, y)?;
@@ -123,7 +128,7 @@ impl Trace {
         let average = self.optimizer.average.is_some();
         Ok(self.compare(&Outcome {
             losses: wide(&trainer.losses()?.losses),
-            gradients: wide_layers(&gradients),
+            gradients: mean(&gradients),
             last: wide_layers(&trainer.parameters()?),
             averaged: if average { wide_layers(&trainer.averaged_parameters()?) } else { Vec::new() },
             predict: wide(&trainer.predict(&x)?),
@@ -134,18 +139,25 @@ impl Trace {
     #[allow(dead_code, reason = "the tests' own")]
     pub fn replay_reference(&self) -> Result<Vec<TensorError>> {
         let mut reference = Reference::new(&self.network, self.loss, self.optimizer, &self.initial)?;
+        reference = reference.accumulating(self.accumulate as u64);
         let (mut gradients, mut losses) = (Vec::new(), Vec::new());
         for (i, step) in self.steps.iter().enumerate() {
             let (x, y) = (self.inputs_of(step, &self.x), self.outputs_of(step, &self.y));
-            if i == 0 {
-                gradients = reference.gradients(x, y)?;
+            if i < self.accumulate {
+                gradients.push(reference.gradients(x, y)?);
             }
             step.learning_rate.map_or(Ok(()), |rate| reference.set_learning_rate(rate))?;
             losses.push(reference.step(x, y)?);
         }
         let last = reference.parameters().to_vec();
         let averaged = reference.averaged_parameters().unwrap_or_default();
-        Ok(self.compare(&Outcome { losses, gradients, last, averaged, predict: reference.predict(&self.x)? }))
+        Ok(self.compare(&Outcome {
+            losses,
+            gradients: mean(&gradients),
+            last,
+            averaged,
+            predict: reference.predict(&self.x)?,
+        }))
     }
 
     fn inputs_of<'a, T>(&self, step: &Step, x: &'a [T]) -> &'a [T] {
@@ -174,6 +186,19 @@ impl Trace {
         errors.push(compare("predict".into(), &ours.predict, &theirs.predict));
         errors
     }
+}
+
+/// The mean of the gradients of some batches, layer by layer.
+fn mean(batches: &[Vec<Parameters>]) -> Vec<Parameters> {
+    let over = |of: &dyn Fn(&Parameters) -> &[f64], layer: usize| {
+        let mut sums = vec![0.0; of(&batches[0][layer]).len()];
+        for batch in batches {
+            sums.iter_mut().zip(of(&batch[layer])).for_each(|(sum, g)| *sum += g / batches.len() as f64);
+        }
+        sums
+    };
+    let layers = batches.first().map_or(0, Vec::len);
+    (0..layers).map(|i| Parameters { weight: over(&|l| &l.weight, i), bias: over(&|l| &l.bias, i) }).collect()
 }
 
 /// A layer's tensors and their names.

@@ -122,6 +122,7 @@ pub fn optimizer(trace: &Object) -> Refused<Optimizer> {
     };
     optimizer.l1 = trace.number_or("l1", 0.0)?;
     optimizer.clip_value = trace.number_if("clip_value")?;
+    optimizer.clip_norm = trace.number_if("clip_norm")?;
     optimizer.average = trace.number_if("average")?;
     options.finish(name)?;
     Ok(optimizer)
