@@ -275,11 +275,13 @@ fn check(device: &Device, network: &Network, settings: &Settings) -> Outcome<f64
     let expected = reference.gradients(&x, &t)?;
     reference.step(&x, &t)?;
 
-    let none = before
-        .iter()
-        .map(|layer| Parameters { weight: vec![0.0; layer.weight.len()], bias: vec![0.0; layer.bias.len()] });
+    let none = before.iter().map(|layer| Parameters {
+        weight: vec![0.0; layer.weight.len()],
+        bias: vec![0.0; layer.bias.len()],
+        ..Parameters::default()
+    });
     let of_gradients = error(&none.collect::<Vec<_>>(), &gradients, &expected);
-    let before = before.iter().map(|layer| Parameters { weight: f64s(&layer.weight), bias: f64s(&layer.bias) });
+    let before = before.iter().map(Parameters::from);
     let of_step = error(&before.collect::<Vec<_>>(), &after, reference.parameters());
     let wrong = |what, by| Err(format!("{device}: the {what} wrong by {by:e}").into());
     match (of_gradients, of_step) {

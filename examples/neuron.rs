@@ -74,7 +74,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let options = &arguments.options;
     options.only(&[]);
     let device = options.open()?;
-    let layer = |weight: &[f32], bias: &[f32]| LayerParameters { weight: weight.to_vec(), bias: bias.to_vec() };
+    let layer = |weight: &[f32], bias: &[f32]| LayerParameters::new(weight.to_vec(), bias.to_vec());
     let lessons = [
         Lesson {
             title: "One neuron: y = sigmoid(w1 x1 + w2 x2 + w3 x3 + b)",

@@ -51,6 +51,8 @@ struct Layer {
     weight: u32,
     /// In `deltas`: dLoss/dz, laid out as the output.
     delta: u32,
+    /// How many rows lie behind the weights: the biases, and what a norm or a prelu learns.
+    vectors: u32,
     /// The first of its workgroups in the dispatch over all layers' gradients; in `entry/lane` the first block of its
     /// weights.
     first: u32,

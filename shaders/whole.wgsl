@@ -31,7 +31,7 @@ fn reach_of(i: u32) -> f32 {
     var reach = 1.0;
     for (var l = 0u; l < LAYERS && BIAS_REACH < 1.0; l++) {
         let bias = layer(l).weight + layer(l).inputs * layer(l).output_stride;
-        reach = select(reach, BIAS_REACH, i >= bias && i < bias + layer(l).output_stride);
+        reach = select(reach, BIAS_REACH, i >= bias && i < bias + layer(l).vectors * layer(l).output_stride);
     }
     return reach;
 }

@@ -52,6 +52,12 @@ pub enum Activation {
     },
     /// `e^(-z^2)`
     Gaussian,
+    /// `z` above 0 and `slope z` below, with a slope for each neuron that is learned (He et al. 2015; PyTorch's starts as
+    /// 0.25). For hidden layers without a norm and without dropout.
+    Prelu {
+        /// What all slopes start as.
+        slope: f64,
+    },
     /// One of the caller's own.
     Custom(&'static CustomActivation),
 }
@@ -62,7 +68,8 @@ const SELU: [f64; 2] = [1.050_700_987_355_480_5, 1.673_263_242_354_377_2];
 const GELU_TANH: [f64; 2] = [0.797_884_560_802_865_4, 0.044_715];
 
 impl Activation {
-    /// One of each, for tests and benches to walk.
+    /// One of each that is a function of the sum alone, for tests and benches to walk: all but the learned
+    /// [`Activation::Prelu`] and the caller's own.
     pub const ALL: &[Self] = &[
         Self::Identity,
         Self::Sigmoid,
@@ -103,6 +110,7 @@ impl Activation {
             Self::HardTanh => "hard_tanh",
             Self::Sine { .. } => "sine",
             Self::Gaussian => "gaussian",
+            Self::Prelu { .. } => "prelu",
             Self::Custom(custom) => custom.name(),
         }
     }
@@ -110,7 +118,7 @@ impl Activation {
     /// The number that it has to be told, if there is one.
     pub const fn parameter(self) -> Option<f64> {
         match self {
-            Self::LeakyRelu { slope } => Some(slope),
+            Self::LeakyRelu { slope } | Self::Prelu { slope } => Some(slope),
             Self::Elu { alpha } => Some(alpha),
             Self::Sine { frequency } => Some(frequency),
             _ => None,
@@ -121,6 +129,7 @@ impl Activation {
     fn with_parameter(self, number: f64) -> Self {
         match self {
             Self::LeakyRelu { .. } => Self::LeakyRelu { slope: number },
+            Self::Prelu { .. } => Self::Prelu { slope: number },
             Self::Elu { .. } => Self::Elu { alpha: number },
             Self::Sine { .. } => Self::Sine { frequency: number },
             other => other,
@@ -142,7 +151,7 @@ impl Activation {
                     z
                 }
             }
-            Self::LeakyRelu { slope } => {
+            Self::LeakyRelu { slope } | Self::Prelu { slope } => {
                 if z < 0.0 {
                     slope * z
                 } else {
@@ -186,7 +195,7 @@ impl Activation {
             Self::Sigmoid => a * (1.0 - a),
             Self::Tanh => 1.0 - a * a,
             Self::Relu => f64::from(z > 0.0),
-            Self::LeakyRelu { slope } => {
+            Self::LeakyRelu { slope } | Self::Prelu { slope } => {
                 if z > 0.0 {
                     1.0
                 } else {
@@ -234,11 +243,17 @@ impl Activation {
         }
     }
 
+    /// Whether its slopes are learned.
+    pub(crate) const fn is_learned(self) -> bool {
+        matches!(self, Self::Prelu { .. })
+    }
+
     /// Whether the slope is a function of the value: then nothing else is kept of the way forward.
     pub(crate) const fn slope_is_by_value(self) -> bool {
         !matches!(
             self,
-            Self::Gelu
+            Self::Prelu { .. }
+                | Self::Gelu
                 | Self::GeluTanh
                 | Self::Silu
                 | Self::Mish
@@ -251,6 +266,7 @@ impl Activation {
     /// Refuses a number that makes no activation.
     pub(crate) fn check(self) -> Result<()> {
         let is_good = match self {
+            Self::Prelu { slope } => (slope as f32).is_finite(),
             Self::LeakyRelu { slope } => slope >= 0.0 && (slope as f32).is_finite(),
             Self::Elu { alpha } => alpha >= 0.0 && (alpha as f32).is_finite(),
             Self::Sine { frequency } => frequency != 0.0 && (frequency as f32).is_finite(),
@@ -281,6 +297,7 @@ impl Activation {
             Self::HardTanh => files!("activation/hard_tanh"),
             Self::Sine { .. } => files!("activation/sine", "math/circle"),
             Self::Gaussian => files!("activation/gaussian"),
+            Self::Prelu { .. } => files!("activation/prelu"),
             Self::Custom(custom) => custom.pieces(),
         }
     }
@@ -315,7 +332,8 @@ impl std::str::FromStr for Activation {
 
     /// The member of that name, such as `leaky_relu` or `leaky_relu(0.2)`.
     fn from_str(text: &str) -> Result<Self> {
-        parse("activation", text, Self::ALL, Self::name, Self::with_parameter)
+        let all = [Self::ALL, &[Self::Prelu { slope: 0.25 }]].concat();
+        parse("activation", text, &all, Self::name, Self::with_parameter)
     }
 }
 

@@ -61,6 +61,7 @@ impl Init {
         match activation {
             Activation::Relu
             | Activation::LeakyRelu { .. }
+            | Activation::Prelu { .. }
             | Activation::Elu { .. }
             | Activation::Gelu
             | Activation::GeluTanh

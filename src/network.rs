@@ -1,7 +1,7 @@
 //! A network as plain data: its layers, and where each one's parameters lie in the one flat vector of all of them.
 
 use crate::{
-    Activation, Error, Init, Result,
+    Activation, Error, Init, Norm, Result,
     error::{check_finite, check_len},
     init::Draws,
 };
@@ -19,6 +19,8 @@ pub struct Network {
     layers: Vec<Dense>,
     /// Asked for before the first layer: refused, as inputs are never dropped.
     input_dropout: f64,
+    /// The same.
+    input_norm: bool,
 }
 
 /// A dense layer.
@@ -33,6 +35,8 @@ pub struct Dense {
     /// Which share of its outputs is dropped in every step of training, at random; the others are multiplied by
     /// `1 / (1 - dropout)`, so that predictions need nothing (Srivastava et al. 2014, in its inverted form).
     pub dropout: f64,
+    /// How its sums are normalised before the activation.
+    pub norm: Option<Norm>,
     /// Where the first weights come from.
     pub weight: Init,
     /// Where the first biases come from.
@@ -46,6 +50,46 @@ pub struct LayerParameters {
     pub weight: Vec<f32>,
     /// `[outputs]`
     pub bias: Vec<f32>,
+    /// `[outputs]`: what a norm multiplies by; empty without one.
+    pub gain: Vec<f32>,
+    /// `[outputs]`: what a norm adds; empty without one.
+    pub shift: Vec<f32>,
+    /// `[outputs]`: the learned slopes of [`Activation::Prelu`]; empty for others.
+    pub slope: Vec<f32>,
+    /// `[outputs]`: the running mean of a batch norm; empty for others.
+    pub running_mean: Vec<f32>,
+    /// `[outputs]`: its running variance.
+    pub running_variance: Vec<f32>,
+}
+
+impl LayerParameters {
+    /// Weights and biases, and no more.
+    pub fn new(weight: Vec<f32>, bias: Vec<f32>) -> Self {
+        Self { weight, bias, ..Self::default() }
+    }
+
+    /// The vectors behind the weights that have a number for each neuron, in the order in which they lie.
+    pub(crate) fn vectors(&self) -> impl Iterator<Item = &Vec<f32>> {
+        [&self.bias, &self.gain, &self.shift, &self.slope].into_iter().filter(|vector| !vector.is_empty())
+    }
+}
+
+impl Dense {
+    /// Its parameters, all 0.
+    pub(crate) fn zeros(&self) -> LayerParameters {
+        let of = |is_there: bool| vec![0.0; if is_there { self.outputs } else { 0 }];
+        let (has_norm, learns) = (self.norm.is_some(), self.activation.is_learned());
+        let weight = vec![0.0; self.inputs * self.outputs];
+        let (gain, shift, slope) = (of(has_norm), of(has_norm), of(learns));
+        let runs = self.norm == Some(Norm::Batch);
+        let (running_mean, running_variance) = (of(runs), of(runs));
+        LayerParameters { weight, bias: of(true), gain, shift, slope, running_mean, running_variance }
+    }
+
+    /// How many vectors lie behind its weights.
+    pub(crate) const fn vectors(&self) -> usize {
+        1 + 2 * self.norm.is_some() as usize + self.activation.is_learned() as usize
+    }
 }
 
 impl Network {
@@ -54,7 +98,7 @@ impl Network {
 
     /// A network that takes `inputs` numbers, still without a layer.
     pub const fn new(inputs: usize) -> Self {
-        Self { inputs, layers: Vec::new(), input_dropout: 0.0 }
+        Self { inputs, layers: Vec::new(), input_dropout: 0.0, input_norm: false }
     }
 
     /// Adds a dense layer of `outputs` neurons; its weights start as [`Init::default_for`] its activation says, its biases at 0.
@@ -69,6 +113,7 @@ impl Network {
             outputs,
             activation,
             dropout: 0.0,
+            norm: None,
             weight,
             bias: Init::Zeros,
         });
@@ -84,6 +129,31 @@ impl Network {
             None => self.input_dropout = share,
         }
         self
+    }
+
+    /// Normalises the sums of the layer added last over its neurons; see [`Norm::Layer`].
+    #[must_use]
+    pub fn layer_norm(self) -> Self {
+        self.norm(Norm::Layer)
+    }
+
+    /// Normalises the sums of the layer added last over the rows of a batch; see [`Norm::Batch`].
+    #[must_use]
+    pub fn batch_norm(self) -> Self {
+        self.norm(Norm::Batch)
+    }
+
+    fn norm(mut self, norm: Norm) -> Self {
+        match self.layers.last_mut() {
+            Some(layer) => layer.norm = Some(norm),
+            None => self.input_norm = true,
+        }
+        self
+    }
+
+    /// Whether a network learns more than weights and biases.
+    pub(crate) fn has_vectors(&self) -> bool {
+        self.layers.iter().any(|layer| layer.vectors() > 1)
     }
 
     /// Sets where the first weights and biases of all layers added so far come from.
@@ -110,9 +180,9 @@ impl Network {
         &self.layers
     }
 
-    /// How many weights and biases there are.
+    /// How many weights and biases there are, and gains, shifts and slopes.
     pub fn parameter_count(&self) -> usize {
-        self.layers.iter().fold(0, |sum, l| (l.inputs + 1).saturating_mul(l.outputs).saturating_add(sum))
+        self.layers.iter().fold(0, |sum, l| (l.inputs + l.vectors()).saturating_mul(l.outputs).saturating_add(sum))
     }
 
     /// Where each layer's parameters lie in the flat vector of all of them.
@@ -151,6 +221,19 @@ impl Network {
             let expected = "none of the inputs and none of the last layer's outputs".to_owned();
             return Err(Error::Setting { what: "dropout", expected, got: wrong.to_string() });
         }
+        let last = &self.layers[hidden.len()];
+        let refused = |what, expected: &str, got: String| Err(Error::Setting { what, expected: expected.into(), got });
+        if self.input_norm || last.norm.is_some() {
+            let got = if self.input_norm { "the inputs" } else { "the last layer" };
+            return refused("norm", "one of a hidden layer", got.to_owned());
+        }
+        if last.activation.is_learned() {
+            return refused("activation of the output layer", "one that learns nothing", last.activation.to_string());
+        }
+        if let Some(l) = hidden.iter().find(|l| l.activation.is_learned() && (l.norm.is_some() || l.dropout > 0.0)) {
+            let got = if l.norm.is_some() { "with a norm" } else { "with dropout" };
+            return refused("prelu", "a layer without norm and dropout", got.to_owned());
+        }
         for init in self.layers.iter().flat_map(|l| [l.weight, l.bias]) {
             let deviation = init.deviation(1, 1);
             if !(deviation as f32).is_finite() || deviation < 0.0 {
@@ -159,6 +242,35 @@ impl Network {
             }
         }
         Ok(())
+    }
+
+    /// The running statistics that are there at first: mean 0 and variance 1, flat as [`Network::statistics`] has them.
+    pub(crate) fn first_statistics(&self) -> Vec<f32> {
+        let batch = self.layers.iter().filter(|layer| layer.norm == Some(Norm::Batch)).map(|l| padded(l.outputs));
+        batch.flat_map(|n| std::iter::repeat_n(0.0, n).chain(std::iter::repeat_n(1.0, n))).collect()
+    }
+
+    /// The running statistics of all batch norms, one after the other, each its means and then its variances, padded.
+    pub(crate) fn statistics(&self, layers: &[LayerParameters]) -> Vec<f32> {
+        let mut flat = Vec::new();
+        for (dense, layer) in self.layers.iter().zip(layers).filter(|(dense, _)| dense.norm == Some(Norm::Batch)) {
+            for vector in [&layer.running_mean, &layer.running_variance] {
+                flat.extend(vector);
+                flat.resize(flat.len() + padded(dense.outputs) - dense.outputs, 0.0);
+            }
+        }
+        flat
+    }
+
+    /// Puts running statistics, flat, to their layers.
+    pub(crate) fn put_statistics(&self, flat: &[f32], layers: &mut [LayerParameters]) {
+        let mut at = 0;
+        for (dense, layer) in self.layers.iter().zip(layers).filter(|(dense, _)| dense.norm == Some(Norm::Batch)) {
+            for vector in [&mut layer.running_mean, &mut layer.running_variance] {
+                *vector = flat[at..at + dense.outputs].to_vec();
+                at += padded(dense.outputs);
+            }
+        }
     }
 
     /// How many rows the inputs are; refuses those that are no rows of finite numbers.
@@ -173,9 +285,14 @@ impl Network {
     pub(crate) fn layout(&self) -> Layout {
         let mut end = 0;
         let place = |layer: &Dense| {
-            let place =
-                Place { offset: end, inputs: layer.inputs, outputs: layer.outputs, stride: padded(layer.outputs) };
-            end += (padded(layer.inputs + 1) * place.stride).next_multiple_of(ALIGNMENT);
+            let place = Place {
+                offset: end,
+                inputs: layer.inputs,
+                outputs: layer.outputs,
+                stride: padded(layer.outputs),
+                vectors: layer.vectors(),
+            };
+            end += (padded(layer.inputs + place.vectors) * place.stride).next_multiple_of(ALIGNMENT);
             place
         };
         let places = self.layers.iter().map(place).collect();
@@ -191,7 +308,11 @@ impl Network {
         }
         let mut draws = Draws::new(seed);
         let layers = self.layers.iter().map(|l| {
-            let mut first = LayerParameters { weight: vec![0.0; l.inputs * l.outputs], bias: vec![0.0; l.outputs] };
+            let mut first = l.zeros();
+            first.gain.fill(1.0);
+            if let Activation::Prelu { slope } = l.activation {
+                first.slope.fill(slope as f32);
+            }
             l.weight.fill(&mut draws, l.inputs, l.outputs, &mut first.weight);
             l.bias.fill(&mut draws, l.inputs, l.outputs, &mut first.bias);
             first
@@ -205,8 +326,24 @@ impl Network {
         for (i, (layer, given)) in self.layers.iter().zip(layers).enumerate() {
             check_len(&format!("weights of layer {i}"), layer.inputs * layer.outputs, given.weight.len())?;
             check_len(&format!("biases of layer {i}"), layer.outputs, given.bias.len())?;
+            let zeros = layer.zeros();
+            check_len(&format!("gains of layer {i}"), zeros.gain.len(), given.gain.len())?;
+            check_len(&format!("shifts of layer {i}"), zeros.shift.len(), given.shift.len())?;
+            check_len(&format!("slopes of layer {i}"), zeros.slope.len(), given.slope.len())?;
             check_finite("weights", layer.inputs, &given.weight)?;
-            check_finite("biases", layer.outputs, &given.bias)?;
+            check_len(&format!("running means of layer {i}"), zeros.running_mean.len(), given.running_mean.len())?;
+            let len = zeros.running_variance.len();
+            check_len(&format!("running variances of layer {i}"), len, given.running_variance.len())?;
+            for (what, vector) in [
+                ("biases", &given.bias),
+                ("gains", &given.gain),
+                ("shifts", &given.shift),
+                ("slopes", &given.slope),
+                ("running means", &given.running_mean),
+                ("running variances", &given.running_variance),
+            ] {
+                check_finite(what, layer.outputs, vector)?;
+            }
         }
         Ok(())
     }
@@ -231,7 +368,7 @@ pub(crate) fn padded_rows(values: &[f32], columns: usize, batch: usize) -> Vec<f
 }
 
 /// Where one layer's parameters lie in the flat vector, as [`crate::Trainer::parameter_buffer`] holds it: `inputs` rows of
-/// weights, then the row of biases, each row `outputs` long and padded to `stride`; the rows are padded to a multiple of 4.
+/// weights, then the row of biases and what else there is for each neuron, each row `outputs` long and padded to `stride`; the rows are padded to a multiple of 4.
 /// All padding is 0. The weight from input `i` to neuron `j` is number `offset + i * stride + j`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -244,6 +381,8 @@ pub struct Place {
     pub outputs: usize,
     /// Numbers from one row to the next.
     pub stride: usize,
+    /// How many rows lie behind the weights: the biases, the gains and shifts of a norm, the slopes of a prelu.
+    pub vectors: usize,
 }
 
 impl Place {
@@ -270,7 +409,9 @@ impl Layout {
                 for i in 0..place.inputs {
                     flat[place.at(i, j)] = layer.weight[j * place.inputs + i];
                 }
-                flat[place.at(place.inputs, j)] = layer.bias[j];
+                for (k, vector) in layer.vectors().enumerate() {
+                    flat[place.at(place.inputs + k, j)] = vector[j];
+                }
             }
         }
         flat
@@ -280,9 +421,18 @@ impl Layout {
     pub(crate) fn layers(&self, flat: &[f32]) -> Vec<LayerParameters> {
         let layer = |place: &Place| {
             let neuron = |j| (0..place.inputs).map(move |i| flat[place.at(i, j)]);
+            let vector = |k: Option<usize>| match k {
+                Some(k) => (0..place.outputs).map(|j| flat[place.at(place.inputs + k, j)]).collect(),
+                None => Vec::new(),
+            };
+            let (has_norm, learns) = (place.vectors > 2, place.vectors.is_multiple_of(2));
             LayerParameters {
                 weight: (0..place.outputs).flat_map(neuron).collect(),
-                bias: (0..place.outputs).map(|j| flat[place.at(place.inputs, j)]).collect(),
+                bias: vector(Some(0)),
+                gain: vector(has_norm.then_some(1)),
+                shift: vector(has_norm.then_some(2)),
+                slope: vector(learns.then_some(place.vectors - 1)),
+                ..LayerParameters::default()
             }
         };
         self.places.iter().map(layer).collect()

@@ -10,7 +10,7 @@ use crate::{
 /// ```
 /// use gradus::{Activation, Device, LayerParameters, Network, Predictor};
 /// let network = Network::new(2).dense(1, Activation::Identity);
-/// let parameters = LayerParameters { weight: vec![1.0, 2.0], bias: vec![0.5] };
+/// let parameters = LayerParameters::new(vec![1.0, 2.0], vec![0.5]);
 /// let mut predictor = Predictor::new(&Device::cpu(), &network, &[parameters])?;
 /// assert_eq!(predictor.predict(&[3.0, 4.0])?, [11.5]);
 /// # Ok::<(), gradus::Error>(())
@@ -34,10 +34,10 @@ impl Predictor {
     pub async fn new_async(device: &Device, network: &Network, parameters: &[LayerParameters]) -> Result<Self> {
         network.check()?;
         network.check_parameters(parameters)?;
-        let flat = network.layout().flat(parameters);
+        let (flat, statistics) = (network.layout().flat(parameters), network.statistics(parameters));
         let worker = match &device.machine {
-            Machine::Gpu(gpu) => Worker::Gpu(GpuPredictor::alone(gpu, network, &flat).await?),
-            Machine::Cpu => Worker::Cpu(cpu::predictor::Predictor::new(network, flat)),
+            Machine::Gpu(gpu) => Worker::Gpu(GpuPredictor::alone(gpu, network, &flat, &statistics).await?),
+            Machine::Cpu => Worker::Cpu(cpu::predictor::Predictor::new(network, flat, statistics)),
         };
         Ok(Self { network: network.clone(), worker })
     }
@@ -53,10 +53,10 @@ impl Predictor {
     /// As [`crate::Trainer::set_parameters`].
     pub fn set_parameters(&mut self, parameters: &[LayerParameters]) -> Result<()> {
         self.network.check_parameters(parameters)?;
-        let flat = self.network.layout().flat(parameters);
+        let (flat, statistics) = (self.network.layout().flat(parameters), self.network.statistics(parameters));
         match &mut self.worker {
-            Worker::Gpu(predictor) => predictor.set_parameters(&flat),
-            Worker::Cpu(predictor) => predictor.set_parameters(flat),
+            Worker::Gpu(predictor) => predictor.set_parameters(&flat, &statistics),
+            Worker::Cpu(predictor) => predictor.set_parameters(flat, statistics),
         }
         Ok(())
     }

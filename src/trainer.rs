@@ -82,7 +82,7 @@ impl Trainer {
                     plan: settings.plan.as_ref(),
                 };
                 let mut engine = Engine::new(gpu, setup).await?;
-                engine.set_parameters(&network.initial(settings.seed)?);
+                engine.set_parameters(&network.initial(settings.seed)?, &network.first_statistics());
                 Worker::Gpu(engine)
             }
             Machine::Cpu => {
@@ -364,10 +364,12 @@ impl Trainer {
     /// As [`Trainer::parameters`].
     pub async fn parameters_async(&self) -> Result<Vec<LayerParameters>> {
         let layout = self.network.layout();
-        Ok(match &self.engine {
-            Worker::Gpu(engine) => layout.layers(&engine.parameters().await?),
-            Worker::Cpu(engine, _) => layout.layers(engine.parameters()),
-        })
+        let (mut layers, statistics) = match &self.engine {
+            Worker::Gpu(engine) => (layout.layers(&engine.parameters().await?), engine.statistics().await?),
+            Worker::Cpu(engine, _) => (layout.layers(engine.parameters()), engine.statistics().to_vec()),
+        };
+        self.network.put_statistics(&statistics, &mut layers);
+        Ok(layers)
     }
 
     /// [`Trainer::averaged_parameters`], asynchronously.
@@ -412,12 +414,12 @@ impl Trainer {
     /// [`Error::Shape`] if they are not this network's, [`Error::NonFinite`].
     pub fn set_parameters(&mut self, layers: &[LayerParameters]) -> Result<()> {
         self.network.check_parameters(layers)?;
-        let flat = self.network.layout().flat(layers);
+        let (flat, statistics) = (self.network.layout().flat(layers), self.network.statistics(layers));
         self.since = 0;
         match &mut self.engine {
-            Worker::Gpu(engine) => engine.set_parameters(&flat),
+            Worker::Gpu(engine) => engine.set_parameters(&flat, &statistics),
             Worker::Cpu(engine, _) => {
-                engine.set_parameters(&flat);
+                engine.set_parameters(&flat, &statistics);
             }
         }
         Ok(())

@@ -55,7 +55,7 @@ fn order(device: &Device, rows: usize, epochs: usize, settings: Settings) -> Vec
     let settings = Settings { batch: 1, optimizer: Optimizer::sgd(0.0), loss: Loss::Mse, ..settings };
     let network = Network::new(1).dense(1, Activation::Identity);
     let mut trainer = Trainer::new(device, &network, &data, settings).expect("a trainer");
-    trainer.set_parameters(&[LayerParameters { weight: vec![1.0], bias: vec![0.0] }]).expect("one weight, one bias");
+    trainer.set_parameters(&[LayerParameters::new(vec![1.0], vec![0.0])]).expect("one weight, one bias");
     let report = trainer.run(rows * epochs).expect("steps");
     report.losses.iter().map(|loss| loss.sqrt().round() as usize).collect()
 }

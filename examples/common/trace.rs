@@ -198,7 +198,9 @@ fn mean(batches: &[Vec<Parameters>]) -> Vec<Parameters> {
         sums
     };
     let layers = batches.first().map_or(0, Vec::len);
-    (0..layers).map(|i| Parameters { weight: over(&|l| &l.weight, i), bias: over(&|l| &l.bias, i) }).collect()
+    (0..layers)
+        .map(|i| Parameters { weight: over(&|l| &l.weight, i), bias: over(&|l| &l.bias, i), ..Parameters::default() })
+        .collect()
 }
 
 /// A layer's tensors and their names.
@@ -236,7 +238,7 @@ fn network(trace: &Object) -> Refused<(Network, Vec<LayerParameters>)> {
         }
         network = network.dense(outputs, names::activation(&layer, &at)?);
         let first = tensor(&layer, inputs, outputs)?;
-        initial.push(LayerParameters { weight: narrow(&first.weight), bias: narrow(&first.bias) });
+        initial.push(LayerParameters::new(narrow(&first.weight), narrow(&first.bias)));
         layer.finish(&at)?;
     }
     Ok((network, initial))
@@ -294,6 +296,7 @@ fn tensor(layer: &Object, inputs: usize, outputs: usize) -> Refused<Parameters> 
     Ok(Parameters {
         weight: layer.matrix("weight", Some(outputs), inputs)?,
         bias: layer.numbers("bias", Some(outputs))?,
+        ..Parameters::default()
     })
 }
 
@@ -307,7 +310,7 @@ fn wide(values: &[f32]) -> Vec<f64> {
 }
 
 fn wide_layers(layers: &[LayerParameters]) -> Vec<Parameters> {
-    layers.iter().map(|layer| Parameters { weight: wide(&layer.weight), bias: wide(&layer.bias) }).collect()
+    layers.iter().map(Parameters::from).collect()
 }
 
 #[cfg(test)]

@@ -18,7 +18,9 @@ pub(super) fn activate(fma: Fma, activation: Activation, values: &mut [f32]) {
         Activation::Tanh => each(values, |z| tanh(fma, z)),
         // Compared this way round, NaN stays NaN.
         Activation::Relu => each(values, |z| if z <= 0.0 { 0.0 } else { z }),
-        Activation::LeakyRelu { slope } => each(values, |z| if z <= 0.0 { slope as f32 * z } else { z }),
+        Activation::LeakyRelu { slope } | Activation::Prelu { slope } => {
+            each(values, |z| if z <= 0.0 { slope as f32 * z } else { z })
+        }
         Activation::Elu { alpha } => each(values, |z| {
             let below = alpha as f32 * exp_minus_one(fma, z);
             if z <= 0.0 { below } else { z }

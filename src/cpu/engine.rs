@@ -19,7 +19,7 @@ use super::{
     shape::{Flat, Purpose, Shape, Source},
 };
 use crate::{
-    Network,
+    Network, Norm,
     plan::{Identity, Plan, PlanRow, Scheme},
     step::{Course, Step},
 };
@@ -46,8 +46,8 @@ pub(crate) struct Engine {
     lanes: Vec<Lane>,
     /// How many batches make an update.
     accumulate: u64,
-    /// Parameters and state as they were when [`Engine::keep`] was called.
-    kept: Option<[Vec<f32>; 2]>,
+    /// Parameters, state and statistics as they were when [`Engine::keep`] was called.
+    kept: Option<[Vec<f32>; 3]>,
 }
 
 impl Engine {
@@ -56,19 +56,22 @@ impl Engine {
         let Course { loss, optimizer, batch, .. } = *course;
         let worth = (network.flop(batch) / FLOP_OF_A_THREAD).min(batch as u64) as usize;
         // A small training does not even start the pool of threads.
-        let threads = if worth < 2 { 1 } else { worth.min(rayon::current_num_threads()) };
+        // A batch norm looks at all rows of the batch.
+        let is_whole = network.layers().iter().any(|layer| layer.norm == Some(Norm::Batch));
+        let threads = if worth < 2 || is_whole { 1 } else { worth.min(rayon::current_num_threads()) };
         let shape = Shape::new(network, loss, optimizer, batch, threads);
         let sums = if shape.own_sums { parameters.len() } else { 0 };
         let mut engine = Self {
             state: vec![0.0; parameters.len() * optimizer.planes()],
             gradients: vec![0.0; parameters.len()],
             rows: shape.spaces(batch),
-            lanes: vec![Lane { sums: vec![0.0; sums], ..Lane::default() }; threads],
+            lanes: shape.lanes(sums),
             parameters,
             accumulate: course.accumulate,
             shape,
             kept: None,
         };
+        engine.lanes[0].statistics = network.first_statistics();
         engine.start();
         engine
     }
@@ -88,7 +91,7 @@ impl Engine {
 
     /// The outputs, row by row, for any number of rows of inputs.
     pub(crate) fn predict(&self, inputs: &[f32]) -> Vec<f32> {
-        predict(&self.shape, &self.parameters, inputs)
+        predict(&self.shape, (&self.parameters, self.statistics()), inputs)
     }
 
     /// How steps are computed. All of it follows from the sizes, the CPU and the number of threads.
@@ -115,25 +118,33 @@ impl Engine {
         &self.parameters
     }
 
-    /// Sets the parameters, flat; the optimizer starts anew.
-    pub(crate) fn set_parameters(&mut self, flat: &[f32]) {
+    /// The running statistics, flat.
+    pub(crate) fn statistics(&self) -> &[f32] {
+        &self.lanes[0].statistics
+    }
+
+    /// Sets the parameters and the running statistics, flat; the optimizer starts anew.
+    pub(crate) fn set_parameters(&mut self, flat: &[f32], statistics: &[f32]) {
         self.parameters.copy_from_slice(flat);
+        self.lanes[0].statistics.copy_from_slice(statistics);
         self.state.fill(0.0);
         self.start();
     }
 
     /// Keeps the parameters and the optimizer's state of now.
     pub(crate) fn keep(&mut self) {
-        let [parameters, state] = self.kept.get_or_insert_default();
+        let [parameters, state, statistics] = self.kept.get_or_insert_default();
         parameters.clone_from(&self.parameters);
         state.clone_from(&self.state);
+        statistics.clone_from(&self.lanes[0].statistics);
     }
 
     /// Goes back to what was kept last, if anything was.
     pub(crate) fn restore(&mut self) {
-        if let Some([parameters, state]) = &self.kept {
+        if let Some([parameters, state, statistics]) = &self.kept {
             self.parameters.copy_from_slice(parameters);
             self.state.copy_from_slice(state);
+            self.lanes[0].statistics.copy_from_slice(statistics);
         }
     }
 
@@ -174,12 +185,13 @@ impl Engine {
 
     fn run_here(&mut self, step: &Step, fill: &Fill<'_>, purpose: Purpose<'_>) -> Outcome {
         let Self { shape, parameters, state, gradients, rows, lanes, accumulate, .. } = self;
+        let runs = matches!(purpose, Purpose::Update(_));
         let count = step.rows as usize;
         let share = count.div_ceil(shape.threads);
         // The last threads may have no rows of a short batch.
         let lanes = &mut lanes[..count.div_ceil(share)];
         let one = |(i, (lane, space)): (usize, (&mut Lane, &mut [f32]))| {
-            shape.rows(parameters, step, fill, i * share..count.min((i + 1) * share), space, lane);
+            shape.rows(parameters, step, fill, i * share..count.min((i + 1) * share), space, (lane, runs));
         };
         if let [lane] = lanes {
             one((0, (lane, rows)));
@@ -189,16 +201,23 @@ impl Engine {
         }
         let source = if shape.own_sums { Source::Sums(lanes) } else { Source::Rows(&rows[..count * shape.stride]) };
         let keeps = *accumulate > 1 || shape.needs_whole_gradients();
-        match purpose {
-            Purpose::Update(step) if keeps => {
-                let keep = Purpose::Keep { starts: step.starts == 1 };
-                shape.finish(&shape.parts, source, keep, Flat { parameters, gradients, state });
-                if step.updates == 1 {
-                    let whole = Source::Whole(shape.clipping(gradients, *accumulate));
-                    shape.finish(&shape.parts, whole, purpose, Flat { parameters, gradients, state });
-                }
-            }
-            _ => shape.finish(&shape.parts, source, purpose, Flat { parameters, gradients, state }),
+        let starts = match purpose {
+            Purpose::Update(step) if keeps => Some(step.starts == 1),
+            Purpose::Update(_) => None,
+            Purpose::Keep { starts } => Some(starts),
+        };
+        if let Some(starts) = starts {
+            let keep = Purpose::Keep { starts };
+            shape.finish(&shape.parts, source, keep, Flat { parameters, gradients, state });
+            shape.add_vectors(lanes, starts, gradients);
+        } else {
+            shape.finish(&shape.parts, source, purpose, Flat { parameters, gradients, state });
+        }
+        if let (Purpose::Update(step), Some(_)) = (purpose, starts)
+            && step.updates == 1
+        {
+            let whole = Source::Whole(shape.clipping(gradients, *accumulate));
+            shape.finish(&shape.parts, whole, purpose, Flat { parameters, gradients, state });
         }
         let sum: f64 = lanes.iter().map(|lane| lane.loss).sum();
         Outcome { loss: (sum * f64::from(step.scale)) as f32, right: lanes.iter().map(|lane| lane.right).sum() }
@@ -208,7 +227,12 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Activation, Init, Loss, Optimizer, cpu::reference::Reference, dropout::Dropout, judge};
+    use crate::{
+        Activation, Init, LayerParameters, Loss, Optimizer,
+        cpu::reference::{Parameters, Reference},
+        dropout::Dropout,
+        judge,
+    };
 
     const ROWS: usize = 1100;
 
@@ -267,15 +291,34 @@ mod tests {
         compare_course(&network, &course(&network, loss, optimizer, batch));
     }
 
+    fn numbers(layer: &LayerParameters) -> impl Iterator<Item = &f32> + Clone {
+        let LayerParameters { weight, bias, gain, shift, slope, .. } = layer;
+        [weight, bias, gain, shift, slope].into_iter().flatten()
+    }
+
+    fn their_numbers(layer: &Parameters) -> impl Iterator<Item = &f64> + Clone {
+        let Parameters { weight, bias, gain, shift, slope } = layer;
+        [weight, bias, gain, shift, slope].into_iter().flatten()
+    }
+
+    fn layers(network: &Network, engine: &Engine) -> Vec<LayerParameters> {
+        let mut layers = network.layout().layers(&engine.parameters);
+        network.put_statistics(engine.statistics(), &mut layers);
+        layers
+    }
+
     fn compare_course(network: &Network, course: &Course) {
         let Course { loss, optimizer, batch, .. } = *course;
         let layout = network.layout();
         let mut engine = engine(network, course);
-        let mut reference = Reference::new(network, loss, optimizer, &layout.layers(&engine.parameters))
+        let mut reference = Reference::new(network, loss, optimizer, &layers(network, &engine))
             .unwrap()
             .accumulating(course.accumulate);
         let what = format!("{:?}, {loss}, {optimizer:?}, batch {batch}", network.layers());
-        let within = if optimizer.rounds_coarsely() { 2e-3 } else { 1e-5 };
+        // A norm divides by what is small at times, so that what was rounded grows, and a sum near 0 may fall to either side
+        // of a learned kink.
+        let is_rough = optimizer.rounds_coarsely() || network.has_vectors();
+        let within = if is_rough { 2e-3 } else { 1e-5 };
         let close = |ours: f32, theirs: f64, largest: f64| (f64::from(ours) - theirs).abs() <= within * largest;
         let rows = |first: usize, count: usize| {
             let (mut inputs, mut expected) = (vec![0.0; network.inputs()], vec![0.0; network.outputs()]);
@@ -299,7 +342,7 @@ mod tests {
                 );
                 for (ours, theirs) in ours.iter().zip(reference.gradients(&inputs, &expected).unwrap()) {
                     let largest = theirs.weight.iter().chain(&theirs.bias).fold(0.0f64, |m, g| m.max(g.abs()));
-                    let pairs = ours.weight.iter().chain(&ours.bias).zip(theirs.weight.iter().chain(&theirs.bias));
+                    let pairs = numbers(ours).zip(their_numbers(&theirs));
                     assert!(pairs.clone().all(|(o, t)| close(*o, *t, largest)), "gradients of step {n}: {what}");
                 }
             }
@@ -320,7 +363,7 @@ mod tests {
         }
         for (ours, theirs) in layout.layers(&engine.parameters).iter().zip(reference.parameters()) {
             let largest = theirs.weight.iter().chain(&theirs.bias).fold(0.0f64, |m, p| m.max(p.abs()));
-            let pairs = ours.weight.iter().chain(&ours.bias).zip(theirs.weight.iter().chain(&theirs.bias));
+            let pairs = numbers(ours).zip(their_numbers(theirs));
             assert!(pairs.clone().all(|(o, t)| close(*o, *t, largest)), "parameters: {what}");
         }
         assert_eq!(layout.flat(&layout.layers(&engine.parameters)), engine.parameters, "padding stays 0: {what}");
@@ -366,6 +409,29 @@ mod tests {
                 let start = Network::new(widths[0]);
                 let network = widths[1..].iter().fold(start, |network, width| network.dense(*width, sigmoid));
                 compare(&network, Loss::Mse, *optimizer, batch);
+            }
+        }
+    }
+
+    /// Networks with norms, dropout among them, and learned slopes.
+    fn learning_more(width: usize) -> [Network; 3] {
+        let (tanh, prelu) = (Activation::Tanh, Activation::Prelu { slope: 0.25 });
+        let first = Network::new(7).dense(width, tanh);
+        [
+            first.clone().layer_norm().dense(width, Activation::Gelu).layer_norm().dropout(0.3).dense(3, tanh),
+            first.batch_norm().dense(width, Activation::Silu).dropout(0.2).batch_norm().dense(3, tanh),
+            Network::new(7).dense(width, prelu).dense(width, prelu).dense(3, tanh),
+        ]
+    }
+
+    #[test]
+    fn norms_and_learned_slopes_follow_the_reference() {
+        for (width, batch) in [(9, 9), (100, 40), (300, 250), (40, 1000)] {
+            for network in learning_more(width) {
+                for optimizer in [Optimizer::sgd(0.1), Optimizer::momentum(0.05, 0.9).weight_decay(0.01).spare_biases()]
+                {
+                    compare(&network, Loss::Mse, optimizer, batch);
+                }
             }
         }
     }
@@ -444,8 +510,8 @@ mod tests {
         let mut engine = engine(&network, &course);
         train(&mut engine, &course, 3);
         let flat = engine.parameters.clone();
-        engine.set_parameters(&flat);
-        engine.set_parameters(&network.initial(3).unwrap());
+        engine.set_parameters(&flat, &[]);
+        engine.set_parameters(&network.initial(3).unwrap(), &[]);
         train(&mut engine, &course, 3);
         let mut other = self::engine(&network, &course);
         train(&mut other, &course, 3);

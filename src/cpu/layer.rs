@@ -5,7 +5,7 @@ use super::{
     gemm::Matrix,
     math::Fma,
 };
-use crate::{Activation, Network, dropout::Dropout, network::Place, step::Step};
+use crate::{Activation, Network, Norm, dropout::Dropout, network::Place, step::Step};
 
 /// Writes the inputs and the expected outputs of a row of the batch.
 pub(super) type Fill<'a> = dyn Fn(usize, &mut [f32], &mut [f32]) + Sync + 'a;
@@ -23,6 +23,12 @@ pub(super) struct Layer {
     dropout: Option<Dropout>,
     /// The number of its first neuron among all, for dropout.
     first: usize,
+    /// How its sums are normalised, and the column of what comes out; behind that one of a layer norm's inverse deviation.
+    pub(super) norm: Option<(Norm, usize)>,
+    /// Where the running statistics start of a batch norm.
+    pub(super) running: usize,
+    /// Where a lane sums the gradients of the vectors behind the biases.
+    pub(super) vector: usize,
 }
 
 impl Layer {
@@ -35,7 +41,14 @@ impl Layer {
             let first = layers.last().map_or(0, |before| before.first + before.place.stride);
             let dropout = (dense.dropout > 0.0).then(|| Dropout::of(dense.dropout));
             let activation = dense.activation;
-            layers.push(Self { place, activation, from, to, delta: 0, slope: None, dropout, first });
+            let (running, vector) = layers.last().map_or((0, 0), |before| {
+                let runs = matches!(before.norm, Some((Norm::Batch, _)));
+                let vectors = (before.place.vectors - 1) * before.place.outputs;
+                (before.running + if runs { 2 * before.place.stride } else { 0 }, before.vector + vectors)
+            });
+            let norm = dense.norm.map(|norm| (norm, 0));
+            let (delta, slope) = (0, None);
+            layers.push(Self { place, activation, from, to, delta, slope, dropout, first, norm, running, vector });
         }
         layers
     }
@@ -44,6 +57,11 @@ impl Layer {
     pub(super) fn place_deltas(layers: &mut [Self], mut take: impl FnMut(usize) -> usize) {
         for layer in layers.iter_mut().filter(|l| l.dropout.is_some() || !l.activation.slope_is_by_value()) {
             layer.slope = Some(take(layer.place.outputs));
+        }
+        for layer in layers.iter_mut() {
+            if let Some((_, normed)) = &mut layer.norm {
+                *normed = take(layer.place.outputs + 1);
+            }
         }
         for layer in layers {
             layer.delta = take(layer.place.outputs);
@@ -103,4 +121,9 @@ pub(super) struct Lane {
     pub(super) right: u32,
     /// The gradients, where every thread sums its own.
     pub(super) sums: Vec<f32>,
+    /// The gradients of what lies behind the biases, layer by layer.
+    pub(super) vectors: Vec<f32>,
+    /// The running statistics of batch norms, and of the present batch the inverse deviations; the first lane's.
+    pub(super) statistics: Vec<f32>,
+    pub(super) inverses: Vec<f32>,
 }

@@ -5,6 +5,7 @@ pub(crate) mod engine;
 mod gemm;
 mod layer;
 mod math;
+mod norm;
 pub(crate) mod predictor;
 pub mod reference;
 mod shape;

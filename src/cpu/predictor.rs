@@ -9,27 +9,28 @@ use crate::{Loss, Network, Optimizer};
 pub(crate) struct Predictor {
     shape: Shape,
     parameters: Vec<f32>,
+    statistics: Vec<f32>,
 }
 
 impl Predictor {
-    /// `parameters` lie as [`Network::layout`] says.
-    pub(crate) fn new(network: &Network, parameters: Vec<f32>) -> Self {
+    /// `parameters` lie as [`Network::layout`] says, `statistics` as [`Network::statistics`].
+    pub(crate) fn new(network: &Network, parameters: Vec<f32>, statistics: Vec<f32>) -> Self {
         // Neither says anything about the way forward.
-        Self { shape: Shape::new(network, Loss::Mse, Optimizer::sgd(0.0), 1, 1), parameters }
+        Self { shape: Shape::new(network, Loss::Mse, Optimizer::sgd(0.0), 1, 1), parameters, statistics }
     }
 
-    pub(crate) fn set_parameters(&mut self, flat: Vec<f32>) {
-        self.parameters = flat;
+    pub(crate) fn set_parameters(&mut self, flat: Vec<f32>, statistics: Vec<f32>) {
+        (self.parameters, self.statistics) = (flat, statistics);
     }
 
     /// The outputs, row by row, for any number of rows of inputs.
     pub(crate) fn predict(&self, inputs: &[f32]) -> Vec<f32> {
-        predict(&self.shape, &self.parameters, inputs)
+        predict(&self.shape, (&self.parameters, &self.statistics), inputs)
     }
 }
 
 /// The outputs, row by row, for any number of rows of inputs.
-pub(super) fn predict(shape: &Shape, parameters: &[f32], inputs: &[f32]) -> Vec<f32> {
+pub(super) fn predict(shape: &Shape, parameters: (&[f32], &[f32]), inputs: &[f32]) -> Vec<f32> {
     let count = inputs.len() / shape.inputs;
     let block = (BLOCK / shape.stride).max(64).min(count);
     let mut results = vec![0.0; count * shape.outputs];

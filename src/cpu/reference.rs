@@ -3,9 +3,10 @@
 //! All matrices lie row by row, and weights are `[outputs, inputs]`, as in PyTorch; `rows` is how many a batch has.
 
 use crate::{
-    Activation, Dense, LayerParameters, Loss, Network, Optimizer, Result,
+    Activation, Dense, LayerParameters, Loss, Network, Norm, Optimizer, Result,
     error::{Error, check_len},
     judge::normalizer,
+    norm::{EPSILON, MOMENTUM},
 };
 
 /// The weights and biases of one layer, or their gradients.
@@ -15,6 +16,39 @@ pub struct Parameters {
     pub weight: Vec<f64>,
     /// `[outputs]`
     pub bias: Vec<f64>,
+    /// `[outputs]`: what a norm multiplies by; empty without one.
+    pub gain: Vec<f64>,
+    /// `[outputs]`: what a norm adds; empty without one.
+    pub shift: Vec<f64>,
+    /// `[outputs]`: learned slopes; empty without them.
+    pub slope: Vec<f64>,
+}
+
+impl Parameters {
+    /// The same of each of the vectors.
+    fn map(&self, of: impl Fn(&[f64]) -> Vec<f64>) -> Self {
+        let Self { weight, bias, gain, shift, slope } = self;
+        Self { weight: of(weight), bias: of(bias), gain: of(gain), shift: of(shift), slope: of(slope) }
+    }
+
+    /// All of them, and whether it is the weights.
+    fn vectors(&self) -> [(bool, &Vec<f64>); 5] {
+        let Self { weight, bias, gain, shift, slope } = self;
+        [(true, weight), (false, bias), (false, gain), (false, shift), (false, slope)]
+    }
+
+    fn vectors_mut(&mut self) -> [&mut Vec<f64>; 5] {
+        let Self { weight, bias, gain, shift, slope } = self;
+        [weight, bias, gain, shift, slope]
+    }
+}
+
+impl From<&LayerParameters> for Parameters {
+    fn from(layer: &LayerParameters) -> Self {
+        let wide = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
+        let LayerParameters { weight, bias, gain, shift, slope, .. } = layer;
+        Self { weight: wide(weight), bias: wide(bias), gain: wide(gain), shift: wide(shift), slope: wide(slope) }
+    }
 }
 
 /// `z = x W^T + b` and `a = activation(z)`, in this order.
@@ -29,8 +63,81 @@ pub fn forward(layer: &Dense, parameters: &Parameters, x: &[f64]) -> (Vec<f64>, 
             z.push(weight.iter().zip(x).map(|(w, x)| w * x).sum::<f64>() + bias);
         }
     }
-    let a = z.iter().map(|z| layer.activation.apply(*z)).collect();
+    let a = activated(layer, parameters, &z);
     (z, a)
+}
+
+/// The activation of `z`, `[rows, outputs]`; where slopes are learned, each neuron has its own.
+pub fn activated(layer: &Dense, parameters: &Parameters, z: &[f64]) -> Vec<f64> {
+    let slope = |i: usize| parameters.slope.get(i % layer.outputs).copied().unwrap_or(1.0);
+    let apply = |(i, z): (usize, &f64)| {
+        if layer.activation.is_learned() && *z < 0.0 { slope(i) * z } else { layer.activation.apply(*z) }
+    };
+    z.iter().enumerate().map(apply).collect()
+}
+
+/// `(z - mean) / sqrt(variance + epsilon)` over each of some groups of the sums, and one over those roots: a group is a
+/// row or a column, as [`Norm`] says.
+///
+/// # Shapes
+/// - z and the first result: `[rows, outputs]`
+/// - the second result: `[rows]` or `[outputs]`
+pub fn normalised(norm: Norm, outputs: usize, z: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    let (group, groups) = groups_of(norm, outputs, z.len());
+    let (means, variances) = moments(norm, outputs, z);
+    let inverses: Vec<f64> = (0..groups).map(|g| 1.0 / (variances[g] + EPSILON).sqrt()).collect();
+    let normed = z.iter().enumerate().map(|(at, z)| (z - means[group(at)]) * inverses[group(at)]);
+    (normed.collect(), inverses)
+}
+
+/// To which group each number belongs, and how many groups there are.
+fn groups_of(norm: Norm, outputs: usize, len: usize) -> (impl Fn(usize) -> usize, usize) {
+    let is_layer = norm == Norm::Layer;
+    let group = move |at: usize| if is_layer { at / outputs } else { at % outputs };
+    (group, if is_layer { len / outputs } else { outputs })
+}
+
+/// Mean and variance of each group.
+fn moments(norm: Norm, outputs: usize, z: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    let (group, groups) = groups_of(norm, outputs, z.len());
+    let count = (z.len() / groups) as f64;
+    let mut means = vec![0.0; groups];
+    z.iter().enumerate().for_each(|(at, z)| means[group(at)] += z / count);
+    let mut variances = vec![0.0; groups];
+    z.iter().enumerate().for_each(|(at, z)| variances[group(at)] += (z - means[group(at)]).powi(2) / count);
+    (means, variances)
+}
+
+/// What a norm makes of `delta`, `dLoss/dy` of `y = gain normed + shift`: `dLoss/dz` in its place, and the gradients of gain
+/// and shift, which go into `gradients`.
+///
+/// # Shapes
+/// - delta, normed: `[rows, outputs]`
+/// - inverses: as [`normalised`] gives them
+pub fn norm_delta(
+    norm: Norm,
+    gain: &[f64],
+    (normed, inverses): (&[f64], &[f64]),
+    delta: &mut [f64],
+    gradients: &mut Parameters,
+) {
+    let outputs = gain.len();
+    let (group, groups) = groups_of(norm, outputs, delta.len());
+    let count = (delta.len() / groups) as f64;
+    (gradients.gain, gradients.shift) = (vec![0.0; outputs], vec![0.0; outputs]);
+    let (mut means, mut slopes) = (vec![0.0; groups], vec![0.0; groups]);
+    for (at, d) in delta.iter_mut().enumerate() {
+        let j = at % outputs;
+        gradients.gain[j] += *d * normed[at];
+        gradients.shift[j] += *d;
+        *d *= gain[j];
+        means[group(at)] += *d / count;
+        slopes[group(at)] += *d * normed[at] / count;
+    }
+    for (at, d) in delta.iter_mut().enumerate() {
+        let g = group(at);
+        *d = inverses[g] * (*d - means[g] - normed[at] * slopes[g]);
+    }
 }
 
 /// The loss of a batch: the mean, over what [`Loss::mean_over`] says, of the outputs `y` against the expected `t`.
@@ -98,7 +205,8 @@ pub fn input_delta(
 /// - x: `[rows, inputs]`
 /// - delta: `[rows, outputs]`
 pub fn gradient(layer: &Dense, x: &[f64], delta: &[f64]) -> Parameters {
-    let mut sums = Parameters { weight: vec![0.0; layer.inputs * layer.outputs], bias: vec![0.0; layer.outputs] };
+    let (weight, bias) = (vec![0.0; layer.inputs * layer.outputs], vec![0.0; layer.outputs]);
+    let mut sums = Parameters { weight, bias, ..Parameters::default() };
     let rows = x.chunks_exact(layer.inputs);
     for (x, delta) in rows.zip(delta.chunks_exact(layer.outputs)) {
         for (j, d) in delta.iter().enumerate() {
@@ -130,20 +238,21 @@ pub fn update(
 /// The sums of gradients and more of them.
 fn added(mut sums: Vec<Parameters>, gradients: &[Parameters]) -> Vec<Parameters> {
     for (sum, more) in sums.iter_mut().zip(gradients) {
-        sum.weight.iter_mut().zip(&more.weight).for_each(|(sum, g)| *sum += g);
-        sum.bias.iter_mut().zip(&more.bias).for_each(|(sum, g)| *sum += g);
+        for (sum, (_, more)) in sum.vectors_mut().into_iter().zip(more.vectors()) {
+            sum.iter_mut().zip(more).for_each(|(sum, g)| *sum += g);
+        }
     }
     sums
 }
 
 /// The mean of the gradients of so many batches, all of them together no longer than `most`.
 fn clipped(mut sums: Vec<Parameters>, batches: u64, most: Option<f64>) -> Vec<Parameters> {
-    let all =
-        |sums: &[Parameters]| sums.iter().flat_map(|l| l.weight.iter().chain(&l.bias)).map(|g| g * g).sum::<f64>();
+    let squares = |layer: &Parameters| layer.vectors().into_iter().flat_map(|(_, v)| v).map(|g| g * g).sum::<f64>();
+    let all = |sums: &[Parameters]| sums.iter().map(squares).sum::<f64>();
     let length = all(&sums).sqrt() / batches as f64;
     let factor = most.map_or(1.0, |most| (most / (length + 1e-6)).min(1.0)) / batches as f64;
     for sum in &mut sums {
-        sum.weight.iter_mut().chain(&mut sum.bias).for_each(|g| *g *= factor);
+        sum.vectors_mut().into_iter().flatten().for_each(|g| *g *= factor);
     }
     sums
 }
@@ -164,6 +273,19 @@ pub struct Reference {
     sums: Vec<Parameters>,
     /// What the outputs of each layer are multiplied by in the present step: nothing, or dropout's factors.
     factors: Vec<Vec<f64>>,
+    /// The running mean and variance of each layer's sums, for batch norms.
+    running: Vec<(Vec<f64>, Vec<f64>)>,
+}
+
+/// What a layer has made of a batch.
+#[derive(Default)]
+struct Passed {
+    /// What the activation took, and what came out.
+    y: Vec<f64>,
+    a: Vec<f64>,
+    /// Of a norm, as [`normalised`] gives it.
+    normed: Vec<f64>,
+    inverses: Vec<f64>,
 }
 
 impl Reference {
@@ -183,26 +305,26 @@ impl Reference {
             let (expected, got) = (format!("{expected}, as {loss} demands"), got.to_string());
             return Err(Error::Setting { what: "activation of the output layer", expected, got });
         }
-        let wide = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
-        let kept = |values: &[f32]| {
+        let kept = |values: &[f64]| {
             let planes = optimizer.planes();
             let mut state = vec![0.0; values.len() * planes];
             // The average starts as the first parameters.
             if optimizer.average.is_some() {
                 let averages = state.iter_mut().skip(planes - 1).step_by(planes);
-                averages.zip(values).for_each(|(average, p)| *average = f64::from(*p));
+                averages.zip(values).for_each(|(average, p)| *average = *p);
             }
             state
         };
+        let wide = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
+        let running = parameters.iter().map(|l| (wide(&l.running_mean), wide(&l.running_variance))).collect();
+        let parameters: Vec<_> = parameters.iter().map(Parameters::from).collect();
         Ok(Self {
             network: network.clone(),
             loss,
             optimizer,
-            parameters: parameters
-                .iter()
-                .map(|l| Parameters { weight: wide(&l.weight), bias: wide(&l.bias) })
-                .collect(),
-            states: parameters.iter().map(|l| Parameters { weight: kept(&l.weight), bias: kept(&l.bias) }).collect(),
+            states: parameters.iter().map(|l| l.map(kept)).collect(),
+            parameters,
+            running,
             updates: 0,
             accumulate: 1,
             batches: 0,
@@ -229,6 +351,7 @@ impl Reference {
     pub fn step(&mut self, inputs: &[f64], expected: &[f64]) -> Result<f64> {
         let loss = self.loss(inputs, expected)?;
         let gradients = self.gradients(inputs, expected)?;
+        self.run_statistics(inputs);
         let sums = std::mem::take(&mut self.sums);
         let sums = if sums.is_empty() { gradients } else { added(sums, &gradients) };
         self.batches += 1;
@@ -239,8 +362,10 @@ impl Reference {
         let gradients = clipped(sums, std::mem::take(&mut self.batches), self.optimizer.clip_norm);
         self.updates += 1;
         for ((p, g), s) in self.parameters.iter_mut().zip(&gradients).zip(&mut self.states) {
-            update(&self.optimizer, self.updates, false, &mut p.weight, &g.weight, &mut s.weight);
-            update(&self.optimizer, self.updates, true, &mut p.bias, &g.bias, &mut s.bias);
+            let vectors = p.vectors_mut().into_iter().zip(g.vectors()).zip(s.vectors_mut());
+            for ((p, (is_weight, g)), s) in vectors.filter(|((p, _), _)| !p.is_empty()) {
+                update(&self.optimizer, self.updates, !is_weight, p, g, s);
+            }
         }
         Ok(loss)
     }
@@ -265,12 +390,13 @@ impl Reference {
     /// The outputs, `[rows, outputs]`, for inputs `[rows, inputs]`.
     pub fn predict(&self, inputs: &[f64]) -> Result<Vec<f64>> {
         self.rows(inputs)?;
-        Ok(self.pass(inputs).pop().map_or_else(Vec::new, |(_, a)| a))
+        Ok(self.pass(inputs, false).pop().map_or_else(Vec::new, |passed| passed.a))
     }
 
-    /// The loss of a batch.
+    /// The loss of a batch, as a step has it: a batch norm takes the batch's own statistics.
     pub fn loss(&self, inputs: &[f64], expected: &[f64]) -> Result<f64> {
-        let y = self.predict(inputs)?;
+        self.rows(inputs)?;
+        let y = self.pass(inputs, true).pop().map_or_else(Vec::new, |passed| passed.a);
         check_len("expected outputs", y.len(), expected.len())?;
         Ok(loss_value(self.loss, self.network.outputs(), &y, expected))
     }
@@ -279,24 +405,39 @@ impl Reference {
     pub fn gradients(&self, inputs: &[f64], expected: &[f64]) -> Result<Vec<Parameters>> {
         let rows = self.rows(inputs)?;
         check_len("expected outputs", rows * self.network.outputs(), expected.len())?;
-        let (layers, passed) = (self.network.layers(), self.pass(inputs));
+        let (layers, passed) = (self.network.layers(), self.pass(inputs, true));
         let mut gradients = Vec::with_capacity(layers.len());
         let mut delta = Vec::new();
         for (l, layer) in layers.iter().enumerate().rev() {
-            let (z, a) = &passed[l];
+            let Passed { y, a, normed, inverses } = &passed[l];
             delta = match layers.get(l + 1) {
-                None => output_delta(self.loss, layer, z, a, expected),
+                None => output_delta(self.loss, layer, y, a, expected),
                 Some(next) => {
-                    // The slope is that of the output before dropout.
-                    let a: Vec<f64> = z.iter().map(|z| layer.activation.apply(*z)).collect();
-                    input_delta(next, &self.parameters[l + 1], &delta, layer.activation, z, &a)
+                    // The slope is that of the output before dropout, and a learned one comes below.
+                    let before = if layer.activation.is_learned() { Activation::Identity } else { layer.activation };
+                    let a: Vec<f64> = y.iter().map(|y| before.apply(*y)).collect();
+                    input_delta(next, &self.parameters[l + 1], &delta, before, y, &a)
                 }
             };
             if let Some(factors) = self.factors.get(l) {
                 delta.iter_mut().zip(factors).for_each(|(delta, factor)| *delta *= factor);
             }
-            let x = if l == 0 { inputs } else { &passed[l - 1].1 };
-            gradients.push(gradient(layer, x, &delta));
+            let mut vectors = Parameters::default();
+            let own = &self.parameters[l];
+            if layer.activation.is_learned() {
+                vectors.slope = vec![0.0; layer.outputs];
+                for (at, (delta, y)) in delta.iter_mut().zip(y).enumerate() {
+                    let j = at % layer.outputs;
+                    vectors.slope[j] += *delta * y.min(0.0);
+                    *delta *= if *y > 0.0 { 1.0 } else { own.slope[j] };
+                }
+            }
+            if let Some(norm) = layer.norm {
+                norm_delta(norm, &own.gain, (normed, inverses), &mut delta, &mut vectors);
+            }
+            let x = if l == 0 { inputs } else { &passed[l - 1].a };
+            let Parameters { weight, bias, .. } = gradient(layer, x, &delta);
+            gradients.push(Parameters { weight, bias, ..vectors });
         }
         gradients.reverse();
         Ok(gradients)
@@ -313,7 +454,7 @@ impl Reference {
         let planes = self.optimizer.planes();
         // It is the last of a parameter's numbers.
         let last = |state: &[f64]| state.iter().skip(planes - 1).step_by(planes).copied().collect();
-        Some(self.states.iter().map(|s| Parameters { weight: last(&s.weight), bias: last(&s.bias) }).collect())
+        Some(self.states.iter().map(|s| s.map(last)).collect())
     }
 
     /// Sets the optimizer's learning rate for the steps that follow.
@@ -334,18 +475,60 @@ impl Reference {
         Ok(rows)
     }
 
-    /// Every layer's sums and outputs.
-    fn pass(&self, inputs: &[f64]) -> Vec<(Vec<f64>, Vec<f64>)> {
-        let mut passed: Vec<(Vec<f64>, Vec<f64>)> = Vec::with_capacity(self.parameters.len());
-        for (layer, parameters) in self.network.layers().iter().zip(&self.parameters) {
-            let x = passed.last().map_or(inputs, |(_, a)| a);
-            let (z, mut a) = forward(layer, parameters, x);
-            if let Some(factors) = self.factors.get(passed.len()) {
-                a.iter_mut().zip(factors).for_each(|(a, factor)| *a *= factor);
+    /// What every layer makes of a batch, in training or in a prediction.
+    fn pass(&self, inputs: &[f64], trains: bool) -> Vec<Passed> {
+        let mut all: Vec<Passed> = Vec::with_capacity(self.parameters.len());
+        for (l, (layer, parameters)) in self.network.layers().iter().zip(&self.parameters).enumerate() {
+            let x = all.last().map_or(inputs, |passed| &passed.a);
+            let mut passed = Passed { y: forward(layer, parameters, x).0, ..Passed::default() };
+            if let Some(norm) = layer.norm {
+                (passed.normed, passed.inverses) = if norm == Norm::Batch && !trains {
+                    let (means, variances) = &self.running[l];
+                    let of = |(at, z): (usize, &f64)| {
+                        let j = at % layer.outputs;
+                        (z - means[j]) / (variances[j] + EPSILON).sqrt()
+                    };
+                    (passed.y.iter().enumerate().map(of).collect(), Vec::new())
+                } else {
+                    normalised(norm, layer.outputs, &passed.y)
+                };
+                for (at, (y, normed)) in passed.y.iter_mut().zip(&passed.normed).enumerate() {
+                    let j = at % layer.outputs;
+                    *y = parameters.gain[j] * normed + parameters.shift[j];
+                }
             }
-            passed.push((z, a));
+            passed.a = activated(layer, parameters, &passed.y);
+            if let Some(factors) = self.factors.get(l) {
+                passed.a.iter_mut().zip(factors).for_each(|(a, factor)| *a *= factor);
+            }
+            all.push(passed);
         }
-        passed
+        all
+    }
+
+    /// The running mean and variance of a layer with a batch norm.
+    pub fn running(&self, layer: usize) -> (&[f64], &[f64]) {
+        (&self.running[layer].0, &self.running[layer].1)
+    }
+
+    /// Moves the running statistics towards those of a batch.
+    fn run_statistics(&mut self, inputs: &[f64]) {
+        if self.network.layers().iter().all(|layer| layer.norm != Some(Norm::Batch)) {
+            return;
+        }
+        let passed = self.pass(inputs, true);
+        for (l, layer) in self.network.layers().iter().enumerate().filter(|(_, l)| l.norm == Some(Norm::Batch)) {
+            let x = if l == 0 { inputs } else { &passed[l - 1].a };
+            let (z, _) = forward(layer, &self.parameters[l], x);
+            let (means, variances) = moments(Norm::Batch, layer.outputs, &z);
+            let rows = (z.len() / layer.outputs) as f64;
+            let unbiased = if rows > 1.0 { rows / (rows - 1.0) } else { 1.0 };
+            for (j, (mean, variance)) in means.iter().zip(&variances).enumerate() {
+                let (running_mean, running_variance) = &mut self.running[l];
+                running_mean[j] += MOMENTUM * (mean - running_mean[j]);
+                running_variance[j] += MOMENTUM * (unbiased * variance - running_variance[j]);
+            }
+        }
     }
 }
 
@@ -371,24 +554,50 @@ mod tests {
                 let mut trainer = Reference::new(&network, *loss, Optimizer::sgd(0.1), &first).unwrap();
                 let (x, t) = (numbers(7 * 3), [1.0, 0.0, 0.0, 1.0].repeat(4)[..14].to_vec());
                 let gradients = trainer.gradients(&x, &t).unwrap();
-                for (l, gradient) in gradients.iter().enumerate() {
-                    let given = gradient.weight.iter().chain(&gradient.bias);
-                    for (i, given) in given.enumerate() {
-                        let mut moved = |by: f64| {
-                            let layer = &mut trainer.parameters[l];
-                            let split = layer.weight.len();
-                            *(if i < split { &mut layer.weight[i] } else { &mut layer.bias[i - split] }) += by;
-                            trainer.loss(&x, &t).unwrap()
-                        };
-                        let step = 1e-5;
-                        let (up, down) = (moved(step), moved(-2.0 * step));
-                        moved(step);
-                        let slope = (up - down) / (2.0 * step);
-                        assert!(
-                            (given - slope).abs() < 1e-8,
-                            "{activation}, {loss}, layer {l}, parameter {i}: {given} {slope}"
-                        );
-                    }
+                compare_slopes(&mut trainer, &gradients, (&x, &t), &format!("{activation}, {loss}"));
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_of_norms_and_learned_slopes_are_the_slopes_of_the_loss() {
+        let (tanh, prelu) = (Activation::Tanh, Activation::Prelu { slope: 0.25 });
+        for network in [
+            Network::new(3).dense(5, tanh).layer_norm().dense(4, Activation::Gelu).batch_norm().dense(2, tanh),
+            Network::new(3).dense(5, prelu).dense(4, prelu).dense(2, tanh),
+        ] {
+            let network = network.init(Init::Normal { deviation: 0.7 }, Init::Normal { deviation: 0.3 });
+            let mut first = network.layout().layers(&network.initial(4).unwrap());
+            network.put_statistics(&network.first_statistics(), &mut first);
+            for (i, vector) in first.iter_mut().flat_map(|l| [&mut l.gain, &mut l.shift, &mut l.slope]).enumerate() {
+                vector.iter_mut().enumerate().for_each(|(j, v)| *v += 0.1 * (3 * i + j) as f32);
+            }
+            let mut trainer = Reference::new(&network, Loss::Mse, Optimizer::sgd(0.1), &first).unwrap();
+            let (x, t) = (numbers(7 * 3), numbers(14));
+            let gradients = trainer.gradients(&x, &t).unwrap();
+            assert_eq!(gradients.len(), 3);
+            compare_slopes(&mut trainer, &gradients, (&x, &t), &format!("{network:?}"));
+        }
+    }
+
+    /// Fails unless the gradients are what finite differences of the loss give.
+    fn compare_slopes(trainer: &mut Reference, gradients: &[Parameters], (x, t): (&[f64], &[f64]), what: &str) {
+        for (l, gradient) in gradients.iter().enumerate() {
+            for (kind, (_, given)) in gradient.vectors().into_iter().enumerate() {
+                assert_eq!(given.len(), trainer.parameters[l].vectors()[kind].1.len(), "{what}, layer {l}");
+                for (i, given) in given.iter().enumerate() {
+                    let mut moved = |by: f64| {
+                        trainer.parameters[l].vectors_mut()[kind][i] += by;
+                        trainer.loss(x, t).unwrap()
+                    };
+                    let step = 1e-5;
+                    let (up, down) = (moved(step), moved(-2.0 * step));
+                    moved(step);
+                    let slope = (up - down) / (2.0 * step);
+                    assert!(
+                        (given - slope).abs() < 1e-8,
+                        "{what}, layer {l}, kind {kind}, parameter {i}: {given} {slope}"
+                    );
                 }
             }
         }

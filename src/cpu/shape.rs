@@ -19,11 +19,12 @@ use super::{
     gemm::{Matrix, multiply, multiply_columns},
     layer::{Fill, Lane, Layer},
     math::Loops,
+    norm::{self, Training},
     small::Small,
     update::{follow, update},
 };
 use crate::{
-    Loss, Network, Optimizer, judge,
+    Loss, Network, Norm, Optimizer, judge,
     network::{Layout, Place},
     step::Step,
 };
@@ -100,7 +101,7 @@ fn reach(layout: &Layout, optimizer: &Optimizer) -> Vec<f32> {
     }
     let mut reach = vec![1.0; layout.len];
     for place in &layout.places {
-        reach[place.at(place.inputs, 0)..][..place.outputs].fill(0.0);
+        (0..place.vectors).for_each(|k| reach[place.at(place.inputs + k, 0)..][..place.outputs].fill(0.0));
     }
     reach
 }
@@ -124,7 +125,7 @@ impl Shape {
         let share = batch.div_ceil(threads);
         let block = (BLOCK / stride).max(LINE);
         let small = Small::new(network, loss, share);
-        let own_sums = small.is_some() || (layout.len <= SMALL_NETWORK && share >= 2 * block);
+        let own_sums = small.is_some() || (!network.has_vectors() && layout.len <= SMALL_NETWORK && share >= 2 * block);
         let mut parts = Vec::new();
         for (layer, Layer { place, .. }) in layers.iter().enumerate() {
             let rows = place.inputs + 1;
@@ -170,6 +171,18 @@ impl Shape {
         }
     }
 
+    /// What the threads bring out, each with so many sums of its own.
+    pub(super) fn lanes(&self, sums: usize) -> Vec<Lane> {
+        let [vectors, statistics] = self.vectors();
+        let lane = Lane {
+            sums: vec![0.0; sums],
+            vectors: vec![0.0; vectors],
+            inverses: vec![0.0; statistics / 2],
+            ..Lane::default()
+        };
+        vec![lane; self.threads]
+    }
+
     /// So many rows that are 0 but for the ones that the biases are multiplied by.
     pub(super) fn blank(&self, rows: usize) -> Vec<f32> {
         let mut blank = vec![0.0; rows * self.stride];
@@ -181,7 +194,8 @@ impl Shape {
         blank
     }
 
-    /// What one thread does with its rows: everything but the update. `space` holds all of them, or a block.
+    /// What one thread does with its rows: everything but the update. `space` holds all of them, or a block; `runs` says
+    /// whether running statistics move.
     pub(super) fn rows(
         &self,
         parameters: &[f32],
@@ -189,12 +203,13 @@ impl Shape {
         fill: &Fill<'_>,
         rows: Range<usize>,
         space: &mut [f32],
-        lane: &mut Lane,
+        (lane, runs): (&mut Lane, bool),
     ) {
         if let Some(small) = &self.small {
             return small.rows(parameters, step, fill, rows, space, lane);
         }
         (lane.loss, lane.right) = (0.0, 0);
+        lane.vectors.fill(0.0);
         for first in rows.clone().step_by(self.block) {
             let block = &mut space[..self.block.min(rows.end - first) * self.stride];
             for (row, number) in block.chunks_exact_mut(self.stride).zip(first..) {
@@ -202,9 +217,9 @@ impl Shape {
                 let (inputs, expected) = (&mut inputs[..self.inputs], &mut expected[..self.outputs]);
                 fill(number, inputs, expected);
             }
-            self.forward(parameters, block, Some((step, first)));
+            self.forward(parameters, block, Some(Training { step, first, lane, runs }), &[]);
             self.judge(step, block, lane);
-            self.backward(parameters, block);
+            self.backward(parameters, block, lane);
             if self.own_sums {
                 let keep = if first == rows.start { 0.0 } else { 1.0 };
                 for part in &self.parts {
@@ -215,7 +230,13 @@ impl Shape {
     }
 
     /// The outputs for some rows of inputs; `space` holds as many rows.
-    pub(super) fn predict(&self, parameters: &[f32], space: &mut [f32], inputs: &[f32], results: &mut [f32]) {
+    pub(super) fn predict(
+        &self,
+        (parameters, statistics): (&[f32], &[f32]),
+        space: &mut [f32],
+        inputs: &[f32],
+        results: &mut [f32],
+    ) {
         let Some(last) = self.layers.last() else {
             return;
         };
@@ -224,15 +245,15 @@ impl Shape {
         for (row, inputs) in rows.chunks_exact_mut(self.stride).zip(inputs) {
             row[..self.inputs].copy_from_slice(inputs);
         }
-        self.forward(parameters, rows, None);
+        self.forward(parameters, rows, None, statistics);
         let results = results.chunks_exact_mut(self.outputs);
         for (row, result) in rows.chunks_exact(self.stride).zip(results) {
             result.copy_from_slice(&row[last.to..][..self.outputs]);
         }
     }
 
-    /// `a = activation([x 1] [W; b])`, layer by layer. In training, the step and the number of the first row.
-    fn forward(&self, parameters: &[f32], rows: &mut [f32], training: Option<(&Step, usize)>) {
+    /// `a = activation([x 1] [W; b])`, layer by layer.
+    fn forward(&self, parameters: &[f32], rows: &mut [f32], mut training: Option<Training<'_>>, statistics: &[f32]) {
         for layer in &self.layers {
             let inputs = layer.place.inputs + 1;
             let (x, a) = (layer.from..layer.from + inputs, layer.to);
@@ -240,14 +261,18 @@ impl Shape {
             self.arch.dispatch(Loops(
                 #[inline(always)]
                 |fma| {
+                    if layer.place.vectors > 1 {
+                        let rows = (&mut *rows, self.stride);
+                        return norm::forward(layer, fma, parameters, rows, training.as_mut(), statistics);
+                    }
                     let outputs = layer.place.outputs;
-                    let (Some(slope), Some((step, first))) = (layer.slope, training) else {
+                    let (Some(slope), Some(Training { step, first, .. })) = (layer.slope, &training) else {
                         for row in rows.chunks_exact_mut(self.stride) {
                             elementwise::activate(fma, layer.activation, &mut row[a..a + outputs]);
                         }
                         return;
                     };
-                    for (row, number) in rows.chunks_exact_mut(self.stride).zip(first..) {
+                    for (row, number) in rows.chunks_exact_mut(self.stride).zip(*first..) {
                         let (values, slopes) = row.split_at_mut(slope);
                         let (values, slopes) = (&mut values[a..a + outputs], &mut slopes[..outputs]);
                         layer.keep_slopes(fma, values, slopes);
@@ -282,7 +307,7 @@ impl Shape {
     }
 
     /// `delta = (delta of the next layer) W^T` times the slope of the activation, from the last layer to the first.
-    fn backward(&self, parameters: &[f32], rows: &mut [f32]) {
+    fn backward(&self, parameters: &[f32], rows: &mut [f32], lane: &mut Lane) {
         for pair in self.layers.windows(2).rev() {
             let (layer, next) = (&pair[0], &pair[1]);
             let width = layer.place.outputs;
@@ -292,6 +317,9 @@ impl Shape {
             self.arch.dispatch(Loops(
                 #[inline(always)]
                 |_| {
+                    if layer.place.vectors > 1 {
+                        return norm::backward(layer, parameters, (&mut *rows, self.stride), lane);
+                    }
                     for row in rows.chunks_exact_mut(self.stride) {
                         let (values, delta) = row.split_at_mut(layer.delta);
                         let a = &values[layer.to..][..width];
@@ -333,8 +361,39 @@ impl Shape {
         }
     }
 
-    pub(super) const fn needs_whole_gradients(&self) -> bool {
-        self.optimizer.needs_whole_gradients()
+    /// Whether more than weights and biases are learned.
+    pub(super) fn has_vectors(&self) -> bool {
+        self.layers.iter().any(|layer| layer.place.vectors > 1)
+    }
+
+    pub(super) fn needs_whole_gradients(&self) -> bool {
+        self.optimizer.needs_whole_gradients() || self.has_vectors()
+    }
+
+    /// How many numbers of the vectors behind the biases there are, and how many batch norms keep.
+    pub(super) fn vectors(&self) -> [usize; 2] {
+        self.layers.iter().fold([0; 2], |[vectors, statistics], layer| {
+            let runs = matches!(layer.norm, Some((Norm::Batch, _)));
+            let kept = if runs { 2 * layer.place.stride } else { 0 };
+            [vectors + (layer.place.vectors - 1) * layer.place.outputs, statistics + kept]
+        })
+    }
+
+    /// Adds the threads' gradients of the vectors behind the biases to the others, or puts them there.
+    pub(super) fn add_vectors(&self, lanes: &[Lane], starts: bool, gradients: &mut [f32]) {
+        for layer in self.layers.iter().filter(|layer| layer.place.vectors > 1) {
+            let outputs = layer.place.outputs;
+            for k in 1..layer.place.vectors {
+                let into = &mut gradients[layer.place.at(layer.place.inputs + k, 0)..][..outputs];
+                if starts {
+                    into.fill(0.0);
+                }
+                for lane in lanes {
+                    let sums = &lane.vectors[layer.vector + (k - 1) * outputs..][..outputs];
+                    into.iter_mut().zip(sums).for_each(|(g, sum)| *g += sum);
+                }
+            }
+        }
     }
 
     pub(super) const fn has_average(&self) -> bool {

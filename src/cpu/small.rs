@@ -50,7 +50,9 @@ pub(super) struct Small {
 impl Small {
     /// How the rows of a network lie, if it is small.
     pub(super) fn new(network: &Network, loss: Loss, batch: usize) -> Option<Self> {
-        if network.parameter_count() > MOST_PARAMETERS.min(PARAMETERS_A_ROW.saturating_mul(batch)) {
+        if network.has_vectors()
+            || network.parameter_count() > MOST_PARAMETERS.min(PARAMETERS_A_ROW.saturating_mul(batch))
+        {
             return None;
         }
         let mut end = 0;
@@ -246,7 +248,7 @@ impl Small {
     fn gradients<S: Simd>(&self, simd: S, block: &[f32], into: &mut [f32], is_first: bool) {
         let (block, columns) = (S::as_simd_f32s(block).0, self.columns);
         for layer in &self.layers {
-            let Place { inputs, outputs, stride, offset } = layer.place;
+            let Place { inputs, outputs, stride, offset, .. } = layer.place;
             let delta = &block[layer.delta..];
             for i in 0..=inputs {
                 let (x, into) = (&block[layer.from + i..], &mut into[offset + i * stride..][..outputs]);

@@ -2,7 +2,7 @@
 
 use super::product::Product;
 use crate::{
-    Activation, Loss, Network, Optimizer, Result,
+    Activation, Loss, Network, Norm, Optimizer, Result,
     error::check_limit,
     network::padded,
     plan::{Scheme, Way},
@@ -14,6 +14,7 @@ pub(crate) struct Members {
     pub(crate) activations: Vec<Activation>,
     /// Of each layer's outputs, the share that is dropped.
     pub(crate) dropouts: Vec<f64>,
+    pub(crate) norms: Vec<Option<Norm>>,
     pub(crate) loss: Loss,
     pub(crate) optimizer: Optimizer,
     /// How many batches make an update.
@@ -31,6 +32,7 @@ impl Members {
         Self {
             activations: network.layers().iter().map(|l| l.activation).collect(),
             dropouts: network.layers().iter().map(|l| l.dropout).collect(),
+            norms: network.layers().iter().map(|l| l.norm).collect(),
             loss,
             optimizer,
             accumulate: 1,
@@ -46,7 +48,7 @@ impl Members {
 
     /// Whether a layer's slopes are kept on the way forward.
     pub(crate) fn keeps_slope(&self, layer: usize) -> bool {
-        self.drops(layer) || !self.activations[layer].slope_is_by_value()
+        self.drops(layer) || self.norms[layer].is_some() || !self.activations[layer].slope_is_by_value()
     }
 }
 
@@ -74,6 +76,8 @@ pub(crate) struct Arenas {
     /// What products that are computed in parts store until they are added up, and behind it, if they are kept, the whole
     /// gradients and the parts of their norm.
     pub(crate) parts: usize,
+    /// Running means and variances, behind the planes of the optimizer's state.
+    pub(crate) statistics: usize,
     /// Whether a walk that holds the network in registers can train it.
     pub(crate) fits_registers: bool,
     /// How many times the parameters' length lies before the whole gradients; none if they are not kept.
@@ -108,6 +112,12 @@ pub(crate) struct LayerPlace {
     pub(crate) output_slot: usize,
     pub(crate) weight: usize,
     pub(crate) delta: usize,
+    /// How many vectors lie behind its weights.
+    pub(crate) vectors: usize,
+    /// In `activations`, not `Layer`'s: what a norm or a learned slope keeps of the way forward, if there is one.
+    pub(crate) normed: Option<usize>,
+    /// Of running statistics, where its mean starts; the variance follows.
+    pub(crate) running: Option<usize>,
 }
 
 /// How many bytes the window may take: enough for many small steps, little beside the parameters of a large network.
@@ -155,9 +165,22 @@ impl Arenas {
                 output_slot: if is_last { slot } else { 0 },
                 weight: place.offset / 4,
                 delta: deltas,
+                vectors: dense.vectors(),
+                normed: None,
+                running: None,
             });
             activations += if is_last { 0 } else { batch * stride };
             deltas += batch * stride;
+        }
+        let mut statistics = 0;
+        for (place, dense) in layers.iter_mut().zip(network.layers()).filter(|(place, _)| place.vectors > 1) {
+            // A norm's inverse deviations, a vec4 for each row or the columns', lie behind.
+            place.normed = Some(activations);
+            activations += batch * place.output_stride + batch.max(place.output_stride);
+            if dense.norm == Some(Norm::Batch) {
+                place.running = Some(statistics);
+                statistics += 2 * place.output_stride;
+            }
         }
         let parameters = layout.len / 4;
         let (expected, output) = (input, input + output);
@@ -176,6 +199,7 @@ impl Arenas {
             layers,
             parts: 0,
             kept: None,
+            statistics,
             fits_registers: !keeps_gradients && network.layers().iter().all(|layer| layer.dropout == 0.0),
         };
         arenas.parts = scheme.map_or(0, |scheme| arenas.parts_of(scheme));
@@ -202,6 +226,11 @@ impl Arenas {
     pub(super) fn part(&self, product: Product, layer: usize) -> usize {
         let [rows, columns, _] = self.size(product, layer);
         rows * columns / 4
+    }
+
+    /// Whether there is work between a layer's sum and its activation, or beside it.
+    pub(super) fn has_vectors(&self) -> bool {
+        self.layers.iter().any(|layer| layer.vectors > 1)
     }
 
     /// How many workgroups of 64 share the norm of the gradients.
@@ -253,7 +282,7 @@ impl Arenas {
         let pairs = self.models * (self.ring + self.window * self.measures());
         [
             ("parameters", vec4s(self.parameters)),
-            ("optimizer state", vec4s(self.parameters * optimizer.planes())),
+            ("optimizer state", vec4s(self.parameters * optimizer.planes() + self.statistics)),
             ("activations", vec4s(self.activations)),
             ("deltas", vec4s(self.deltas)),
             ("parts of sums", vec4s(self.parts)),

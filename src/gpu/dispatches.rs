@@ -7,7 +7,7 @@ use super::{
     product::{Finish, Product},
 };
 use crate::{
-    Answers, Features, Result,
+    Answers, Features, Norm, Result,
     error::check_limit,
     plan::{PlanRow, Scheme, Way, Ways},
 };
@@ -55,7 +55,7 @@ impl Dispatches {
         features: Option<&Features>,
         answers: Option<&Answers>,
     ) -> Self {
-        let maker = Maker { arenas, members };
+        let maker = Maker { arenas, members, purpose: Purpose::Training };
         let (step, walk) = match scheme {
             Scheme::Cpu(_) => (Vec::new(), 1),
             Scheme::Layered(ways) => (maker.updated(maker.layered(ways, maker.last_finish())), 1),
@@ -104,9 +104,18 @@ impl Dispatches {
 
     /// Outputs without a loss: for predictions.
     pub(crate) fn predict(arenas: &Arenas, members: &Members, ways: &Ways) -> Vec<Dispatch> {
-        let maker = Maker { arenas, members };
-        let layers = ways.forward.iter().enumerate();
-        layers.flat_map(|(layer, way)| maker.product((Product::Forward, Finish::Forward), layer, *way)).collect()
+        let maker = Maker { arenas, members, purpose: Purpose::Prediction };
+        let mut all = Vec::new();
+        for (layer, way) in ways.forward.iter().enumerate() {
+            let finish = match (members.norms[layer], members.activations[layer].is_learned()) {
+                (Some(_), _) => Finish::BeforeNorm,
+                (None, true) => Finish::ForwardPrelu,
+                (None, false) => Finish::Forward,
+            };
+            all.extend(maker.product((Product::Forward, finish), layer, *way));
+            all.extend(maker.normed(layer));
+        }
+        all
     }
 
     /// The caller's rows into the arena of a prediction, and its outputs into the caller's.
@@ -135,7 +144,8 @@ impl Dispatches {
 
     /// All layers' gradients, stored: for who asks for them.
     pub(crate) fn gradients(arenas: &Arenas, members: &Members, ways: &Ways) -> Vec<Dispatch> {
-        Maker { arenas, members }.layered(ways, Finish::Store)
+        let maker = Maker { arenas, members, purpose: Purpose::Gradients };
+        maker.layered(ways, if arenas.has_vectors() { Finish::Accumulate } else { Finish::Store })
     }
 
     /// Every dispatch of a training.
@@ -169,20 +179,38 @@ impl Dispatch {
     }
 }
 
+/// What dispatches are for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Training,
+    /// Changes nothing.
+    Gradients,
+    Prediction,
+}
+
 /// Makes the dispatches of a network.
 pub(super) struct Maker<'a> {
     pub(super) arenas: &'a Arenas,
     pub(super) members: &'a Members,
+    pub(super) purpose: Purpose,
 }
 
 impl Maker<'_> {
+    fn predicts(&self) -> bool {
+        self.purpose == Purpose::Prediction
+    }
+
     pub(super) fn last(&self) -> usize {
         self.arenas.layers.len() - 1
     }
 
     /// What becomes of a layer's outputs.
     pub(super) fn output(&self, layer: usize) -> Finish {
-        if layer < self.last() {
+        if layer < self.last() && self.members.norms[layer].is_some() {
+            Finish::BeforeNorm
+        } else if layer < self.last() && self.members.activations[layer].is_learned() {
+            Finish::ForwardPrelu
+        } else if layer < self.last() {
             match (self.members.drops(layer), self.members.keeps_slope(layer)) {
                 (true, _) => Finish::ForwardDropout,
                 (false, true) => Finish::ForwardSlope,
@@ -200,6 +228,7 @@ impl Maker<'_> {
         let mut all = Vec::new();
         for (layer, way) in ways.forward.iter().enumerate() {
             all.extend(self.product((Product::Forward, self.output(layer)), layer, *way));
+            all.extend(self.normed(layer));
         }
         if self.members.loss.looks_at_the_row() {
             let pieces = vec![shader!("entry/rows"), shader!("softmax_delta"), shader!("normalizer"), shader!("step")];
@@ -216,7 +245,10 @@ impl Maker<'_> {
             });
         }
         for (before, way) in ways.input_delta.iter().enumerate().rev() {
-            all.extend(self.product((Product::InputDelta, Finish::InputDelta), before + 1, *way));
+            let is_learned = self.members.activations[before].is_learned();
+            let finish = if is_learned { Finish::InputDeltaPrelu } else { Finish::InputDelta };
+            all.extend(self.product((Product::InputDelta, finish), before + 1, *way));
+            all.extend(self.delta_of_vectors(before));
         }
         all.extend(self.grid((Product::Gradient, last), 0..=self.last(), ways.gradients));
         all
@@ -253,6 +285,65 @@ impl Maker<'_> {
         let loops = arenas.norms() + arenas.layers.len();
         over_parameters("update", shader!("entry/update"), arenas.parameters.div_ceil(LANES), loops);
         step
+    }
+
+    /// Between a layer's sum and its activation, its norm.
+    fn normed(&self, layer: usize) -> Option<Dispatch> {
+        let (rows, columns) = (self.arenas.batch, self.arenas.layers[layer].output_stride);
+        self.members.norms[layer].map(|norm| match (norm, self.purpose) {
+            (Norm::Layer, _) => self.between(layer, "layer_norm", shader!("norm/layer"), (rows, columns)),
+            (Norm::Batch, Purpose::Prediction) => {
+                self.between(layer, "batch_norm_running", shader!("norm/batch"), (columns, rows))
+            }
+            (Norm::Batch, _) => self.between(layer, "batch_norm", shader!("norm/batch"), (columns, rows)),
+        })
+    }
+
+    /// On the way back, what a layer learns beside weights and biases, and what its norm makes of the delta.
+    fn delta_of_vectors(&self, layer: usize) -> Vec<Dispatch> {
+        let (rows, columns) = (self.arenas.batch, self.arenas.layers[layer].output_stride);
+        let between = |entry, piece, size| self.between(layer, entry, piece, size);
+        match self.members.norms[layer] {
+            Some(Norm::Layer) => vec![
+                between("gain_gradients", shader!("norm/layer"), (columns, rows)),
+                between("layer_norm_delta", shader!("norm/layer"), (rows, columns)),
+            ],
+            Some(Norm::Batch) => vec![between("batch_norm_delta", shader!("norm/batch"), (columns, rows))],
+            None if self.members.activations[layer].is_learned() => {
+                vec![between("slope_gradients", shader!("norm/layer"), (columns, rows))]
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// A workgroup for each of so many rows or columns, which goes over so many of the others.
+    fn between(
+        &self,
+        layer: usize,
+        entry: &'static str,
+        piece: &'static str,
+        (groups, over): (usize, usize),
+    ) -> Dispatch {
+        let running = self.arenas.layers[layer].running.unwrap_or(0);
+        let constants = vec![("LANES", LANES), ("LAYER", layer), ("RUNNING_LAYER", running)];
+        let pieces = vec![shader!("norm/vectors"), piece, shader!("whole"), shader!("step")];
+        let mut source = self.linked_without_products(constants, pieces);
+        source += &format!("const RUNS: bool = {};\n", self.purpose == Purpose::Training);
+        if self.arenas.kept.is_none() {
+            // Nothing of a gradient is reached, but it has to be valid.
+            source += "const KEPT: u32 = 0u;\nconst NORMS: u32 = 1u;\nconst ACCUMULATED: f32 = 1.0;\nconst CLIPS: bool = false;\n";
+        }
+        let bytes = (5 * 16 * self.arenas.batch * self.arenas.layers[layer].output_stride) as u64;
+        let groups = if groups == self.arenas.layers[layer].output_stride
+            && entry != "layer_norm"
+            && entry != "layer_norm_delta"
+        {
+            [groups as u32, 1, self.arenas.models as u32]
+        } else {
+            folded(groups, self.arenas.models)
+        };
+        let loops = 3 * over.div_ceil(LANES) + 4 * 7 + self.arenas.layers.len();
+        Dispatch { name: format!("{entry} {layer}"), entry, source, groups, loops, steps: 1, flop: 0, bytes }
     }
 
     /// Blocks of rows through all products, then the sum of the gradients' parts.
@@ -363,7 +454,7 @@ impl Maker<'_> {
             source: link(
                 self.arenas,
                 self.members,
-                &Parts { constants, products, firsts, splits, pieces, ..Parts::default() },
+                &Parts { constants, products, firsts, splits, pieces, predicts: self.predicts(), ..Parts::default() },
             ),
             groups: folded(all * parts, self.arenas.models),
             loops: last - first,
@@ -387,7 +478,7 @@ impl Maker<'_> {
     }
 
     fn linked_without_products(&self, constants: Vec<(&'static str, usize)>, pieces: Vec<&'static str>) -> String {
-        link(self.arenas, self.members, &Parts { constants, pieces, ..Parts::default() })
+        link(self.arenas, self.members, &Parts { constants, pieces, predicts: self.predicts(), ..Parts::default() })
     }
 
     /// Of one step.

@@ -107,7 +107,8 @@ impl Engine {
         let course = courses[0].clone();
         let ring = (course.steps_per_epoch() as usize).next_power_of_two().clamp(1 << 12, 1 << 16);
         let ring = 2 * ring.min(gpu.most_bytes() / 4 / courses.len() / size_of::<Metric>()).max(1);
-        let keeps_gradients = course.accumulate > 1 || course.optimizer.needs_whole_gradients();
+        let keeps_gradients =
+            course.accumulate > 1 || course.optimizer.needs_whole_gradients() || network.has_vectors();
         let extent =
             Extent { rows: course.batch, models: courses.len(), ring, limit: gpu.most_bytes(), keeps_gradients };
         let arenas = |scheme: Option<&Scheme>| Arenas::new(network, extent, scheme);
@@ -187,8 +188,8 @@ impl Engine {
         })
     }
 
-    /// Sets the parameters of all models, flat, and forgets the optimizer's state.
-    pub(crate) fn set_parameters(&mut self, flat: &[f32]) {
+    /// Sets the parameters and the running statistics of all models, flat, and forgets the optimizer's state.
+    pub(crate) fn set_parameters(&mut self, flat: &[f32], statistics: &[f32]) {
         self.gpu.upload(&self.buffers.parameters, 0, bytemuck::cast_slice(flat));
         let mut encoder = self.gpu.encoder();
         encoder.clear_buffer(&self.buffers.state, 0, None);
@@ -199,6 +200,22 @@ impl Engine {
             encoder.copy_buffer_to_buffer(&self.buffers.parameters, 0, &self.buffers.state, at, bytes);
         }
         self.gpu.submit(encoder);
+        if !statistics.is_empty() {
+            self.gpu.upload(&self.buffers.state, self.statistics_at(), bytemuck::cast_slice(statistics));
+        }
+    }
+
+    /// Where the running statistics lie, in bytes: behind the planes of the optimizer.
+    fn statistics_at(&self) -> u64 {
+        self.buffers.parameters.size() * self.members.optimizer.planes() as u64
+    }
+
+    /// The running statistics of all models, flat.
+    pub(crate) async fn statistics(&self) -> Result<Vec<f32>> {
+        match 4 * self.arenas.statistics * self.arenas.models {
+            0 => Ok(Vec::new()),
+            len => read(&self.gpu, &self.buffers.state, self.statistics_at(), len).await,
+        }
     }
 
     pub(crate) const fn parameter_buffer(&self) -> &wgpu::Buffer {
@@ -322,7 +339,10 @@ impl Engine {
         if self.gradients.is_none() {
             gpu.check_alive().await?;
             // In no parts, so that all that is stored are the gradients themselves.
-            let dispatches = Dispatches::gradients(&self.arenas, &self.members, &planner::layered(&gpu, &self.arenas));
+            // They take the place of the parts.
+            let kept = self.arenas.has_vectors().then_some(0);
+            let arenas = Arenas { kept, ..self.arenas.clone() };
+            let dispatches = Dispatches::gradients(&arenas, &self.members, &planner::layered(&gpu, &arenas));
             dispatches.iter().try_for_each(|dispatch| dispatch.check(&gpu))?;
             let kernels = self.step_set.kernels(&gpu, &dispatches).await?;
             let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
@@ -332,6 +352,7 @@ impl Engine {
             self.gradients = Some((kernels, buffers.parts, group));
         }
         self.bring(inputs, expected);
+        let step = Step { starts: 1, ..step };
         gpu.upload(&self.buffers.steps, 0, bytemuck::bytes_of(&step));
         let Some((kernels, stored, group)) = &self.gradients else { unreachable!("made above") };
         gpu.compute(|pass| {

@@ -12,7 +12,7 @@ use super::{
     arenas::{Arenas, Members},
     product::{Finish, Product},
 };
-use crate::{Activation, Loss, Optimizer, dropout::Dropout};
+use crate::{Activation, Loss, Optimizer, dropout::Dropout, norm};
 
 /// Below this line a file is for each product of a kernel.
 const GENERIC: &str = "// For each product of a kernel:\n";
@@ -31,6 +31,8 @@ pub(super) struct Parts<'a> {
     /// How many invocations share the sums of an output, for each layer and product; 1 if not given.
     pub(super) splits: Vec<[usize; 3]>,
     pub(super) pieces: Vec<&'a str>,
+    /// Whether it is for a prediction, which keeps nothing for the way back.
+    pub(super) predicts: bool,
 }
 
 /// One module, in front of it what the network's arenas and members make of it.
@@ -50,6 +52,7 @@ pub(super) fn link(arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> Str
                 l.output_slot,
                 l.weight,
                 l.delta,
+                l.vectors,
                 parts.firsts.get(i).copied().unwrap_or(0),
             ];
             let [x, y, z] = parts.splits.get(i).copied().unwrap_or([1; 3]);
@@ -58,6 +61,8 @@ pub(super) fn link(arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> Str
     );
     let activations = || members.activations.iter();
     let of = |a: &Activation, what: &str, by: &str| match a.parameter() {
+        // It is learned where it is used; here it only has to be valid.
+        Some(number) if a.is_learned() => format!("{}{what}({by}, vec4f({:?}f))", a.name(), number as f32),
         Some(number) => format!("{}{what}({by}, {:?}f)", a.name(), number as f32),
         None => format!("{}{what}({by})", a.name()),
     };
@@ -91,7 +96,18 @@ pub(super) fn link(arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> Str
     if finishes(Finish::Accumulate) {
         used.push(shader!("whole"));
     }
-    if finishes(Finish::ForwardDropout) {
+    let is_between = parts.pieces.contains(&shader!("norm/vectors"));
+    if arenas.has_vectors() && parts.pieces.contains(&shader!("step")) {
+        text += &vectors(arenas, members);
+        let _ = writeln!(text, "const TRAINS: bool = {};", !parts.predicts);
+        used.push(shader!("norm/places"));
+    }
+    if is_between {
+        let drops = parts.constants.iter().any(|(name, layer)| *name == "LAYER" && members.drops(*layer));
+        let body = if drops { "kept_share(LAYER, i, column)" } else { "vec4f(1.0)" };
+        text += &alias("share_of(i: u32, column: u32) -> vec4f", body.to_owned());
+    }
+    if finishes(Finish::ForwardDropout) || (is_between && text.contains("kept_share(")) {
         used.push(shader!("dropout"));
         text += &switch(
             "dropout(l: u32) -> Dropout",
@@ -164,6 +180,20 @@ fn constants(arenas: &Arenas, members: &Members, own: &[(&'static str, usize)]) 
         ("BIAS_REACH", f32::from(u8::from(members.optimizer.penalizes_biases))),
     ] {
         let _ = writeln!(text, "const {name}: f32 = {value:?}f;");
+    }
+    text
+}
+
+/// Where the vectors behind the weights lie, and what a norm keeps.
+fn vectors(arenas: &Arenas, members: &Members) -> String {
+    let normed = arenas.layers.iter().map(|l| format!("{}u", l.normed.unwrap_or(0)));
+    let mut text = switch("normed_place(l: u32) -> u32", normed);
+    let planes = members.optimizer.planes() * arenas.models * arenas.parameters;
+    for (name, value) in [("RUNNING", planes), ("STATISTICS", arenas.statistics)] {
+        let _ = writeln!(text, "const {name}: u32 = {value}u;");
+    }
+    for (name, value) in [("EPSILON", norm::EPSILON), ("RUNNING_MOMENTUM", norm::MOMENTUM)] {
+        let _ = writeln!(text, "const {name}: f32 = {:?}f;", value as f32);
     }
     text
 }

@@ -29,6 +29,9 @@ const STEPS: usize = 1024;
 /// The scheme that is taken unless another is asked for.
 pub(super) fn scheme(gpu: &Gpu, arenas: &Arenas) -> Scheme {
     let layered = Scheme::Layered(in_parts(gpu, arenas, layered(gpu, arenas)));
+    if arenas.has_vectors() {
+        return layered;
+    }
     if is_smallest(arenas) && arenas.fits_registers {
         lane(gpu, arenas).unwrap_or(layered)
     } else if is_tiny(gpu, arenas) {
@@ -90,6 +93,10 @@ pub(super) fn check(gpu: &Gpu, scheme: &Scheme, arenas: &Arenas) -> Result<()> {
     let Some(ways) = scheme.ways() else {
         return wrong("scheme", "one for a GPU".to_owned(), scheme.to_string());
     };
+    if arenas.has_vectors() && !matches!(scheme, Scheme::Layered(_)) {
+        let expected = "layered, for a network with norms or learned slopes".to_owned();
+        return wrong("scheme", expected, scheme.to_string());
+    }
     let layers = arenas.layers.len();
     if ways.forward.len() != layers || ways.input_delta.len() + 1 != layers {
         return wrong("network", format!("{layers} layers"), ways.forward.len().to_string());

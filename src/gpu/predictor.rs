@@ -22,6 +22,7 @@ pub(crate) struct Predictor {
     kernels: Vec<Kernel>,
     group: wgpu::BindGroup,
     parameters: wgpu::Buffer,
+    state: wgpu::Buffer,
     activations: wgpu::Buffer,
     outputs: Pipe,
     /// Between the caller's buffers and the arena; made when they are first asked for.
@@ -43,7 +44,7 @@ const STORAGE: wgpu::BufferUsages =
 
 impl Predictor {
     /// A predictor by itself, with parameters of its own and nothing else of a training.
-    pub(crate) async fn alone(gpu: &Gpu, network: &Network, flat: &[f32]) -> Result<Self> {
+    pub(crate) async fn alone(gpu: &Gpu, network: &Network, flat: &[f32], statistics: &[f32]) -> Result<Self> {
         gpu.check_alive().await?;
         let parameters = gpu.buffer("parameters", 4 * flat.len() as u64, STORAGE).await?;
         gpu.upload(&parameters, 0, bytemuck::cast_slice(flat));
@@ -52,7 +53,7 @@ impl Predictor {
         let buffers = Buffers {
             chunk: 1,
             parameters,
-            state: spare().await?,
+            state: gpu.buffer("running statistics", 4 * statistics.len() as u64, STORAGE).await?,
             activations: spare().await?,
             deltas: spare().await?,
             rows: spare().await?,
@@ -61,6 +62,7 @@ impl Predictor {
             cursors: gpu.buffer("cursors", PAIR, uniform).await?,
             parts: spare().await?,
         };
+        gpu.upload(&buffers.state, 0, bytemuck::cast_slice(statistics));
         // Neither says anything about the way forward.
         let members = Members::of(network, Loss::Mse, Optimizer::sgd(0.0));
         let set = Set::new(gpu, "prediction", STEP).await?;
@@ -95,13 +97,14 @@ impl Predictor {
         let group = set.bind(gpu, "prediction", &buffers.of_step()).await?;
         let kernels = set.kernels(gpu, &plan).await?;
         let outputs = Pipe::new(gpu, "outputs", (16 * arenas.batch * arenas.output_stride()) as u64).await?;
-        let (gpu, Buffers { parameters, activations, .. }) = (gpu.clone(), buffers);
-        Ok(Self { gpu, arenas, kernels, group, parameters, activations, outputs, packers: None })
+        let (gpu, Buffers { parameters, state, activations, .. }) = (gpu.clone(), buffers);
+        Ok(Self { gpu, arenas, kernels, group, parameters, state, activations, outputs, packers: None })
     }
 
-    /// Sets the parameters, flat.
-    pub(crate) fn set_parameters(&self, flat: &[f32]) {
+    /// Sets the parameters and the running statistics, flat, of one that is alone.
+    pub(crate) fn set_parameters(&self, flat: &[f32], statistics: &[f32]) {
         self.gpu.upload(&self.parameters, 0, bytemuck::cast_slice(flat));
+        self.gpu.upload(&self.state, 0, bytemuck::cast_slice(statistics));
     }
 
     /// The most rows of one recording.

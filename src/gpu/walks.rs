@@ -66,7 +66,7 @@ impl Maker<'_> {
             ("gradient", Product::Gradient, last),
         ];
         let products = [hidden.as_slice(), &products].concat();
-        let parts = Parts { constants, products, firsts: Vec::new(), splits, walk, pieces };
+        let parts = Parts { constants, products, splits, walk, pieces, ..Parts::default() };
         Dispatch {
             name: if steps > 1 { format!("whole steps, {tile}") } else { format!("blocks of {rows} rows, {tile}") },
             entry: "walk",

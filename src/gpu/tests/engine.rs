@@ -105,7 +105,7 @@ fn padding_is_zero_after_a_hundred_steps() {
             let mut engine =
                 pollster::block_on(Engine::new(&gpu, case.setup(Some(&data), plan.as_ref()))).expect("an engine");
             let layout = case.network.layout();
-            engine.set_parameters(&layout.flat(&case.parameters(0)));
+            engine.set_parameters(&layout.flat(&case.parameters(0)), &[]);
             pollster::block_on(engine.run(0, 0, 100)).expect("training runs");
             let flat = pollster::block_on(engine.parameters()).expect("parameters");
             assert!(layout.flat(&layout.layers(&flat)) == flat, "{}: padding was written", gpu.info.name);

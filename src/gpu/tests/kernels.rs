@@ -60,6 +60,30 @@ fn every_member_matches_the_reference_in_every_kernel() {
     }
 }
 
+/// What lies between a layer's sum and its activation, or beside it, alone and among dropout, momentum and clipping, with
+/// batches that are short at the end.
+#[test]
+fn norms_and_learned_slopes_match_the_reference() {
+    let (tanh, prelu) = (Activation::Tanh, Activation::Prelu { slope: 0.25 });
+    let layers = Network::new(5).dense(11, tanh).layer_norm().dense(70, Activation::Gelu).layer_norm().dropout(0.3);
+    let batches = Network::new(5).dense(11, tanh).batch_norm().dense(70, Activation::Silu).dropout(0.2).batch_norm();
+    let both = Network::new(5).dense(9, Activation::Relu).layer_norm().dense(6, prelu).dense(7, tanh).batch_norm();
+    let slopes = Network::new(5).dense(11, prelu).dense(6, prelu);
+    for gpu in gpus() {
+        for (i, network) in [layers.clone(), batches.clone(), both.clone(), slopes.clone()].into_iter().enumerate() {
+            let network = network.dense(3, Activation::Sigmoid);
+            let optimizer = [Optimizer::sgd(0.5), Optimizer::momentum(0.1, 0.9).clip_norm(0.3)][i % 2];
+            for (form, models) in [(Form::Planned, 1), (Form::Layered(Tile::Plain, 2), 3)] {
+                let case = Case { optimizer, models, accumulate: 1 + i as u64 % 2, ..Case::new(network.clone(), form) };
+                case.check(&gpu, 8);
+            }
+        }
+        let case = Case::new(slopes.clone().dense(3, tanh), Form::Tiny(Tile::Sliced { lanes: 8, split: 1 }));
+        let refused = pollster::block_on(Engine::new(&gpu, case.setup(None, case.plan(&gpu).as_ref()))).err();
+        assert!(matches!(refused, Some(crate::Error::Plan { .. })), "{refused:?}");
+    }
+}
+
 /// The same outputs are dropped as the host's code says, in every form, by models with other seeds others.
 #[test]
 fn dropout_matches_the_reference_in_every_form() {
@@ -238,7 +262,7 @@ fn a_parameter_that_is_nan_shows_in_the_loss() {
             let mut engine = case.engine(&gpu, Some(&data), None);
             let mut flat = case.network.layout().flat(&case.parameters(0));
             flat[0] = f32::NAN;
-            engine.set_parameters(&flat);
+            engine.set_parameters(&flat, &[]);
             let metrics = pollster::block_on(engine.run(0, 0, 1)).expect("a step");
             assert!(!metrics[0][0].is_finite(), "{}: {activation}, {loss}: {}", gpu.info.name, metrics[0][0]);
         }
@@ -257,8 +281,8 @@ fn softmax_keeps_its_digits_far_from_zero() {
             let data = Dataset::new(1, &[1.0_f32], &[0_u32]).expect("a data set");
             let mut engine = case.engine(&gpu, Some(&data), None);
             let logits = vec![shift + 8.0, shift - 4.0, shift];
-            let parameters = LayerParameters { weight: vec![0.0; 3], bias: logits };
-            engine.set_parameters(&case.network.layout().flat(&[parameters]));
+            let parameters = LayerParameters::new(vec![0.0; 3], logits);
+            engine.set_parameters(&case.network.layout().flat(&[parameters]), &[]);
             let [loss, _] = pollster::block_on(engine.run(0, 0, 1)).expect("a step")[0];
             let expected = ((-12.0f64).exp() + (-8.0f64).exp()).ln_1p();
             let error = (f64::from(loss) - expected).abs() / expected;

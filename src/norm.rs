@@ -1,0 +1,32 @@
+//! Normalisation of a layer's sums, between the sum and the activation.
+
+/// Over what a layer's sums `z` are normalised: `y = gain (z - mean) / sqrt(variance + 1e-5) + shift`, with a gain and a
+/// shift for each neuron, which are learned and start as 1 and 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Norm {
+    /// Over the neurons of a layer, row by row (Ba et al. 2016; PyTorch's `LayerNorm`).
+    Layer,
+    /// Over the rows of a batch, neuron by neuron (Ioffe and Szegedy 2015; PyTorch's `BatchNorm1d`). Predictions take
+    /// running statistics, which start as mean 0 and variance 1 and move by a tenth towards those of each batch, of the
+    /// variance the unbiased one.
+    Batch,
+}
+
+impl Norm {
+    /// Each, for tests to walk.
+    pub const ALL: &[Self] = &[Self::Layer, Self::Batch];
+
+    /// The name, as it stands in files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Layer => "layer",
+            Self::Batch => "batch",
+        }
+    }
+}
+
+/// What keeps a norm from dividing by 0.
+pub(crate) const EPSILON: f64 = 1e-5;
+/// How far running statistics move towards those of a batch.
+pub(crate) const MOMENTUM: f64 = 0.1;
