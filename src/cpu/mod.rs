@@ -5,6 +5,7 @@ pub(crate) mod engine;
 mod gemm;
 mod layer;
 mod math;
+pub(crate) mod noise;
 pub mod reference;
 mod shape;
 mod small;

@@ -33,28 +33,33 @@ pub fn forward(layer: &Dense, parameters: &Parameters, x: &[f64]) -> (Vec<f64>, 
     (z, a)
 }
 
-/// The loss of a batch: the mean, over what [`Loss::mean_over`] says, of the outputs `y` against the expected `t`.
+/// The loss of a batch: the mean, over what [`Loss::mean_over`] says, of the outputs `y` against the expected `t`, that of
+/// a row times its weight.
 ///
 /// # Shapes
 /// - y and t: `[rows, outputs]`
-pub fn loss_value(loss: Loss, outputs: usize, y: &[f64], t: &[f64]) -> f64 {
+/// - weights: `[rows]`, or empty where each is 1
+pub fn loss_value(loss: Loss, outputs: usize, y: &[f64], t: &[f64], weights: &[f64]) -> f64 {
     let mut sum = 0.0;
-    for (y, t) in y.chunks_exact(outputs).zip(t.chunks_exact(outputs)) {
+    for (row, (y, t)) in y.chunks_exact(outputs).zip(t.chunks_exact(outputs)).enumerate() {
         let normalizer = normalizer(y.iter().copied());
-        sum += y.iter().zip(t).map(|(y, t)| loss.apply(*y, *t, normalizer, outputs)).sum::<f64>();
+        let of_row = y.iter().zip(t).map(|(y, t)| loss.apply(*y, *t, normalizer, outputs)).sum::<f64>();
+        sum += weights.get(row).unwrap_or(&1.0) * of_row;
     }
     sum / loss.mean_over(y.len() / outputs, outputs) as f64
 }
 
-/// `dLoss/dz` of the output layer, the mean's divisor included.
+/// `dLoss/dz` of the output layer, the mean's divisor and the weights included.
 ///
 /// # Shapes
 /// - z, y, t and the delta: `[rows, outputs]`
-pub fn output_delta(loss: Loss, layer: &Dense, z: &[f64], y: &[f64], t: &[f64]) -> Vec<f64> {
+/// - weights: `[rows]`, or empty where each is 1
+pub fn output_delta(loss: Loss, layer: &Dense, z: &[f64], y: &[f64], t: &[f64], weights: &[f64]) -> Vec<f64> {
     let scale = 1.0 / loss.mean_over(y.len() / layer.outputs, layer.outputs) as f64;
     let mut delta = Vec::with_capacity(y.len());
     let rows = z.chunks_exact(layer.outputs).zip(y.chunks_exact(layer.outputs)).zip(t.chunks_exact(layer.outputs));
-    for ((z, y), t) in rows {
+    for (row, ((z, y), t)) in rows.enumerate() {
+        let scale = scale * weights.get(row).unwrap_or(&1.0);
         let normalizer = normalizer(y.iter().copied());
         for ((z, y), t) in z.iter().zip(y).zip(t) {
             let slope = match loss.output_activation() {
@@ -189,8 +194,14 @@ impl Reference {
     /// # Errors
     /// [`Error::Shape`] if the numbers do not make whole rows, as many here as there; so for the methods below.
     pub fn step(&mut self, inputs: &[f64], expected: &[f64]) -> Result<f64> {
-        let loss = self.loss(inputs, expected)?;
-        let gradients = self.gradients(inputs, expected)?;
+        self.step_weighted(inputs, expected, &[])
+    }
+
+    /// The same with a weight for each row, or with none.
+    pub fn step_weighted(&mut self, inputs: &[f64], expected: &[f64], weights: &[f64]) -> Result<f64> {
+        let y = self.predict(inputs)?;
+        let gradients = self.gradients_weighted(inputs, expected, weights)?;
+        let loss = loss_value(self.loss, self.network.outputs(), &y, expected, weights);
         self.updates += 1;
         for ((p, g), s) in self.parameters.iter_mut().zip(&gradients).zip(&mut self.states) {
             update(&self.optimizer, self.updates, false, &mut p.weight, &g.weight, &mut s.weight);
@@ -209,20 +220,28 @@ impl Reference {
     pub fn loss(&self, inputs: &[f64], expected: &[f64]) -> Result<f64> {
         let y = self.predict(inputs)?;
         check_len("expected outputs", y.len(), expected.len())?;
-        Ok(loss_value(self.loss, self.network.outputs(), &y, expected))
+        Ok(loss_value(self.loss, self.network.outputs(), &y, expected, &[]))
     }
 
     /// The gradients of the loss of a batch, layer by layer.
     pub fn gradients(&self, inputs: &[f64], expected: &[f64]) -> Result<Vec<Parameters>> {
+        self.gradients_weighted(inputs, expected, &[])
+    }
+
+    /// The same with a weight for each row, or with none.
+    pub fn gradients_weighted(&self, inputs: &[f64], expected: &[f64], weights: &[f64]) -> Result<Vec<Parameters>> {
         let rows = self.rows(inputs)?;
         check_len("expected outputs", rows * self.network.outputs(), expected.len())?;
+        if !weights.is_empty() {
+            check_len("weights of rows", rows, weights.len())?;
+        }
         let (layers, passed) = (self.network.layers(), self.pass(inputs));
         let mut gradients = Vec::with_capacity(layers.len());
         let mut delta = Vec::new();
         for (l, layer) in layers.iter().enumerate().rev() {
             let (z, a) = &passed[l];
             delta = match layers.get(l + 1) {
-                None => output_delta(self.loss, layer, z, a, expected),
+                None => output_delta(self.loss, layer, z, a, expected, weights),
                 Some(next) => input_delta(next, &self.parameters[l + 1], &delta, layer.activation, z, a),
             };
             let x = if l == 0 { inputs } else { &passed[l - 1].1 };

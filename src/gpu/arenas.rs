@@ -19,6 +19,8 @@ pub(crate) struct Members {
     pub(crate) data_rows: usize,
     /// What a feature that is a byte is multiplied by.
     pub(crate) scale: f32,
+    /// The standard deviation of the noise on the features, 0 for none.
+    pub(crate) noise: f32,
 }
 
 /// The layout of the arenas. Offsets, strides and lengths count `vec4`s of one network, unless they say otherwise.
@@ -34,10 +36,13 @@ pub(crate) struct Arenas {
     pub(crate) room: usize,
     /// How many steps' metrics are kept until they are read.
     pub(crate) ring: usize,
-    /// A slot holds the inputs, the expected outputs at `expected`, and the outputs at `output`.
+    /// A slot holds the inputs, the expected outputs at `expected`, and the outputs at `output`; where rows have weights,
+    /// also those, as far apart as the outputs.
     pub(crate) slot: usize,
     pub(crate) expected: usize,
     pub(crate) output: usize,
+    /// How far behind the expected outputs of a row its weight lies, if rows have weights.
+    pub(crate) weight: Option<usize>,
     pub(crate) parameters: usize,
     pub(crate) activations: usize,
     pub(crate) deltas: usize,
@@ -78,11 +83,13 @@ impl Arenas {
         ring: usize,
         scheme: Option<&Scheme>,
         limit: usize,
+        weighted: bool,
     ) -> Self {
         let batch = padded(rows);
         let vec4s = |n: usize| padded(n) / 4;
         let (input, output) = (batch * vec4s(network.inputs()), batch * vec4s(network.outputs()));
-        let slot = input + 2 * output;
+        let weight = weighted.then_some(2 * output);
+        let slot = input + 2 * output + if weighted { output } else { 0 };
         let hidden: usize = network.layers().iter().map(|l| batch * vec4s(l.outputs)).sum::<usize>() - output;
 
         let room = (limit / VEC4 / models).saturating_sub(hidden).min(WINDOW_BYTES / VEC4 / models);
@@ -127,6 +134,7 @@ impl Arenas {
             slot,
             expected,
             output,
+            weight,
             parameters,
             activations,
             deltas,

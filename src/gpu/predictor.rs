@@ -36,7 +36,7 @@ impl Predictor {
         let room = gpu.most_bytes().min(PREDICTED.1) / (16 * (widths + hidden) * trained.models);
         let rows = (room / 4 * 4).clamp(4, PREDICTED.0);
         // With no room to spare the window has one slot: more would only take memory.
-        let arenas = Arenas::new(network, rows, trained.models, 1, None, 0);
+        let arenas = Arenas::new(network, rows, trained.models, 1, None, 0, false);
         let plan = Dispatches::predict(&arenas, members, &planner::layered(gpu, &arenas));
         plan.iter().try_for_each(|dispatch| dispatch.check(gpu))?;
         let [_, _, (_, bytes), ..] = arenas.bytes(members.optimizer);

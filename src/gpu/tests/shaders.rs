@@ -29,11 +29,12 @@ fn dispatches() -> Vec<Dispatch> {
             let network = network(&[5, 9, 6], *activation).dense(outputs, last);
             let activations = network.layers().iter().map(|l| l.activation).collect();
             let (loss, optimizer, shuffle) = (*loss, *optimizer, i % 2 == 0);
-            let members = Members { activations, loss, optimizer, shuffle, data_rows: 100, scale: 0.1 };
+            let (weighted, noise) = (j % 3 == 1, if j % 4 == 1 { 0.1 } else { 0.0 });
+            let members = Members { activations, loss, optimizer, shuffle, data_rows: 100, scale: 0.1, noise };
             let forms =
                 [Form::Layered(*tile, 1), Form::Layered(*tile, 2), Form::Fused(*tile), Form::Tiny(*tile), Form::Lane];
             let scheme = forms[j % 5].scheme(3).expect("a scheme");
-            let arenas = Arenas::new(&network, 77, 1 + 2 * (j % 2), 64, Some(&scheme), 1 << 20);
+            let arenas = Arenas::new(&network, 77, 1 + 2 * (j % 2), 64, Some(&scheme), 1 << 20, weighted);
             let dispatches = Dispatches::new(&arenas, &members, &scheme, Some(&features[i % 2]), Some(&answers[j % 2]));
             all.extend(dispatches.all().cloned());
             let ways = Ways::all(3, Way::of(*tile));
@@ -137,10 +138,11 @@ fn a_step_is_two_dispatches_a_layer_and_one_more_for_softmax() {
             let network = network(&vec![4; layers + 1], Activation::Identity);
             let activations = network.layers().iter().map(|l| l.activation).collect();
             let optimizer = Optimizer::sgd(0.1);
-            let members = Members { activations, loss, optimizer, shuffle: true, data_rows: 100, scale: 1.0 };
+            let members =
+                Members { activations, loss, optimizer, shuffle: true, data_rows: 100, scale: 1.0, noise: 0.0 };
             let dispatches = |form: Form| {
                 let scheme = form.scheme(layers).expect("a scheme");
-                let arenas = Arenas::new(&network, 100, 1, 64, Some(&scheme), 1 << 20);
+                let arenas = Arenas::new(&network, 100, 1, 64, Some(&scheme), 1 << 20, false);
                 Dispatches::new(&arenas, &members, &scheme, None, None).step.len()
             };
             assert_eq!(dispatches(Form::Layered(Tile::Staged(32), 1)), 2 * layers + more);
