@@ -24,6 +24,7 @@ fn judge(y: u32, t: u32) -> vec2f {
         first_largest(vec2f(below_y.z, below_t.z), j + 2u, &top, &answer);
         first_largest(vec2f(below_y.w, below_t.w), j + 3u, &top, &answer);
     }
+    sum *= row_weight(t); // weighted
     var right = answer.x == answer.y;
     if OUTPUTS == 1u {
         right = (top.x > THRESHOLD) == (top.y > 0.5);

@@ -19,5 +19,6 @@ fn softmax_delta(i: u32, model: u32) {
     for (var j = 0u; j < l.output_stride; j++) {
         let gradient = loss_gradient(activations[y + j], activations[expected_of(model) + row + j], normalizer);
         deltas[delta_of(l, model) + row + j] = keep(current.scale * gradient, 4u * j, columns);
+        deltas[delta_of(l, model) + row + j] *= row_weight(expected_of(model) + row); // weighted
     }
 }

@@ -84,6 +84,19 @@ impl Trainer {
         pollster::block_on(self.step_async(inputs, expected))
     }
 
+    /// [`Trainer::step`] with a weight for each row: so many times its loss and what it teaches count, while the mean still
+    /// goes over the number of rows. On the same trainer a step without weights takes every row once.
+    ///
+    /// # Shapes
+    /// - weights: `[rows]`, finite numbers from 0 up
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if neither [`Settings::weighted`] nor weights of the data set prepared the trainer for it, or for
+    /// a weight that is none, [`Error::Shape`] if there is not one for each row, and as [`Trainer::step`].
+    pub fn step_weighted(&mut self, inputs: &[f32], expected: &[f32], weights: &[f32]) -> Result<()> {
+        pollster::block_on(self.step_weighted_async(inputs, expected, weights))
+    }
+
     /// Losses and right answers of the steps by hand since the last call. Waits for them.
     ///
     /// # Errors
@@ -162,6 +175,19 @@ impl Trainer {
     /// As [`Trainer::step`].
     pub fn gradients(&mut self, inputs: &[f32], expected: &[f32]) -> Result<Vec<LayerParameters>> {
         pollster::block_on(self.gradients_async(inputs, expected))
+    }
+
+    /// [`Trainer::gradients`] with a weight for each row, as [`Trainer::step_weighted`] takes them.
+    ///
+    /// # Errors
+    /// As [`Trainer::step_weighted`].
+    pub fn gradients_weighted(
+        &mut self,
+        inputs: &[f32],
+        expected: &[f32],
+        weights: &[f32],
+    ) -> Result<Vec<LayerParameters>> {
+        pollster::block_on(self.gradients_weighted_async(inputs, expected, weights))
     }
 }
 

@@ -115,18 +115,14 @@ impl Dataset {
         Ok(set)
     }
 
-    /// The same with a weight for each row: its loss counts so many times. The mean still goes over the number of rows, as
+    /// The same with a weight for each row: its loss and what it teaches count so many times. The mean still goes over the number of rows, as
     /// Keras and PyTorch's binary cross-entropy have it, so that a row of weight 2 teaches as two rows do.
     ///
     /// # Errors
     /// [`Error::Shape`] if there is not one for each row, [`Error::Setting`] for one that is not a finite number from 0 up.
     pub fn with_weights(mut self, weights: impl Into<Vec<f32>>) -> Result<Self> {
         let weights = weights.into();
-        check_len("weights of rows", self.rows, weights.len())?;
-        if let Some(wrong) = weights.iter().find(|weight| !weight.is_finite() || **weight < 0.0) {
-            let expected = "a finite number from 0 up".to_owned();
-            return Err(Error::Setting { what: "weight of a row", expected, got: wrong.to_string() });
-        }
+        check_weights(self.rows, &weights)?;
         self.weights = Some(Arc::new(weights));
         Ok(self)
     }
@@ -265,6 +261,18 @@ impl Dataset {
                     Some(row) => Err(Error::Class { row, class: ids[row], classes }),
                 }
             }
+        }
+    }
+}
+
+/// Refuses weights that are not one for each of so many rows.
+pub(crate) fn check_weights(rows: usize, weights: &[f32]) -> Result<()> {
+    check_len("weights of rows", rows, weights.len())?;
+    match weights.iter().find(|weight| !weight.is_finite() || **weight < 0.0) {
+        None => Ok(()),
+        Some(wrong) => {
+            let (expected, got) = ("a finite number from 0 up".to_owned(), wrong.to_string());
+            Err(Error::Setting { what: "weight of a row", expected, got })
         }
     }
 }

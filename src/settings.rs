@@ -23,6 +23,13 @@ pub struct Settings {
     pub seed: u64,
     /// Whether every epoch takes the rows in an order of its own, or always in that of the data set.
     pub shuffle: bool,
+    /// Whether the rows of steps by hand have weights, as [`crate::Trainer::step_weighted`] takes them. Where the data set
+    /// has some they have anyway.
+    pub weighted: bool,
+    /// The standard deviation of normal noise that every step on the data set or by hand adds to the features; 0 for none.
+    /// It follows from the seed: the same on every device within rounding. Predictions, evaluations and gradients know
+    /// no noise.
+    pub input_noise: f64,
     /// How many steps the host hands to the device at once, at most 4096. Chosen by time unless given; results do not
     /// depend on it.
     pub chunk: Option<usize>,
@@ -32,10 +39,22 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// Batches of 32, mean squared error, stochastic gradient descent with a rate of 0.1, seed 0, shuffled.
+    /// Batches of 32, mean squared error, stochastic gradient descent with a rate of 0.1, seed 0, shuffled, no noise.
     fn default() -> Self {
         let (loss, optimizer, schedule) = (Loss::Mse, Optimizer::sgd(0.1), Schedule::Constant);
-        Self { batch: 32, loss, optimizer, schedule, accumulate: 1, seed: 0, shuffle: true, chunk: None, plan: None }
+        Self {
+            batch: 32,
+            loss,
+            optimizer,
+            schedule,
+            accumulate: 1,
+            seed: 0,
+            shuffle: true,
+            weighted: false,
+            input_noise: 0.0,
+            chunk: None,
+            plan: None,
+        }
     }
 }
 
@@ -52,6 +71,10 @@ impl Settings {
         }
         if self.accumulate == 0 {
             return Err(Error::Setting { what: "accumulate", expected: "at least one batch".into(), got: "0".into() });
+        }
+        if !(self.input_noise >= 0.0 && (self.input_noise as f32).is_finite()) {
+            let (expected, got) = ("a finite number from 0 up".to_owned(), self.input_noise.to_string());
+            return Err(Error::Setting { what: "input noise", expected, got });
         }
         if self.chunk == Some(0) {
             return Err(Error::Setting { what: "chunk", expected: "at least one step".into(), got: "0".into() });

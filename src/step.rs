@@ -24,6 +24,25 @@ pub(crate) struct Step {
     pub(crate) numbers: Numbers,
 }
 
+/// A batch that the caller brings.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Batch<'a> {
+    /// `[rows, inputs]`
+    pub(crate) inputs: &'a [f32],
+    /// `[rows, outputs]`
+    pub(crate) expected: &'a [f32],
+    /// `[rows]`, if it has weights.
+    pub(crate) weights: Option<&'a [f32]>,
+}
+
+impl Batch<'_> {
+    /// What a row weighs.
+    #[inline]
+    pub(crate) fn weight(&self, row: usize) -> f32 {
+        self.weights.map_or(1.0, |weights| weights[row])
+    }
+}
+
 /// The course of a training: everything that decides what step `n` does.
 #[derive(Debug, Clone)]
 pub(crate) struct Course {
@@ -49,7 +68,7 @@ impl Course {
     pub(crate) fn step(&self, n: u64, model: u64, before: u64) -> Step {
         let epoch = n / self.steps_per_epoch();
         let (first, rows) = self.span(n);
-        Step { first: first as u32, key: epoch_key(self.seed, model, epoch), ..self.step_of(rows, before) }
+        Step { first: first as u32, key: epoch_key(self.seed, model, epoch), ..self.update(rows, before) }
     }
 
     /// Where in its epoch's order step `n` begins, and how many rows it takes.
@@ -66,6 +85,12 @@ impl Course {
 
     /// A step on `rows` rows that the caller brings, after `before` others.
     pub(crate) fn step_of(&self, rows: usize, before: u64) -> Step {
+        // For the noise, the steps by hand are epochs of one step, counted from the end.
+        Step { key: epoch_key(self.seed, 0, u64::MAX - before), ..self.update(rows, before) }
+    }
+
+    /// What a step is but for its place and its key.
+    fn update(&self, rows: usize, before: u64) -> Step {
         Step {
             rows: rows as u32,
             first: 0,

@@ -3,12 +3,13 @@
 use crate::{
     Activation, Answers, Dataset, Device, Error, LayerParameters, Loss, Metrics, Network, Optimizer, Plan, Report,
     Result, Settings, cpu,
+    dataset::check_weights,
     device::Machine,
     error::check_finite,
     gpu::engine::{Engine, Metric, Setup},
     judge::Judge,
     order::Upcoming,
-    step::{Course, Step},
+    step::{Batch, Course, Step},
 };
 #[cfg(not(target_family = "wasm"))]
 use crate::{KernelTime, PlanRow, Profile};
@@ -23,6 +24,8 @@ pub struct Trainer {
     settings: Settings,
     course: Course,
     has_data: bool,
+    /// Whether rows have weights.
+    weighted: bool,
     /// Whether the answers of the steps are classes or yes and no, and not just numbers.
     classifies: bool,
     engine: Worker,
@@ -69,6 +72,7 @@ impl Trainer {
             accumulate: settings.accumulate as u64,
             seed: settings.seed,
         };
+        let weighted = settings.weighted || data.is_some_and(|data| data.weights().is_some());
         // The first parameters are drawn last: what cannot be is refused before they take memory.
         let engine = match &device.machine {
             Machine::Gpu(gpu) => {
@@ -80,6 +84,8 @@ impl Trainer {
                     shuffle,
                     chunk,
                     plan: settings.plan.as_ref(),
+                    weighted,
+                    noise: settings.input_noise as f32,
                 };
                 let mut engine = Engine::new(gpu, setup).await?;
                 engine.set_parameters(&network.initial(settings.seed)?, &network.first_statistics());
@@ -87,7 +93,7 @@ impl Trainer {
             }
             Machine::Cpu => {
                 let first = network.initial(settings.seed)?;
-                let engine = cpu::engine::Engine::new(network, &course, first);
+                let engine = cpu::engine::Engine::new(network, &course, weighted, first);
                 if let Some(pinned) = &settings.plan {
                     engine.plan(network, course.batch).check(pinned)?;
                 }
@@ -102,6 +108,7 @@ impl Trainer {
             settings,
             course,
             has_data,
+            weighted,
             classifies,
             engine,
             done: 0,
@@ -160,6 +167,8 @@ impl Trainer {
         // Noted before they are taken: if an error or a dropped future ends the run, the device may have taken them.
         self.count(steps as u64);
         let mut report = Report::of(self.classifies);
+        let noise = self.settings.input_noise as f32;
+        let is_plain = !self.weighted && noise == 0.0;
         match &mut self.engine {
             Worker::Gpu(engine) => {
                 let metrics = engine.run(first, before, steps).await?;
@@ -176,10 +185,25 @@ impl Trainer {
                         );
                     }
                     let Some((step, rows)) = upcoming.next() else { return };
-                    let outcome = engine.step(step, |i, inputs, expected| {
+                    let write = |i: usize, inputs: &mut [f32], expected: &mut [f32]| {
                         data.write_features(rows[i] as usize, inputs);
                         data.write_expected(rows[i] as usize, expected);
-                    });
+                    };
+                    // A step of XOR feels it if each row asks whether there are weights or noise.
+                    let outcome = if is_plain {
+                        engine.step(step, |i, inputs, expected| {
+                            write(i, inputs, expected);
+                            1.0
+                        })
+                    } else {
+                        engine.step(step, |i, inputs, expected| {
+                            write(i, inputs, expected);
+                            if noise > 0.0 {
+                                cpu::noise::add(noise, step.key, step.first + i as u32, inputs);
+                            }
+                            data.weight(rows[i] as usize)
+                        })
+                    };
                     report.push(outcome.loss, outcome.right, step.rows);
                 }
             }),
@@ -240,15 +264,29 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::step`].
     pub async fn step_async(&mut self, inputs: &[f32], expected: &[f32]) -> Result<()> {
-        let step = self.check_batch(inputs, expected)?;
+        self.step_on(Batch { inputs, expected, weights: None }).await
+    }
+
+    /// [`Trainer::step_weighted`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Trainer::step_weighted`].
+    pub async fn step_weighted_async(&mut self, inputs: &[f32], expected: &[f32], weights: &[f32]) -> Result<()> {
+        self.step_on(Batch { inputs, expected, weights: Some(weights) }).await
+    }
+
+    async fn step_on(&mut self, batch: Batch<'_>) -> Result<()> {
+        let step = self.check_batch(&batch)?;
         if matches!(&self.engine, Worker::Gpu(engine) if engine.is_full()) {
             self.collect_async().await?;
         }
+        let noisy = self.noisy(batch.inputs, step.key);
+        let batch = Batch { inputs: noisy.as_deref().unwrap_or(batch.inputs), ..batch };
         (self.total, self.since) = (self.total + 1, self.since + 1);
         match &mut self.engine {
-            Worker::Gpu(engine) => engine.step(inputs, expected, step).await,
+            Worker::Gpu(engine) => engine.step(batch, step).await,
             Worker::Cpu(engine, _) => {
-                let outcome = engine.step(&step, brought(inputs, expected));
+                let outcome = engine.step(&step, brought(batch));
                 let mut report = Report::of(self.classifies);
                 report.push(outcome.loss, outcome.right, step.rows);
                 self.tell(&report)
@@ -478,10 +516,27 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::step`].
     pub async fn gradients_async(&mut self, inputs: &[f32], expected: &[f32]) -> Result<Vec<LayerParameters>> {
-        let step = self.check_batch(inputs, expected)?;
+        self.gradients_on(Batch { inputs, expected, weights: None }).await
+    }
+
+    /// [`Trainer::gradients_weighted`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Trainer::step_weighted`].
+    pub async fn gradients_weighted_async(
+        &mut self,
+        inputs: &[f32],
+        expected: &[f32],
+        weights: &[f32],
+    ) -> Result<Vec<LayerParameters>> {
+        self.gradients_on(Batch { inputs, expected, weights: Some(weights) }).await
+    }
+
+    async fn gradients_on(&mut self, batch: Batch<'_>) -> Result<Vec<LayerParameters>> {
+        let step = self.check_batch(&batch)?;
         let flat = match &mut self.engine {
-            Worker::Gpu(engine) => engine.gradients(inputs, expected, step).await?,
-            Worker::Cpu(engine, _) => engine.gradients(&step, brought(inputs, expected)),
+            Worker::Gpu(engine) => engine.gradients(batch, step).await?,
+            Worker::Cpu(engine, _) => engine.gradients(&step, brought(batch)),
         };
         Ok(self.network.layout().layers(&flat))
     }
@@ -492,12 +547,24 @@ impl Trainer {
         if self.has_data { Ok(()) } else { Err(none) }
     }
 
+    /// The inputs of a step by hand with noise, if there is noise.
+    fn noisy(&self, inputs: &[f32], key: [u32; 2]) -> Option<Vec<f32>> {
+        let deviation = self.settings.input_noise as f32;
+        (deviation > 0.0).then(|| {
+            let mut noisy = inputs.to_vec();
+            let rows = noisy.chunks_exact_mut(self.network.inputs());
+            (0..).zip(rows).for_each(|(place, row)| cpu::noise::add(deviation, key, place, row));
+            noisy
+        })
+    }
+
     /// Counts steps on the data set.
     const fn count(&mut self, steps: u64) {
         (self.done, self.total, self.since) = (self.done + steps, self.total + steps, self.since + steps);
     }
 
-    fn check_batch(&self, inputs: &[f32], expected: &[f32]) -> Result<Step> {
+    fn check_batch(&self, batch: &Batch<'_>) -> Result<Step> {
+        let Batch { inputs, expected, weights } = *batch;
         let rows = self.network.check_inputs(inputs)?;
         if rows > self.course.batch {
             let expected = format!("1 to {}", self.course.batch);
@@ -505,6 +572,13 @@ impl Trainer {
         }
         crate::error::check_len("expected outputs", rows * self.network.outputs(), expected.len())?;
         check_finite("expected outputs", self.network.outputs(), expected)?;
+        if let Some(weights) = weights {
+            if !self.weighted {
+                let expected = "Settings::weighted, or a data set with weights".to_owned();
+                return Err(Error::Setting { what: "weights of a batch", expected, got: "neither".into() });
+            }
+            check_weights(rows, weights)?;
+        }
         Ok(self.course.step_of(rows, self.since))
     }
 
@@ -564,9 +638,10 @@ fn classifies(network: &Network, loss: Loss, answers: Option<&Answers>) -> bool 
 }
 
 /// Copies the rows of a batch of the caller's to where the CPU engine wants them.
-fn brought<'a>(inputs: &'a [f32], expected: &'a [f32]) -> impl Fn(usize, &mut [f32], &mut [f32]) + Sync + 'a {
-    |row, x, t| {
-        x.copy_from_slice(&inputs[row * x.len()..(row + 1) * x.len()]);
-        t.copy_from_slice(&expected[row * t.len()..(row + 1) * t.len()]);
+fn brought(batch: Batch<'_>) -> impl Fn(usize, &mut [f32], &mut [f32]) -> f32 + Sync + '_ {
+    move |row, x, t| {
+        x.copy_from_slice(&batch.inputs[row * x.len()..(row + 1) * x.len()]);
+        t.copy_from_slice(&batch.expected[row * t.len()..(row + 1) * t.len()]);
+        batch.weight(row)
     }
 }

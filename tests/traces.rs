@@ -11,13 +11,10 @@ use std::{collections::BTreeMap, path::Path};
 use trace::{Refusal, TensorError, Trace};
 
 /// The traces that ask for what is not there yet, and what that is.
-const NOT_YET_SUPPORTED: [(&str, &str); 6] = [
+const NOT_YET_SUPPORTED: [(&str, &str); 3] = [
     ("batch_norm", "the norm \"batch\" of layers[0]"),
     ("layer_norm", "the norm \"layer\" of layers[0]"),
     ("prelu", "the activation prelu of layers[0]"),
-    ("weights_bce", "the option weights"),
-    ("weights_mse", "the option weights"),
-    ("weights_softmax", "the option weights"),
 ];
 
 /// How far f32 may be from PyTorch's f64; see [`TensorError`].

@@ -7,6 +7,7 @@
 //! - `optimizer`: `{"name", "lr"}` and its options, in PyTorch's names; around it `l1`, `clip_value`, `clip_norm` and `average`
 //! - `accumulate`: over how many batches gradients are averaged before an update, if it is not each
 //! - `x`, `y`: the inputs and the expected outputs row by row; class ids in `y` under `softmax_cross_entropy`
+//! - `weights`, if they are there: one for each row
 //! - `batches`: the rows `[start, end)` of each step
 //! - `lr_schedule`, if it is there: the rate of each step
 //! - `losses`: each step's loss, before its update
@@ -42,6 +43,8 @@ pub struct Trace {
     x: Vec<f64>,
     /// `[rows, outputs]`; a class id has become a row of zeros with a one.
     y: Vec<f64>,
+    /// `[rows]`, or empty.
+    weights: Vec<f64>,
     steps: Vec<Step>,
     theirs: Outcome,
 }
@@ -91,6 +94,8 @@ impl Trace {
             Loss::SoftmaxCrossEntropy | Loss::SmoothedCrossEntropy { .. } => one_hot(trace.array("y")?, rows, outputs)?,
             _ => trace.matrix("y", Some(rows), outputs)?,
         };
+        let has_weights = trace.find("weights").is_some();
+        let weights = if has_weights { trace.numbers("weights", Some(rows))? } else { Vec::new() };
         let steps = steps(&trace, rows)?;
         let theirs = Outcome {
             losses: trace.numbers("losses", Some(steps.len()))?,
@@ -100,7 +105,7 @@ impl Trace {
             predict: trace.matrix("predict", Some(rows), outputs)?,
         };
         trace.finish("")?;
-        Ok(Self { network, initial, loss, optimizer, accumulate, x, y, steps, theirs })
+        Ok(Self { network, initial, loss, optimizer, accumulate, x, y, weights, steps, theirs })
     }
 
     /// How many steps it has.
@@ -112,18 +117,26 @@ impl Trace {
     pub fn replay(&self, device: &Device) -> Result<Vec<TensorError>> {
         let batch = self.steps.iter().map(|step| step.end - step.start).max().unwrap_or(1);
         let Self { loss, optimizer, accumulate, .. } = *self;
-        let settings = Settings { batch, loss, optimizer, accumulate, ..Settings::default() };
+        let weighted = !self.weights.is_empty();
+        let settings = Settings { batch, loss, optimizer, accumulate, weighted, ..Settings::default() };
         let mut trainer = Trainer::by_hand(device, &self.network, settings)?;
         trainer.set_parameters(&self.initial)?;
-        let (x, y) = (narrow(&self.x), narrow(&self.y));
+        let (x, y, all_weights) = (narrow(&self.x), narrow(&self.y), narrow(&self.weights));
         let mut gradients = Vec::new();
         for (i, step) in self.steps.iter().enumerate() {
             let (x, y) = (self.inputs_of(step, &x), self.outputs_of(step, &y));
+            let weights = all_weights.get(step.start..step.end);
             if i < self.accumulate {
-                gradients.push(wide_layers(&trainer.gradients(x, y)?));
+                gradients.push(wide_layers(&match weights {
+                    Some(weights) => trainer.gradients_weighted(x, y, weights)?,
+                    None => trainer.gradients(x, y)?,
+                }));
             }
             step.learning_rate.map_or(Ok(()), |rate| trainer.set_learning_rate(rate))?;
-            trainer.step(x, y)?;
+            match weights {
+                Some(weights) => trainer.step_weighted(x, y, weights)?,
+                None => trainer.step(x, y)?,
+            }
         }
         let average = self.optimizer.average.is_some();
         Ok(self.compare(&Outcome {
@@ -143,11 +156,12 @@ impl Trace {
         let (mut gradients, mut losses) = (Vec::new(), Vec::new());
         for (i, step) in self.steps.iter().enumerate() {
             let (x, y) = (self.inputs_of(step, &self.x), self.outputs_of(step, &self.y));
+            let weights = self.weights.get(step.start..step.end).unwrap_or_default();
             if i < self.accumulate {
-                gradients.push(reference.gradients(x, y)?);
+                gradients.push(reference.gradients_weighted(x, y, weights)?);
             }
             step.learning_rate.map_or(Ok(()), |rate| reference.set_learning_rate(rate))?;
-            losses.push(reference.step(x, y)?);
+            losses.push(reference.step_weighted(x, y, weights)?);
         }
         let last = reference.parameters().to_vec();
         let averaged = reference.averaged_parameters().unwrap_or_default();

@@ -5,3 +5,4 @@
 fn answer(row: u32, column: u32) -> vec4f {
     return answers[row * OUTPUT_STRIDE + column];
 }
+fn weight_of(row: u32) -> f32 { return answers[shard.rows * OUTPUT_STRIDE + row / 4u][row % 4u]; } // weighted

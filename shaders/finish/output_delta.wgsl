@@ -9,6 +9,7 @@ fn output_delta_finish(p: Place, part: u32, i: u32, j: u32, v: vec4f) {
     if !LOSS_GRADIENT_IS_BY_Z {
         delta *= activate_gradient(p.layer, z, y);
     }
+    delta *= row_weight(expected_of(p.model) + i * l.output_stride); // weighted
     // The rows that a short batch lacks teach nothing.
     let columns = select(0u, l.outputs, i < current.rows);
     activations[output_of(l, p.model) + at] = keep(y, j, l.outputs);

@@ -51,15 +51,15 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// A trainer for a course; `parameters` lie as [`Network::layout`] says.
-    pub(crate) fn new(network: &Network, course: &Course, parameters: Vec<f32>) -> Self {
+    /// A trainer for a course, whose rows may have weights; `parameters` lie as [`Network::layout`] says.
+    pub(crate) fn new(network: &Network, course: &Course, weighted: bool, parameters: Vec<f32>) -> Self {
         let Course { loss, optimizer, batch, .. } = *course;
         let worth = (network.flop(batch) / FLOP_OF_A_THREAD).min(batch as u64) as usize;
         // A small training does not even start the pool of threads.
         // A batch norm looks at all rows of the batch.
         let is_whole = network.layers().iter().any(|layer| layer.norm == Some(Norm::Batch));
         let threads = if worth < 2 || is_whole { 1 } else { worth.min(rayon::current_num_threads()) };
-        let shape = Shape::new(network, loss, optimizer, batch, threads);
+        let shape = Shape::new(network, (loss, optimizer), (batch, weighted), threads);
         let sums = if shape.own_sums { parameters.len() } else { 0 };
         let mut engine = Self {
             state: vec![0.0; parameters.len() * optimizer.planes()],
@@ -76,13 +76,17 @@ impl Engine {
         engine
     }
 
-    /// A step; `fill` writes the inputs and the expected outputs of a row of the batch.
-    pub(crate) fn step(&mut self, step: &Step, fill: impl Fn(usize, &mut [f32], &mut [f32]) + Sync) -> Outcome {
+    /// A step; `fill` writes the inputs and the expected outputs of a row of the batch, and tells what it weighs.
+    pub(crate) fn step(&mut self, step: &Step, fill: impl Fn(usize, &mut [f32], &mut [f32]) -> f32 + Sync) -> Outcome {
         self.run(step, &fill, Purpose::Update(step))
     }
 
     /// The gradients, flat as the parameters are; nothing changes.
-    pub(crate) fn gradients(&mut self, step: &Step, fill: impl Fn(usize, &mut [f32], &mut [f32]) + Sync) -> Vec<f32> {
+    pub(crate) fn gradients(
+        &mut self,
+        step: &Step,
+        fill: impl Fn(usize, &mut [f32], &mut [f32]) -> f32 + Sync,
+    ) -> Vec<f32> {
         // Those that are being accumulated have to stay.
         let kept = if self.accumulate > 1 { self.gradients.clone() } else { Vec::new() };
         self.run(step, &fill, Purpose::Keep { starts: true });
@@ -241,11 +245,17 @@ mod tests {
         (i as f32 * 12.9898).sin()
     }
 
-    fn fill(first: usize) -> impl Fn(usize, &mut [f32], &mut [f32]) + Sync {
+    /// What a row weighs, if rows have weights.
+    fn weight(row: usize) -> f32 {
+        (row % 5) as f32 * 0.5
+    }
+
+    fn fill(first: usize) -> impl Fn(usize, &mut [f32], &mut [f32]) -> f32 + Sync {
         move |row, inputs, expected| {
             inputs.iter_mut().enumerate().for_each(|(i, x)| *x = number((first + row) * 31 + i));
             expected.fill(0.0);
             expected[(first + row) * 7 % expected.len()] = ((first + row) % 2) as f32;
+            weight(first + row)
         }
     }
 
@@ -262,8 +272,8 @@ mod tests {
         }
     }
 
-    fn engine(network: &Network, course: &Course) -> Engine {
-        Engine::new(network, course, network.initial(3).unwrap())
+    fn engine(network: &Network, course: &Course, weighted: bool) -> Engine {
+        Engine::new(network, course, weighted, network.initial(3).unwrap())
     }
 
     fn train(engine: &mut Engine, course: &Course, steps: u64) -> Vec<Outcome> {
@@ -286,9 +296,9 @@ mod tests {
     }
 
     /// Trains beside the reference and compares all that comes out.
-    fn compare(network: &Network, loss: Loss, optimizer: Optimizer, batch: usize) {
+    fn compare(network: &Network, loss: Loss, optimizer: Optimizer, batch: usize, weighted: bool) {
         let network = network.clone().init(Init::GlorotUniform, Init::Uniform { limit: 0.1 });
-        compare_course(&network, &course(&network, loss, optimizer, batch));
+        compare_course(&network, &course(&network, loss, optimizer, batch), weighted);
     }
 
     fn numbers(layer: &LayerParameters) -> impl Iterator<Item = &f32> + Clone {
@@ -307,32 +317,36 @@ mod tests {
         layers
     }
 
-    fn compare_course(network: &Network, course: &Course) {
+    fn compare_course(network: &Network, course: &Course, weighted: bool) {
         let Course { loss, optimizer, batch, .. } = *course;
         let layout = network.layout();
-        let mut engine = engine(network, course);
+        let mut engine = engine(network, course, weighted);
         let mut reference = Reference::new(network, loss, optimizer, &layers(network, &engine))
             .unwrap()
             .accumulating(course.accumulate);
-        let what = format!("{:?}, {loss}, {optimizer:?}, batch {batch}", network.layers());
+        let what = format!("{:?}, {loss}, {optimizer:?}, batch {batch}, weighted {weighted}", network.layers());
         // A norm divides by what is small at times, so that what was rounded grows, and a sum near 0 may fall to either side
         // of a learned kink.
-        let is_rough = optimizer.rounds_coarsely() || network.has_vectors();
-        let within = if is_rough { 2e-3 } else { 1e-5 };
+        let within = match (network.has_vectors(), optimizer.rounds_coarsely()) {
+            (true, _) => 1e-2,
+            (false, true) => 2e-3,
+            (false, false) => 1e-5,
+        };
         let close = |ours: f32, theirs: f64, largest: f64| (f64::from(ours) - theirs).abs() <= within * largest;
         let rows = |first: usize, count: usize| {
             let (mut inputs, mut expected) = (vec![0.0; network.inputs()], vec![0.0; network.outputs()]);
-            let (mut all, mut wanted) = (Vec::new(), Vec::new());
+            let (mut all, mut wanted, mut weights) = (Vec::new(), Vec::new(), Vec::new());
             for row in 0..count {
-                fill(first)(row, &mut inputs, &mut expected);
+                let weight = fill(first)(row, &mut inputs, &mut expected);
+                weights.push(if weighted { f64::from(weight) } else { 1.0 });
                 all.extend(inputs.iter().map(|x| f64::from(*x)));
                 wanted.extend(expected.iter().map(|t| f64::from(*t)));
             }
-            (all, wanted)
+            (all, wanted, weights)
         };
         for n in 0..20 {
             let step = course.step(n, 0, n);
-            let (inputs, expected) = rows(step.first as usize, step.rows as usize);
+            let (inputs, expected, weights) = rows(step.first as usize, step.rows as usize);
             if n % 9 == 0 && network.layers().iter().all(|layer| layer.dropout == 0.0) {
                 let before = (engine.parameters.clone(), engine.state.clone());
                 let ours = layout.layers(&engine.gradients(&step, fill(step.first as usize)));
@@ -340,7 +354,8 @@ mod tests {
                     before == (engine.parameters.clone(), engine.state.clone()),
                     "gradients change nothing: {what}"
                 );
-                for (ours, theirs) in ours.iter().zip(reference.gradients(&inputs, &expected).unwrap()) {
+                let theirs = reference.gradients_weighted(&inputs, &expected, &weights).unwrap();
+                for (ours, theirs) in ours.iter().zip(theirs) {
                     let largest = theirs.weight.iter().chain(&theirs.bias).fold(0.0f64, |m, g| m.max(g.abs()));
                     let pairs = numbers(ours).zip(their_numbers(&theirs));
                     assert!(pairs.clone().all(|(o, t)| close(*o, *t, largest)), "gradients of step {n}: {what}");
@@ -349,7 +364,7 @@ mod tests {
             let outcome = engine.step(&step, fill(step.first as usize));
             let y = reference.predict(&inputs).unwrap();
             let drops = network.layers().iter().any(|layer| layer.dropout > 0.0);
-            let theirs = reference.step_with_factors(&inputs, &expected, factors(network, &step)).unwrap();
+            let theirs = reference.step_with_factors(&inputs, &expected, &weights, factors(network, &step)).unwrap();
             assert!(close(outcome.loss, theirs, theirs.abs()), "step {n}: {outcome:?} and {theirs}: {what}");
             let narrow = |row: &[f64]| row.iter().map(|v| *v as f32).collect::<Vec<_>>();
             let outputs = network.outputs();
@@ -367,7 +382,7 @@ mod tests {
             assert!(pairs.clone().all(|(o, t)| close(*o, *t, largest)), "parameters: {what}");
         }
         assert_eq!(layout.flat(&layout.layers(&engine.parameters)), engine.parameters, "padding stays 0: {what}");
-        let (inputs, _) = rows(0, 300);
+        let (inputs, ..) = rows(0, 300);
         let ours = engine.predict(&inputs.iter().map(|x| *x as f32).collect::<Vec<_>>());
         let theirs = reference.predict(&inputs).unwrap();
         let largest = theirs.iter().fold(0.0f64, |m, y| m.max(y.abs()));
@@ -382,7 +397,8 @@ mod tests {
             let optimizers = Optimizer::ALL.iter().cycle().skip(3 * turn);
             for ((activation, loss), optimizer) in Activation::ALL.iter().zip(losses).zip(optimizers) {
                 let last = loss.output_activation().unwrap_or(*activation);
-                compare(&Network::new(7).dense(width, *activation).dense(3, last), *loss, *optimizer, batch);
+                let network = Network::new(7).dense(width, *activation).dense(3, last);
+                [false, true].iter().for_each(|weighted| compare(&network, *loss, *optimizer, batch, *weighted));
             }
         }
     }
@@ -390,8 +406,10 @@ mod tests {
     #[test]
     fn a_training_follows_the_reference_at_every_size() {
         let sigmoid = Activation::Sigmoid;
-        // The textbook's, one with a velocity, and one with all that surrounds a rule.
-        for optimizer in [0, 1, 13].map(|i| &Optimizer::ALL[i]) {
+        // The textbook's, one with a velocity, here with weights, and one with all that surrounds a rule.
+        for (optimizer, weighted) in
+            [(0, false), (1, true), (13, false)].map(|(i, weighted)| (&Optimizer::ALL[i], weighted))
+        {
             // The last three take the paths of many threads: with one gradient for all, with one for each, and with
             // the rows in the lanes. Batches of 8 and fewer have lanes of their own.
             for (widths, batch) in [
@@ -408,7 +426,7 @@ mod tests {
             ] {
                 let start = Network::new(widths[0]);
                 let network = widths[1..].iter().fold(start, |network, width| network.dense(*width, sigmoid));
-                compare(&network, Loss::Mse, *optimizer, batch);
+                compare(&network, Loss::Mse, *optimizer, batch, weighted);
             }
         }
     }
@@ -430,7 +448,7 @@ mod tests {
             for network in learning_more(width) {
                 for optimizer in [Optimizer::sgd(0.1), Optimizer::momentum(0.05, 0.9).weight_decay(0.01).spare_biases()]
                 {
-                    compare(&network, Loss::Mse, optimizer, batch);
+                    compare(&network, Loss::Mse, optimizer, batch, batch == 250);
                 }
             }
         }
@@ -441,7 +459,13 @@ mod tests {
         for (width, batch) in [(9, 9), (100, 5), (300, 250), (40, 1000)] {
             for activation in [Activation::Sigmoid, Activation::Gelu] {
                 let network = Network::new(7).dense(width, activation).dropout(0.3).dense(width, Activation::Tanh);
-                compare(&network.dropout(0.6).dense(3, Activation::Sigmoid), Loss::Mse, Optimizer::sgd(0.1), batch);
+                compare(
+                    &network.dropout(0.6).dense(3, Activation::Sigmoid),
+                    Loss::Mse,
+                    Optimizer::sgd(0.1),
+                    batch,
+                    false,
+                );
             }
         }
     }
@@ -456,7 +480,7 @@ mod tests {
                 let network = widths[1..].iter().fold(start, |network, width| network.dense(*width, sigmoid));
                 let network = network.init(Init::GlorotUniform, Init::Uniform { limit: 0.1 });
                 let course = Course { accumulate, ..course(&network, Loss::Mse, optimizer, batch) };
-                compare_course(&network, &course);
+                compare_course(&network, &course, true);
             }
         }
     }
@@ -465,7 +489,7 @@ mod tests {
     fn every_way_of_sharing_the_work_is_met_by_the_sizes_above() {
         let plan = |width, batch, threads| {
             let network = Network::new(width).dense(width, Activation::Tanh).dense(width, Activation::Tanh);
-            let shape = Shape::new(&network, Loss::Mse, Optimizer::sgd(0.1), batch, threads);
+            let shape = Shape::new(&network, (Loss::Mse, Optimizer::sgd(0.1)), (batch, false), threads);
             (shape.small.is_some(), shape.own_sums, shape.parts.len())
         };
         assert_eq!(plan(100, 1000, 2), (false, true, 2));
@@ -483,7 +507,7 @@ mod tests {
         for (width, batch) in [(3, 4), (17, 20), (40, 1000), (30, 1), (100, 1000), (300, 250)] {
             let network = Network::new(width).dense(width, Activation::Tanh).dense(3, Activation::Sigmoid);
             let course = course(&network, Loss::Mse, Optimizer::momentum(0.1, 0.9), batch);
-            let (mut one, mut other) = (engine(&network, &course), engine(&network, &course));
+            let (mut one, mut other) = (engine(&network, &course, false), engine(&network, &course, false));
             assert_eq!(train(&mut one, &course, 10), train(&mut other, &course, 10));
             assert_eq!(one.parameters(), other.parameters());
         }
@@ -496,7 +520,7 @@ mod tests {
                 let last = loss.output_activation().unwrap_or(*activation);
                 let network = Network::new(2).dense(3, *activation).dense(2, last);
                 let course = course(&network, *loss, Optimizer::sgd(0.1), 5);
-                let mut engine = engine(&network, &course);
+                let mut engine = engine(&network, &course, false);
                 engine.parameters[0] = f32::NAN;
                 assert!(train(&mut engine, &course, 1)[0].loss.is_nan(), "{activation}, {loss}");
             }
@@ -507,13 +531,13 @@ mod tests {
     fn a_state_that_was_reset_is_as_new() {
         let network = Network::new(2).dense(3, Activation::Tanh).dense(2, Activation::Sigmoid);
         let course = course(&network, Loss::Mse, Optimizer::momentum(0.1, 0.9), 5);
-        let mut engine = engine(&network, &course);
+        let mut engine = engine(&network, &course, false);
         train(&mut engine, &course, 3);
         let flat = engine.parameters.clone();
         engine.set_parameters(&flat, &[]);
         engine.set_parameters(&network.initial(3).unwrap(), &[]);
         train(&mut engine, &course, 3);
-        let mut other = self::engine(&network, &course);
+        let mut other = self::engine(&network, &course, false);
         train(&mut other, &course, 3);
         assert_eq!(engine.parameters(), other.parameters());
     }

@@ -7,8 +7,8 @@ use super::{
 };
 use crate::{Activation, Network, Norm, dropout::Dropout, network::Place, step::Step};
 
-/// Writes the inputs and the expected outputs of a row of the batch.
-pub(super) type Fill<'a> = dyn Fn(usize, &mut [f32], &mut [f32]) + Sync + 'a;
+/// Writes the inputs and the expected outputs of a row of the batch, and tells what it weighs.
+pub(super) type Fill<'a> = dyn Fn(usize, &mut [f32], &mut [f32]) -> f32 + Sync + 'a;
 
 /// A layer, and the columns of what it reads and writes.
 pub(super) struct Layer {

@@ -5,6 +5,7 @@ pub(crate) mod engine;
 mod gemm;
 mod layer;
 mod math;
+pub(crate) mod noise;
 mod norm;
 pub(crate) mod predictor;
 pub mod reference;

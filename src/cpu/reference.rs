@@ -140,28 +140,33 @@ pub fn norm_delta(
     }
 }
 
-/// The loss of a batch: the mean, over what [`Loss::mean_over`] says, of the outputs `y` against the expected `t`.
+/// The loss of a batch: the mean, over what [`Loss::mean_over`] says, of the outputs `y` against the expected `t`, that of
+/// a row times its weight.
 ///
 /// # Shapes
 /// - y and t: `[rows, outputs]`
-pub fn loss_value(loss: Loss, outputs: usize, y: &[f64], t: &[f64]) -> f64 {
+/// - weights: `[rows]`, or empty where each is 1
+pub fn loss_value(loss: Loss, outputs: usize, y: &[f64], t: &[f64], weights: &[f64]) -> f64 {
     let mut sum = 0.0;
-    for (y, t) in y.chunks_exact(outputs).zip(t.chunks_exact(outputs)) {
+    for (row, (y, t)) in y.chunks_exact(outputs).zip(t.chunks_exact(outputs)).enumerate() {
         let normalizer = normalizer(y.iter().copied());
-        sum += y.iter().zip(t).map(|(y, t)| loss.apply(*y, *t, normalizer, outputs)).sum::<f64>();
+        let of_row = y.iter().zip(t).map(|(y, t)| loss.apply(*y, *t, normalizer, outputs)).sum::<f64>();
+        sum += weights.get(row).unwrap_or(&1.0) * of_row;
     }
     sum / loss.mean_over(y.len() / outputs, outputs) as f64
 }
 
-/// `dLoss/dz` of the output layer, the mean's divisor included.
+/// `dLoss/dz` of the output layer, the mean's divisor and the weights included.
 ///
 /// # Shapes
 /// - z, y, t and the delta: `[rows, outputs]`
-pub fn output_delta(loss: Loss, layer: &Dense, z: &[f64], y: &[f64], t: &[f64]) -> Vec<f64> {
+/// - weights: `[rows]`, or empty where each is 1
+pub fn output_delta(loss: Loss, layer: &Dense, z: &[f64], y: &[f64], t: &[f64], weights: &[f64]) -> Vec<f64> {
     let scale = 1.0 / loss.mean_over(y.len() / layer.outputs, layer.outputs) as f64;
     let mut delta = Vec::with_capacity(y.len());
     let rows = z.chunks_exact(layer.outputs).zip(y.chunks_exact(layer.outputs)).zip(t.chunks_exact(layer.outputs));
-    for ((z, y), t) in rows {
+    for (row, ((z, y), t)) in rows.enumerate() {
+        let scale = scale * weights.get(row).unwrap_or(&1.0);
         let normalizer = normalizer(y.iter().copied());
         for ((z, y), t) in z.iter().zip(y).zip(t) {
             let slope = match loss.output_activation() {
@@ -349,8 +354,14 @@ impl Reference {
     /// # Errors
     /// [`Error::Shape`] if the numbers do not make whole rows, as many here as there; so for the methods below.
     pub fn step(&mut self, inputs: &[f64], expected: &[f64]) -> Result<f64> {
-        let loss = self.loss(inputs, expected)?;
-        let gradients = self.gradients(inputs, expected)?;
+        self.step_weighted(inputs, expected, &[])
+    }
+
+    /// The same with a weight for each row, or with none.
+    pub fn step_weighted(&mut self, inputs: &[f64], expected: &[f64], weights: &[f64]) -> Result<f64> {
+        let gradients = self.gradients_weighted(inputs, expected, weights)?;
+        let y = self.pass(inputs, true).pop().map_or_else(Vec::new, |passed| passed.a);
+        let loss = loss_value(self.loss, self.network.outputs(), &y, expected, weights);
         self.run_statistics(inputs);
         let sums = std::mem::take(&mut self.sums);
         let sums = if sums.is_empty() { gradients } else { added(sums, &gradients) };
@@ -371,18 +382,24 @@ impl Reference {
     }
 
     /// A step in which the outputs of each layer are multiplied by `factors`: `[rows, outputs]` of the layer, 0 where
-    /// dropout drops one. As [`Reference::step`] otherwise.
+    /// dropout drops one. As [`Reference::step_weighted`] otherwise.
     ///
     /// # Errors
     /// [`Error::Shape`] if there are not factors for every output.
-    pub fn step_with_factors(&mut self, inputs: &[f64], expected: &[f64], factors: Vec<Vec<f64>>) -> Result<f64> {
+    pub fn step_with_factors(
+        &mut self,
+        inputs: &[f64],
+        expected: &[f64],
+        weights: &[f64],
+        factors: Vec<Vec<f64>>,
+    ) -> Result<f64> {
         let rows = self.rows(inputs)?;
         check_len("layers of factors", self.network.layers().len(), factors.len())?;
         for (layer, factors) in self.network.layers().iter().zip(&factors) {
             check_len("factors of a layer", rows * layer.outputs, factors.len())?;
         }
         self.factors = factors;
-        let loss = self.step(inputs, expected);
+        let loss = self.step_weighted(inputs, expected, weights);
         self.factors.clear();
         loss
     }
@@ -398,20 +415,28 @@ impl Reference {
         self.rows(inputs)?;
         let y = self.pass(inputs, true).pop().map_or_else(Vec::new, |passed| passed.a);
         check_len("expected outputs", y.len(), expected.len())?;
-        Ok(loss_value(self.loss, self.network.outputs(), &y, expected))
+        Ok(loss_value(self.loss, self.network.outputs(), &y, expected, &[]))
     }
 
     /// The gradients of the loss of a batch, layer by layer.
     pub fn gradients(&self, inputs: &[f64], expected: &[f64]) -> Result<Vec<Parameters>> {
+        self.gradients_weighted(inputs, expected, &[])
+    }
+
+    /// The same with a weight for each row, or with none.
+    pub fn gradients_weighted(&self, inputs: &[f64], expected: &[f64], weights: &[f64]) -> Result<Vec<Parameters>> {
         let rows = self.rows(inputs)?;
         check_len("expected outputs", rows * self.network.outputs(), expected.len())?;
+        if !weights.is_empty() {
+            check_len("weights of rows", rows, weights.len())?;
+        }
         let (layers, passed) = (self.network.layers(), self.pass(inputs, true));
         let mut gradients = Vec::with_capacity(layers.len());
         let mut delta = Vec::new();
         for (l, layer) in layers.iter().enumerate().rev() {
             let Passed { y, a, normed, inverses } = &passed[l];
             delta = match layers.get(l + 1) {
-                None => output_delta(self.loss, layer, y, a, expected),
+                None => output_delta(self.loss, layer, y, a, expected, weights),
                 Some(next) => {
                     // The slope is that of the output before dropout, and a learned one comes below.
                     let before = if layer.activation.is_learned() { Activation::Identity } else { layer.activation };

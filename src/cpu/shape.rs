@@ -47,8 +47,9 @@ pub(super) struct Shape {
     pub(super) parts: Vec<Part>,
     pub(super) inputs: usize,
     pub(super) outputs: usize,
-    /// The column of the expected outputs.
+    /// The column of the expected outputs; where rows have weights, the one behind them is the weight's.
     expected: usize,
+    weighted: bool,
     pub(super) stride: usize,
     /// How many rows a thread takes through all layers at once.
     pub(super) block: usize,
@@ -107,7 +108,12 @@ fn reach(layout: &Layout, optimizer: &Optimizer) -> Vec<f32> {
 }
 
 impl Shape {
-    pub(super) fn new(network: &Network, loss: Loss, optimizer: Optimizer, batch: usize, threads: usize) -> Self {
+    pub(super) fn new(
+        network: &Network,
+        (loss, optimizer): (Loss, Optimizer),
+        (batch, weighted): (usize, bool),
+        threads: usize,
+    ) -> Self {
         let mut end = 0;
         let mut take = |width: usize| {
             let at = end;
@@ -117,14 +123,14 @@ impl Shape {
         let layout = network.layout();
         let from = take(network.inputs() + 1);
         let mut layers = Layer::all(network, from, &mut take);
-        let expected = take(network.outputs());
+        let expected = take(network.outputs() + usize::from(weighted));
         Layer::place_deltas(&mut layers, take);
         // An odd number of cache lines: rows a power of two apart would share a few sets of the cache.
         let stride = ((end / LINE) | 1) * LINE;
 
         let share = batch.div_ceil(threads);
         let block = (BLOCK / stride).max(LINE);
-        let small = Small::new(network, loss, share);
+        let small = Small::new(network, loss, share, weighted);
         let own_sums = small.is_some() || (!network.has_vectors() && layout.len <= SMALL_NETWORK && share >= 2 * block);
         let mut parts = Vec::new();
         for (layer, Layer { place, .. }) in layers.iter().enumerate() {
@@ -148,6 +154,7 @@ impl Shape {
             inputs: network.inputs(),
             outputs: network.outputs(),
             expected,
+            weighted,
             stride,
             block: if own_sums { block } else { share },
             threads,
@@ -214,8 +221,10 @@ impl Shape {
             let block = &mut space[..self.block.min(rows.end - first) * self.stride];
             for (row, number) in block.chunks_exact_mut(self.stride).zip(first..) {
                 let (inputs, expected) = row.split_at_mut(self.expected);
-                let (inputs, expected) = (&mut inputs[..self.inputs], &mut expected[..self.outputs]);
-                fill(number, inputs, expected);
+                let weight = fill(number, &mut inputs[..self.inputs], &mut expected[..self.outputs]);
+                if self.weighted {
+                    expected[self.outputs] = weight;
+                }
             }
             self.forward(parameters, block, Some(Training { step, first, lane, runs }), &[]);
             self.judge(step, block, lane);
@@ -297,10 +306,12 @@ impl Shape {
                     let y = &values[layer.to..][..self.outputs];
                     let t = &values[self.expected..][..self.outputs];
                     let delta = &mut delta[..self.outputs];
-                    lane.loss += judge::loss_of_row(self.loss, y, t);
+                    let weight = if self.weighted { values[self.expected + self.outputs] } else { 1.0 };
+                    lane.loss += f64::from(weight) * judge::loss_of_row(self.loss, y, t);
                     lane.right += u32::from(judge::is_right(self.loss, y, t));
                     let kept = layer.columns(values, layer.slope, 1);
-                    elementwise::output_delta(fma, (self.loss, layer.activation), step.scale, (y, t, kept), delta);
+                    let (members, scale) = ((self.loss, layer.activation), step.scale * weight);
+                    elementwise::output_delta(fma, members, scale, (y, t, kept), delta);
                 }
             },
         ));

@@ -3,7 +3,7 @@
 //! a weight, which need neither packing nor a call, and no narrow layer leaves lanes empty.
 //!
 //! ```text
-//! inputs 1 | expected | outputs of the first layer 1 | ... | of the last 1 | slopes | delta of the first layer ... last
+//! inputs 1 | expected | (weight) | outputs of the first layer 1 | ... | of the last 1 | slopes | delta of the first layer ... last
 //! ```
 //!
 //! are the registers of one group of rows. [`super::shape`] has the same as the columns of a matrix, with a row of it
@@ -41,6 +41,8 @@ pub(super) struct Small {
     inputs: usize,
     outputs: usize,
     expected: usize,
+    /// Whether rows have weights, in the register behind the expected outputs.
+    weighted: bool,
     /// Registers of a group of rows.
     columns: usize,
     /// Rows that are taken through the network at once: whole groups, whatever the lanes of the CPU.
@@ -49,7 +51,7 @@ pub(super) struct Small {
 
 impl Small {
     /// How the rows of a network lie, if it is small.
-    pub(super) fn new(network: &Network, loss: Loss, batch: usize) -> Option<Self> {
+    pub(super) fn new(network: &Network, loss: Loss, batch: usize, weighted: bool) -> Option<Self> {
         if network.has_vectors()
             || network.parameter_count() > MOST_PARAMETERS.min(PARAMETERS_A_ROW.saturating_mul(batch))
         {
@@ -61,17 +63,17 @@ impl Small {
             end - width
         };
         let from = take(network.inputs() + 1);
-        let expected = take(network.outputs());
+        let expected = take(network.outputs() + usize::from(weighted));
         let mut layers = Layer::all(network, from, &mut take);
         Layer::place_deltas(&mut layers, take);
         let block = (BLOCK / end).clamp(1, batch).next_multiple_of(LANES);
         let (inputs, outputs) = (network.inputs(), network.outputs());
-        Some(Self { arch: arch(batch), loss, layers, inputs, outputs, expected, columns: end, block })
+        Some(Self { arch: arch(batch), loss, layers, inputs, outputs, expected, weighted, columns: end, block })
     }
 
     /// Floats that one thread needs for its rows: a block of them, and a row by itself.
     pub(super) const fn space(&self) -> usize {
-        self.block * self.columns + self.inputs + 3 * self.outputs + 1
+        self.block * self.columns + self.inputs + 3 * self.outputs + 2
     }
 
     /// What one thread does with its rows: everything but the update.
@@ -129,7 +131,11 @@ impl WithSimd for Work<'_> {
                 let used = rows.len();
                 small.bring::<S>(fill, rows, brought, registers);
                 small.forward(simd, parameters, registers, (step, first + done));
+                let before = lane.loss;
                 small.judge::<S>(step, used, registers, brought, lane);
+                if small.weighted {
+                    lane.loss = before + small.weigh(S::F32_LANES, used, registers, brought);
+                }
                 small.backward(simd, parameters, registers);
             }
             small.gradients(simd, block, &mut lane.sums, first == rows.start);
@@ -158,12 +164,14 @@ impl Small {
     /// Puts rows into the lanes of the registers.
     #[inline(always)]
     fn bring<S: Simd>(&self, fill: &Fill<'_>, rows: Range<usize>, brought: &mut [f32], registers: &mut [f32]) {
-        let row = &mut brought[..self.inputs + 1 + self.outputs];
+        let width = self.inputs + 1 + self.outputs;
+        // The weight stands behind the rest, and is left there if rows have none.
+        let (row, kept) = (&mut brought[..=width], width + usize::from(self.weighted));
         row[self.inputs] = 1.0;
         for (lane, number) in rows.enumerate() {
             let (inputs, expected) = row.split_at_mut(self.inputs);
-            fill(number, inputs, &mut expected[1..]);
-            for (register, value) in registers.chunks_exact_mut(S::F32_LANES).zip(&*row) {
+            row[width] = fill(number, inputs, &mut expected[1..=self.outputs]);
+            for (register, value) in registers.chunks_exact_mut(S::F32_LANES).zip(&row[..kept]) {
                 register[lane] = *value;
             }
         }
@@ -226,6 +234,27 @@ impl Small {
                 delta.iter_mut().enumerate().for_each(|(i, d)| *d = if i < used { *d } else { 0.0 });
             }
         }
+    }
+
+    /// Multiplies the output layer's delta by the weights of the rows, and gives the weighted loss of those in the first
+    /// `used` lanes. Alone, so that rows without weights do not feel it.
+    fn weigh(&self, lanes: usize, used: usize, registers: &mut [f32], brought: &mut [f32]) -> f64 {
+        let Some(layer) = self.layers.last() else { return 0.0 };
+        let len = self.outputs * lanes;
+        let (values, delta) = registers.split_at_mut(layer.delta * lanes);
+        let (y, t) = (&values[layer.to * lanes..][..len], &values[self.expected * lanes..][..len]);
+        let weights = &values[(self.expected + self.outputs) * lanes..][..lanes];
+        for delta in delta[..len].chunks_exact_mut(lanes) {
+            delta.iter_mut().zip(weights).for_each(|(d, weight)| *d *= weight);
+        }
+        let (row_y, rest) = brought.split_at_mut(self.outputs);
+        let row_t = &mut rest[..self.outputs];
+        let of_row = |(row, weight): (usize, &f32)| {
+            let columns = y[row..].iter().step_by(lanes).zip(t[row..].iter().step_by(lanes));
+            row_y.iter_mut().zip(&mut *row_t).zip(columns).for_each(|((y, t), from)| (*y, *t) = (*from.0, *from.1));
+            f64::from(*weight) * judge::loss_of_row(self.loss, row_y, row_t)
+        };
+        weights[..used].iter().enumerate().map(of_row).sum()
     }
 
     #[inline(always)]

@@ -24,6 +24,8 @@ pub(crate) struct Members {
     pub(crate) data_rows: usize,
     /// What a feature that is a byte is multiplied by.
     pub(crate) scale: f32,
+    /// The standard deviation of the noise on the features, 0 for none.
+    pub(crate) noise: f32,
 }
 
 impl Members {
@@ -39,6 +41,7 @@ impl Members {
             shuffle: true,
             data_rows: 1,
             scale: 1.0,
+            noise: 0.0,
         }
     }
 
@@ -65,10 +68,13 @@ pub(crate) struct Arenas {
     pub(crate) room: usize,
     /// How many steps' metrics are kept until they are read.
     pub(crate) ring: usize,
-    /// A slot holds the inputs, the expected outputs at `expected`, and the outputs at `output`.
+    /// A slot holds the inputs, the expected outputs at `expected`, and the outputs at `output`; where rows have weights,
+    /// also those, as far apart as the outputs.
     pub(crate) slot: usize,
     pub(crate) expected: usize,
     pub(crate) output: usize,
+    /// How far behind the expected outputs of a row its weight lies, if rows have weights.
+    pub(crate) weight: Option<usize>,
     pub(crate) parameters: usize,
     pub(crate) activations: usize,
     pub(crate) deltas: usize,
@@ -97,6 +103,8 @@ pub(crate) struct Extent {
     pub(crate) limit: usize,
     /// Whether gradients are kept until they are whole, and the update comes after them all.
     pub(crate) keeps_gradients: bool,
+    /// Whether rows have weights.
+    pub(crate) weighted: bool,
 }
 
 /// `Layer` in `shaders/table.wgsl`.
@@ -131,11 +139,12 @@ const VEC4: usize = size_of::<[f32; 4]>();
 impl Arenas {
     /// The layout for a batch. The window is as long as the limit lets it.
     pub(crate) fn new(network: &Network, extent: Extent, scheme: Option<&Scheme>) -> Self {
-        let Extent { rows, models, ring, limit, keeps_gradients } = extent;
+        let Extent { rows, models, ring, limit, keeps_gradients, weighted } = extent;
         let batch = padded(rows);
         let vec4s = |n: usize| padded(n) / 4;
         let (input, output) = (batch * vec4s(network.inputs()), batch * vec4s(network.outputs()));
-        let slot = input + 2 * output;
+        let weight = weighted.then_some(2 * output);
+        let slot = input + 2 * output + if weighted { output } else { 0 };
         let hidden: usize = network.layers().iter().map(|l| batch * vec4s(l.outputs)).sum::<usize>() - output;
 
         let room = (limit / VEC4 / models).saturating_sub(hidden).min(WINDOW_BYTES / VEC4 / models);
@@ -193,6 +202,7 @@ impl Arenas {
             slot,
             expected,
             output,
+            weight,
             parameters,
             activations,
             deltas,

@@ -74,6 +74,7 @@ impl Dispatches {
         let (window, judge) = (arenas.window, shader!("judge"));
         let over_window =
             |entry, groups, loops, pieces: &[&'static str]| maker.over_window(entry, groups, loops, pieces);
+        let gather = [shader!("gather"), feature, answer, shader!("noise")];
         let is_small = arenas.measures() == 1;
         let measure = if is_small {
             let loops = arenas.batch * (1 + 3 * arenas.output_stride());
@@ -92,7 +93,7 @@ impl Dispatches {
                 "gather",
                 arenas.over_slots(arenas.gathered(), window),
                 0,
-                &[shader!("gather"), feature, answer],
+                if members.noise > 0.0 { &gather } else { &gather[..3] },
             ),
             measure,
             total: (!is_small).then(|| {

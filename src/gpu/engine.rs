@@ -18,7 +18,7 @@ use crate::{
     Dataset, Features, Network, Result,
     network::padded_rows,
     plan::{Identity, Plan, PlanRow, Scheme},
-    step::{Course, Step},
+    step::{Batch, Course, Step},
 };
 
 /// What is trained: networks of one shape, each with its course, on one data set.
@@ -32,6 +32,10 @@ pub(crate) struct Setup<'a> {
     pub(crate) chunk: Option<usize>,
     /// The planner's own if not given.
     pub(crate) plan: Option<&'a Plan>,
+    /// Whether rows have weights.
+    pub(crate) weighted: bool,
+    /// The standard deviation of the noise on the features of the data set.
+    pub(crate) noise: f32,
 }
 
 pub(crate) struct Engine {
@@ -103,14 +107,20 @@ pub(crate) type Metric = [f32; 2];
 
 impl Engine {
     pub(crate) async fn new(gpu: &Gpu, setup: Setup<'_>) -> Result<Self> {
-        let Setup { network, courses, data, shuffle, chunk, plan } = setup;
+        let Setup { network, courses, data, shuffle, chunk, plan, weighted, noise } = setup;
         let course = courses[0].clone();
         let ring = (course.steps_per_epoch() as usize).next_power_of_two().clamp(1 << 12, 1 << 16);
         let ring = 2 * ring.min(gpu.most_bytes() / 4 / courses.len() / size_of::<Metric>()).max(1);
         let keeps_gradients =
             course.accumulate > 1 || course.optimizer.needs_whole_gradients() || network.has_vectors();
-        let extent =
-            Extent { rows: course.batch, models: courses.len(), ring, limit: gpu.most_bytes(), keeps_gradients };
+        let extent = Extent {
+            rows: course.batch,
+            models: courses.len(),
+            ring,
+            limit: gpu.most_bytes(),
+            keeps_gradients,
+            weighted,
+        };
         let arenas = |scheme: Option<&Scheme>| Arenas::new(network, extent, scheme);
         let scheme = match plan {
             Some(plan) => {
@@ -129,6 +139,7 @@ impl Engine {
             shuffle,
             data_rows: data.map_or(1, Dataset::rows),
             scale,
+            noise,
             ..Members::of(network, course.loss, course.optimizer)
         };
         planner::check(gpu, &scheme, &arenas)?;
@@ -286,8 +297,8 @@ impl Engine {
     }
 
     /// One step on rows that the caller brings; its metrics wait for [`Engine::collect`].
-    pub(crate) async fn step(&mut self, inputs: &[f32], expected: &[f32], step: Step) -> Result<()> {
-        self.bring(inputs, expected);
+    pub(crate) async fn step(&mut self, batch: Batch<'_>, step: Step) -> Result<()> {
+        self.bring(batch);
         let step = Step { ring: self.waiting.len() as u32, ..step };
         let mut table = [Step::default(); 1 + BEHIND];
         table[0] = step;
@@ -334,7 +345,7 @@ impl Engine {
     }
 
     /// The gradients of the loss on rows that the caller brings, flat; changes nothing.
-    pub(crate) async fn gradients(&mut self, inputs: &[f32], expected: &[f32], step: Step) -> Result<Vec<f32>> {
+    pub(crate) async fn gradients(&mut self, batch: Batch<'_>, step: Step) -> Result<Vec<f32>> {
         let gpu = self.gpu.clone();
         if self.gradients.is_none() {
             gpu.check_alive().await?;
@@ -351,7 +362,7 @@ impl Engine {
             let group = self.step_set.bind(&gpu, "gradients", &buffers.of_step()).await?;
             self.gradients = Some((kernels, buffers.parts, group));
         }
-        self.bring(inputs, expected);
+        self.bring(batch);
         let step = Step { starts: 1, ..step };
         gpu.upload(&self.buffers.steps, 0, bytemuck::bytes_of(&step));
         let Some((kernels, stored, group)) = &self.gradients else { unreachable!("made above") };
@@ -379,13 +390,23 @@ impl Engine {
     }
 
     /// Brings a batch of the caller's, which fits, into the first slot of the window. One model's: that of a trainer.
-    fn bring(&self, inputs: &[f32], expected: &[f32]) {
+    fn bring(&self, batch: Batch<'_>) {
         let arenas = &self.arenas;
         debug_assert_eq!(arenas.models, 1);
-        let inputs = padded_rows(inputs, arenas.inputs(), arenas.batch);
-        let expected = padded_rows(expected, arenas.outputs(), arenas.batch);
-        self.gpu.upload(&self.buffers.activations, 0, bytemuck::cast_slice(&inputs));
-        self.gpu.upload(&self.buffers.activations, 16 * arenas.expected as u64, bytemuck::cast_slice(&expected));
+        let inputs = padded_rows(batch.inputs, arenas.inputs(), arenas.batch);
+        let expected = padded_rows(batch.expected, arenas.outputs(), arenas.batch);
+        let upload = |at: usize, values: &[f32]| {
+            self.gpu.upload(&self.buffers.activations, 16 * at as u64, bytemuck::cast_slice(values));
+        };
+        upload(0, &inputs);
+        upload(arenas.expected, &expected);
+        if let Some(weight) = arenas.weight {
+            let stride = 4 * arenas.output_stride();
+            let mut weights = vec![0.0; arenas.batch * stride];
+            let rows = 0..batch.expected.len() / arenas.outputs();
+            weights.iter_mut().step_by(stride).zip(rows).for_each(|(to, row)| *to = batch.weight(row));
+            upload(arenas.expected + weight, &weights);
+        }
     }
 
     /// Records and submits `steps` steps; `table` has a row for each and model. Nothing is allocated or bound anew.

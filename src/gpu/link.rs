@@ -14,6 +14,13 @@ use super::{
 };
 use crate::{Activation, Loss, Optimizer, dropout::Dropout, norm};
 
+/// Whether a line belongs to what is linked: one that ends in `// weighted` is there for rows with weights alone, one in
+/// `// noisy` for inputs with noise. Networks without do not pay for them, nor know of them.
+fn belongs(line: &str, arenas: &Arenas, members: &Members) -> bool {
+    let line = line.trim_end();
+    !(line.ends_with("// weighted") && arenas.weight.is_none() || line.ends_with("// noisy") && members.noise == 0.0)
+}
+
 /// Below this line a file is for each product of a kernel.
 const GENERIC: &str = "// For each product of a kernel:\n";
 
@@ -91,6 +98,12 @@ pub(super) fn link(arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> Str
         used.extend(pieces);
     }
     text += &parts.walk;
+    if arenas.weight.is_some() {
+        used.push(shader!("weight"));
+    }
+    if parts.pieces.contains(&shader!("noise")) {
+        used.extend([shader!("math/circle"), shader!("math/log_one_plus")]);
+    }
     used.extend(parts.products.iter().flat_map(|(_, product, finish)| [product.wgsl(), finish.wgsl()]));
     let finishes = |finish: Finish| parts.products.iter().any(|(_, _, other)| *other == finish);
     if finishes(Finish::Accumulate) {
@@ -120,7 +133,8 @@ pub(super) fn link(arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> Str
     used.sort_unstable();
     used.dedup();
     for piece in used.iter().chain(&[shader!("table")]).chain(&parts.pieces) {
-        let (once, each) = piece.split_once(GENERIC).unwrap_or((*piece, ""));
+        let piece: String = piece.split_inclusive('\n').filter(|line| belongs(line, arenas, members)).collect();
+        let (once, each) = piece.split_once(GENERIC).unwrap_or((&piece, ""));
         text += "\n";
         text += once;
         for (name, product, finish) in parts.products.iter().filter(|_| !each.is_empty()) {
@@ -158,7 +172,8 @@ fn constants(arenas: &Arenas, members: &Members, own: &[(&'static str, usize)]) 
         ("ORDER_WIDTH", crate::order::width(members.data_rows as u32) as usize),
         ("ORDER_ROUNDS", crate::order::ROUNDS as usize),
     ];
-    for (name, value) in numbers.iter().chain(own) {
+    let weight = arenas.weight.map(|weight| ("WEIGHT", weight));
+    for (name, value) in numbers.iter().chain(&weight).chain(own) {
         let _ = writeln!(text, "const {name}: u32 = {value}u;");
     }
     if let Some(kept) = arenas.kept {
@@ -178,7 +193,10 @@ fn constants(arenas: &Arenas, members: &Members, own: &[(&'static str, usize)]) 
         ("SCALE", members.scale),
         ("THRESHOLD", members.loss.threshold()),
         ("BIAS_REACH", f32::from(u8::from(members.optimizer.penalizes_biases))),
-    ] {
+    ]
+    .into_iter()
+    .chain((members.noise > 0.0).then_some(("NOISE", members.noise)))
+    {
         let _ = writeln!(text, "const {name}: f32 = {value:?}f;");
     }
     text

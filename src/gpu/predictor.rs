@@ -84,7 +84,7 @@ impl Predictor {
         let room = gpu.most_bytes().min(PREDICTED.1) / (16 * widths * models);
         let rows = (room / 4 * 4).clamp(4, PREDICTED.0);
         // With no room to spare the window has one slot: more would only take memory.
-        let extent = Extent { rows, models, ring: 1, limit: 0, keeps_gradients: false };
+        let extent = Extent { rows, models, ring: 1, limit: 0, keeps_gradients: false, weighted: false };
         let arenas = Arenas::new(network, extent, None);
         let plan = Dispatches::predict(&arenas, members, &planner::layered(gpu, &arenas));
         plan.iter().try_for_each(|dispatch| dispatch.check(gpu))?;

@@ -24,12 +24,21 @@ fn row_bytes(data: &Dataset, arenas: &Arenas) -> [usize; 2] {
     [features, answers]
 }
 
+/// Bytes of the weights of so many rows, which lie behind all of their answers: whole vec4s.
+fn weight_bytes(rows: usize, arenas: &Arenas) -> usize {
+    if arenas.weight.is_some() { (4 * rows).next_multiple_of(16) } else { 0 }
+}
+
 /// How many rows of the data set a shard holds on a device.
 pub(super) fn rows_a_shard(gpu: &Gpu, data: &Dataset, arenas: &Arenas) -> Result<usize> {
-    let largest = row_bytes(data, arenas).into_iter().max().unwrap_or(4);
+    let [features, answers] = row_bytes(data, arenas);
     let have = gpu.most_bytes();
-    check_limit("one row of the data set", "max_storage_buffer_binding_size", largest as u64, have as u64)?;
-    Ok((have / largest).min(data.rows()))
+    // Rounding up the weights of all rows may take as much as those of a few more.
+    let (weight, rest) = if arenas.weight.is_some() { (4, 12) } else { (0, 0) };
+    let largest = features.max(answers + weight);
+    let need = (largest + rest) as u64;
+    check_limit("one row of the data set", "max_storage_buffer_binding_size", need, have as u64)?;
+    Ok(((have - rest) / largest).min(data.rows()))
 }
 
 /// Uploads the data set.
@@ -39,9 +48,15 @@ pub(super) async fn upload(gpu: &Gpu, data: &Dataset, arenas: &Arenas) -> Result
     let mut shards = Vec::new();
     for first in (0..data.rows()).step_by(rows) {
         let rows = rows.min(data.rows() - first);
-        let shard = Shard::new(gpu, [rows * feature_bytes, rows * answer_bytes], [first as u32, rows as u32]).await?;
-        write(gpu, &shard.features, first..first + rows, feature_bytes, |row, into| write_features(data, row, into));
-        write(gpu, &shard.answers, first..first + rows, answer_bytes, |row, into| write_answer(data, row, into));
+        let bytes = [rows * feature_bytes, rows * answer_bytes + weight_bytes(rows, arenas)];
+        let shard = Shard::new(gpu, bytes, [first as u32, rows as u32]).await?;
+        let (features, answers, weights) =
+            ((&shard.features, 0), (&shard.answers, 0), (&shard.answers, rows * answer_bytes));
+        write(gpu, features, first..first + rows, feature_bytes, |row, into| write_features(data, row, into));
+        write(gpu, answers, first..first + rows, answer_bytes, |row, into| write_answer(data, row, into));
+        if arenas.weight.is_some() {
+            write(gpu, weights, first..first + rows, 4, |row, into| put(into, &[data.weight(row)]));
+        }
         shards.push(shard);
     }
     Ok(shards)
@@ -61,8 +76,15 @@ impl Shard {
     }
 }
 
-/// Uploads rows of `bytes` each, a few megabytes at a time, so that the host holds no second copy of them all.
-fn write(gpu: &Gpu, to: &wgpu::Buffer, rows: std::ops::Range<usize>, bytes: usize, fill: impl Fn(usize, &mut [u8])) {
+/// Uploads rows of `bytes` each from some byte of a buffer on, a few megabytes at a time, so that the host holds no second
+/// copy of them all.
+fn write(
+    gpu: &Gpu,
+    (to, start): (&wgpu::Buffer, usize),
+    rows: std::ops::Range<usize>,
+    bytes: usize,
+    fill: impl Fn(usize, &mut [u8]),
+) {
     let at_once = (super::UPLOAD / bytes).max(1);
     let mut piece = Vec::new();
     for first in rows.clone().step_by(at_once) {
@@ -70,7 +92,7 @@ fn write(gpu: &Gpu, to: &wgpu::Buffer, rows: std::ops::Range<usize>, bytes: usiz
         piece.clear();
         piece.resize(some.len() * bytes, 0);
         some.zip(piece.chunks_exact_mut(bytes)).for_each(|(row, into)| fill(row, into));
-        gpu.upload(to, ((first - rows.start) * bytes) as u64, &piece);
+        gpu.upload(to, (start + (first - rows.start) * bytes) as u64, &piece);
         gpu.submit(gpu.encoder()); // or wgpu would stage all pieces at once
     }
 }

@@ -33,19 +33,21 @@ fn two_runs_and_every_chunk_length_give_the_same_bits() {
 #[test]
 fn a_hundred_steps_by_hand_are_the_same_hundred_through_the_resident_set() {
     for gpu in gpus() {
-        for form in FORMS {
-            let case = Case { models: 1, ..case(form) };
+        for (i, form) in FORMS.into_iter().enumerate() {
+            let case = Case { models: 1, weighted: i % 2 == 1, ..case(form) };
             let f32s = case.data();
             let Features::F32(values) = f32s.features() else { unreachable!() };
             let bytes: Vec<u8> = values.iter().map(|v| (v * 100.0 + 120.0) as u8).collect();
             let bytes = Dataset::new(case.rows, bytes, f32s.answers().clone()).expect("a data set");
+            let weigh = |data: Dataset| f32s.weights().map_or(Ok(data.clone()), |weights| data.with_weights(weights));
+            let bytes = weigh(bytes).expect("a weight a row");
             for data in [f32s, bytes] {
                 let (metrics, flat) = trained(&gpu, &case, &data, None, 100);
                 let mut engine = case.engine(&gpu, None, None);
                 for step in 0..100 {
-                    let (inputs, expected) = case.batch_of(&data, 0, step);
                     let f32s = |values: Vec<f64>| values.into_iter().map(|v| v as f32).collect::<Vec<_>>();
-                    pollster::block_on(engine.step(&f32s(inputs), &f32s(expected), case.course(0).step(step, 0, step)))
+                    let brought = case.batch_of(&data, 0, step).map(f32s);
+                    pollster::block_on(engine.step(batch(&brought), case.course(0).step(step, 0, step)))
                         .expect("a step");
                 }
                 let by_hand: Vec<_> = pollster::block_on(engine.collect()).expect("metrics");
@@ -119,12 +121,14 @@ fn a_data_set_beyond_the_binding_limit_is_split() {
     let limits = |limits: &wgpu::Limits| wgpu::Limits { max_storage_buffer_binding_size: 64 << 10, ..limits.clone() };
     for gpu in gpus() {
         let small = open(&gpu.info, Some(&limits(&gpu.limits)));
-        let network = network(&[30, 12, 4], Activation::Sigmoid);
-        let case = Case { batch: 24, rows: 1500, ..Case::new(network, Form::Planned) };
-        let data = case.data();
-        let whole = trained(&gpu, &case, &data, None, 130);
-        let split = trained(&small, &case, &data, None, 130);
-        assert!(whole == split, "{}", gpu.info.name);
+        for weighted in [false, true] {
+            let network = network(&[30, 12, 4], Activation::Sigmoid);
+            let case = Case { batch: 24, rows: 1500, weighted, ..Case::new(network, Form::Planned) };
+            let data = case.data();
+            let whole = trained(&gpu, &case, &data, None, 130);
+            let split = trained(&small, &case, &data, None, 130);
+            assert!(whole == split, "{}, weighted {weighted}", gpu.info.name);
+        }
 
         let network = super::network(&[100, 300, 4], Activation::Sigmoid);
         let too_large = Case::new(network, Form::Planned);

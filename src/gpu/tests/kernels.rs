@@ -159,6 +159,38 @@ fn member_case(form: Form, (activation, loss, optimizer): (&Activation, &Loss, &
     Case { loss: *loss, optimizer, models, ..Case::new(network, form) }
 }
 
+/// Every loss, for it is there that the weights come in, in every form.
+#[test]
+fn rows_with_weights_match_the_reference_in_every_form() {
+    for gpu in gpus() {
+        for (i, loss) in Loss::ALL.iter().enumerate() {
+            let form = FORMS[i % FORMS.len()];
+            let members = (&Activation::ALL[i], loss, &Optimizer::ALL[i % 2]);
+            Case { weighted: true, ..member_case(form, members, [3, 1][i % 2]) }.check(&gpu, 4);
+        }
+        // Where softmax did not come by.
+        for form in &FORMS[3..] {
+            let members = (&Activation::Tanh, &Loss::SoftmaxCrossEntropy, &Optimizer::ALL[0]);
+            Case { weighted: true, ..member_case(*form, members, 1) }.check(&gpu, 4);
+        }
+        // So many rows that several workgroups judge them.
+        let network = network(&[3, 4, 6], Activation::Sigmoid);
+        Case { weighted: true, batch: 150, rows: 400, ..Case::new(network, Form::Planned) }.check(&gpu, 4);
+    }
+}
+
+/// The reference gets the noise of `cpu/noise.rs`.
+#[test]
+fn noise_on_the_inputs_is_that_of_the_cpu_in_every_form() {
+    for gpu in gpus() {
+        for (i, form) in FORMS.iter().enumerate() {
+            let members = (&Activation::Tanh, &Loss::Mse, &Optimizer::ALL[0]);
+            let case = member_case(*form, members, [1, 3][i % 2]);
+            Case { noise: 0.3, weighted: i % 2 == 0, ..case }.check(&gpu, 4);
+        }
+    }
+}
+
 #[test]
 fn random_cases_match_the_reference() {
     let mut state = 12345_usize;
@@ -178,7 +210,7 @@ fn random_cases_match_the_reference() {
             let form = FORMS[draw(FORMS.len() - 1)];
             let optimizer = steady(loss, Optimizer::ALL[draw(Optimizer::ALL.len())]);
             let rows = batch * 2 + draw(9);
-            Case { network, loss, optimizer, accumulate: 1, batch, rows, models, form }.check(&gpu, 3);
+            Case { loss, optimizer, batch, rows, models, ..Case::new(network, form) }.check(&gpu, 3);
         }
     }
 }
@@ -232,7 +264,10 @@ fn the_loop_budget_of_a_software_adapter_is_kept_and_needed() {
         let gradient = |gpu: &Gpu, case: &Case| {
             let mut engine = case.engine(gpu, None, None);
             let (x, t) = (vec![1.0; case.batch], vec![-1.0; case.batch]);
-            pollster::block_on(engine.step(&x, &t, case.course(0).step(0, 0, 0))).expect("a step");
+            pollster::block_on(
+                engine.step(Batch { inputs: &x, expected: &t, weights: None }, case.course(0).step(0, 0, 0)),
+            )
+            .expect("a step");
             let flat = pollster::block_on(engine.parameters()).expect("parameters");
             (p.bias[0] - case.network.layout().layers(&flat)[0].bias[0]) / 0.1
         };

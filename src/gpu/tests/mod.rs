@@ -16,7 +16,7 @@ use crate::{
     network::padded,
     order::Order,
     plan::{Plan, Scheme, Tile, Way, Ways},
-    step::Course,
+    step::{Batch, Course},
 };
 
 /// Every adapter there is, or those that `WGPU_ADAPTER_NAME` means. None is a failure, unless the environment says so.
@@ -90,16 +90,26 @@ struct Case {
     rows: usize,
     models: usize,
     form: Form,
+    weighted: bool,
+    noise: f32,
 }
 
 impl Case {
     fn new(network: Network, form: Form) -> Self {
         let optimizer = Optimizer::sgd(0.7);
-        Self { network, loss: Loss::Mse, optimizer, accumulate: 1, batch: 6, rows: 17, models: 1, form }
+        let (weighted, noise) = (false, 0.0);
+        let (loss, accumulate) = (Loss::Mse, 1);
+        Self { network, loss, optimizer, accumulate, batch: 6, rows: 17, models: 1, form, weighted, noise }
     }
 
-    /// Features from -1 to 1 and answers from 0 to 1; softmax gets classes.
+    /// Features from -1 to 1 and answers from 0 to 1; softmax gets classes. Weights go from 0 to 2.
     fn data(&self) -> Dataset {
+        let data = self.unweighted();
+        let weights = (0..self.rows).map(|row| (row % 5) as f32 * 0.5).collect::<Vec<_>>();
+        if self.weighted { data.with_weights(weights).expect("a weight a row") } else { data }
+    }
+
+    fn unweighted(&self) -> Dataset {
         let features = numbers(self.rows * self.network.inputs(), 1);
         let outputs = self.network.outputs();
         if self.loss.looks_at_the_row() {
@@ -136,7 +146,8 @@ impl Case {
 
     /// What an engine is made of for it.
     fn setup<'a>(&'a self, data: Option<&'a Dataset>, plan: Option<&'a Plan>) -> Setup<'a> {
-        Setup { network: &self.network, courses: vec![self.course(0)], data, shuffle: true, chunk: None, plan }
+        let (courses, weighted, noise) = (vec![self.course(0)], self.weighted, self.noise);
+        Setup { network: &self.network, courses, data, shuffle: true, chunk: None, plan, weighted, noise }
     }
 
     /// The plan of its form.
@@ -176,19 +187,23 @@ impl Case {
         reference.expect("a reference").accumulating(self.accumulate)
     }
 
-    /// The rows of a model's step, as the reference takes them.
-    fn batch_of(&self, data: &Dataset, model: usize, step: u64) -> (Vec<f64>, Vec<f64>) {
+    /// The rows of a model's step and their weights, as the reference takes them.
+    fn batch_of(&self, data: &Dataset, model: usize, step: u64) -> [Vec<f64>; 3] {
         let step = self.course(model).step(step, model as u64, step);
         let order = Order::new(self.rows as u32, step.key);
-        let (mut inputs, mut expected) = (Vec::new(), Vec::new());
+        let [mut inputs, mut expected, mut weights] = [const { Vec::new() }; 3];
         let (mut x, mut t) = (vec![0.0; self.network.inputs()], vec![0.0; self.network.outputs()]);
         for place in step.first..step.first + step.rows {
             data.write_features(order.row(place) as usize, &mut x);
             data.write_expected(order.row(place) as usize, &mut t);
+            weights.push(f64::from(data.weight(order.row(place) as usize)));
+            if self.noise > 0.0 {
+                crate::cpu::noise::add(self.noise, step.key, place, &mut x);
+            }
             inputs.extend(x.iter().map(|v| f64::from(*v)));
             expected.extend(t.iter().map(|v| f64::from(*v)));
         }
-        (inputs, expected)
+        [inputs, expected, weights]
     }
 
     /// Dropout's factors in a model's step, as the reference takes them.
@@ -228,9 +243,9 @@ impl Case {
         for model in 0..self.models {
             let mut reference = self.reference(model);
             for step in 0..steps {
-                let (inputs, expected) = self.batch_of(&data, model, step as u64);
+                let [inputs, expected, weights] = self.batch_of(&data, model, step as u64);
                 let factors = self.factors(model, step as u64);
-                let loss = reference.step_with_factors(&inputs, &expected, factors).expect("a step");
+                let loss = reference.step_with_factors(&inputs, &expected, &weights, factors).expect("a step");
                 let ours = f64::from(metrics[step * self.models + model][0]);
                 assert!(
                     (ours - loss).abs() <= self.tolerance() * loss.abs().max(0.01),
@@ -245,16 +260,16 @@ impl Case {
             && self.network.layers().iter().all(|l| l.dropout == 0.0)
             && matches!(self.form, Form::Planned | Form::Layered(Tile::Plain, _))
         {
-            let (inputs, expected) = self.batch_of(&data, 0, 0);
+            let [inputs, expected, weights] = self.batch_of(&data, 0, 0);
             let f32s = |values: &[f64]| values.iter().map(|v| *v as f32).collect::<Vec<_>>();
             engine.set_parameters(&layout.flat(&self.parameters(0)), &self.network.first_statistics());
-            let ours =
-                pollster::block_on(engine.gradients(&f32s(&inputs), &f32s(&expected), self.course(0).step(0, 0, 0)))
-                    .expect("gradients");
+            let brought = [&inputs, &expected, &weights].map(|values| f32s(values));
+            let ours = pollster::block_on(engine.gradients(batch(&brought), self.course(0).step(0, 0, 0)));
+            let ours = ours.expect("gradients");
             self.compare(
                 &what,
                 &layout.layers(&ours),
-                &self.reference(0).gradients(&inputs, &expected).expect("gradients"),
+                &self.reference(0).gradients_weighted(&inputs, &expected, &weights).expect("gradients"),
             );
             let ours = pollster::block_on(engine.predict(&f32s(&inputs))).expect("predictions");
             close(
@@ -315,6 +330,11 @@ fn close(what: &str, ours: &[f32], reference: &[f64], tolerance: f64) {
         let error = (f64::from(*ours) - theirs).abs() / largest;
         assert!(error <= tolerance, "{what}: {ours} instead of {theirs} at {i}, {error:e} of the largest entry");
     }
+}
+
+/// Inputs, expected outputs and weights that are brought by hand.
+fn batch([inputs, expected, weights]: &[Vec<f32>; 3]) -> Batch<'_> {
+    Batch { inputs, expected, weights: Some(weights) }
 }
 
 /// A network of these widths with one activation everywhere.
