@@ -58,6 +58,9 @@ pub enum Activation {
         /// What all slopes start as.
         slope: f64,
     },
+    /// `e^z / sum e^z` over the neurons of the output layer, for softmax losses: predictions are probabilities then. In
+    /// training the loss takes the sums themselves, so that nothing is rounded away.
+    Softmax,
     /// One of the caller's own.
     Custom(&'static CustomActivation),
 }
@@ -69,7 +72,7 @@ const GELU_TANH: [f64; 2] = [0.797_884_560_802_865_4, 0.044_715];
 
 impl Activation {
     /// One of each that is a function of the sum alone, for tests and benches to walk: all but the learned
-    /// [`Activation::Prelu`] and the caller's own.
+    /// [`Activation::Prelu`], [`Activation::Softmax`] and the caller's own.
     pub const ALL: &[Self] = &[
         Self::Identity,
         Self::Sigmoid,
@@ -111,6 +114,7 @@ impl Activation {
             Self::Sine { .. } => "sine",
             Self::Gaussian => "gaussian",
             Self::Prelu { .. } => "prelu",
+            Self::Softmax => "softmax",
             Self::Custom(custom) => custom.name(),
         }
     }
@@ -140,7 +144,8 @@ impl Activation {
     pub fn apply(self, z: f64) -> f64 {
         let [lambda, alpha] = SELU;
         match self {
-            Self::Identity => z,
+            // What softmax makes of a row is done by who has the row.
+            Self::Identity | Self::Softmax => z,
             Self::Sigmoid => sigmoid(z),
             Self::Tanh => libm::tanh(z),
             // Not max(): that would turn NaN into 0.
@@ -191,7 +196,7 @@ impl Activation {
     pub fn gradient(self, z: f64, a: f64) -> f64 {
         let [lambda, alpha] = SELU;
         match self {
-            Self::Identity => 1.0,
+            Self::Identity | Self::Softmax => 1.0,
             Self::Sigmoid => a * (1.0 - a),
             Self::Tanh => 1.0 - a * a,
             Self::Relu => f64::from(z > 0.0),
@@ -280,7 +285,7 @@ impl Activation {
 
     pub(crate) const fn wgsl(self) -> &'static [&'static str] {
         match self {
-            Self::Identity => files!("activation/identity"),
+            Self::Identity | Self::Softmax => files!("activation/identity"),
             Self::Sigmoid => files!("activation/sigmoid"),
             Self::Tanh => files!("activation/tanh"),
             Self::Relu => files!("activation/relu"),
@@ -332,7 +337,7 @@ impl std::str::FromStr for Activation {
 
     /// The member of that name, such as `leaky_relu` or `leaky_relu(0.2)`.
     fn from_str(text: &str) -> Result<Self> {
-        let all = [Self::ALL, &[Self::Prelu { slope: 0.25 }]].concat();
+        let all = [Self::ALL, &[Self::Prelu { slope: 0.25 }, Self::Softmax]].concat();
         parse("activation", text, &all, Self::name, Self::with_parameter)
     }
 }

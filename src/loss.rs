@@ -105,7 +105,8 @@ impl Loss {
         }
     }
 
-    /// The activation that the output layer has to have, where the loss demands one.
+    /// The activation that the output layer has to have, where the loss demands one; in place of the identity a loss that
+    /// looks at the whole row takes [`Activation::Softmax`], too.
     pub const fn output_activation(self) -> Option<Activation> {
         match self {
             Self::BinaryCrossEntropy => Some(Activation::Sigmoid),
@@ -114,6 +115,17 @@ impl Loss {
             }
             _ => None,
         }
+    }
+
+    /// Refuses the activation of an output layer that the loss cannot have.
+    pub(crate) fn check_output(self, got: Activation) -> Result<()> {
+        let (is_softmax, looks) = (got == Activation::Softmax, self.looks_at_the_row());
+        let expected = match self.output_activation() {
+            Some(demanded) if got != demanded && !(looks && is_softmax) => format!("{demanded} for {self}"),
+            None if is_softmax => format!("no softmax for {self}"),
+            _ => return Ok(()),
+        };
+        Err(Error::Setting { what: "activation of the output layer", expected, got: got.to_string() })
     }
 
     /// Whether its outputs answer yes or no, or which class it is.

@@ -151,6 +151,11 @@ impl Network {
         self
     }
 
+    /// Whether predictions end with a softmax.
+    pub(crate) fn ends_with_softmax(&self) -> bool {
+        self.layers.last().is_some_and(|layer| layer.activation == Activation::Softmax)
+    }
+
     /// Whether a network learns more than weights and biases.
     pub(crate) fn has_vectors(&self) -> bool {
         self.layers.iter().any(|layer| layer.vectors() > 1)
@@ -226,6 +231,9 @@ impl Network {
         if self.input_norm || last.norm.is_some() {
             let got = if self.input_norm { "the inputs" } else { "the last layer" };
             return refused("norm", "one of a hidden layer", got.to_owned());
+        }
+        if hidden.iter().any(|layer| layer.activation == Activation::Softmax) {
+            return refused("softmax", "the output layer", "a hidden one".to_owned());
         }
         if last.activation.is_learned() {
             return refused("activation of the output layer", "one that learns nothing", last.activation.to_string());

@@ -83,14 +83,6 @@ impl Settings {
             let expected = format!("at least 2 for {}; one output is for {}", self.loss, Loss::BinaryCrossEntropy);
             return Err(Error::Setting { what: "number of outputs", expected, got: "1".into() });
         }
-        let output = network.layers().last().map(|layer| layer.activation);
-        match self.loss.output_activation() {
-            Some(demanded) if output != Some(demanded) => Err(Error::Setting {
-                what: "activation of the output layer",
-                expected: format!("{demanded} for {}", self.loss),
-                got: output.map_or_else(String::new, |a| a.to_string()),
-            }),
-            _ => Ok(()),
-        }
+        network.layers().last().map_or(Ok(()), |layer| self.loss.check_output(layer.activation))
     }
 }

@@ -390,7 +390,11 @@ impl Trainer {
             let rows = first..(first + at_once).min(data.rows());
             let mut features = vec![0.0; rows.len() * inputs];
             rows.clone().zip(features.chunks_exact_mut(inputs)).for_each(|(row, to)| data.write_features(row, to));
-            let answers = self.predict_async(&features).await?;
+            let mut answers = self.predict_async(&features).await?;
+            if self.network.ends_with_softmax() {
+                // The loss is of logits, and these are as good as any: softmax forgets what is added to all of them.
+                answers.iter_mut().for_each(|y| *y = y.max(f32::MIN_POSITIVE).ln());
+            }
             judge.rows(rows, &answers)?;
         }
         Ok(judge.metrics)

@@ -374,3 +374,42 @@ fn class_ids_of_one_output_are_its_expected_values() {
         }
     }
 }
+
+#[test]
+fn softmax_makes_probabilities_of_what_the_loss_takes() {
+    let features = numbers(60 * 5, 1);
+    let classes: Vec<u32> = (0..60).map(|row| row * 7 % 4).collect();
+    let data = Dataset::new(60, &features, &classes).expect("a data set");
+    for device in devices() {
+        for loss in [Loss::SoftmaxCrossEntropy, Loss::SmoothedCrossEntropy { smoothing: 0.1 }] {
+            let settings = Settings { batch: 16, loss, ..Settings::default() };
+            let [logits, probabilities] = [Activation::Identity, Activation::Softmax].map(|last| {
+                let network = Network::new(5).dense(9, Activation::Tanh).dense(4, last);
+                let mut trainer = Trainer::new(&device, &network, &data, settings.clone()).expect("a trainer");
+                trainer.run(20).expect("it trains");
+                let metrics = trainer.evaluate(&data).expect("metrics");
+                (
+                    trainer.predict(&features).expect("outputs"),
+                    bits(&trainer.parameters().expect("parameters")),
+                    metrics,
+                )
+            });
+            assert_eq!(logits.1, probabilities.1, "{device}: the training is the same");
+            for (y, p) in logits.0.chunks_exact(4).zip(probabilities.0.chunks_exact(4)) {
+                let sum: f64 = y.iter().map(|y| f64::from(*y).exp()).sum();
+                for (y, p) in y.iter().zip(p) {
+                    assert!((f64::from(*y).exp() / sum - f64::from(*p)).abs() < 1e-6, "{device}: {y} {p}");
+                }
+            }
+            assert!((logits.2.loss() - probabilities.2.loss()).abs() < 1e-5, "{device}");
+            assert_eq!(logits.2.accuracy(), probabilities.2.accuracy(), "{device}");
+        }
+    }
+    let refused = |network: Network, loss| {
+        let settings = Settings { loss, ..Settings::default() };
+        Trainer::by_hand(&gradus::Device::cpu(), &network, settings).expect_err("it makes no sense").to_string()
+    };
+    let softmax = Network::new(5).dense(4, Activation::Softmax);
+    assert!(refused(softmax.clone(), Loss::Mse).contains("no softmax for mse"));
+    assert!(refused(softmax.dense(2, Activation::Sigmoid), Loss::Mse).contains("the output layer"));
+}

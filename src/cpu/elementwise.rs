@@ -13,7 +13,7 @@ pub(super) fn activate(fma: Fma, activation: Activation, values: &mut [f32]) {
     }
     let [lambda, alpha] = [1.050_701, 1.673_263_2];
     match activation {
-        Activation::Identity => {}
+        Activation::Identity | Activation::Softmax => {}
         Activation::Sigmoid => each(values, |z| sigmoid(fma, z)),
         Activation::Tanh => each(values, |z| tanh(fma, z)),
         // Compared this way round, NaN stays NaN.
@@ -93,7 +93,7 @@ pub(super) fn times_slope(activation: Activation, a: &[f32], kept: &[f32], delta
     }
     let [lambda, lambda_alpha] = [1.050_701, 1.758_099_3];
     match activation {
-        Activation::Identity => {}
+        Activation::Identity | Activation::Softmax => {}
         Activation::Sigmoid => each(a, delta, |a| a * (1.0 - a)),
         Activation::Tanh => each(a, delta, |a| 1.0 - a * a),
         Activation::Relu => each(a, delta, |a| if a > 0.0 { 1.0 } else { 0.0 }),

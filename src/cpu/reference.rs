@@ -4,7 +4,7 @@
 
 use crate::{
     Activation, Dense, LayerParameters, Loss, Network, Norm, Optimizer, Result,
-    error::{Error, check_len},
+    error::check_len,
     judge::normalizer,
     norm::{EPSILON, MOMENTUM},
 };
@@ -303,13 +303,7 @@ impl Reference {
         network.check()?;
         optimizer.check()?;
         network.check_parameters(parameters)?;
-        let last = network.layers().last().map(|layer| layer.activation);
-        if let (Some(expected), Some(got)) = (loss.output_activation(), last)
-            && expected != got
-        {
-            let (expected, got) = (format!("{expected}, as {loss} demands"), got.to_string());
-            return Err(Error::Setting { what: "activation of the output layer", expected, got });
-        }
+        network.layers().last().map_or(Ok(()), |layer| loss.check_output(layer.activation))?;
         let kept = |values: &[f64]| {
             let planes = optimizer.planes();
             let mut state = vec![0.0; values.len() * planes];
@@ -407,7 +401,14 @@ impl Reference {
     /// The outputs, `[rows, outputs]`, for inputs `[rows, inputs]`.
     pub fn predict(&self, inputs: &[f64]) -> Result<Vec<f64>> {
         self.rows(inputs)?;
-        Ok(self.pass(inputs, false).pop().map_or_else(Vec::new, |passed| passed.a))
+        let mut y = self.pass(inputs, false).pop().map_or_else(Vec::new, |passed| passed.a);
+        if self.network.ends_with_softmax() {
+            for row in y.chunks_exact_mut(self.network.outputs()) {
+                let normalizer = normalizer(row.iter().copied());
+                row.iter_mut().for_each(|y| *y = (*y - normalizer).exp());
+            }
+        }
+        Ok(y)
     }
 
     /// The loss of a batch, as a step has it: a batch norm takes the batch's own statistics.
@@ -560,7 +561,7 @@ impl Reference {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Init;
+    use crate::{Error, Init};
 
     /// Numbers between -1 and 1 without a pattern.
     fn numbers(len: usize) -> Vec<f64> {

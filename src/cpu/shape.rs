@@ -24,7 +24,7 @@ use super::{
     update::{follow, update},
 };
 use crate::{
-    Loss, Network, Norm, Optimizer, judge,
+    Activation, Loss, Network, Norm, Optimizer, judge,
     network::{Layout, Place},
     step::Step,
 };
@@ -258,6 +258,10 @@ impl Shape {
         let results = results.chunks_exact_mut(self.outputs);
         for (row, result) in rows.chunks_exact(self.stride).zip(results) {
             result.copy_from_slice(&row[last.to..][..self.outputs]);
+            if last.activation == Activation::Softmax {
+                let normalizer = judge::normalizer(result.iter().map(|y| f64::from(*y)));
+                result.iter_mut().for_each(|y| *y = (f64::from(*y) - normalizer).exp() as f32);
+            }
         }
     }
 

@@ -12,6 +12,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct Members {
     pub(crate) activations: Vec<Activation>,
+    /// Whether predictions do.
+    pub(crate) ends_with_softmax: bool,
     /// Of each layer's outputs, the share that is dropped.
     pub(crate) dropouts: Vec<f64>,
     pub(crate) norms: Vec<Option<Norm>>,
@@ -33,6 +35,7 @@ impl Members {
     pub(crate) fn of(network: &Network, loss: Loss, optimizer: Optimizer) -> Self {
         Self {
             activations: network.layers().iter().map(|l| l.activation).collect(),
+            ends_with_softmax: network.ends_with_softmax(),
             dropouts: network.layers().iter().map(|l| l.dropout).collect(),
             norms: network.layers().iter().map(|l| l.norm).collect(),
             loss,

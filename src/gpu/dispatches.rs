@@ -116,6 +116,9 @@ impl Dispatches {
             all.extend(maker.product((Product::Forward, finish), layer, *way));
             all.extend(maker.normed(layer));
         }
+        if members.ends_with_softmax {
+            all.push(maker.over_rows("softmax", "softmax", &[shader!("entry/softmax")]));
+        }
         all
     }
 
@@ -232,18 +235,7 @@ impl Maker<'_> {
             all.extend(self.normed(layer));
         }
         if self.members.loss.looks_at_the_row() {
-            let pieces = vec![shader!("entry/rows"), shader!("softmax_delta"), shader!("normalizer"), shader!("step")];
-            let constants = vec![("LANES", LANES)];
-            all.push(Dispatch {
-                name: "softmax_delta".to_owned(),
-                entry: "rows",
-                source: self.linked_without_products(constants, pieces),
-                groups: folded(self.arenas.measures(), self.arenas.models),
-                loops: 1 + 3 * self.arenas.output_stride(),
-                steps: 1,
-                flop: 0,
-                bytes: (3 * 16 * self.arenas.batch * self.arenas.output_stride()) as u64,
-            });
+            all.push(self.over_rows("softmax_delta", "rows", &[shader!("entry/rows"), shader!("softmax_delta")]));
         }
         for (before, way) in ways.input_delta.iter().enumerate().rev() {
             let is_learned = self.members.activations[before].is_learned();
@@ -253,6 +245,21 @@ impl Maker<'_> {
         }
         all.extend(self.grid((Product::Gradient, last), 0..=self.last(), ways.gradients));
         all
+    }
+
+    /// An invocation for each row of outputs, which looks at all of it.
+    fn over_rows(&self, name: &str, entry: &'static str, pieces: &[&'static str]) -> Dispatch {
+        let pieces = [pieces, &[shader!("normalizer"), shader!("step")]].concat();
+        Dispatch {
+            name: name.to_owned(),
+            entry,
+            source: self.linked_without_products(vec![("LANES", LANES)], pieces),
+            groups: folded(self.arenas.measures(), self.arenas.models),
+            loops: 1 + 3 * self.arenas.output_stride(),
+            steps: 1,
+            flop: 0,
+            bytes: (3 * 16 * self.arenas.batch * self.arenas.output_stride()) as u64,
+        }
     }
 
     /// What becomes of the gradients: the update, or they are kept until all are there.

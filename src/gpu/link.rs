@@ -68,6 +68,8 @@ pub(super) fn link(arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> Str
     );
     let activations = || members.activations.iter();
     let of = |a: &Activation, what: &str, by: &str| match a.parameter() {
+        // The loss takes the sums.
+        _ if *a == Activation::Softmax => format!("identity{what}({by})"),
         // It is learned where it is used; here it only has to be valid.
         Some(number) if a.is_learned() => format!("{}{what}({by}, vec4f({:?}f))", a.name(), number as f32),
         Some(number) => format!("{}{what}({by}, {:?}f)", a.name(), number as f32),
