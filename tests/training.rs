@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use common::{XOR, bits, devices, numbers, xor};
 use gradus::{
-    Activation, Dataset, Device, LayerParameters, Loss, Network, Optimizer, Report, Settings, Trainer,
+    Activation, Dataset, Device, Init, LayerParameters, Loss, Network, Optimizer, Report, Settings, Trainer,
     cpu::reference::Reference,
 };
 
@@ -412,4 +412,40 @@ fn softmax_makes_probabilities_of_what_the_loss_takes() {
     let softmax = Network::new(5).dense(4, Activation::Softmax);
     assert!(refused(softmax.clone(), Loss::Mse).contains("no softmax for mse"));
     assert!(refused(softmax.dense(2, Activation::Sigmoid), Loss::Mse).contains("the output layer"));
+}
+
+/// Nielsen's chapter on why deep networks are hard to train: the length of the mean delta of each hidden layer of
+/// 784-30-...-30-10, before the first step, from his `norms_during_training_{2,3,4}_layers.json`. These digits are others,
+/// but what makes gradients vanish is the sigmoids and the weights, drawn as his.
+#[test]
+fn gradients_vanish_as_in_the_textbook() {
+    let book: [&[f64]; 3] = [&[0.0657, 0.3092], &[0.0118, 0.0600, 0.2831], &[0.0030, 0.0171, 0.0695, 0.2851]];
+    let lines: Vec<&str> = include_str!("../examples/data/digits.csv").lines().take(1000).collect();
+    let (mut pixels, mut expected) = (Vec::new(), Vec::new());
+    for line in &lines {
+        let values: Vec<f32> = line.split(',').map(|value| value.parse().expect("a number")).collect();
+        pixels.extend(values[..64].iter().map(|pixel| pixel / 16.0));
+        expected.extend((0..10).map(|digit| f32::from(u8::from(values[64] == digit as f32))));
+    }
+    for device in devices() {
+        for norms in book {
+            let sigmoid = Activation::Sigmoid;
+            let hidden = norms.iter().fold(Network::new(64), |network, _| network.dense(30, sigmoid));
+            let network = hidden.dense(10, sigmoid).init(Init::LecunNormal, Init::Normal { deviation: 1.0 });
+            let mut found = vec![Vec::new(); norms.len()];
+            for seed in 0..5 {
+                let settings = Settings { batch: 1000, loss: Loss::BinaryCrossEntropy, seed, ..Settings::default() };
+                let mut trainer = Trainer::by_hand(&device, &network, settings).expect("a trainer");
+                let gradients = trainer.gradients(&pixels, &expected).expect("gradients");
+                // Ours are means over the 10 outputs as well, the book's are sums.
+                let length = |l: &LayerParameters| 10.0 * l.bias.iter().map(|g| f64::from(g * g)).sum::<f64>().sqrt();
+                found.iter_mut().zip(&gradients).for_each(|(found, layer)| found.push(length(layer)));
+            }
+            for (found, book) in found.iter_mut().zip(norms) {
+                found.sort_by(f64::total_cmp);
+                let median = found[2];
+                assert!((0.5..2.0).contains(&(median / book)), "{device}: {median:.4} instead of {book}: {found:?}");
+            }
+        }
+    }
 }
