@@ -1,5 +1,7 @@
 //! A network that learns: the same calls on a GPU and on the CPU.
 
+use std::ops::Range;
+
 use crate::{
     Activation, Answers, Dataset, Device, Error, LayerParameters, Loss, Metrics, Network, Optimizer, Plan, Report,
     Result, Settings, cpu,
@@ -378,25 +380,33 @@ impl Trainer {
     pub async fn evaluate_async(&mut self, data: &Dataset) -> Result<Metrics> {
         let (inputs, outputs) = (self.network.inputs(), self.network.outputs());
         data.check_for(inputs, outputs)?;
-        // So many rows are held as f32 at once: some 16 MiB.
-        let at_once = ((4 << 20) / (inputs + outputs)).clamp(1, 16_384);
-        let mut judge = Judge::new(
-            self.course.loss,
-            classifies(&self.network, self.course.loss, Some(data.answers())),
-            data,
-            outputs,
-        );
-        for first in (0..data.rows()).step_by(at_once) {
-            let rows = first..(first + at_once).min(data.rows());
-            let mut features = vec![0.0; rows.len() * inputs];
-            rows.clone().zip(features.chunks_exact_mut(inputs)).for_each(|(row, to)| data.write_features(row, to));
-            let mut answers = self.predict_async(&features).await?;
-            if self.network.ends_with_softmax() {
+        let is_class = classifies(&self.network, self.course.loss, Some(data.answers()));
+        let mut judge = Judge::new(self.course.loss, is_class, data, outputs);
+        let ends_with_softmax = self.network.ends_with_softmax();
+        let mut judged = Ok(());
+        let mut take = |rows: Range<usize>, mut y: Vec<f32>| {
+            if ends_with_softmax {
                 // The loss is of logits, and these are as good as any: softmax forgets what is added to all of them.
-                answers.iter_mut().for_each(|y| *y = y.max(f32::MIN_POSITIVE).ln());
+                y.iter_mut().for_each(|y| *y = y.max(f32::MIN_POSITIVE).ln());
             }
-            judge.rows(rows, &answers)?;
+            let more = judge.rows(rows, &y);
+            judged = judged.clone().and(more);
+        };
+        match &mut self.engine {
+            Worker::Gpu(engine) => engine.evaluate(data, take).await?,
+            Worker::Cpu(engine, _) => {
+                // So many rows are held as f32 at once: some 16 MiB.
+                let at_once = ((4 << 20) / (inputs + outputs)).clamp(1, 16_384);
+                for first in (0..data.rows()).step_by(at_once) {
+                    let rows = first..(first + at_once).min(data.rows());
+                    let mut features = vec![0.0; rows.len() * inputs];
+                    let each = rows.clone().zip(features.chunks_exact_mut(inputs));
+                    each.for_each(|(row, to)| data.write_features(row, to));
+                    take(rows, engine.predict(&features));
+                }
+            }
         }
+        judged?;
         Ok(judge.metrics)
     }
 

@@ -1,11 +1,14 @@
 //! Networks on one GPU: arenas allocated once, kernels built once, and steps recorded many at a time.
 
+use std::ops::Range;
+
 use super::{
     Gpu,
     arenas::{Arenas, Extent, Members},
     buffers::{BEHIND, Buffers, CURSOR},
     custom,
     dispatches::{Dispatch, Dispatches},
+    evaluator::Evaluator,
     keep::Kept,
     kernel::{Kernel, STEP, Set, WINDOW},
     pace::Pace,
@@ -57,6 +60,8 @@ pub(crate) struct Engine {
     /// Made when they are first asked for.
     gradients: Option<(Vec<Kernel>, wgpu::Buffer, wgpu::BindGroup)>,
     predictor: Option<Predictor>,
+    /// Of the data set that was evaluated last.
+    evaluator: Option<Evaluator>,
     kept: Option<Kept>,
 
     /// The ring of metrics is read by halves, one while the other is written.
@@ -194,6 +199,7 @@ impl Engine {
             kernels,
             gradients: None,
             predictor: None,
+            evaluator: None,
             kept: None,
             waiting: Vec::new(),
         })
@@ -376,6 +382,19 @@ impl Engine {
     /// The outputs for any number of rows, those of one model after the other's.
     pub(crate) async fn predict(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
         self.predictor().await?.predict(inputs).await
+    }
+
+    /// The outputs for all rows of a data set, some rows after the other; it stays on the device until another one is
+    /// asked for.
+    pub(crate) async fn evaluate(&mut self, data: &Dataset, take: impl FnMut(Range<usize>, Vec<f32>)) -> Result<()> {
+        self.predictor().await?;
+        let Some(predictor) = &self.predictor else { unreachable!("made above") };
+        if !self.evaluator.as_ref().is_some_and(|evaluator| evaluator.is_of(data)) {
+            self.evaluator = None;
+            self.evaluator = Some(Evaluator::new(&self.gpu, predictor, &self.members, data).await?);
+        }
+        let Some(evaluator) = &self.evaluator else { unreachable!("made above") };
+        predictor.evaluate(evaluator, take).await
     }
 
     /// The predictor of these networks.

@@ -15,6 +15,7 @@ mod dispatches;
 // Profiles and tuning need a clock, which the web has not.
 #[cfg_attr(target_family = "wasm", allow(dead_code))]
 pub(crate) mod engine;
+mod evaluator;
 mod keep;
 mod kernel;
 mod link;

@@ -1,10 +1,13 @@
 //! Predictions: the forward pass alone, with arenas and a batch size of its own.
 
+use std::ops::Range;
+
 use super::{
     Gpu,
     arenas::{Arenas, Extent, Members},
     buffers::Buffers,
     dispatches::{Dispatch, Dispatches},
+    evaluator::Evaluator,
     kernel::{Binding, Kernel, PAIR, STEP, Set},
     planner,
     read_back::Pipe,
@@ -137,6 +140,36 @@ impl Predictor {
         }
         flow.finish(&mut take).await?;
         Ok(outputs.concat())
+    }
+
+    pub(super) const fn arenas(&self) -> &Arenas {
+        &self.arenas
+    }
+
+    pub(super) const fn activations(&self) -> &wgpu::Buffer {
+        &self.activations
+    }
+
+    /// The outputs for all rows of a data set on the device, of a single network, some rows after the other.
+    pub(super) async fn evaluate(
+        &self,
+        evaluator: &Evaluator,
+        mut take: impl FnMut(Range<usize>, Vec<f32>),
+    ) -> Result<()> {
+        let (gpu, arenas) = (&self.gpu, &self.arenas);
+        let (columns, stride) = (arenas.outputs(), 4 * arenas.output_stride());
+        let mut take = |rows: Range<usize>, values: Vec<f32>| {
+            take(rows, values.chunks_exact(stride).flat_map(|row| &row[..columns]).copied().collect());
+        };
+        let mut flow = self.outputs.flow(gpu);
+        for first in (0..evaluator.rows()).step_by(arenas.batch) {
+            let rows = first..evaluator.rows().min(first + arenas.batch);
+            evaluator.bring(gpu, &rows);
+            gpu.compute(|pass| self.forward(pass));
+            let bytes = (rows.len() * stride * size_of::<f32>()) as u64;
+            flow.read(rows, &self.activations, (16 * arenas.output as u64, bytes), &mut take).await?;
+        }
+        flow.finish(&mut take).await
     }
 
     fn forward(&self, pass: &mut wgpu::ComputePass<'_>) {
