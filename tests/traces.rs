@@ -8,14 +8,7 @@ mod trace;
 
 use std::{collections::BTreeMap, path::Path};
 
-use trace::{Refusal, TensorError, Trace};
-
-/// The traces that ask for what is not there yet, and what that is.
-const NOT_YET_SUPPORTED: [(&str, &str); 3] = [
-    ("batch_norm", "the norm \"batch\" of layers[0]"),
-    ("layer_norm", "the norm \"layer\" of layers[0]"),
-    ("prelu", "the activation prelu of layers[0]"),
-];
+use trace::{TensorError, Trace};
 
 /// How far f32 may be from PyTorch's f64; see [`TensorError`].
 const TOLERANCE: f64 = 1e-5;
@@ -25,22 +18,20 @@ const TOLERANCE_OF_THE_REFERENCE: f64 = 1e-9;
 const TOLERANCE_OF_A_ROUNDED_SIXTH: f64 = 1e-7;
 
 /// Every trace by its name.
-fn files() -> BTreeMap<String, String> {
+fn traces() -> BTreeMap<String, Trace> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces");
     let read = |folder: &Path| std::fs::read_dir(folder).expect("the traces are there");
     let paths = read(&folder).chain(read(&folder.join("more"))).map(|entry| entry.expect("a file").path());
     let json = paths.filter(|path| path.extension().is_some_and(|end| end == "json"));
     let read = |path: std::path::PathBuf| {
         let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-        (name, std::fs::read_to_string(&path).expect("a text"))
+        let trace = Trace::parse(&std::fs::read_to_string(&path).expect("a text"));
+        let trace = trace.unwrap_or_else(|refusal| panic!("{name}: {refusal}"));
+        (name, trace)
     };
-    json.map(read).collect()
-}
-
-fn supported() -> Vec<(String, Trace)> {
-    let is_there = |name: &str| NOT_YET_SUPPORTED.iter().all(|(not_yet, _)| *not_yet != name);
-    let files = files().into_iter().filter(|(name, _)| is_there(name));
-    files.map(|(name, json)| (name, Trace::parse(&json).expect("it is supported"))).collect()
+    let traces: BTreeMap<_, _> = json.map(read).collect();
+    assert_eq!(traces.len(), 7 + 61, "a trace is missing");
+    traces
 }
 
 /// Prints the largest error, and says so if it is above the tolerance.
@@ -51,20 +42,8 @@ fn judge(who: &str, name: &str, errors: &[TensorError], tolerance: f64) -> Optio
 }
 
 #[test]
-fn exactly_the_traces_of_what_is_not_there_yet_are_refused() {
-    let refused = files().into_iter().filter_map(|(name, json)| match Trace::parse(&json) {
-        Ok(_) => None,
-        Err(Refusal::Unsupported(why)) => Some((name, why)),
-        Err(malformed) => panic!("{name}: {malformed}"),
-    });
-    let expected = NOT_YET_SUPPORTED.map(|(name, why)| (name.to_owned(), why.to_owned()));
-    assert_eq!(refused.collect::<Vec<_>>(), expected);
-    assert_eq!(files().len(), 7 + 61);
-}
-
-#[test]
 fn every_device_trains_as_pytorch_does() {
-    let (traces, mut wrong) = (supported(), Vec::new());
+    let (traces, mut wrong) = (traces(), Vec::new());
     for device in common::devices() {
         for (name, trace) in &traces {
             let errors = trace.replay(&device).expect("it runs");
@@ -77,7 +56,7 @@ fn every_device_trains_as_pytorch_does() {
 #[test]
 fn the_reference_trains_as_pytorch_does_in_64_bits() {
     let mut wrong = Vec::new();
-    for (name, trace) in supported() {
+    for (name, trace) in traces() {
         let errors = trace.replay_reference().expect("it runs");
         let is_rounded = name == "hardsigmoid";
         let tolerance = if is_rounded { TOLERANCE_OF_A_ROUNDED_SIXTH } else { TOLERANCE_OF_THE_REFERENCE };

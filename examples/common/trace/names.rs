@@ -28,8 +28,20 @@ pub fn activation(layer: &Object, at: &str) -> Refused<Activation> {
         "hardtanh" => Activation::HardTanh,
         "sine" => Activation::Sine { frequency: layer.number("w")? },
         "gaussian" => Activation::Gaussian,
+        // From which slopes it starts stands among the layer's parameters.
+        "prelu" => Activation::Prelu { slope: 0.25 },
         other => return unsupported(format!("the activation {other} of {at}")),
     })
+}
+
+/// The network with the norm, if there is one, on the layer added last.
+pub fn norm(network: Network, layer: &Object, at: &str) -> Refused<Network> {
+    let Some(norm) = layer.find("norm") else { return Ok(network) };
+    match norm.as_str() {
+        Some("layer") => Ok(network.layer_norm()),
+        Some("batch") => Ok(network.batch_norm()),
+        _ => unsupported(format!("the norm {norm} of {at}")),
+    }
 }
 
 /// The loss, which has to fit the network.
