@@ -38,7 +38,7 @@ pub struct Trainer {
     /// Steps by hand that [`Trainer::losses`] has not told yet.
     untold: Report,
     last_loss: Option<f32>,
-    /// The updates before the parameters that were kept last.
+    /// [`Trainer::since`](field@Self::since) of the parameters that were kept last.
     kept: Option<u64>,
 }
 

@@ -252,15 +252,16 @@ impl Engine {
     /// Keeps the parameters and the optimizer's state of all models as they are now.
     pub(crate) async fn keep(&mut self) -> Result<()> {
         if self.kept.is_none() {
-            self.kept = Some(Kept::new(&self.gpu, &self.buffers).await?);
+            let accumulates = self.courses[0].accumulate > 1;
+            self.kept = Some(Kept::new(&self.gpu, &self.buffers, accumulates).await?);
         }
-        self.kept.iter().for_each(|kept| kept.take(&self.gpu, &self.buffers));
+        self.kept.iter().for_each(|kept| kept.take(&self.gpu));
         Ok(())
     }
 
     /// Goes back to what was kept last, if anything was.
     pub(crate) fn restore(&self) {
-        self.kept.iter().for_each(|kept| kept.give_back(&self.gpu, &self.buffers));
+        self.kept.iter().for_each(|kept| kept.give_back(&self.gpu));
     }
 
     /// Sets the learning rate of all models.
