@@ -50,6 +50,7 @@ mod dataset;
 mod device;
 mod dropout;
 mod error;
+mod estimator;
 mod family;
 mod fit;
 mod gpu;
@@ -79,6 +80,9 @@ pub use custom::{CustomActivation, CustomLoss};
 pub use dataset::{Answers, Dataset, Features};
 pub use device::{Choice, Device, Request, adapters_async};
 pub use error::{Error, Result};
+pub use estimator::{
+    ClassWeights, Classification, LearningRate, Mlp, MlpClassifier, MlpRegressor, MlpSettings, Regressing,
+};
 pub use fit::{
     Decision, EarlyStopping, Ended, Epoch, Fit, History, Monitor, Progress, RangeTest, Rates, ReduceOnPlateau, Split,
     Validation,
@@ -106,5 +110,5 @@ pub use wgpu;
 const _: fn() = || {
     fn check<T: Send + Sync>() {}
     check::<(Device, Trainer, Dataset, Network, Settings, Report, Error, AdapterReport)>();
-    check::<(Fit, History, RangeTest)>();
+    check::<(Fit, History, RangeTest, MlpClassifier<String>, MlpRegressor)>();
 };

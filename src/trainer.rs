@@ -495,6 +495,11 @@ impl Trainer {
         Ok(())
     }
 
+    /// The most rows of a step by hand.
+    pub(crate) const fn most_rows(&self) -> usize {
+        self.course.batch
+    }
+
     /// Whether [`Trainer::keep`] has kept something.
     pub(crate) const fn has_kept(&self) -> bool {
         self.kept.is_some()
