@@ -1,8 +1,10 @@
 //! A network that learns: the same calls on a GPU and on the CPU.
 
+use std::{borrow::Cow, sync::Arc};
+
 use crate::{
     Activation, Answers, Dataset, Device, Error, LayerParameters, Loss, Metrics, Network, Optimizer, Plan, Report,
-    Result, Settings, cpu,
+    Result, Scaler, Settings, cpu,
     dataset::check_weights,
     device::Machine,
     error::check_finite,
@@ -26,6 +28,7 @@ pub struct Trainer {
     has_data: bool,
     /// Whether rows have weights.
     weighted: bool,
+    scaler: Option<Arc<Scaler>>,
     /// Whether the answers of the steps are classes or yes and no, and not just numbers.
     classifies: bool,
     engine: Worker,
@@ -109,6 +112,7 @@ impl Trainer {
             course,
             has_data,
             weighted,
+            scaler: data.and_then(Dataset::scaler).cloned().map(Arc::new),
             classifies,
             engine,
             done: 0,
@@ -168,7 +172,7 @@ impl Trainer {
         self.count(steps as u64);
         let mut report = Report::of(self.classifies);
         let noise = self.settings.input_noise as f32;
-        let is_plain = !self.weighted && noise == 0.0;
+        let is_plain = !self.weighted && noise == 0.0 && self.scaler.is_none();
         match &mut self.engine {
             Worker::Gpu(engine) => {
                 let metrics = engine.run(first, before, steps).await?;
@@ -186,10 +190,10 @@ impl Trainer {
                     }
                     let Some((step, rows)) = upcoming.next() else { return };
                     let write = |i: usize, inputs: &mut [f32], expected: &mut [f32]| {
-                        data.write_features(rows[i] as usize, inputs);
+                        data.write_raw_features(rows[i] as usize, inputs);
                         data.write_expected(rows[i] as usize, expected);
                     };
-                    // A step of XOR feels it if each row asks whether there are weights or noise.
+                    // A step of XOR feels it if each row asks whether there are weights, noise or scales.
                     let outcome = if is_plain {
                         engine.step(step, |i, inputs, expected| {
                             write(i, inputs, expected);
@@ -198,6 +202,9 @@ impl Trainer {
                     } else {
                         engine.step(step, |i, inputs, expected| {
                             write(i, inputs, expected);
+                            if let Some(scaler) = data.scaler() {
+                                scaler.apply_to_row(inputs);
+                            }
                             if noise > 0.0 {
                                 cpu::noise::add(noise, step.key, step.first + i as u32, inputs);
                             }
@@ -277,6 +284,8 @@ impl Trainer {
 
     async fn step_on(&mut self, batch: Batch<'_>) -> Result<()> {
         let step = self.check_batch(&batch)?;
+        let inputs = scaled(self.scaler.as_deref(), batch.inputs);
+        let batch = Batch { inputs: &inputs, ..batch };
         if matches!(&self.engine, Worker::Gpu(engine) if engine.is_full()) {
             self.collect_async().await?;
         }
@@ -365,10 +374,21 @@ impl Trainer {
     /// As [`Trainer::predict`].
     pub async fn predict_async(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
         self.network.check_inputs(inputs)?;
+        let inputs = scaled(self.scaler.as_deref(), inputs);
+        self.outputs(&inputs).await
+    }
+
+    /// The outputs for inputs that are scaled already.
+    async fn outputs(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
         match &mut self.engine {
             Worker::Gpu(engine) => engine.predict(inputs).await,
             Worker::Cpu(engine, _) => Ok(engine.predict(inputs)),
         }
+    }
+
+    /// What scales its inputs, if anything does: see [`Dataset::with_scaling`].
+    pub fn scaler(&self) -> Option<&Scaler> {
+        self.scaler.as_deref()
     }
 
     /// [`Trainer::evaluate`], asynchronously.
@@ -390,7 +410,9 @@ impl Trainer {
             let rows = first..(first + at_once).min(data.rows());
             let mut features = vec![0.0; rows.len() * inputs];
             rows.clone().zip(features.chunks_exact_mut(inputs)).for_each(|(row, to)| data.write_features(row, to));
-            let answers = self.predict_async(&features).await?;
+            // What brings no scaling of its own is scaled as the training data.
+            let scaler = self.scaler.as_deref().filter(|_| data.scaler().is_none());
+            let answers = self.outputs(&scaled(scaler, &features)).await?;
             judge.rows(rows, &answers)?;
         }
         Ok(judge.metrics)
@@ -539,6 +561,8 @@ impl Trainer {
 
     async fn gradients_on(&mut self, batch: Batch<'_>) -> Result<Vec<LayerParameters>> {
         let step = self.check_batch(&batch)?;
+        let inputs = scaled(self.scaler.as_deref(), batch.inputs);
+        let batch = Batch { inputs: &inputs, ..batch };
         let flat = match &mut self.engine {
             Worker::Gpu(engine) => engine.gradients(batch, step).await?,
             Worker::Cpu(engine, _) => engine.gradients(&step, brought(batch)),
@@ -622,6 +646,15 @@ impl std::fmt::Debug for Trainer {
         let mut about = f.debug_struct("Trainer");
         about.field("network", network).field("settings", settings).field("steps", total).finish_non_exhaustive()
     }
+}
+
+/// Raw inputs as the network sees them.
+fn scaled<'a>(scaler: Option<&Scaler>, inputs: &'a [f32]) -> Cow<'a, [f32]> {
+    let mut inputs = Cow::Borrowed(inputs);
+    if let Some(scaler) = scaler {
+        inputs.to_mut().chunks_exact_mut(scaler.columns()).for_each(|row| scaler.apply_to_row(row));
+    }
+    inputs
 }
 
 fn no_gpu(what: &'static str) -> Error {

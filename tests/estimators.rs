@@ -5,7 +5,7 @@ mod common;
 use common::{adapters, bits, devices, numbers, open};
 use gradus::{
     Activation, ClassWeights, Device, Error, Features, LearningRate, Loss, MlpClassifier, MlpRegressor, MlpSettings,
-    Optimizer,
+    Optimizer, Scaling,
 };
 
 /// Every column from 0 to 1, as scikit-learn's MinMaxScaler makes it.
@@ -262,6 +262,30 @@ fn a_regressor_learns_a_curve() {
     assert!(network.fit(&x, &both).expect("a fit").score(&x, &both).expect("a score") > 0.95);
     assert_eq!(network.predict(&[0.0, 0.5, 1.0]).expect("three rows").len(), 6);
     assert!(network.history().is_some_and(|h| h.epochs.iter().all(|e| e.validation.is_some())));
+}
+
+#[test]
+fn scaling_is_learned_by_the_fit_and_heeded_ever_after() {
+    let (x, y) = iris();
+    let raw: Vec<f32> = x.iter().enumerate().map(|(i, v)| 100.0 + v * [1.0, 1000.0, 5.0, 20.0][i % 4]).collect();
+    let scaled = self::scaled(&raw, 4);
+    for device in devices() {
+        let new = || MlpClassifier::new().learning_rate_init(0.01).max_iter(60).device(device.clone());
+        let (mut ours, mut theirs) = (new().scaling(Scaling::MinMax), new());
+        ours.fit(&raw, &y).expect("a fit");
+        theirs.fit(&scaled, &y).expect("a fit");
+        assert!((ours.loss_curve()[59] / theirs.loss_curve()[59] - 1.0).abs() < 1e-3, "{device}");
+        for _ in 0..2 {
+            let scores = (ours.score(&raw, &y).expect("a score"), theirs.score(&scaled, &y).expect("a score"));
+            assert!(scores.0 > 0.9 && (scores.0 - scores.1).abs() < 0.01, "{device}: {scores:?}");
+            ours.partial_fit(&raw, &y, None).expect("a pass");
+            theirs.partial_fit(&scaled, &y, None).expect("a pass");
+        }
+        let mut held_out = new().scaling(Scaling::Standard).early_stopping(true).n_iter_no_change(60);
+        assert!(held_out.fit(&raw, &y).expect("a fit").score(&raw, &y).expect("a score") > 0.9, "{device}");
+    }
+    let refused = classifier().scaling(Scaling::Standard).partial_fit(&raw, &y, Some(&[0, 1, 2])).map(drop);
+    assert!(matches!(refused, Err(Error::Setting { what: "scaling", .. })), "{refused:?}");
 }
 
 #[test]

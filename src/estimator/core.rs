@@ -3,7 +3,7 @@
 use super::{LearningRate, MlpSettings};
 use crate::{
     Activation, Dataset, Decision, Device, Error, Features, Fit, History, Loss, Metrics, Progress, Request, Result,
-    Settings, Split, Trainer, Validation, init::Draws,
+    Scaler, Settings, Split, Trainer, Validation, init::Draws,
 };
 
 /// What a task makes of the network's end.
@@ -42,6 +42,10 @@ impl Fitted {
             }
             (train, fit.validation) = (rest, Validation::Data(held_out));
         }
+        if let Some(scaling) = settings.scaling {
+            let scaler = Scaler::learn(scaling, &train);
+            train = train.with_scaling(&scaler)?;
+        }
         let batch = settings.batch().min(train.rows());
         let mut trainer = trainer(settings, head, data.inputs(), Some(&train), (batch, train.rows())).await?;
         let mut progress = Improvement::default();
@@ -57,6 +61,10 @@ impl Fitted {
     /// A network that was shown nothing yet, for partial fits.
     pub(super) async fn blank(settings: &MlpSettings, head: &Head, inputs: usize) -> Result<Self> {
         settings.check()?;
+        if settings.scaling.is_some() {
+            let expected = "none in a partial fit without a fit before, which would learn it".to_owned();
+            return Err(Error::Setting { what: "scaling", expected, got: "some".into() });
+        }
         let trainer = trainer(settings, head, inputs, None, (settings.batch(), settings.batch())).await?;
         Ok(Self { trainer, history: History::default(), loss_curve: Vec::new() })
     }

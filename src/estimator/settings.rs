@@ -1,7 +1,7 @@
 //! The settings of estimators, by their names in scikit-learn.
 
 use super::Mlp;
-use crate::{Activation, Device, Error, Init, Network, Optimizer, Result, Rule, Schedule};
+use crate::{Activation, Device, Error, Init, Network, Optimizer, Result, Rule, Scaling, Schedule};
 
 /// How an estimator is fitted: scikit-learn's parameters, and the device.
 #[derive(Debug, Clone)]
@@ -36,6 +36,9 @@ pub struct MlpSettings {
     pub validation_fraction: f64,
     /// How many epochs in a row may be no better.
     pub n_iter_no_change: usize,
+    /// How features are scaled: by what a fit learns from the rows that it trains on; not at all if not given. Everything
+    /// that is brought stays raw. scikit-learn has it in a pipeline.
+    pub scaling: Option<Scaling>,
     /// Where it is fitted: [`Device::auto`] if not given.
     pub device: Option<Device>,
 }
@@ -72,6 +75,7 @@ impl Default for MlpSettings {
             early_stopping: false,
             validation_fraction: 0.1,
             n_iter_no_change: 10,
+            scaling: None,
             device: None,
         }
     }
@@ -241,6 +245,13 @@ impl<Task> Mlp<Task> {
     #[must_use]
     pub fn n_iter_no_change(mut self, epochs: usize) -> Self {
         self.settings.n_iter_no_change = epochs;
+        self
+    }
+
+    /// How features are scaled.
+    #[must_use]
+    pub fn scaling(mut self, scaling: Scaling) -> Self {
+        self.settings.scaling = Some(scaling);
         self
     }
 
