@@ -265,6 +265,43 @@ fn a_regressor_learns_a_curve() {
 }
 
 #[test]
+fn rows_and_classes_count_by_their_weights() {
+    // Two overlapping classes, one of them ten times as rare.
+    let points = numbers(440, 3);
+    let y: Vec<u8> = (0..220).map(|row| u8::from(row % 11 == 0)).collect();
+    let x: Vec<f32> =
+        points.iter().enumerate().map(|(i, v)| v + if (i / 2) % 11 == 0 && i % 2 == 0 { 0.4 } else { 0.0 }).collect();
+    for device in devices() {
+        let new = || MlpClassifier::new().max_iter(100).learning_rate_init(0.01).device(device.clone());
+        let recall = |network: &mut MlpClassifier<u8>| {
+            let answers = network.predict(&x).expect("labels");
+            let right = answers.iter().zip(&y).filter(|(answer, label)| **label == 1 && answer == label).count();
+            right as f64 / 20.0
+        };
+        let mut equal = new();
+        equal.fit(&x, &y).expect("a fit");
+        let mut balanced = new().class_weights(ClassWeights::Balanced);
+        balanced.fit(&x, &y).expect("a fit");
+        let (without, with) = (recall(&mut equal), recall(&mut balanced));
+        assert!(with > without + 0.2, "{device}: {with} with weights, {without} without");
+        let mut each = new().class_weights(ClassWeights::Each(vec![(0, 220.0 / 400.0), (1, 5.5)]));
+        each.fit(&x, &y).expect("a fit");
+        assert_eq!(parameters(&mut each), parameters(&mut balanced), "{device}");
+        let weights: Vec<f32> = y.iter().map(|label| [220.0 / 400.0, 5.5][usize::from(*label)]).collect();
+        let mut rows = new();
+        rows.fit_weighted(&x, &y, &weights).expect("a fit");
+        assert_eq!(parameters(&mut rows), parameters(&mut balanced), "{device}");
+    }
+    // Rows that weigh nothing teach nothing, whatever they say.
+    let (x, mut y) = (numbers(200, 1), numbers(200, 1));
+    let weights: Vec<f32> = (0..200).map(|row| (row % 2) as f32).collect();
+    y.iter_mut().step_by(2).for_each(|y| *y = 1000.0);
+    let mut network = MlpRegressor::new().learning_rate_init(0.01).device(Device::cpu());
+    network.fit_weighted(&x, &y, &weights).expect("a fit");
+    assert!((network.predict(&[0.5]).expect("a row")[0] - 0.5).abs() < 0.1);
+}
+
+#[test]
 fn scaling_is_learned_by_the_fit_and_heeded_ever_after() {
     let (x, y) = iris();
     let raw: Vec<f32> = x.iter().enumerate().map(|(i, v)| 100.0 + v * [1.0, 1000.0, 5.0, 20.0][i % 4]).collect();

@@ -26,6 +26,8 @@ use core::Fitted;
 ///   last one of an epoch may shrink its weights a little more. The losses do not contain the penalty.
 /// - `learning_rate` is heeded whatever the solver.
 /// - A velocity does not contain the learning rate, as PyTorch has it; it matters where the rate changes.
+/// - A row's weight multiplies what it counts in a mean over the number of rows; scikit-learn divides by the sum of the
+///   weights in the batch, which is the same where they are 1 in the mean.
 /// - There is no `warm_start`: [a partial fit](MlpClassifier::partial_fit) goes on from any fit.
 pub struct Mlp<Task> {
     settings: MlpSettings,
