@@ -21,6 +21,7 @@ fn gather(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gro
         }
         if column < INPUT_STRIDE {
             v = feature(at, column);
+            v = scaled(v, column); // scaled
             v = noisy(v, step_in(slot, id.z), row, column); // noisy
         } else {
             v = answer(at, column - INPUT_STRIDE);

@@ -114,7 +114,8 @@ impl Trainer {
     }
 
     /// The network's outputs, `[rows, outputs]`, for inputs `[rows, inputs]` of any number of rows from 1
-    /// up. For [`Loss::SoftmaxCrossEntropy`] they are logits.
+    /// up. For [`Loss::SoftmaxCrossEntropy`] they are logits. Where the data set is scaled ([`Dataset::with_scaling`]), raw
+    /// inputs are brought here and scaled likewise, as in every call that takes inputs.
     ///
     /// # Errors
     /// [`Error::Shape`] if the values do not divide into rows, [`Error::NonFinite`], [`Error::DeviceLost`].
@@ -136,7 +137,8 @@ impl Trainer {
         pollster::block_on(self.record_prediction_async(encoder, inputs, rows, outputs))
     }
 
-    /// Loss, accuracy and what else there is to tell on a data set, one that training does not see for example.
+    /// Loss, accuracy and what else there is to tell on a data set, one that training does not see for example. It is scaled
+    /// as the training data are, unless it brings a scaling of its own.
     ///
     /// # Errors
     /// [`Error::Shape`] and [`Error::Class`] if the data set does not fit the network, [`Error::DeviceLost`].

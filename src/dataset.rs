@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    Error, Result,
+    Error, Result, Scaler,
     error::{check_finite, check_len},
 };
 
@@ -16,6 +16,7 @@ pub struct Dataset {
     features: Arc<Features>,
     answers: Arc<Answers>,
     weights: Option<Arc<Vec<f32>>>,
+    scaler: Option<Arc<Scaler>>,
 }
 
 /// What a network is shown, row by row.
@@ -92,7 +93,7 @@ impl Dataset {
                 got: rows.to_string(),
             });
         }
-        let set = Self { rows, features: Arc::new(features), answers: Arc::new(answers), weights: None };
+        let set = Self { rows, features: Arc::new(features), answers: Arc::new(answers), weights: None, scaler: None };
         let whole = |what: &str, len: usize| check_len(what, rows * len.div_ceil(rows).max(1), len);
         match &*set.features {
             Features::F32(values) => {
@@ -184,7 +185,25 @@ impl Dataset {
         };
         let set = Self::new(rows.len(), features, answers)?;
         let weights = self.weights.as_ref().map(|weights| Arc::new(some(weights, rows, 1)));
-        Ok(Self { weights, ..set })
+        Ok(Self { weights, scaler: self.scaler.clone(), ..set })
+    }
+
+    /// The same with features that are scaled before the network sees them, on the device; the features themselves stay as
+    /// they are. A trainer on this data set takes every input as raw and scales it likewise: those of [`Trainer::predict`](crate::Trainer::predict),
+    /// [`Trainer::evaluate`](crate::Trainer::evaluate), [`Trainer::step`](crate::Trainer::step) and [`Trainer::gradients`](crate::Trainer::gradients). What is in buffers of the caller's
+    /// ([recorded predictions](crate::Trainer::record_prediction_async)) and what a [`Predictor`](crate::Predictor) is shown has to be scaled already.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the scaler has another number of columns.
+    pub fn with_scaling(mut self, scaler: &Scaler) -> Result<Self> {
+        check_len("columns of a scaler", self.inputs(), scaler.columns())?;
+        self.scaler = Some(Arc::new(scaler.clone()));
+        Ok(self)
+    }
+
+    /// What scales the features, if anything does.
+    pub fn scaler(&self) -> Option<&Scaler> {
+        self.scaler.as_deref()
     }
 
     /// The rows' weights, if they have any.
@@ -221,14 +240,24 @@ impl Dataset {
         &self.answers
     }
 
-    /// Whether it is the same data, and not just equal.
+    /// Whether it is the same data, and not just equal, and scaled alike.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.features, &other.features) && Arc::ptr_eq(&self.answers, &other.answers)
+        let is_shared = Arc::ptr_eq(&self.features, &other.features) && Arc::ptr_eq(&self.answers, &other.answers);
+        is_shared && self.scaler == other.scaler
     }
 
     /// Writes the features of `row` to `into`, as the network sees them.
     #[inline]
     pub(crate) fn write_features(&self, row: usize, into: &mut [f32]) {
+        self.write_raw_features(row, into);
+        if let Some(scaler) = &self.scaler {
+            scaler.apply_to_row(into);
+        }
+    }
+
+    /// Writes the features of `row` to `into`, before they are scaled.
+    #[inline]
+    pub(crate) fn write_raw_features(&self, row: usize, into: &mut [f32]) {
         let span = row * into.len()..(row + 1) * into.len();
         match &*self.features {
             Features::F32(values) => into.copy_from_slice(&values[span]),

@@ -55,6 +55,7 @@ mod dataset;
 mod device;
 mod dropout;
 mod error;
+mod estimator;
 mod family;
 mod fit;
 mod gpu;
@@ -70,6 +71,7 @@ mod plan;
 mod predictor;
 mod profile;
 mod report;
+mod scaling;
 mod schedule;
 mod settings;
 mod step;
@@ -84,6 +86,9 @@ pub use custom::{CustomActivation, CustomLoss};
 pub use dataset::{Answers, Dataset, Features};
 pub use device::{Choice, Device, Request, adapters_async};
 pub use error::{Error, Result};
+pub use estimator::{
+    ClassWeights, Classification, LearningRate, Mlp, MlpClassifier, MlpRegressor, MlpSettings, Regressing,
+};
 pub use fit::{
     Decision, EarlyStopping, Ended, Epoch, Fit, History, Monitor, Progress, RangeTest, Rates, ReduceOnPlateau, Split,
     Validation,
@@ -99,6 +104,7 @@ pub use plan::{Plan, PlanRow};
 pub use predictor::Predictor;
 pub use profile::{KernelTime, Profile};
 pub use report::Report;
+pub use scaling::{Scaler, Scaling};
 pub use schedule::Schedule;
 pub use settings::Settings;
 pub use trainer::Trainer;
@@ -111,5 +117,5 @@ pub use wgpu;
 const _: fn() = || {
     fn check<T: Send + Sync>() {}
     check::<(Device, Trainer, Dataset, Network, Settings, Report, Error, AdapterReport)>();
-    check::<(Fit, History, RangeTest)>();
+    check::<(Fit, History, RangeTest, MlpClassifier<String>, MlpRegressor)>();
 };

@@ -170,6 +170,15 @@ impl Network {
         self
     }
 
+    /// Sets where each layer's first weights and biases come from, of all layers added so far.
+    #[must_use]
+    pub fn init_each(mut self, of: impl Fn(&Dense) -> (Init, Init)) -> Self {
+        for layer in &mut self.layers {
+            (layer.weight, layer.bias) = of(layer);
+        }
+        self
+    }
+
     /// How many numbers come in.
     pub const fn inputs(&self) -> usize {
         self.inputs

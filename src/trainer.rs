@@ -1,10 +1,10 @@
 //! A network that learns: the same calls on a GPU and on the CPU.
 
-use std::ops::Range;
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use crate::{
     Activation, Answers, Dataset, Device, Error, LayerParameters, Loss, Metrics, Network, Optimizer, Plan, Report,
-    Result, Settings, cpu,
+    Result, Scaler, Settings, cpu,
     dataset::check_weights,
     device::Machine,
     error::check_finite,
@@ -28,6 +28,7 @@ pub struct Trainer {
     has_data: bool,
     /// Whether rows have weights.
     weighted: bool,
+    scaler: Option<Arc<Scaler>>,
     /// Whether the answers of the steps are classes or yes and no, and not just numbers.
     classifies: bool,
     engine: Worker,
@@ -40,7 +41,7 @@ pub struct Trainer {
     /// Steps by hand that [`Trainer::losses`] has not told yet.
     untold: Report,
     last_loss: Option<f32>,
-    /// The updates before the parameters that were kept last.
+    /// [`Trainer::since`](field@Self::since) of the parameters that were kept last.
     kept: Option<u64>,
 }
 
@@ -111,6 +112,7 @@ impl Trainer {
             course,
             has_data,
             weighted,
+            scaler: data.and_then(Dataset::scaler).cloned().map(Arc::new),
             classifies,
             engine,
             done: 0,
@@ -170,7 +172,7 @@ impl Trainer {
         self.count(steps as u64);
         let mut report = Report::of(self.classifies);
         let noise = self.settings.input_noise as f32;
-        let is_plain = !self.weighted && noise == 0.0;
+        let is_plain = !self.weighted && noise == 0.0 && self.scaler.is_none();
         match &mut self.engine {
             Worker::Gpu(engine) => {
                 let metrics = engine.run(first, before, steps).await?;
@@ -188,10 +190,10 @@ impl Trainer {
                     }
                     let Some((step, rows)) = upcoming.next() else { return };
                     let write = |i: usize, inputs: &mut [f32], expected: &mut [f32]| {
-                        data.write_features(rows[i] as usize, inputs);
+                        data.write_raw_features(rows[i] as usize, inputs);
                         data.write_expected(rows[i] as usize, expected);
                     };
-                    // A step of XOR feels it if each row asks whether there are weights or noise.
+                    // A step of XOR feels it if each row asks whether there are weights, noise or scales.
                     let outcome = if is_plain {
                         engine.step(step, |i, inputs, expected| {
                             write(i, inputs, expected);
@@ -200,6 +202,9 @@ impl Trainer {
                     } else {
                         engine.step(step, |i, inputs, expected| {
                             write(i, inputs, expected);
+                            if let Some(scaler) = data.scaler() {
+                                scaler.apply_to_row(inputs);
+                            }
                             if noise > 0.0 {
                                 cpu::noise::add(noise, step.key, step.first + i as u32, inputs);
                             }
@@ -279,6 +284,8 @@ impl Trainer {
 
     async fn step_on(&mut self, batch: Batch<'_>) -> Result<()> {
         let step = self.check_batch(&batch)?;
+        let inputs = scaled(self.scaler.as_deref(), batch.inputs);
+        let batch = Batch { inputs: &inputs, ..batch };
         if matches!(&self.engine, Worker::Gpu(engine) if engine.is_full()) {
             self.collect_async().await?;
         }
@@ -367,10 +374,21 @@ impl Trainer {
     /// As [`Trainer::predict`].
     pub async fn predict_async(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
         self.network.check_inputs(inputs)?;
+        let inputs = scaled(self.scaler.as_deref(), inputs);
+        self.outputs(&inputs).await
+    }
+
+    /// The outputs for inputs that are scaled already.
+    async fn outputs(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
         match &mut self.engine {
             Worker::Gpu(engine) => engine.predict(inputs).await,
             Worker::Cpu(engine, _) => Ok(engine.predict(inputs)),
         }
+    }
+
+    /// What scales its inputs, if anything does: see [`Dataset::with_scaling`].
+    pub fn scaler(&self) -> Option<&Scaler> {
+        self.scaler.as_deref()
     }
 
     /// [`Trainer::evaluate`], asynchronously.
@@ -380,6 +398,12 @@ impl Trainer {
     pub async fn evaluate_async(&mut self, data: &Dataset) -> Result<Metrics> {
         let (inputs, outputs) = (self.network.inputs(), self.network.outputs());
         data.check_for(inputs, outputs)?;
+        // What brings no scaling of its own is scaled as the training data.
+        let own = match &self.scaler {
+            Some(scaler) if data.scaler().is_none() => Some(data.clone().with_scaling(scaler)?),
+            _ => None,
+        };
+        let data = own.as_ref().unwrap_or(data);
         let is_class = classifies(&self.network, self.course.loss, Some(data.answers()));
         let mut judge = Judge::new(self.course.loss, is_class, data, outputs);
         let ends_with_softmax = self.network.ends_with_softmax();
@@ -509,6 +533,11 @@ impl Trainer {
         Ok(())
     }
 
+    /// The most rows of a step by hand.
+    pub(crate) const fn most_rows(&self) -> usize {
+        self.course.batch
+    }
+
     /// Whether [`Trainer::keep`] has kept something.
     pub(crate) const fn has_kept(&self) -> bool {
         self.kept.is_some()
@@ -548,6 +577,8 @@ impl Trainer {
 
     async fn gradients_on(&mut self, batch: Batch<'_>) -> Result<Vec<LayerParameters>> {
         let step = self.check_batch(&batch)?;
+        let inputs = scaled(self.scaler.as_deref(), batch.inputs);
+        let batch = Batch { inputs: &inputs, ..batch };
         let flat = match &mut self.engine {
             Worker::Gpu(engine) => engine.gradients(batch, step).await?,
             Worker::Cpu(engine, _) => engine.gradients(&step, brought(batch)),
@@ -631,6 +662,15 @@ impl std::fmt::Debug for Trainer {
         let mut about = f.debug_struct("Trainer");
         about.field("network", network).field("settings", settings).field("steps", total).finish_non_exhaustive()
     }
+}
+
+/// Raw inputs as the network sees them.
+fn scaled<'a>(scaler: Option<&Scaler>, inputs: &'a [f32]) -> Cow<'a, [f32]> {
+    let mut inputs = Cow::Borrowed(inputs);
+    if let Some(scaler) = scaler {
+        inputs.to_mut().chunks_exact_mut(scaler.columns()).for_each(|row| scaler.apply_to_row(row));
+    }
+    inputs
 }
 
 fn no_gpu(what: &'static str) -> Error {

@@ -9,7 +9,7 @@ fn bent(z: vec4f) -> vec4f { return select(z, 0.3 * z, z < vec4f()); }
 fn bent_gradient(z: vec4f) -> vec4f { return select(vec4f(0.3), vec4f(1.0), z > vec4f()); }";
 
 static BENT: CustomActivation =
-    CustomActivation::new("bent", LEAKY, |z| if z < 0.0 { 0.3 * z } else { z }, |z| if z < 0.0 { 0.3 } else { 1.0 });
+    CustomActivation::new("bent", LEAKY, |z| if z < 0.0 { 0.3 * z } else { z }, |z| if z > 0.0 { 1.0 } else { 0.3 });
 
 static FOURTH: CustomLoss = CustomLoss::new(
     "fourth",

@@ -194,7 +194,7 @@ fn replay_refuses_what_it_cannot_replay_and_says_why() {
 
 #[test]
 fn arguments_that_do_not_exist_are_refused() {
-    for name in ["neuron", "adapters", "digits", "mnist", "replay", "compare", "rates"] {
+    for name in ["neuron", "adapters", "digits", "mnist", "replay", "compare", "rates", "fashion"] {
         ran(name, &["--frobnicate"]).expect(2, &["--frobnicate", "Usage"]);
         ran(name, &["--backend", "abacus"]).expect(2, &["abacus", "vulkan"]);
         ran(name, &["--help"]).expect(0, &["--device", "--backend", "--epochs", "--seed", "--data", "--out", "--json"]);
@@ -211,10 +211,9 @@ fn mnist_without_data_says_how_to_get_it_in_one_line() {
     assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
 }
 
-/// Files as `mnist` reads them, with 20 images of 28x28 pixels for training and 10 for the test.
-#[test]
-fn mnist_trains_on_idx_files() {
-    let folder = Folder::new("mnist");
+/// Files as `mnist` and `fashion` read them, with 20 images of 28x28 pixels for training and 10 for the test.
+fn idx_files(name: &str) -> Folder {
+    let folder = Folder::new(name);
     for (part, rows) in [("train", 20u32), ("t10k", 10)] {
         let words = |words: &[u32]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<_>>();
         let pixels = (0..rows * 784).map(|i| (i * 37 % 251) as u8);
@@ -223,6 +222,32 @@ fn mnist_trains_on_idx_files() {
         fs::write(folder.0.join(format!("{part}-images-idx3-ubyte")), images.collect::<Vec<_>>()).expect("a file");
         fs::write(folder.0.join(format!("{part}-labels-idx1-ubyte")), labels.collect::<Vec<_>>()).expect("a file");
     }
+    folder
+}
+
+#[test]
+fn fashion_says_how_to_get_the_data_and_trains_on_them() {
+    let outcome = ran("fashion", &["--data", "/nonexistent"]);
+    outcome.expect(2, &["no train-images-idx3-ubyte (or .gz) in /nonexistent", "apt-get install"]);
+    assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
+
+    let folder = idx_files("fashion");
+    let data = folder.0.to_str().expect("a plain path");
+    let arguments = ["--device", "cpu", "--epochs", "2", "--seeds", "2", "--batch", "8", "--json", "--data", data];
+    let outcome = ran("fashion", &arguments);
+    outcome.expect(
+        0,
+        &["seed 1, epoch 2/2: loss", "median of 2 seeds", "baseline, the class whose mean image is nearest"],
+    );
+    let json = outcome.json();
+    assert_eq!((json["epochs"].as_u64(), json["seed_accuracies"].as_array().map(Vec::len)), (Some(2), Some(2)));
+    assert!(json["median_test_accuracy"].as_f64().is_some_and(|median| (0.0..=1.0).contains(&median)), "{json}");
+    ran("fashion", &["--dropout", "1", "--data", data, "--device", "cpu"]).expect(2, &["dropout: expected"]);
+}
+
+#[test]
+fn mnist_trains_on_idx_files() {
+    let folder = idx_files("mnist");
     let data = folder.0.to_str().expect("a plain path");
     let out = folder.0.join("out");
     let own = ["--device", "cpu", "--epochs", "2", "--json", "--data", data, "--out", out.to_str().expect("plain")];

@@ -224,6 +224,18 @@ fn what_was_kept_comes_back_again_and_again() {
         trainer.run(1).expect("a step");
         trainer.restore().expect("it was kept");
         assert_eq!(parameters(&trainer), kept, "{device}");
+
+        // In the middle of batches that are accumulated.
+        let settings = Settings { accumulate: 3, shuffle: false, batch: ROWS, ..settings() };
+        let made = || Trainer::new(&device, &network(), &data(), settings.clone()).expect("a trainer");
+        let (mut back, mut straight) = (made(), made());
+        back.run(5).expect("steps");
+        back.keep().expect("a copy");
+        back.run(2).expect("steps");
+        back.restore().expect("it was kept");
+        back.run(4).expect("steps");
+        straight.run(9).expect("steps");
+        assert_eq!(parameters(&back), parameters(&straight), "{device}: the gradients so far were kept too");
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod classifier;
 pub mod digits;
 pub mod idx;
+pub mod mnist;
 pub mod pictures;
 pub mod png;
 pub mod trace;

@@ -46,8 +46,8 @@ pub(crate) struct Engine {
     lanes: Vec<Lane>,
     /// How many batches make an update.
     accumulate: u64,
-    /// Parameters, state and statistics as they were when [`Engine::keep`] was called.
-    kept: Option<[Vec<f32>; 3]>,
+    /// Parameters, state, statistics and gradients as they were when [`Engine::keep`] was called.
+    kept: Option<[Vec<f32>; 4]>,
 }
 
 impl Engine {
@@ -137,18 +137,21 @@ impl Engine {
 
     /// Keeps the parameters and the optimizer's state of now.
     pub(crate) fn keep(&mut self) {
-        let [parameters, state, statistics] = self.kept.get_or_insert_default();
+        let [parameters, state, statistics, gradients] = self.kept.get_or_insert_default();
         parameters.clone_from(&self.parameters);
         state.clone_from(&self.state);
         statistics.clone_from(&self.lanes[0].statistics);
+        // Those that are being accumulated belong to them.
+        gradients.clone_from(&self.gradients);
     }
 
     /// Goes back to what was kept last, if anything was.
     pub(crate) fn restore(&mut self) {
-        if let Some([parameters, state, statistics]) = &self.kept {
+        if let Some([parameters, state, statistics, gradients]) = &self.kept {
             self.parameters.copy_from_slice(parameters);
             self.state.copy_from_slice(state);
             self.lanes[0].statistics.copy_from_slice(statistics);
+            self.gradients.copy_from_slice(gradients);
         }
     }
 

@@ -28,6 +28,8 @@ pub(crate) struct Members {
     pub(crate) scale: f32,
     /// The standard deviation of the noise on the features, 0 for none.
     pub(crate) noise: f32,
+    /// Whether features are scaled column by column.
+    pub(crate) is_scaled: bool,
 }
 
 impl Members {
@@ -45,6 +47,7 @@ impl Members {
             data_rows: 1,
             scale: 1.0,
             noise: 0.0,
+            is_scaled: false,
         }
     }
 

@@ -74,7 +74,9 @@ impl Dispatches {
         let (window, judge) = (arenas.window, shader!("judge"));
         let over_window =
             |entry, groups, loops, pieces: &[&'static str]| maker.over_window(entry, groups, loops, pieces);
-        let gather = [shader!("gather"), feature, answer, shader!("noise")];
+        let mut gather = vec![shader!("gather"), feature, answer];
+        gather.extend((members.noise > 0.0).then_some(shader!("noise")));
+        gather.extend(members.is_scaled.then_some(shader!("scaling")));
         let is_small = arenas.measures() == 1;
         let measure = if is_small {
             let loops = arenas.batch * (1 + 3 * arenas.output_stride());
@@ -89,12 +91,7 @@ impl Dispatches {
             walk,
             // A place walks round the grid of rows until it hits one, seldom more than once or twice.
             order: over_window("order", arenas.over_slots(arenas.batch, window), 256, &[shader!("order")]),
-            gather: over_window(
-                "gather",
-                arenas.over_slots(arenas.gathered(), window),
-                0,
-                if members.noise > 0.0 { &gather } else { &gather[..3] },
-            ),
+            gather: over_window("gather", arenas.over_slots(arenas.gathered(), window), 0, &gather),
             measure,
             total: (!is_small).then(|| {
                 let loops = arenas.measures().div_ceil(64) + 6;

@@ -10,12 +10,12 @@ use super::{
     dispatches::{Dispatch, Dispatches},
     evaluator::Evaluator,
     keep::Kept,
-    kernel::{Kernel, STEP, Set, WINDOW},
+    kernel::{Kernel, SCALED_WINDOW, STEP, Set, WINDOW},
     pace::Pace,
     planner,
     predictor::Predictor,
     read_back::{Pipe, read},
-    resident::{Shard, rows_a_shard, upload},
+    resident::{Shard, rows_a_shard, upload, upload_scaler},
 };
 use crate::{
     Dataset, Features, Network, Result,
@@ -145,6 +145,7 @@ impl Engine {
             data_rows: data.map_or(1, Dataset::rows),
             scale,
             noise,
+            is_scaled: data.is_some_and(|data| data.scaler().is_some()),
             ..Members::of(network, course.loss, course.optimizer)
         };
         planner::check(gpu, &scheme, &arenas)?;
@@ -162,10 +163,16 @@ impl Engine {
             Some(data) => upload(gpu, data, &arenas).await?,
             None => vec![Shard::new(gpu, [16, 16], [0, 0]).await?],
         };
-        let window_set = Set::new(gpu, "window", WINDOW).await?;
+        let scaling = match data.and_then(Dataset::scaler) {
+            Some(scaler) => Some(upload_scaler(gpu, scaler, &arenas).await?),
+            None => None,
+        };
+        let window = if scaling.is_some() { SCALED_WINDOW } else { WINDOW };
+        let window_set = Set::new(gpu, "window", window).await?;
         let mut window_groups = Vec::new();
         for shard in &shards {
-            window_groups.push(window_set.bind(gpu, "window", &buffers.of_window(shard)).await?);
+            let bound: Vec<_> = buffers.of_window(shard).into_iter().chain(&scaling).collect();
+            window_groups.push(window_set.bind(gpu, "window", &bound).await?);
         }
         let step_set = Set::new(gpu, "step", STEP).await?;
         let step_group = step_set.bind(gpu, "step", &buffers.of_step()).await?;
@@ -258,15 +265,16 @@ impl Engine {
     /// Keeps the parameters and the optimizer's state of all models as they are now.
     pub(crate) async fn keep(&mut self) -> Result<()> {
         if self.kept.is_none() {
-            self.kept = Some(Kept::new(&self.gpu, &self.buffers).await?);
+            let accumulates = self.courses[0].accumulate > 1;
+            self.kept = Some(Kept::new(&self.gpu, &self.buffers, accumulates).await?);
         }
-        self.kept.iter().for_each(|kept| kept.take(&self.gpu, &self.buffers));
+        self.kept.iter().for_each(|kept| kept.take(&self.gpu));
         Ok(())
     }
 
     /// Goes back to what was kept last, if anything was.
     pub(crate) fn restore(&self) {
-        self.kept.iter().for_each(|kept| kept.give_back(&self.gpu, &self.buffers));
+        self.kept.iter().for_each(|kept| kept.give_back(&self.gpu));
     }
 
     /// Sets the learning rate of all models.

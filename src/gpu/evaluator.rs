@@ -7,9 +7,9 @@ use super::{
     arenas::Members,
     buffers::Buffers,
     dispatches::Dispatches,
-    kernel::{Kernel, PAIR, Set, WINDOW},
+    kernel::{Kernel, PAIR, SCALED_WINDOW, Set, WINDOW},
     predictor::Predictor,
-    resident::{self, Shard},
+    resident,
 };
 use crate::{Dataset, Features, Result, plan::Scheme, step::Step};
 
@@ -27,7 +27,9 @@ impl Evaluator {
     pub(super) async fn new(gpu: &Gpu, predictor: &Predictor, members: &Members, data: &Dataset) -> Result<Self> {
         let arenas = predictor.arenas();
         let scale = if let Features::U8 { scale, .. } = data.features() { *scale } else { 1.0 };
-        let members = Members { shuffle: false, data_rows: data.rows(), scale, noise: 0.0, ..members.clone() };
+        let is_scaled = data.scaler().is_some();
+        let members =
+            Members { shuffle: false, data_rows: data.rows(), scale, is_scaled, noise: 0.0, ..members.clone() };
         // Of a plan without steps there are just the kernels that bring rows.
         let none = Scheme::Cpu(String::new());
         let Dispatches { order, gather, .. } =
@@ -49,11 +51,15 @@ impl Evaluator {
             cursors: gpu.buffer("cursors", PAIR, wgpu::BufferUsages::UNIFORM).await?,
             parts: spare,
         };
-        let set = Set::new(gpu, "window", WINDOW).await?;
+        let scaling = match data.scaler() {
+            Some(scaler) => Some(resident::upload_scaler(gpu, scaler, arenas).await?),
+            None => None,
+        };
+        let set = Set::new(gpu, "window", if is_scaled { SCALED_WINDOW } else { WINDOW }).await?;
         let mut groups = Vec::new();
         for shard in &shards {
-            let shard: &Shard = shard;
-            groups.push(set.bind(gpu, "window", &buffers.of_window(shard)).await?);
+            let bound: Vec<_> = buffers.of_window(shard).into_iter().chain(&scaling).collect();
+            groups.push(set.bind(gpu, "window", &bound).await?);
         }
         let (order, gather) = (set.kernel(gpu, &order).await?, set.kernel(gpu, &gather).await?);
         Ok(Self { data: data.clone(), order, gather, groups, steps: buffers.steps })

@@ -5,35 +5,38 @@ use crate::Result;
 
 /// The parameters and the optimizer's state as they were at one step.
 pub(super) struct Kept {
-    parameters: wgpu::Buffer,
-    state: wgpu::Buffer,
+    /// Each buffer and its copy.
+    pairs: Vec<[wgpu::Buffer; 2]>,
 }
 
 impl Kept {
-    pub(super) async fn new(gpu: &Gpu, of: &Buffers) -> Result<Self> {
+    /// Room for a copy; of the gradients too, where they are accumulated over steps.
+    pub(super) async fn new(gpu: &Gpu, of: &Buffers, accumulates: bool) -> Result<Self> {
         let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         gpu.check_alive().await?;
-        Ok(Self {
-            parameters: gpu.buffer("kept parameters", of.parameters.size(), usage).await?,
-            state: gpu.buffer("kept state", of.state.size(), usage).await?,
-        })
+        let mut pairs = Vec::new();
+        for buffer in [&of.parameters, &of.state].into_iter().chain(accumulates.then_some(&of.parts)) {
+            pairs.push([buffer.clone(), gpu.buffer("kept", buffer.size(), usage).await?]);
+        }
+        Ok(Self { pairs })
     }
 
     /// Copies what is there now.
-    pub(super) fn take(&self, gpu: &Gpu, from: &Buffers) {
-        copy(gpu, [(&from.parameters, &self.parameters), (&from.state, &self.state)]);
+    pub(super) fn take(&self, gpu: &Gpu) {
+        self.copy(gpu, |[there, kept]| (there, kept));
     }
 
     /// Copies it back.
-    pub(super) fn give_back(&self, gpu: &Gpu, to: &Buffers) {
-        copy(gpu, [(&self.parameters, &to.parameters), (&self.state, &to.state)]);
+    pub(super) fn give_back(&self, gpu: &Gpu) {
+        self.copy(gpu, |[there, kept]| (kept, there));
     }
-}
 
-fn copy(gpu: &Gpu, pairs: [(&wgpu::Buffer, &wgpu::Buffer); 2]) {
-    let mut encoder = gpu.encoder();
-    for (from, to) in pairs {
-        encoder.copy_buffer_to_buffer(from, 0, to, 0, from.size());
+    fn copy(&self, gpu: &Gpu, way: impl Fn(&[wgpu::Buffer; 2]) -> (&wgpu::Buffer, &wgpu::Buffer)) {
+        let mut encoder = gpu.encoder();
+        for pair in &self.pairs {
+            let (from, to) = way(pair);
+            encoder.copy_buffer_to_buffer(from, 0, to, 0, from.size());
+        }
+        gpu.submit(encoder);
     }
-    gpu.submit(encoder);
 }

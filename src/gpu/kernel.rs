@@ -30,6 +30,12 @@ pub(super) const WINDOW: &[Binding] = {
     &[Cursor, Read, Uniform, Read, Read, Write, Write, Write]
 };
 
+/// The same, and what scales the features behind them.
+pub(super) const SCALED_WINDOW: &[Binding] = {
+    use Binding::{Cursor, Read, Uniform, Write};
+    &[Cursor, Read, Uniform, Read, Read, Write, Write, Write, Read]
+};
+
 /// The storage buffers that every device has to let a shader see.
 pub(super) const STORAGE_BUFFERS: u32 = {
     const fn count(bindings: &[Binding]) -> u32 {
@@ -40,7 +46,7 @@ pub(super) const STORAGE_BUFFERS: u32 = {
         }
         count
     }
-    let (step, window) = (count(STEP), count(WINDOW));
+    let (step, window) = (count(STEP), count(SCALED_WINDOW));
     if step > window { step } else { window }
 };
 

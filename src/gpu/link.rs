@@ -15,10 +15,12 @@ use super::{
 use crate::{Activation, Loss, Optimizer, dropout::Dropout, norm};
 
 /// Whether a line belongs to what is linked: one that ends in `// weighted` is there for rows with weights alone, one in
-/// `// noisy` for inputs with noise. Networks without do not pay for them, nor know of them.
+/// `// noisy` for inputs with noise, one in `// scaled` for those that are scaled. Networks without do not pay for them, nor know of them.
 fn belongs(line: &str, arenas: &Arenas, members: &Members) -> bool {
     let line = line.trim_end();
-    !(line.ends_with("// weighted") && arenas.weight.is_none() || line.ends_with("// noisy") && members.noise == 0.0)
+    let kinds =
+        [("// weighted", arenas.weight.is_some()), ("// noisy", members.noise > 0.0), ("// scaled", members.is_scaled)];
+    kinds.into_iter().all(|(end, is_there)| is_there || !line.ends_with(end))
 }
 
 /// Below this line a file is for each product of a kernel.

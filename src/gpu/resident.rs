@@ -1,7 +1,7 @@
 //! The data set on the device: uploaded once, in shards where one binding cannot hold it.
 
 use super::{Gpu, arenas::Arenas, kernel::PAIR};
-use crate::{Answers, Dataset, Features, Result, error::check_limit};
+use crate::{Answers, Dataset, Features, Result, Scaler, error::check_limit};
 
 /// Rows of the data set that lie in one pair of buffers.
 pub(super) struct Shard {
@@ -60,6 +60,18 @@ pub(super) async fn upload(gpu: &Gpu, data: &Dataset, arenas: &Arenas) -> Result
         shards.push(shard);
     }
     Ok(shards)
+}
+
+/// Uploads what scales the features, as `shaders/scaling.wgsl` reads it.
+pub(super) async fn upload_scaler(gpu: &Gpu, scaler: &Scaler, arenas: &Arenas) -> Result<wgpu::Buffer> {
+    let stride = 4 * arenas.input_stride();
+    let mut numbers = vec![0.0; 2 * stride];
+    numbers[..scaler.columns()].copy_from_slice(scaler.shift());
+    numbers[stride..stride + scaler.columns()].copy_from_slice(scaler.factor());
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+    let buffer = gpu.buffer("scaling", 4 * numbers.len() as u64, usage).await?;
+    gpu.upload(&buffer, 0, bytemuck::cast_slice(&numbers));
+    Ok(buffer)
 }
 
 impl Shard {

@@ -9,7 +9,7 @@ use crate::{
     gpu::{
         arenas::{Arenas, Extent, Members},
         dispatches::{Dispatch, Dispatches},
-        kernel::{Binding, PAIR, STEP, WINDOW},
+        kernel::{Binding, PAIR, SCALED_WINDOW, STEP},
     },
     step::Step,
 };
@@ -29,8 +29,14 @@ fn dispatches() -> Vec<Dispatch> {
             let network = network(&[5, 9, 6], *activation).dense(outputs, last);
             let shuffle = i % 2 == 0;
             let (weighted, noise) = (j % 3 == 1, if j % 4 == 1 { 0.1 } else { 0.0 });
-            let members =
-                Members { shuffle, data_rows: 100, scale: 0.1, noise, ..Members::of(&network, *loss, *optimizer) };
+            let members = Members {
+                shuffle,
+                data_rows: 100,
+                scale: 0.1,
+                noise,
+                is_scaled: i % 3 == 0,
+                ..Members::of(&network, *loss, *optimizer)
+            };
             let forms =
                 [Form::Layered(*tile, 1), Form::Layered(*tile, 2), Form::Fused(*tile), Form::Tiny(*tile), Form::Lane];
             let scheme = forms[j % 5].scheme(3).expect("a scheme");
@@ -91,7 +97,7 @@ fn host_and_shader_agree_on_bindings_and_structs() {
     for dispatch in dispatches() {
         let (module, _) = parsed(&dispatch);
         let is_window = ["order", "gather", "measure", "measure_small", "total"].contains(&dispatch.entry);
-        let expected = if is_window { WINDOW } else { STEP };
+        let expected = if is_window { SCALED_WINDOW } else { STEP };
         let mut declared = vec![None; expected.len()];
         for (_, variable) in module.global_variables.iter() {
             let Some(binding) = &variable.binding else {
@@ -106,8 +112,12 @@ fn host_and_shader_agree_on_bindings_and_structs() {
             });
         }
         for (at, (declared, expected)) in declared.iter().zip(expected).enumerate() {
-            // Only `gather` looks at features and answers.
-            let is_declared = !is_window || dispatch.entry == "gather" || ![3, 4].contains(&at);
+            // Only `gather` looks at features and answers, and only where they are scaled at what scales them.
+            let is_declared = match at {
+                3 | 4 if is_window => dispatch.entry == "gather",
+                8 => dispatch.source.contains("fn scaled("),
+                _ => true,
+            };
             assert_eq!(*declared, is_declared.then_some(*expected), "{} {at}", dispatch.name);
         }
 

@@ -1,0 +1,223 @@
+//! Tells classes.
+
+use super::{
+    Mlp, MlpClassifier, MlpSettings,
+    core::{Fitted, Head, fitted},
+};
+use crate::{Activation, Dataset, Error, Features, Loss, Metrics, Result, error::check_len};
+
+/// What a classifier knows of its classes.
+#[derive(Debug, Clone)]
+pub struct Classification<L> {
+    /// In their order.
+    classes: Vec<L>,
+    weights: ClassWeights<L>,
+}
+
+/// What the rows of each class weigh.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum ClassWeights<L> {
+    /// All the same.
+    #[default]
+    Equal,
+    /// So that all classes weigh the same: [`Dataset::balanced_class_weights`].
+    Balanced,
+    /// As given; 1 for a class that is not among them.
+    Each(Vec<(L, f32)>),
+}
+
+impl<L: Ord + Clone> Default for MlpClassifier<L> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<L: Ord + Clone> MlpClassifier<L> {
+    /// With scikit-learn's defaults.
+    pub fn new() -> Self {
+        let task = Classification { classes: Vec::new(), weights: ClassWeights::default() };
+        Self { settings: MlpSettings::default(), task, fitted: None }
+    }
+
+    /// What the rows of each class weigh in a fit, by which the weights of [`MlpClassifier::fit_weighted`] are multiplied.
+    #[must_use]
+    pub fn class_weights(mut self, weights: ClassWeights<L>) -> Self {
+        self.task.weights = weights;
+        self
+    }
+
+    /// The classes of the last fit, in their order.
+    pub fn classes(&self) -> &[L] {
+        &self.task.classes
+    }
+
+    /// [`MlpClassifier::fit`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`MlpClassifier::fit`].
+    pub async fn fit_async(&mut self, x: impl Into<Features>, y: &[L]) -> Result<&mut Self> {
+        self.fit_to(x.into(), y, None).await
+    }
+
+    /// [`MlpClassifier::fit_weighted`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`MlpClassifier::fit_weighted`].
+    pub async fn fit_weighted_async(&mut self, x: impl Into<Features>, y: &[L], weights: &[f32]) -> Result<&mut Self> {
+        self.fit_to(x.into(), y, Some(weights)).await
+    }
+
+    /// [`MlpClassifier::partial_fit`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`MlpClassifier::partial_fit`].
+    pub async fn partial_fit_async(
+        &mut self,
+        x: impl Into<Features>,
+        y: &[L],
+        classes: Option<&[L]>,
+    ) -> Result<&mut Self> {
+        let classes = match (classes, &self.fitted) {
+            (Some(classes), None) => distinct(classes)?,
+            (None, Some(_)) => self.task.classes.clone(),
+            (Some(classes), Some(_)) if distinct(classes)? == self.task.classes => self.task.classes.clone(),
+            (given, _) => {
+                let got = if given.is_some() { "others" } else { "none" }.to_owned();
+                let expected = "all of them at the first call, and the same or none later".to_owned();
+                return Err(Error::Setting { what: "classes of a partial fit", expected, got });
+            }
+        };
+        self.check_partial()?;
+        let data = dataset(x.into(), y, &classes)?;
+        if self.fitted.is_none() {
+            self.fitted = Some(Fitted::blank(&self.settings, &head(classes.len()), data.inputs()).await?);
+            self.task.classes = classes;
+        }
+        fitted(&mut self.fitted)?.partial_fit(&self.settings, &data).await?;
+        Ok(self)
+    }
+
+    /// [`MlpClassifier::predict`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`MlpClassifier::predict`].
+    pub async fn predict_async(&mut self, x: impl Into<Features>) -> Result<Vec<L>> {
+        let outputs = fitted(&mut self.fitted)?.outputs(x.into()).await?;
+        let classes = &self.task.classes;
+        let class = |row: &[f32]| match row {
+            [yes] => usize::from(*yes > 0.5),
+            // The first of the largest.
+            row => (0..row.len()).fold(0, |best, class| if row[class] > row[best] { class } else { best }),
+        };
+        Ok(outputs.chunks_exact(outputs_of(classes.len())).map(|row| classes[class(row)].clone()).collect())
+    }
+
+    /// [`MlpClassifier::predict_proba`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`MlpClassifier::predict`].
+    pub async fn predict_proba_async(&mut self, x: impl Into<Features>) -> Result<Vec<f32>> {
+        let outputs = fitted(&mut self.fitted)?.outputs(x.into()).await?;
+        let shares = |row: &[f32]| match row {
+            [yes] => vec![1.0 - yes, *yes],
+            row => softmax(row),
+        };
+        Ok(outputs.chunks_exact(outputs_of(self.task.classes.len())).flat_map(shares).collect())
+    }
+
+    /// [`MlpClassifier::score`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`MlpClassifier::score`].
+    pub async fn score_async(&mut self, x: impl Into<Features>, y: &[L]) -> Result<f64> {
+        let answers = self.predict_async(x).await?;
+        check_len("labels", answers.len(), y.len())?;
+        let right = answers.iter().zip(y).filter(|(answer, label)| answer == label).count();
+        Ok(right as f64 / y.len() as f64)
+    }
+
+    async fn fit_to(&mut self, x: Features, y: &[L], weights: Option<&[f32]>) -> Result<&mut Self> {
+        let classes = distinct(y)?;
+        let mut data = dataset(x, y, &classes)?;
+        if let Some(weights) = weights {
+            data = data.with_weights(weights)?;
+        }
+        data = match &self.task.weights {
+            ClassWeights::Equal => data,
+            ClassWeights::Balanced => {
+                let weights = data.balanced_class_weights()?;
+                data.with_class_weights(&weights)?
+            }
+            ClassWeights::Each(given) => {
+                let mut weights = vec![1.0; classes.len()];
+                for (label, weight) in given {
+                    let (expected, got) = ("one that is among the labels".to_owned(), "another".to_owned());
+                    let none = |_| Error::Setting { what: "class of a weight", expected, got };
+                    weights[classes.binary_search(label).map_err(none)?] = *weight;
+                }
+                data.with_class_weights(&weights)?
+            }
+        };
+        // Whatever happens from here on, the fit before is gone.
+        self.fitted = None;
+        self.fitted = Some(Fitted::fit(&self.settings, &head(classes.len()), &data).await?);
+        self.task.classes = classes;
+        Ok(self)
+    }
+}
+
+impl<Task> Mlp<Task> {
+    /// Refuses partial fits that would have to hold rows out.
+    pub(super) fn check_partial(&self) -> Result<()> {
+        if !self.settings.early_stopping {
+            return Ok(());
+        }
+        let expected = "none in a partial fit, which has no rows to spare".to_owned();
+        Err(Error::Setting { what: "early stopping", expected, got: "some".into() })
+    }
+}
+
+const fn outputs_of(classes: usize) -> usize {
+    if classes == 2 { 1 } else { classes }
+}
+
+fn head(classes: usize) -> Head {
+    let (activation, loss) = match outputs_of(classes) {
+        1 => (Activation::Sigmoid, Loss::BinaryCrossEntropy),
+        _ => (Activation::Identity, Loss::SoftmaxCrossEntropy),
+    };
+    Head { outputs: outputs_of(classes), activation, loss, stratified: true, score: Metrics::accuracy }
+}
+
+/// Labels in their order, each once.
+fn distinct<L: Ord + Clone>(labels: &[L]) -> Result<Vec<L>> {
+    let mut classes = labels.to_vec();
+    classes.sort();
+    classes.dedup();
+    if classes.len() < 2 {
+        let (expected, got) = ("at least 2".to_owned(), classes.len().to_string());
+        return Err(Error::Setting { what: "classes", expected, got });
+    }
+    Ok(classes)
+}
+
+/// Rows and the numbers of their classes.
+fn dataset<L: Ord>(x: Features, y: &[L], classes: &[L]) -> Result<Dataset> {
+    let mut ids = Vec::with_capacity(y.len());
+    for (row, label) in y.iter().enumerate() {
+        let Ok(id) = classes.binary_search(label) else {
+            let expected = format!("one of the {} classes", classes.len());
+            return Err(Error::Setting { what: "label", expected, got: format!("another in row {row}") });
+        };
+        ids.push(id as u32);
+    }
+    Dataset::new(y.len(), x, ids)
+}
+
+/// The largest taken out first, nothing overflows.
+fn softmax(row: &[f32]) -> Vec<f32> {
+    let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let powers: Vec<f64> = row.iter().map(|y| libm::exp(f64::from(y - largest))).collect();
+    let sum: f64 = powers.iter().sum();
+    powers.into_iter().map(|power| (power / sum) as f32).collect()
+}

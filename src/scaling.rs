@@ -1,0 +1,209 @@
+//! Scaling features column by column, so that all of them matter alike: learned once, applied where the rows are.
+
+use crate::{
+    Dataset, Error, Result,
+    error::{check_finite, check_len},
+};
+
+/// What a [`Scaler`] makes of every column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scaling {
+    /// Mean 0 and standard deviation 1 (scikit-learn's `StandardScaler`).
+    Standard,
+    /// Numbers from 0 to 1 (scikit-learn's `MinMaxScaler`).
+    MinMax,
+}
+
+/// Turns each value `v` of a column into `(v - shift) * factor`.
+///
+/// ```
+/// use gradus::{Scaler, Scaling};
+/// let scaler = Scaler::of_rows(Scaling::MinMax, 2, &[1.0, 0.0, 3.0, 10.0, 2.0, 5.0])?;
+/// let mut row = [1.5, 20.0];
+/// scaler.apply(&mut row)?;
+/// assert_eq!(row, [0.25, 2.0]);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scaler {
+    shift: Vec<f32>,
+    factor: Vec<f32>,
+}
+
+impl Scaler {
+    /// With these numbers, two for each column.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if they are not as many, [`Error::NonFinite`], [`Error::Setting`] if there are none.
+    pub fn new(shift: impl Into<Vec<f32>>, factor: impl Into<Vec<f32>>) -> Result<Self> {
+        let (shift, factor) = (shift.into(), factor.into());
+        if shift.is_empty() {
+            return Err(Error::Setting { what: "columns of a scaler", expected: "at least 1".into(), got: "0".into() });
+        }
+        check_len("factors of a scaler", shift.len(), factor.len())?;
+        check_finite("shifts of a scaler", shift.len(), &shift)?;
+        check_finite("factors of a scaler", factor.len(), &factor)?;
+        Ok(Self { shift, factor })
+    }
+
+    /// Learned from the features of a data set, in f64; what scales them already does not count. A column that is the same
+    /// everywhere keeps its factor of 1, as in scikit-learn.
+    pub fn learn(scaling: Scaling, data: &Dataset) -> Self {
+        Self::learned(scaling, data.inputs(), data.rows(), |row, into| data.write_raw_features(row, into))
+    }
+
+    /// Learned from rows of so many columns.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the values do not divide into rows, [`Error::NonFinite`], [`Error::Setting`] for no columns.
+    pub fn of_rows(scaling: Scaling, columns: usize, rows: &[f32]) -> Result<Self> {
+        if columns == 0 {
+            return Err(Error::Setting { what: "columns of a scaler", expected: "at least 1".into(), got: "0".into() });
+        }
+        let count = rows.len() / columns;
+        check_len("rows to learn a scaler from", count.max(1) * columns, rows.len())?;
+        check_finite("rows to learn a scaler from", columns, rows)?;
+        let write = |row: usize, into: &mut [f32]| into.copy_from_slice(&rows[row * columns..(row + 1) * columns]);
+        Ok(Self::learned(scaling, columns, count, write))
+    }
+
+    fn learned(scaling: Scaling, columns: usize, rows: usize, write: impl Fn(usize, &mut [f32])) -> Self {
+        let walk = |each: &mut dyn FnMut(usize, f64)| {
+            let mut values = vec![0.0; columns];
+            for row in 0..rows {
+                write(row, &mut values);
+                values.iter().enumerate().for_each(|(column, value)| each(column, f64::from(*value)));
+            }
+        };
+        let mut shift = vec![0.0; columns];
+        let mut spread = vec![0.0; columns];
+        match scaling {
+            Scaling::Standard => {
+                let n = rows as f64;
+                walk(&mut |column, value| shift[column] += value);
+                shift.iter_mut().for_each(|sum| *sum /= n);
+                walk(&mut |column, value| spread[column] += (value - shift[column]).powi(2));
+                for (spread, mean) in spread.iter_mut().zip(&shift) {
+                    let variance = *spread / n;
+                    // What is no more than the rounding of the mean is no variance.
+                    let rounding = n * f64::EPSILON * variance + (n * mean * f64::EPSILON).powi(2);
+                    *spread = if variance <= rounding { 0.0 } else { variance.sqrt() };
+                }
+            }
+            Scaling::MinMax => {
+                let mut most = vec![f64::NEG_INFINITY; columns];
+                shift.fill(f64::INFINITY);
+                walk(&mut |column, value| {
+                    shift[column] = shift[column].min(value);
+                    most[column] = most[column].max(value);
+                });
+                for ((spread, most), least) in spread.iter_mut().zip(most).zip(&shift) {
+                    let range = most - least;
+                    *spread = if range < 10.0 * f64::EPSILON { 0.0 } else { range };
+                }
+            }
+        }
+        let factor = |spread: f64| {
+            let factor = (1.0 / spread) as f32;
+            if factor.is_finite() { factor } else { 1.0 }
+        };
+        Self {
+            shift: shift.into_iter().map(|shift| shift as f32).collect(),
+            factor: spread.into_iter().map(factor).collect(),
+        }
+    }
+
+    /// How many columns it scales.
+    pub const fn columns(&self) -> usize {
+        self.shift.len()
+    }
+
+    /// What is taken from each column.
+    pub fn shift(&self) -> &[f32] {
+        &self.shift
+    }
+
+    /// By what each column is multiplied then.
+    pub fn factor(&self) -> &[f32] {
+        &self.factor
+    }
+
+    /// Scales rows where they are.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the values do not divide into rows.
+    pub fn apply(&self, rows: &mut [f32]) -> Result<()> {
+        check_len("values to scale", rows.len() / self.columns() * self.columns(), rows.len())?;
+        rows.chunks_exact_mut(self.columns()).for_each(|row| self.apply_to_row(row));
+        Ok(())
+    }
+
+    /// Scales one row.
+    #[inline]
+    pub(crate) fn apply_to_row(&self, row: &mut [f32]) {
+        for ((value, shift), factor) in row.iter_mut().zip(&self.shift).zip(&self.factor) {
+            *value = (*value - shift) * factor;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Features;
+
+    // scikit-learn 1.7.2's numbers for these rows; the second column is the same everywhere.
+    const ROWS: [f32; 15] =
+        [0.5, 3.0, -1e6, 1.5, 3.0, -1.000_001e6, -2.0, 3.0, -1.000_002e6, 4.0, 3.0, -9.99e5, 0.25, 3.0, -1e6];
+
+    #[test]
+    fn what_is_learned_is_what_scikit_learn_learns() {
+        let standard = Scaler::of_rows(Scaling::Standard, 3, &ROWS).unwrap();
+        let near = |ours: &[f32], theirs: [f64; 3]| {
+            ours.iter().zip(theirs).all(|(a, b)| (f64::from(*a) - b).abs() <= 1e-7 * b.abs())
+        };
+        assert!(near(standard.shift(), [0.85, 3.0, -999_800.6]), "{standard:?}");
+        assert!(
+            near(standard.factor(), [1.0 / 1.946_792_233_393_178_4, 1.0, 1.0 / 400.300_686_984_171_93]),
+            "{standard:?}"
+        );
+        let min_max = Scaler::of_rows(Scaling::MinMax, 3, &ROWS).unwrap();
+        assert!(near(min_max.shift(), [-2.0, 3.0, -1_000_002.0]), "{min_max:?}");
+        assert!(near(min_max.factor(), [1.0 / 6.0, 1.0, 1.0 / 1002.0]), "{min_max:?}");
+        let mut rows = ROWS;
+        min_max.apply(&mut rows).unwrap();
+        assert!(near(&rows[..3], [2.5 / 6.0, 0.0, 2.0 / 1002.0]), "{rows:?}");
+    }
+
+    #[test]
+    fn bytes_are_scaled_as_the_network_sees_them() {
+        let features = Features::U8 { bytes: vec![0, 4, 8, 4, 2, 4], scale: 0.5 };
+        let data = Dataset::new(3, features, &[0u32, 1, 0]).unwrap();
+        let scaler = Scaler::learn(Scaling::MinMax, &data);
+        assert_eq!((scaler.shift(), scaler.factor()), (&[0.0, 2.0][..], &[0.25, 1.0][..]));
+        let scaled = data.with_scaling(&scaler).unwrap();
+        let mut row = [0.0; 2];
+        scaled.write_features(2, &mut row);
+        assert_eq!(row, [0.25, 0.0]);
+        assert_eq!(Scaler::learn(Scaling::MinMax, &scaled), scaler, "from the raw features");
+        let (train, _) = scaled.split(&crate::Split { share: 0.3, stratified: false }, 0).unwrap();
+        assert_eq!(train.scaler(), Some(&scaler), "a part is scaled as the whole");
+    }
+
+    #[test]
+    fn what_is_no_scaler_is_refused() {
+        assert!(Scaler::new([], []).is_err() && Scaler::new([1.0], []).is_err());
+        assert!(Scaler::new([f32::NAN], [1.0]).is_err() && Scaler::new([0.0], [f32::INFINITY]).is_err());
+        assert!(Scaler::of_rows(Scaling::Standard, 0, &[]).is_err());
+        assert!(Scaler::of_rows(Scaling::Standard, 2, &[]).is_err());
+        assert!(Scaler::of_rows(Scaling::Standard, 2, &[1.0; 3]).is_err());
+        assert!(Scaler::of_rows(Scaling::Standard, 1, &[f32::NAN]).is_err());
+        let scaler = Scaler::new([0.0; 2], [1.0; 2]).unwrap();
+        assert!(scaler.apply(&mut [0.0; 3]).is_err() && scaler.apply(&mut []).is_ok());
+        let data = Dataset::new(1, &[1.0], &[1.0]).unwrap();
+        assert_eq!(
+            data.with_scaling(&scaler).unwrap_err().to_string(),
+            "columns of a scaler: expected 1 values, got 2"
+        );
+    }
+}
