@@ -10,12 +10,12 @@ use super::{
     dispatches::{Dispatch, Dispatches},
     evaluator::Evaluator,
     keep::Kept,
-    kernel::{Kernel, SCALED_WINDOW, STEP, Set, WINDOW},
+    kernel::{Kernel, STEP, Set},
     pace::Pace,
     planner,
     predictor::Predictor,
     read_back::{Pipe, read},
-    resident::{Shard, rows_a_shard, upload, upload_scaler},
+    resident::{Shard, bind_window, rows_a_shard, upload},
 };
 use crate::{
     Dataset, Features, Network, Result,
@@ -163,17 +163,8 @@ impl Engine {
             Some(data) => upload(gpu, data, &arenas).await?,
             None => vec![Shard::new(gpu, [16, 16], [0, 0]).await?],
         };
-        let scaling = match data.and_then(Dataset::scaler) {
-            Some(scaler) => Some(upload_scaler(gpu, scaler, &arenas).await?),
-            None => None,
-        };
-        let window = if scaling.is_some() { SCALED_WINDOW } else { WINDOW };
-        let window_set = Set::new(gpu, "window", window).await?;
-        let mut window_groups = Vec::new();
-        for shard in &shards {
-            let bound: Vec<_> = buffers.of_window(shard).into_iter().chain(&scaling).collect();
-            window_groups.push(window_set.bind(gpu, "window", &bound).await?);
-        }
+        let scaler = data.and_then(Dataset::scaler);
+        let (window_set, window_groups) = bind_window(gpu, &arenas, &buffers, &shards, scaler).await?;
         let step_set = Set::new(gpu, "step", STEP).await?;
         let step_group = step_set.bind(gpu, "step", &buffers.of_step()).await?;
 

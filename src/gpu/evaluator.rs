@@ -7,7 +7,7 @@ use super::{
     arenas::Members,
     buffers::Buffers,
     dispatches::Dispatches,
-    kernel::{Kernel, PAIR, SCALED_WINDOW, Set, WINDOW},
+    kernel::{Kernel, PAIR},
     predictor::Predictor,
     resident,
 };
@@ -27,9 +27,8 @@ impl Evaluator {
     pub(super) async fn new(gpu: &Gpu, predictor: &Predictor, members: &Members, data: &Dataset) -> Result<Self> {
         let arenas = predictor.arenas();
         let scale = if let Features::U8 { scale, .. } = data.features() { *scale } else { 1.0 };
-        let is_scaled = data.scaler().is_some();
-        let members =
-            Members { shuffle: false, data_rows: data.rows(), scale, is_scaled, noise: 0.0, ..members.clone() };
+        let (data_rows, is_scaled) = (data.rows(), data.scaler().is_some());
+        let members = Members { shuffle: false, data_rows, scale, noise: 0.0, is_scaled, ..members.clone() };
         // Of a plan without steps there are just the kernels that bring rows.
         let none = Scheme::Cpu(String::new());
         let Dispatches { order, gather, .. } =
@@ -51,16 +50,7 @@ impl Evaluator {
             cursors: gpu.buffer("cursors", PAIR, wgpu::BufferUsages::UNIFORM).await?,
             parts: spare,
         };
-        let scaling = match data.scaler() {
-            Some(scaler) => Some(resident::upload_scaler(gpu, scaler, arenas).await?),
-            None => None,
-        };
-        let set = Set::new(gpu, "window", if is_scaled { SCALED_WINDOW } else { WINDOW }).await?;
-        let mut groups = Vec::new();
-        for shard in &shards {
-            let bound: Vec<_> = buffers.of_window(shard).into_iter().chain(&scaling).collect();
-            groups.push(set.bind(gpu, "window", &bound).await?);
-        }
+        let (set, groups) = resident::bind_window(gpu, arenas, &buffers, &shards, data.scaler()).await?;
         let (order, gather) = (set.kernel(gpu, &order).await?, set.kernel(gpu, &gather).await?);
         Ok(Self { data: data.clone(), order, gather, groups, steps: buffers.steps })
     }

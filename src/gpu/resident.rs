@@ -1,6 +1,11 @@
 //! The data set on the device: uploaded once, in shards where one binding cannot hold it.
 
-use super::{Gpu, arenas::Arenas, kernel::PAIR};
+use super::{
+    Gpu,
+    arenas::Arenas,
+    buffers::Buffers,
+    kernel::{PAIR, SCALED_WINDOW, Set, WINDOW},
+};
 use crate::{Answers, Dataset, Features, Result, Scaler, error::check_limit};
 
 /// Rows of the data set that lie in one pair of buffers.
@@ -62,8 +67,29 @@ pub(super) async fn upload(gpu: &Gpu, data: &Dataset, arenas: &Arenas) -> Result
     Ok(shards)
 }
 
+/// The bindings of the window's kernels, bound to each shard: with what scales the features, if anything does.
+pub(super) async fn bind_window(
+    gpu: &Gpu,
+    arenas: &Arenas,
+    buffers: &Buffers,
+    shards: &[Shard],
+    scaler: Option<&Scaler>,
+) -> Result<(Set, Vec<wgpu::BindGroup>)> {
+    let scaling = match scaler {
+        Some(scaler) => Some(upload_scaler(gpu, scaler, arenas).await?),
+        None => None,
+    };
+    let set = Set::new(gpu, "window", if scaling.is_some() { SCALED_WINDOW } else { WINDOW }).await?;
+    let mut groups = Vec::new();
+    for shard in shards {
+        let bound: Vec<_> = buffers.of_window(shard).into_iter().chain(&scaling).collect();
+        groups.push(set.bind(gpu, "window", &bound).await?);
+    }
+    Ok((set, groups))
+}
+
 /// Uploads what scales the features, as `shaders/scaling.wgsl` reads it.
-pub(super) async fn upload_scaler(gpu: &Gpu, scaler: &Scaler, arenas: &Arenas) -> Result<wgpu::Buffer> {
+async fn upload_scaler(gpu: &Gpu, scaler: &Scaler, arenas: &Arenas) -> Result<wgpu::Buffer> {
     let stride = 4 * arenas.input_stride();
     let mut numbers = vec![0.0; 2 * stride];
     numbers[..scaler.columns()].copy_from_slice(scaler.shift());
