@@ -7,7 +7,7 @@ use crate::{Error, Result};
 /// The files of a member: its own, and those that it builds on.
 macro_rules! files {
     ($($path:literal),*) => {
-        &[$(include_str!(concat!("../shaders/", $path, ".wgsl"))),*]
+        &[$(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $path, ".wgsl"))),*]
     };
 }
 pub(crate) use files;

@@ -2,6 +2,8 @@
 //!
 //! All matrices lie row by row, and weights are `[outputs, inputs]`, as in PyTorch; `rows` is how many a batch has.
 
+#[cfg(doc)]
+use crate::Error;
 use crate::{
     Activation, Dense, LayerParameters, Loss, Network, Norm, Optimizer, Result,
     error::check_len,

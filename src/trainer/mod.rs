@@ -1,17 +1,20 @@
 //! A network that learns: the same calls on a GPU and on the CPU.
 
-use std::{borrow::Cow, ops::Range, sync::Arc};
+mod answers;
+mod by_hand;
+mod record;
+
+use std::sync::Arc;
+
+use answers::scaled;
 
 use crate::{
-    Activation, Answers, Dataset, Device, Error, LayerParameters, Loss, Metrics, Network, Optimizer, Plan, Report,
-    Result, Scaler, Settings, cpu,
-    dataset::check_weights,
+    Activation, Answers, Dataset, Device, Error, LayerParameters, Loss, Network, Optimizer, Plan, Report, Result,
+    Scaler, Settings, cpu,
     device::Machine,
-    error::check_finite,
     gpu::engine::{Engine, Metric, Setup},
-    judge::Judge,
     order::Upcoming,
-    step::{Batch, Course, Step},
+    step::Course,
 };
 #[cfg(not(target_family = "wasm"))]
 use crate::{KernelTime, PlanRow, Profile};
@@ -266,172 +269,9 @@ impl Trainer {
         self.run_async((all - self.done % all) as usize).await
     }
 
-    /// [`Trainer::step`], asynchronously.
-    ///
-    /// # Errors
-    /// As [`Trainer::step`].
-    pub async fn step_async(&mut self, inputs: &[f32], expected: &[f32]) -> Result<()> {
-        self.step_on(Batch { inputs, expected, weights: None }).await
-    }
-
-    /// [`Trainer::step_weighted`], asynchronously.
-    ///
-    /// # Errors
-    /// As [`Trainer::step_weighted`].
-    pub async fn step_weighted_async(&mut self, inputs: &[f32], expected: &[f32], weights: &[f32]) -> Result<()> {
-        self.step_on(Batch { inputs, expected, weights: Some(weights) }).await
-    }
-
-    async fn step_on(&mut self, batch: Batch<'_>) -> Result<()> {
-        let step = self.check_batch(&batch)?;
-        let inputs = scaled(self.scaler.as_deref(), batch.inputs);
-        let batch = Batch { inputs: &inputs, ..batch };
-        if matches!(&self.engine, Worker::Gpu(engine) if engine.is_full()) {
-            self.collect_async().await?;
-        }
-        let noisy = self.noisy(batch.inputs, step.key);
-        let batch = Batch { inputs: noisy.as_deref().unwrap_or(batch.inputs), ..batch };
-        (self.total, self.since) = (self.total + 1, self.since + 1);
-        match &mut self.engine {
-            Worker::Gpu(engine) => engine.step(batch, step).await,
-            Worker::Cpu(engine, _) => {
-                let outcome = engine.step(&step, brought(batch));
-                let mut report = Report::of(self.classifies);
-                report.push(outcome.loss, outcome.right, step.rows);
-                self.tell(&report)
-            }
-        }
-    }
-
-    /// [`Trainer::losses`], asynchronously.
-    ///
-    /// # Errors
-    /// As [`Trainer::run`].
-    pub async fn losses_async(&mut self) -> Result<Report> {
-        self.collect_async().await?;
-        let empty = Report::of(self.classifies);
-        Ok(std::mem::replace(&mut self.untold, empty))
-    }
-
-    /// [`Trainer::loss`], asynchronously.
-    ///
-    /// # Errors
-    /// As [`Trainer::loss`].
-    pub async fn loss_async(&mut self) -> Result<f32> {
-        self.collect_async().await?;
-        let none = || Error::Setting { what: "loss", expected: "at least one step".into(), got: "none yet".into() };
-        self.last_loss.ok_or_else(none)
-    }
-
-    /// Records steps on the data set into the caller's encoder, on the caller's device ([`Device::from_wgpu`]): when the
-    /// caller submits it, they are taken. Nothing is waited for, no thread is started and no handler is touched. Recordings
-    /// have to be submitted in the order in which they were made, and before another call of this trainer that trains or
-    /// reads; [`Trainer::losses`] tells their losses, of the last 2048 or more that were not asked for.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] on the CPU, without a data set, or for no step or more than fit ([`Settings::chunk`] or 4096).
-    pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, steps: usize) -> Result<()> {
-        self.check_data()?;
-        let Worker::Gpu(engine) = &mut self.engine else { return Err(no_gpu("recording")) };
-        engine.record(encoder, (self.done, self.since), steps)?;
-        self.count(steps as u64);
-        Ok(())
-    }
-
-    /// Records the outputs for `rows` rows of the caller's buffer into another buffer of the caller's, both f32 one after the
-    /// other, row by row, and both with the usage `STORAGE`. Nothing is read back.
-    ///
-    /// # Shapes
-    /// - inputs: `[rows, inputs]`, or longer
-    /// - outputs: `[rows, outputs]`, or longer
-    ///
-    /// # Errors
-    /// [`Error::Setting`] on the CPU, for a buffer of another usage, or for no row or more than 4096 (fewer for wide
-    /// networks; it says how many), [`Error::Shape`] for a buffer that is too short, [`Error::Limit`].
-    pub async fn record_prediction_async(
-        &mut self,
-        encoder: &mut wgpu::CommandEncoder,
-        inputs: &wgpu::Buffer,
-        rows: usize,
-        outputs: &wgpu::Buffer,
-    ) -> Result<()> {
-        let Worker::Gpu(engine) = &mut self.engine else { return Err(no_gpu("recording")) };
-        engine.predictor().await?.record(encoder, inputs, rows, outputs).await
-    }
-
-    /// The buffer of all weights and biases, to be bound and read in shaders of the caller's; none on the CPU. Where each
-    /// layer's lie, [`Network::places`] says.
-    pub const fn parameter_buffer(&self) -> Option<&wgpu::Buffer> {
-        match &self.engine {
-            Worker::Gpu(engine) => Some(engine.parameter_buffer()),
-            Worker::Cpu(..) => None,
-        }
-    }
-
-    /// [`Trainer::predict`], asynchronously.
-    ///
-    /// # Errors
-    /// As [`Trainer::predict`].
-    pub async fn predict_async(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
-        self.network.check_inputs(inputs)?;
-        let inputs = scaled(self.scaler.as_deref(), inputs);
-        self.outputs(&inputs).await
-    }
-
-    /// The outputs for inputs that are scaled already.
-    async fn outputs(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
-        match &mut self.engine {
-            Worker::Gpu(engine) => engine.predict(inputs).await,
-            Worker::Cpu(engine, _) => Ok(engine.predict(inputs)),
-        }
-    }
-
     /// What scales its inputs, if anything does: see [`Dataset::with_scaling`].
     pub fn scaler(&self) -> Option<&Scaler> {
         self.scaler.as_deref()
-    }
-
-    /// [`Trainer::evaluate`], asynchronously.
-    ///
-    /// # Errors
-    /// As [`Trainer::evaluate`].
-    pub async fn evaluate_async(&mut self, data: &Dataset) -> Result<Metrics> {
-        let (inputs, outputs) = (self.network.inputs(), self.network.outputs());
-        data.check_for(inputs, outputs)?;
-        // What brings no scaling of its own is scaled as the training data.
-        let own = match &self.scaler {
-            Some(scaler) if data.scaler().is_none() => Some(data.clone().with_scaling(scaler)?),
-            _ => None,
-        };
-        let data = own.as_ref().unwrap_or(data);
-        let is_class = classifies(&self.network, self.course.loss, Some(data.answers()));
-        let mut judge = Judge::new(self.course.loss, is_class, data, outputs);
-        let ends_with_softmax = self.network.ends_with_softmax();
-        let mut judged = Ok(());
-        let mut take = |rows: Range<usize>, mut y: Vec<f32>| {
-            if ends_with_softmax {
-                // The loss is of logits, and these are as good as any: softmax forgets what is added to all of them.
-                y.iter_mut().for_each(|y| *y = y.max(f32::MIN_POSITIVE).ln());
-            }
-            let more = judge.rows(rows, &y);
-            judged = judged.clone().and(more);
-        };
-        match &mut self.engine {
-            Worker::Gpu(engine) => engine.evaluate(data, take).await?,
-            Worker::Cpu(engine, _) => {
-                // So many rows are held as f32 at once: some 16 MiB.
-                let at_once = ((4 << 20) / (inputs + outputs)).clamp(1, 16_384);
-                for first in (0..data.rows()).step_by(at_once) {
-                    let rows = first..(first + at_once).min(data.rows());
-                    let mut features = vec![0.0; rows.len() * inputs];
-                    let each = rows.clone().zip(features.chunks_exact_mut(inputs));
-                    each.for_each(|(row, to)| data.write_features(row, to));
-                    take(rows, engine.predict(&features));
-                }
-            }
-        }
-        judged?;
-        Ok(judge.metrics)
     }
 
     /// [`Trainer::parameters`], asynchronously.
@@ -554,93 +394,15 @@ impl Trainer {
         factor * self.course.optimizer.learning_rate
     }
 
-    /// [`Trainer::gradients`], asynchronously.
-    ///
-    /// # Errors
-    /// As [`Trainer::step`].
-    pub async fn gradients_async(&mut self, inputs: &[f32], expected: &[f32]) -> Result<Vec<LayerParameters>> {
-        self.gradients_on(Batch { inputs, expected, weights: None }).await
-    }
-
-    /// [`Trainer::gradients_weighted`], asynchronously.
-    ///
-    /// # Errors
-    /// As [`Trainer::step_weighted`].
-    pub async fn gradients_weighted_async(
-        &mut self,
-        inputs: &[f32],
-        expected: &[f32],
-        weights: &[f32],
-    ) -> Result<Vec<LayerParameters>> {
-        self.gradients_on(Batch { inputs, expected, weights: Some(weights) }).await
-    }
-
-    async fn gradients_on(&mut self, batch: Batch<'_>) -> Result<Vec<LayerParameters>> {
-        let step = self.check_batch(&batch)?;
-        let inputs = scaled(self.scaler.as_deref(), batch.inputs);
-        let batch = Batch { inputs: &inputs, ..batch };
-        let flat = match &mut self.engine {
-            Worker::Gpu(engine) => engine.gradients(batch, step).await?,
-            Worker::Cpu(engine, _) => engine.gradients(&step, brought(batch)),
-        };
-        Ok(self.network.layout().layers(&flat))
-    }
-
     fn check_data(&self) -> Result<()> {
         let expected = "a data set, as Trainer::new takes one".to_owned();
         let none = Error::Setting { what: "steps on resident data", expected, got: "none".into() };
         if self.has_data { Ok(()) } else { Err(none) }
     }
 
-    /// The inputs of a step by hand with noise, if there is noise.
-    fn noisy(&self, inputs: &[f32], key: [u32; 2]) -> Option<Vec<f32>> {
-        let deviation = self.settings.input_noise as f32;
-        (deviation > 0.0).then(|| {
-            let mut noisy = inputs.to_vec();
-            let rows = noisy.chunks_exact_mut(self.network.inputs());
-            (0..).zip(rows).for_each(|(place, row)| cpu::noise::add(deviation, key, place, row));
-            noisy
-        })
-    }
-
     /// Counts steps on the data set.
     const fn count(&mut self, steps: u64) {
         (self.done, self.total, self.since) = (self.done + steps, self.total + steps, self.since + steps);
-    }
-
-    fn check_batch(&self, batch: &Batch<'_>) -> Result<Step> {
-        let Batch { inputs, expected, weights } = *batch;
-        let rows = self.network.check_inputs(inputs)?;
-        if rows > self.course.batch {
-            let expected = format!("1 to {}", self.course.batch);
-            return Err(Error::Setting { what: "rows of a batch", expected, got: rows.to_string() });
-        }
-        crate::error::check_len("expected outputs", rows * self.network.outputs(), expected.len())?;
-        check_finite("expected outputs", self.network.outputs(), expected)?;
-        if let Some(weights) = weights {
-            if !self.weighted {
-                let expected = "Settings::weighted, or a data set with weights".to_owned();
-                return Err(Error::Setting { what: "weights of a batch", expected, got: "neither".into() });
-            }
-            check_weights(rows, weights)?;
-        }
-        Ok(self.course.step_of(rows, self.since))
-    }
-
-    /// Reads the metrics of the steps by hand that the device still has.
-    async fn collect_async(&mut self) -> Result<()> {
-        let Worker::Gpu(engine) = &mut self.engine else { return Ok(()) };
-        let mut report = Report::of(self.classifies);
-        for ([loss, right], rows) in engine.collect().await? {
-            report.push(loss, right as u32, rows);
-        }
-        self.tell(&report)
-    }
-
-    /// Keeps what the last steps, by hand, brought until it is asked for.
-    fn tell(&mut self, report: &Report) -> Result<()> {
-        self.untold.extend(report);
-        self.check_losses(report)
     }
 
     /// Refuses a loss of the last steps that is not a finite number.
@@ -664,19 +426,6 @@ impl std::fmt::Debug for Trainer {
     }
 }
 
-/// Raw inputs as the network sees them.
-fn scaled<'a>(scaler: Option<&Scaler>, inputs: &'a [f32]) -> Cow<'a, [f32]> {
-    let mut inputs = Cow::Borrowed(inputs);
-    if let Some(scaler) = scaler {
-        inputs.to_mut().chunks_exact_mut(scaler.columns()).for_each(|row| scaler.apply_to_row(row));
-    }
-    inputs
-}
-
-fn no_gpu(what: &'static str) -> Error {
-    Error::Setting { what, expected: "a trainer on a GPU".into(), got: "the CPU".into() }
-}
-
 /// Adds what the device told of the steps from `first` on.
 fn push_all(report: &mut Report, course: &Course, first: u64, metrics: Vec<Metric>) {
     for (step, [loss, right]) in (first..).zip(metrics) {
@@ -689,13 +438,4 @@ fn classifies(network: &Network, loss: Loss, answers: Option<&Answers>) -> bool 
     let output = network.layers().last().map(|layer| layer.activation);
     let has_classes = matches!(answers, Some(Answers::Classes(_)));
     has_classes || loss.classifies() || output == Some(Activation::Sigmoid)
-}
-
-/// Copies the rows of a batch of the caller's to where the CPU engine wants them.
-fn brought(batch: Batch<'_>) -> impl Fn(usize, &mut [f32], &mut [f32]) -> f32 + Sync + '_ {
-    move |row, x, t| {
-        x.copy_from_slice(&batch.inputs[row * x.len()..(row + 1) * x.len()]);
-        t.copy_from_slice(&batch.expected[row * t.len()..(row + 1) * t.len()]);
-        batch.weight(row)
-    }
 }

@@ -1,0 +1,155 @@
+//! Batches that the caller brings: steps, their losses, and gradients.
+
+use super::{Trainer, Worker, scaled};
+use crate::{
+    Error, LayerParameters, Report, Result, cpu,
+    dataset::check_weights,
+    error::{check_finite, check_len},
+    step::{Batch, Step},
+};
+
+impl Trainer {
+    /// [`Trainer::step`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub async fn step_async(&mut self, inputs: &[f32], expected: &[f32]) -> Result<()> {
+        self.step_on(Batch { inputs, expected, weights: None }).await
+    }
+
+    /// [`Trainer::step_weighted`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Trainer::step_weighted`].
+    pub async fn step_weighted_async(&mut self, inputs: &[f32], expected: &[f32], weights: &[f32]) -> Result<()> {
+        self.step_on(Batch { inputs, expected, weights: Some(weights) }).await
+    }
+
+    async fn step_on(&mut self, batch: Batch<'_>) -> Result<()> {
+        let step = self.check_batch(&batch)?;
+        let inputs = scaled(self.scaler.as_deref(), batch.inputs);
+        let batch = Batch { inputs: &inputs, ..batch };
+        if matches!(&self.engine, Worker::Gpu(engine) if engine.is_full()) {
+            self.collect_async().await?;
+        }
+        let noisy = self.noisy(batch.inputs, step.key);
+        let batch = Batch { inputs: noisy.as_deref().unwrap_or(batch.inputs), ..batch };
+        (self.total, self.since) = (self.total + 1, self.since + 1);
+        match &mut self.engine {
+            Worker::Gpu(engine) => engine.step(batch, step).await,
+            Worker::Cpu(engine, _) => {
+                let outcome = engine.step(&step, brought(batch));
+                let mut report = Report::of(self.classifies);
+                report.push(outcome.loss, outcome.right, step.rows);
+                self.tell(&report)
+            }
+        }
+    }
+
+    /// [`Trainer::losses`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`].
+    pub async fn losses_async(&mut self) -> Result<Report> {
+        self.collect_async().await?;
+        let empty = Report::of(self.classifies);
+        Ok(std::mem::replace(&mut self.untold, empty))
+    }
+
+    /// [`Trainer::loss`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Trainer::loss`].
+    pub async fn loss_async(&mut self) -> Result<f32> {
+        self.collect_async().await?;
+        let none = || Error::Setting { what: "loss", expected: "at least one step".into(), got: "none yet".into() };
+        self.last_loss.ok_or_else(none)
+    }
+
+    /// [`Trainer::gradients`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub async fn gradients_async(&mut self, inputs: &[f32], expected: &[f32]) -> Result<Vec<LayerParameters>> {
+        self.gradients_on(Batch { inputs, expected, weights: None }).await
+    }
+
+    /// [`Trainer::gradients_weighted`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Trainer::step_weighted`].
+    pub async fn gradients_weighted_async(
+        &mut self,
+        inputs: &[f32],
+        expected: &[f32],
+        weights: &[f32],
+    ) -> Result<Vec<LayerParameters>> {
+        self.gradients_on(Batch { inputs, expected, weights: Some(weights) }).await
+    }
+
+    async fn gradients_on(&mut self, batch: Batch<'_>) -> Result<Vec<LayerParameters>> {
+        let step = self.check_batch(&batch)?;
+        let inputs = scaled(self.scaler.as_deref(), batch.inputs);
+        let batch = Batch { inputs: &inputs, ..batch };
+        let flat = match &mut self.engine {
+            Worker::Gpu(engine) => engine.gradients(batch, step).await?,
+            Worker::Cpu(engine, _) => engine.gradients(&step, brought(batch)),
+        };
+        Ok(self.network.layout().layers(&flat))
+    }
+
+    /// The inputs of a step by hand with noise, if there is noise.
+    fn noisy(&self, inputs: &[f32], key: [u32; 2]) -> Option<Vec<f32>> {
+        let deviation = self.settings.input_noise as f32;
+        (deviation > 0.0).then(|| {
+            let mut noisy = inputs.to_vec();
+            let rows = noisy.chunks_exact_mut(self.network.inputs());
+            (0..).zip(rows).for_each(|(place, row)| cpu::noise::add(deviation, key, place, row));
+            noisy
+        })
+    }
+
+    fn check_batch(&self, batch: &Batch<'_>) -> Result<Step> {
+        let Batch { inputs, expected, weights } = *batch;
+        let rows = self.network.check_inputs(inputs)?;
+        if rows > self.course.batch {
+            let expected = format!("1 to {}", self.course.batch);
+            return Err(Error::Setting { what: "rows of a batch", expected, got: rows.to_string() });
+        }
+        check_len("expected outputs", rows * self.network.outputs(), expected.len())?;
+        check_finite("expected outputs", self.network.outputs(), expected)?;
+        if let Some(weights) = weights {
+            if !self.weighted {
+                let expected = "Settings::weighted, or a data set with weights".to_owned();
+                return Err(Error::Setting { what: "weights of a batch", expected, got: "neither".into() });
+            }
+            check_weights(rows, weights)?;
+        }
+        Ok(self.course.step_of(rows, self.since))
+    }
+
+    /// Reads the metrics of the steps by hand that the device still has.
+    pub(super) async fn collect_async(&mut self) -> Result<()> {
+        let Worker::Gpu(engine) = &mut self.engine else { return Ok(()) };
+        let mut report = Report::of(self.classifies);
+        for ([loss, right], rows) in engine.collect().await? {
+            report.push(loss, right as u32, rows);
+        }
+        self.tell(&report)
+    }
+
+    /// Keeps what the last steps, by hand, brought until it is asked for.
+    pub(super) fn tell(&mut self, report: &Report) -> Result<()> {
+        self.untold.extend(report);
+        self.check_losses(report)
+    }
+}
+
+/// Copies the rows of a batch of the caller's to where the CPU engine wants them.
+fn brought(batch: Batch<'_>) -> impl Fn(usize, &mut [f32], &mut [f32]) -> f32 + Sync + '_ {
+    move |row, x, t| {
+        x.copy_from_slice(&batch.inputs[row * x.len()..(row + 1) * x.len()]);
+        t.copy_from_slice(&batch.expected[row * t.len()..(row + 1) * t.len()]);
+        batch.weight(row)
+    }
+}

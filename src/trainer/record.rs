@@ -1,0 +1,57 @@
+//! Steps and predictions in the caller's own frame: its encoder, its buffers.
+
+use super::{Trainer, Worker};
+#[cfg(doc)]
+use crate::{Device, Network, Settings};
+use crate::{Error, Result};
+
+impl Trainer {
+    /// Records steps on the data set into the caller's encoder, on the caller's device ([`Device::from_wgpu`]): when the
+    /// caller submits it, they are taken. Nothing is waited for, no thread is started and no handler is touched. Recordings
+    /// have to be submitted in the order in which they were made, and before another call of this trainer that trains or
+    /// reads; [`Trainer::losses`] tells their losses, of the last 2048 or more that were not asked for.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] on the CPU, without a data set, or for no step or more than fit ([`Settings::chunk`] or 4096).
+    pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, steps: usize) -> Result<()> {
+        self.check_data()?;
+        let Worker::Gpu(engine) = &mut self.engine else { return Err(no_gpu("recording")) };
+        engine.record(encoder, (self.done, self.since), steps)?;
+        self.count(steps as u64);
+        Ok(())
+    }
+
+    /// Records the outputs for `rows` rows of the caller's buffer into another buffer of the caller's, both f32 one after the
+    /// other, row by row, and both with the usage `STORAGE`. Nothing is read back.
+    ///
+    /// # Shapes
+    /// - inputs: `[rows, inputs]`, or longer
+    /// - outputs: `[rows, outputs]`, or longer
+    ///
+    /// # Errors
+    /// [`Error::Setting`] on the CPU, for a buffer of another usage, or for no row or more than 4096 (fewer for wide
+    /// networks; it says how many), [`Error::Shape`] for a buffer that is too short, [`Error::Limit`].
+    pub async fn record_prediction_async(
+        &mut self,
+        encoder: &mut wgpu::CommandEncoder,
+        inputs: &wgpu::Buffer,
+        rows: usize,
+        outputs: &wgpu::Buffer,
+    ) -> Result<()> {
+        let Worker::Gpu(engine) = &mut self.engine else { return Err(no_gpu("recording")) };
+        engine.predictor().await?.record(encoder, inputs, rows, outputs).await
+    }
+
+    /// The buffer of all weights and biases, to be bound and read in shaders of the caller's; none on the CPU. Where each
+    /// layer's lie, [`Network::places`] says.
+    pub const fn parameter_buffer(&self) -> Option<&wgpu::Buffer> {
+        match &self.engine {
+            Worker::Gpu(engine) => Some(engine.parameter_buffer()),
+            Worker::Cpu(..) => None,
+        }
+    }
+}
+
+fn no_gpu(what: &'static str) -> Error {
+    Error::Setting { what, expected: "a trainer on a GPU".into(), got: "the CPU".into() }
+}
