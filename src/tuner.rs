@@ -7,7 +7,8 @@ use std::{
 };
 
 use crate::{
-    Dataset, Device, Error, LayerParameters, Network, Plan, Result, Settings, Trainer, cpu::reference::Reference,
+    Dataset, Device, Error, LayerParameters, Network, Optimizer, Plan, Result, Schedule, Settings, Trainer,
+    cpu::reference::Reference,
 };
 
 /// Times whole steps of the plans that may be the fastest.
@@ -117,7 +118,12 @@ fn numbers(n: usize) -> Vec<f32> {
 
 /// Takes one step on a few rows and compares the parameters with the reference's.
 fn check(device: &Device, network: &Network, settings: &Settings) -> Result<()> {
-    let mut trainer = Trainer::by_hand(device, network, settings.clone())?;
+    // What is compared are the products, so what comes before and after them is kept as plain as it can be: a rate that is
+    // no schedule's, features without noise, and no step that follows the sign of what is rounded.
+    let is_coarse = settings.optimizer.rounds_coarsely();
+    let optimizer = if is_coarse { Optimizer::sgd(0.1) } else { settings.optimizer };
+    let plain = Settings { optimizer, schedule: Schedule::Constant, input_noise: 0.0, ..settings.clone() };
+    let mut trainer = Trainer::by_hand(device, network, plain)?;
     let rows = settings.batch.min(CHECKED);
     let x = numbers(rows * network.inputs());
     let outputs = network.outputs();
@@ -125,10 +131,14 @@ fn check(device: &Device, network: &Network, settings: &Settings) -> Result<()> 
     let t: Vec<f32> =
         (0..rows * outputs).map(|i| if i % outputs == i / outputs % outputs { 1.0 } else { 0.0 }).collect();
     let before = trainer.parameters()?;
-    let mut reference = Reference::new(network, settings.loss, settings.optimizer, &before)?;
-    trainer.step(&x, &t)?;
+    let mut reference = Reference::new(network, settings.loss, optimizer, &before)?;
+    reference = reference.accumulating(settings.accumulate as u64);
     let f64s = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
-    reference.step(&f64s(&x), &f64s(&t))?;
+    for _ in 0..settings.accumulate {
+        let factors = trainer.coming_factors(rows);
+        trainer.step(&x, &t)?;
+        reference.step_with_factors(&f64s(&x), &f64s(&t), &[], factors)?;
+    }
     let flat =
         |layers: &[LayerParameters]| layers.iter().flat_map(|l| [&l.weight, &l.bias]).flat_map(|v| f64s(v)).collect();
     let (before, after): (Vec<f64>, Vec<f64>) = (flat(&before), flat(&trainer.parameters()?));

@@ -5,7 +5,7 @@ mod common;
 use std::{fs, time::Duration};
 
 use common::{bits, devices, numbers};
-use gradus::{Activation, Dataset, Device, Error, Network, Optimizer, Plan, Settings, Trainer, Tuner};
+use gradus::{Activation, Dataset, Device, Error, Network, Optimizer, Plan, Schedule, Settings, Trainer, Tuner};
 
 const ROWS: usize = 200;
 
@@ -150,5 +150,20 @@ fn a_profile_takes_the_steps_it_times_and_names_every_kernel() {
         plain.run(if device.is_gpu() { 21 } else { 11 }).expect("steps");
         let both = [&profiled, &plain].map(|trainer| bits(&trainer.parameters().expect("parameters")));
         assert_eq!(both[0], both[1], "{device}: a profile's steps are steps");
+    }
+}
+
+/// Whatever is asked of a training, its plans are judged by their products.
+#[test]
+fn plans_of_a_training_with_everything_are_found_right() {
+    let network = Network::new(9).dense(20, Activation::Gelu).dropout(0.4).dense(3, Activation::Sigmoid);
+    let schedule = Schedule::cosine(100).after_warm_up(10);
+    let optimizer = Optimizer::adam(0.01).clip_norm(0.01);
+    let settings = Settings { optimizer, schedule, accumulate: 3, input_noise: 0.5, ..settings(None) };
+    for device in devices().iter().filter(|device| device.is_gpu()) {
+        let tuner = Tuner { time: Duration::from_millis(10), ..Tuner::default() };
+        for tuned in tuner.measure(device, &network, &settings).expect("plans") {
+            assert!(tuned.seconds.is_finite(), "{device}: {}", tuned.plan);
+        }
     }
 }

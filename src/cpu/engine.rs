@@ -237,7 +237,6 @@ mod tests {
     use crate::{
         Activation, Init, LayerParameters, Loss, Optimizer,
         cpu::reference::{Parameters, Reference},
-        dropout::Dropout,
         judge,
     };
 
@@ -282,20 +281,6 @@ mod tests {
     fn train(engine: &mut Engine, course: &Course, steps: u64) -> Vec<Outcome> {
         let step = |n| course.step(n, 0, n);
         (0..steps).map(|n| engine.step(&step(n), fill(step(n).first as usize))).collect()
-    }
-
-    /// Dropout's factors, as the reference takes them.
-    fn factors(network: &Network, step: &Step) -> Vec<Vec<f64>> {
-        let mut first = 0;
-        let layers = network.layers().iter().zip(network.layout().places).map(|(layer, place)| {
-            let dropout = Dropout::of(layer.dropout);
-            let outputs = (0..step.rows).flat_map(|row| (0..layer.outputs as u32).map(move |j| (row, first + j)));
-            let factor = |(row, neuron)| f64::from(dropout.factor(step.key, step.first + row, neuron));
-            let factors = outputs.map(factor).collect();
-            first += place.stride as u32;
-            factors
-        });
-        layers.collect()
     }
 
     /// Trains beside the reference and compares all that comes out.
@@ -367,7 +352,14 @@ mod tests {
             let outcome = engine.step(&step, fill(step.first as usize));
             let y = reference.predict(&inputs).unwrap();
             let drops = network.layers().iter().any(|layer| layer.dropout > 0.0);
-            let theirs = reference.step_with_factors(&inputs, &expected, &weights, factors(network, &step)).unwrap();
+            let theirs = reference
+                .step_with_factors(
+                    &inputs,
+                    &expected,
+                    &weights,
+                    network.dropout_factors(step.key, step.first, step.rows),
+                )
+                .unwrap();
             assert!(close(outcome.loss, theirs, theirs.abs()), "step {n}: {outcome:?} and {theirs}: {what}");
             let narrow = |row: &[f64]| row.iter().map(|v| *v as f32).collect::<Vec<_>>();
             let outputs = network.outputs();

@@ -7,6 +7,7 @@ pub(crate) use layout::{Layout, padded, padded_rows};
 
 use crate::{
     Activation, Error, Init, Norm, Result,
+    dropout::Dropout,
     error::{check_finite, check_len},
     init::Draws,
 };
@@ -263,6 +264,19 @@ impl Network {
                 at += padded(dense.outputs);
             }
         }
+    }
+
+    /// What dropout multiplies the outputs of each layer by, for rows from place `first` on of an epoch with this key.
+    pub(crate) fn dropout_factors(&self, key: [u32; 2], first: u32, rows: u32) -> Vec<Vec<f64>> {
+        let mut neurons = 0;
+        let layers = self.layers.iter().map(|layer| {
+            let dropout = Dropout::of(layer.dropout);
+            let (from, to) = (neurons, neurons + layer.outputs as u32);
+            neurons += padded(layer.outputs) as u32;
+            let outputs = (0..rows).flat_map(|row| (from..to).map(move |neuron| (row, neuron)));
+            outputs.map(|(row, neuron)| f64::from(dropout.factor(key, first + row, neuron))).collect()
+        });
+        layers.collect()
     }
 
     /// How many rows the inputs are; refuses those that are no rows of finite numbers.

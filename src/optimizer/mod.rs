@@ -177,7 +177,6 @@ impl Optimizer {
 
     /// Whether a step's length depends on a gradient's size less than on its sign: what is rounded in a gradient near 0
     /// shows in full then.
-    #[cfg(test)]
     pub(crate) const fn rounds_coarsely(&self) -> bool {
         !matches!(self.rule, Rule::Sgd | Rule::Momentum { .. })
     }

@@ -9,6 +9,13 @@ use crate::{
 };
 
 impl Trainer {
+    /// What dropout multiplies each layer's outputs by in the next step by hand, of so many rows.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn coming_factors(&self, rows: usize) -> Vec<Vec<f64>> {
+        let step = self.course.step_of(rows, self.since);
+        self.network.dropout_factors(step.key, step.first, step.rows)
+    }
+
     /// [`Trainer::step`], asynchronously.
     ///
     /// # Errors

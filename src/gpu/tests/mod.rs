@@ -12,8 +12,6 @@ use super::{
 use crate::{
     Activation, Dataset, Init, LayerParameters, Loss, Network, Norm, Optimizer,
     cpu::reference::{Parameters, Reference},
-    dropout::Dropout,
-    network::padded,
     order::Order,
     plan::{Plan, Scheme, Tile, Way, Ways},
     step::{Batch, Course},
@@ -209,16 +207,7 @@ impl Case {
     /// Dropout's factors in a model's step, as the reference takes them.
     fn factors(&self, model: usize, step: u64) -> Vec<Vec<f64>> {
         let step = self.course(model).step(step, model as u64, step);
-        let mut first = 0;
-        let layers = self.network.layers().iter().map(|layer| {
-            let dropout = Dropout::of(layer.dropout);
-            let of = |row: u32, j: usize| dropout.factor(step.key, step.first + row, (first + j) as u32);
-            let factors = (0..step.rows).flat_map(|row| (0..layer.outputs).map(move |j| (row, j)));
-            let factors = factors.map(|(row, j)| f64::from(of(row, j))).collect();
-            first += padded(layer.outputs);
-            factors
-        });
-        layers.collect()
+        self.network.dropout_factors(step.key, step.first, step.rows)
     }
 
     /// Trains on the device and in the reference, and compares losses, parameters, gradients and predictions.
