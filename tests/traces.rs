@@ -43,8 +43,8 @@ fn judge(who: &str, name: &str, errors: &[TensorError], tolerance: f64) -> Optio
 }
 
 /// The traces of one activation or one loss each, which meets the reference in every kernel on every adapter in
-/// `src/gpu/tests/kernels.rs`. Those with another number than there, such as `elu_half`, are not among them.
-const FORMULAS: [&str; 21] = [
+/// `src/gpu/tests/kernels.rs`, and those of a rule or a formula with other numbers, which are numbers to a kernel.
+const FORMULAS: [&str; 36] = [
     "elu",
     "gaussian",
     "gelu",
@@ -66,6 +66,21 @@ const FORMULAS: [&str; 21] = [
     "loss_log_cosh",
     "loss_poisson",
     "loss_relative_l2",
+    "adadelta_options",
+    "adagrad_options",
+    "adam_options",
+    "adamax_options",
+    "adamw_amsgrad",
+    "adamw_options",
+    "elu_half",
+    "leaky_relu_steeper",
+    "lion_options",
+    "loss_huber_half",
+    "nadam_decoupled",
+    "nadam_options",
+    "rmsprop_options",
+    "rprop_options",
+    "sine_faster",
 ];
 
 /// Replays every `step`th trace from the `first` on. A software adapter takes seconds to build the kernels of a trace, so
