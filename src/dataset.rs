@@ -134,10 +134,7 @@ impl Dataset {
     /// [`Error::Class`] for a row whose class has none, [`Error::Setting`] if the answers are no classes or a weight is not
     /// a finite number from 0 up.
     pub fn with_class_weights(self, weights: &[f32]) -> Result<Self> {
-        let Answers::Classes(classes) = &*self.answers else {
-            let expected = "answers that are classes".to_owned();
-            return Err(Error::Setting { what: "class weights", expected, got: "values".into() });
-        };
+        let classes = self.classes()?;
         let of = |(row, class): (usize, &u32)| match weights.get(*class as usize) {
             Some(weight) => Ok(weight * self.weight(row)),
             None => Err(Error::Class { row, class: *class, classes: weights.len() }),
@@ -152,15 +149,23 @@ impl Dataset {
     /// # Errors
     /// [`Error::Setting`] if the answers are no classes.
     pub fn balanced_class_weights(&self) -> Result<Vec<f32>> {
-        let Answers::Classes(classes) = &*self.answers else {
-            let expected = "answers that are classes".to_owned();
-            return Err(Error::Setting { what: "class weights", expected, got: "values".into() });
-        };
+        let classes = self.classes()?;
         let mut counts = vec![0u32; classes.iter().max().map_or(0, |most| *most as usize + 1)];
         classes.iter().for_each(|class| counts[*class as usize] += 1);
         let present = counts.iter().filter(|count| **count > 0).count() as f64;
         let weight = |count: u32| if count == 0 { 0.0 } else { self.rows as f64 / (present * f64::from(count)) };
         Ok(counts.into_iter().map(|count| weight(count) as f32).collect())
+    }
+
+    /// The answers, where they are classes.
+    fn classes(&self) -> Result<&[u32]> {
+        match &*self.answers {
+            Answers::Classes(classes) => Ok(classes),
+            Answers::Values(_) => {
+                let expected = "answers that are classes".to_owned();
+                Err(Error::Setting { what: "class weights", expected, got: "values".into() })
+            }
+        }
     }
 
     /// A data set of the given rows of this one, in the order given; a row may be given more than once. Bytes stay bytes.

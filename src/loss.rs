@@ -3,6 +3,7 @@
 use crate::{
     Activation, CustomLoss, Error, Result,
     family::{files, parse},
+    optimizer::sign,
 };
 
 /// How far the network's outputs `y` are from the expected ones `t`.
@@ -232,11 +233,6 @@ impl Loss {
 /// Not max(): that would turn NaN into 0.
 fn positive(x: f64) -> f64 {
     if x < 0.0 { 0.0 } else { x }
-}
-
-/// 0 at 0, as PyTorch's sign.
-fn sign(x: f64) -> f64 {
-    if x == 0.0 { 0.0 } else { x.signum() }
 }
 
 fn smoothed(t: f64, smoothing: f64, outputs: usize) -> f64 {

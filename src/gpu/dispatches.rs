@@ -294,59 +294,55 @@ impl Maker<'_> {
 
     /// Between a layer's sum and its activation, its norm.
     fn normed(&self, layer: usize) -> Option<Dispatch> {
-        let (rows, columns) = (self.arenas.batch, self.arenas.layers[layer].output_stride);
         self.members.norms[layer].map(|norm| match (norm, self.purpose) {
-            (Norm::Layer, _) => self.between(layer, "layer_norm", shader!("norm/layer"), (rows, columns)),
-            (Norm::Batch, Purpose::Prediction) => {
-                self.between(layer, "batch_norm_running", shader!("norm/batch"), (columns, rows))
-            }
-            (Norm::Batch, _) => self.between(layer, "batch_norm", shader!("norm/batch"), (columns, rows)),
+            (Norm::Layer, _) => self.over_rows_of(layer, "layer_norm"),
+            (Norm::Batch, Purpose::Prediction) => self.over_columns_of(layer, "batch_norm_running"),
+            (Norm::Batch, _) => self.over_columns_of(layer, "batch_norm"),
         })
     }
 
     /// On the way back, what a layer learns beside weights and biases, and what its norm makes of the delta.
     fn delta_of_vectors(&self, layer: usize) -> Vec<Dispatch> {
-        let (rows, columns) = (self.arenas.batch, self.arenas.layers[layer].output_stride);
-        let between = |entry, piece, size| self.between(layer, entry, piece, size);
         match self.members.norms[layer] {
-            Some(Norm::Layer) => vec![
-                between("gain_gradients", shader!("norm/layer"), (columns, rows)),
-                between("layer_norm_delta", shader!("norm/layer"), (rows, columns)),
-            ],
-            Some(Norm::Batch) => vec![between("batch_norm_delta", shader!("norm/batch"), (columns, rows))],
+            Some(Norm::Layer) => {
+                vec![self.over_columns_of(layer, "gain_gradients"), self.over_rows_of(layer, "layer_norm_delta")]
+            }
+            Some(Norm::Batch) => vec![self.over_columns_of(layer, "batch_norm_delta")],
             None if self.members.activations[layer].is_learned() => {
-                vec![between("slope_gradients", shader!("norm/layer"), (columns, rows))]
+                vec![self.over_columns_of(layer, "slope_gradients")]
             }
             None => Vec::new(),
         }
     }
 
-    /// A workgroup for each of so many rows or columns, which goes over so many of the others.
-    fn between(
-        &self,
-        layer: usize,
-        entry: &'static str,
-        piece: &'static str,
-        (groups, over): (usize, usize),
-    ) -> Dispatch {
-        let running = self.arenas.layers[layer].running.unwrap_or(0);
-        let constants = vec![("LANES", LANES), ("LAYER", layer), ("RUNNING_LAYER", running)];
-        let pieces = vec![shader!("norm/vectors"), piece, shader!("whole"), shader!("step")];
+    /// A workgroup for each row of the batch, which goes over the neurons of a layer.
+    fn over_rows_of(&self, layer: usize, entry: &'static str) -> Dispatch {
+        let groups = folded(self.arenas.batch, self.arenas.models);
+        self.between(layer, entry, groups, self.arenas.layers[layer].output_stride)
+    }
+
+    /// A workgroup for each vec4 of a layer's neurons, which goes over the rows of the batch.
+    fn over_columns_of(&self, layer: usize, entry: &'static str) -> Dispatch {
+        let groups = [self.arenas.layers[layer].output_stride as u32, 1, self.arenas.models as u32];
+        self.between(layer, entry, groups, self.arenas.batch)
+    }
+
+    /// Workgroups that go over so many numbers each, between the sum and the activation of a layer or beside them.
+    fn between(&self, layer: usize, entry: &'static str, groups: [u32; 3], over: usize) -> Dispatch {
+        let place = &self.arenas.layers[layer];
+        let constants = vec![("LANES", LANES), ("LAYER", layer), ("RUNNING_LAYER", place.running.unwrap_or(0))];
+        let norm = match self.members.norms[layer] {
+            Some(Norm::Batch) => shader!("norm/batch"),
+            _ => shader!("norm/layer"),
+        };
+        let pieces = vec![shader!("norm/vectors"), norm, shader!("whole"), shader!("step")];
         let mut source = self.linked_without_products(constants, pieces);
         source += &format!("const RUNS: bool = {};\n", self.purpose == Purpose::Training);
         if self.arenas.kept.is_none() {
             // Nothing of a gradient is reached, but it has to be valid.
             source += "const KEPT: u32 = 0u;\nconst NORMS: u32 = 1u;\nconst ACCUMULATED: f32 = 1.0;\nconst CLIPS: bool = false;\n";
         }
-        let bytes = (5 * 16 * self.arenas.batch * self.arenas.layers[layer].output_stride) as u64;
-        let groups = if groups == self.arenas.layers[layer].output_stride
-            && entry != "layer_norm"
-            && entry != "layer_norm_delta"
-        {
-            [groups as u32, 1, self.arenas.models as u32]
-        } else {
-            folded(groups, self.arenas.models)
-        };
+        let bytes = (5 * 16 * self.arenas.batch * place.output_stride) as u64;
         let loops = 3 * over.div_ceil(LANES) + 4 * 7 + self.arenas.layers.len();
         Dispatch { name: format!("{entry} {layer}"), entry, source, groups, loops, steps: 1, flop: 0, bytes }
     }

@@ -210,14 +210,18 @@ impl Engine {
         encoder.clear_buffer(&self.buffers.state, 0, None);
         if self.members.optimizer.average.is_some() {
             // The average starts as the parameters.
-            let bytes = self.buffers.parameters.size();
-            let at = bytes * self.members.optimizer.rule.planes() as u64;
-            encoder.copy_buffer_to_buffer(&self.buffers.parameters, 0, &self.buffers.state, at, bytes);
+            let Buffers { parameters, state, .. } = &self.buffers;
+            encoder.copy_buffer_to_buffer(parameters, 0, state, self.average_at(), parameters.size());
         }
         self.gpu.submit(encoder);
         if !statistics.is_empty() {
             self.gpu.upload(&self.buffers.state, self.statistics_at(), bytemuck::cast_slice(statistics));
         }
+    }
+
+    /// Where the average of the parameters lies in the state, in bytes: behind what the rule keeps.
+    fn average_at(&self) -> u64 {
+        self.buffers.parameters.size() * self.members.optimizer.rule.planes() as u64
     }
 
     /// Where the running statistics lie, in bytes: behind the planes of the optimizer.
@@ -244,13 +248,11 @@ impl Engine {
 
     /// The average of the parameters of all models, flat; none if none is kept.
     pub(crate) async fn average(&self) -> Result<Option<Vec<f32>>> {
-        let optimizer = &self.members.optimizer;
-        if optimizer.average.is_none() {
+        if self.members.optimizer.average.is_none() {
             return Ok(None);
         }
         let len = 4 * self.arenas.parameters * self.arenas.models;
-        let at = optimizer.rule.planes() as u64 * self.buffers.parameters.size();
-        read(&self.gpu, &self.buffers.state, at, len).await.map(Some)
+        read(&self.gpu, &self.buffers.state, self.average_at(), len).await.map(Some)
     }
 
     /// Keeps the parameters and the optimizer's state of all models as they are now.
@@ -331,7 +333,7 @@ impl Engine {
 
     /// Whether [`Engine::collect`] has to be called before the next step by hand.
     pub(crate) const fn is_full(&self) -> bool {
-        self.waiting.len() == self.arenas.ring / 2
+        self.waiting.len() == self.room_for_metrics()
     }
 
     /// The metrics and the rows of the steps by hand since the last call.
@@ -354,8 +356,7 @@ impl Engine {
         let gpu = self.gpu.clone();
         if self.gradients.is_none() {
             gpu.check_alive().await?;
-            // In no parts, so that all that is stored are the gradients themselves.
-            // They take the place of the parts.
+            // In no parts, so that all that is stored are the gradients themselves, in the parts' place.
             let kept = self.arenas.has_vectors().then_some(0);
             let arenas = Arenas { kept, ..self.arenas.clone() };
             let dispatches = Dispatches::gradients(&arenas, &self.members, &planner::layered(&gpu, &arenas));

@@ -24,17 +24,14 @@ pub(super) const STEP: &[Binding] = {
     &[Cursor, Read, Write, Write, Write, Write, Write]
 };
 
-/// The bindings of `shaders/window.wgsl`, in order.
-pub(super) const WINDOW: &[Binding] = {
-    use Binding::{Cursor, Read, Uniform, Write};
-    &[Cursor, Read, Uniform, Read, Read, Write, Write, Write]
-};
-
-/// The same, and what scales the features behind them.
+/// The bindings of `shaders/window.wgsl`, in order, and behind them what scales the features.
 pub(super) const SCALED_WINDOW: &[Binding] = {
     use Binding::{Cursor, Read, Uniform, Write};
     &[Cursor, Read, Uniform, Read, Read, Write, Write, Write, Read]
 };
+
+/// The same where nothing does.
+pub(super) const WINDOW: &[Binding] = SCALED_WINDOW.split_at(SCALED_WINDOW.len() - 1).0;
 
 /// The storage buffers that every device has to let a shader see.
 pub(super) const STORAGE_BUFFERS: u32 = {

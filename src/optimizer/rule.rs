@@ -320,6 +320,6 @@ pub(super) fn check_within(what: &'static str, got: f64, least: f64, most: f64) 
 }
 
 /// 0 at 0, as PyTorch's sign.
-pub(super) fn sign(x: f64) -> f64 {
+pub(crate) fn sign(x: f64) -> f64 {
     if x == 0.0 { 0.0 } else { x.signum() }
 }
