@@ -34,6 +34,7 @@ impl Evaluator {
         let Dispatches { order, gather, .. } =
             Dispatches::new(arenas, &members, &none, Some(data.features()), Some(data.answers()));
         [&order, &gather].into_iter().try_for_each(|dispatch| dispatch.check(gpu))?;
+        gpu.check_alive().await?;
         let shards = resident::upload(gpu, data, arenas).await?;
         let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
         let steps = gpu.buffer("steps", size_of::<Step>() as u64, storage).await?;

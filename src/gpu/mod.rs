@@ -75,7 +75,9 @@ pub(crate) struct Gpu {
     pub(crate) loop_budget: Option<usize>,
     /// Whether we made the device, and with it its handlers.
     is_own: bool,
-    /// The first thing that went wrong outside any error scope, or the loss of the device.
+    /// That the device is gone, which is why what was made on it is invalid: it outweighs the fault.
+    loss: Arc<OnceLock<Error>>,
+    /// The first thing that went wrong outside any error scope.
     fault: Arc<OnceLock<Error>>,
     counts: Arc<Counts>,
 }
@@ -104,9 +106,9 @@ impl Gpu {
             log::error!("{error}");
             let _ = fault.set(from_wgpu("a command", error));
         }));
-        let fault = Arc::clone(&gpu.fault);
+        let loss = Arc::clone(&gpu.loss);
         gpu.device.set_device_lost_callback(move |reason, why| {
-            let _ = fault.set(Error::DeviceLost { why: format!("{reason:?}: {why}") });
+            let _ = loss.set(Error::DeviceLost { why: format!("{reason:?}: {why}") });
         });
         gpu
     }
@@ -115,7 +117,8 @@ impl Gpu {
     pub(crate) fn callers(device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let (info, limits) = (device.adapter_info(), device.limits());
         let loop_budget = (info.device_type == wgpu::DeviceType::Cpu).then_some(SOFTWARE_LOOPS);
-        Self { device, queue, info, limits, loop_budget, is_own: false, fault: Arc::default(), counts: Arc::default() }
+        let (loss, fault, counts) = Default::default();
+        Self { device, queue, info, limits, loop_budget, is_own: false, loss, fault, counts }
     }
 
     /// Whether it is a program that pretends to be a GPU.
@@ -125,7 +128,7 @@ impl Gpu {
 
     /// `Ok` unless the device was lost or refused something.
     pub(crate) fn check(&self) -> Result<()> {
-        self.fault.get().map_or(Ok(()), |fault| Err(fault.clone()))
+        self.loss.get().or_else(|| self.fault.get()).map_or(Ok(()), |error| Err(error.clone()))
     }
 
     /// `Ok` unless the device is gone, which a caller's device tells nobody but the caller: what is submitted to a lost
@@ -152,7 +155,8 @@ impl Gpu {
         };
         let errors = [scopes.0.await, scopes.1.await, scopes.2.await];
         match errors.into_iter().flatten().next() {
-            Some(error) => Err(from_wgpu(what, error)),
+            // On a device that is gone all is invalid.
+            Some(error) => Err(self.check_alive().await.err().unwrap_or_else(|| from_wgpu(what, error))),
             None => self.check().map(|()| value),
         }
     }
@@ -224,16 +228,16 @@ impl Gpu {
         let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(patience) };
         // wgpu 30 panics when it polls a device that was lost.
         let polled = catch_unwind(AssertUnwindSafe(|| self.device.poll(wait)));
-        self.check()?;
-        match polled {
-            Ok(Ok(_)) => Ok(()),
-            // wgpu drops what is submitted to a lost device, without a word, and knows no such submission then.
-            Ok(Err(wgpu::PollError::WrongSubmissionIndex(..))) => {
-                Err(Error::DeviceLost { why: "it takes no more commands".into() })
+        let lost = match polled {
+            Ok(Ok(_)) => return self.check(),
+            Ok(Err(wgpu::PollError::Timeout)) => {
+                return self.check().and(Err(Error::Timeout { seconds: patience.as_secs() }));
             }
-            Ok(Err(wgpu::PollError::Timeout)) => Err(Error::Timeout { seconds: patience.as_secs() }),
-            Err(_) => Err(Error::DeviceLost { why: "the driver gave no reason".into() }),
-        }
+            // wgpu drops what is submitted to a lost device, without a word, and knows no such submission then.
+            Ok(Err(wgpu::PollError::WrongSubmissionIndex(..))) => "it takes no more commands",
+            Err(_) => "the driver gave no reason",
+        };
+        Err(self.loss.get_or_init(|| Error::DeviceLost { why: lost.into() }).clone())
     }
 
     /// Waits until all submissions are done; the browser polls the device.
