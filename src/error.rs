@@ -110,13 +110,25 @@ pub enum Error {
         /// What it says.
         got: String,
     },
-    /// A file that could not be written.
+    /// A file that could not be read or written.
     #[error("{}: {why}", path.display())]
     File {
         /// Where.
         path: std::path::PathBuf,
         /// The system's reason.
         why: String,
+    },
+    /// A file, or bytes like one's, whose content is not what it should be.
+    #[error("{file}: {place}: expected {expected}, got {got}")]
+    Format {
+        /// Its path, or what the bytes should be.
+        file: String,
+        /// Where in it: a byte, a line and a column, a tensor, by what its format is read.
+        place: String,
+        /// What would do.
+        expected: String,
+        /// What is there.
+        got: String,
     },
     /// The device, or the host, has no memory left.
     #[error("out of memory: {what}")]

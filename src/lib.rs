@@ -58,6 +58,7 @@ mod error;
 mod estimator;
 mod family;
 mod fit;
+mod formats;
 mod gpu;
 mod init;
 mod judge;

@@ -1,7 +1,7 @@
 //! Finds the fastest plan by measuring: opt-in, since it takes a moment, and what it finds decides the bits of a training.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -9,6 +9,7 @@ use std::{
 use crate::{
     Dataset, Device, Error, LayerParameters, Network, Optimizer, Plan, Result, Schedule, Settings, Trainer,
     cpu::reference::Reference,
+    formats,
 };
 
 /// Times whole steps of the plans that may be the fastest.
@@ -68,7 +69,7 @@ impl Tuner {
         let best = self.time(plans, device, network, settings)?.into_iter().next();
         let plan = best.map_or(own, |tuned| tuned.plan);
         if let Some(file) = file {
-            write(&file, &plan.to_string()).map_err(|error| Error::File { path: file, why: error.to_string() })?;
+            formats::write(&file, plan.to_string().as_bytes())?;
         }
         Ok(plan)
     }
@@ -192,14 +193,4 @@ fn cached(file: &Path, own: &Plan) -> Option<Plan> {
     let text = fs::read_to_string(file).ok()?;
     let plan = text.parse::<Plan>().and_then(|plan| own.of.check(&plan.of).map(|()| plan));
     plan.inspect_err(|error| log::warn!("{} is stale and will be replaced: {error}", file.display())).ok()
-}
-
-/// Writes a file whole or not at all.
-fn write(file: &Path, text: &str) -> io::Result<()> {
-    if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let beside = file.with_extension("plan.new");
-    fs::write(&beside, text)?;
-    fs::rename(beside, file)
 }

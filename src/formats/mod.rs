@@ -1,0 +1,85 @@
+//! Files in and out. Nothing in a file is trusted: no memory is taken for a size that was not checked, and what is wrong
+//! is told with its place. What is saved is there whole, or the old file is.
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    process,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use crate::{Error, Result};
+
+/// Reads a file of at most `most` bytes.
+pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let open = || -> io::Result<(Vec<u8>, u64)> {
+        let file = File::open(path)?;
+        let bytes = file.metadata()?.len();
+        let mut content = Vec::new();
+        content.try_reserve(bytes.min(most) as usize)?;
+        // One more than may be: a file may grow, and a pipe does not say how long it is.
+        file.take(most + 1).read_to_end(&mut content)?;
+        Ok((content, bytes))
+    };
+    let (content, bytes) = open().map_err(|error| failed(path, &error))?;
+    if content.len() as u64 > most {
+        let (expected, got) = (format!("at most {most} bytes"), bytes.max(content.len() as u64).to_string());
+        return Err(Error::Format { file: path.display().to_string(), place: "size".into(), expected, got });
+    }
+    Ok(content)
+}
+
+/// Writes a file: whatever happens, afterwards the old content is there, or all of the new. Its folder is made if need be.
+pub(crate) fn write(path: &Path, content: &[u8]) -> Result<()> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    // What a link leads to is to be replaced, not the link.
+    let whole = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let folder = whole.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
+    let mut name = whole.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}-{}.new", process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+    let beside = folder.join(name);
+    let save = || {
+        fs::create_dir_all(&folder)?;
+        let mut file = File::create_new(&beside)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&beside, &whole)?;
+        // Or a power failure may undo the renaming. Not every system can do this with a folder.
+        let _ = File::open(&folder).and_then(|folder| folder.sync_all());
+        Ok(())
+    };
+    save().map_err(|error| {
+        let _ = fs::remove_file(&beside);
+        failed(path, &error)
+    })
+}
+
+/// What the system says against a file.
+pub(crate) fn failed(path: &Path, error: &io::Error) -> Error {
+    Error::File { path: PathBuf::from(path), why: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_read_back_up_to_a_size() {
+        let folder = std::env::temp_dir().join(format!("gradus-formats-{}", process::id()));
+        let path = folder.join("deeper").join("file");
+        for content in [&b"first"[..], b"", b"second"] {
+            write(&path, content).unwrap();
+            assert_eq!(read(&path, 6).unwrap(), content);
+        }
+        let refused = read(&path, 5).unwrap_err();
+        assert_eq!(refused.to_string(), format!("{}: size: expected at most 5 bytes, got 6", path.display()));
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left beside it");
+        for nowhere in [path.join("below a file"), folder.clone()] {
+            assert!(matches!(write(&nowhere, b"third"), Err(Error::File { .. })), "{nowhere:?}");
+            assert!(matches!(read(&nowhere, 5), Err(Error::File { .. })), "{nowhere:?}");
+        }
+        assert_eq!(read(&path, 6).unwrap(), b"second");
+        fs::remove_dir_all(folder).unwrap();
+    }
+}
