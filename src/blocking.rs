@@ -1,8 +1,8 @@
 //! The blocking twins of what is asynchronous, for platforms where a thread may wait: everywhere but on the web.
 
 use crate::{
-    AdapterReport, Dataset, Decision, Device, Fit, History, LayerParameters, Metrics, Network, Predictor, Progress,
-    RangeTest, Rates, Report, Request, Result, Settings, Trainer, adapters_async,
+    AdapterReport, Checkpoint, Dataset, Decision, Device, Fit, History, LayerParameters, Metrics, Model, Network,
+    Predictor, Progress, RangeTest, Rates, Report, Request, Result, Settings, Trainer, adapters_async,
 };
 #[cfg(doc)]
 use crate::{Error, Loss};
@@ -154,6 +154,32 @@ impl Trainer {
         pollster::block_on(self.parameters_async())
     }
 
+    /// The network with its parameters and what scales its inputs, to save, export or predict with.
+    ///
+    /// # Errors
+    /// As [`Trainer::parameters`].
+    pub fn model(&self) -> Result<Model> {
+        pollster::block_on(self.model_async())
+    }
+
+    /// The training as it stands, to save it and to go on later.
+    ///
+    /// # Errors
+    /// As [`Trainer::losses`] and [`Trainer::parameters`]; [`Error::NonFinite`] if parameters have left the finite numbers.
+    pub fn checkpoint(&mut self) -> Result<Checkpoint> {
+        pollster::block_on(self.checkpoint_async())
+    }
+
+    /// A trainer that goes on where another one made a checkpoint. The data set has to be the same one, which is not
+    /// checked but for its size; it is scaled as it was if it brings no scaling of its own.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`]; [`Error::Plan`] if the checkpoint's plan is for another device, driver, number of threads or
+    /// version ([`Checkpoint`] says what to do), [`Error::Setting`] for a data set of another size or scaling.
+    pub fn resume(device: &Device, checkpoint: &Checkpoint, data: Option<&Dataset>) -> Result<Self> {
+        pollster::block_on(Self::resume_async(device, checkpoint, data))
+    }
+
     /// The exponential moving average of weights and biases, layer by layer.
     ///
     /// # Errors
@@ -201,6 +227,14 @@ impl Predictor {
     /// are not its, [`Error::Limit`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
     pub fn new(device: &Device, network: &Network, parameters: &[LayerParameters]) -> Result<Self> {
         pollster::block_on(Self::new_async(device, network, parameters))
+    }
+
+    /// A model that answers: its inputs are raw, and are scaled as it says. Recorded predictions take them scaled.
+    ///
+    /// # Errors
+    /// As [`Predictor::new`].
+    pub fn of(device: &Device, model: &Model) -> Result<Self> {
+        pollster::block_on(Self::of_async(device, model))
     }
 
     /// The outputs, `[rows, outputs]`, for inputs `[rows, inputs]` of any number of rows from 1 up.

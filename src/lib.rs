@@ -49,6 +49,7 @@
 mod activation;
 #[cfg(not(target_family = "wasm"))]
 mod blocking;
+mod checkpoint;
 pub mod cpu;
 mod custom;
 mod dataset;
@@ -63,7 +64,9 @@ mod gpu;
 mod init;
 mod judge;
 mod loss;
+mod memory;
 mod metrics;
+mod model;
 mod network;
 mod norm;
 mod optimizer;
@@ -83,6 +86,7 @@ mod tuner;
 pub use activation::Activation;
 #[cfg(not(target_family = "wasm"))]
 pub use blocking::adapters;
+pub use checkpoint::Checkpoint;
 pub use custom::{CustomActivation, CustomLoss};
 pub use dataset::{Answers, Dataset, Features};
 pub use device::{Choice, Device, Request, adapters_async};
@@ -94,10 +98,12 @@ pub use fit::{
     Decision, EarlyStopping, Ended, Epoch, Fit, History, Monitor, Progress, RangeTest, Rates, ReduceOnPlateau, Split,
     Validation,
 };
+pub use formats::{names::Names, records::Formulas};
 pub use gpu::adapters::AdapterReport;
 pub use init::Init;
 pub use loss::Loss;
 pub use metrics::{Average, Confusion, Metrics, Regression};
+pub use model::Model;
 pub use network::{Dense, LayerParameters, Network, Place};
 pub use norm::Norm;
 pub use optimizer::{Optimizer, Rule};

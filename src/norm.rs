@@ -2,7 +2,8 @@
 
 /// Over what a layer's sums `z` are normalised: `y = gain (z - mean) / sqrt(variance + 1e-5) + shift`, with a gain and a
 /// shift for each neuron, which are learned and start as 1 and 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Norm {
     /// Over the neurons of a layer, row by row (Ba et al. 2016; PyTorch's `LayerNorm`).

@@ -1,7 +1,8 @@
 //! A trained network that only answers: parameters and room for a batch, nothing of a training.
 
 use crate::{
-    Device, Error, LayerParameters, Network, Result, cpu, device::Machine, gpu::predictor::Predictor as GpuPredictor,
+    Device, Error, LayerParameters, Model, Network, Result, Scaler, cpu, device::Machine,
+    gpu::predictor::Predictor as GpuPredictor, scaling::scaled,
 };
 
 /// A network that answers, on a device: it holds parameters and a batch's outputs, and neither gradients nor an optimizer's
@@ -17,6 +18,7 @@ use crate::{
 /// ```
 pub struct Predictor {
     network: Network,
+    scaler: Option<Scaler>,
     worker: Worker,
 }
 
@@ -39,7 +41,17 @@ impl Predictor {
             Machine::Gpu(gpu) => Worker::Gpu(GpuPredictor::alone(gpu, network, &flat, &statistics).await?),
             Machine::Cpu => Worker::Cpu(cpu::predictor::Predictor::new(network, flat, statistics)),
         };
-        Ok(Self { network: network.clone(), worker })
+        Ok(Self { network: network.clone(), scaler: None, worker })
+    }
+
+    /// [`Predictor::of`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Predictor::of`].
+    pub async fn of_async(device: &Device, model: &Model) -> Result<Self> {
+        model.check()?;
+        let predictor = Self::new_async(device, &model.network, &model.parameters).await?;
+        Ok(Self { scaler: model.scaler.clone(), ..predictor })
     }
 
     /// The network.
@@ -67,9 +79,10 @@ impl Predictor {
     /// As [`Predictor::predict`].
     pub async fn predict_async(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
         self.network.check_inputs(inputs)?;
+        let inputs = scaled(self.scaler.as_ref(), inputs);
         match &mut self.worker {
-            Worker::Gpu(predictor) => predictor.predict(inputs).await,
-            Worker::Cpu(predictor) => Ok(predictor.predict(inputs)),
+            Worker::Gpu(predictor) => predictor.predict(&inputs).await,
+            Worker::Cpu(predictor) => Ok(predictor.predict(&inputs)),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Scaling features column by column, so that all of them matter alike: learned once, applied where the rows are.
 
+use std::borrow::Cow;
+
 use crate::{
     Dataset, Error, Result,
     error::{check_finite, check_len},
@@ -24,10 +26,33 @@ pub enum Scaling {
 /// assert_eq!(row, [0.25, 2.0]);
 /// # Ok::<(), gradus::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "Record", into = "Record")]
 pub struct Scaler {
     shift: Vec<f32>,
     factor: Vec<f32>,
+}
+
+/// A scaler as files hold it.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    shift: Vec<f32>,
+    factor: Vec<f32>,
+}
+
+impl From<Scaler> for Record {
+    fn from(Scaler { shift, factor }: Scaler) -> Self {
+        Self { shift, factor }
+    }
+}
+
+impl TryFrom<Record> for Scaler {
+    type Error = Error;
+
+    fn try_from(Record { shift, factor }: Record) -> Result<Self> {
+        Self::new(shift, factor)
+    }
 }
 
 impl Scaler {
@@ -145,6 +170,15 @@ impl Scaler {
             *value = (*value - shift) * factor;
         }
     }
+}
+
+/// Raw inputs as the network sees them.
+pub(crate) fn scaled<'a>(scaler: Option<&Scaler>, inputs: &'a [f32]) -> Cow<'a, [f32]> {
+    let mut inputs = Cow::Borrowed(inputs);
+    if let Some(scaler) = scaler {
+        inputs.to_mut().chunks_exact_mut(scaler.columns()).for_each(|row| scaler.apply_to_row(row));
+    }
+    inputs
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use crate::{Error, Result};
 /// How the learning rate changes from update to update, as a factor of the optimizer's rate. `t` counts updates from 0.
 ///
 /// A schedule that has an end keeps its last factor after it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Schedule {
     /// Always 1.

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     Network, Norm,
+    memory::Memory,
     plan::{Identity, Plan, PlanRow, Scheme},
     step::{Course, Step},
 };
@@ -153,6 +154,43 @@ impl Engine {
             self.lanes[0].statistics.copy_from_slice(statistics);
             self.gradients.copy_from_slice(gradients);
         }
+    }
+
+    /// All that training has changed so far.
+    pub(crate) fn memory(&self) -> Memory {
+        self.unpacked([&self.parameters, &self.state, self.statistics(), &self.gradients])
+    }
+
+    /// All of it as it was kept last.
+    pub(crate) fn kept_memory(&self) -> Option<Memory> {
+        self.kept.as_ref().map(|kept| self.unpacked(kept.each_ref().map(Vec::as_slice)))
+    }
+
+    fn unpacked(&self, [parameters, state, statistics, gradients]: [&[f32]; 4]) -> Memory {
+        let plane = |plane| {
+            let mut flat = vec![0.0; parameters.len()];
+            let places = self.shape.plane(plane, flat.len());
+            places.into_iter().for_each(|(place, there)| flat[place].copy_from_slice(&state[there]));
+            flat
+        };
+        Memory {
+            parameters: parameters.to_vec(),
+            statistics: statistics.to_vec(),
+            planes: (0..self.shape.planes()).map(plane).collect(),
+            gradients: (self.accumulate > 1).then(|| gradients.to_vec()),
+        }
+    }
+
+    /// Puts all that training changes where it was.
+    pub(crate) fn set_memory(&mut self, memory: &Memory) {
+        self.parameters.copy_from_slice(&memory.parameters);
+        self.lanes[0].statistics.copy_from_slice(&memory.statistics);
+        for (number, plane) in memory.planes.iter().enumerate() {
+            for (place, there) in self.shape.plane(number, plane.len()) {
+                self.state[there].copy_from_slice(&plane[place]);
+            }
+        }
+        memory.gradients.iter().for_each(|gradients| self.gradients.copy_from_slice(gradients));
     }
 
     /// The average of the parameters starts as they are.

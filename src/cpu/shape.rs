@@ -417,13 +417,21 @@ impl Shape {
 
     /// Where the parameters of each part lie among all `len`, and where their average lies in the state.
     pub(super) fn averages(&self, len: usize) -> Vec<(Range<usize>, Range<usize>)> {
-        let planes = self.optimizer.planes();
+        if self.has_average() { self.plane(self.planes() - 1, len) } else { Vec::new() }
+    }
+
+    /// Where the parameters of each part lie among all `len`, and where their numbers of one plane lie in the state.
+    pub(super) fn plane(&self, plane: usize, len: usize) -> Vec<(Range<usize>, Range<usize>)> {
         let ends = self.parts[1..].iter().map(|part| part.offset).chain([len]);
-        let places = self.parts.iter().zip(ends).filter(|_| self.has_average()).map(|(part, end)| {
-            let last = planes * end;
-            (part.offset..end, last - (end - part.offset)..last)
+        let places = self.parts.iter().zip(ends).map(|(part, end)| {
+            let start = self.planes() * part.offset + plane * (end - part.offset);
+            (part.offset..end, start..start + end - part.offset)
         });
         places.collect()
+    }
+
+    pub(super) fn planes(&self) -> usize {
+        self.optimizer.planes()
     }
 
     fn finish_part(&self, part: &Part, source: Source<'_>, purpose: Purpose<'_>, flat: Flat<'_>) {

@@ -5,7 +5,8 @@ use std::fmt;
 use crate::Metrics;
 
 /// What a training was. Its text is a table; [`History::csv`] is the same for other programs.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct History {
     /// One for each epoch, in their order. Where something ended an epoch early, it and what was left of it have one each.
@@ -17,12 +18,14 @@ pub struct History {
 }
 
 /// One epoch.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Epoch {
     /// How many steps it had.
     pub steps: usize,
     /// The mean loss over the training rows, each as it was met: before the update by its batch.
+    #[serde(with = "crate::formats::number")]
     pub loss: f64,
     /// The share of the training rows that were answered rightly when they were met; none in a regression.
     pub accuracy: Option<f64>,
@@ -35,7 +38,8 @@ pub struct Epoch {
 }
 
 /// Why a training ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Ended {
     /// All epochs were done.

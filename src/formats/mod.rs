@@ -1,6 +1,11 @@
 //! Files in and out. Nothing in a file is trusted: no memory is taken for a size that was not checked, and what is wrong
 //! is told with its place. What is saved is there whole, or the old file is.
 
+pub(crate) mod names;
+pub(crate) mod number;
+pub(crate) mod records;
+pub(crate) mod tensors;
+
 use std::{
     fs::{self, File},
     io::{self, Read, Write},

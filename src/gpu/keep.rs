@@ -21,6 +21,11 @@ impl Kept {
         Ok(Self { pairs })
     }
 
+    /// The copies of the parameters, the state, and the gradients if they are accumulated.
+    pub(super) fn buffers(&self) -> impl Iterator<Item = &wgpu::Buffer> {
+        self.pairs.iter().map(|[_, kept]| kept)
+    }
+
     /// Copies what is there now.
     pub(super) fn take(&self, gpu: &Gpu) {
         self.copy(gpu, |[there, kept]| (there, kept));

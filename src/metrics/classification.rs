@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use super::{check_class, check_weight};
-use crate::Result;
+use crate::{Error, Result};
 
 /// How the scores of many classes become one. With `tp` for the weight of the rows of a class that were answered rightly,
 /// `fp` for that of the rows of others that were taken for it, and `fn` for that of its rows that were taken for others.
@@ -28,12 +28,45 @@ impl Average {
 
 /// How much the rows weigh that expect one class and are taken for another. The shares are scikit-learn's, with
 /// `zero_division=0`: what has nothing to divide by is 0.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "Record", into = "Record")]
 pub struct Confusion {
     classes: usize,
     /// The weight at `(expected, predicted)`. Only what a row fell on is there: a network may have more classes than the
     /// square of them has room, and a class that is there counts in a mean even if its rows weigh nothing.
     weights: BTreeMap<(u32, u32), f64>,
+}
+
+/// A confusion as files hold it: the weight at each pair of classes.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    classes: usize,
+    weights: Vec<(u32, u32, f64)>,
+}
+
+impl From<Confusion> for Record {
+    fn from(confusion: Confusion) -> Self {
+        let weights =
+            confusion.weights.into_iter().map(|((expected, predicted), weight)| (expected, predicted, weight));
+        Self { classes: confusion.classes, weights: weights.collect() }
+    }
+}
+
+impl TryFrom<Record> for Confusion {
+    type Error = Error;
+
+    fn try_from(record: Record) -> Result<Self> {
+        let most = 1 << 20;
+        if record.classes > most {
+            let (expected, got) = (format!("at most {most}"), record.classes.to_string());
+            return Err(Error::Setting { what: "classes of a confusion matrix", expected, got });
+        }
+        let mut confusion = Self::new(record.classes);
+        let mut add = |(expected, predicted, weight)| confusion.add(expected, predicted, weight);
+        record.weights.into_iter().try_for_each(&mut add)?;
+        Ok(confusion)
+    }
 }
 
 /// What the rows of a class weigh.

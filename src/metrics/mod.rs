@@ -14,9 +14,11 @@ use crate::{Error, Result};
 /// is 1 where it has none.
 ///
 /// What has no meaning for a network is none: r² where it tells classes, an accuracy where it tells values.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Metrics {
     /// The sum of the rows' losses, by their weights.
+    #[serde(with = "crate::formats::number")]
     loss: f64,
     /// The sum of the rows' weights.
     weight: f64,

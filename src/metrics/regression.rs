@@ -8,7 +8,8 @@ use crate::{
 
 /// How far the outputs of a network are from the values that were expected, as scikit-learn has it: each metric is the
 /// mean over the outputs, and each row counts by its weight `w`. `y` is what an output is, `t` what it should be.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Regression {
     rows: usize,
     /// The sum of the rows' weights.
@@ -17,11 +18,14 @@ pub struct Regression {
 }
 
 /// Of one output, over all rows.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Output {
     /// `sum w (y - t)^2`
+    #[serde(with = "crate::formats::number")]
     squared: f64,
     /// `sum w |y - t|`
+    #[serde(with = "crate::formats::number")]
     absolute: f64,
     /// `sum w t / sum w`
     mean: f64,

@@ -148,7 +148,7 @@ impl Network {
 
     /// Sets where each layer's first weights and biases come from, of all layers added so far.
     #[must_use]
-    pub fn init_each(mut self, of: impl Fn(&Dense) -> (Init, Init)) -> Self {
+    pub fn init_each(mut self, mut of: impl FnMut(&Dense) -> (Init, Init)) -> Self {
         for layer in &mut self.layers {
             (layer.weight, layer.bias) = of(layer);
         }

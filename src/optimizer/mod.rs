@@ -20,7 +20,8 @@ use rule::check_within;
 /// In this order, as PyTorch does it: the gradient is clipped ([`Optimizer::clip_norm`], [`Optimizer::clip_value`]); the
 /// penalties are added to it ([`Optimizer::weight_decay`] unless decoupled, [`Optimizer::l1`]), or a decoupled decay
 /// shrinks the parameter; then comes the rule, and last the average ([`Optimizer::average`]).
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Optimizer {
     /// What becomes of a gradient.

@@ -4,7 +4,8 @@ use crate::{Error, Result, family::files};
 
 /// What becomes of a gradient `g`, with the learning rate `lr`; names and formulas are PyTorch's. `p` is the parameter,
 /// `t` the number of the update, from 1.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Rule {
     /// Stochastic gradient descent, the textbook's: `p - lr g`.

@@ -1,9 +1,9 @@
 //! What a network answers, and how good that is.
 
-use std::{borrow::Cow, ops::Range};
+use std::ops::Range;
 
 use super::{Trainer, Worker, classifies};
-use crate::{Dataset, Metrics, Result, Scaler, judge::Judge};
+use crate::{Dataset, Metrics, Result, judge::Judge, scaling::scaled};
 
 impl Trainer {
     /// [`Trainer::predict`], asynchronously.
@@ -66,13 +66,4 @@ impl Trainer {
         judged?;
         Ok(judge.metrics)
     }
-}
-
-/// Raw inputs as the network sees them.
-pub(super) fn scaled<'a>(scaler: Option<&Scaler>, inputs: &'a [f32]) -> Cow<'a, [f32]> {
-    let mut inputs = Cow::Borrowed(inputs);
-    if let Some(scaler) = scaler {
-        inputs.to_mut().chunks_exact_mut(scaler.columns()).for_each(|row| scaler.apply_to_row(row));
-    }
-    inputs
 }

@@ -1,10 +1,11 @@
 //! Batches that the caller brings: steps, their losses, and gradients.
 
-use super::{Trainer, Worker, scaled};
+use super::{Trainer, Worker};
 use crate::{
     Error, LayerParameters, Report, Result, cpu,
     dataset::check_weights,
     error::{check_finite, check_len},
+    scaling::scaled,
     step::{Batch, Step},
 };
 

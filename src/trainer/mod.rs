@@ -2,11 +2,10 @@
 
 mod answers;
 mod by_hand;
+mod checkpoint;
 mod record;
 
 use std::sync::Arc;
-
-use answers::scaled;
 
 use crate::{
     Activation, Answers, Dataset, Device, Error, LayerParameters, Loss, Network, Optimizer, Plan, Report, Result,

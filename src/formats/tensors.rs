@@ -1,0 +1,198 @@
+//! safetensors: tensors by their names, and one text about them all. One key holds it, since the order of several would
+//! differ from one run to the next, and the same content is to be the same bytes.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+};
+
+use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::names::Names;
+use crate::{Error, LayerParameters, Network, Result};
+
+/// The key of what a file says of its tensors.
+const KEY: &str = "gradus";
+
+/// A tensor on the way into a file.
+struct Values {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl View for Values {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.bytes)
+    }
+
+    fn data_len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// What is gathered for a file.
+#[derive(Default)]
+pub(crate) struct Writer {
+    tensors: Vec<(String, Values)>,
+}
+
+impl Writer {
+    /// Adds the parameters of a network, each tensor's name behind a prefix; running statistics where there are some.
+    pub(crate) fn layers(
+        &mut self,
+        prefix: &str,
+        network: &Network,
+        names: &Names,
+        mut layers: Vec<LayerParameters>,
+    ) -> Result<()> {
+        names.check(network)?;
+        for tensor in names.tensors(network) {
+            let values = std::mem::take((tensor.place)(&mut layers[tensor.layer]));
+            if tensor.runs() && values.is_empty() {
+                continue;
+            }
+            let bytes = bytemuck::cast_slice(&values).to_vec();
+            self.tensors
+                .push((prefix.to_owned() + &tensor.name, Values { dtype: Dtype::F32, shape: tensor.shape, bytes }));
+        }
+        Ok(())
+    }
+
+    /// Adds the counters that PyTorch asks for beside a batch norm's statistics: 0, as no batch was seen there.
+    pub(crate) fn counters(&mut self, network: &Network, names: &Names) {
+        let zero = || Values { dtype: Dtype::I64, shape: Vec::new(), bytes: vec![0; 8] };
+        self.tensors.extend(names.counters(network).into_iter().map(|name| (name, zero())));
+    }
+
+    /// The bytes of the file; `record` is what it says of the tensors.
+    pub(crate) fn bytes(self, record: Option<&impl Serialize>) -> Result<Vec<u8>> {
+        let wrong = |why: String| Error::Internal { what: "a safetensors file".into(), why };
+        let text = record.map(serde_json::to_string).transpose().map_err(|error| wrong(error.to_string()))?;
+        let about = text.map(|text| HashMap::from([(KEY.to_owned(), text)]));
+        safetensors::serialize(self.tensors, about).map_err(|error| wrong(error.to_string()))
+    }
+}
+
+/// A file that is read.
+pub(crate) struct Reader<'a> {
+    file: &'a str,
+    tensors: SafeTensors<'a>,
+    about: Option<String>,
+    /// The tensors that somebody has asked for.
+    taken: BTreeSet<String>,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads bytes; `file` is what they are called in errors.
+    pub(crate) fn new(file: &'a str, bytes: &'a [u8]) -> Result<Self> {
+        let wrong = |error: SafeTensorError| {
+            let place = match &error {
+                SafeTensorError::InvalidOffset(name) => format!("tensor {name}"),
+                SafeTensorError::MetadataIncompleteBuffer => format!("end, byte {}", bytes.len()),
+                _ => "header".to_owned(),
+            };
+            refused(file, &place, "a safetensors file", error)
+        };
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(wrong)?;
+        let about = metadata.metadata().as_ref().and_then(|about| about.get(KEY)).cloned();
+        let tensors = SafeTensors::deserialize(bytes).map_err(wrong)?;
+        Ok(Self { file, tensors, about, taken: BTreeSet::new() })
+    }
+
+    /// What the file says of its tensors, if gradus has written it.
+    pub(crate) fn record<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        let parse = |text: &String| {
+            let wrong =
+                |error: serde_json::Error| refused(self.file, &format!("metadata {KEY}"), "what gradus writes", error);
+            serde_json::from_str(text).map_err(wrong)
+        };
+        self.about.as_ref().map(parse).transpose()
+    }
+
+    /// The parameters of a network whose tensors' names stand behind a prefix, with running statistics or without.
+    pub(crate) fn layers(
+        &mut self,
+        prefix: &str,
+        network: &Network,
+        names: &Names,
+        runs: bool,
+    ) -> Result<Vec<LayerParameters>> {
+        names.check(network)?;
+        let mut layers = vec![LayerParameters::default(); network.layers().len()];
+        for tensor in names.tensors(network).iter().filter(|tensor| runs || !tensor.runs()) {
+            let name = prefix.to_owned() + &tensor.name;
+            *(tensor.place)(&mut layers[tensor.layer]) = self.values(name, &tensor.shape)?;
+        }
+        Ok(layers)
+    }
+
+    fn values(&mut self, name: String, shape: &[usize]) -> Result<Vec<f32>> {
+        let place = format!("tensor {name}");
+        let Ok(tensor) = self.tensors.tensor(&name) else {
+            let mut there = self.tensors.names();
+            there.sort_unstable();
+            let more = if there.len() > 8 { ", ..." } else { "" };
+            there.truncate(8);
+            let got = if there.is_empty() { "no tensors".to_owned() } else { there.join(", ") + more };
+            return Err(refused(self.file, &place, "to be there", got));
+        };
+        if tensor.shape() != shape {
+            return Err(refused(self.file, &place, &format!("the shape {shape:?}"), format!("{:?}", tensor.shape())));
+        }
+        let values: Vec<f32> = match tensor.dtype() {
+            Dtype::F32 => bytemuck::pod_collect_to_vec(tensor.data()),
+            Dtype::F64 => {
+                let wide: Vec<f64> = bytemuck::pod_collect_to_vec(tensor.data());
+                wide.into_iter().map(|value| value as f32).collect()
+            }
+            // The upper half of an f32.
+            Dtype::BF16 => {
+                let halves: Vec<u16> = bytemuck::pod_collect_to_vec(tensor.data());
+                halves.into_iter().map(|half| f32::from_bits(u32::from(half) << 16)).collect()
+            }
+            other => return Err(refused(self.file, &place, "F32, F64 or BF16", other)),
+        };
+        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+            return Err(refused(self.file, &place, "finite numbers", format!("{} at {at}", values[at])));
+        }
+        self.taken.insert(name);
+        Ok(values)
+    }
+
+    /// Refuses a file with tensors that nobody has asked for, but PyTorch's counters and those behind `spared`.
+    pub(crate) fn finish(&self, network: &Network, names: &Names, spared: Option<&str>) -> Result<()> {
+        let counters = names.counters(network);
+        let is_known = |name: &&str| {
+            self.taken.contains(*name)
+                || counters.iter().any(|counter| counter == name)
+                || spared.is_some_and(|prefix| name.starts_with(prefix))
+        };
+        match self.tensors.names().into_iter().filter(|name| !is_known(name)).min() {
+            None => Ok(()),
+            Some(name) => {
+                let place = format!("tensor {name}");
+                Err(refused(self.file, &place, "none that the network has no place for", "it"))
+            }
+        }
+    }
+}
+
+/// What is wrong with a file.
+fn refused(file: &str, place: &str, expected: &str, got: impl ToString) -> Error {
+    Error::Format {
+        file: file.to_owned(),
+        place: place.to_owned(),
+        expected: expected.to_owned(),
+        got: got.to_string(),
+    }
+}
