@@ -54,6 +54,31 @@ impl Npy {
         Self::read(read(path, MOST)?, &path.display().to_string())
     }
 
+    /// Reads the content of an npy file. Errors call it `name`.
+    ///
+    /// # Errors
+    /// As [`Npy::open`].
+    pub fn read(content: impl Into<Vec<u8>>, name: &str) -> Result<Self> {
+        let mut content = content.into();
+        let Header { kind, is_fortran, sizes, values } = Header::read(&content, name)?;
+        let len = sizes.iter().try_fold(1usize, |len, size| len.checked_mul(*size));
+        let got = content.len() - values;
+        if len.and_then(|len| len.checked_mul(kind.width)) != Some(got) {
+            let expected = format_args!("{sizes:?} values of {} bytes", kind.width).to_string();
+            return Err(wrong(&name, format_args!("byte {values}, the values"), expected, format_args!("{got} bytes")));
+        }
+        content.drain(..values);
+        if is_fortran && sizes.len() > 1 {
+            content = by_rows(&content, &sizes, kind.width)?;
+        }
+        let values = match (kind.letter, kind.width) {
+            (b'u', _) if kind.width == 1 => Features::from(content),
+            (b'b', _) => Features::U8 { bytes: content, scale: 1.0 },
+            _ => Features::F32(numbers(&content, kind)?),
+        };
+        Ok(Self { sizes, values })
+    }
+
     /// Reads the array called `name` (without .npy) from an npz archive, compressed or not.
     ///
     /// # Errors
@@ -148,26 +173,6 @@ impl Npy {
                 Err(Error::Setting { what: "class ids of an array", expected, got })
             }
         }
-    }
-
-    fn read(mut content: Vec<u8>, name: &str) -> Result<Self> {
-        let Header { kind, is_fortran, sizes, values } = Header::read(&content, name)?;
-        let len = sizes.iter().try_fold(1usize, |len, size| len.checked_mul(*size));
-        let got = content.len() - values;
-        if len.and_then(|len| len.checked_mul(kind.width)) != Some(got) {
-            let expected = format_args!("{sizes:?} values of {} bytes", kind.width).to_string();
-            return Err(wrong(&name, format_args!("byte {values}, the values"), expected, format_args!("{got} bytes")));
-        }
-        content.drain(..values);
-        if is_fortran && sizes.len() > 1 {
-            content = by_rows(&content, &sizes, kind.width)?;
-        }
-        let values = match (kind.letter, kind.width) {
-            (b'u', _) if kind.width == 1 => Features::from(content),
-            (b'b', _) => Features::U8 { bytes: content, scale: 1.0 },
-            _ => Features::F32(numbers(&content, kind)?),
-        };
-        Ok(Self { sizes, values })
     }
 }
 

@@ -109,20 +109,17 @@ impl<'a> Literal<'a> {
         let before = self.at;
         // What is no string is a record of several columns.
         let Ok(name) = self.string() else { return Err(expected.into()) };
-        match name {
-            [order @ (b'<' | b'>' | b'|' | b'='), letter @ (b'f' | b'i' | b'u' | b'b'), width @ b'1'..=b'8'] => {
-                let width = usize::from(width - b'0');
-                let widths: &[usize] = match letter {
-                    b'f' => &[4, 8],
-                    b'b' => &[1],
-                    _ => &[1, 2, 4, 8],
-                };
-                if widths.contains(&width) && (width == 1 || *order != b'|') {
-                    let is_big_endian = *order == b'>' || *order == b'=' && cfg!(target_endian = "big");
-                    return Ok(Kind { letter: *letter, width, is_big_endian });
-                }
+        if let [order @ (b'<' | b'>' | b'|' | b'='), letter @ (b'f' | b'i' | b'u' | b'b'), width @ b'1'..=b'8'] = name {
+            let width = usize::from(width - b'0');
+            let widths: &[usize] = match letter {
+                b'f' => &[4, 8],
+                b'b' => &[1],
+                _ => &[1, 2, 4, 8],
+            };
+            if widths.contains(&width) && (width == 1 || *order != b'|') {
+                let is_big_endian = *order == b'>' || *order == b'=' && cfg!(target_endian = "big");
+                return Ok(Kind { letter: *letter, width, is_big_endian });
             }
-            _ => {}
         }
         self.at = before;
         Err(expected.into())
@@ -190,7 +187,7 @@ impl<'a> Literal<'a> {
     fn rest(&self) -> String {
         match &self.text[self.at..] {
             [] => "its end".to_owned(),
-            rest => format!("\"{}\"", rest[..rest.len().min(24)].escape_ascii()),
+            rest => format!("{:?}", String::from_utf8_lossy(&rest[..rest.len().min(24)])),
         }
     }
 }

@@ -94,7 +94,7 @@ impl Encoder {
     /// category that was not learned, where that is refused; [`Error::OutOfMemory`].
     pub fn features(&self, table: &Table) -> Result<Vec<f32>> {
         let width = self.inputs();
-        let len = table.rows().checked_mul(width).unwrap_or(usize::MAX);
+        let len = table.rows().saturating_mul(width);
         let mut rows = formats::room(len, "the features of a table")?;
         rows.resize(len, 0.0);
         let mut first = 0;

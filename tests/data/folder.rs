@@ -72,17 +72,17 @@ fn what_is_no_folder_of_images_is_refused_with_its_file() {
 }
 
 #[test]
-fn every_cut_of_an_image_is_refused_or_read_and_a_huge_one_is_refused() {
+fn cuts_of_an_image_are_refused_or_read_and_a_huge_one_is_refused() {
     let folder = Folder::new();
     for format in [ImageFormat::Png, ImageFormat::Jpeg] {
         let whole = picture([5, 7], [1, 2, 3], format);
-        for end in 0..whole.len() {
+        for end in (0..whole.len()).step_by(3) {
             folder.write("a/1.png", &whole[..end]);
             if let Err(error) = ImageSet::of_folder(&folder.0, &GREY) {
                 assert!(error.to_string().contains("1.png: image: expected "), "{error}");
             }
         }
-        for at in 0..whole.len() {
+        for at in (0..whole.len()).step_by(3) {
             let mut changed = whole.clone();
             changed[at] ^= 0xff;
             folder.write("a/1.png", changed);
