@@ -165,9 +165,8 @@ impl Checkpoint {
         let mut reader = Reader::new(file, bytes)?;
         let (model, training) = Model::read_with::<TrainingRecord>(file, &mut reader, formulas)?;
         let Some(TrainingRecord { settings, history, counts, kept }) = training else {
-            let (file, place) = (file.to_owned(), "metadata".to_owned());
-            let (expected, got) = ("a checkpoint".to_owned(), "a model, which Model::load reads".to_owned());
-            return Err(Error::Format { file, place, expected, got });
+            let got = "a model, which Model::load reads";
+            return Err(formats::wrong(&file, "metadata", "a checkpoint", got));
         };
         let network = &model.network;
         let settings = settings.settings(network, formulas)?;

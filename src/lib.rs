@@ -42,7 +42,10 @@
 //!
 //! # Features of the crate
 //!
-//! None. The blocking calls are there on every platform but the web, where only their `_async` twins are.
+//! On unless switched off: `csv` ([`Table::open`]), `npy` ([`Npy`]), `images` ([`ImageSet::of_folder`]), `pictures`
+//! and `progress`. Off unless asked for: `ndarray` (`Dataset::of_arrays`).
+//!
+//! The blocking calls are there on every platform but the web, where only their `_async` twins are.
 
 #![deny(unsafe_code, missing_docs)]
 
@@ -79,6 +82,7 @@ mod scaling;
 mod schedule;
 mod settings;
 mod step;
+mod table;
 mod trainer;
 #[cfg(not(target_family = "wasm"))]
 mod tuner;
@@ -98,7 +102,11 @@ pub use fit::{
     Decision, EarlyStopping, Ended, Epoch, Fit, History, Monitor, Progress, RangeTest, Rates, ReduceOnPlateau, Split,
     Validation,
 };
-pub use formats::{names::Names, records::Formulas};
+#[cfg(feature = "images")]
+pub use formats::folder::ImageSettings;
+#[cfg(feature = "npy")]
+pub use formats::npy::Npy;
+pub use formats::{idx::Idx, image_set::ImageSet, names::Names, records::Formulas};
 pub use gpu::adapters::AdapterReport;
 pub use init::Init;
 pub use loss::Loss;
@@ -114,6 +122,12 @@ pub use report::Report;
 pub use scaling::{Scaler, Scaling};
 pub use schedule::Schedule;
 pub use settings::Settings;
+#[cfg(feature = "csv")]
+pub use table::CsvSettings;
+pub use table::{
+    AnswerKind, Coding, Column, ColumnKind, Encoder, EncoderSettings, FeatureColumns, MissingCategory, MissingNumber,
+    Table, Unseen,
+};
 pub use trainer::Trainer;
 #[cfg(not(target_family = "wasm"))]
 pub use tuner::{Tuned, Tuner};

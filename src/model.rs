@@ -4,8 +4,10 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(doc)]
+use crate::Error;
 use crate::{
-    Error, Formulas, LayerParameters, Names, Network, Result, Scaler,
+    Formulas, LayerParameters, Names, Network, Result, Scaler,
     error::check_len,
     formats::{
         self,
@@ -186,17 +188,13 @@ impl Model {
         reader: &mut Reader<'_>,
         formulas: &Formulas<'_>,
     ) -> Result<(Self, Option<T>)> {
-        let wrong = |expected: &str, got: String| {
-            let (file, place) = (file.to_owned(), "metadata".to_owned());
-            Err(Error::Format { file, place, expected: expected.to_owned(), got })
-        };
         let Some(record) = reader.record::<Record<T>>()? else {
             let expected = "what gradus writes; weights alone are read for a network by Model::load_weights";
-            return wrong(expected, "none of it".to_owned());
+            return Err(formats::wrong(&file, "metadata", expected, "none of it"));
         };
         if record.format > FORMAT {
-            let expected = format!("format {FORMAT} at most; a newer gradus may read it");
-            return wrong(&expected, format!("format {}", record.format));
+            let expected = format_args!("format {FORMAT} at most; a newer gradus may read it");
+            return Err(formats::wrong(&file, "metadata", expected, format_args!("format {}", record.format)));
         }
         let network = record.network.network(formulas)?;
         let parameters = reader.layers("", &network, &Names::sequential(&network), true)?;

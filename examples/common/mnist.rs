@@ -1,13 +1,10 @@
 //! MNIST and Fashion-MNIST, which have the same four IDX files.
 
-use std::{
-    fmt::Display,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use gradus::Dataset;
+use gradus::ImageSet;
 
-use super::{Exit, classifier::Images, idx::Idx};
+use super::{Exit, classifier::Images};
 
 /// How many kinds of images there are in both sets.
 pub const CLASSES: usize = 10;
@@ -49,9 +46,9 @@ pub fn is_fashion(folder: &Path) -> bool {
 
 /// Both parts of the set in a folder.
 pub fn images(folder: &Path) -> Result<Images, Exit> {
-    let (train, width) = set(folder, TRAIN)?;
-    let (test, test_width) = set(folder, TEST)?;
-    if (train.inputs(), width) != (test.inputs(), test_width) {
+    let [train, test] = [set(folder, TRAIN)?, set(folder, TEST)?];
+    let width = train.width;
+    if (train.height, width) != (test.height, test.width) {
         return Err(Exit::Refused(format!("{}: images for training and test differ in size", folder.display())));
     }
     let fashion = ["T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"];
@@ -59,26 +56,18 @@ pub fn images(folder: &Path) -> Result<Images, Exit> {
         true => fashion.map(str::to_owned).to_vec(),
         false => (0..CLASSES).map(|digit| digit.to_string()).collect(),
     };
-    Ok(Images { width, classes, train, test })
+    Ok(Images { width, classes, train: train.data, test: test.data })
 }
 
-/// One of the two sets and the width of its images. The pixels stay bytes, on the device too.
-fn set(folder: &Path, [images, labels]: [&str; 2]) -> Result<(Dataset, usize), Exit> {
-    let refused = |path: &Path, why: &dyn Display| Exit::Refused(format!("{}: {why}", path.display()));
-    let open = |name: &str, rank| {
-        let path = file(folder, name).unwrap_or_else(|| folder.join(name));
-        Idx::open(&path, rank).map(|idx| (path.clone(), idx)).map_err(|refusal| refused(&path, &refusal))
-    };
-    let (_, images) = open(images, 3)?;
-    let (path, labels) = open(labels, 1)?;
-    let rows = images.sizes[0];
-    if labels.bytes.len() != rows {
-        return Err(refused(&path, &format_args!("{} labels for {rows} images", labels.bytes.len())));
+/// One of the two sets.
+fn set(folder: &Path, names: [&str; 2]) -> Result<ImageSet, Exit> {
+    let [images, labels] = names.map(|name| file(folder, name).unwrap_or_else(|| folder.join(name)));
+    // Data that are not there or damaged are refused, as bad arguments are.
+    let set = ImageSet::of_idx(images, &labels).map_err(|error| Exit::Refused(error.to_string()))?;
+    match set.classes.len() {
+        ..=CLASSES => Ok(set),
+        more => {
+            Err(Exit::Refused(format!("{}: expected labels up to {}, got {}", labels.display(), CLASSES - 1, more - 1)))
+        }
     }
-    if let Some(row) = labels.bytes.iter().position(|label| usize::from(*label) >= CLASSES) {
-        let label = labels.bytes[row];
-        return Err(refused(&path, &format_args!("label {row}: expected 0 to {}, got {label}", CLASSES - 1)));
-    }
-    let classes: Vec<u32> = labels.bytes.into_iter().map(u32::from).collect();
-    Ok((Dataset::new(rows, images.bytes, classes)?, images.sizes[2]))
 }

@@ -3,7 +3,6 @@
 
 pub mod classifier;
 pub mod digits;
-pub mod idx;
 pub mod mnist;
 pub mod pictures;
 pub mod png;

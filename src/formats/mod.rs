@@ -1,12 +1,25 @@
 //! Files in and out. Nothing in a file is trusted: no memory is taken for a size that was not checked, and what is wrong
 //! is told with its place. What is saved is there whole, or the old file is.
 
+#[cfg(feature = "images")]
+pub(crate) mod folder;
+pub(crate) mod idx;
+pub(crate) mod image_set;
 pub(crate) mod names;
+#[cfg(feature = "ndarray")]
+mod ndarray;
+#[cfg(feature = "npy")]
+pub(crate) mod npy;
+#[cfg(feature = "npy")]
+mod npy_header;
 pub(crate) mod number;
 pub(crate) mod records;
 pub(crate) mod tensors;
+#[cfg(feature = "npy")]
+mod zip;
 
 use std::{
+    fmt::Display,
     fs::{self, File},
     io::{self, Read, Write},
     path::{Path, PathBuf},
@@ -29,8 +42,8 @@ pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     };
     let (content, bytes) = open().map_err(|error| failed(path, &error))?;
     if content.len() as u64 > most {
-        let (expected, got) = (format!("at most {most} bytes"), bytes.max(content.len() as u64).to_string());
-        return Err(Error::Format { file: path.display().to_string(), place: "size".into(), expected, got });
+        let got = bytes.max(content.len() as u64);
+        return Err(wrong(&path.display(), "size", format_args!("at most {most} bytes"), got));
     }
     Ok(content)
 }
@@ -58,6 +71,32 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<()> {
         let _ = fs::remove_file(&beside);
         failed(path, &error)
     })
+}
+
+/// What is wrong in a file, and where.
+pub(crate) fn wrong(file: &dyn Display, place: impl Display, expected: impl Display, got: impl Display) -> Error {
+    let (file, place) = (file.to_string(), place.to_string());
+    Error::Format { file, place, expected: expected.to_string(), got: got.to_string() }
+}
+
+/// An empty vector with room for so many values.
+pub(crate) fn room<T>(count: usize, what: &str) -> Result<Vec<T>> {
+    let mut values = Vec::new();
+    let no_room = |error| Error::OutOfMemory { what: format!("{what}: {error}") };
+    values.try_reserve_exact(count).map_err(no_room)?;
+    Ok(values)
+}
+
+/// Names for an error: the first few, and how many there are.
+pub(crate) fn list(names: &[impl AsRef<str>]) -> String {
+    const FEW: usize = 12;
+    let mut text = names.iter().take(FEW).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    match names.len() {
+        0 => text.push_str("none"),
+        count if count > FEW => text.push_str(&format!(", ... ({count} in all)")),
+        _ => {}
+    }
+    text
 }
 
 /// What the system says against a file.

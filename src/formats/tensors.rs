@@ -9,7 +9,7 @@ use std::{
 use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::names::Names;
+use super::{list, names::Names, wrong};
 use crate::{Error, LayerParameters, Network, Result};
 
 /// The key of what a file says of its tensors.
@@ -76,10 +76,10 @@ impl Writer {
 
     /// The bytes of the file; `record` is what it says of the tensors.
     pub(crate) fn bytes(self, record: Option<&impl Serialize>) -> Result<Vec<u8>> {
-        let wrong = |why: String| Error::Internal { what: "a safetensors file".into(), why };
-        let text = record.map(serde_json::to_string).transpose().map_err(|error| wrong(error.to_string()))?;
+        let refused = |why: String| Error::Internal { what: "a safetensors file".into(), why };
+        let text = record.map(serde_json::to_string).transpose().map_err(|error| refused(error.to_string()))?;
         let about = text.map(|text| HashMap::from([(KEY.to_owned(), text)]));
-        safetensors::serialize(self.tensors, about).map_err(|error| wrong(error.to_string()))
+        safetensors::serialize(self.tensors, about).map_err(|error| refused(error.to_string()))
     }
 }
 
@@ -101,7 +101,7 @@ impl<'a> Reader<'a> {
                 SafeTensorError::MetadataIncompleteBuffer => format!("end, byte {}", bytes.len()),
                 _ => "header".to_owned(),
             };
-            refused(file, &place, "a safetensors file", error)
+            super::wrong(&file, place, "a safetensors file", error)
         };
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(wrong)?;
         let about = metadata.metadata().as_ref().and_then(|about| about.get(KEY)).cloned();
@@ -112,8 +112,9 @@ impl<'a> Reader<'a> {
     /// What the file says of its tensors, if gradus has written it.
     pub(crate) fn record<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         let parse = |text: &String| {
-            let wrong =
-                |error: serde_json::Error| refused(self.file, &format!("metadata {KEY}"), "what gradus writes", error);
+            let wrong = |error: serde_json::Error| {
+                super::wrong(&self.file, format_args!("metadata {KEY}"), "what gradus writes", error)
+            };
             serde_json::from_str(text).map_err(wrong)
         };
         self.about.as_ref().map(parse).transpose()
@@ -141,13 +142,15 @@ impl<'a> Reader<'a> {
         let Ok(tensor) = self.tensors.tensor(&name) else {
             let mut there = self.tensors.names();
             there.sort_unstable();
-            let more = if there.len() > 8 { ", ..." } else { "" };
-            there.truncate(8);
-            let got = if there.is_empty() { "no tensors".to_owned() } else { there.join(", ") + more };
-            return Err(refused(self.file, &place, "to be there", got));
+            return Err(wrong(&self.file, place, "to be there", list(&there)));
         };
         if tensor.shape() != shape {
-            return Err(refused(self.file, &place, &format!("the shape {shape:?}"), format!("{:?}", tensor.shape())));
+            return Err(wrong(
+                &self.file,
+                place,
+                format_args!("the shape {shape:?}"),
+                format_args!("{:?}", tensor.shape()),
+            ));
         }
         let values: Vec<f32> = match tensor.dtype() {
             Dtype::F32 => bytemuck::pod_collect_to_vec(tensor.data()),
@@ -160,10 +163,10 @@ impl<'a> Reader<'a> {
                 let halves: Vec<u16> = bytemuck::pod_collect_to_vec(tensor.data());
                 halves.into_iter().map(|half| f32::from_bits(u32::from(half) << 16)).collect()
             }
-            other => return Err(refused(self.file, &place, "F32, F64 or BF16", other)),
+            other => return Err(wrong(&self.file, place, "F32, F64 or BF16", other)),
         };
         if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-            return Err(refused(self.file, &place, "finite numbers", format!("{} at {at}", values[at])));
+            return Err(wrong(&self.file, place, "finite numbers", format_args!("{} at {at}", values[at])));
         }
         self.taken.insert(name);
         Ok(values)
@@ -181,18 +184,8 @@ impl<'a> Reader<'a> {
             None => Ok(()),
             Some(name) => {
                 let place = format!("tensor {name}");
-                Err(refused(self.file, &place, "none that the network has no place for", "it"))
+                Err(wrong(&self.file, place, "none that the network has no place for", "it"))
             }
         }
-    }
-}
-
-/// What is wrong with a file.
-fn refused(file: &str, place: &str, expected: &str, got: impl ToString) -> Error {
-    Error::Format {
-        file: file.to_owned(),
-        place: place.to_owned(),
-        expected: expected.to_owned(),
-        got: got.to_string(),
     }
 }

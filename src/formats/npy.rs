@@ -1,0 +1,224 @@
+//! numpy's npy files, and the npz archives of them.
+//!
+//! <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html> describes the format.
+
+use std::path::Path;
+
+use super::{npy_header::Header, npy_header::Kind, read, room, write, wrong, zip::Archive};
+use crate::{Error, Features, Result, error::check_len};
+
+/// The most bytes of a file, and of an array in an archive once it is decompressed.
+const MOST: u64 = 1 << 32;
+
+/// Up to here every whole number is an f32.
+const EXACT: f32 = (1 << 24) as f32;
+
+/// The values of an npy file and the sizes of the array that they are. Bytes stay bytes, all other numbers become f32.
+///
+/// ```no_run
+/// # use gradus::{Dataset, Npy};
+/// let images = Npy::open("images.npy")?;
+/// let labels = Npy::open_in("labels.npz", "arr_0")?;
+/// let data = Dataset::new(images.rows(), images.into_values(), labels.classes()?)?;
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Npy {
+    sizes: Vec<usize>,
+    values: Features,
+}
+
+impl Npy {
+    /// An array to be saved.
+    ///
+    /// # Shapes
+    /// - values: as many as the product of the sizes, the last size the fastest
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for another number of values.
+    pub fn new(sizes: impl Into<Vec<usize>>, values: impl Into<Features>) -> Result<Self> {
+        let (sizes, values) = (sizes.into(), values.into());
+        let expected = sizes.iter().try_fold(1usize, |len, size| len.checked_mul(*size)).unwrap_or(usize::MAX);
+        check_len("values of an array", expected, len(&values))?;
+        Ok(Self { sizes, values })
+    }
+
+    /// Reads an npy file of f32, f64, integers of 8 to 64 bits, or truth values (as bytes of 0 and 1), in either byte order,
+    /// row by row or column by column. Numbers that are no f32 are rounded to one.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it cannot be read, [`Error::Format`] with the byte if it is no such file, is larger than 4 GiB, or
+    /// does not have as many bytes as its header says.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        Self::read(read(path, MOST)?, &path.display().to_string())
+    }
+
+    /// Reads the content of an npy file. Errors call it `name`.
+    ///
+    /// # Errors
+    /// As [`Npy::open`].
+    pub fn read(content: impl Into<Vec<u8>>, name: &str) -> Result<Self> {
+        let mut content = content.into();
+        let Header { kind, is_fortran, sizes, values } = Header::read(&content, name)?;
+        let len = sizes.iter().try_fold(1usize, |len, size| len.checked_mul(*size));
+        let got = content.len() - values;
+        if len.and_then(|len| len.checked_mul(kind.width)) != Some(got) {
+            let expected = format_args!("{sizes:?} values of {} bytes", kind.width).to_string();
+            return Err(wrong(&name, format_args!("byte {values}, the values"), expected, format_args!("{got} bytes")));
+        }
+        content.drain(..values);
+        if is_fortran && sizes.len() > 1 {
+            content = by_rows(&content, &sizes, kind.width)?;
+        }
+        let values = match (kind.letter, kind.width) {
+            (b'u', _) if kind.width == 1 => Features::from(content),
+            (b'b', _) => Features::U8 { bytes: content, scale: 1.0 },
+            _ => Features::F32(numbers(&content, kind)?),
+        };
+        Ok(Self { sizes, values })
+    }
+
+    /// Reads the array called `name` (without .npy) from an npz archive, compressed or not.
+    ///
+    /// # Errors
+    /// As [`Npy::open`], and [`Error::Format`] if the archive has no such array, is no such archive or damaged.
+    pub fn open_in(path: impl AsRef<Path>, name: &str) -> Result<Self> {
+        let path = path.as_ref();
+        let (content, file) = (read(path, MOST)?, path.display().to_string());
+        let archive = Archive::read(&content, &file)?;
+        let member = format!("{name}.npy");
+        if !archive.names().any(|one| one == member) {
+            let names: Vec<_> = archive.names().filter_map(|name| name.strip_suffix(".npy")).collect();
+            return Err(wrong(&file, "arrays", format_args!("one called {name:?}"), super::list(&names)));
+        }
+        Self::read(archive.open(&member, MOST)?, &format!("{file}, {member}"))
+    }
+
+    /// The names of the arrays in an npz archive, in its order.
+    ///
+    /// # Errors
+    /// As [`Npy::open_in`].
+    pub fn names_in(path: impl AsRef<Path>) -> Result<Vec<String>> {
+        let path = path.as_ref();
+        let (content, file) = (read(path, MOST)?, path.display().to_string());
+        let archive = Archive::read(&content, &file)?;
+        Ok(archive.names().filter_map(|name| name.strip_suffix(".npy")).map(str::to_owned).collect())
+    }
+
+    /// Writes an npy file, of f32 or of bytes, row by row. Its folder is made if need be.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it cannot be written; the old file is still there then.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let kind = match self.values {
+            Features::F32(_) => "<f4",
+            Features::U8 { .. } => "|u1",
+        };
+        let sizes: String = self.sizes.iter().map(|size| format!("{size}, ")).collect();
+        // In Python one value in brackets is no tuple without the comma, and none takes no comma.
+        let sizes = if self.sizes.len() < 2 { sizes.trim_end() } else { sizes.trim_end_matches(", ") };
+        let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({sizes}), }}");
+        // The values begin at a multiple of 64 bytes, after a line's end.
+        let whole = (10 + header.len() + 1).next_multiple_of(64);
+        let mut content = b"\x93NUMPY\x01\x00".to_vec();
+        let Ok(length) = u16::try_from(whole - 10) else {
+            let (expected, got) = ("sizes that a header has room for".to_owned(), self.sizes.len().to_string());
+            return Err(Error::Setting { what: "sizes of an array", expected, got });
+        };
+        content.extend(length.to_le_bytes());
+        content.extend(header.bytes());
+        content.resize(whole - 1, b' ');
+        content.push(b'\n');
+        match &self.values {
+            Features::F32(values) => values.iter().for_each(|value| content.extend(value.to_le_bytes())),
+            Features::U8 { bytes, .. } => content.extend(bytes),
+        }
+        write(path.as_ref(), &content)
+    }
+
+    /// The sizes, the slowest first; none for a single value.
+    pub fn sizes(&self) -> &[usize] {
+        &self.sizes
+    }
+
+    /// The first size; 1 for a single value.
+    pub fn rows(&self) -> usize {
+        self.sizes.first().copied().unwrap_or(1)
+    }
+
+    /// The values, the last size the fastest.
+    pub fn values(&self) -> &Features {
+        &self.values
+    }
+
+    /// The values, to be moved into a data set.
+    pub fn into_values(self) -> Features {
+        self.values
+    }
+
+    /// The values as class ids.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if one is not a whole number from 0 to 2^24.
+    pub fn classes(&self) -> Result<Vec<u32>> {
+        let values = match &self.values {
+            Features::U8 { bytes, .. } => return Ok(bytes.iter().map(|byte| u32::from(*byte)).collect()),
+            Features::F32(values) => values,
+        };
+        match values.iter().position(|value| !(0.0..=EXACT).contains(value) || value.fract() != 0.0) {
+            None => Ok(values.iter().map(|value| *value as u32).collect()),
+            Some(at) => {
+                let (expected, got) = (format!("whole numbers from 0 to {EXACT}"), format!("{} at {at}", values[at]));
+                Err(Error::Setting { what: "class ids of an array", expected, got })
+            }
+        }
+    }
+}
+
+fn len(values: &Features) -> usize {
+    match values {
+        Features::F32(values) => values.len(),
+        Features::U8 { bytes, .. } => bytes.len(),
+    }
+}
+
+/// Values of `width` bytes that lie with the first size the fastest, with the last the fastest.
+fn by_rows(content: &[u8], sizes: &[usize], width: usize) -> Result<Vec<u8>> {
+    let mut into = room(content.len(), "an array in the order of its rows")?;
+    let mut place = vec![0; sizes.len()];
+    for _ in 0..content.len() / width {
+        let at = place.iter().zip(sizes).rev().fold(0, |at, (place, size)| at * size + place);
+        into.extend_from_slice(&content[at * width..(at + 1) * width]);
+        for (place, size) in place.iter_mut().zip(sizes).rev() {
+            *place += 1;
+            if *place < *size {
+                break;
+            }
+            *place = 0;
+        }
+    }
+    Ok(into)
+}
+
+fn numbers(content: &[u8], kind: Kind) -> Result<Vec<f32>> {
+    let mut into = room(content.len() / kind.width, "the values of an array")?;
+    into.extend(content.chunks_exact(kind.width).map(|value| {
+        // From the lowest byte up, in the first places.
+        let mut bytes = [0; 8];
+        bytes[..kind.width].copy_from_slice(value);
+        if kind.is_big_endian {
+            bytes[..kind.width].reverse();
+        }
+        let unsigned = u64::from_le_bytes(bytes);
+        let above = 64 - 8 * kind.width as u32;
+        match (kind.letter, kind.width) {
+            (b'f', 4) => f32::from_bits(unsigned as u32),
+            (b'f', _) => f64::from_bits(unsigned) as f32,
+            // Shifted up and down again, so that the sign fills what is above.
+            (b'i', _) => (((unsigned << above) as i64) >> above) as f32,
+            _ => unsigned as f32,
+        }
+    }));
+    Ok(into)
+}

@@ -1,0 +1,203 @@
+use gradus::{
+    AnswerKind, Answers, Coding, Encoder, EncoderSettings, FeatureColumns, Features, MissingCategory, MissingNumber,
+    Result, Table, Unseen,
+};
+
+use crate::refused;
+
+const NAMES: [&str; 4] = ["age", "color", "zip", "kind"];
+
+fn table(rows: &[[&str; 4]]) -> Table {
+    Table::new(&NAMES, &rows.concat()).unwrap()
+}
+
+/// Four rows with a missing age and a missing color.
+fn gaps() -> Table {
+    table(&[["1", "red", "10", "yes"], ["NA", "blue", "9", "no"], ["4", "", "10", "no"], ["10", "red", "9", "yes"]])
+}
+
+fn learn(table: &Table, settings: EncoderSettings) -> Result<Encoder> {
+    Encoder::learn(table, "kind", &settings)
+}
+
+/// Fills what is missing in [`gaps`].
+fn filling(missing_number: MissingNumber, missing_category: MissingCategory) -> EncoderSettings {
+    EncoderSettings { missing_number, missing_category, ..EncoderSettings::default() }
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[test]
+fn numbers_stay_and_categories_become_features_or_ids() {
+    let table = table(&[["1.5", "red", "10", "b"], ["2", "blue", "9", "a"], ["-3e1", "red", "10", "b"]]);
+    let zip = EncoderSettings { categories: names(&["zip"]), ..EncoderSettings::default() };
+    let encoder = learn(&table, zip.clone()).unwrap();
+    assert_eq!(encoder.feature_names(), ["age", "color=blue", "color=red", "zip=9", "zip=10"]);
+    assert_eq!((encoder.inputs(), encoder.answer()), (5, "kind"));
+    assert_eq!(encoder.classes(), Some(&names(&["a", "b"])[..]));
+    let data = encoder.dataset(&table).unwrap();
+    let hot = [1.5, 0.0, 1.0, 0.0, 1.0, 2.0, 1.0, 0.0, 1.0, 0.0, -30.0, 0.0, 1.0, 0.0, 1.0];
+    assert_eq!(data.features(), &Features::F32(hot.to_vec()));
+    assert_eq!(data.answers(), &Answers::Classes(vec![1, 0, 1]));
+
+    let encoder = learn(&table, EncoderSettings { coding: Coding::Ids, ..zip }).unwrap();
+    assert_eq!(encoder.feature_names(), ["age", "color", "zip"]);
+    assert_eq!(encoder.features(&table).unwrap(), [1.5, 1.0, 1.0, 2.0, 0.0, 0.0, -30.0, 1.0, 1.0]);
+}
+
+#[test]
+fn columns_are_chosen_by_name() {
+    let table = table(&[["1", "red", "10", "b"], ["2", "blue", "9", "a"]]);
+    let with = |features| learn(&table, EncoderSettings { features, ..EncoderSettings::default() });
+    let only = with(FeatureColumns::Only(names(&["zip", "age"]))).unwrap();
+    assert_eq!(only.feature_names(), ["age", "zip"]);
+    assert_eq!(with(FeatureColumns::Except(names(&["color", "kind"]))).unwrap(), only);
+    refused(with(FeatureColumns::Only(names(&["size"]))), &["expected one of age, color, zip, kind, got size"]);
+    refused(with(FeatureColumns::Only(names(&["kind"]))), &["column of features: expected another than", "got kind"]);
+    refused(with(FeatureColumns::Only(vec![])), &["columns of features: expected at least one, got none"]);
+    refused(Encoder::learn(&table, "sort", &EncoderSettings::default()), &["column of answers", "got sort"]);
+    let both = EncoderSettings { numbers: names(&["age"]), categories: names(&["age"]), ..EncoderSettings::default() };
+    refused(learn(&table, both), &["column: expected numbers or categories, got \"age\" as both"]);
+    let unknown = EncoderSettings { categories: names(&["size"]), ..EncoderSettings::default() };
+    refused(learn(&table, unknown), &["column of numbers or categories", "got size"]);
+}
+
+#[test]
+fn what_is_missing_is_refused_with_its_place_or_filled() {
+    let table = gaps();
+    let of = |number, category| learn(&table, filling(number, category))?.features(&table);
+    refused(
+        of(MissingNumber::Refuse, MissingCategory::Own),
+        &["table: line 3, column \"age\": expected a number, got \"NA\", a missing"],
+    );
+    refused(
+        of(MissingNumber::Mean, MissingCategory::Refuse),
+        &["line 4, column \"color\": expected one of blue, red, got \"\", a missing"],
+    );
+    let ages = |number| {
+        let features = of(number, MissingCategory::MostFrequent).unwrap();
+        features.chunks(4).map(|row| row[0]).collect::<Vec<_>>()
+    };
+    assert_eq!(ages(MissingNumber::Mean), [1.0, 5.0, 4.0, 10.0]);
+    assert_eq!(ages(MissingNumber::Median), [1.0, 4.0, 4.0, 10.0]);
+    assert_eq!(ages(MissingNumber::Value(-1.0)), [1.0, -1.0, 4.0, 10.0]);
+    refused(of(MissingNumber::Value(f32::NAN), MissingCategory::Own), &["missing number: expected a finite number"]);
+
+    let most = of(MissingNumber::Mean, MissingCategory::MostFrequent).unwrap();
+    assert_eq!(most[8..11], [4.0, 0.0, 1.0], "red");
+    let own = learn(&table, filling(MissingNumber::Mean, MissingCategory::Own)).unwrap();
+    assert_eq!(own.feature_names(), ["age", "color=blue", "color=red", "color=(missing)", "zip"]);
+    assert_eq!(own.features(&table).unwrap()[10..15], [4.0, 0.0, 0.0, 1.0, 10.0]);
+
+    let empty = Table::new(&["a", "kind"], &["", "1", "?", "2"]).unwrap();
+    let settings = filling(MissingNumber::Mean, MissingCategory::Own);
+    refused(learn(&empty, settings.clone()), &["table: column \"a\": expected at least one value, got 2 missing ones"]);
+    let none: [&str; 0] = [];
+    refused(learn(&Table::new(&["a", "kind"], &none).unwrap(), settings), &["rows to learn an encoder from"]);
+}
+
+#[test]
+fn what_was_not_learned_is_refused_with_its_place_or_nothing() {
+    let learned = table(&[["1", "red", "10", "yes"], ["2", "blue", "9", "no"]]);
+    let shown = Table::new(&["zip", "color", "age"], &["7", "red", "1", "7", "mauve", "2"]).unwrap();
+    let words = &["table: line 3, column \"color\": expected one of blue, red, got \"mauve\""];
+    refused(learn(&learned, EncoderSettings::default()).unwrap().features(&shown), words);
+    for (coding, expected) in [
+        (Coding::OneHot, &[1.0, 0.0, 1.0, 7.0, 2.0, 0.0, 0.0, 7.0][..]),
+        (Coding::Ids, &[1.0, 1.0, 7.0, 2.0, -1.0, 7.0]),
+    ] {
+        let settings = EncoderSettings { coding, unseen: Unseen::None, ..EncoderSettings::default() };
+        let encoder = learn(&learned, settings).unwrap();
+        assert_eq!(encoder.features(&shown).unwrap(), expected);
+        refused(encoder.dataset(&shown), &["table: header: expected a column \"kind\", got zip, color, age"]);
+        let missing = Table::new(&["zip", "color", "age"], &["7", "NA", "1"]).unwrap();
+        refused(encoder.features(&missing), &["line 2, column \"color\"", "a missing value"]);
+        let other = table(&[["1", "red", "10", "maybe"]]);
+        refused(encoder.dataset(&other), &["line 2, column \"kind\": expected one of no, yes, got \"maybe\""]);
+    }
+    let text = Table::new(&["age", "color", "zip"], &["old", "red", "1"]).unwrap();
+    let encoder = learn(&learned, EncoderSettings::default()).unwrap();
+    refused(encoder.features(&text), &["line 2, column \"age\": expected a number, got \"old\""]);
+    refused(
+        encoder.features(&Table::new(&["age"], &["1"]).unwrap()),
+        &["header: expected a column \"color\", got age"],
+    );
+    let none: [&str; 0] = [];
+    assert_eq!(encoder.features(&Table::new(&["age", "color", "zip"], &none).unwrap()).unwrap(), [] as [f32; 0]);
+}
+
+#[test]
+fn a_wrong_cell_among_numbers_is_found() {
+    let rows: Vec<[&str; 4]> = vec![["1", "red", "1", "a"], ["1O", "red", "2", "b"], ["3", "red", "3", "a"]];
+    let table = table(&rows);
+    let few = EncoderSettings { most_categories: 2, ..EncoderSettings::default() };
+    let words =
+        ["table: column \"age\": expected at most 2 categories, got 3; \"1O\" in line 3 is no number; to leave"];
+    refused(learn(&table, few), &words);
+    let numbers = EncoderSettings { numbers: names(&["age"]), ..EncoderSettings::default() };
+    refused(learn(&table, numbers), &["table: line 3, column \"age\": expected a number, got \"1O\""]);
+    let huge = Table::new(&["a", "kind"], &["1e39", "a", "2", "b"]).unwrap();
+    let numbers = EncoderSettings { numbers: names(&["a"]), ..EncoderSettings::default() };
+    refused(learn(&huge, numbers), &["line 2, column \"a\": expected a number, got \"1e39\""]);
+}
+
+#[test]
+fn answers_are_classes_or_numbers() {
+    let of = |answers: &[&str], kind| {
+        let cells: Vec<&str> = answers.iter().flat_map(|answer| ["0", *answer]).collect();
+        let table = Table::new(&["x", "kind"], &cells).unwrap();
+        let encoder = learn(&table, EncoderSettings { answers: kind, ..EncoderSettings::default() })?;
+        Ok((encoder.classes().map(<[String]>::to_vec), encoder.dataset(&table)?.answers().clone()))
+    };
+    let ids = |classes: &[&str], ids: &[u32]| (Some(names(classes)), Answers::Classes(ids.to_vec()));
+    let values = |values: &[f32]| (None, Answers::Values(values.to_vec()));
+    assert_eq!(of(&["10", "9", "10", "9"], AnswerKind::Auto).unwrap(), ids(&["9", "10"], &[1, 0, 1, 0]));
+    assert_eq!(of(&["-1", "1", "1", "-1"], AnswerKind::Auto).unwrap(), ids(&["-1", "1"], &[0, 1, 1, 0]));
+    assert_eq!(of(&["b", "a"], AnswerKind::Auto).unwrap(), ids(&["a", "b"], &[1, 0]));
+    assert_eq!(of(&["10", "9", "8"], AnswerKind::Auto).unwrap(), values(&[10.0, 9.0, 8.0]));
+    assert_eq!(of(&["0.5", "0.5", "1"], AnswerKind::Auto).unwrap(), values(&[0.5, 0.5, 1.0]));
+    assert_eq!(of(&["0.5", "0.25"], AnswerKind::Classes).unwrap(), ids(&["0.25", "0.5"], &[1, 0]));
+    assert_eq!(of(&["1", "1", "2", "2"], AnswerKind::Numbers).unwrap(), values(&[1.0, 1.0, 2.0, 2.0]));
+    refused(of(&["1", "x"], AnswerKind::Numbers), &["line 3, column \"kind\": expected a number, got \"x\""]);
+    refused(
+        of(&["1", "NA"], AnswerKind::Auto),
+        &["line 3, column \"kind\": expected an answer, got \"NA\", a missing"],
+    );
+}
+
+#[test]
+fn an_encoder_is_saved_and_a_hostile_one_does_not_panic() {
+    let table = gaps();
+    let encoder = learn(&table, filling(MissingNumber::Mean, MissingCategory::Own)).unwrap();
+    let json = serde_json::to_string(&encoder).unwrap();
+    let back: Encoder = serde_json::from_str(&json).unwrap();
+    assert_eq!(back, encoder);
+    assert_eq!(back.features(&table).unwrap(), encoder.features(&table).unwrap());
+    for (from, to) in [
+        ("\"fill\":2", "\"fill\":99"),
+        ("[\"blue\",\"red\",\"\"]", "[]"),
+        ("[\"blue\",\"red\",\"\"]", "[\"red\",\"red\"]"),
+        ("[\"no\",\"yes\"]", "[]"),
+        ("\"age\"", "\"zip\""),
+    ] {
+        let changed = json.replacen(from, to, 1);
+        assert_ne!(changed, json, "{from}");
+        let hostile: Encoder = serde_json::from_str(&changed).unwrap();
+        let _ = (hostile.features(&table), hostile.dataset(&table), hostile.feature_names());
+    }
+    for columns in ["[]", r#"[{"name":"color","code":{"Categories":{"names":[],"fill":0,"one_hot":true}}}]"#] {
+        let json = format!(r#"{{"columns":{columns},"answer":{{"name":"kind","classes":null}},"unseen":"None"}}"#);
+        let hostile: Encoder = serde_json::from_str(&json).unwrap();
+        let _ = (hostile.features(&table), hostile.dataset(&table));
+    }
+}
+
+#[test]
+fn a_table_of_cells_is_checked() {
+    refused(Table::new(&["a", "b"], &["1", "2", "3"]), &["cells of a table: expected 2 values, got 3"]);
+    refused(Table::new(&["a", " a "], &[]), &["table: line 1, column 2: expected a name that no other column has"]);
+    let none: [&str; 0] = [];
+    refused(Table::new(&none, &none), &["expected names of columns, got none"]);
+}

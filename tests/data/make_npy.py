@@ -1,0 +1,18 @@
+"""Writes the arrays beside this file, which tests/data/npy.rs reads. Made with numpy 2.4.6: python3 make_npy.py"""
+
+import numpy as np
+
+rows = np.array([[0, 1, 2], [250, 4, 5]])
+for kind in ["<f4", ">f4", "<f8", ">f8", "|u1", "<i2", ">u2", "<i8"]:
+    name = kind.replace("<", "little_").replace(">", "big_").replace("|", "")
+    np.save(f"{name}.npy", rows.astype(kind))
+np.save("bool.npy", rows > 3)
+np.save("signed.npy", np.array([-128, -1, 127], dtype="i1"))
+np.save("fortran.npy", np.asfortranarray(np.arange(24, dtype="<f4").reshape(2, 3, 4)))
+np.save("scalar.npy", np.float32(1.5))
+np.save("text.npy", np.array(["a", "bc"]))
+np.save("record.npy", np.array([(1, 2.0)], dtype=[("a", "<i4"), ("b", "<f8")]))
+with open("version2.npy", "wb") as file:
+    np.lib.format.write_array(file, rows.astype("<f4"), version=(2, 0))
+np.savez("stored.npz", x=rows.astype("|u1"), y=np.array([1, 0], dtype="<i8"))
+np.savez_compressed("deflated.npz", x=np.zeros((64, 8), dtype="<f4"), y=np.arange(64) % 3)

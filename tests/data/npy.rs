@@ -1,0 +1,182 @@
+use std::{fs, path::PathBuf};
+
+use gradus::{Dataset, Features, Npy};
+
+use crate::{Folder, refused};
+
+/// A file that numpy wrote.
+fn numpys(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+/// An npy file of version 1 with this header.
+fn npy(header: &str, values: &[u8]) -> Vec<u8> {
+    let length = (header.len() as u16).to_le_bytes();
+    [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), values].concat()
+}
+
+fn floats(values: &[f32]) -> Features {
+    Features::F32(values.to_vec())
+}
+
+#[test]
+fn what_numpy_writes_is_read() {
+    let rows = [0.0, 1.0, 2.0, 250.0, 4.0, 5.0];
+    for name in ["little_f4", "big_f4", "little_f8", "big_f8", "little_i2", "big_u2", "little_i8", "version2"] {
+        let array = Npy::open(numpys(&format!("{name}.npy"))).unwrap();
+        assert_eq!((array.sizes(), array.rows(), array.values()), (&[2, 3][..], 2, &floats(&rows)), "{name}");
+    }
+    let bytes = Npy::open(numpys("u1.npy")).unwrap();
+    assert_eq!(bytes.values(), &Features::U8 { bytes: vec![0, 1, 2, 250, 4, 5], scale: 1.0 / 255.0 });
+    let truths = Npy::open(numpys("bool.npy")).unwrap();
+    assert_eq!(truths.values(), &Features::U8 { bytes: vec![0, 0, 0, 1, 1, 1], scale: 1.0 });
+    assert_eq!(Npy::open(numpys("signed.npy")).unwrap().values(), &floats(&[-128.0, -1.0, 127.0]));
+    let scalar = Npy::open(numpys("scalar.npy")).unwrap();
+    assert_eq!((scalar.sizes(), scalar.rows(), scalar.values()), (&[][..], 1, &floats(&[1.5])));
+    let fortran = Npy::open(numpys("fortran.npy")).unwrap();
+    let counted: Vec<f32> = (0..24u8).map(f32::from).collect();
+    assert_eq!((fortran.sizes(), fortran.values()), (&[2, 3, 4][..], &floats(&counted)));
+}
+
+#[test]
+fn an_archive_gives_its_arrays_by_name_and_they_become_a_data_set() {
+    for (name, sizes) in [("stored.npz", [2, 3]), ("deflated.npz", [64, 8])] {
+        assert_eq!(Npy::names_in(numpys(name)).unwrap(), ["x", "y"]);
+        let (x, y) = (Npy::open_in(numpys(name), "x").unwrap(), Npy::open_in(numpys(name), "y").unwrap());
+        assert_eq!((x.sizes(), y.sizes()), (&sizes[..], &sizes[..1]));
+        let is_bytes = matches!(x.values(), Features::U8 { .. });
+        let data = Dataset::new(x.rows(), x.into_values(), y.classes().unwrap()).unwrap();
+        assert_eq!((data.rows(), data.inputs(), is_bytes), (sizes[0], sizes[1], name == "stored.npz"));
+    }
+    refused(Npy::open_in(numpys("stored.npz"), "z"), &["stored.npz: arrays: expected one called \"z\", got x, y"]);
+}
+
+#[test]
+fn what_is_saved_is_what_is_read() {
+    let folder = Folder::new();
+    let path = folder.0.join("deeper").join("saved.npy");
+    for sizes in [&[][..], &[6], &[2, 3], &[1, 6, 1], &[0, 3]] {
+        let count = sizes.iter().product::<usize>();
+        let values: Vec<f32> = [0.5, -1.0, f32::MAX, 1e-40, f32::NEG_INFINITY, 0.0][..count].to_vec();
+        for array in [Npy::new(sizes, values).unwrap(), Npy::new(sizes, vec![255u8; count]).unwrap()] {
+            array.save(&path).unwrap();
+            assert_eq!(Npy::open(&path).unwrap(), array);
+            let begin = fs::read(&path).unwrap().iter().position(|byte| *byte == b'\n').unwrap() + 1;
+            assert_eq!(begin % 64, 0, "as numpy aligns it");
+        }
+    }
+    // The bytes themselves, but for the spaces that fill the header.
+    Npy::open(numpys("little_f4.npy")).unwrap().save(&path).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), fs::read(numpys("little_f4.npy")).unwrap());
+    refused(Npy::new([2, 3], [1.0; 5].to_vec()), &["values of an array: expected 6 values, got 5"]);
+    refused(Npy::new([usize::MAX, 2], vec![1.0]), &["values of an array"]);
+}
+
+#[test]
+fn class_ids_are_whole_numbers() {
+    let of = |values: &[f32]| Npy::new([values.len()], values).unwrap().classes();
+    assert_eq!(of(&[0.0, 3.0, 16_777_216.0]).unwrap(), [0, 3, 16_777_216]);
+    refused(of(&[0.0, 0.5]), &["class ids of an array: expected whole numbers from 0 to 16777216, got 0.5 at 1"]);
+    for wrong in [-1.0, f32::NAN, f32::INFINITY, 16_777_218.0] {
+        refused(of(&[wrong]), &["class ids of an array", "at 0"]);
+    }
+}
+
+#[test]
+fn what_is_no_npy_file_is_refused_with_its_byte() {
+    let folder = Folder::new();
+    let good = "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }";
+    assert_eq!(Npy::open(folder.write("good.npy", npy(good, &[0; 8]))).unwrap().values(), &floats(&[0.0; 2]));
+    let headers = [
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (2,) ", "byte 65, the header: expected '}', got its end"),
+        ("('descr')", "byte 10, the header: expected '{', got \"('descr')\""),
+        ("{}", "expected 'descr', 'fortran_order' and 'shape' before, got its end"),
+        ("{'color': 1}", "byte 11, the header: expected 'descr', 'fortran_order' or 'shape', got \"'color': 1}\""),
+        ("{'descr': '<f2', 'fortran_order': False, 'shape': (2,)}", "byte 20, the header: expected numbers, as '<f4'"),
+        ("{'descr': '<c8', 'fortran_order': False, 'shape': (2,)}", "byte 20, the header: expected numbers"),
+        ("{'descr': '|f4', 'fortran_order': False, 'shape': (2,)}", "byte 20, the header: expected numbers"),
+        ("{'descr': '|O', 'fortran_order': False, 'shape': (2,)}", "byte 20, the header: expected numbers"),
+        ("{'descr': '<f4', 'fortran_order': 0, 'shape': (2,)}", "byte 44, the header: expected True or False, got \"0"),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (-2,)}", "expected a size from 0 to "),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999999999999,)}", "expected a size from 0 to "),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': 2}", "expected '('"),
+        ("{'descr': '<f4', 'fortran_order': False, 'shape': (2 2)}", "expected ')'"),
+        ("{'descr' '<f4'", "byte 19, the header: expected ':', got \"'<f4'\""),
+        ("{'descr", "byte 11, the header: expected a string in quotes, got \"'descr\""),
+    ];
+    for (header, words) in headers {
+        refused(Npy::open(folder.write("bad.npy", npy(header, &[0; 8]))), &["bad.npy: byte ", words]);
+    }
+    let huge = ["4611686018427387904, 4", "9223372036854775807", "1000000000000", "3", "1", "0"];
+    for sizes in huge {
+        let header = good.replace("2,", sizes);
+        refused(Npy::open(folder.write("huge.npy", npy(&header, &[0; 8]))), &["the values: expected [", "got 8 bytes"]);
+    }
+    refused(Npy::open(folder.write("nested.npy", npy(&"[".repeat(60_000), &[]))), &["expected '{', got \"[[[["]);
+    refused(
+        Npy::open(folder.write("empty.npy", "")),
+        &["empty.npy: byte 0, the header: expected \\x93NUMPY, got \"\""],
+    );
+    refused(Npy::open(folder.write("text.npy", "<html>")), &["got \"<html>\""]);
+    refused(Npy::open(folder.write("new.npy", b"\x93NUMPY\x04\x00\x00\x00")), &["version 1, 2 or 3, got 4"]);
+    let long = [b"\x93NUMPY\x02\x00", &u32::MAX.to_le_bytes()[..]].concat();
+    refused(Npy::open(folder.write("long.npy", long)), &["byte 12, the header: expected 4294967295 bytes, got 0"]);
+    refused(Npy::open(numpys("text.npy")), &["text.npy: byte 20, the header: expected numbers", "got \"'<U2'"]);
+    refused(Npy::open(numpys("record.npy")), &["record.npy: byte 20, the header: expected numbers", "got \"[('a'"]);
+    refused(Npy::open(folder.0.join("none.npy")), &["none.npy: "]);
+}
+
+#[test]
+fn every_cut_and_every_changed_byte_is_read_or_refused() {
+    let folder = Folder::new();
+    for name in ["little_f4.npy", "version2.npy", "fortran.npy"] {
+        let whole = fs::read(numpys(name)).unwrap();
+        for end in 0..whole.len() {
+            refused(Npy::read(&whole[..end], "cut"), &["cut: byte "]);
+        }
+        for (at, change) in (0..whole.len()).flat_map(|at| [0x01, 0x10, 0xff].map(|change| (at, change))) {
+            let mut changed = whole.clone();
+            changed[at] ^= change;
+            let _ = Npy::read(changed, "changed");
+        }
+    }
+    for name in ["stored.npz", "deflated.npz"] {
+        let whole = fs::read(numpys(name)).unwrap();
+        for end in 0..whole.len() {
+            refused(Npy::open_in(folder.write("cut.npz", &whole[..end]), "x"), &["cut.npz: byte "]);
+        }
+        for (at, change) in (0..whole.len()).flat_map(|at| [0x01, 0xff].map(|change| (at, change))) {
+            let mut changed = whole.clone();
+            changed[at] ^= change;
+            let path = folder.write("changed.npz", changed);
+            let _ = Npy::open_in(&path, "x");
+        }
+    }
+}
+
+#[test]
+fn an_archive_that_lies_is_refused() {
+    let folder = Folder::new();
+    let whole = fs::read(numpys("deflated.npz")).unwrap();
+    let list = whole.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
+    let changed = |at: usize, bytes: &[u8]| {
+        let mut changed = whole.clone();
+        changed[at..at + bytes.len()].copy_from_slice(bytes);
+        Npy::open_in(folder.write("lies.npz", changed), "x")
+    };
+    refused(changed(list + 24, &[1, 0, 0, 0]), &["byte 0, x.npy: expected 1 bytes, got more"]);
+    refused(changed(list + 24, &[0xfe, 0xff, 0xff, 0xff]), &["expected 4294967294 bytes, got 2176"]);
+    refused(changed(list + 24, &[0xff; 4]), &["expected at most 4294967296 bytes, got more"]);
+    refused(changed(list + 20, &[0xfe; 4]), &["a file of 4278124286 bytes, got the end of the archive"]);
+    refused(changed(list + 42, &[0xff; 4]), &["byte 4294967295, x.npy"]);
+    refused(changed(list + 16, &[0; 4]), &["x.npy: expected a checksum of 0x00000000, got 0x"]);
+    refused(changed(list + 10, &[12]), &["stored or deflated, got method 12"]);
+    refused(changed(list + 8, &[1]), &["or encrypted"]);
+    refused(changed(whole.len() - 12, &[9, 0]), &["expected 9 entries in the list of the archive, got 2"]);
+    refused(changed(whole.len() - 6, &[0xff; 4]), &["byte 4294967295: expected 2 entries"]);
+    refused(Npy::names_in(folder.write("empty.npz", "")), &["empty.npz: byte 0, the end: expected the list of a zip"]);
+    refused(
+        Npy::names_in(numpys("u1.npy")),
+        &["u1.npy: byte 134, the end: expected the list of a zip archive, got none"],
+    );
+}
