@@ -106,7 +106,13 @@ pub use fit::{
 pub use formats::folder::ImageSettings;
 #[cfg(feature = "npy")]
 pub use formats::npy::Npy;
-pub use formats::{idx::Idx, image_set::ImageSet, names::Names, records::Formulas};
+pub use formats::{
+    idx::Idx,
+    image_set::ImageSet,
+    names::Names,
+    records::Formulas,
+    wgsl::{WgslFunction, WgslWeights},
+};
 pub use gpu::adapters::AdapterReport;
 pub use init::Init;
 pub use loss::Loss;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(doc)]
 use crate::Error;
 use crate::{
-    Formulas, LayerParameters, Names, Network, Result, Scaler,
+    Formulas, LayerParameters, Names, Network, Result, Scaler, WgslFunction, WgslWeights,
     error::check_len,
     formats::{
         self,
@@ -173,6 +173,35 @@ impl Model {
         let parameters = reader.layers("", network, names, true)?;
         reader.finish(network, names, None)?;
         Self::new(network.clone(), parameters)
+    }
+
+    /// The bytes of an ONNX file that other programs run: `input`, `[rows, inputs]`, becomes `output`, `[rows, outputs]`, for
+    /// any number of rows, raw inputs scaled first if the model has a scaler. The notes go with it.
+    ///
+    /// # Errors
+    /// As [`Model::new`]; [`Error::Setting`] for an activation of the caller's own, [`Error::Limit`] beyond 2 GiB.
+    pub fn to_onnx(&self) -> Result<Vec<u8>> {
+        self.check()?;
+        formats::onnx::bytes(self)
+    }
+
+    /// Writes [`Model::to_onnx`] to a file.
+    ///
+    /// # Errors
+    /// As there, and [`Error::File`].
+    pub fn save_onnx(&self, path: impl AsRef<Path>) -> Result<()> {
+        formats::write(path.as_ref(), &self.to_onnx()?)
+    }
+
+    /// The network as a WGSL function `fn NAME(input: array<f32, INPUTS>) -> array<f32, OUTPUTS>` to paste into any shader;
+    /// raw inputs are scaled first if the model has a scaler.
+    ///
+    /// # Errors
+    /// As [`Model::new`]; [`Error::Setting`] for a name that is none in WGSL, [`Error::Limit`] for more than 16,384 numbers
+    /// in the text.
+    pub fn to_wgsl(&self, name: &str, weights: WgslWeights) -> Result<WgslFunction> {
+        self.check()?;
+        formats::wgsl::function(self, name, weights)
     }
 
     fn read(file: &str, bytes: &[u8], formulas: &Formulas<'_>) -> Result<Self> {

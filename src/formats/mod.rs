@@ -13,8 +13,10 @@ pub(crate) mod npy;
 #[cfg(feature = "npy")]
 mod npy_header;
 pub(crate) mod number;
+pub(crate) mod onnx;
 pub(crate) mod records;
 pub(crate) mod tensors;
+pub(crate) mod wgsl;
 #[cfg(feature = "npy")]
 mod zip;
 

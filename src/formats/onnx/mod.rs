@@ -1,0 +1,194 @@
+//! ONNX: a trained network as a graph of operators that other programs run.
+
+mod proto;
+
+use prost::Message;
+
+use crate::{Activation, Dense, Error, LayerParameters, Model, Norm, Result, norm};
+use proto::{
+    AttributeProto, Dimension, FLOAT, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
+    TensorProto, TensorShapeProto, TensorType, TypeProto, ValueInfoProto,
+};
+
+/// The first version of the operators that has them all: 20 brought Gelu. The format's version 9 belongs to it.
+const OPERATORS: i64 = 20;
+const FORMAT: i64 = 9;
+/// The most bytes of a protobuf message.
+const MOST: u64 = (2 << 30) - 1;
+
+/// Klambauer et al.'s lambda and alpha, as ONNX calls them.
+const SELU: [(&str, f64); 2] = [("gamma", 1.050_700_987_355_480_5), ("alpha", 1.673_263_242_354_377_2)];
+
+/// The bytes of a model's ONNX file: `input`, `[rows, inputs]`, becomes `output`, `[rows, outputs]`.
+pub(crate) fn bytes(model: &Model) -> Result<Vec<u8>> {
+    let network = &model.network;
+    let need = 4 * network.parameter_count() as u64;
+    crate::error::check_limit("an ONNX file", "bytes of a protobuf message", need, MOST)?;
+    let mut graph = Graph { nodes: Vec::new(), tensors: Vec::new(), last: "input".to_owned() };
+    if let Some(scaler) = &model.scaler {
+        for (operator, name, values) in [("Sub", "shift", scaler.shift()), ("Mul", "factor", scaler.factor())] {
+            graph.tensor(&format!("scaler.{name}"), &[values.len()], values);
+            graph.node(operator, &[&format!("scaler.{name}")], &[]);
+        }
+    }
+    for (i, (dense, parameters)) in network.layers().iter().zip(&model.parameters).enumerate() {
+        graph.layer(i, dense, parameters)?;
+    }
+    if let Some(node) = graph.nodes.last_mut() {
+        node.output = vec!["output".to_owned()];
+    }
+    let value = |name: &str, columns: usize| {
+        let rows = Dimension { dim_value: None, dim_param: Some("rows".into()) };
+        let columns = Dimension { dim_value: Some(columns as i64), dim_param: None };
+        let shape = Some(TensorShapeProto { dim: vec![rows, columns] });
+        let tensor_type = Some(TensorType { elem_type: FLOAT, shape });
+        ValueInfoProto { name: name.to_owned(), r#type: Some(TypeProto { tensor_type }) }
+    };
+    let graph = GraphProto {
+        node: graph.nodes,
+        name: "gradus".to_owned(),
+        initializer: graph.tensors,
+        input: vec![value("input", network.inputs())],
+        output: vec![value("output", network.outputs())],
+    };
+    let note = |(key, value): (&String, &String)| StringStringEntryProto { key: key.clone(), value: value.clone() };
+    let file = ModelProto {
+        ir_version: FORMAT,
+        producer_name: "gradus".to_owned(),
+        producer_version: env!("CARGO_PKG_VERSION").to_owned(),
+        graph: Some(graph),
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPERATORS }],
+        metadata_props: model.notes.iter().map(note).collect(),
+    };
+    Ok(file.encode_to_vec())
+}
+
+/// A graph that grows by its end.
+struct Graph {
+    nodes: Vec<NodeProto>,
+    tensors: Vec<TensorProto>,
+    /// What the last node gives.
+    last: String,
+}
+
+impl Graph {
+    fn tensor(&mut self, name: &str, sizes: &[usize], values: &[f32]) {
+        self.tensors.push(TensorProto {
+            dims: sizes.iter().map(|size| *size as i64).collect(),
+            data_type: FLOAT,
+            name: name.to_owned(),
+            raw_data: bytemuck::cast_slice(values).to_vec(),
+        });
+    }
+
+    /// A node that takes what the last one gives, and then others.
+    fn node(&mut self, operator: &str, others: &[&str], attributes: &[(&str, Attribute)]) {
+        let name = format!("{}.{}", self.nodes.len(), operator.to_lowercase());
+        let last = std::mem::replace(&mut self.last, name.clone());
+        let others = others.iter().map(|other| (*other).to_owned());
+        self.nodes.push(NodeProto {
+            input: std::iter::once(last).chain(others).collect(),
+            output: vec![name.clone()],
+            name,
+            op_type: operator.to_owned(),
+            attribute: attributes.iter().map(|(name, value)| value.proto(name)).collect(),
+        });
+    }
+
+    /// A layer: `activation(norm(x W^T + b))`.
+    fn layer(&mut self, i: usize, dense: &Dense, parameters: &LayerParameters) -> Result<()> {
+        let name = |what: &str| format!("{i}.{what}");
+        let mut vector = |what: &str, values: &[f32]| {
+            self.tensor(&name(what), &[values.len()], values);
+            name(what)
+        };
+        let bias = vector("bias", &parameters.bias);
+        let norm = dense.norm.map(|_| [vector("gain", &parameters.gain), vector("shift", &parameters.shift)]);
+        let running = (dense.norm == Some(Norm::Batch))
+            .then(|| [vector("mean", &parameters.running_mean), vector("variance", &parameters.running_variance)]);
+        self.tensor(&name("weight"), &[dense.outputs, dense.inputs], &parameters.weight);
+        self.node("Gemm", &[&name("weight"), &bias], &[("transB", Attribute::Int(1))]);
+        if let Some([gain, shift]) = &norm {
+            let epsilon = ("epsilon", Attribute::Float(norm::EPSILON));
+            match &running {
+                Some([mean, variance]) => self.node("BatchNormalization", &[gain, shift, mean, variance], &[epsilon]),
+                None => self.node("LayerNormalization", &[gain, shift], &[("axis", Attribute::Int(-1)), epsilon]),
+            }
+        }
+        self.activation(i, dense.activation, parameters)
+    }
+
+    fn activation(&mut self, i: usize, activation: Activation, parameters: &LayerParameters) -> Result<()> {
+        let float = |name, number| (name, Attribute::Float(number));
+        let z = self.last.clone();
+        match activation {
+            Activation::Identity => {}
+            Activation::Sigmoid => self.node("Sigmoid", &[], &[]),
+            Activation::Tanh => self.node("Tanh", &[], &[]),
+            Activation::Relu => self.node("Relu", &[], &[]),
+            Activation::LeakyRelu { slope } => self.node("LeakyRelu", &[], &[float("alpha", slope)]),
+            Activation::Elu { alpha } => self.node("Elu", &[], &[float("alpha", alpha)]),
+            Activation::Selu => self.node("Selu", &[], &SELU.map(|(name, number)| float(name, number))),
+            Activation::Gelu => self.node("Gelu", &[], &[("approximate", Attribute::Text("none"))]),
+            Activation::GeluTanh => self.node("Gelu", &[], &[("approximate", Attribute::Text("tanh"))]),
+            Activation::Silu => {
+                self.node("Sigmoid", &[], &[]);
+                self.node("Mul", &[&z], &[]);
+            }
+            Activation::Mish => self.node("Mish", &[], &[]),
+            Activation::Softplus => self.node("Softplus", &[], &[]),
+            Activation::Softsign => self.node("Softsign", &[], &[]),
+            Activation::HardSigmoid => {
+                self.node("HardSigmoid", &[], &[float("alpha", 1.0 / 6.0), float("beta", 0.5)]);
+            }
+            Activation::HardTanh => {
+                let [low, high] = [format!("{i}.low"), format!("{i}.high")];
+                self.tensor(&low, &[], &[-1.0]);
+                self.tensor(&high, &[], &[1.0]);
+                self.node("Clip", &[&low, &high], &[]);
+            }
+            Activation::Sine { frequency } => {
+                let name = format!("{i}.frequency");
+                self.tensor(&name, &[], &[frequency as f32]);
+                self.node("Mul", &[&name], &[]);
+                self.node("Sin", &[], &[]);
+            }
+            Activation::Gaussian => {
+                self.node("Mul", &[&z], &[]);
+                self.node("Neg", &[], &[]);
+                self.node("Exp", &[], &[]);
+            }
+            Activation::Prelu { .. } => {
+                let name = format!("{i}.slope");
+                self.tensor(&name, &[parameters.slope.len()], &parameters.slope);
+                self.node("PRelu", &[&name], &[]);
+            }
+            Activation::Softmax => self.node("Softmax", &[], &[("axis", Attribute::Int(-1))]),
+            Activation::Custom(custom) => {
+                let (expected, got) = ("one that ONNX has".to_owned(), format!("{}, the caller's own", custom.name()));
+                return Err(Error::Setting { what: "activation to export", expected, got });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What an attribute may be.
+#[derive(Clone, Copy)]
+enum Attribute {
+    Float(f64),
+    Int(i64),
+    Text(&'static str),
+}
+
+impl Attribute {
+    fn proto(self, name: &str) -> AttributeProto {
+        let blank = AttributeProto { name: name.to_owned(), ..AttributeProto::default() };
+        // The numbers of `AttributeProto.AttributeType`.
+        match self {
+            Self::Float(number) => AttributeProto { f: Some(number as f32), r#type: 1, ..blank },
+            Self::Int(number) => AttributeProto { i: Some(number), r#type: 2, ..blank },
+            Self::Text(text) => AttributeProto { s: Some(text.as_bytes().to_vec()), r#type: 3, ..blank },
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! A trained network as a function in WGSL, to paste into any shader.
+
+use std::fmt::Write;
+
+use crate::{Activation, Error, Model, Norm, Result, Scaler, error::check_limit, network::padded, norm};
+
+/// Where the numbers of a [`WgslFunction`] come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WgslWeights {
+    /// They stand in the text: for networks of a few thousand.
+    Constants,
+    /// They lie in a storage buffer.
+    Buffer {
+        /// Its `@group`.
+        group: u32,
+        /// Its `@binding`.
+        binding: u32,
+    },
+}
+
+/// A network as a function in WGSL.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct WgslFunction {
+    /// `fn NAME(input: array<f32, INPUTS>) -> array<f32, OUTPUTS>` and what it needs, all of whose names begin with NAME.
+    pub text: String,
+    /// What the buffer holds, if there is one.
+    pub weights: Vec<f32>,
+}
+
+/// The most numbers that stand in a text: more take drivers too long to compile.
+const CONSTANTS: u64 = 1 << 14;
+
+/// Writes the function.
+pub(crate) fn function(model: &Model, name: &str, weights: WgslWeights) -> Result<WgslFunction> {
+    let starts = name.starts_with(|c: char| c.is_ascii_alphabetic());
+    if !starts || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        let expected = "ASCII letters, digits and _, a letter first".to_owned();
+        return Err(Error::Setting { what: "name of a WGSL function", expected, got: name.to_owned() });
+    }
+    let numbers = numbers(model);
+    let mut text = format!("// A network of {}, trained by gradus.\n", shape(model));
+    match weights {
+        WgslWeights::Constants => {
+            check_limit("numbers in a text", "of a WGSL function", numbers.len() as u64, CONSTANTS)?;
+            let vectors: Vec<_> = numbers.chunks_exact(4).map(vector).collect();
+            let count = vectors.len();
+            let all = vectors.join(", ");
+            let _ =
+                writeln!(text, "var<private> {name}_weights: array<vec4f, {count}> = array<vec4f, {count}>({all});");
+        }
+        WgslWeights::Buffer { group, binding } => {
+            let _ =
+                writeln!(text, "@group({group}) @binding({binding}) var<storage, read> {name}_weights: array<vec4f>;");
+        }
+    }
+    text += &pieces(model, name);
+    text += &body(model, name);
+    let weights = if weights == WgslWeights::Constants { Vec::new() } else { numbers };
+    Ok(WgslFunction { text, weights })
+}
+
+fn shape(model: &Model) -> String {
+    let widths = std::iter::once(model.network.inputs()).chain(model.network.layers().iter().map(|l| l.outputs));
+    widths.map(|width| width.to_string()).collect::<Vec<_>>().join("-")
+}
+
+fn vector(four: &[f32]) -> String {
+    format!("vec4f({:?}, {:?}, {:?}, {:?})", four[0], four[1], four[2], four[3])
+}
+
+/// The parameters as they lie on the device, what scales the inputs behind them. A batch norm has become a gain and a
+/// shift by its running statistics.
+fn numbers(model: &Model) -> Vec<f32> {
+    let mut layers = model.parameters.clone();
+    for (layer, _) in layers.iter_mut().zip(model.network.layers()).filter(|(_, l)| l.norm == Some(Norm::Batch)) {
+        for j in 0..layer.gain.len() {
+            let variance = f64::from(layer.running_variance[j]) + norm::EPSILON;
+            let gain = f64::from(layer.gain[j]) / libm::sqrt(variance);
+            layer.shift[j] = (f64::from(layer.shift[j]) - f64::from(layer.running_mean[j]) * gain) as f32;
+            layer.gain[j] = gain as f32;
+        }
+    }
+    let mut numbers = model.network.layout().flat(&layers);
+    for values in model.scaler.iter().flat_map(|scaler| [scaler.shift(), scaler.factor()]) {
+        numbers.extend(values);
+        numbers.resize(padded(numbers.len()), 0.0);
+    }
+    numbers
+}
+
+/// The activations' functions, without their slopes, under names that begin with the function's.
+fn pieces(model: &Model, name: &str) -> String {
+    let mut files: Vec<&str> =
+        model.network.layers().iter().flat_map(|layer| layer.activation.wgsl()).copied().collect();
+    files.sort_unstable();
+    files.dedup();
+    let mut text = String::new();
+    for file in files {
+        text.push('\n');
+        let mut skips = false;
+        for line in file.lines() {
+            let is_slope = line
+                .strip_prefix("fn ")
+                .is_some_and(|rest| rest.split('(').next().is_some_and(|function| function.ends_with("_gradient")));
+            // Of files that are laid out as ours are; whatever else a caller's own have stays.
+            if is_slope && !line.trim_end().ends_with('}') {
+                skips = true;
+            }
+            if !skips && !line.starts_with("///") {
+                text += line;
+                text.push('\n');
+            }
+            skips &= line != "}";
+        }
+    }
+    let functions: Vec<&str> = text
+        .split("fn ")
+        .skip(1)
+        .filter_map(|rest| rest.split('(').next())
+        .filter(|function| function.chars().all(|c| c.is_alphanumeric() || c == '_'))
+        .collect();
+    let mut words = String::new();
+    let mut word = String::new();
+    for c in text.chars().chain(['\n']) {
+        if c.is_alphanumeric() || c == '_' {
+            word.push(c);
+            continue;
+        }
+        if functions.contains(&word.as_str()) {
+            let _ = write!(words, "{name}_");
+        }
+        words += &word;
+        words.push(c);
+        word.clear();
+    }
+    words.trim_end().to_owned() + "\n"
+}
+
+fn body(model: &Model, name: &str) -> String {
+    let network = &model.network;
+    let (inputs, outputs) = (network.inputs(), network.outputs());
+    let mut text = format!("\nfn {name}(input: array<f32, {inputs}>) -> array<f32, {outputs}> {{\n");
+    text += "    var x0 = input;\n";
+    let layout = network.layout();
+    if model.scaler.as_ref().map(Scaler::columns).is_some() {
+        let (shift, factor) = (layout.len / 4, (layout.len + padded(inputs)) / 4);
+        let _ = write!(
+            text,
+            "    for (var i = 0u; i < {inputs}u; i++) {{\n        \
+             x0[i] = (x0[i] - {name}_weights[{shift}u + i / 4u][i % 4u]) * {name}_weights[{factor}u + i / 4u][i % 4u];\n    \
+             }}\n"
+        );
+    }
+    for (l, (dense, place)) in network.layers().iter().zip(&layout.places).enumerate() {
+        let (from, to, vec4s) = (format!("x{l}"), format!("x{}", l + 1), place.stride / 4);
+        // The vectors behind the weights, a row each.
+        let row = |k: usize| format!("{name}_weights[{}u + j]", (place.offset + (place.inputs + k) * place.stride) / 4);
+        let slope = row(place.vectors - 1);
+        let activate = |z: &str| match (dense.activation, dense.activation.parameter()) {
+            // Takes the whole row.
+            (Activation::Softmax, _) => z.to_owned(),
+            (a, _) if a.is_learned() => format!("{name}_{}({z}, {slope})", a.name()),
+            (a, Some(number)) => format!("{name}_{}({z}, {:?})", a.name(), number as f32),
+            (a, None) => format!("{name}_{}({z})", a.name()),
+        };
+        let (first, weights, width) = (row(0), place.offset / 4, 4 * vec4s);
+        let _ = write!(
+            text,
+            "    var {to}: array<f32, {width}>;\n    \
+             for (var j = 0u; j < {vec4s}u; j++) {{\n        \
+             var z = {first};\n        \
+             for (var i = 0u; i < {}u; i++) {{\n            \
+             z += {from}[i] * {name}_weights[{weights}u + i * {vec4s}u + j];\n        }}\n",
+            dense.inputs
+        );
+        let whole = match dense.norm {
+            None => activate("z"),
+            Some(Norm::Batch) => {
+                let _ = writeln!(text, "        z = z * {} + {};", row(1), row(2));
+                activate("z")
+            }
+            Some(Norm::Layer) => "z".to_owned(),
+        };
+        let store = |value: &str| {
+            format!(
+                "        let a = {value};\n        for (var k = 0u; k < 4u; k++) {{ {to}[4u * j + k] = a[k]; }}\n    }}\n"
+            )
+        };
+        text += &store(&whole);
+        let over = |body: &str| format!("    for (var i = 0u; i < {}u; i++) {{ {body} }}\n", dense.outputs);
+        if dense.norm == Some(Norm::Layer) {
+            let _ = writeln!(text, "    var mean{l} = 0.0;\n    var variance{l} = 0.0;");
+            text += &over(&format!("mean{l} += {to}[i] / {}.0;", dense.outputs));
+            text += &over(&format!("let e = {to}[i] - mean{l}; variance{l} += e * e / {}.0;", dense.outputs));
+            let _ = write!(
+                text,
+                "    for (var j = 0u; j < {vec4s}u; j++) {{\n        \
+                 var z = vec4f({to}[4u * j], {to}[4u * j + 1u], {to}[4u * j + 2u], {to}[4u * j + 3u]);\n        \
+                 z = (z - mean{l}) * inverseSqrt(variance{l} + {:?}) * {} + {};\n",
+                norm::EPSILON as f32,
+                row(1),
+                row(2)
+            );
+            text += &store(&activate("z"));
+        }
+        if dense.activation == Activation::Softmax {
+            let _ = writeln!(text, "    var most = {to}[0];\n    var sum = 0.0;");
+            text += &over(&format!("most = max(most, {to}[i]);"));
+            text += &over(&format!("{to}[i] = exp({to}[i] - most); sum += {to}[i];"));
+            text += &over(&format!("{to}[i] /= sum;"));
+        }
+    }
+    let last = network.layers().len();
+    let _ = write!(
+        text,
+        "    var output: array<f32, {outputs}>;\n    \
+         for (var i = 0u; i < {outputs}u; i++) {{ output[i] = x{last}[i]; }}\n    return output;\n}}\n"
+    );
+    text
+}
