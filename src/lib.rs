@@ -60,6 +60,7 @@ mod family;
 mod fit;
 mod formats;
 mod gpu;
+mod histogram;
 mod init;
 mod judge;
 mod loss;
@@ -68,9 +69,13 @@ mod network;
 mod norm;
 mod optimizer;
 mod order;
+#[cfg(feature = "pictures")]
+pub mod pictures;
 mod plan;
 mod predictor;
 mod profile;
+#[cfg(all(feature = "progress", not(target_family = "wasm")))]
+mod progress;
 mod report;
 mod scaling;
 mod schedule;
@@ -95,6 +100,7 @@ pub use fit::{
     Validation,
 };
 pub use gpu::adapters::AdapterReport;
+pub use histogram::{LayerHistogram, LayerValues};
 pub use init::Init;
 pub use loss::Loss;
 pub use metrics::{Average, Confusion, Metrics, Regression};
@@ -104,6 +110,8 @@ pub use optimizer::{Optimizer, Rule};
 pub use plan::{Plan, PlanRow};
 pub use predictor::Predictor;
 pub use profile::{KernelTime, Profile};
+#[cfg(all(feature = "progress", not(target_family = "wasm")))]
+pub use progress::ProgressBar;
 pub use report::Report;
 pub use scaling::{Scaler, Scaling};
 pub use schedule::Schedule;

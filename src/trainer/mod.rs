@@ -2,6 +2,7 @@
 
 mod answers;
 mod by_hand;
+mod histograms;
 mod record;
 
 use std::sync::Arc;
