@@ -116,20 +116,37 @@ impl fmt::Display for LayerValues {
 impl fmt::Display for LayerHistogram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { layer, of, mean, deviation, dead, neurons, .. } = self;
-        write!(f, "layer {layer}, {of}: mean {mean:.2e}, deviation {deviation:.2e}")?;
+        write!(f, "layer {layer}, {of}: mean {}, deviation {}", number(*mean), number(*deviation))?;
         let share = |part: u64| 100.0 * part as f64 / self.count().max(1) as f64;
         for (part, what) in [(self.zeros, "zero"), (self.not_finite, "not finite")] {
             if part > 0 {
                 write!(f, ", {:.1} % {what}", share(part))?;
             }
         }
-        if *dead > 0 { write!(f, ", {dead} of {neurons} neurons dead") } else { Ok(()) }
+        if *dead > 0 { write!(f, ", {dead} of {neurons} dead") } else { Ok(()) }
+    }
+}
+
+/// A number with three digits that count.
+fn number(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".to_owned(),
+        size @ 1e-3..1e5 => format!("{value:.*}", (2.0 - size.log10().floor()).max(0.0) as usize),
+        _ => format!("{value:.2e}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_have_three_digits() {
+        let all = [0.123_456, -1.0, 12_345.6, 0.001_234_5, 1e-5, 1e9, 99.96];
+        let texts = ["0.123", "-1.00", "12346", "0.00123", "1.00e-5", "1.00e9", "100.0"];
+        assert_eq!(all.map(number), texts);
+        assert_eq!(number(0.0), "0");
+    }
 
     fn of(values: &[f64], neurons: usize, bins: usize) -> LayerHistogram {
         LayerHistogram::new((3, LayerValues::Activations), values, (neurons, |at| at % neurons), bins)
@@ -141,8 +158,7 @@ mod tests {
         assert_eq!(histogram.edges, [1.0, 2.0, 3.0, 4.0, 5.0]);
         assert_eq!((&*histogram.counts, histogram.zeros, histogram.not_finite), (&[1, 1, 0, 1][..], 4, 1));
         assert_eq!((histogram.dead, histogram.neurons, histogram.count()), (1, 2, 8));
-        let text =
-            "layer 3, activations: mean 1.14e0, deviation 1.73e0, 50.0 % zero, 12.5 % not finite, 1 of 2 neurons dead";
+        let text = "layer 3, activations: mean 1.14, deviation 1.73, 50.0 % zero, 12.5 % not finite, 1 of 2 dead";
         assert_eq!(histogram.to_string(), text);
     }
 

@@ -42,16 +42,15 @@ impl Axis {
             return Self::linear(what, low, high);
         }
         let mut axis = Self { what, low: first, high: last, is_logarithmic: true, ticks: Vec::new() };
-        let powers = (first - 1e-9).ceil() as i32..=(last + 1e-9).floor() as i32;
-        let stride = ((last - first) / TICKS).ceil() as usize;
         // Powers of ten alone would be one or two.
         let between: &[f64] = if last - first < 2.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
-        let start = if between.len() > 1 { powers.start() - 1 } else { *powers.start() };
-        for power in (start..=*powers.end()).step_by(stride) {
+        let stride = round_step((last - first) / TICKS).max(1.0);
+        let start = (first / stride).floor() * stride;
+        for power in (0..2 * TICKS as i32).map(|i| start as i32 + i * stride as i32) {
             for value in between.iter().map(|digit| digit * 10f64.powi(power)) {
                 let place = (value.log10() - first) / (last - first);
                 if (-1e-9..=1.0 + 1e-9).contains(&place) {
-                    axis.ticks.push((place.clamp(0.0, 1.0), label(value, value)));
+                    axis.ticks.push((place.clamp(0.0, 1.0), label(value, value, value)));
                 }
             }
         }
@@ -63,7 +62,8 @@ impl Axis {
     pub(super) fn of_losses(what: &'static str, losses: impl Iterator<Item = f64>) -> Self {
         let Some((least, most)) = bounds(losses) else { return Self::linear(what, 0.0, 1.0) };
         if least > 0.0 && most / least > LOGARITHMIC {
-            return Self::logarithmic(what, least, most);
+            let margin = (most / least).powf(0.03);
+            return Self::logarithmic(what, least / margin, most * margin);
         }
         let (low, high) = (least.min(0.0), most.max(0.0));
         let margin = 0.05 * (high - low);
@@ -82,7 +82,7 @@ impl Axis {
         let all = (0..2 * TICKS as u32).map(|i| (first + f64::from(i)) * step);
         axis.ticks = all
             .take_while(|value| *value <= high + 1e-9 * (high - low))
-            .map(|value| (axis.at(value), label(value, step)))
+            .map(|value| (axis.at(value), label(value, step, low.abs().max(high.abs()))))
             .collect();
         axis
     }
@@ -113,19 +113,24 @@ fn round_step(least: f64) -> f64 {
     [1.0, 2.0, 5.0].into_iter().map(|digit| digit * power).find(|step| *step >= least).unwrap_or(10.0 * power)
 }
 
-/// A number with as many decimals as tell it from one that is `step` away.
-pub(super) fn label(value: f64, step: f64) -> String {
-    let exponent = |value: f64| value.abs().log10().floor();
-    // Not quite 0 is what sums of steps make of it.
-    if value.abs() < 1e-9 * step.abs() || value == 0.0 {
+/// A number with as many decimals as tell it from one that is `step` away; `size` is how large the numbers beside it are.
+pub(super) fn label(value: f64, step: f64, size: f64) -> String {
+    let exponent = |value: f64| (value.abs().log10() + 1e-6).floor();
+    if value.abs() < 0.5 * step.abs() || value == 0.0 {
         return "0".to_owned();
     }
-    if value.abs() >= 1e5 || step.abs() < 1e-4 {
-        let digits = (exponent(value) - exponent(step)).clamp(0.0, 6.0) as usize;
-        return format!("{value:.digits$e}");
+    if size.abs() < 1e6 && step.abs() >= 0.999e-4 {
+        let digits = (-exponent(step)).max(0.0) as usize;
+        return format!("{value:.digits$}");
     }
-    let digits = (-exponent(1.000_001 * step)).clamp(0.0, 6.0) as usize;
-    format!("{value:.digits$}")
+    let digits = (exponent(value) - exponent(step)).clamp(0.0, 6.0) as usize;
+    let text = format!("{value:.digits$e}");
+    match text.split_once('e') {
+        Some((digits, power)) if digits.contains('.') => {
+            format!("{}e{power}", digits.trim_end_matches('0').trim_end_matches('.'))
+        }
+        _ => text,
+    }
 }
 
 #[cfg(test)]
@@ -138,21 +143,14 @@ mod tests {
 
     #[test]
     fn ticks_are_round_numbers_that_can_be_told_apart() {
-        assert_eq!(labels(&Axis::linear("", 0.0, 2.4)), ["0.0", "0.5", "1.0", "1.5", "2.0"].map(zero));
+        assert_eq!(labels(&Axis::linear("", 0.0, 2.4)), ["0", "0.5", "1.0", "1.5", "2.0"]);
         assert_eq!(labels(&Axis::linear("", -1.0, 1.0)), ["-1.0", "-0.5", "0", "0.5", "1.0"]);
         assert_eq!(labels(&Axis::linear("", 90.0, 100.0)), ["90", "92", "94", "96", "98", "100"]);
-        assert_eq!(
-            labels(&Axis::linear("", 0.0, 3e38)),
-            ["0", "5e37", "1.0e38", "1.5e38", "2.0e38", "2.5e38", "3.0e38"]
-        );
+        assert_eq!(labels(&Axis::linear("", 0.0, 3e38)), ["0", "5e37", "1e38", "1.5e38", "2e38", "2.5e38", "3e38"]);
         assert_eq!(labels(&Axis::counted("", 1)), ["1"]);
         assert_eq!(labels(&Axis::counted("", 3)), ["1", "2", "3"]);
         assert_eq!(labels(&Axis::logarithmic("", 1e-6, 10.0)), ["1e-6", "1e-4", "0.01", "1"]);
         assert_eq!(labels(&Axis::logarithmic("", 0.03, 0.6)), ["0.05", "0.1", "0.2", "0.5"]);
-    }
-
-    fn zero(label: &'static str) -> &'static str {
-        if label == "0.0" { "0" } else { label }
     }
 
     #[test]

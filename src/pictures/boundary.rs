@@ -111,12 +111,12 @@ impl Boundary {
             (Axis::linear("first input", self.x.0, self.x.1), Axis::linear("second input", self.y.0, self.y.1));
         let (left, top) = (LABELS.0, 48);
         let (right, bottom) = (left + SHOWN, top + SHOWN);
-        let text = svg(title, (right as u32 + 150, (bottom + LABELS.1) as u32), |area| {
+        let text = svg(title, (right as u32 + 190, (bottom + LABELS.1) as u32), |area| {
             Chart { corner: (left, top), size: (SHOWN, SHOWN), x: &x, y: &y }.frame(area)?;
             for (line, (name, colour)) in self.legend(names).iter().enumerate() {
                 let y = top + 10 + 22 * line as i32;
                 area.draw(&Circle::new((right + 20, y), 6, colour.filled()))?;
-                write(area, &cut(name, 14, 112.0), (14, TEXT, LEFT), (right + 32, y))?;
+                write(area, &cut(name, 14, 150.0), (14, TEXT, LEFT), (right + 32, y))?;
             }
             Ok(())
         });
@@ -158,10 +158,12 @@ impl Boundary {
     fn legend(&self, names: &[impl AsRef<str>]) -> Vec<(String, RGBColor)> {
         match self.meaning {
             Meaning::Values(least, most) => {
-                let name = |place: usize, value: f64| {
-                    names
-                        .get(place)
-                        .map_or_else(|| label(value, (most - least) / 100.0), |name| name.as_ref().to_owned())
+                let number = |value: f64| match value.fract() {
+                    0.0 if value.abs() < 1e6 => value.to_string(),
+                    _ => label(value, (most - least) / 100.0, most.abs().max(least.abs())),
+                };
+                let name = |place: usize, value| {
+                    names.get(place).map_or_else(|| number(value), |name| name.as_ref().to_owned())
                 };
                 vec![(name(1, most), VERMILION), (name(0, least), BLUE)]
             }

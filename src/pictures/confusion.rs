@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use plotters::{prelude::*, style::FontTransform};
 
 use super::{
-    BLUE, CENTRE, FAINT, FRAME, GRID, RIGHT, TEXT, VERMILION, class_name, cut, short, style, svg, tinted, width, write,
+    BLUE, CENTRE, FAINT, FRAME, GRID, LEGEND, RIGHT, TEXT, VERMILION, class_name, cut, short, style, svg, tinted,
+    width, write,
 };
 use crate::Confusion;
 
@@ -31,7 +32,7 @@ pub fn confusion(title: &str, confusion: &Confusion, names: &[impl AsRef<str>]) 
     let shared = classes.div_ceil(MOST).max(1);
     let cells = classes.div_ceil(shared);
     let cell = (MOST / cells.max(1)).clamp(1, MOST_CELL);
-    let side = (cell * cells).max(240) as i32;
+    let side = (cell * cells) as i32;
 
     let mut weights: BTreeMap<(usize, usize), f64> = BTreeMap::new();
     let mut sums = vec![0.0; cells];
@@ -62,18 +63,21 @@ pub fn confusion(title: &str, confusion: &Confusion, names: &[impl AsRef<str>]) 
         }
     };
     svg(title, (size.0 as u32, size.1 as u32), |area| {
-        write(area, &about, (15, FAINT, CENTRE), (size.0 / 2, 52))?;
+        write(area, &about, (15, FAINT, CENTRE), (size.0 / 2, LEGEND))?;
+        if classes == 0 {
+            return Ok(());
+        }
         for ((expected, predicted), weight) in &weights {
             let corner = (left + (predicted * cell) as i32, top + (expected * cell) as i32);
             let share = weight / sums[*expected];
             let right = expected == predicted;
-            // What is rare has to be seen as well.
-            let shade = if *weight > 0.0 { 0.08 + 0.92 * share } else { 0.0 };
+            // The root, since what is rare has to be seen as well.
+            let shade = if *weight > 0.0 { share.sqrt() } else { 0.0 };
             let fill = tinted(if right { BLUE } else { VERMILION }, shade).filled();
             let end = (corner.0 + cell as i32, corner.1 + cell as i32);
             area.draw(&Rectangle::new([corner, end], fill))?;
             if cell >= ROOM {
-                let ink = if share > 0.5 { WHITE } else { TEXT };
+                let ink = if shade > 0.7 { WHITE } else { TEXT };
                 let size = if cell >= 36 { 15 } else { 11 };
                 let middle = (corner.0 + cell as i32 / 2, corner.1 + cell as i32 / 2);
                 write(area, &short(*weight), (size, ink, CENTRE), middle)?;

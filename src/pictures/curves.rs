@@ -53,8 +53,8 @@ pub fn curves(title: &str, history: &History) -> String {
     entries.extend(best.map(|best| (format!("best epoch, {best}"), FAINT)));
     let marks: Vec<_> = best.iter().map(|best| (*best as f64, FAINT)).collect();
     let epochs = Axis::counted("epoch", history.epochs.len());
-    let size = if panels.len() > 1 { (382, 300) } else { (540, 300) };
-    let wide = LABELS.0 + size.0 + 18;
+    let size = if panels.len() > 1 { (376, 300) } else { (540, 300) };
+    let wide = LABELS.0 + size.0 + 24;
     svg(title, ((wide * panels.len() as i32) as u32, (HEAD + size.1 + LABELS.1) as u32), |area| {
         legend(area, &entries)?;
         (0..).zip(&panels).try_for_each(|(at, (axis, lines))| {

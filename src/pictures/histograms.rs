@@ -2,11 +2,11 @@
 
 use plotters::prelude::*;
 
-use super::{Area, BLUE, CENTRE, Drawn, FAINT, FRAME, LEFT, TEXT, VERMILION, axis::label, cut, svg, write};
+use super::{Area, BLUE, CENTRE, Drawn, FAINT, FRAME, LEFT, RIGHT, TEXT, VERMILION, axis::label, cut, svg, write};
 use crate::{LayerHistogram, LayerValues};
 
 /// A panel's width and height, and how high its bars may be.
-const PANEL: (i32, i32) = (470, 150);
+const PANEL: (i32, i32) = (540, 150);
 const BARS: i32 = 78;
 
 /// Draws the histograms that [`Trainer::histograms`](crate::Trainer::histograms) gives, or some of them: a row for each
@@ -35,7 +35,7 @@ pub fn histograms(title: &str, histograms: &[LayerHistogram]) -> String {
 fn panel(area: &Area<'_>, histogram: &LayerHistogram, (left, top): (i32, i32), colour: RGBColor) -> Drawn {
     let (left, wide) = (left + 16, PANEL.0 - 32);
     let text = histogram.to_string();
-    write(area, &cut(&text, 14, f64::from(wide)), (14, TEXT, LEFT), (left, top + 12))?;
+    write(area, &cut(&text, 13, f64::from(wide)), (13, TEXT, LEFT), (left, top + 12))?;
     let (above, foot) = (top + 26, top + 26 + BARS);
     let most = histogram.counts.iter().copied().max().unwrap_or(0);
     let (first, last) = (histogram.edges.first().copied(), histogram.edges.last().copied());
@@ -56,13 +56,11 @@ fn panel(area: &Area<'_>, histogram: &LayerHistogram, (left, top): (i32, i32), c
     area.draw(&PathElement::new([(left, foot), (left + wide, foot)], FRAME))?;
     // Halves, since the difference of two finite numbers need not be one.
     let (a, b) = (least / 2.0, largest / 2.0);
-    let step = (b - a) / 5.0;
-    for (place, value) in [(0.0, least), (0.5, a + b), (1.0, largest)] {
+    let size = least.abs().max(largest.abs());
+    for (place, value, anchor) in [(0.0, least, LEFT), (0.5, a + b, CENTRE), (1.0, largest, RIGHT)] {
         let x = left + (place * f64::from(wide)) as i32;
         area.draw(&PathElement::new([(x, foot), (x, foot + 4)], FRAME))?;
-        let inset = [(0.0, 1), (0.5, 0), (1.0, -1)].iter().find(|(at, _)| *at == place).map_or(0, |(_, side)| *side);
-        let anchor = [super::RIGHT, CENTRE, LEFT][(inset + 1) as usize];
-        write(area, &label(value, step), (13, TEXT, anchor), (x, foot + 14))?;
+        write(area, &label(value, size / 100.0, size), (13, TEXT, anchor), (x, foot + 14))?;
     }
     Ok(())
 }

@@ -111,9 +111,10 @@ fn width(text: &str, size: i32) -> f64 {
 /// The width of a letter for each pixel of a line's size, of which a font takes four fifths.
 fn em(letter: char) -> f64 {
     match letter {
-        'm' | 'w' | 'M' | 'W' | '@' | '%' => 0.72,
-        _ if letter.is_ascii_uppercase() => 0.56,
-        _ if letter.is_ascii() => 0.46,
+        'm' | 'w' | 'M' | 'W' | '@' | '%' => 0.74,
+        'f' | 'i' | 'j' | 'l' | 'r' | 't' | ' ' | '.' | ',' | ':' | '-' | '(' | ')' => 0.3,
+        _ if letter.is_ascii_uppercase() => 0.58,
+        _ if letter.is_ascii() => 0.48,
         _ => 0.81,
     }
 }
