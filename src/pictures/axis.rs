@@ -101,7 +101,8 @@ pub(super) fn bounds(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
 fn widened(low: f64, high: f64) -> (f64, f64) {
     let size = low.abs().max(high.abs());
     match size {
-        0.0 => (0.0, 1.0),
+        // As good as nothing, and too small for powers of ten.
+        0.0..1e-290 => (0.0, 1.0),
         _ if high - low > 1e-6 * size => (low, high),
         _ => (low - 0.1 * size, high + 0.1 * size),
     }
@@ -149,7 +150,10 @@ mod tests {
         assert_eq!(labels(&Axis::linear("", 0.0, 3e38)), ["0", "5e37", "1e38", "1.5e38", "2e38", "2.5e38", "3e38"]);
         assert_eq!(labels(&Axis::counted("", 1)), ["1"]);
         assert_eq!(labels(&Axis::counted("", 3)), ["1", "2", "3"]);
-        assert_eq!(labels(&Axis::logarithmic("", 1e-6, 10.0)), ["1e-6", "1e-4", "0.01", "1"]);
+        assert_eq!(
+            labels(&Axis::logarithmic("", 1e-6, 10.0)),
+            ["1e-6", "1e-5", "0.0001", "0.001", "0.01", "0.1", "1", "10"]
+        );
         assert_eq!(labels(&Axis::logarithmic("", 0.03, 0.6)), ["0.05", "0.1", "0.2", "0.5"]);
     }
 
