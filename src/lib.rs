@@ -42,7 +42,10 @@
 //!
 //! # Features of the crate
 //!
-//! None. The blocking calls are there on every platform but the web, where only their `_async` twins are.
+//! - `pictures`, on by default: [`pictures`](mod@pictures), a training and its results as SVG and PNG.
+//! - `progress`, on by default: [`ProgressBar`], a training's progress on standard error.
+//!
+//! The blocking calls are there on every platform but the web, where only their `_async` twins are.
 
 #![deny(unsafe_code, missing_docs)]
 

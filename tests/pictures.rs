@@ -68,7 +68,7 @@ fn moons(rows: usize) -> (Vec<f32>, Vec<u32>) {
     let point = |row: usize| {
         let angle = std::f32::consts::PI * (row / 2) as f32 / (rows / 2) as f32;
         let (x, y) = (angle.cos(), angle.sin());
-        let [x, y] = if row % 2 == 0 { [x, y] } else { [1.0 - x, 0.5 - y] };
+        let [x, y] = if row.is_multiple_of(2) { [x, y] } else { [1.0 - x, 0.5 - y] };
         [x + noise(), y + noise()]
     };
     ((0..rows).flat_map(point).collect(), (0..rows as u32).map(|row| row % 2).collect())
@@ -126,7 +126,7 @@ fn curves_show_every_history() -> Result<()> {
         ("huge", vec![1e38, 3e38, 2e38]),
         ("tiny", vec![3e-12, 1e-12, 2e-12]),
         ("wide", vec![1e20, 1.0, 1e-9, 1e-12]),
-        ("equal", vec![0.693_147; 12]),
+        ("equal", vec![0.5; 12]),
         ("negative", vec![2.0, -1.0, -3.5, -4.0]),
         ("extreme", vec![f64::MAX, f64::MIN, 0.0]),
         (
