@@ -32,7 +32,8 @@ pub struct ProgressBar {
 
 #[derive(Debug)]
 enum Output {
-    Bar(indicatif::ProgressBar),
+    /// With the line that stays.
+    Bar(indicatif::ProgressBar, String),
     Lines(Lines),
 }
 
@@ -41,9 +42,9 @@ impl ProgressBar {
     pub fn new(fit: &Fit, trainer: &Trainer) -> Self {
         let count = Count::new(fit, trainer);
         let output = if io::stderr().is_terminal() {
-            let style = ProgressStyle::with_template("{bar:24} {wide_msg}");
+            let style = ProgressStyle::with_template("{bar:24} {prefix}\n{wide_msg}");
             let bar = indicatif::ProgressBar::new(count.all);
-            Output::Bar(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+            Output::Bar(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())), String::new())
         } else {
             Output::Lines(Lines::default())
         };
@@ -58,9 +59,12 @@ impl ProgressBar {
         let now = self.start.elapsed();
         let standing = self.count.look(progress, now);
         match &mut self.output {
-            Output::Bar(bar) => {
+            Output::Bar(bar, line) => {
+                // Two lines, since one would be cut on a terminal of 80 columns.
+                bar.set_prefix(format!("{}; {}", standing.place(), standing.pace()));
+                bar.set_message(standing.worth());
                 bar.set_position(self.count.done);
-                bar.set_message(standing.to_string());
+                *line = standing.to_string();
             }
             Output::Lines(lines) if progress.ends_epoch => {
                 if let Some(line) = lines.next(standing.to_string(), now, self.count.is_over()) {
@@ -76,11 +80,10 @@ impl ProgressBar {
 impl Drop for ProgressBar {
     fn drop(&mut self) {
         match &mut self.output {
-            Output::Bar(bar) => {
+            Output::Bar(bar, line) => {
                 bar.finish_and_clear();
-                let last = bar.message();
-                if !last.is_empty() {
-                    print(&last);
+                if !line.is_empty() {
+                    print(line);
                 }
             }
             Output::Lines(lines) => lines.held.iter().for_each(|line| print(line)),
@@ -196,31 +199,40 @@ struct Standing {
     left: Option<Duration>,
 }
 
-impl fmt::Display for Standing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Standing {
+    fn place(&self) -> String {
         let width = self.epochs.to_string().len();
-        write!(f, "epoch {:>width$}/{}: loss {}", self.epoch, self.epochs, loss(self.loss))?;
-        let percent = |share: f64| format!("{:.2} %", 100.0 * share);
-        let rest = [
-            ("accuracy", self.accuracy.map(percent)),
-            ("validation loss", self.validation_loss.map(loss)),
-            ("validation accuracy", self.validation_accuracy.map(percent)),
-            ("r2", self.r2.map(|r2| format!("{r2:.4}"))),
-        ];
-        for (name, text) in rest {
-            text.map_or(Ok(()), |text| write!(f, ", {name} {text}"))?;
+        format!("epoch {:>width$}/{}", self.epoch, self.epochs)
+    }
+
+    fn worth(&self) -> String {
+        let percent = |share: f64| format!("accuracy {:.2} %", 100.0 * share);
+        let told = |all: [Option<String>; 3]| all.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        let training = told([Some(loss(self.loss)), self.accuracy.map(percent), None]);
+        let r2 = self.r2.map(|r2| format!("r2 {r2:.4}"));
+        match told([self.validation_loss.map(loss), self.validation_accuracy.map(percent), r2]) {
+            none if none.is_empty() => training,
+            validation => format!("{training}; validation: {validation}"),
         }
-        if self.rate.is_finite() {
-            write!(f, ", {:.0} samples/s", self.rate)?;
-        }
-        self.left.map_or(Ok(()), |left| write!(f, ", {} left", duration(left)))
+    }
+
+    fn pace(&self) -> String {
+        let rate = self.rate.is_finite().then(|| format!("{:.0} samples/s", self.rate));
+        let left = self.left.map(|left| format!("{} left", duration(left)));
+        [rate, left].into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 }
 
-/// A loss with digits that count.
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; {}", self.place(), self.worth(), self.pace())
+    }
+}
+
+/// A loss with its name, and digits that count.
 fn loss(loss: f64) -> String {
     let is_plain = loss == 0.0 || (1e-3..1e5).contains(&loss.abs()) || !loss.is_finite();
-    if is_plain { format!("{loss:.4}") } else { format!("{loss:.2e}") }
+    if is_plain { format!("loss {loss:.4}") } else { format!("loss {loss:.2e}") }
 }
 
 /// `1 h 02 min`, `3 min 05 s` or `7 s`.
@@ -241,7 +253,7 @@ mod tests {
     #[test]
     fn a_line_says_what_there_is() {
         let standing = Standing { epoch: 7, epochs: 120, loss: 0.25, rate: 123_456.7, ..Standing::default() };
-        assert_eq!(standing.to_string(), "epoch   7/120: loss 0.2500, 123457 samples/s");
+        assert_eq!(standing.to_string(), "epoch   7/120: loss 0.2500; 123457 samples/s");
         let full = Standing {
             accuracy: Some(0.97251),
             validation_loss: Some(0.00012),
@@ -251,10 +263,12 @@ mod tests {
             rate: f64::INFINITY,
             ..standing
         };
-        let text = "epoch   7/120: loss 0.2500, accuracy 97.25 %, validation loss 1.20e-4, validation accuracy 50.00 %, \
-                    r2 -0.2500, 1 min 02 s left";
+        let text = "epoch   7/120: loss 0.2500, accuracy 97.25 %; \
+                    validation: loss 1.20e-4, accuracy 50.00 %, r2 -0.2500; 1 min 02 s left";
         assert_eq!(full.to_string(), text);
-        for (value, text) in [(f64::NAN, "NaN"), (0.0, "0.0000"), (-3e38, "-3.00e38"), (99_999.0, "99999.0000")] {
+        for (value, text) in [(f64::NAN, "NaN"), (0.0, "0.0000"), (-3e38, "-3.00e38"), (99_999.0, "99999.0000")]
+            .map(|(value, text)| (value, format!("loss {text}")))
+        {
             assert_eq!(loss(value), text);
         }
         for (seconds, text) in [(0.1, "1 s"), (59.0, "59 s"), (60.0, "1 min 00 s"), (7384.0, "2 h 03 min")] {
