@@ -12,7 +12,7 @@ mod common;
 use std::process::ExitCode;
 
 use clap::Parser;
-use gradus::{Activation, Device, Loss, Network, Optimizer, Settings};
+use gradus::{Activation, Device, History, Loss, Network, Optimizer, Settings};
 use serde_json::json;
 
 use common::{
@@ -59,7 +59,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     for seed in seeds.clone() {
         eprintln!("seed {seed}: {epochs} epochs of {} images", images.train.rows());
         let (trainer, history) = classifier::train(&device, &network, &images, &settings(seed), epochs)?;
-        let accuracy = history.last().1.accuracy;
+        let accuracy = classifier::accuracy(&history);
         common::say!("seed {seed}: {} of {} held-out digits right", percent(accuracy), images.test.rows());
         accuracies.push(accuracy);
         first.get_or_insert((trainer, history));
@@ -74,8 +74,10 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let baseline = classifier::nearest_class_mean(&images);
     common::say!("baseline, the digit whose mean image is nearest: {}", percent(baseline));
 
-    common::say!("{}: {:.3} s, {:.0} samples/s", common::described(&device), history.seconds, history.rate());
-    let mut own = history.json(seed);
+    let speed =
+        |history: &History| format!("{:.3} s, {:.0} samples/s", history.seconds(), classifier::rate(&images, history));
+    common::say!("{}: {}", common::described(&device), speed(&history));
+    let mut own = classifier::json(&images, &history, seed);
     // What stands above is the first seed's, as are the pictures.
     own["mean_test_accuracy"] = mean.into();
     own["seed_accuracies"] = accuracies.into();
@@ -85,12 +87,12 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         let cpu = Device::cpu();
         eprintln!("the same training on the CPU:");
         let (_, beside) = classifier::train(&cpu, &network, &images, &settings(seed), epochs)?;
-        common::say!("{}: {:.3} s, {:.0} samples/s", cpu.name(), beside.seconds, beside.rate());
+        common::say!("{}: {}", cpu.name(), speed(&beside));
         own["cpu"] = json!({
             "device": cpu.name(),
-            "seconds": beside.seconds,
-            "samples_per_second": beside.rate(),
-            "test_accuracy": beside.last().1.accuracy,
+            "seconds": beside.seconds(),
+            "samples_per_second": classifier::rate(&images, &beside),
+            "test_accuracy": classifier::accuracy(&beside),
         });
     }
 

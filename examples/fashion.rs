@@ -13,9 +13,7 @@ mod common;
 use std::process::ExitCode;
 
 use clap::Parser;
-use gradus::{
-    Activation, Decision, Device, Fit, History, Loss, Network, Optimizer, Scaler, Scaling, Schedule, Settings, Trainer,
-};
+use gradus::{Activation, Device, History, Loss, Network, Optimizer, Scaler, Scaling, Schedule, Settings};
 
 use common::{
     Exit, Options,
@@ -62,7 +60,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let mut seconds = 0.0;
     for seed in seeds.clone() {
         let history = train(arguments, &device, &images, seed)?;
-        let accuracy = accuracy(&history);
+        let accuracy = classifier::accuracy(&history);
         common::say!("seed {seed}: {} of {} held-out images right", percent(accuracy), images.test.rows());
         seconds += history.seconds();
         accuracies.push(accuracy);
@@ -90,8 +88,8 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     Ok(())
 }
 
-fn epochs(options: &Options) -> usize {
-    options.epochs.unwrap_or(30) as usize
+fn epochs(options: &Options) -> u32 {
+    options.epochs.unwrap_or(30)
 }
 
 fn train(arguments: &Arguments, device: &Device, images: &Images, seed: u64) -> Result<History, Exit> {
@@ -99,7 +97,7 @@ fn train(arguments: &Arguments, device: &Device, images: &Images, seed: u64) -> 
     let network = [256, 128, 100].into_iter().fold(Network::new(images.train.inputs()), hidden);
     let network = network.dense(mnist::CLASSES, Activation::Identity);
     let epochs = epochs(&arguments.options);
-    let steps = epochs * images.train.rows().div_ceil(arguments.batch);
+    let steps = epochs as usize * images.train.rows().div_ceil(arguments.batch);
     let settings = Settings {
         batch: arguments.batch,
         loss: Loss::SoftmaxCrossEntropy,
@@ -108,19 +106,7 @@ fn train(arguments: &Arguments, device: &Device, images: &Images, seed: u64) -> 
         seed,
         ..Settings::default()
     };
-    let mut trainer = Trainer::new(device, &network, &images.train, settings)?;
-    let history = Fit::new(epochs).validate_on(&images.test).run_with(&mut trainer, |progress| {
-        let history = progress.history;
-        if let Some(epoch) = history.last() {
-            let (number, held_out) = (history.epochs.len(), percent(accuracy(history)));
-            eprintln!("seed {seed}, epoch {number}/{epochs}: loss {:.4}, held out {held_out}", epoch.loss);
-        }
-        Ok(Decision::GoOn)
-    })?;
+    eprintln!("seed {seed}: {epochs} epochs of {} images", images.train.rows());
+    let (_, history) = classifier::train(device, &network, images, &settings, epochs)?;
     Ok(history)
-}
-
-/// The accuracy after the last epoch.
-fn accuracy(history: &History) -> f64 {
-    history.last().and_then(|epoch| epoch.validation.as_ref()?.accuracy()).unwrap_or(f64::NAN)
 }

@@ -12,7 +12,7 @@ mod common;
 use std::process::ExitCode;
 
 use clap::Parser;
-use gradus::{Activation, Dataset, Device, Init, Loss, Network, Optimizer, Settings, Trainer, wgpu};
+use gradus::{Activation, Dataset, Device, Init, Loss, Network, Optimizer, Settings, Trainer, pictures, wgpu};
 use serde_json::json;
 
 use common::{Exit, Options, say};
@@ -116,11 +116,11 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let (early, late) = (report.losses[0], report.losses[report.losses.len() - 1]);
 
     let path = out.join("frames.png");
-    common::png::write(&path, SIZE * pixels.len() as u32, SIZE, |x, y| {
+    let picture = pictures::png(SIZE * pixels.len() as u32, SIZE, |x, y| {
         let at = (4 * (y * SIZE + x % SIZE)) as usize;
         [0, 1, 2].map(|i| pixels[(x / SIZE) as usize][at + i])
-    })
-    .map_err(|why| Exit::Failed(format!("{}: {why}", path.display())))?;
+    });
+    pictures::save(&path, picture)?;
     let frames = arguments.frames;
     say!(
         "{frames} frames with {STEPS_A_FRAME} steps each in {seconds:.1} s; the loss fell from {early:.4} to {late:.4}"

@@ -92,16 +92,18 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     eprintln!("{}: {} images, {shape}, {loss}", folder.display(), images.train.rows());
     let (mut trainer, history) = classifier::train(&device, &network, &images, &settings, epochs)?;
 
-    let accuracies: Vec<_> = history.test.iter().map(|score| format!("{:.2}", 100.0 * score.accuracy)).collect();
+    let accuracies: Vec<_> =
+        classifier::accuracies(&history).iter().map(|accuracy| format!("{:.2}", 100.0 * accuracy)).collect();
     common::say!("held out after each epoch, in %: {}", accuracies.join(" "));
-    common::say!("{} of {} held-out images right", percent(history.last().1.accuracy), images.test.rows());
+    common::say!("{} of {} held-out images right", percent(classifier::accuracy(&history)), images.test.rows());
     let baseline = classifier::nearest_class_mean(&images);
     common::say!("baseline, the class whose mean image is nearest: {}", percent(baseline));
-    common::say!("{}: {:.3} s, {:.0} samples/s", common::described(&device), history.seconds, history.rate());
+    let rate = classifier::rate(&images, &history);
+    common::say!("{}: {:.3} s, {rate:.0} samples/s", common::described(&device), history.seconds());
 
     let title = format!("{}, {shape}, seed {seed}", if is_fashion(&folder) { "Fashion-MNIST" } else { "MNIST" });
     classifier::write_pictures(&out, &title, &images, &mut trainer, &history)?;
-    let mut own = history.json(seed);
+    let mut own = classifier::json(&images, &history, seed);
     own["network"] = shape.into();
     own["learning_rate"] = learning_rate.into();
     own["data"] = folder.display().to_string().into();

@@ -11,10 +11,14 @@ mod common;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use gradus::{Activation, Fit, Loss, Network, Optimizer, RangeTest, Settings};
+use gradus::{Activation, Loss, Network, Optimizer, RangeTest, Settings, pictures};
 use serde_json::json;
 
-use common::{Exit, Options, classifier::percent, digits, pictures};
+use common::{
+    Exit, Options,
+    classifier::{self, percent},
+    digits,
+};
 
 /// Finds a learning rate for the handwritten digits.
 #[derive(Parser)]
@@ -63,17 +67,15 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let name = optimizer(1.0).name();
     let picture = out.join("rates.svg");
     let title = format!("Learning rates for the digits, 64-128-10, {name}, seed {seed}");
-    pictures::rates(&picture, &title, &rates)
-        .map_err(|error| Exit::Failed(format!("{}: {error}", picture.display())))?;
+    pictures::save(&picture, pictures::rates(&title, &rates))?;
 
     let mut own = json!({ "seed": seed, "optimizer": name, "rates": rates.points, "suggestion": rates.suggestion });
     match rates.suggestion {
         None => common::say!("the loss never fell"),
         Some(rate) => {
-            let fit = Fit::new(options.epochs.unwrap_or(30) as usize).validate_on(&images.test);
-            let (_, history) = fit.train(&device, &network, &images.train, settings(rate))?;
-            let accuracy = history.last().and_then(|epoch| epoch.validation.as_ref()?.accuracy()).unwrap_or(f64::NAN);
-            let epochs = history.epochs.len();
+            let epochs = options.epochs.unwrap_or(30);
+            let (_, history) = classifier::train(&device, &network, &images, &settings(rate), epochs)?;
+            let accuracy = classifier::accuracy(&history);
             common::say!(
                 "suggested: {rate:.2e}; {epochs} epochs with it: {} of the held-out digits right",
                 percent(accuracy)

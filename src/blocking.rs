@@ -1,8 +1,8 @@
 //! The blocking twins of what is asynchronous, for platforms where a thread may wait: everywhere but on the web.
 
 use crate::{
-    AdapterReport, Checkpoint, Dataset, Decision, Device, Fit, History, LayerParameters, Metrics, Model, Network,
-    Predictor, Progress, RangeTest, Rates, Report, Request, Result, Settings, Trainer, adapters_async,
+    AdapterReport, Checkpoint, Dataset, Decision, Device, Fit, History, LayerHistogram, LayerParameters, Metrics,
+    Model, Network, Predictor, Progress, RangeTest, Rates, Report, Request, Result, Settings, Trainer, adapters_async,
 };
 #[cfg(doc)]
 use crate::{Error, Loss};
@@ -216,6 +216,18 @@ impl Trainer {
         weights: &[f32],
     ) -> Result<Vec<LayerParameters>> {
         pollster::block_on(self.gradients_weighted_async(inputs, expected, weights))
+    }
+
+    /// How the activations and the weights' gradients of every layer are spread on a batch of the caller's, shaped as for
+    /// [`Trainer::step`], in so many bins each: layer by layer, the activations first. Changes nothing.
+    ///
+    /// The activations are those of a prediction, computed on the host by [`crate::cpu::reference`], in f64 and by one
+    /// thread: on a large network rather ask for some hundred rows. The gradients are those of [`Trainer::gradients`].
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for no bins or more than 65,536, and as [`Trainer::step`].
+    pub fn histograms(&mut self, inputs: &[f32], expected: &[f32], bins: usize) -> Result<Vec<LayerHistogram>> {
+        pollster::block_on(self.histograms_async(inputs, expected, bins))
     }
 }
 

@@ -42,8 +42,17 @@
 //!
 //! # Features of the crate
 //!
-//! On unless switched off: `csv` ([`Table::open`]), `npy` ([`Npy`]), `images` ([`ImageSet::of_folder`]), `pictures`
-//! and `progress`. Off unless asked for: `ndarray` (`Dataset::of_arrays`).
+//! On unless switched off:
+//!
+//! - `csv`: tables from CSV files ([`Table::open`]).
+//! - `npy`: numpy's npy and npz files ([`Npy`]).
+//! - `images`: data sets from folders of PNG and JPEG files ([`ImageSet::of_folder`]).
+//! - `pictures`: a training and its results as SVG and PNG ([`pictures`](mod@pictures)).
+//! - `progress`: a training's progress on standard error ([`ProgressBar`]).
+//!
+//! Off unless asked for:
+//!
+//! - `ndarray`: data sets from arrays (`Dataset::of_arrays`).
 //!
 //! The blocking calls are there on every platform but the web, where only their `_async` twins are.
 
@@ -64,6 +73,7 @@ mod family;
 mod fit;
 mod formats;
 mod gpu;
+mod histogram;
 mod init;
 mod judge;
 mod loss;
@@ -74,9 +84,13 @@ mod network;
 mod norm;
 mod optimizer;
 mod order;
+#[cfg(feature = "pictures")]
+pub mod pictures;
 mod plan;
 mod predictor;
 mod profile;
+#[cfg(all(feature = "progress", not(target_family = "wasm")))]
+mod progress;
 mod report;
 mod scaling;
 mod schedule;
@@ -114,6 +128,7 @@ pub use formats::{
     wgsl::{WgslFunction, WgslWeights},
 };
 pub use gpu::adapters::AdapterReport;
+pub use histogram::{LayerHistogram, LayerValues};
 pub use init::Init;
 pub use loss::Loss;
 pub use metrics::{Average, Confusion, Metrics, Regression};
@@ -124,6 +139,8 @@ pub use optimizer::{Optimizer, Rule};
 pub use plan::{Plan, PlanRow};
 pub use predictor::Predictor;
 pub use profile::{KernelTime, Profile};
+#[cfg(all(feature = "progress", not(target_family = "wasm")))]
+pub use progress::ProgressBar;
 pub use report::Report;
 pub use scaling::{Scaler, Scaling};
 pub use schedule::Schedule;

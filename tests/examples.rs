@@ -82,7 +82,7 @@ fn digits_learns_says_so_and_draws_pictures() {
     let mut pictures: Vec<_> = fs::read_dir(out).expect("a folder").map(|file| file.expect("a file").path()).collect();
     pictures.sort();
     let names: Vec<_> = pictures.iter().map(|path| path.file_name().expect("a name").to_owned()).collect();
-    assert_eq!(names, ["answers.svg", "curves.svg"]);
+    assert_eq!(names, ["answers.svg", "confusion.svg", "curves.svg"]);
     for picture in pictures {
         let svg = fs::read_to_string(&picture).expect("a text");
         assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{}", picture.display());
@@ -237,7 +237,12 @@ fn fashion_says_how_to_get_the_data_and_trains_on_them() {
     let outcome = ran("fashion", &arguments);
     outcome.expect(
         0,
-        &["seed 1, epoch 2/2: loss", "median of 2 seeds", "baseline, the class whose mean image is nearest"],
+        &[
+            "seed 1: 2 epochs of 20 images",
+            "epoch 2/2: loss",
+            "median of 2 seeds",
+            "baseline, the class whose mean image is nearest",
+        ],
     );
     let json = outcome.json();
     assert_eq!((json["epochs"].as_u64(), json["seed_accuracies"].as_array().map(Vec::len)), (Some(2), Some(2)));

@@ -1,12 +1,13 @@
 //! What `digits` and `mnist` share: images with classes, training one epoch after the other, a baseline, the results.
 
-use std::{io::IsTerminal, ops::RangeInclusive, path::Path, time::Instant};
+use std::{ops::RangeInclusive, path::Path};
 
-use gradus::{Answers, Dataset, Device, Error, Features, Network, Settings, Trainer};
-use indicatif::{ProgressBar, ProgressStyle};
+use gradus::{
+    Answers, Dataset, Device, Error, Features, Fit, History, Metrics, Network, ProgressBar, Settings, Trainer, pictures,
+};
 use serde_json::{Value, json};
 
-use super::{Exit, Options, pictures};
+use super::{Exit, Options, answers::answers};
 
 /// Grey images and the class of each, in two parts.
 pub struct Images {
@@ -20,60 +21,7 @@ pub struct Images {
     pub test: Dataset,
 }
 
-/// How well a network does on a set.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Score {
-    /// The mean loss.
-    pub loss: f64,
-    /// How many of the answers are right, from 0 to 1.
-    pub accuracy: f64,
-}
-
-/// A training, epoch by epoch.
-#[derive(Debug, Clone, Default)]
-pub struct History {
-    /// On the training rows, each as it was met: before the update by its batch.
-    pub train: Vec<Score>,
-    /// On the held-out rows after the epoch.
-    pub test: Vec<Score>,
-    /// What the epochs took, without the tests between them.
-    pub seconds: f64,
-    /// Rows that were learned from, over all epochs.
-    pub samples: u64,
-}
-
-impl History {
-    /// Training rows a second.
-    pub fn rate(&self) -> f64 {
-        self.samples as f64 / self.seconds
-    }
-
-    /// The last epoch's scores on the training and on the held-out rows.
-    pub fn last(&self) -> (Score, Score) {
-        let none = Score { loss: f64::NAN, accuracy: f64::NAN };
-        (self.train.last().copied().unwrap_or(none), self.test.last().copied().unwrap_or(none))
-    }
-
-    /// The keys of `--json` that this training fills.
-    pub fn json(&self, seed: u64) -> Value {
-        let (train, test) = self.last();
-        let accuracies: Vec<f64> = self.test.iter().map(|score| score.accuracy).collect();
-        json!({
-            "seed": seed,
-            "epochs": self.train.len(),
-            "seconds": self.seconds,
-            "samples_per_second": self.rate(),
-            "train_loss": train.loss,
-            "train_accuracy": train.accuracy,
-            "test_loss": test.loss,
-            "test_accuracy": test.accuracy,
-            "test_accuracies": accuracies,
-        })
-    }
-}
-
-/// Trains `network` on `device`, and tests it on the held-out rows after every epoch. Progress goes to standard error:
-/// a bar to a terminal, else a line an epoch.
+/// Trains `network` on `device`, and tests it on the held-out rows after every epoch. Progress goes to standard error.
 pub fn train(
     device: &Device,
     network: &Network,
@@ -82,42 +30,43 @@ pub fn train(
     epochs: u32,
 ) -> Result<(Trainer, History), Error> {
     let mut trainer = Trainer::new(device, network, &images.train, settings.clone())?;
-    let mut history = History::default();
-    let bar = std::io::stderr().is_terminal().then(|| {
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}");
-        ProgressBar::new(u64::from(epochs)).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-    });
-    for epoch in 1..=epochs {
-        let start = Instant::now();
-        let report = trainer.epoch()?;
-        let seconds = start.elapsed().as_secs_f64();
-        let test = trainer.evaluate(&images.test)?;
-        let [accuracy, test_accuracy] =
-            [report.accuracy(), test.accuracy()].map(|accuracy| accuracy.unwrap_or(f64::NAN));
-        let loss = report.loss();
-        history.train.push(Score { loss, accuracy });
-        history.test.push(Score { loss: test.loss(), accuracy: test_accuracy });
-        history.seconds += seconds;
-        history.samples += report.samples();
-        let now = format!(
-            "loss {loss:.4}, accuracy {}, held out {}, {:.0} samples/s",
-            percent(accuracy),
-            percent(test_accuracy),
-            report.samples() as f64 / seconds
-        );
-        match &bar {
-            Some(bar) if epoch < epochs => {
-                bar.set_message(now);
-                bar.inc(1);
-            }
-            // The last line stays on a terminal as well, and the bar goes.
-            bar => {
-                bar.iter().for_each(|bar| bar.finish_and_clear());
-                eprintln!("epoch {epoch:>width$}/{epochs}: {now}", width = epochs.to_string().len());
-            }
-        }
-    }
+    let fit = Fit::new(epochs as usize).validate_on(&images.test);
+    let mut bar = ProgressBar::new(&fit, &trainer);
+    let history = fit.run_with(&mut trainer, |progress| bar.tell(progress))?;
+    drop(bar);
     Ok((trainer, history))
+}
+
+/// The accuracy on the held-out rows after each epoch.
+pub fn accuracies(history: &History) -> Vec<f64> {
+    let accuracy = |metrics: &Metrics| metrics.accuracy();
+    history.epochs.iter().map(|epoch| epoch.validation.as_ref().and_then(accuracy).unwrap_or(f64::NAN)).collect()
+}
+
+/// The accuracy on the held-out rows after the last epoch.
+pub fn accuracy(history: &History) -> f64 {
+    accuracies(history).last().copied().unwrap_or(f64::NAN)
+}
+
+/// Training rows a second.
+pub fn rate(images: &Images, history: &History) -> f64 {
+    (images.train.rows() * history.epochs.len()) as f64 / history.seconds()
+}
+
+/// The keys of `--json` that a training fills.
+pub fn json(images: &Images, history: &History, seed: u64) -> Value {
+    let last = history.last();
+    json!({
+        "seed": seed,
+        "epochs": history.epochs.len(),
+        "seconds": history.seconds(),
+        "samples_per_second": rate(images, history),
+        "train_loss": last.map(|epoch| epoch.loss),
+        "train_accuracy": last.and_then(|epoch| epoch.accuracy),
+        "test_loss": last.and_then(|epoch| epoch.validation.as_ref()).map(Metrics::loss),
+        "test_accuracy": accuracy(history),
+        "test_accuracies": accuracies(history),
+    })
 }
 
 /// The baseline beside the network: the accuracy on the test rows of the class whose mean image is the nearest, by
@@ -158,7 +107,7 @@ fn rows(set: &Dataset) -> impl Iterator<Item = (Vec<f32>, usize)> {
     })
 }
 
-/// Writes the pictures of a training into `folder`, which is there, and says where they are.
+/// Writes the pictures of a training into `folder`, and says where they are.
 pub fn write_pictures(
     folder: &Path,
     title: &str,
@@ -166,16 +115,18 @@ pub fn write_pictures(
     trainer: &mut Trainer,
     history: &History,
 ) -> Result<(), Exit> {
-    let failed = |error: &dyn std::error::Error| Exit::Failed(format!("{}: {error}", folder.display()));
-    pictures::curves(&folder.join("curves.svg"), title, history).map_err(|error| failed(&*error))?;
-
+    pictures::save(folder.join("curves.svg"), pictures::curves(title, history))?;
+    if let Some(confusion) = trainer.evaluate(&images.test)?.confusion() {
+        pictures::save(folder.join("confusion.svg"), pictures::confusion(title, confusion, &images.classes))?;
+    }
     let (tested, classes): (Vec<_>, Vec<_>) = rows(&images.test).unzip();
     let outputs = trainer.predict(&tested.concat())?;
     let answer = |row: &[f32]| row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(class, _)| class);
-    let answers = outputs.chunks(images.classes.len()).map(answer);
-    let answered: Vec<_> = tested.into_iter().zip(classes).zip(answers).map(|((i, c), a)| (i, c, a)).collect();
-    pictures::answers(&folder.join("answers.svg"), title, images, &answered).map_err(|error| failed(&*error))?;
-    super::say!("pictures: {}", folder.join("{curves,answers}.svg").display());
+    let given = outputs.chunks(images.classes.len()).map(answer);
+    let answered: Vec<_> = tested.into_iter().zip(classes).zip(given).map(|((i, c), a)| (i, c, a)).collect();
+    let path = folder.join("answers.svg");
+    answers(&path, title, images, &answered).map_err(|error| Exit::Failed(format!("{}: {error}", path.display())))?;
+    super::say!("pictures: {}", folder.join("{curves,confusion,answers}.svg").display());
     Ok(())
 }
 

@@ -1,11 +1,10 @@
 //! What the examples share: the command line, how a device is opened, the exit status and the last line of `--json`.
 #![allow(dead_code, reason = "each example takes its share of it, and none takes all")]
 
+pub mod answers;
 pub mod classifier;
 pub mod digits;
 pub mod mnist;
-pub mod pictures;
-pub mod png;
 pub mod trace;
 
 use std::{error::Error, fmt, io::Write, path::PathBuf, process::ExitCode};

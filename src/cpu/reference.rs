@@ -402,15 +402,24 @@ impl Reference {
 
     /// The outputs, `[rows, outputs]`, for inputs `[rows, inputs]`.
     pub fn predict(&self, inputs: &[f64]) -> Result<Vec<f64>> {
+        Ok(self.activations(inputs)?.pop().unwrap_or_default())
+    }
+
+    /// What every layer gives in a prediction, the outputs last.
+    ///
+    /// # Shapes
+    /// - inputs: `[rows, inputs]`
+    /// - the result: `[rows, outputs]` of each layer
+    pub fn activations(&self, inputs: &[f64]) -> Result<Vec<Vec<f64>>> {
         self.rows(inputs)?;
-        let mut y = self.pass(inputs, false).pop().map_or_else(Vec::new, |passed| passed.a);
-        if self.network.ends_with_softmax() {
+        let mut all: Vec<Vec<f64>> = self.pass(inputs, false).into_iter().map(|passed| passed.a).collect();
+        if let Some(y) = all.last_mut().filter(|_| self.network.ends_with_softmax()) {
             for row in y.chunks_exact_mut(self.network.outputs()) {
                 let normalizer = normalizer(row.iter().copied());
                 row.iter_mut().for_each(|y| *y = (*y - normalizer).exp());
             }
         }
-        Ok(y)
+        Ok(all)
     }
 
     /// The loss of a batch, as a step has it: a batch norm takes the batch's own statistics.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::Metrics;
 
-/// What a training was. Its text is a table; [`History::csv`] is the same for other programs.
+/// What a training was. Its text is a table; [`History::csv`] and [`History::json_lines`] are the same for other programs.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -55,6 +55,19 @@ pub enum Ended {
     Callback,
 }
 
+/// What [`History::csv`] and [`History::json_lines`] tell of an epoch.
+const COLUMNS: [&str; 9] = [
+    "epoch",
+    "steps",
+    "loss",
+    "accuracy",
+    "validation_loss",
+    "validation_accuracy",
+    "validation_r2",
+    "learning_rate",
+    "seconds",
+];
+
 impl History {
     /// The last epoch.
     pub fn last(&self) -> Option<&Epoch> {
@@ -71,20 +84,35 @@ impl History {
         self.epochs.iter().map(|epoch| epoch.seconds).sum()
     }
 
-    /// A line of names and one an epoch, with commas between; what there is not is empty.
+    /// A line of names and one an epoch, with commas between; what there is not, or is no finite number, is empty.
     ///
     /// `epoch,steps,loss,accuracy,validation_loss,validation_accuracy,validation_r2,learning_rate,seconds`
     pub fn csv(&self) -> String {
-        let mut text =
-            "epoch,steps,loss,accuracy,validation_loss,validation_accuracy,validation_r2,learning_rate,seconds\n"
-                .to_owned();
-        for (number, epoch) in (1..).zip(&self.epochs) {
-            let or_empty = |value: Option<f64>| value.map_or_else(String::new, |value| value.to_string());
-            let [accuracy, loss, right, r2] = epoch.told().map(or_empty);
-            let Epoch { steps, loss: training, learning_rate, seconds, .. } = epoch;
-            text += &format!("{number},{steps},{training},{accuracy},{loss},{right},{r2},{learning_rate},{seconds}\n");
-        }
-        text
+        let line = |values: [Option<String>; COLUMNS.len()]| values.map(Option::unwrap_or_default).join(",") + "\n";
+        line(COLUMNS.map(|name| Some(name.to_owned()))) + &self.rows().map(line).collect::<String>()
+    }
+
+    /// A JSON object an epoch and line, with the names of [`History::csv`]; what there is not, or is no finite number, is
+    /// null.
+    pub fn json_lines(&self) -> String {
+        let member =
+            |(name, value): (&str, Option<String>)| format!("\"{name}\":{}", value.as_deref().unwrap_or("null"));
+        let line = |values| COLUMNS.into_iter().zip(values).map(member).collect::<Vec<_>>().join(",");
+        self.rows().map(|values| format!("{{{}}}\n", line(values))).collect()
+    }
+
+    /// The values of [`COLUMNS`], for every epoch.
+    fn rows(&self) -> impl Iterator<Item = [Option<String>; COLUMNS.len()]> {
+        (1..).zip(&self.epochs).map(|(number, epoch): (usize, _)| {
+            let [accuracy, validation_loss, validation_accuracy, r2] = epoch.told();
+            let [loss, rate, seconds] = [epoch.loss, epoch.learning_rate, epoch.seconds].map(Some);
+            let text = |value: Option<f64>| value.filter(|value| value.is_finite()).map(|value| value.to_string());
+            let [loss, accuracy, validation_loss, validation_accuracy, r2, rate, seconds] =
+                [loss, accuracy, validation_loss, validation_accuracy, r2, rate, seconds].map(text);
+            let counts = [number, epoch.steps].map(|count| Some(count.to_string()));
+            let [number, steps] = counts;
+            [number, steps, loss, accuracy, validation_loss, validation_accuracy, r2, rate, seconds]
+        })
     }
 }
 
@@ -137,6 +165,8 @@ impl fmt::Display for History {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn history() -> History {
@@ -172,9 +202,28 @@ mod tests {
         }
         let widths: Vec<usize> = text.lines().take(3).map(|line| line.trim_end_matches(" best").len()).collect();
         assert!(widths.iter().all(|width| *width == widths[0]), "{text}");
-        let csv = history().csv();
-        let csv: Vec<_> = csv.lines().skip(1).collect();
-        assert_eq!(csv, ["1,7,1.5,0.25,0.75,0.5,,0.1,0.25", "2,7,0.75,0.5,,,,0.1,0.25"]);
         assert!(!History::default().to_string().contains("accuracy"));
+    }
+
+    #[test]
+    fn other_programs_read_what_there_is_and_nothing_where_there_is_not() {
+        let mut history = history();
+        history.epochs[1].loss = f64::NAN;
+        history.epochs[1].learning_rate = 1e-12;
+        let header = COLUMNS.join(",");
+        assert_eq!(
+            history.csv(),
+            format!("{header}\n1,7,1.5,0.25,0.75,0.5,,0.1,0.25\n2,7,,0.5,,,,0.000000000001,0.25\n")
+        );
+        let lines: Vec<Value> =
+            history.json_lines().lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
+        for (line, cells) in lines.iter().zip(history.csv().lines().skip(1)) {
+            assert_eq!(line.as_object().map(serde_json::Map::len), Some(COLUMNS.len()));
+            for (name, cell) in COLUMNS.into_iter().zip(cells.split(',')) {
+                assert_eq!(line[name].as_f64(), cell.parse().ok(), "{name}");
+            }
+        }
+        assert_eq!((&lines[1]["loss"], &lines[1]["learning_rate"]), (&Value::Null, &Value::from(1e-12)));
+        assert_eq!((History::default().csv(), History::default().json_lines()), (header + "\n", String::new()));
     }
 }

@@ -127,6 +127,12 @@ impl Confusion {
         (0..classes).map(move |expected| (0..classes).map(|predicted| self.count(expected, predicted)).collect())
     }
 
+    /// Every pair of an expected and a predicted class that was added, and how much its rows weigh.
+    #[cfg(feature = "pictures")]
+    pub(crate) fn weights(&self) -> impl Iterator<Item = (u32, u32, f64)> {
+        self.weights.iter().map(|(&(expected, predicted), weight)| (expected, predicted, *weight))
+    }
+
     /// The share of the rows that were answered rightly, from 0 to 1; NaN if no row weighs anything.
     pub fn accuracy(&self) -> f64 {
         let sums = self.sums();

@@ -3,6 +3,7 @@
 mod answers;
 mod by_hand;
 mod checkpoint;
+mod histograms;
 mod record;
 
 use std::sync::Arc;
