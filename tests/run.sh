@@ -79,7 +79,7 @@ if [ "${1:-}" != --all-drivers ]; then
         say "no Vulkan driver here"
         install "$LLVMPIPE_PACKAGE"
     fi
-    cargo test "$@"
+    cargo test --all-features "$@"
     exit
 fi
 shift
@@ -97,10 +97,10 @@ for name in llvmpipe SwiftShader; do
     # others are passed once.
     some=''
     if [ "$name" = SwiftShader ] && { [ $# = 0 ] || [ "$1" = -- ]; }; then
-        some='--test training --test rows --test frame --test custom --test devices --test errors'
+        some='--test training --test rows --test frame --test custom --test devices --test errors --test files --test exports'
         # The walk over all kernels takes minutes.
         [ "${GRADUS_TEST_QUICK:-}" = 1 ] || some="--lib $some"
     fi
     # shellcheck disable=SC2086
-    WGPU_BACKEND=vulkan WGPU_ADAPTER_NAME=$name VK_DRIVER_FILES=$driver cargo test $some "$@"
+    WGPU_BACKEND=vulkan WGPU_ADAPTER_NAME=$name VK_DRIVER_FILES=$driver cargo test --all-features $some "$@"
 done
