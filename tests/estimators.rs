@@ -420,3 +420,19 @@ fn what_cannot_be_fitted_is_refused() {
     assert!(matches!(steep.fit(&x, &x), Err(Error::Diverged { .. })));
     assert!(steep.predict(&x).is_err(), "what diverged is no fit");
 }
+
+#[test]
+fn what_was_fitted_leaves_as_a_model_with_its_scaling() {
+    let (x, y) = ([0.0, 10.0, 0.0, 30.0, 1.0, 10.0, 1.0, 30.0], ["a", "b", "b", "c"]);
+    let mut fitted =
+        MlpClassifier::new().hidden_layer_sizes([8]).max_iter(20).scaling(Scaling::Standard).device(Device::cpu());
+    assert!(fitted.model().is_err(), "nothing was fitted");
+    fitted.fit(&x, &y).expect("a fit");
+    let model = fitted.model().expect("a model");
+    assert!(model.scaler.is_some());
+    let mut predictor = gradus::Predictor::of(&Device::cpu(), &model).expect("a predictor");
+    let outputs = predictor.predict(&x).expect("outputs");
+    let likely = |row: &[f32]| (0..3).max_by(|a, b| row[*a].total_cmp(&row[*b])).expect("three");
+    let answers: Vec<_> = outputs.chunks_exact(3).map(|row| fitted.classes()[likely(row)]).collect();
+    assert_eq!(answers, fitted.predict(&x).expect("answers"));
+}

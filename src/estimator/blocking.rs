@@ -2,7 +2,7 @@
 
 #[cfg(doc)]
 use crate::{Dataset, Error, Fit, Trainer};
-use crate::{Features, MlpClassifier, MlpRegressor, Result};
+use crate::{Features, Mlp, MlpClassifier, MlpRegressor, Model, Result};
 
 impl<L: Ord + Clone> MlpClassifier<L> {
     /// Fits a new network to rows and their labels.
@@ -58,6 +58,17 @@ impl<L: Ord + Clone> MlpClassifier<L> {
     /// As [`MlpClassifier::predict`], and [`Error::Shape`] if there is not a label for each row.
     pub fn score(&mut self, x: impl Into<Features>, y: &[L]) -> Result<f64> {
         pollster::block_on(self.score_async(x, y))
+    }
+}
+
+impl<Task> Mlp<Task> {
+    /// The network of the last fit with its parameters and what scales its inputs, to save or to export. What the classes
+    /// are called may go into its notes.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if nothing was fitted, and as [`Trainer::parameters`].
+    pub fn model(&self) -> Result<Model> {
+        pollster::block_on(self.model_async())
     }
 }
 

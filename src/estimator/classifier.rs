@@ -93,7 +93,7 @@ impl<L: Ord + Clone> MlpClassifier<L> {
             self.fitted = Some(Fitted::blank(&self.settings, &head(classes.len()), data.inputs()).await?);
             self.task.classes = classes;
         }
-        fitted(&mut self.fitted)?.partial_fit(&self.settings, &data).await?;
+        fitted(self.fitted.as_mut())?.partial_fit(&self.settings, &data).await?;
         Ok(self)
     }
 
@@ -102,7 +102,7 @@ impl<L: Ord + Clone> MlpClassifier<L> {
     /// # Errors
     /// As [`MlpClassifier::predict`].
     pub async fn predict_async(&mut self, x: impl Into<Features>) -> Result<Vec<L>> {
-        let outputs = fitted(&mut self.fitted)?.outputs(x.into()).await?;
+        let outputs = fitted(self.fitted.as_mut())?.outputs(x.into()).await?;
         let classes = &self.task.classes;
         let class = |row: &[f32]| match row {
             [yes] => usize::from(*yes > 0.5),
@@ -117,7 +117,7 @@ impl<L: Ord + Clone> MlpClassifier<L> {
     /// # Errors
     /// As [`MlpClassifier::predict`].
     pub async fn predict_proba_async(&mut self, x: impl Into<Features>) -> Result<Vec<f32>> {
-        let outputs = fitted(&mut self.fitted)?.outputs(x.into()).await?;
+        let outputs = fitted(self.fitted.as_mut())?.outputs(x.into()).await?;
         let shares = |row: &[f32]| match row {
             [yes] => vec![1.0 - yes, *yes],
             row => softmax(row),

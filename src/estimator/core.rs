@@ -177,10 +177,10 @@ impl Improvement {
 }
 
 /// Refuses to ask what was not fitted.
-pub(super) fn fitted(fitted: &mut Option<Fitted>) -> Result<&mut Fitted> {
+pub(super) fn fitted<T>(fitted: Option<T>) -> Result<T> {
     let none =
         || Error::Setting { what: "estimator", expected: "one that was fitted".into(), got: "one that was not".into() };
-    fitted.as_mut().ok_or_else(none)
+    fitted.ok_or_else(none)
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ pub use classifier::{ClassWeights, Classification};
 pub use regressor::Regressing;
 pub use settings::{LearningRate, MlpSettings};
 
-use crate::{History, Trainer};
-use core::Fitted;
+use crate::{History, Model, Result, Trainer};
+use core::{Fitted, fitted};
 
 /// A multilayer perceptron that is fitted and asked, as scikit-learn's: [`MlpClassifier`] or [`MlpRegressor`].
 ///
@@ -62,6 +62,14 @@ impl<Task> Mlp<Task> {
     /// The trainer of the last fit, with the network and all that it can: parameters, metrics, gradients, a plan.
     pub fn trainer(&mut self) -> Option<&mut Trainer> {
         self.fitted.as_mut().map(|fitted| &mut fitted.trainer)
+    }
+
+    /// [`Mlp::model`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Mlp::model`].
+    pub async fn model_async(&self) -> Result<Model> {
+        fitted(self.fitted.as_ref())?.trainer.model_async().await
     }
 
     /// The epochs of the last fit, and what validated them.

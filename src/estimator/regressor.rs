@@ -67,7 +67,7 @@ impl MlpRegressor {
         if self.fitted.is_none() {
             self.fitted = Some(Fitted::blank(&self.settings, &self.head(), data.inputs()).await?);
         }
-        fitted(&mut self.fitted)?.partial_fit(&self.settings, &data).await?;
+        fitted(self.fitted.as_mut())?.partial_fit(&self.settings, &data).await?;
         Ok(self)
     }
 
@@ -76,7 +76,7 @@ impl MlpRegressor {
     /// # Errors
     /// As [`MlpRegressor::predict`].
     pub async fn predict_async(&mut self, x: impl Into<Features>) -> Result<Vec<f32>> {
-        fitted(&mut self.fitted)?.outputs(x.into()).await
+        fitted(self.fitted.as_mut())?.outputs(x.into()).await
     }
 
     /// [`MlpRegressor::score`], asynchronously.
@@ -85,7 +85,7 @@ impl MlpRegressor {
     /// As [`MlpRegressor::score`].
     pub async fn score_async(&mut self, x: impl Into<Features>, y: &[f32]) -> Result<f64> {
         let data = self.dataset(x.into(), y)?;
-        let metrics = fitted(&mut self.fitted)?.trainer.evaluate_async(&data).await?;
+        let metrics = fitted(self.fitted.as_mut())?.trainer.evaluate_async(&data).await?;
         Ok(metrics.r2().unwrap_or(f64::NAN))
     }
 
