@@ -4,10 +4,14 @@
 pub mod classifier;
 pub mod digits;
 pub mod idx;
+pub mod manual_pages;
 pub mod mnist;
 pub mod pictures;
 pub mod png;
+pub mod random;
+pub mod speech;
 pub mod trace;
+pub mod worked;
 
 use std::{error::Error, fmt, io::Write, path::PathBuf, process::ExitCode};
 
