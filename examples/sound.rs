@@ -90,13 +90,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
 }
 
 /// Trains a network, and tests it on the held-out voices after every epoch.
-fn fit(
-    device: &Device,
-    train: &Dataset,
-    test: &Dataset,
-    epochs: usize,
-    seed: u64,
-) -> Result<History, gradus::Error> {
+fn fit(device: &Device, train: &Dataset, test: &Dataset, epochs: usize, seed: u64) -> Result<History, gradus::Error> {
     let network = Network::new(FRAMES * BANDS).dense(128, Activation::Relu).dropout(0.4);
     let network = network.dense(64, Activation::Relu).dropout(0.2).dense(WORDS.len(), Activation::Identity);
     let batch = 64;

@@ -14,7 +14,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use gradus::{
-    Activation, Dataset, Decision, Device, Features, Fit, History, Loss, Network, Optimizer, Schedule, Settings, Trainer,
+    Activation, Dataset, Decision, Device, Features, Fit, History, Loss, Network, Optimizer, Schedule, Settings,
+    Trainer,
 };
 
 use common::{

@@ -8,8 +8,7 @@ use std::{
 
 use crate::{
     Dataset, Device, Error, LayerParameters, Network, Optimizer, Plan, Result, Schedule, Settings, Trainer,
-    cpu::reference::Reference,
-    formats,
+    cpu::reference::Reference, formats,
 };
 
 /// Times whole steps of the plans that may be the fastest.

@@ -147,6 +147,34 @@ pub fn rates(path: &Path, title: &str, rates: &Rates) -> Drawn {
     Ok(())
 }
 
+/// Draws what a network tells over what is right, which would lie on the line.
+pub fn told(path: &Path, title: &str, unit: &str, answers: &[(f32, f32)]) -> Drawn {
+    let area = SVGBackend::new(path, (520, 560)).into_drawing_area();
+    area.fill(&WHITE)?;
+    let area = area.margin(12, 12, 12, 20).titled(title, (FONT, 20).into_font().color(&TEXT))?;
+    let most = answers.iter().flat_map(|(t, y)| [*t, *y]).filter(|v| v.is_finite()).fold(f32::MIN_POSITIVE, f32::max);
+    let mut chart = ChartBuilder::on(&area)
+        .margin(8)
+        .x_label_area_size(44)
+        .y_label_area_size(62)
+        .build_cartesian_2d(0.0..1.05 * most, 0.0..1.05 * most)?;
+    chart
+        .configure_mesh()
+        .bold_line_style(GRID)
+        .light_line_style(TRANSPARENT)
+        .axis_style(FRAME)
+        .label_style((FONT, 14).into_font().color(&TEXT))
+        .axis_desc_style((FONT, 15).into_font().color(&TEXT))
+        .x_desc(format!("measured, {unit}"))
+        .y_desc(format!("told, {unit}"))
+        .draw()?;
+    chart.draw_series(LineSeries::new([(0.0, 0.0), (most, most)], FRAME.stroke_width(2)))?;
+    let points = answers.iter().filter(|(t, y)| t.is_finite() && y.is_finite());
+    chart.draw_series(points.map(|point| Circle::new(*point, 3, TRAIN.mix(0.6).filled())))?;
+    area.present()?;
+    Ok(())
+}
+
 /// How many images a row and a column of the grid hold, and how many wrong ones it shows at most.
 const COLUMNS: usize = 10;
 const ROWS: usize = 5;
