@@ -68,10 +68,12 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     eprintln!("{} sounds of {} words, and {} held out", train.rows(), WORDS.len(), test.rows());
 
     let epochs = options.epochs.unwrap_or(30) as usize;
+    let network = Network::new(FRAMES * BANDS).dense(128, Activation::Relu).dropout(0.4);
+    let network = network.dense(64, Activation::Relu).dropout(0.2).dense(WORDS.len(), Activation::Identity);
     let mut scores = Scores::default();
     let mut first = None;
     for seed in seeds.clone() {
-        let history = fit(&device, &train, &test, epochs, seed)?;
+        let history = fit(&device, &network, (&train, &test), epochs, seed)?;
         let accuracy = history.last().and_then(worked::accuracy).unwrap_or(f64::NAN);
         common::say!("seed {seed}: {} of {} held-out sounds right", percent(accuracy), test.rows());
         scores.0.push(accuracy);
@@ -81,7 +83,12 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let mut own = worked::json(&history, train.rows(), *seeds.start());
     own["classes"] = WORDS.len().into();
     own["held_out"] = test.rows().into();
-    let baselines = [("nearest class mean", classifier::nearest_mean(&train, &test, WORDS.len()))];
+    let without_hidden = Network::new(FRAMES * BANDS).dense(WORDS.len(), Activation::Identity);
+    let linear = fit(&device, &without_hidden, (&train, &test), epochs, *seeds.start())?;
+    let baselines = [
+        ("nearest class mean", classifier::nearest_mean(&train, &test, WORDS.len())),
+        ("the same without hidden layers", linear.last().and_then(worked::accuracy).unwrap_or(f64::NAN)),
+    ];
     worked::compare(&device, &scores, &baselines, &mut own);
     let title = format!("Ten spoken words, {}-128-64-10, seed {}", FRAMES * BANDS, seeds.start());
     worked::curves(&out.join("curves.svg"), &title, &history)?;
@@ -90,9 +97,13 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
 }
 
 /// Trains a network, and tests it on the held-out voices after every epoch.
-fn fit(device: &Device, train: &Dataset, test: &Dataset, epochs: usize, seed: u64) -> Result<History, gradus::Error> {
-    let network = Network::new(FRAMES * BANDS).dense(128, Activation::Relu).dropout(0.4);
-    let network = network.dense(64, Activation::Relu).dropout(0.2).dense(WORDS.len(), Activation::Identity);
+fn fit(
+    device: &Device,
+    network: &Network,
+    (train, test): (&Dataset, &Dataset),
+    epochs: usize,
+    seed: u64,
+) -> Result<History, gradus::Error> {
     let batch = 64;
     let settings = Settings {
         batch,
@@ -102,7 +113,7 @@ fn fit(device: &Device, train: &Dataset, test: &Dataset, epochs: usize, seed: u6
         seed,
         ..Settings::default()
     };
-    let mut trainer = Trainer::new(device, &network, train, settings)?;
+    let mut trainer = Trainer::new(device, network, train, settings)?;
     Fit::new(epochs).validate_on(test).run_with(&mut trainer, |progress| {
         worked::tell(progress, epochs, seed);
         Ok(Decision::GoOn)

@@ -13,7 +13,8 @@ use std::{f64::consts::TAU, path::Path, process::ExitCode};
 
 use clap::Parser;
 use gradus::{
-    Activation, Dataset, Decision, Device, Fit, History, Loss, Network, Optimizer, Result, Schedule, Settings, Trainer,
+    Activation, Dataset, Decision, Device, Fit, History, Loss, Network, Optimizer, Result, Scaler, Scaling, Schedule,
+    Settings, Trainer,
 };
 
 use common::{
@@ -58,13 +59,18 @@ fn run(arguments: &Arguments) -> std::result::Result<(), Exit> {
     let device = options.open()?;
     let out = options.pictures("out/spirals")?;
     let (train, test) = (spirals(1)?, spirals(2)?);
+    let scaler = Scaler::learn(Scaling::Standard, &train);
+    let train = train.with_scaling(&scaler)?;
     let epochs = options.epochs.unwrap_or(200) as usize;
 
-    let network = Network::new(2).dense(64, Activation::Tanh).dense(64, Activation::Tanh).dense(1, Activation::Sigmoid);
+    let network = Network::new(2).dense(64, Activation::Relu).dense(64, Activation::Relu).dense(1, Activation::Sigmoid);
+    // Halves of halves: the boundary changes most in the beginning.
+    let shown: Vec<usize> = (0..FRAMES).rev().map(|halves| (epochs >> halves).max(1)).collect();
     let mut scores = Scores::default();
     let mut first = None;
     for seed in seeds.clone() {
-        let (history, frames) = fit(&device, &network, (&train, &test), epochs, seed)?;
+        let shown: &[usize] = if first.is_none() { &shown } else { &[] };
+        let (history, frames) = fit(&device, &network, (&train, &test), (epochs, shown), seed)?;
         let accuracy = history.last().and_then(worked::accuracy).unwrap_or(f64::NAN);
         common::say!("seed {seed}: {} of {POINTS} held-out points right", percent(accuracy));
         scores.0.push(accuracy);
@@ -72,7 +78,8 @@ fn run(arguments: &Arguments) -> std::result::Result<(), Exit> {
     }
     let Some((history, frames)) = first else { return Ok(()) };
     let seed = *seeds.start();
-    let (straight, _) = fit(&device, &Network::new(2).dense(1, Activation::Sigmoid), (&train, &test), epochs, seed)?;
+    let without_hidden = Network::new(2).dense(1, Activation::Sigmoid);
+    let (straight, _) = fit(&device, &without_hidden, (&train, &test), (epochs, &[]), seed)?;
     let mut own = worked::json(&history, POINTS, seed);
     own["frames"] = frames.iter().map(|(epoch, _)| *epoch).collect();
     let baselines = [("logistic regression", straight.last().and_then(worked::accuracy).unwrap_or(f64::NAN))];
@@ -90,12 +97,12 @@ fn run(arguments: &Arguments) -> std::result::Result<(), Exit> {
 /// An epoch, and what the network tells of every pixel after it.
 type Frame = (usize, Vec<f32>);
 
-/// Trains a network; after some of the epochs it is asked about the whole plane.
+/// Trains a network; after the epochs to be shown it is asked about the whole plane.
 fn fit(
     device: &Device,
     network: &Network,
     (train, test): (&Dataset, &Dataset),
-    epochs: usize,
+    (epochs, shown): (usize, &[usize]),
     seed: u64,
 ) -> Result<(History, Vec<Frame>)> {
     let batch = 32;
@@ -110,8 +117,6 @@ fn fit(
     let mut trainer = Trainer::new(device, network, train, settings)?;
     let at = |pixel: usize| EDGE * (2 * pixel + 1) as f32 / PIXELS as f32 - EDGE;
     let plane: Vec<f32> = (0..PIXELS * PIXELS).flat_map(|i| [at(i % PIXELS), -at(i / PIXELS)]).collect();
-    // Halves of halves: the boundary changes most in the beginning.
-    let shown: Vec<usize> = (0..FRAMES).map(|frame| (epochs >> (FRAMES - 1 - frame)).max(1)).collect();
     let mut frames = Vec::new();
     let history = Fit::new(epochs).validate_on(test).run_with(&mut trainer, |progress| {
         worked::tell(progress, epochs, seed);
@@ -143,9 +148,12 @@ fn spirals(seed: u64) -> Result<Dataset> {
 fn draw(path: &Path, frames: &[Frame], data: &Dataset) -> std::io::Result<()> {
     const COLOURS: [[f32; 3]; 2] = [[0.0, 114.0, 178.0], [213.0, 94.0, 0.0]];
     let mut points = vec![None; PIXELS * PIXELS];
-    let pixel = |value: f32| ((value + EDGE) / (2.0 * EDGE) * PIXELS as f32).clamp(0.0, PIXELS as f32 - 1.0) as usize;
+    let pixel = |value: f32| ((value + EDGE) / (2.0 * EDGE) * PIXELS as f32).clamp(0.0, PIXELS as f32 - 2.0) as usize;
     for (point, class) in rows(data) {
-        points[pixel(-point[1]) * PIXELS + pixel(point[0])] = Some(class);
+        let (x, y) = (pixel(point[0]), pixel(-point[1]));
+        for place in [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(right, down)| (y + down) * PIXELS + x + right) {
+            points[place] = Some(class);
+        }
     }
     // A line of paper between two frames.
     let width = (frames.len() * (PIXELS + 4)).saturating_sub(4);
