@@ -45,8 +45,8 @@ const OFF: f64 = 0.03;
 const PIXELS: usize = 220;
 const EDGE: f32 = 1.1;
 
-/// How many frames there are.
-const FRAMES: usize = 6;
+/// The frames, in per cent of all epochs: most happens in the beginning.
+const FRAMES: [usize; 6] = [5, 12, 16, 20, 30, 100];
 
 fn main() -> ExitCode {
     common::status(run(&Arguments::parse()))
@@ -64,8 +64,7 @@ fn run(arguments: &Arguments) -> std::result::Result<(), Exit> {
     let epochs = options.epochs.unwrap_or(200) as usize;
 
     let network = Network::new(2).dense(64, Activation::Relu).dense(64, Activation::Relu).dense(1, Activation::Sigmoid);
-    // Halves of halves: the boundary changes most in the beginning.
-    let shown: Vec<usize> = (0..FRAMES).rev().map(|halves| (epochs >> halves).max(1)).collect();
+    let shown = FRAMES.map(|share| (epochs * share / 100).max(1));
     let mut scores = Scores::default();
     let mut first = None;
     for seed in seeds.clone() {
@@ -109,7 +108,7 @@ fn fit(
     let settings = Settings {
         batch,
         loss: Loss::BinaryCrossEntropy,
-        optimizer: Optimizer::adam(0.005),
+        optimizer: Optimizer::adam(0.002),
         schedule: Schedule::cosine((epochs * POINTS.div_ceil(batch)) as u64),
         seed,
         ..Settings::default()

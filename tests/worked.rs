@@ -66,9 +66,12 @@ fn pages(folder: &Folder) {
         let section = folder.0.join(name).join("man1");
         fs::create_dir_all(&section).expect("a folder");
         for page in 0..20usize {
-            let letter = |i: usize| (b'a' + ((i * i * 7 + i * page + language * 5) % (9 + language)) as u8) as char;
-            let word = |i: usize| (0..6).map(|k| letter(6 * i + k)).collect::<String>();
-            let words: Vec<_> = (0..60).map(word).collect();
+            let mut state = (31 * language + page) as u64;
+            let mut letter = || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (b'a' + language as u8 + ((state >> 33) % 14) as u8) as char
+            };
+            let words: Vec<String> = (0..60).map(|_| (0..6).map(|_| letter()).collect()).collect();
             let text = format!(
                 ".TH X 1\n.SH NAME\n{} \\fBprogram\\fP \\- {}\n.PP\nThis is the English of {name}\n.nf\ncode\n.fi\n",
                 words[..30].join(" "),
