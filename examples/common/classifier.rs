@@ -72,26 +72,30 @@ pub fn json(images: &Images, history: &History, seed: u64) -> Value {
 /// The baseline beside the network: the accuracy on the test rows of the class whose mean image is the nearest, by
 /// Euclidean distance.
 pub fn nearest_class_mean(images: &Images) -> f64 {
-    let width = images.train.inputs();
-    let mut means = vec![vec![0.0; width]; images.classes.len()];
+    nearest_mean(&images.train, &images.test, images.classes.len())
+}
+
+/// The same of any rows, before they are scaled.
+pub fn nearest_mean(train: &Dataset, test: &Dataset, classes: usize) -> f64 {
+    let mut means = vec![vec![0.0; train.inputs()]; classes];
     let mut counts = vec![0.0f64; means.len()];
-    for (image, class) in rows(&images.train) {
+    for (image, class) in rows(train) {
         counts[class] += 1.0;
         means[class].iter_mut().zip(image).for_each(|(sum, value)| *sum += f64::from(value));
     }
     for (mean, count) in means.iter_mut().zip(counts) {
         mean.iter_mut().for_each(|sum| *sum /= count.max(1.0));
     }
-    let right = rows(&images.test).filter(|(image, class)| {
+    let right = rows(test).filter(|(image, class)| {
         let distance = |mean: &[f64]| mean.iter().zip(image).map(|(m, v)| (m - f64::from(*v)).powi(2)).sum::<f64>();
         let distances = means.iter().map(|mean| distance(mean)).enumerate();
         distances.min_by(|a, b| a.1.total_cmp(&b.1)).is_some_and(|(nearest, _)| nearest == *class)
     });
-    right.count() as f64 / images.test.rows() as f64
+    right.count() as f64 / test.rows() as f64
 }
 
-/// The rows of a set: each image as the network sees it, and its class.
-fn rows(set: &Dataset) -> impl Iterator<Item = (Vec<f32>, usize)> {
+/// The rows of a set: each as the network sees it before it is scaled, and its class.
+pub fn rows(set: &Dataset) -> impl Iterator<Item = (Vec<f32>, usize)> {
     let width = set.inputs();
     (0..set.rows()).map(move |row| {
         let span = row * width..(row + 1) * width;

@@ -4,8 +4,12 @@
 pub mod answers;
 pub mod classifier;
 pub mod digits;
+pub mod manual_pages;
 pub mod mnist;
+pub mod random;
+pub mod speech;
 pub mod trace;
+pub mod worked;
 
 use std::{error::Error, fmt, io::Write, path::PathBuf, process::ExitCode};
 

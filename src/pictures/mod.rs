@@ -19,6 +19,7 @@ mod confusion;
 mod curves;
 mod histograms;
 mod png;
+mod predictions;
 
 use std::{io, path::Path};
 
@@ -33,6 +34,7 @@ pub use confusion::confusion;
 pub use curves::{curves, rates};
 pub use histograms::histograms;
 pub use png::png;
+pub use predictions::predictions;
 
 use crate::{Result, formats};
 
