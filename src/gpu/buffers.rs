@@ -3,6 +3,10 @@
 use super::{Gpu, arenas::Arenas, kernel::PAIR, resident::Shard};
 use crate::{Optimizer, Result, error::check_limit, step::Step};
 
+/// What an arena may be used for: kernels, and copies either way.
+pub(super) const ARENA: wgpu::BufferUsages =
+    wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_DST).union(wgpu::BufferUsages::COPY_SRC);
+
 /// The most steps a chunk has, and the most bytes of its table of steps.
 const CHUNK: (usize, usize) = (4096, 4 << 20);
 /// Steps without rows behind a chunk's last: kernels run in whole workgroups and dispatches over several steps, so that
@@ -49,10 +53,9 @@ impl Buffers {
     }
 
     pub(super) async fn new(gpu: &Gpu, arenas: &Arenas, optimizer: Optimizer) -> Result<Self> {
-        let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let [parameters, state, activations, deltas, parts, rows, metrics] = arenas.bytes(optimizer);
-        let role = async |(name, bytes)| gpu.buffer(name, bytes, storage).await;
+        let role = async |(name, bytes)| gpu.buffer(name, bytes, ARENA).await;
         let chunk = chunk(gpu, arenas);
         let buffers = Self {
             chunk,
@@ -68,6 +71,23 @@ impl Buffers {
         };
         gpu.upload(&buffers.cursors, 0, &cursor_table(chunk, arenas.window));
         Ok(buffers)
+    }
+
+    /// The table of one step, its cursor, and the smallest buffers for all else: kernels are bound to what they do not use.
+    pub(super) async fn spares(gpu: &Gpu) -> Result<Self> {
+        let spare = gpu.buffer("spare", 16, ARENA).await?;
+        Ok(Self {
+            chunk: 1,
+            steps: gpu.buffer("steps", size_of::<Step>() as u64, ARENA).await?,
+            cursors: gpu.buffer("cursors", PAIR, wgpu::BufferUsages::UNIFORM).await?,
+            parameters: spare.clone(),
+            state: spare.clone(),
+            activations: spare.clone(),
+            deltas: spare.clone(),
+            rows: spare.clone(),
+            metrics: spare.clone(),
+            parts: spare,
+        })
     }
 
     /// The bindings of `shaders/step.wgsl`, in order.

@@ -2,6 +2,7 @@
 
 use super::{
     Gpu,
+    buffers::ARENA,
     dispatches::Dispatch,
     kernel::{Binding, PAIR, Set},
     read_back::read,
@@ -60,9 +61,8 @@ async fn try_out(gpu: &Gpu, formula: &Formula<'_>) -> Result<()> {
 
     let set = Set::new(gpu, "custom", &[Binding::Cursor, Binding::Write]).await?;
     let kernel = set.kernel(gpu, &dispatch).await?;
-    let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
     let cursor = gpu.buffer("custom", PAIR, wgpu::BufferUsages::UNIFORM).await?;
-    let places = gpu.buffer("custom", 4 * 16 * count as u64, storage).await?;
+    let places = gpu.buffer("custom", 4 * 16 * count as u64, ARENA).await?;
     let group = set.bind(gpu, "custom", &[&cursor, &places]).await?;
     let inputs: Vec<f32> = pairs.iter().map(|p| p.0 as f32).chain(pairs.iter().map(|p| p.1 as f32)).collect();
     gpu.upload(&places, 0, bytemuck::cast_slice(&inputs));

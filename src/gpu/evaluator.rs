@@ -5,9 +5,9 @@ use std::ops::Range;
 use super::{
     Gpu,
     arenas::Members,
-    buffers::Buffers,
+    buffers::{ARENA, Buffers},
     dispatches::Dispatches,
-    kernel::{Kernel, PAIR},
+    kernel::Kernel,
     predictor::Predictor,
     resident,
 };
@@ -36,21 +36,9 @@ impl Evaluator {
         [&order, &gather].into_iter().try_for_each(|dispatch| dispatch.check(gpu))?;
         gpu.check_alive().await?;
         let shards = resident::upload(gpu, data, arenas).await?;
-        let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
-        let steps = gpu.buffer("steps", size_of::<Step>() as u64, storage).await?;
-        let spare = gpu.buffer("spare", 16, storage).await?;
-        let buffers = Buffers {
-            chunk: 1,
-            parameters: spare.clone(),
-            state: spare.clone(),
-            activations: predictor.activations().clone(),
-            deltas: spare.clone(),
-            rows: gpu.buffer("rows", 4 * arenas.batch as u64, storage).await?,
-            metrics: spare.clone(),
-            steps,
-            cursors: gpu.buffer("cursors", PAIR, wgpu::BufferUsages::UNIFORM).await?,
-            parts: spare,
-        };
+        let rows = gpu.buffer("rows", 4 * arenas.batch as u64, ARENA).await?;
+        let activations = predictor.activations().clone();
+        let buffers = Buffers { rows, activations, ..Buffers::spares(gpu).await? };
         let (set, groups) = resident::bind_window(gpu, arenas, &buffers, &shards, data.scaler()).await?;
         let (order, gather) = (set.kernel(gpu, &order).await?, set.kernel(gpu, &gather).await?);
         Ok(Self { data: data.clone(), order, gather, groups, steps: buffers.steps })

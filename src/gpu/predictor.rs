@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{
     Gpu,
     arenas::{Arenas, Extent, Members},
-    buffers::Buffers,
+    buffers::{ARENA, Buffers},
     dispatches::{Dispatch, Dispatches},
     evaluator::Evaluator,
     kernel::{Binding, Kernel, PAIR, STEP, Set},
@@ -16,7 +16,6 @@ use crate::{
     Error, Loss, Network, Optimizer, Result,
     error::{check_len, check_limit},
     network::padded_rows,
-    step::Step,
 };
 
 pub(crate) struct Predictor {
@@ -42,30 +41,15 @@ struct Packers {
 /// Rows and bytes that are predicted at once.
 const PREDICTED: (usize, usize) = (4096, 16 << 20);
 
-const STORAGE: wgpu::BufferUsages =
-    wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_DST).union(wgpu::BufferUsages::COPY_SRC);
-
 impl Predictor {
     /// A predictor by itself, with parameters of its own and nothing else of a training.
     pub(crate) async fn alone(gpu: &Gpu, network: &Network, flat: &[f32], statistics: &[f32]) -> Result<Self> {
         gpu.check_alive().await?;
-        let parameters = gpu.buffer("parameters", 4 * flat.len() as u64, STORAGE).await?;
+        let parameters = gpu.buffer("parameters", 4 * flat.len() as u64, ARENA).await?;
+        let state = gpu.buffer("running statistics", 4 * statistics.len() as u64, ARENA).await?;
         gpu.upload(&parameters, 0, bytemuck::cast_slice(flat));
-        let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let spare = async || gpu.buffer("spare", 16, STORAGE).await;
-        let buffers = Buffers {
-            chunk: 1,
-            parameters,
-            state: gpu.buffer("running statistics", 4 * statistics.len() as u64, STORAGE).await?,
-            activations: spare().await?,
-            deltas: spare().await?,
-            rows: spare().await?,
-            metrics: spare().await?,
-            steps: gpu.buffer("steps", size_of::<Step>() as u64, STORAGE).await?,
-            cursors: gpu.buffer("cursors", PAIR, uniform).await?,
-            parts: spare().await?,
-        };
-        gpu.upload(&buffers.state, 0, bytemuck::cast_slice(statistics));
+        gpu.upload(&state, 0, bytemuck::cast_slice(statistics));
+        let buffers = Buffers { parameters, state, ..Buffers::spares(gpu).await? };
         // Neither says anything about the way forward.
         let members = Members::of(network, Loss::Mse, Optimizer::sgd(0.0));
         let set = Set::new(gpu, "prediction", STEP).await?;
@@ -94,8 +78,8 @@ impl Predictor {
         let [_, _, (_, bytes), ..] = arenas.bytes(members.optimizer);
         check_limit("prediction", "max_storage_buffer_binding_size", bytes, gpu.most_bytes() as u64)?;
         gpu.check_alive().await?;
-        let activations = gpu.buffer("prediction", bytes, STORAGE).await?;
-        let [deltas, parts] = [gpu.buffer("spare", 16, STORAGE).await?, gpu.buffer("spare", 16, STORAGE).await?];
+        let activations = gpu.buffer("prediction", bytes, ARENA).await?;
+        let [deltas, parts] = [gpu.buffer("spare", 16, ARENA).await?, gpu.buffer("spare", 16, ARENA).await?];
         let buffers = Buffers { activations, deltas, parts, ..buffers.clone() };
         let group = set.bind(gpu, "prediction", &buffers.of_step()).await?;
         let kernels = set.kernels(gpu, &plan).await?;
