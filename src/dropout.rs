@@ -47,7 +47,7 @@ mod tests {
     fn as_many_are_dropped_as_was_asked_wherever_one_looks() {
         for share in [0.1, 0.5, 0.8] {
             let dropout = Dropout::of(share);
-            let key = |epoch| epoch_key(3, 0, epoch);
+            let key = |epoch| epoch_key(3, epoch);
             let dropped = |at: &dyn Fn(u32) -> ([u32; 2], u32, u32)| {
                 let count = (0..20_000).filter(|i| {
                     let (key, place, neuron) = at(*i);
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn neighbours_are_dropped_independently() {
         let dropout = Dropout::of(0.5);
-        let key = epoch_key(1, 0, 0);
+        let key = epoch_key(1, 0);
         let is_dropped = |place, neuron| dropout.factor(key, place, neuron) == 0.0;
         for (down, across) in [(0, 1), (1, 0), (1, 1), (0, 4), (4, 0)] {
             let places = (0..100).flat_map(|place| (0..100).map(move |neuron| (place, neuron)));

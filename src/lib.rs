@@ -92,6 +92,7 @@ mod profile;
 #[cfg(all(feature = "progress", not(target_family = "wasm")))]
 mod progress;
 mod report;
+mod rows;
 mod scaling;
 mod schedule;
 mod settings;
@@ -142,6 +143,7 @@ pub use profile::{KernelTime, Profile};
 #[cfg(all(feature = "progress", not(target_family = "wasm")))]
 pub use progress::ProgressBar;
 pub use report::Report;
+pub use rows::{Fold, Rows};
 pub use scaling::{Scaler, Scaling};
 pub use schedule::Schedule;
 pub use settings::Settings;

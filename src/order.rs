@@ -1,5 +1,5 @@
 //! The order in which an epoch takes the rows of a data set: a keyed bijection, so that any place of it can be computed
-//! alone, on any device. `shaders/order.wgsl` is the same integer code.
+//! alone, on any device. `shaders/permutation.wgsl` is the same integer code.
 
 use std::ops::Range;
 
@@ -18,7 +18,6 @@ const AHEAD: usize = 512;
 ///
 /// The places are the points of a grid a little larger than the data set; rounds turn its columns and rows by amounts
 /// that depend on the key (a generalised Feistel cipher, Black and Rogaway 2002), and a point outside goes round again.
-#[cfg(test)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Order {
     rows: u32,
@@ -27,11 +26,15 @@ pub(crate) struct Order {
     key: [u32; 2],
 }
 
-#[cfg(test)]
 impl Order {
     /// The order of `rows` rows for a key of [`crate::step::epoch_key`].
+    #[cfg(test)]
     pub(crate) fn new(rows: u32, key: [u32; 2]) -> Self {
-        let width = width(rows);
+        Self::with_width(rows, width(rows), key)
+    }
+
+    /// The same where the grid's width is known.
+    pub(crate) const fn with_width(rows: u32, width: u32, key: [u32; 2]) -> Self {
         Self { rows, width, height: rows.div_ceil(width), key }
     }
 
@@ -123,13 +126,16 @@ impl Upcoming {
         self.coming.start = steps.end;
         self.taken = [0; 2];
         self.steps.clear();
-        self.steps.extend(steps.map(|n| self.course.step(n, 0, n.wrapping_add(self.ahead))));
+        self.steps.extend(steps.map(|n| self.course.step(n, n.wrapping_add(self.ahead))));
         self.rows.clear();
         if self.shuffle {
             self.rows.resize(self.steps.iter().map(|step| step.rows as usize).sum(), 0);
             self.shuffle_rows();
         } else {
             self.rows.extend(self.steps.iter().flat_map(|step| step.first..step.first + step.rows));
+        }
+        if let Some(subset) = &self.course.subset {
+            self.rows.iter_mut().for_each(|place| *place = subset.row(*place));
         }
     }
 
@@ -189,7 +195,7 @@ impl Lanes {
 
 /// 32 bits that look random, from a coordinate, the round and the key (the finaliser is murmur3's).
 #[inline(always)]
-const fn mixed(key: [u32; 2], coordinate: u32, round: u32) -> u32 {
+pub(crate) const fn mixed(key: [u32; 2], coordinate: u32, round: u32) -> u32 {
     let mut h = (coordinate ^ key[0]).wrapping_add((round.wrapping_add(1)).wrapping_mul(0x9e37_79b9));
     h = (h ^ (h >> 16)).wrapping_mul(0x85eb_ca6b) ^ key[1];
     h = (h ^ (h >> 13)).wrapping_mul(0xc2b2_ae35);
@@ -220,7 +226,7 @@ mod tests {
     #[test]
     fn every_row_stands_at_one_place() {
         for rows in [1, 2, 3, 4, 5, 7, 10, 16, 17, 100, 1797, 60_000, 65_537] {
-            let order = Order::new(rows, epoch_key(7, 0, u64::from(rows)));
+            let order = Order::new(rows, epoch_key(7, u64::from(rows)));
             let mut seen: Vec<u32> = (0..rows).map(|place| order.row(place)).collect();
             seen.sort_unstable();
             assert!(seen.iter().enumerate().all(|(i, row)| i as u32 == *row), "{rows} rows");
@@ -233,6 +239,7 @@ mod tests {
             let (loss, optimizer) = (Loss::Mse, Optimizer::sgd(0.1));
             let course = Course {
                 rows,
+                subset: None,
                 batch,
                 outputs: 1,
                 loss,
@@ -248,7 +255,7 @@ mod tests {
                         upcoming.draw();
                     }
                     let (step, drawn) = upcoming.next().unwrap();
-                    assert_eq!(*step, course.step(n, 0, n));
+                    assert_eq!(*step, course.step(n, n));
                     let order = Order::new(rows as u32, step.key);
                     let places = step.first..step.first + step.rows;
                     let expected: Vec<_> = places.map(|p| if shuffle { order.row(p) } else { p }).collect();
@@ -273,7 +280,7 @@ mod tests {
         for (rows, orders) in [(2u32, 2), (3, 6), (4, 24), (5, 120), (6, 720)] {
             let mut counts = std::collections::HashMap::new();
             for epoch in 0..orders * 200 {
-                let order = Order::new(rows, epoch_key(1, 0, epoch));
+                let order = Order::new(rows, epoch_key(1, epoch));
                 *counts.entry((0..rows).map(|p| order.row(p)).collect::<Vec<_>>()).or_insert(0u32) += 1;
             }
             let mut counts: Vec<u32> = counts.into_values().collect();
@@ -287,7 +294,7 @@ mod tests {
         for rows in [7u32, 10, 16, 31, 50] {
             let mut counts = vec![0u32; (rows * rows) as usize];
             for epoch in 0..u64::from(rows) * 200 {
-                let order = Order::new(rows, epoch_key(2, 3, epoch));
+                let order = Order::new(rows, epoch_key(2, epoch));
                 (0..rows).for_each(|place| counts[(place * rows + order.row(place)) as usize] += 1);
             }
             assert!(deviations(&counts) < 4.0, "{rows} rows: {} deviations", deviations(&counts));

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::{Loss, Optimizer, Schedule, optimizer::Numbers};
+use crate::{Loss, Optimizer, Schedule, optimizer::Numbers, rows::Subset};
 
 /// One row of the step table, the same struct in `shaders/table.wgsl`.
 #[repr(C)]
@@ -46,8 +46,10 @@ impl Batch<'_> {
 /// The course of a training: everything that decides what step `n` does.
 #[derive(Debug, Clone)]
 pub(crate) struct Course {
-    /// Rows of the data set.
+    /// How many rows an epoch has.
     pub(crate) rows: usize,
+    /// Which rows of the data set they are, unless all of them.
+    pub(crate) subset: Option<Subset>,
     pub(crate) batch: usize,
     pub(crate) outputs: usize,
     pub(crate) loss: Loss,
@@ -64,11 +66,11 @@ impl Course {
         self.rows.div_ceil(self.batch) as u64
     }
 
-    /// Step `n` through the data set, counted from 0, of one network; `before` steps were taken since the optimizer started.
-    pub(crate) fn step(&self, n: u64, model: u64, before: u64) -> Step {
+    /// Step `n` through its rows, counted from 0; `before` steps were taken since the optimizer started.
+    pub(crate) fn step(&self, n: u64, before: u64) -> Step {
         let epoch = n / self.steps_per_epoch();
         let (first, rows) = self.span(n);
-        Step { first: first as u32, key: epoch_key(self.seed, model, epoch), ..self.update(rows, before) }
+        Step { first: first as u32, key: epoch_key(self.seed, epoch), ..self.update(rows, before) }
     }
 
     /// Where in its epoch's order step `n` begins, and how many rows it takes.
@@ -86,7 +88,7 @@ impl Course {
     /// A step on `rows` rows that the caller brings, after `before` others.
     pub(crate) fn step_of(&self, rows: usize, before: u64) -> Step {
         // For the noise, the steps by hand are epochs of one step, counted from the end.
-        Step { key: epoch_key(self.seed, 0, u64::MAX - before), ..self.update(rows, before) }
+        Step { key: epoch_key(self.seed, u64::MAX - before), ..self.update(rows, before) }
     }
 
     /// What a step is but for its place and its key.
@@ -95,7 +97,7 @@ impl Course {
             rows: rows as u32,
             first: 0,
             // Only dropout asks for it, of whom every step is another.
-            key: epoch_key(!self.seed, 0, before),
+            key: epoch_key(!self.seed, before),
             scale: (1.0 / self.loss.mean_over(rows, self.outputs) as f64) as f32,
             ring: 0,
             starts: u32::from(before.is_multiple_of(self.accumulate)),
@@ -105,14 +107,14 @@ impl Course {
     }
 }
 
-/// The key of one epoch of one network (`model` counts the networks that train together): splitmix64 over the seed.
-pub(crate) fn epoch_key(seed: u64, model: u64, epoch: u64) -> [u32; 2] {
+/// The key of one epoch: splitmix64 over the seed.
+pub(crate) fn epoch_key(seed: u64, epoch: u64) -> [u32; 2] {
     let mix = |z: u64| {
         let z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     };
-    let key = mix(mix(mix(seed) ^ model) ^ epoch);
+    let key = mix(mix(mix(seed)) ^ epoch);
     [key as u32, (key >> 32) as u32]
 }

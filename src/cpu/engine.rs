@@ -302,6 +302,7 @@ mod tests {
     fn course(network: &Network, loss: Loss, optimizer: Optimizer, batch: usize) -> Course {
         Course {
             rows: ROWS,
+            subset: None,
             batch,
             outputs: network.outputs(),
             loss,
@@ -317,7 +318,7 @@ mod tests {
     }
 
     fn train(engine: &mut Engine, course: &Course, steps: u64) -> Vec<Outcome> {
-        let step = |n| course.step(n, 0, n);
+        let step = |n| course.step(n, n);
         (0..steps).map(|n| engine.step(&step(n), fill(step(n).first as usize))).collect()
     }
 
@@ -371,7 +372,7 @@ mod tests {
             (all, wanted, weights)
         };
         for n in 0..20 {
-            let step = course.step(n, 0, n);
+            let step = course.step(n, n);
             let (inputs, expected, weights) = rows(step.first as usize, step.rows as usize);
             if n % 9 == 0 && network.layers().iter().all(|layer| layer.dropout == 0.0) {
                 let before = (engine.parameters.clone(), engine.state.clone());

@@ -30,6 +30,8 @@ pub(crate) struct Members {
     pub(crate) noise: f32,
     /// Whether features are scaled column by column.
     pub(crate) is_scaled: bool,
+    /// Whether each network has rows of its own.
+    pub(crate) has_subsets: bool,
 }
 
 impl Members {
@@ -48,6 +50,7 @@ impl Members {
             scale: 1.0,
             noise: 0.0,
             is_scaled: false,
+            has_subsets: false,
         }
     }
 

@@ -77,6 +77,8 @@ impl Dispatches {
         let mut gather = vec![shader!("gather"), feature, answer];
         gather.extend((members.noise > 0.0).then_some(shader!("noise")));
         gather.extend(members.is_scaled.then_some(shader!("scaling")));
+        let rows = if members.has_subsets { shader!("subset") } else { shader!("everything") };
+        let order = [shader!("order"), rows, shader!("permutation")];
         let is_small = arenas.measures() == 1;
         let measure = if is_small {
             let loops = arenas.batch * (1 + 3 * arenas.output_stride());
@@ -90,7 +92,7 @@ impl Dispatches {
             step,
             walk,
             // A place walks round the grid of rows until it hits one, seldom more than once or twice.
-            order: over_window("order", arenas.over_slots(arenas.batch, window), 256, &[shader!("order")]),
+            order: over_window("order", arenas.over_slots(arenas.batch, window), 768, &order),
             gather: over_window("gather", arenas.over_slots(arenas.gathered(), window), 0, &gather),
             measure,
             total: (!is_small).then(|| {

@@ -499,7 +499,7 @@ impl Engine {
             let (step, model) = (i / models, i % models);
             let ring = (ring + step) as u32;
             let course = &self.courses[model];
-            Step { ring, ..course.step(first + step as u64, model as u64, before + step as u64) }
+            Step { ring, ..course.step(first + step as u64, before + step as u64) }
         });
         rows.chain(std::iter::repeat_n(Step::default(), BEHIND * models)).collect()
     }

@@ -70,6 +70,7 @@ impl Trainer {
         data.map_or(Ok(()), |data| data.check_for(network.inputs(), network.outputs()))?;
         let course = Course {
             rows: data.map_or(settings.batch, Dataset::rows),
+            subset: None,
             batch: data.map_or(settings.batch, |data| settings.batch.min(data.rows())),
             outputs: network.outputs(),
             loss: settings.loss,

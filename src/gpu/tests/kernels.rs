@@ -263,7 +263,7 @@ fn the_loop_budget_of_a_software_adapter_is_kept_and_needed() {
             let mut engine = case.engine(gpu, None, None);
             let (x, t) = (vec![1.0; case.batch], vec![-1.0; case.batch]);
             pollster::block_on(
-                engine.step(Batch { inputs: &x, expected: &t, weights: None }, case.course(0).step(0, 0, 0)),
+                engine.step(Batch { inputs: &x, expected: &t, weights: None }, case.course(0).step(0, 0)),
             )
             .expect("a step");
             let flat = pollster::block_on(engine.parameters()).expect("parameters");

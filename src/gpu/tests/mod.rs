@@ -124,6 +124,7 @@ impl Case {
         let outputs = self.network.outputs();
         Course {
             rows: self.rows,
+            subset: None,
             batch: self.batch,
             outputs,
             loss: self.loss,
@@ -187,7 +188,7 @@ impl Case {
 
     /// The rows of a model's step and their weights, as the reference takes them.
     fn batch_of(&self, data: &Dataset, model: usize, step: u64) -> [Vec<f64>; 3] {
-        let step = self.course(model).step(step, model as u64, step);
+        let step = self.course(model).step(step, step);
         let order = Order::new(self.rows as u32, step.key);
         let [mut inputs, mut expected, mut weights] = [const { Vec::new() }; 3];
         let (mut x, mut t) = (vec![0.0; self.network.inputs()], vec![0.0; self.network.outputs()]);
@@ -206,7 +207,7 @@ impl Case {
 
     /// Dropout's factors in a model's step, as the reference takes them.
     fn factors(&self, model: usize, step: u64) -> Vec<Vec<f64>> {
-        let step = self.course(model).step(step, model as u64, step);
+        let step = self.course(model).step(step, step);
         self.network.dropout_factors(step.key, step.first, step.rows)
     }
 
@@ -253,7 +254,7 @@ impl Case {
             let f32s = |values: &[f64]| values.iter().map(|v| *v as f32).collect::<Vec<_>>();
             engine.set_parameters(&layout.flat(&self.parameters(0)), &self.network.first_statistics());
             let brought = [&inputs, &expected, &weights].map(|values| f32s(values));
-            let ours = pollster::block_on(engine.gradients(batch(&brought), self.course(0).step(0, 0, 0)));
+            let ours = pollster::block_on(engine.gradients(batch(&brought), self.course(0).step(0, 0)));
             let ours = ours.expect("gradients");
             self.compare(
                 &what,
