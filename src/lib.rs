@@ -69,6 +69,7 @@ mod device;
 mod dropout;
 mod error;
 mod estimator;
+mod export;
 mod family;
 mod fit;
 mod formats;
@@ -112,6 +113,7 @@ pub use error::{Error, Result};
 pub use estimator::{
     ClassWeights, Classification, LearningRate, Mlp, MlpClassifier, MlpRegressor, MlpSettings, Regressing,
 };
+pub use export::{WgslFunction, WgslWeights};
 pub use fit::{
     Decision, EarlyStopping, Ended, Epoch, Fit, History, Monitor, Progress, RangeTest, Rates, ReduceOnPlateau, Split,
     Validation,
@@ -120,13 +122,7 @@ pub use fit::{
 pub use formats::folder::ImageSettings;
 #[cfg(feature = "npy")]
 pub use formats::npy::Npy;
-pub use formats::{
-    idx::Idx,
-    image_set::ImageSet,
-    names::Names,
-    records::Formulas,
-    wgsl::{WgslFunction, WgslWeights},
-};
+pub use formats::{idx::Idx, image_set::ImageSet, names::Names, records::Formulas};
 pub use gpu::adapters::AdapterReport;
 pub use histogram::{LayerHistogram, LayerValues};
 pub use init::Init;
