@@ -7,6 +7,8 @@
 #![doc = include_str!("../examples/xor.rs")]
 //! ```
 //!
+//! New to neural networks? The [`guide`] is a short textbook, from one neuron to a training, with the WGSL of each formula.
+//!
 //! # The step
 //!
 //! A [`Network`] of L dense layers takes 2L dispatches a step: L products forward with bias and activation (the last one
@@ -74,6 +76,7 @@ mod family;
 mod fit;
 mod formats;
 mod gpu;
+pub mod guide;
 mod histogram;
 mod init;
 mod judge;
