@@ -193,7 +193,7 @@ fn what_cannot_be_exported_is_refused() {
     let refused = large.to_wgsl("net", WgslWeights::Constants).expect_err("too many numbers").to_string();
     assert_eq!(
         refused,
-        "numbers in the text of a WGSL function: expected at most 16384; a buffer holds more, got 26128"
+        "numbers in the text of a WGSL function: expected at most 16384; a buffer holds more, got 24064"
     );
     assert!(large.to_wgsl("net", WgslWeights::Buffer { group: 0, binding: 0 }).is_ok());
     let taken = naga::keywords::wgsl::RESERVED.iter().copied();
