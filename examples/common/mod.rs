@@ -5,6 +5,7 @@ pub mod answers;
 pub mod classifier;
 pub mod digits;
 pub mod mnist;
+pub mod tables;
 pub mod trace;
 
 use std::{error::Error, fmt, io::Write, path::PathBuf, process::ExitCode};

@@ -30,7 +30,7 @@ pub(super) struct Chart<'a> {
 
 impl Chart<'_> {
     /// The pixel at places from 0 to 1, from the lower left.
-    fn at(&self, (x, y): (f64, f64)) -> (i32, i32) {
+    pub(super) fn at(&self, (x, y): (f64, f64)) -> (i32, i32) {
         let along = |from: i32, size: i32, place: f64| from + (f64::from(size) * place).round() as i32;
         (along(self.corner.0, self.size.0, x), along(self.corner.1, self.size.1, 1.0 - y))
     }

@@ -19,6 +19,7 @@ mod confusion;
 mod curves;
 mod histograms;
 mod png;
+mod predictions;
 
 use std::{io, path::Path};
 
@@ -33,6 +34,7 @@ pub use confusion::confusion;
 pub use curves::{curves, rates};
 pub use histograms::histograms;
 pub use png::png;
+pub use predictions::predictions;
 
 use crate::{Result, formats};
 
@@ -60,6 +62,9 @@ const RIGHT: Pos = Pos { h_pos: HPos::Right, v_pos: VPos::Center };
 const TITLE: i32 = 24;
 const LEGEND: i32 = 52;
 const HEAD: i32 = 70;
+
+/// So many rows of a data set are drawn at most, evenly from all.
+const MOST_ROWS: usize = 4000;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = std::result::Result<(), DrawingAreaErrorKind<io::Error>>;
