@@ -52,7 +52,7 @@ pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
 pub(crate) fn read_tensors(path: &Path, most: u64) -> Result<Vec<u8>> {
     const LONGEST: u64 = 100_000_000;
     let mut first = [0; 8];
-    let open = || -> io::Result<u64> {
+    let mut open = || -> io::Result<u64> {
         let file = File::open(path)?;
         let bytes = file.metadata()?.len();
         // A file that is shorter says so when it is read whole.
