@@ -21,12 +21,11 @@ pub fn refused(error: Error) -> Exit {
 pub fn open(path: &Path) -> Result<Table, Exit> {
     let of_spreadsheet = ["xlsx", "xls", "ods", "numbers"];
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    let table = Table::open(path, &CsvSettings::default()).map_err(|error| match error {
-        Error::Format { .. } if of_spreadsheet.contains(&&*extension) => {
-            Exit::Refused(format!("{}: a spreadsheet's own file; save it as CSV in UTF-8", path.display()))
-        }
-        error => refused(error),
-    })?;
+    if of_spreadsheet.contains(&&*extension) && path.is_file() {
+        let why = "a spreadsheet's own file; save it as CSV in UTF-8";
+        return Err(Exit::Refused(format!("{}: {why}", path.display())));
+    }
+    let table = Table::open(path, &CsvSettings::default()).map_err(refused)?;
     match table.rows() {
         0 => Err(Exit::Refused(format!("{}: no rows below the names of the columns", path.display()))),
         _ => Ok(table),

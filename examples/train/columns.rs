@@ -57,6 +57,10 @@ pub fn learn(file: &str, table: Table, wishes: &Wishes<'_>) -> Result<(Table, En
         }
         roles[at] = Role::Target;
     }
+    if !roles.contains(&Role::Feature) {
+        // Then it may be the time.
+        roles.iter_mut().filter(|role| **role == Role::Numbering).for_each(|role| *role = Role::Feature);
+    }
     say!("{file}: {} rows, {} columns", table.rows(), columns.len());
     show(&columns, &roles, wishes.fills);
     let Some(target) = target? else {

@@ -135,6 +135,10 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let recipe = Recipe::new(arguments, &encoder, encoder.dataset(&table).map_err(tables::refused)?)?;
     let device = options.open()?;
     let saved = arguments.save.as_ref().map(|folder| folder.display().to_string());
+    if let Some(folder) = &saved {
+        let refused = |error| Exit::Refused(format!("--save {folder}: {error}"));
+        std::fs::create_dir_all(folder).map_err(refused)?;
+    }
     let out = options.pictures(saved.as_deref().unwrap_or("out/train"))?;
     let trained = recipe.train(&device)?;
     report::tell(arguments, &device, &encoder, &recipe, trained, &out)

@@ -36,9 +36,11 @@ pub fn tell(
         say!("  {:<wide$}  {}", format!("baseline, {name}"), baseline.words());
     }
     quality.print_confusion(encoder.classes().unwrap_or_default());
-    if let Some((name, _)) = baselines.iter().find(|(_, baseline)| baseline.score() >= quality.score()) {
+    if quality.score() < 1.0
+        && let Some((name, _)) = baselines.iter().find(|(_, baseline)| baseline.score() >= quality.score())
+    {
         say!(
-            "the network is no better than the baseline {name:?}: more rows, other columns or other settings may help"
+            "the network is no better than the baseline {name:?}; what may help: more rows, --hidden 16, --dropout 0.2"
         );
     }
 
@@ -94,15 +96,16 @@ fn course(recipe: &Recipe, history: &History) -> String {
     let ended = match (history.ended, history.best) {
         (Ended::NoImprovement, Some(best)) => format!("{epochs} epochs, then no better than after epoch {}", best + 1),
         (_, Some(best)) if best + 1 < epochs => format!("{epochs} epochs, the best was epoch {}", best + 1),
-        (_, Some(_)) => format!("{epochs} epochs, and still getting better: --epochs {} may help", 4 * epochs),
-        _ => format!("{epochs} epochs"),
+        (_, Some(_)) => format!("{epochs} epochs, of which the last was the best: --epochs {} may help", 4 * epochs),
+        _ => format!("{epochs} epochs, none with a loss that is a number"),
     };
     let optimizer = recipe.settings.optimizer;
     let (name, rate, batch) = (optimizer.name(), optimizer.learning_rate, recipe.settings.batch);
     format!("{}, {name} with rate {rate}, batches of {batch}: {ended}; {:.2} s", recipe.words(), history.seconds())
 }
 
-/// The keys of `--json` but for those of the baselines.
+/// The keys of `--json` but for those of the baselines. Losses are those of answers with mean 0 and deviation 1, if they are
+/// numbers.
 fn keys(arguments: &Arguments, encoder: &Encoder, recipe: &Recipe, history: &History, quality: &Quality) -> Value {
     let told = history.best.and_then(|best| history.epochs.get(best)).or(history.last());
     let validation = told.and_then(|epoch: &Epoch| epoch.validation.as_ref());

@@ -16,6 +16,9 @@ use crate::{
 /// The share of the rows that are not held out which decide when to stop.
 const VALIDATION: f64 = 0.15;
 
+/// As many classes are counted in the text.
+const FEW: usize = 12;
+
 /// All that a training takes.
 pub struct Recipe {
     /// All rows.
@@ -60,15 +63,7 @@ impl Recipe {
             Answers::Values(values) => Some(mean_and_deviation(values)?),
             Answers::Classes(_) => None,
         };
-        let hidden: &[usize] = if arguments.hidden == [0] { &[] } else { &arguments.hidden };
-        let mut network = Network::new(data.inputs());
-        for width in hidden {
-            network = network.dense(*width, arguments.activation).dropout(arguments.dropout);
-        }
-        let (network, loss) = match encoder.classes() {
-            Some(classes) => (network.dense(classes.len(), Activation::Softmax), Loss::SoftmaxCrossEntropy),
-            None => (network.dense(1, Activation::Identity), Loss::Mse),
-        };
+        let (network, loss) = network(arguments, data.inputs(), encoder.classes());
         // Some 50 steps an epoch, which are enough for few rows and not too many for a GPU with many.
         let batch = arguments.batch.unwrap_or((count / 50).next_power_of_two().clamp(8, 256));
         let optimizer = arguments.optimizer.optimizer(arguments.learning_rate);
@@ -109,44 +104,57 @@ impl Recipe {
     }
 }
 
+/// The network, and the loss that goes with what it tells.
+fn network(arguments: &Arguments, inputs: usize, classes: Option<&[String]>) -> (Network, Loss) {
+    let hidden: &[usize] = if arguments.hidden == [0] { &[] } else { &arguments.hidden };
+    let mut network = Network::new(inputs);
+    for width in hidden {
+        network = network.dense(*width, arguments.activation).dropout(arguments.dropout);
+    }
+    match classes {
+        Some(classes) => (network.dense(classes.len(), Activation::Softmax), Loss::SoftmaxCrossEntropy),
+        None => (network.dense(1, Activation::Identity), Loss::Mse),
+    }
+}
+
 /// Says what the answers are, and refuses those that nothing can be learned from.
 fn tell_target(encoder: &Encoder, data: &Dataset) -> Result<(), Exit> {
-    let name = encoder.answer();
     match (encoder.classes(), data.answers()) {
-        (Some(classes), Answers::Classes(ids)) => {
-            let mut counts = vec![0; classes.len()];
-            ids.iter().for_each(|id| counts[*id as usize] += 1);
-            if let [only] = classes {
-                return Err(Exit::Refused(format!(
-                    "the target {name:?} is {only:?} in every row: nothing to tell apart"
-                )));
-            }
-            if 2 * classes.len() > data.rows() {
-                let (all, rows) = (classes.len(), data.rows());
-                let why = format!("the target {name:?} has {all} different values in {rows} rows");
-                return Err(Exit::Refused(format!(
-                    "{why}: too many to be classes; numbers are predicted with --regress"
-                )));
-            }
-            let each: Vec<String> =
-                classes.iter().zip(&counts).take(12).map(|(class, count)| format!("{class} {count}")).collect();
-            let more = if classes.len() > 12 { ", ..." } else { "" };
-            say!("to predict: {name}, {} classes: {}{more}", classes.len(), each.join(", "));
-            if classes.iter().all(|class| class.parse::<f64>().is_ok()) {
-                say!("(to predict it as a number instead: --regress)");
-            }
-            let rare: Vec<&str> =
-                classes.iter().zip(&counts).filter(|(_, count)| **count < 5).map(|(class, _)| class.as_str()).collect();
-            if !rare.is_empty() {
-                say!("few rows to learn from and to test on: {}", rare.join(", "));
-            }
-        }
+        (Some(classes), Answers::Classes(ids)) => tell_classes(encoder.answer(), classes, ids),
         (_, Answers::Values(values)) => {
             let (mean, deviation) = mean_and_deviation(values)?;
             let [mean, deviation] = [mean, deviation].map(digits);
-            say!("to predict: {name}, numbers with mean {mean}, standard deviation {deviation}");
+            say!("to predict: {}, numbers with mean {mean}, standard deviation {deviation}", encoder.answer());
+            Ok(())
         }
-        _ => {}
+        _ => Ok(()),
+    }
+}
+
+fn tell_classes(name: &str, classes: &[String], ids: &[u32]) -> Result<(), Exit> {
+    let are_numbers = classes.iter().all(|class| class.parse::<f64>().is_ok());
+    if let [only] = classes {
+        return Err(Exit::Refused(format!("the target {name:?} is {only:?} in every row: nothing to tell apart")));
+    }
+    if 2 * classes.len() > ids.len() {
+        let (all, rows) = (classes.len(), ids.len());
+        let why = format!("the target {name:?} has {all} different values in {rows} rows: too many to be classes");
+        let hint = if are_numbers { "; --regress predicts numbers" } else { "" };
+        return Err(Exit::Refused(why + hint));
+    }
+    let mut counts = vec![0; classes.len()];
+    ids.iter().for_each(|id| counts[*id as usize] += 1);
+    let each: Vec<String> =
+        classes.iter().zip(&counts).take(FEW).map(|(class, count)| format!("{class} {count}")).collect();
+    let more = if classes.len() > FEW { ", ..." } else { "" };
+    say!("to predict: {name}, {} classes: {}{more}", classes.len(), each.join(", "));
+    if are_numbers {
+        say!("(to predict it as a number instead: --regress)");
+    }
+    let rare = classes.iter().zip(counts).filter(|(_, count)| *count < 5).map(|(class, _)| class.as_str());
+    match rare.collect::<Vec<_>>().as_slice() {
+        [] => {}
+        rare => say!("classes with few rows to learn from and to test on: {}", rare.join(", ")),
     }
     Ok(())
 }

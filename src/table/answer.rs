@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{AnswerKind, Table, column::sorted};
+use super::{
+    AnswerKind, Table,
+    column::{check_count, sorted},
+};
 use crate::{Answers, Result, formats::list};
 
 /// The most whole numbers that are taken for classes.
@@ -19,7 +22,7 @@ pub(super) struct Answer {
 
 impl Answer {
     /// Learns what the answers are; none may be missing.
-    pub fn learn(table: &Table, column: usize, kind: AnswerKind) -> Result<Self> {
+    pub fn learn(table: &Table, column: usize, kind: AnswerKind, most: usize) -> Result<Self> {
         let mut different = HashSet::new();
         let mut are_whole = true;
         for (row, cell) in table.cells(column).enumerate() {
@@ -37,6 +40,9 @@ impl Answer {
             AnswerKind::Classes => true,
             AnswerKind::Numbers => false,
         };
+        if are_classes && kind == AnswerKind::Auto {
+            check_count(table, column, different.len(), most, "to learn so many classes, ask for classes")?;
+        }
         let classes = are_classes.then(|| sorted(table, different.into_iter()));
         Ok(Self { name: table.names[column].clone(), classes })
     }

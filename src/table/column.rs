@@ -117,6 +117,21 @@ fn fill_of_numbers(table: &Table, column: usize, settings: &EncoderSettings) -> 
     })
 }
 
+/// Refuses more categories than a column may have, with a cell that may be the wrong one among numbers.
+pub(super) fn check_count(table: &Table, column: usize, count: usize, most: usize, advice: &str) -> Result<()> {
+    if count <= most {
+        return Ok(());
+    }
+    let mut cells = table.cells(column).enumerate();
+    let is_text = |cell: &(usize, Option<&str>)| cell.1.is_some_and(|text| table.number(text).is_none());
+    let example = cells.find(is_text).map_or(String::new(), |(row, cell)| {
+        format!("; {} in line {} is no number", quoted(cell.unwrap_or_default()), table.lines[row])
+    });
+    let place = format!("column {}", quoted(&table.names[column]));
+    let got = format!("{count}{example}; {advice}");
+    Err(wrong(&table.file, place, format_args!("at most {most} categories"), got))
+}
+
 fn categories(table: &Table, column: usize, settings: &EncoderSettings) -> Result<Code> {
     let mut counts = HashMap::<&str, usize>::new();
     table.cells(column).flatten().for_each(|text| *counts.entry(text).or_default() += 1);
@@ -124,16 +139,7 @@ fn categories(table: &Table, column: usize, settings: &EncoderSettings) -> Resul
         return Err(nothing_there(table, column));
     }
     let mut names = sorted(table, counts.keys().copied());
-    if names.len() > settings.most_categories {
-        let mut cells = table.cells(column).enumerate();
-        let is_text = |cell: &(usize, Option<&str>)| cell.1.is_some_and(|text| table.number(text).is_none());
-        let example = cells.find(is_text).map_or(String::new(), |(row, cell)| {
-            format!("; {} in line {} is no number", quoted(cell.unwrap_or_default()), table.lines[row])
-        });
-        let got = format!("{}{example}; to leave it out, name it in features", names.len());
-        let place = format!("column {}", quoted(&table.names[column]));
-        return Err(wrong(&table.file, place, format_args!("at most {} categories", settings.most_categories), got));
-    }
+    check_count(table, column, names.len(), settings.most_categories, "to leave it out, name it in features")?;
     let is_missing_somewhere = table.cells(column).any(|cell| cell.is_none());
     let fill = match settings.missing_category {
         MissingCategory::Refuse => None,

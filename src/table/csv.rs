@@ -10,6 +10,8 @@ use crate::{
     formats::{read, wrong},
 };
 
+/// The most columns: the names of more would take more memory than the file.
+const MOST_COLUMNS: usize = 1 << 16;
 /// The most bytes of a file.
 const MOST: u64 = 1 << 30;
 
@@ -86,6 +88,10 @@ impl Table {
             }
             let table = match &mut table {
                 None => {
+                    if record.len() > MOST_COLUMNS {
+                        let expected = format_args!("at most {MOST_COLUMNS} columns");
+                        return Err(wrong(&name, format_args!("line {line}"), expected, record.len()));
+                    }
                     let names: Vec<String> = match settings.header {
                         true => (1..).zip(record.iter()).map(named).collect(),
                         false => (1..=record.len()).map(|column| column.to_string()).collect(),
