@@ -170,6 +170,7 @@ fn mistakes_are_told_in_a_way_that_helps() {
     let gaps = file("gaps.csv", "n,c\n", 40, &|i| format!("{},{}\n", ["1", "2", "NA"][i % 3], kind(i)));
     let answers = file("answers.csv", "n,c\n", 40, &|i| format!("{}.5,{}\n", i % 7, ["x", "y", ""][i % 3]));
     let free = file("free.csv", "n,c\n", 40, &|i| format!("{}.5,text {i}\n", i % 7));
+    let names = file("names.csv", "n,c\n", 300, &|i| format!("{}.5,name {i}\n", i % 7));
     let same = file("same.csv", "n,c\n", 40, &|i| format!("{}.5,1.5\n", i % 7));
     let sheet = text(folder.file("table.xlsx", "PK\u{3}\u{4}"));
     for (arguments, why) in [
@@ -196,6 +197,8 @@ fn mistakes_are_told_in_a_way_that_helps() {
             vec![&answers, "--target", "c"],
             "the target \"c\" is missing in 13 of 40 rows; --missing fill goes on without",
         ),
+        (vec![&names, "--target", "c"], "column \"c\": expected at most 128 categories, got 300"),
+        (vec![&names, "--target", "c", "--classify"], "the target \"c\" has 300 different values in 300 rows"),
         (vec![&free, "--target", "c"], "the target \"c\" has 40 different values in 40 rows: too many to be classes"),
     ] {
         ran("train", &[&arguments[..], &["--out", &out]].concat()).expect(2, &[why]);
@@ -206,7 +209,7 @@ fn mistakes_are_told_in_a_way_that_helps() {
     ran("train", &arguments).expect(1, &["training diverged"]);
 
     ran("predict", &[&out, &good]).expect(2, &["model.safetensors: no such file; `train ... --save DIR` writes it"]);
-    ran("predict", &[&good, &good]).expect(2, &["expected a safetensors file"]);
+    ran("predict", &[&good, &good]).expect(2, &["good.csv: ", "as safetensors has it"]);
     let plain = folder.0.join("plain.safetensors");
     let network = gradus::Network::new(1).dense(1, gradus::Activation::Identity);
     let model = Model::new(network, vec![gradus::LayerParameters::new(vec![1.0], vec![0.0])]).expect("a model");
