@@ -93,8 +93,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
 
     let picture = out.join("told.svg");
     let title = format!("Strength of concrete in MPa, 8-64-64-1, seed {}", seeds.start());
-    let held_out: Vec<_> = test.strengths.iter().copied().zip(told.iter().copied()).collect();
-    pictures::save(&picture, pictures::predictions(&title, &held_out))?;
+    pictures::save(&picture, pictures::predictions(&title, &test.strengths, &told))?;
     common::say!("picture: {}", picture.display());
     let seconds = network.history().map_or(f64::NAN, gradus::History::seconds);
     common::say!("{}: {seconds:.3} s of training", common::described(&device));

@@ -66,7 +66,7 @@ pub enum Activation {
 }
 
 /// Klambauer et al.'s lambda and alpha.
-const SELU: [f64; 2] = [1.050_700_987_355_480_5, 1.673_263_242_354_377_2];
+pub(crate) const SELU: [f64; 2] = [1.050_700_987_355_480_5, 1.673_263_242_354_377_2];
 /// The factor and the cubic's coefficient of [`Activation::GeluTanh`].
 const GELU_TANH: [f64; 2] = [0.797_884_560_802_865_4, 0.044_715];
 

@@ -120,7 +120,7 @@ impl Checkpoint {
     /// As [`Model::to_bytes`], since the fields may have changed.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let network = &self.model.network;
-        self.settings.check(network)?;
+        self.check()?;
         let (mut writer, names) = (Writer::default(), Names::sequential(network));
         self.state.write(&mut writer, TRAINING, network, &names)?;
         if let Some(kept) = &self.kept {
@@ -134,6 +134,28 @@ impl Checkpoint {
             kept: self.kept.as_ref().map(|kept| kept.since),
         };
         self.model.to_bytes_with(writer, Some(training))
+    }
+
+    /// Refuses parts that do not fit together, of which a caller may have changed some.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.model.check()?;
+        self.settings.check(&self.model.network)?;
+        self.state.check(&self.model, &self.settings)?;
+        if let Some(kept) = &self.kept {
+            self.model.network.check_parameters(&kept.parameters)?;
+            kept.state.check(&self.model, &self.settings)?;
+        }
+        let Counts { done, total, since, .. } = self.counts;
+        let steps = [done, since, self.kept.as_ref().map_or(0, |kept| kept.since), total];
+        // So many are exact in f64 as well, and nobody takes them.
+        let most = total.min(1 << 53);
+        match steps.into_iter().find(|steps| *steps > most) {
+            None => Ok(()),
+            Some(got) => {
+                let (expected, got) = (format!("at most {most}"), got.to_string());
+                Err(Error::Setting { what: "steps of a checkpoint", expected, got })
+            }
+        }
     }
 
     /// Reads a file of [`Checkpoint::save`].
@@ -150,7 +172,7 @@ impl Checkpoint {
     /// As [`Checkpoint::load`].
     pub fn load_with(path: impl AsRef<Path>, formulas: &Formulas<'_>) -> Result<Self> {
         let path = path.as_ref();
-        Self::read(&path.display().to_string(), &formats::read(path, crate::model::MOST)?, formulas)
+        Self::read(&path.display().to_string(), &formats::read_tensors(path, crate::model::MOST)?, formulas)
     }
 
     /// A checkpoint of the bytes of [`Checkpoint::to_bytes`].
@@ -181,7 +203,9 @@ impl Checkpoint {
             }),
         };
         reader.finish(network, &names, None)?;
-        Ok(Self { model, settings, history, counts, state, kept })
+        let checkpoint = Self { model, settings, history, counts, state, kept };
+        checkpoint.check()?;
+        Ok(checkpoint)
     }
 }
 
@@ -195,18 +219,22 @@ impl State {
     }
 
     /// Refuses what is not that of a model and settings, which a caller may have changed.
-    pub(crate) fn check(&self, model: &Model, settings: &Settings) -> Result<()> {
+    fn check(&self, model: &Model, settings: &Settings) -> Result<()> {
         check_len("planes of the optimizer's state", settings.optimizer.planes(), self.planes.len())?;
         let count = |layers: &[LayerParameters]| -> Vec<_> {
             layers.iter().map(|layer| (layer.weight.len(), layer.vectors().map(Vec::len).sum::<usize>())).collect()
         };
         let expected = count(&model.parameters);
-        match self.planes.iter().chain(&self.gradients).find(|layers| count(layers) != expected) {
-            None => Ok(()),
-            Some(_) => {
-                let (expected, got) = ("that of the model's layers".to_owned(), "another network's".to_owned());
-                Err(Error::Setting { what: "optimizer's state", expected, got })
-            }
+        let wrong = |what, expected: &str, got: &str| {
+            Err(Error::Setting { what, expected: expected.to_owned(), got: got.to_owned() })
+        };
+        if self.planes.iter().chain(&self.gradients).any(|layers| count(layers) != expected) {
+            return wrong("optimizer's state", "that of the model's layers", "another network's");
+        }
+        match (settings.accumulate > 1, self.gradients.is_some()) {
+            (true, false) => wrong("gradients of the batches so far", "some, where batches are accumulated", "none"),
+            (false, true) => wrong("gradients of the batches so far", "none, where no batches are accumulated", "some"),
+            _ => Ok(()),
         }
     }
 

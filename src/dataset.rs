@@ -196,7 +196,7 @@ impl Dataset {
     /// The same with features that are scaled before the network sees them, on the device; the features themselves stay as
     /// they are. A trainer on this data set takes every input as raw and scales it likewise: those of [`Trainer::predict`](crate::Trainer::predict),
     /// [`Trainer::evaluate`](crate::Trainer::evaluate), [`Trainer::step`](crate::Trainer::step) and [`Trainer::gradients`](crate::Trainer::gradients). What is in buffers of the caller's
-    /// ([recorded predictions](crate::Trainer::record_prediction_async)) and what a [`Predictor`](crate::Predictor) is shown has to be scaled already.
+    /// ([recorded predictions](crate::Trainer::record_prediction_async)) and what a [`Predictor::new`](crate::Predictor::new) is shown has to be scaled already.
     ///
     /// # Errors
     /// [`Error::Shape`] if the scaler has another number of columns.

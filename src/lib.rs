@@ -7,6 +7,8 @@
 #![doc = include_str!("../examples/xor.rs")]
 //! ```
 //!
+//! New to neural networks? The [`guide`] is a short textbook, from one neuron to a training, with the WGSL of each formula.
+//!
 //! # The step
 //!
 //! A [`Network`] of L dense layers takes 2L dispatches a step: L products forward with bias and activation (the last one
@@ -69,10 +71,12 @@ mod device;
 mod dropout;
 mod error;
 mod estimator;
+mod export;
 mod family;
 mod fit;
 mod formats;
 mod gpu;
+pub mod guide;
 mod histogram;
 mod init;
 mod judge;
@@ -113,6 +117,7 @@ pub use error::{Error, Result};
 pub use estimator::{
     ClassWeights, Classification, LearningRate, Mlp, MlpClassifier, MlpRegressor, MlpSettings, Regressing,
 };
+pub use export::{WgslFunction, WgslWeights};
 pub use fit::{
     Decision, EarlyStopping, Ended, Epoch, Fit, History, Monitor, Progress, RangeTest, Rates, ReduceOnPlateau, Split,
     Validation,
@@ -121,13 +126,7 @@ pub use fit::{
 pub use formats::folder::ImageSettings;
 #[cfg(feature = "npy")]
 pub use formats::npy::Npy;
-pub use formats::{
-    idx::Idx,
-    image_set::ImageSet,
-    names::Names,
-    records::Formulas,
-    wgsl::{WgslFunction, WgslWeights},
-};
+pub use formats::{idx::Idx, image_set::ImageSet, names::Names, records::Formulas};
 pub use gpu::adapters::AdapterReport;
 pub use histogram::{LayerHistogram, LayerValues};
 pub use init::Init;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(doc)]
 use crate::Error;
 use crate::{
-    Formulas, LayerParameters, Names, Network, Result, Scaler, WgslFunction, WgslWeights,
+    Formulas, LayerParameters, Names, Network, Result, Scaler,
     error::check_len,
     formats::{
         self,
@@ -63,6 +63,12 @@ pub(crate) struct Record<Training> {
 
 const fn none<T>() -> Option<T> {
     None
+}
+
+/// What every format has said and will say first.
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
 }
 
 /// The version of [`Record`] that this crate writes, and the latest that it reads.
@@ -147,7 +153,7 @@ impl Model {
     /// As [`Model::load`].
     pub fn load_with(path: impl AsRef<Path>, formulas: &Formulas<'_>) -> Result<Self> {
         let path = path.as_ref();
-        Self::read(&path.display().to_string(), &formats::read(path, MOST)?, formulas)
+        Self::read(&path.display().to_string(), &formats::read_tensors(path, MOST)?, formulas)
     }
 
     /// A model of the bytes of [`Model::to_bytes`].
@@ -167,41 +173,12 @@ impl Model {
     pub fn load_weights(path: impl AsRef<Path>, network: &Network, names: &Names) -> Result<Self> {
         let path = path.as_ref();
         network.check()?;
-        let bytes = formats::read(path, MOST)?;
+        let bytes = formats::read_tensors(path, MOST)?;
         let file = path.display().to_string();
         let mut reader = Reader::new(&file, &bytes)?;
         let parameters = reader.layers("", network, names, true)?;
         reader.finish(network, names, None)?;
         Self::new(network.clone(), parameters)
-    }
-
-    /// The bytes of an ONNX file that other programs run: `input`, `[rows, inputs]`, becomes `output`, `[rows, outputs]`, for
-    /// any number of rows, raw inputs scaled first if the model has a scaler. The notes go with it.
-    ///
-    /// # Errors
-    /// As [`Model::new`]; [`Error::Setting`] for an activation of the caller's own, [`Error::Limit`] beyond 2 GiB.
-    pub fn to_onnx(&self) -> Result<Vec<u8>> {
-        self.check()?;
-        formats::onnx::bytes(self)
-    }
-
-    /// Writes [`Model::to_onnx`] to a file.
-    ///
-    /// # Errors
-    /// As there, and [`Error::File`].
-    pub fn save_onnx(&self, path: impl AsRef<Path>) -> Result<()> {
-        formats::write(path.as_ref(), &self.to_onnx()?)
-    }
-
-    /// The network as a WGSL function `fn NAME(input: array<f32, INPUTS>) -> array<f32, OUTPUTS>` to paste into any shader;
-    /// raw inputs are scaled first if the model has a scaler.
-    ///
-    /// # Errors
-    /// As [`Model::new`]; [`Error::Setting`] for a name that is none in WGSL, [`Error::Limit`] for more than 16,384 numbers
-    /// in the text.
-    pub fn to_wgsl(&self, name: &str, weights: WgslWeights) -> Result<WgslFunction> {
-        self.check()?;
-        formats::wgsl::function(self, name, weights)
     }
 
     fn read(file: &str, bytes: &[u8], formulas: &Formulas<'_>) -> Result<Self> {
@@ -217,14 +194,15 @@ impl Model {
         reader: &mut Reader<'_>,
         formulas: &Formulas<'_>,
     ) -> Result<(Self, Option<T>)> {
-        let Some(record) = reader.record::<Record<T>>()? else {
+        let Some(Version { format }) = reader.record()? else {
             let expected = "what gradus writes; weights alone are read for a network by Model::load_weights";
             return Err(formats::wrong(&file, "metadata", expected, "none of it"));
         };
-        if record.format > FORMAT {
+        if format > FORMAT {
             let expected = format_args!("format {FORMAT} at most; a newer gradus may read it");
-            return Err(formats::wrong(&file, "metadata", expected, format_args!("format {}", record.format)));
+            return Err(formats::wrong(&file, "metadata", expected, format_args!("format {format}")));
         }
+        let Some(record) = reader.record::<Record<T>>()? else { unreachable!("it was there") };
         let network = record.network.network(formulas)?;
         let parameters = reader.layers("", &network, &Names::sequential(&network), true)?;
         let model = Self { network, parameters, scaler: record.scaler, notes: record.notes };

@@ -136,9 +136,9 @@ impl Count {
     fn new(fit: &Fit, trainer: &Trainer) -> Self {
         let in_epoch = trainer.steps_per_epoch() as u64;
         // The first epoch is what is left of the trainer's.
-        let all = (in_epoch * fit.epochs as u64).saturating_sub(trainer.steps() % in_epoch);
+        let all = in_epoch.saturating_mul(fit.epochs as u64).saturating_sub(trainer.steps() % in_epoch);
         Self {
-            epochs: fit.after.epochs.len() + fit.epochs,
+            epochs: fit.after.epochs.len().saturating_add(fit.epochs),
             all: all.min(fit.steps.map_or(u64::MAX, |steps| steps as u64)),
             done: 0,
             time: fit.time,

@@ -1,7 +1,8 @@
 //! What training and evaluation tell.
 
 /// What some steps brought, one entry each.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Report {
     /// The loss of each step's batch, before its update.

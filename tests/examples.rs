@@ -194,7 +194,7 @@ fn replay_refuses_what_it_cannot_replay_and_says_why() {
 
 #[test]
 fn arguments_that_do_not_exist_are_refused() {
-    for name in ["neuron", "adapters", "digits", "mnist", "replay", "compare", "rates", "fashion"] {
+    for name in ["neuron", "adapters", "digits", "mnist", "replay", "compare", "rates", "fashion", "train", "predict"] {
         ran(name, &["--frobnicate"]).expect(2, &["--frobnicate", "Usage"]);
         ran(name, &["--backend", "abacus"]).expect(2, &["abacus", "vulkan"]);
         ran(name, &["--help"]).expect(0, &["--device", "--backend", "--epochs", "--seed", "--data", "--out", "--json"]);

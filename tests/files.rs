@@ -7,7 +7,8 @@ use std::{fs, path::PathBuf};
 use common::{devices, numbers};
 use gradus::{
     Activation, Checkpoint, CustomActivation, Dataset, Decision, Device, EarlyStopping, Error, Fit, Formulas, Loss,
-    Model, Monitor, Names, Network, Optimizer, Predictor, Scaler, Scaling, Schedule, Settings, Trainer,
+    Model, Monitor, Names, Network, Optimizer, Predictor, ReduceOnPlateau, Scaler, Scaling, Schedule, Settings,
+    Trainer,
 };
 use serde_json::Value;
 
@@ -129,24 +130,73 @@ fn a_fit_decides_after_a_pause_as_it_would_have_without() {
         let mut whole = start();
         let expected = fit(60).run(&mut whole).expect("epochs");
         assert!(expected.best.is_some_and(|best| best + 1 < expected.epochs.len()), "{device}: the best was kept");
-        for pause in 1..expected.epochs.len() {
+        // After every third step: of the five of an epoch most pauses are in its middle.
+        for pause in 1..5 * expected.epochs.len() / 3 {
             let mut saved = Vec::new();
             let mut first = start();
-            let paused = fit(60).run_with(&mut first, |now| {
-                if now.history.epochs.len() < pause {
+            let mut calls = 0;
+            let paused = fit(60).every(3).run_with(&mut first, |now| {
+                calls += 1;
+                if calls < pause {
                     return Ok(Decision::GoOn);
                 }
                 saved = now.trainer.checkpoint()?.with_history(now.history).to_bytes()?;
                 Ok(Decision::Stop)
             });
-            assert_eq!(paused.expect("epochs").epochs.len(), pause);
+            paused.expect("epochs");
             let checkpoint = Checkpoint::from_bytes(&saved).expect("a checkpoint");
             let mut again = Trainer::resume(&device, &checkpoint, Some(&data())).expect("a trainer");
-            let history = fit(60 - pause).after(checkpoint.history).run(&mut again).expect("epochs");
+            let done = checkpoint.history.epochs.len();
+            let history = fit(60 - done).after(checkpoint.history).run(&mut again).expect("epochs");
             assert_eq!((history.best, history.ended), (expected.best, expected.ended), "{device}, {pause}");
-            let losses = |history: &gradus::History| history.epochs.iter().map(|e| e.loss).collect::<Vec<_>>();
-            assert_eq!(losses(&history), losses(&expected), "{device}, {pause}");
+            let told = |history: &gradus::History| {
+                history.epochs.iter().map(|e| (e.steps, e.loss, e.accuracy, e.validation.clone())).collect::<Vec<_>>()
+            };
+            assert_eq!(told(&history), told(&expected), "{device}, {pause}");
             assert_eq!(again.parameters(), whole.parameters(), "{device}, {pause}");
+        }
+    }
+}
+
+#[test]
+fn what_surrounds_a_training_goes_on_with_it() {
+    let fit = Fit::new(6).reduce_on_plateau(ReduceOnPlateau {
+        monitor: Monitor::TrainingLoss,
+        patience: 0,
+        threshold: 0.5,
+        ..ReduceOnPlateau::default()
+    });
+    let bytes: Vec<u8> = numbers(ROWS * 5, 1).iter().map(|value| (value * 100.0 + 120.0) as u8).collect();
+    let classes: Vec<u32> = (0..ROWS as u32).map(|row| row % 3).collect();
+    let raw = Dataset::new(ROWS, bytes, classes).and_then(|data| data.with_class_weights(&[1.0, 0.5, 2.0]));
+    let raw = raw.expect("a data set of bytes");
+    let scaled = raw.clone().with_scaling(&Scaler::learn(Scaling::Standard, &raw)).expect("a scaler");
+    let loss = Loss::SoftmaxCrossEntropy;
+    let settings = Settings { loss, accumulate: 2, optimizer: Optimizer::adam(0.05), ..settings() };
+    for device in devices() {
+        let mut whole = Trainer::new(&device, &rich(), &scaled, settings.clone()).expect("a trainer");
+        let before = fit.run(&mut whole).expect("epochs");
+        whole.keep().expect("kept");
+        whole.run(1).expect("half an update");
+        assert!(whole.learning_rate() < 0.05, "{device}: there was a plateau");
+        let checkpoint = whole.checkpoint().expect("a checkpoint").with_history(&before);
+        // The scaling is the checkpoint's, whether the data bring it or not.
+        for data in [&scaled, &raw] {
+            let mut again = Trainer::resume(&device, &checkpoint, Some(data)).expect("a trainer");
+            assert_eq!(again.learning_rate(), whole.learning_rate(), "{device}");
+            assert_eq!(again.run(3), {
+                let mut whole = Trainer::resume(&device, &checkpoint, Some(&scaled)).expect("a trainer");
+                whole.run(3)
+            });
+            again.restore().expect("it was kept");
+            again.run(7).expect("steps");
+            let mut expected = Trainer::new(&device, &rich(), &scaled, settings.clone()).expect("a trainer");
+            fit.run(&mut expected).expect("epochs");
+            expected.keep().expect("kept");
+            expected.run(4).expect("steps");
+            expected.restore().expect("it was kept");
+            expected.run(7).expect("steps");
+            assert_eq!(again.parameters(), expected.parameters(), "{device}");
         }
     }
 }
@@ -188,8 +238,16 @@ fn what_does_not_belong_to_a_checkpoint_is_refused() {
     let mut other = checkpoint.clone();
     other.settings.optimizer = Optimizer::adam(0.1);
     assert_eq!(message(&other, &data()), "planes of the optimizer's state: expected 2 values, got 0");
+    other.settings.optimizer = Optimizer::sgd(0.1);
+    other.settings.accumulate = 2;
+    assert_eq!(
+        message(&other, &data()),
+        "gradients of the batches so far: expected some, where batches are accumulated, got none"
+    );
+    assert!(other.to_bytes().is_err(), "what cannot be resumed is not saved");
     let mut other = checkpoint.clone();
     other.model.network = Network::new(5).dense(3, Activation::Tanh);
+    assert!(other.to_bytes().is_err());
     assert_eq!(message(&other, &data()), "layers of parameters: expected 1 values, got 4");
     for adapter in common::adapters() {
         let device = common::open(&adapter, None);
@@ -324,6 +382,7 @@ fn no_damage_to_a_file_goes_unseen_or_does_harm() {
         ),
         ("\\\"outputs\\\":7", "\\\"outputs\\\":9", "tensor 0.weight: expected the shape [9, 5], got [7, 5]"),
         ("\\\"gelu\\\"", "\\\"gulu\\\"", "got gulu"),
+        ("\\\"since\\\":3", "\\\"since\\\":9", "steps of a checkpoint: expected at most 3, got 9"),
         ("\\\"batch\\\":8", "\\\"batch\\\":0", "batch: expected 1 to 2097152 rows, got 0"),
     ] {
         assert!(text.contains(from), "{from} in {text}");

@@ -273,6 +273,24 @@ fn histograms_show_every_layer() -> Result<()> {
 }
 
 #[test]
+fn predictions_show_every_row_that_is_a_number() {
+    let expected: Vec<f32> = (0..100u8).map(|row| 1000.0 + 2.0 * f32::from(row)).collect();
+    let mut predicted: Vec<f32> = expected.iter().map(|value| value + 30.0 * (value / 9.0).sin()).collect();
+    let svg = Svg::of("predictions", &pictures::predictions("Rents", &expected, &predicted));
+    svg.says(&["Rents", "expected", "predicted", "1000", "1200", "a dot for each row; on the line it is right"]);
+    assert_eq!(svg.count("circle"), 100);
+    predicted[7] = f32::NAN;
+    predicted[8] = f32::INFINITY;
+    assert_eq!(Svg::of("predictions-gaps", &pictures::predictions("", &expected, &predicted)).count("circle"), 98);
+    Svg::of("predictions-none", &pictures::predictions("", &[], &[])).says(&["nothing to show"]);
+    for all in [[0.0; 2], [f32::MAX, f32::MIN], [1e-40, 2e-40]] {
+        assert_eq!(Svg::of("predictions-ends", &pictures::predictions("", &all, &all)).count("circle"), 2, "{all:?}");
+    }
+    let many = vec![1.0; 10_000];
+    assert_eq!(Svg::of("predictions-many", &pictures::predictions("", &many, &many)).count("circle"), 3334);
+}
+
+#[test]
 fn boundary_shows_what_a_network_answers() -> Result<()> {
     let (mut trainer, data, _) = learned()?;
     let boundary = Boundary::new(&data, |inputs| trainer.predict(inputs))?;

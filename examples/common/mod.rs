@@ -8,6 +8,7 @@ pub mod manual_pages;
 pub mod mnist;
 pub mod random;
 pub mod speech;
+pub mod tables;
 pub mod trace;
 pub mod worked;
 

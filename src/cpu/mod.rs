@@ -3,6 +3,7 @@
 mod elementwise;
 pub(crate) mod engine;
 mod gemm;
+mod keep;
 mod layer;
 mod math;
 pub(crate) mod noise;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::Metrics;
+use crate::{Metrics, Report};
 
 /// What a training was. Its text is a table; [`History::csv`] and [`History::json_lines`] are the same for other programs.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -15,6 +15,16 @@ pub struct History {
     pub best: Option<usize>,
     /// Why the training ended.
     pub ended: Ended,
+    /// What an epoch has brought in whose middle the callback is called: whoever goes on from there has it as well.
+    pub(super) open: Open,
+}
+
+/// A part of an epoch.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Open {
+    pub(super) report: Report,
+    pub(super) seconds: f64,
 }
 
 /// One epoch.
@@ -184,7 +194,7 @@ mod tests {
             seconds: 0.25,
         };
         let epochs = vec![epoch(1.5, Some(0.25), true), epoch(0.75, Some(0.5), false)];
-        History { epochs, best: Some(0), ended: Ended::NoImprovement }
+        History { epochs, best: Some(0), ended: Ended::NoImprovement, ..History::default() }
     }
 
     #[test]

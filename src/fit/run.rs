@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::{
     Decision, Ended, Epoch, Fit, History, Progress, Validation,
     deciders::{Plateau, Stopping},
+    history::Open,
 };
 use crate::{Report, Result, Trainer};
 
@@ -40,8 +41,7 @@ impl<'a> Run<'a> {
         trainer: &mut Trainer,
         callback: &mut impl AsyncFnMut(&mut Progress<'_>) -> Result<Decision>,
     ) -> Result<()> {
-        let mut report = Report::default();
-        let mut seconds = 0.0;
+        let Open { mut report, mut seconds } = std::mem::take(&mut self.history.open);
         loop {
             let steps = self.next(trainer);
             if steps == 0 {
@@ -58,7 +58,9 @@ impl<'a> Run<'a> {
             if is_over || self.ended.is_some() {
                 break;
             }
+            self.history.open = Open { report, seconds };
             self.call(trainer, callback, false).await?;
+            Open { report, seconds } = std::mem::take(&mut self.history.open);
             if self.ended.is_some() {
                 break;
             }

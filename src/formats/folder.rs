@@ -75,20 +75,25 @@ impl ImageSet {
             return Err(wrong(&folder.display(), "images", format_args!("at most {MOST} bytes of them"), got));
         }
         let mut bytes = room(all, "images")?;
-        bytes.resize(all, 0);
-        let failure = bytes.par_chunks_mut(len).zip(&files).find_map_first(|(into, (path, _))| {
-            let filled = decoded(path, settings).and_then(|image| fill(into, &image, [height, width], path));
-            filled.err()
-        });
-        match failure {
-            Some(error) => Err(error),
-            None => {
-                let ids: Vec<u32> = files.iter().map(|(_, class)| *class).collect();
-                Ok(Self { height, width, channels, classes, data: Dataset::new(files.len(), bytes, ids)? })
+        // Room is reserved, and memory taken for what was decoded alone.
+        for some in files.chunks(AT_ONCE) {
+            let start = bytes.len();
+            bytes.resize(start + some.len() * len, 0);
+            let failure = bytes[start..].par_chunks_mut(len).zip(some).find_map_first(|(into, (path, _))| {
+                let filled = decoded(path, settings).and_then(|image| fill(into, &image, [height, width], path));
+                filled.err()
+            });
+            if let Some(error) = failure {
+                return Err(error);
             }
         }
+        let ids: Vec<u32> = files.iter().map(|(_, class)| *class).collect();
+        Ok(Self { height, width, channels, classes, data: Dataset::new(files.len(), bytes, ids)? })
     }
 }
+
+/// Images that are decoded at the same time.
+const AT_ONCE: usize = 64;
 
 /// What is in a folder and does not begin with a dot, sorted.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {

@@ -13,10 +13,8 @@ pub(crate) mod npy;
 #[cfg(feature = "npy")]
 mod npy_header;
 pub(crate) mod number;
-pub(crate) mod onnx;
 pub(crate) mod records;
 pub(crate) mod tensors;
-pub(crate) mod wgsl;
 #[cfg(feature = "npy")]
 mod zip;
 
@@ -50,29 +48,57 @@ pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     Ok(content)
 }
 
+/// The bytes of a safetensors file, once its first eight have said how long its header is.
+pub(crate) fn read_tensors(path: &Path, most: u64) -> Result<Vec<u8>> {
+    const LONGEST: u64 = 100_000_000;
+    let mut first = [0; 8];
+    let mut open = || -> io::Result<u64> {
+        let file = File::open(path)?;
+        let bytes = file.metadata()?.len();
+        // A file that is shorter says so when it is read whole.
+        let mut all = Vec::new();
+        file.take(8).read_to_end(&mut all)?;
+        first[..all.len()].copy_from_slice(&all);
+        Ok(bytes)
+    };
+    let bytes = open().map_err(|error| failed(path, &error))?;
+    let header = u64::from_le_bytes(first);
+    if !(2..=LONGEST.min(bytes)).contains(&header) {
+        let expected = format_args!("a header of 2 to {LONGEST} bytes within the file, as safetensors has it");
+        return Err(wrong(&path.display(), "byte 0", expected, header));
+    }
+    read(path, most)
+}
+
 /// Writes a file: whatever happens, afterwards the old content is there, or all of the new. Its folder is made if need be.
 pub(crate) fn write(path: &Path, content: &[u8]) -> Result<()> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     // What a link leads to is to be replaced, not the link.
     let whole = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let folder = whole.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
-    let mut name = whole.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}-{}.new", process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
-    let beside = folder.join(name);
+    let name = whole.file_name().unwrap_or_default().to_os_string();
     let save = || {
         fs::create_dir_all(&folder)?;
-        let mut file = File::create_new(&beside)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&beside, &whole)?;
+        let (beside, mut file) = loop {
+            let mut name = name.clone();
+            name.push(format!(".{}-{}.new", process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+            let beside = folder.join(name);
+            match File::create_new(&beside) {
+                Ok(file) => break (beside, file),
+                // Left by a process that was killed, or another's: a number is not unique where containers share a folder.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        };
+        let written = file.write_all(content).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, &whole));
+        if written.is_err() {
+            let _ = fs::remove_file(&beside);
+        }
         // Or a power failure may undo the renaming. Not every system can do this with a folder.
         let _ = File::open(&folder).and_then(|folder| folder.sync_all());
-        Ok(())
+        written
     };
-    save().map_err(|error| {
-        let _ = fs::remove_file(&beside);
-        failed(path, &error)
-    })
+    save().map_err(|error| failed(path, &error))
 }
 
 /// What is wrong in a file, and where.
@@ -121,6 +147,11 @@ mod tests {
         let refused = read(&path, 5).unwrap_err();
         assert_eq!(refused.to_string(), format!("{}: size: expected at most 5 bytes, got 6", path.display()));
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left beside it");
+        // What a killed process of the same number has left is in nobody's way, and stays.
+        let left: Vec<_> = (0..9).map(|n| path.with_file_name(format!("file.{}-{n}.new", process::id()))).collect();
+        left.iter().for_each(|file| fs::write(file, b"left").unwrap());
+        write(&path, b"second").unwrap();
+        left.iter().for_each(|file| fs::remove_file(file).unwrap());
         for nowhere in [path.join("below a file"), folder.clone()] {
             assert!(matches!(write(&nowhere, b"third"), Err(Error::File { .. })), "{nowhere:?}");
             assert!(matches!(read(&nowhere, 5), Err(Error::File { .. })), "{nowhere:?}");

@@ -66,6 +66,9 @@ struct Literal<'a> {
 }
 
 /// What was expected where the walk stands, if it is something else.
+/// The most sizes of an array: numpy allows no more.
+const MOST_SIZES: usize = 64;
+
 type Walked<T> = Result<T, String>;
 
 impl<'a> Literal<'a> {
@@ -136,6 +139,9 @@ impl<'a> Literal<'a> {
         let mut sizes = Vec::new();
         self.take(b"(")?;
         while !self.takes(b")") {
+            if sizes.len() == MOST_SIZES {
+                return Err(format!("at most {MOST_SIZES} sizes"));
+            }
             sizes.push(self.size()?);
             if !self.takes(b",") {
                 self.take(b")")?;

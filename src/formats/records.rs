@@ -158,9 +158,20 @@ mod tests {
     use super::*;
     use crate::Rule;
 
-    static SQUARE: CustomActivation = CustomActivation::new("square", "", |z| z * z, |z| 2.0 * z);
-    static QUARTIC: CustomLoss = CustomLoss::new("quartic", "", |y, t| (y - t).powi(4), |y, t| 4.0 * (y - t).powi(3));
-    const FORMULAS: Formulas<'static> = Formulas { activations: &[&SQUARE], losses: &[&QUARTIC] };
+    static SQUARE: CustomActivation = CustomActivation::new(
+        "square",
+        "fn square(z: vec4f) -> vec4f { return z * z; } fn square_gradient(z: vec4f) -> vec4f { return 2.0 * z; }",
+        |z| z * z,
+        |z| 2.0 * z,
+    );
+    static ABSOLUTE: CustomLoss = CustomLoss::new(
+        "absolute",
+        "fn absolute(y: vec4f, t: vec4f) -> vec4f { return abs(y - t); }
+        fn absolute_gradient(y: vec4f, t: vec4f) -> vec4f { return sign(y - t); }",
+        |y, t| (y - t).abs(),
+        |y, t| (y - t).signum(),
+    );
+    const FORMULAS: Formulas<'static> = Formulas { activations: &[&SQUARE], losses: &[&ABSOLUTE] };
 
     fn round_trip(network: &Network, settings: &Settings) {
         let text = serde_json::to_string(&NetworkRecord::of(network)).unwrap();
@@ -183,7 +194,7 @@ mod tests {
         }
         let network = Network::new(3).dense(4, Activation::Sine { frequency: 1.0 / 3.0 }).dropout(0.1).batch_norm();
         let network = network.dense(4, Activation::Tanh).layer_norm().dense(2, Activation::Identity);
-        for loss in Loss::ALL.iter().copied().chain([Loss::Custom(&QUARTIC)]) {
+        for loss in Loss::ALL.iter().copied().chain([Loss::Custom(&ABSOLUTE)]) {
             let sigmoid = loss.output_activation().unwrap_or(Activation::Identity);
             let network = Network::new(3).dense(2, sigmoid);
             round_trip(&network, &Settings { loss, ..Settings::default() });

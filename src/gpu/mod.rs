@@ -19,6 +19,7 @@ mod evaluator;
 mod keep;
 mod kernel;
 mod link;
+mod memory;
 mod pace;
 #[cfg_attr(target_family = "wasm", allow(dead_code))]
 mod planner;

@@ -350,6 +350,10 @@ impl Network {
             ] {
                 check_finite(what, layer.outputs, vector)?;
             }
+            if let Some(wrong) = given.running_variance.iter().find(|variance| **variance < 0.0) {
+                let expected = "from 0 up".to_owned();
+                return Err(Error::Setting { what: "running variance", expected, got: wrong.to_string() });
+            }
         }
         Ok(())
     }

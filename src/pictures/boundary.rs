@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 
 use super::{
-    BLUE, GRID, LEFT, PALETTE, TEXT, VERMILION,
+    BLUE, GRID, LEFT, MOST_ROWS, PALETTE, TEXT, VERMILION,
     axis::{Axis, bounds, label},
     chart::{Chart, LABELS},
     class_name, cut, png, svg, tinted, write,
@@ -15,9 +15,6 @@ const PLACES: usize = 256;
 /// Pixels of the picture each way, and of the same in an SVG.
 const SIDE: u32 = 768;
 const SHOWN: i32 = 512;
-
-/// So many rows are drawn at most, evenly from all.
-const MOST_ROWS: usize = 4000;
 
 /// What a network with two inputs answers all over their plane, with the rows of a data set on top.
 ///

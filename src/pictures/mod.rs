@@ -63,6 +63,9 @@ const TITLE: i32 = 24;
 const LEGEND: i32 = 52;
 const HEAD: i32 = 70;
 
+/// So many rows of a data set are drawn at most, evenly from all.
+const MOST_ROWS: usize = 4000;
+
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 type Drawn = std::result::Result<(), DrawingAreaErrorKind<io::Error>>;
 

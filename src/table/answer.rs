@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{AnswerKind, Table, column::sorted, number};
+use super::{
+    AnswerKind, Table,
+    column::{check_count, sorted},
+};
 use crate::{Answers, Result, formats::list};
 
 /// The most whole numbers that are taken for classes.
@@ -19,25 +22,28 @@ pub(super) struct Answer {
 
 impl Answer {
     /// Learns what the answers are; none may be missing.
-    pub fn learn(table: &Table, column: usize, kind: AnswerKind) -> Result<Self> {
+    pub fn learn(table: &Table, column: usize, kind: AnswerKind, most: usize) -> Result<Self> {
         let mut different = HashSet::new();
         let mut are_whole = true;
         for (row, cell) in table.cells(column).enumerate() {
             let text = cell.ok_or_else(|| table.wrong(row, column, "an answer"))?;
-            match (number(text), kind) {
+            match (table.number(text), kind) {
                 (None, AnswerKind::Numbers) => return Err(table.wrong(row, column, "a number")),
                 (value, _) => are_whole &= value.is_some_and(|value| value.fract() == 0.0),
             }
             different.insert(text);
         }
-        let is_text = || different.iter().any(|text| number(text).is_none());
+        let is_text = || different.iter().any(|text| table.number(text).is_none());
         let are_few = different.len() <= FEW && 2 * different.len() <= table.rows();
         let are_classes = match kind {
             AnswerKind::Auto => are_whole && are_few || is_text(),
             AnswerKind::Classes => true,
             AnswerKind::Numbers => false,
         };
-        let classes = are_classes.then(|| sorted(different.into_iter()));
+        if are_classes && kind == AnswerKind::Auto {
+            check_count(table, column, different.len(), most, "to learn so many classes, ask for classes")?;
+        }
+        let classes = are_classes.then(|| sorted(table, different.into_iter()));
         Ok(Self { name: table.names[column].clone(), classes })
     }
 
@@ -48,7 +54,7 @@ impl Answer {
         match &self.classes {
             None => {
                 let value = |(row, cell): (usize, Option<&str>)| {
-                    let value = cell.and_then(number).map(|value| value as f32);
+                    let value = cell.and_then(|text| table.number(text)).map(|value| value as f32);
                     value.ok_or_else(|| table.wrong(row, column, "a number"))
                 };
                 cells.map(value).collect::<Result<_>>().map(Answers::Values)

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ColumnKind, EncoderSettings, MissingCategory, MissingNumber, Table, Unseen, number, quoted};
+use super::{ColumnKind, EncoderSettings, MissingCategory, MissingNumber, Table, Unseen, quoted};
 use crate::{
     Error, Result,
     formats::{list, wrong},
@@ -73,7 +73,7 @@ impl Coded {
         match &self.code {
             Code::Number { fill } => {
                 for ((row, cell), into) in cells {
-                    let value = cell.map_or(*fill, |text| number(text).map(|value| value as f32));
+                    let value = cell.map_or(*fill, |text| table.number(text).map(|value| value as f32));
                     into[first] = value.ok_or_else(|| table.wrong(row, column, "a number"))?;
                 }
             }
@@ -100,7 +100,7 @@ impl Coded {
 fn fill_of_numbers(table: &Table, column: usize, settings: &EncoderSettings) -> Result<Option<f32>> {
     let mut values = Vec::new();
     for (row, text) in table.cells(column).enumerate().filter_map(|(row, cell)| Some((row, cell?))) {
-        values.push(number(text).ok_or_else(|| table.wrong(row, column, "a number"))?);
+        values.push(table.number(text).ok_or_else(|| table.wrong(row, column, "a number"))?);
     }
     if values.is_empty() {
         return Err(nothing_there(table, column));
@@ -117,23 +117,29 @@ fn fill_of_numbers(table: &Table, column: usize, settings: &EncoderSettings) -> 
     })
 }
 
+/// Refuses more categories than a column may have, with a cell that may be the wrong one among numbers.
+pub(super) fn check_count(table: &Table, column: usize, count: usize, most: usize, advice: &str) -> Result<()> {
+    if count <= most {
+        return Ok(());
+    }
+    let mut cells = table.cells(column).enumerate();
+    let is_text = |cell: &(usize, Option<&str>)| cell.1.is_some_and(|text| table.number(text).is_none());
+    let example = cells.find(is_text).map_or(String::new(), |(row, cell)| {
+        format!("; {} in line {} is no number", quoted(cell.unwrap_or_default()), table.lines[row])
+    });
+    let place = format!("column {}", quoted(&table.names[column]));
+    let got = format!("{count}{example}; {advice}");
+    Err(wrong(&table.file, place, format_args!("at most {most} categories"), got))
+}
+
 fn categories(table: &Table, column: usize, settings: &EncoderSettings) -> Result<Code> {
     let mut counts = HashMap::<&str, usize>::new();
     table.cells(column).flatten().for_each(|text| *counts.entry(text).or_default() += 1);
     if counts.is_empty() {
         return Err(nothing_there(table, column));
     }
-    let mut names = sorted(counts.keys().copied());
-    if names.len() > settings.most_categories {
-        let mut cells = table.cells(column).enumerate();
-        let is_text = |cell: &(usize, Option<&str>)| cell.1.is_some_and(|text| number(text).is_none());
-        let example = cells.find(is_text).map_or(String::new(), |(row, cell)| {
-            format!("; {} in line {} is no number", quoted(cell.unwrap_or_default()), table.lines[row])
-        });
-        let got = format!("{}{example}; to leave it out, name it in features", names.len());
-        let place = format!("column {}", quoted(&table.names[column]));
-        return Err(wrong(&table.file, place, format_args!("at most {} categories", settings.most_categories), got));
-    }
+    let mut names = sorted(table, counts.keys().copied());
+    check_count(table, column, names.len(), settings.most_categories, "to leave it out, name it in features")?;
     let is_missing_somewhere = table.cells(column).any(|cell| cell.is_none());
     let fill = match settings.missing_category {
         MissingCategory::Refuse => None,
@@ -151,12 +157,12 @@ fn categories(table: &Table, column: usize, settings: &EncoderSettings) -> Resul
 }
 
 /// Different categories: by their value where all are numbers, else by their text.
-pub(super) fn sorted<'a>(categories: impl Iterator<Item = &'a str>) -> Vec<String> {
+pub(super) fn sorted<'a>(table: &Table, categories: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut names: Vec<String> = categories.map(str::to_owned).collect();
     names.sort_unstable();
     names.dedup();
-    if names.iter().all(|name| number(name).is_some()) {
-        names.sort_by(|a, b| number(a).partial_cmp(&number(b)).unwrap_or(std::cmp::Ordering::Equal));
+    if names.iter().all(|name| table.number(name).is_some()) {
+        names.sort_by(|a, b| table.number(a).partial_cmp(&table.number(b)).unwrap_or(std::cmp::Ordering::Equal));
     }
     names
 }

@@ -10,6 +10,8 @@ use crate::{
     formats::{read, wrong},
 };
 
+/// The most columns: the names of more would take more memory than the file.
+const MOST_COLUMNS: usize = 1 << 16;
 /// The most bytes of a file.
 const MOST: u64 = 1 << 30;
 
@@ -32,11 +34,13 @@ impl Default for CsvSettings {
 }
 
 impl Table {
-    /// Reads a CSV file in UTF-8. Empty lines are passed over, and spaces around a cell do not count.
+    /// Reads a CSV file in UTF-8. Empty lines are passed over, and spaces around a cell do not count. A column without a name
+    /// is called `column 3` if it is the third. Where no comma stands between cells, `1,5` and `1.234,5` are numbers if a whole
+    /// column is such numbers.
     ///
     /// # Errors
     /// [`Error::File`] if it cannot be read, [`Error::Format`] with the line if it is larger than 1 GiB, has no header, a
-    /// name that is empty or there twice, a line with more or fewer cells than the header, a quote that is not closed, or
+    /// name that is there twice, a line with more or fewer cells than the header, a quote that is not closed, or
     /// what is no UTF-8, [`Error::Setting`] for a delimiter that is a letter, a digit, a quote or a line's end.
     pub fn open(path: impl AsRef<Path>, settings: &CsvSettings) -> Result<Self> {
         let path = path.as_ref();
@@ -56,7 +60,8 @@ impl Table {
             let (before, rest) = content.split_at(error.valid_up_to());
             let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
             let place = format!("line {}, byte {column}", 1 + ends(before));
-            return Err(wrong(&name, place, "text in UTF-8", format_args!("{:02x?}", &rest[..rest.len().min(4)])));
+            let expected = "text in UTF-8, as which a spreadsheet can save it";
+            return Err(wrong(&name, place, expected, format_args!("{:02x?}", &rest[..rest.len().min(4)])));
         }
         let delimiter = settings.delimiter.unwrap_or_else(|| delimiter(content));
         if !delimiter.is_ascii() || delimiter.is_ascii_alphanumeric() || b"\"\r\n".contains(&delimiter) {
@@ -83,8 +88,12 @@ impl Table {
             }
             let table = match &mut table {
                 None => {
+                    if record.len() > MOST_COLUMNS {
+                        let expected = format_args!("at most {MOST_COLUMNS} columns");
+                        return Err(wrong(&name, format_args!("line {line}"), expected, record.len()));
+                    }
                     let names: Vec<String> = match settings.header {
-                        true => record.iter().map(str::to_owned).collect(),
+                        true => (1..).zip(record.iter()).map(named).collect(),
                         false => (1..=record.len()).map(|column| column.to_string()).collect(),
                     };
                     let first = table.insert(Self::empty(name.to_owned(), line, &names)?);
@@ -101,8 +110,16 @@ impl Table {
             }
             table.push(line, record.iter())?;
         }
-        table.ok_or_else(|| wrong(&name, "line 1", "the names of columns", "an empty file"))
+        let mut table = table.ok_or_else(|| wrong(&name, "line 1", "the names of columns", "an empty file"))?;
+        table.delimiter = delimiter;
+        table.look_for_decimal_commas();
+        Ok(table)
     }
+}
+
+/// The name of a column, or one made of its number: pandas and R write none above the numbers of the rows.
+fn named((column, name): (usize, &str)) -> String {
+    if name.trim().is_empty() { format!("column {column}") } else { name.to_owned() }
 }
 
 /// Counts lines along with a walk through a file.

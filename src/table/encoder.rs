@@ -70,7 +70,7 @@ impl Encoder {
             return refused("rows to learn an encoder from", "at least one", "none".into());
         }
         Ok(Self {
-            answer: Answer::learn(table, answer, settings.answers)?,
+            answer: Answer::learn(table, answer, settings.answers, settings.most_categories)?,
             columns: columns.into_iter().map(|at| Coded::learn(table, at, settings)).collect::<Result<_>>()?,
             unseen: settings.unseen,
         })

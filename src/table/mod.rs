@@ -22,7 +22,7 @@ use crate::{
 
 /// Rows of text in named columns, as a CSV file has them.
 ///
-/// A cell is missing if it is empty, `NA`, `N/A`, `NaN`, `null` or `?`, in capitals or not.
+/// A cell is missing if it is empty, `NA`, `N/A`, `#N/A`, `<NA>`, `NaN`, `null` or `?`, in capitals or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     /// What errors call it.
@@ -34,6 +34,10 @@ pub struct Table {
     ends: Vec<u32>,
     /// The line of each row, counted from 1.
     lines: Vec<u32>,
+    /// What stood between the cells.
+    delimiter: u8,
+    /// Whether `1,5` is a number.
+    has_decimal_commas: bool,
 }
 
 /// What a column of a table has in it. Its [`Display`] says so in a line.
@@ -102,7 +106,8 @@ impl Table {
         if names.is_empty() {
             return refused(0, "names of columns", &"none");
         }
-        Ok(Self { file, names, text: String::new(), ends: Vec::new(), lines: Vec::new() })
+        let (text, ends, lines) = (String::new(), Vec::new(), Vec::new());
+        Ok(Self { file, names, text, ends, lines, delimiter: b',', has_decimal_commas: false })
     }
 
     /// Adds a row, which has a cell for each name.
@@ -121,6 +126,33 @@ impl Table {
         self.lines.len()
     }
 
+    /// What stands between the cells of its file: a comma for a table that is from none.
+    pub const fn delimiter(&self) -> u8 {
+        self.delimiter
+    }
+
+    /// Whether a comma stands in its numbers where others have a point.
+    pub const fn has_decimal_commas(&self) -> bool {
+        self.has_decimal_commas
+    }
+
+    /// A table of the given rows of this one, in the order given; errors still tell their lines in the file.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a row that is not there, [`Error::OutOfMemory`].
+    pub fn select(&self, rows: &[usize]) -> Result<Self> {
+        let (file, names) = (self.file.clone(), self.names.clone());
+        let mut some = Self { file, names, text: String::new(), ends: Vec::new(), lines: Vec::new(), ..*self };
+        for row in rows {
+            if *row >= self.rows() {
+                let (expected, got) = (format!("below {}", self.rows()), row.to_string());
+                return Err(Error::Setting { what: "row to select", expected, got });
+            }
+            some.push(self.lines[*row], (0..self.names.len()).map(|column| self.text_of(*row, column)))?;
+        }
+        Ok(some)
+    }
+
     /// The names of the columns.
     pub fn names(&self) -> &[String] {
         &self.names
@@ -129,6 +161,16 @@ impl Table {
     /// The text of a cell, without spaces around it; none beyond the table.
     pub fn cell(&self, row: usize, column: usize) -> Option<&str> {
         (row < self.rows() && column < self.names.len()).then(|| self.text_of(row, column))
+    }
+
+    /// The number in a cell; none for one that is missing or something else.
+    pub fn number_at(&self, row: usize, column: usize) -> Option<f64> {
+        self.number(self.cell(row, column)?)
+    }
+
+    /// Whether a cell is missing, as one beyond the table is.
+    pub fn is_missing(&self, row: usize, column: usize) -> bool {
+        self.cell(row, column).is_none_or(is_missing)
     }
 
     /// What the columns have in them.
@@ -157,7 +199,7 @@ impl Table {
                 continue;
             };
             seen.insert(text);
-            match number(text) {
+            match self.number(text) {
                 Some(value) => (least, most) = (least.min(value), most.max(value)),
                 None => are_numbers = false,
             }
@@ -168,6 +210,22 @@ impl Table {
             (count, false) => ColumnKind::Categories { count },
         };
         Column { name: self.names[column].clone(), missing, kind }
+    }
+
+    /// The number that a cell is, if it is one and within f32's range.
+    fn number(&self, cell: &str) -> Option<f64> {
+        number(cell).or_else(|| number(&with_point(cell).filter(|_| self.has_decimal_commas)?))
+    }
+
+    /// Finds out whether the numbers have commas: where a comma separates no cells, and a column is all numbers with them.
+    #[cfg(feature = "csv")]
+    fn look_for_decimal_commas(&mut self) {
+        let is_number = |cell: &str| number(cell).is_some() || with_point(cell).is_some_and(|n| number(&n).is_some());
+        let has_commas = |column: usize| {
+            let mut cells = self.cells(column).flatten();
+            cells.any(|cell| cell.contains(',')) && self.cells(column).flatten().all(is_number)
+        };
+        self.has_decimal_commas = self.delimiter != b',' && (0..self.names.len()).any(has_commas);
     }
 
     /// The column of this name.
@@ -201,10 +259,19 @@ impl Display for Column {
 }
 
 fn is_missing(cell: &str) -> bool {
-    ["", "NA", "N/A", "NaN", "null", "?"].iter().any(|missing| cell.eq_ignore_ascii_case(missing))
+    ["", "NA", "N/A", "#N/A", "<NA>", "NaN", "null", "?"].iter().any(|missing| cell.eq_ignore_ascii_case(missing))
 }
 
-/// The number that a cell is, if it is one and within f32's range.
+/// A number such as `1,5` or `1.234,5` as `1.5` or `1234.5`; none for what has not one comma, or a point behind it.
+fn with_point(cell: &str) -> Option<String> {
+    let (whole, rest) = cell.split_once(',')?;
+    let mut groups = whole.trim_start_matches(['-', '+']).split('.');
+    let first = groups.next().map_or(0, str::len);
+    let is_grouped = !whole.contains('.') || (1..=3).contains(&first) && groups.all(|group| group.len() == 3);
+    (is_grouped && !rest.contains([',', '.'])).then(|| format!("{}.{rest}", whole.replace('.', "")))
+}
+
+/// The number that a text is, with a point, if it is one and within f32's range.
 fn number(cell: &str) -> Option<f64> {
     cell.parse().ok().filter(|value: &f64| (*value as f32).is_finite())
 }

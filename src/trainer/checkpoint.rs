@@ -57,9 +57,7 @@ impl Trainer {
     /// As [`Trainer::resume`].
     pub async fn resume_async(device: &Device, checkpoint: &Checkpoint, data: Option<&Dataset>) -> Result<Self> {
         let Checkpoint { model, settings, counts, state, kept, .. } = checkpoint;
-        model.check()?;
-        state.check(model, settings)?;
-        kept.as_ref().map_or(Ok(()), |kept| kept.state.check(model, settings))?;
+        checkpoint.check()?;
         let rows = |rows: Option<usize>| rows.map_or("no data set".to_owned(), |rows| format!("one of {rows} rows"));
         let got = data.map(Dataset::rows);
         if got != counts.rows {

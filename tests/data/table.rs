@@ -1,4 +1,4 @@
-use gradus::{ColumnKind, CsvSettings, Result, Table};
+use gradus::{ColumnKind, CsvSettings, Encoder, EncoderSettings, Result, Table};
 
 use crate::{Folder, refused};
 
@@ -48,12 +48,42 @@ fn columns_say_what_is_in_them() {
 }
 
 #[test]
+fn a_column_without_a_name_has_its_number() {
+    let table = read(",a,\n0,1,\n").unwrap();
+    assert_eq!(table.names(), ["column 1", "a", "column 3"]);
+    refused(read(",column 1\n"), &["a name that no other column has"]);
+}
+
+#[test]
+fn commas_in_numbers_are_read_where_none_stand_between_cells() {
+    let kinds =
+        |content: &str| read(content).unwrap().columns().into_iter().map(|column| column.kind).collect::<Vec<_>>();
+    let german = "a;b;c\n1,5;x,y;1,2,3\n-1.234,5;3,1;4\nNA;;5\n";
+    let numbers = ColumnKind::Numbers { least: -1234.5, most: 1.5 };
+    assert_eq!(kinds(german), [numbers, ColumnKind::Categories { count: 2 }, ColumnKind::Categories { count: 3 }]);
+    let table = read(german).unwrap();
+    assert_eq!((table.delimiter(), table.has_decimal_commas(), table.cell(0, 0)), (b';', true, Some("1,5")));
+    for none in ["a,b\n\"1,5\",2\n", "a;b\n1,5;2\n1,5,5;2\n", "a;b\n12.34,5;2\n", "a;b\n1,5.5;2\n", "a;b\n1.5;2\n"] {
+        assert!(!read(none).unwrap().has_decimal_commas(), "{none}");
+    }
+}
+
+#[test]
+fn some_rows_of_a_table_keep_their_lines() {
+    let table = read("a;b\n1,5;x\n\n2;y\n3;z\n").unwrap();
+    let some = table.select(&[2, 0]).unwrap();
+    assert_eq!((cells(&some), some.has_decimal_commas()), (vec![vec!["3", "z"], vec!["1,5", "x"]], true));
+    let settings = EncoderSettings { numbers: vec!["b".into()], ..EncoderSettings::default() };
+    refused(Encoder::learn(&some, "a", &settings), &["t.csv: line 5, column \"b\": expected a number, got \"z\""]);
+    refused(table.select(&[3]), &["row to select: expected below 3, got 3"]);
+}
+
+#[test]
 fn what_is_wrong_is_told_with_its_line() {
     let corpus = [
         ("", "t.csv: line 1: expected the names of columns, got an empty file"),
         ("\n\r\n", "line 1: expected the names of columns"),
         ("a,b,a\n1,2,3", "t.csv: line 1, column 3: expected a name that no other column has, got \"a\""),
-        ("a,,c\n", "line 1, column 2: expected a name, got none"),
         ("a,b\n1,2\n3\n", "line 3: expected 2 cells, as the first line has, got 1"),
         ("a,b\r\n1,2\r\n\r\n3,4,5\r\n", "line 4: expected 2 cells, as the first line has, got 3"),
         ("a,b\r1,2\r3\r", "line 3: expected 2 cells"),
@@ -65,7 +95,10 @@ fn what_is_wrong_is_told_with_its_line() {
     for (content, words) in corpus {
         refused(read(content), &[words]);
     }
-    refused(read(b"a\n1\nx\xff\xfe"), &["t.csv: line 3, byte 2: expected text in UTF-8, got [ff, fe]"]);
+    refused(
+        read(b"a\n1\nx\xff\xfe"),
+        &["t.csv: line 3, byte 2: expected text in UTF-8, as which a spreadsheet can save it, got [ff, fe]"],
+    );
     refused(read(b"\xff\xfea\0"), &["line 1, byte 1: expected text in UTF-8"]);
     for delimiter in [b'a', b'"', b'\n', 200] {
         let settings = CsvSettings { delimiter: Some(delimiter), header: true };

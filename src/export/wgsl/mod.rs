@@ -1,8 +1,10 @@
 //! A trained network as a function in WGSL, to paste into any shader.
 
+mod words;
+
 use std::fmt::Write;
 
-use crate::{Activation, Error, Model, Norm, Result, Scaler, error::check_limit, network::padded, norm};
+use crate::{Activation, Error, Model, Norm, Result, Scaler, network::padded, norm};
 
 /// Where the numbers of a [`WgslFunction`] come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,20 +31,37 @@ pub struct WgslFunction {
 }
 
 /// The most numbers that stand in a text: more take drivers too long to compile.
-const CONSTANTS: u64 = 1 << 14;
+const CONSTANTS: usize = 1 << 14;
+
+impl Model {
+    /// The network as a WGSL function `fn NAME(input: array<f32, INPUTS>) -> array<f32, OUTPUTS>` to paste into any shader;
+    /// raw inputs are scaled first if the model has a scaler.
+    ///
+    /// # Errors
+    /// As [`Model::new`]; [`Error::Setting`] for a name that is none in WGSL, or is one of its own, and for more than
+    /// 16,384 numbers in the text.
+    pub fn to_wgsl(&self, name: &str, weights: WgslWeights) -> Result<WgslFunction> {
+        self.check()?;
+        function(self, name, weights)
+    }
+}
 
 /// Writes the function.
-pub(crate) fn function(model: &Model, name: &str, weights: WgslWeights) -> Result<WgslFunction> {
+fn function(model: &Model, name: &str, weights: WgslWeights) -> Result<WgslFunction> {
     let starts = name.starts_with(|c: char| c.is_ascii_alphabetic());
-    if !starts || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-        let expected = "ASCII letters, digits and _, a letter first".to_owned();
+    let is_taken = words::TAKEN.split_whitespace().any(|word| word == name);
+    if !starts || is_taken || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        let expected = "ASCII letters, digits and _, a letter first, and no word of WGSL's own".to_owned();
         return Err(Error::Setting { what: "name of a WGSL function", expected, got: name.to_owned() });
     }
     let numbers = numbers(model);
     let mut text = format!("// A network of {}, trained by gradus.\n", shape(model));
     match weights {
         WgslWeights::Constants => {
-            check_limit("numbers in a text", "of a WGSL function", numbers.len() as u64, CONSTANTS)?;
+            if numbers.len() > CONSTANTS {
+                let (expected, got) = (format!("at most {CONSTANTS}; a buffer holds more"), numbers.len().to_string());
+                return Err(Error::Setting { what: "numbers in the text of a WGSL function", expected, got });
+            }
             let vectors: Vec<_> = numbers.chunks_exact(4).map(vector).collect();
             let count = vectors.len();
             let all = vectors.join(", ");
@@ -91,50 +110,77 @@ fn numbers(model: &Model) -> Vec<f32> {
 
 /// The activations' functions, without their slopes, under names that begin with the function's.
 fn pieces(model: &Model, name: &str) -> String {
-    let mut files: Vec<&str> =
-        model.network.layers().iter().flat_map(|layer| layer.activation.wgsl()).copied().collect();
+    let layers = || model.network.layers().iter().map(|layer| layer.activation);
+    let mut files: Vec<(&str, bool)> = Vec::new();
+    for activation in layers() {
+        let is_own = !matches!(activation, Activation::Custom(_));
+        files.extend(activation.wgsl().iter().map(|file| (*file, is_own)));
+    }
     files.sort_unstable();
     files.dedup();
     let mut text = String::new();
-    for file in files {
+    for (file, is_own) in files {
         text.push('\n');
-        let mut skips = false;
-        for line in file.lines() {
-            let is_slope = line
-                .strip_prefix("fn ")
-                .is_some_and(|rest| rest.split('(').next().is_some_and(|function| function.ends_with("_gradient")));
-            // Of files that are laid out as ours are; whatever else a caller's own have stays.
-            if is_slope && !line.trim_end().ends_with('}') {
-                skips = true;
-            }
-            if !skips && !line.starts_with("///") {
-                text += line;
-                text.push('\n');
-            }
-            skips &= line != "}";
-        }
+        if is_own {
+            without_slopes(file, &mut text)
+        } else {
+            text += file
+        };
+        text.push('\n');
     }
-    let functions: Vec<&str> = text
-        .split("fn ")
-        .skip(1)
-        .filter_map(|rest| rest.split('(').next())
-        .filter(|function| function.chars().all(|c| c.is_alphanumeric() || c == '_'))
+    renamed(text.trim_end(), name)
+}
+
+/// A file of ours, whose functions end with a line that is a brace, without those that are slopes.
+fn without_slopes(file: &str, text: &mut String) {
+    let mut skips = false;
+    for line in file.lines() {
+        let function = line.strip_prefix("fn ").and_then(|rest| rest.split('(').next());
+        skips |= function.is_some_and(|function| function.ends_with("_gradient"));
+        if !skips && !line.starts_with("///") {
+            *text += line;
+            text.push('\n');
+        }
+        skips &= line != "}";
+    }
+}
+
+/// Every function, constant, variable and struct of a module under a name that begins with another one.
+fn renamed(text: &str, name: &str) -> String {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    // Words, and what is between them.
+    let tokens: Vec<&str> = text
+        .split_inclusive(|c| !is_word(c))
+        .flat_map(|piece| {
+            let end = piece.trim_end_matches(|c| !is_word(c)).len();
+            [&piece[..end], &piece[end..]]
+        })
+        .filter(|token| !token.is_empty())
         .collect();
-    let mut words = String::new();
-    let mut word = String::new();
-    for c in text.chars().chain(['\n']) {
-        if c.is_alphanumeric() || c == '_' {
-            word.push(c);
-            continue;
+    let (mut depth, mut declares, mut declared) = (0, false, Vec::new());
+    for token in &tokens {
+        match *token {
+            "{" => depth += 1,
+            "}" => depth -= 1,
+            "fn" | "const" | "var" | "struct" | "alias" if depth == 0 => declares = true,
+            word if declares && word.starts_with(is_word) && !["private", "workgroup"].contains(&word) => {
+                declared.push(word);
+                declares = false;
+            }
+            _ => {}
         }
-        if functions.contains(&word.as_str()) {
-            let _ = write!(words, "{name}_");
-        }
-        words += &word;
-        words.push(c);
-        word.clear();
     }
-    words.trim_end().to_owned() + "\n"
+    let mut before = "";
+    let mut renamed = String::new();
+    for token in &tokens {
+        // A member of a struct may be called as a function is.
+        if before != "." && declared.contains(token) {
+            let _ = write!(renamed, "{name}_");
+        }
+        renamed += token;
+        before = token;
+    }
+    renamed + "\n"
 }
 
 fn body(model: &Model, name: &str) -> String {

@@ -2,9 +2,11 @@
 
 mod proto;
 
+use std::path::Path;
+
 use prost::Message;
 
-use crate::{Activation, Dense, Error, LayerParameters, Model, Norm, Result, norm};
+use crate::{Activation, Dense, Error, LayerParameters, Model, Norm, Result, activation::SELU, formats, norm};
 use proto::{
     AttributeProto, Dimension, FLOAT, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
     TensorProto, TensorShapeProto, TensorType, TypeProto, ValueInfoProto,
@@ -14,16 +16,30 @@ use proto::{
 const OPERATORS: i64 = 20;
 const FORMAT: i64 = 9;
 /// The most bytes of a protobuf message.
-const MOST: u64 = (2 << 30) - 1;
+const MOST: usize = (2 << 30) - 1;
 
-/// Klambauer et al.'s lambda and alpha, as ONNX calls them.
-const SELU: [(&str, f64); 2] = [("gamma", 1.050_700_987_355_480_5), ("alpha", 1.673_263_242_354_377_2)];
+impl Model {
+    /// The bytes of an ONNX file that other programs run: `input`, `[rows, inputs]`, becomes `output`, `[rows, outputs]`, for
+    /// any number of rows, raw inputs scaled first if the model has a scaler. The notes go with it.
+    ///
+    /// # Errors
+    /// As [`Model::new`]; [`Error::Setting`] for an activation of the caller's own, and beyond 2 GiB.
+    pub fn to_onnx(&self) -> Result<Vec<u8>> {
+        self.check()?;
+        bytes(self)
+    }
 
-/// The bytes of a model's ONNX file: `input`, `[rows, inputs]`, becomes `output`, `[rows, outputs]`.
-pub(crate) fn bytes(model: &Model) -> Result<Vec<u8>> {
+    /// Writes [`Model::to_onnx`] to a file.
+    ///
+    /// # Errors
+    /// As there, and [`Error::File`].
+    pub fn save_onnx(&self, path: impl AsRef<Path>) -> Result<()> {
+        formats::write(path.as_ref(), &self.to_onnx()?)
+    }
+}
+
+fn bytes(model: &Model) -> Result<Vec<u8>> {
     let network = &model.network;
-    let need = 4 * network.parameter_count() as u64;
-    crate::error::check_limit("an ONNX file", "bytes of a protobuf message", need, MOST)?;
     let mut graph = Graph { nodes: Vec::new(), tensors: Vec::new(), last: "input".to_owned() };
     if let Some(scaler) = &model.scaler {
         for (operator, name, values) in [("Sub", "shift", scaler.shift()), ("Mul", "factor", scaler.factor())] {
@@ -60,6 +76,10 @@ pub(crate) fn bytes(model: &Model) -> Result<Vec<u8>> {
         opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPERATORS }],
         metadata_props: model.notes.iter().map(note).collect(),
     };
+    if file.encoded_len() > MOST {
+        let (expected, got) = (format!("at most {MOST}, as protobuf has it"), file.encoded_len().to_string());
+        return Err(Error::Setting { what: "bytes of an ONNX file", expected, got });
+    }
     Ok(file.encode_to_vec())
 }
 
@@ -128,7 +148,7 @@ impl Graph {
             Activation::Relu => self.node("Relu", &[], &[]),
             Activation::LeakyRelu { slope } => self.node("LeakyRelu", &[], &[float("alpha", slope)]),
             Activation::Elu { alpha } => self.node("Elu", &[], &[float("alpha", alpha)]),
-            Activation::Selu => self.node("Selu", &[], &SELU.map(|(name, number)| float(name, number))),
+            Activation::Selu => self.node("Selu", &[], &[float("gamma", SELU[0]), float("alpha", SELU[1])]),
             Activation::Gelu => self.node("Gelu", &[], &[("approximate", Attribute::Text("none"))]),
             Activation::GeluTanh => self.node("Gelu", &[], &[("approximate", Attribute::Text("tanh"))]),
             Activation::Silu => {

@@ -1,0 +1,171 @@
+//! What came of a training: in words, as pictures and as files.
+
+use std::path::Path;
+
+use gradus::{Answers, Dataset, Device, Encoder, Ended, Epoch, Features, History, Metrics, Model, Predictor, pictures};
+use serde_json::{Value, json};
+
+use crate::{
+    Arguments, baselines,
+    common::{
+        Exit, say,
+        tables::{self, Quality},
+    },
+    training::{Recipe, Trained},
+};
+
+/// Tells all of it.
+pub fn tell(
+    arguments: &Arguments,
+    device: &Device,
+    encoder: &Encoder,
+    recipe: &Recipe,
+    trained: Trained,
+    out: &Path,
+) -> Result<(), Exit> {
+    let Trained { mut model, history, loss } = trained;
+    tables::note(&mut model, encoder)?;
+    let answers = answers(device, &model, &recipe.test)?;
+    let quality = judged(encoder, &recipe.test, &answers)?;
+    let baselines = baselines::all(&recipe.learn, &recipe.test, encoder.classes())?;
+    say!("{}", course(recipe, &history));
+    say!("on the {} rows held out:", recipe.test.rows());
+    let wide = baselines.iter().map(|(name, _)| name.chars().count() + 10).max().unwrap_or(0);
+    say!("  {:<wide$}  {}", "the network", quality.words());
+    for (name, baseline) in &baselines {
+        say!("  {:<wide$}  {}", format!("baseline, {name}"), baseline.words());
+    }
+    quality.print_confusion(encoder.classes().unwrap_or_default());
+    if quality.score() < 1.0
+        && let Some((name, _)) = baselines.iter().find(|(_, baseline)| baseline.score() >= quality.score())
+    {
+        say!(
+            "the network is no better than the baseline {name:?}; what may help: more rows, --hidden 16, --dropout 0.2"
+        );
+    }
+
+    let title = format!("{}, {}", encoder.answer(), recipe.words());
+    let drawn = draw(&title, out, device, encoder, recipe, &model, (&history, &quality, &answers))?;
+    say!("pictures: {}", out.join(drawn).display());
+    if let Some(folder) = &arguments.save {
+        model.save(folder.join("model.safetensors"))?;
+        model.save_onnx(folder.join("model.onnx"))?;
+        pictures::save(folder.join("history.csv"), history.csv())?;
+        say!("saved: {}", folder.join("{model.safetensors,model.onnx,history.csv}").display());
+        say!("to use it: cargo run --release --example predict -- {} NEW.csv", quoted(folder));
+    }
+    let mut own = keys(arguments, encoder, recipe, &history, &quality);
+    own["test_loss"] = loss.into();
+    let each = baselines.iter().map(|(name, baseline)| {
+        let mut keys = baseline.json();
+        keys["name"] = name.as_str().into();
+        keys
+    });
+    own["baselines"] = each.collect();
+    arguments.options.print_json("train", Some(device), own);
+    Ok(())
+}
+
+/// A path as a command line takes it.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    if path.contains(' ') { format!("{path:?}") } else { path }
+}
+
+/// What the network says to rows.
+fn answers(device: &Device, model: &Model, data: &Dataset) -> Result<Vec<(usize, f32)>, Exit> {
+    let Features::F32(features) = data.features() else { return Ok(Vec::new()) };
+    tables::answers(device, model, features)
+}
+
+fn judged(encoder: &Encoder, data: &Dataset, answers: &[(usize, f32)]) -> Result<Quality, Exit> {
+    match data.answers() {
+        Answers::Classes(ids) => {
+            let pairs = ids.iter().zip(answers).map(|(id, (class, _))| (*id as usize, *class));
+            Quality::of_classes(encoder.classes().map_or(0, <[String]>::len), pairs)
+        }
+        Answers::Values(values) => {
+            Quality::of_numbers(values.iter().zip(answers).map(|(value, (_, answer))| (*value, *answer)))
+        }
+    }
+}
+
+/// How the training went, in a line.
+fn course(recipe: &Recipe, history: &History) -> String {
+    let epochs = history.epochs.len();
+    let ended = match (history.ended, history.best) {
+        (Ended::NoImprovement, Some(best)) => format!("{epochs} epochs, then no better than after epoch {}", best + 1),
+        (_, Some(best)) if best + 1 < epochs => format!("{epochs} epochs, the best was epoch {}", best + 1),
+        (_, Some(_)) => format!("{epochs} epochs, of which the last was the best: --epochs {} may help", 4 * epochs),
+        _ => format!("{epochs} epochs, none with a loss that is a number"),
+    };
+    let optimizer = recipe.settings.optimizer;
+    let (name, rate, batch) = (optimizer.name(), optimizer.learning_rate, recipe.settings.batch);
+    format!("{}, {name} with rate {rate}, batches of {batch}: {ended}; {:.2} s", recipe.words(), history.seconds())
+}
+
+/// The keys of `--json` but for those of the baselines. Losses are those of answers with mean 0 and deviation 1, if they are
+/// numbers.
+fn keys(arguments: &Arguments, encoder: &Encoder, recipe: &Recipe, history: &History, quality: &Quality) -> Value {
+    let told = history.best.and_then(|best| history.epochs.get(best)).or(history.last());
+    let validation = told.and_then(|epoch: &Epoch| epoch.validation.as_ref());
+    let rows = recipe.train.rows() * history.epochs.len();
+    let mut keys = json!({
+        "seed": recipe.settings.seed,
+        "epochs": history.epochs.len(),
+        "best_epoch": history.best.map(|best| best + 1),
+        "seconds": history.seconds(),
+        "samples_per_second": rows as f64 / history.seconds(),
+        "train_loss": told.map(|epoch| epoch.loss),
+        "train_accuracy": told.and_then(|epoch| epoch.accuracy),
+        "validation_loss": validation.map(Metrics::loss),
+        "target": encoder.answer(),
+        "classes": encoder.classes(),
+        "features": encoder.feature_names(),
+        "network": recipe.words(),
+        "train_rows": recipe.train.rows(),
+        "validation_rows": recipe.validation.rows(),
+        "test_rows": recipe.test.rows(),
+        "saved": arguments.save,
+    });
+    if let (Some(keys), Value::Object(more)) = (keys.as_object_mut(), quality.json()) {
+        keys.extend(more);
+    }
+    keys
+}
+
+/// Draws the pictures, and names them.
+fn draw(
+    title: &str,
+    out: &Path,
+    device: &Device,
+    encoder: &Encoder,
+    recipe: &Recipe,
+    model: &Model,
+    (history, quality, answers): (&History, &Quality, &[(usize, f32)]),
+) -> Result<String, Exit> {
+    pictures::save(out.join("curves.svg"), pictures::curves(title, history))?;
+    let mut names = vec!["curves"];
+    match (quality, recipe.test.answers()) {
+        (Quality::Classes(confusion), _) => {
+            let classes = encoder.classes().unwrap_or_default();
+            pictures::save(out.join("confusion.svg"), pictures::confusion(title, confusion, classes))?;
+            names.push("confusion");
+        }
+        (_, Answers::Values(expected)) => {
+            let predicted: Vec<f32> = answers.iter().map(|(_, answer)| *answer).collect();
+            let about = format!("{title}: {}", quality.words());
+            pictures::save(out.join("predictions.svg"), pictures::predictions(&about, expected, &predicted))?;
+            names.push("predictions");
+        }
+        _ => {}
+    }
+    if let [first, second] = encoder.feature_names().as_slice() {
+        let mut predictor = Predictor::of(device, model)?;
+        let boundary = pictures::Boundary::new(&recipe.data, |inputs| predictor.predict(inputs))?;
+        let title = format!("{} by {first} (first) and {second} (second)", encoder.answer());
+        pictures::save(out.join("boundary.svg"), boundary.svg(&title, encoder.classes().unwrap_or_default()))?;
+        names.push("boundary");
+    }
+    Ok(format!("{{{}}}.svg", names.join(",")))
+}
