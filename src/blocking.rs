@@ -1,8 +1,9 @@
 //! The blocking twins of what is asynchronous, for platforms where a thread may wait: everywhere but on the web.
 
 use crate::{
-    AdapterReport, Checkpoint, Dataset, Decision, Device, Fit, History, LayerHistogram, LayerParameters, Metrics,
-    Model, Network, Predictor, Progress, RangeTest, Rates, Report, Request, Result, Settings, Trainer, adapters_async,
+    AdapterReport, Checkpoint, Dataset, Decision, Device, Fit, History, LayerHistogram, LayerParameters, Member,
+    Metrics, Model, Network, Population, Predictor, Progress, RangeTest, Rates, Report, Request, Result, Settings,
+    Trainer, adapters_async,
 };
 #[cfg(doc)]
 use crate::{Error, Loss};
@@ -228,6 +229,59 @@ impl Trainer {
     /// [`Error::Setting`] for no bins or more than 65,536, and as [`Trainer::step`].
     pub fn histograms(&mut self, inputs: &[f32], expected: &[f32], bins: usize) -> Result<Vec<LayerHistogram>> {
         pollster::block_on(self.histograms_async(inputs, expected, bins))
+    }
+}
+
+impl Population {
+    /// Networks of one shape, on a data set that moves to the device now and stays there.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if there is no member, or one that cannot be trained with the first, with what differs, or rows that
+    /// are none; and as [`Trainer::new`], before anything is allocated. Where bindings are too small for all of them, some
+    /// follow the others.
+    pub fn new(device: &Device, network: &Network, data: &Dataset, members: &[Member]) -> Result<Self> {
+        pollster::block_on(Self::new_async(device, network, data, members))
+    }
+
+    /// Takes that many steps with every network in training, each in the order of its own rows, and waits for the last one.
+    /// Gives what each has told, empty for those that are not in training. One whose loss is no finite number is stopped.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Timeout`], and [`Error::Setting`] for more than 2^32 steps.
+    pub fn run(&mut self, steps: usize) -> Result<Vec<Report>> {
+        pollster::block_on(self.run_async(steps))
+    }
+
+    /// Takes a network out of training: from here on it costs nothing, and keeps its parameters.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if there is no such network, [`Error::OutOfMemory`], [`Error::DeviceLost`].
+    pub fn stop(&mut self, member: usize) -> Result<()> {
+        pollster::block_on(self.stop_async(member))
+    }
+
+    /// The outputs of every network, `[rows, outputs]` each, for raw inputs `[rows, inputs]` of any number of rows.
+    ///
+    /// # Errors
+    /// As [`Trainer::predict`].
+    pub fn predict(&mut self, inputs: &[f32]) -> Result<Vec<Vec<f32>>> {
+        pollster::block_on(self.predict_async(inputs))
+    }
+
+    /// Weights and biases of a network, layer by layer.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if there is no such network, and as [`Trainer::parameters`].
+    pub fn parameters(&self, member: usize) -> Result<Vec<LayerParameters>> {
+        pollster::block_on(self.parameters_async(member))
+    }
+
+    /// A network with its parameters and what scales its inputs, as if it had been trained alone.
+    ///
+    /// # Errors
+    /// As [`Population::parameters`]; [`Error::NonFinite`] for one that has diverged.
+    pub fn model(&self, member: usize) -> Result<Model> {
+        pollster::block_on(self.model_async(member))
     }
 }
 

@@ -91,6 +91,7 @@ mod order;
 #[cfg(feature = "pictures")]
 pub mod pictures;
 mod plan;
+mod population;
 mod predictor;
 mod profile;
 #[cfg(all(feature = "progress", not(target_family = "wasm")))]
@@ -137,6 +138,7 @@ pub use network::{Dense, LayerParameters, Network, Place};
 pub use norm::Norm;
 pub use optimizer::{Optimizer, Rule};
 pub use plan::{Plan, PlanRow};
+pub use population::{Member, Population};
 pub use predictor::Predictor;
 pub use profile::{KernelTime, Profile};
 #[cfg(all(feature = "progress", not(target_family = "wasm")))]

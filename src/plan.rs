@@ -110,6 +110,13 @@ impl Plan {
         &self.table
     }
 
+    /// How many threads a plan of the CPU engine has.
+    pub(crate) fn threads(&self) -> Option<usize> {
+        let Scheme::Cpu(how) = &self.scheme else { return None };
+        let threads = how.rsplit(", ").next()?.split(' ').next()?.parse().ok()?;
+        (threads > 0).then_some(threads)
+    }
+
     /// Refuses a pinned plan that is not this one.
     pub(crate) fn check(&self, pinned: &Self) -> Result<()> {
         self.of.check(&pinned.of)?;

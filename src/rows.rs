@@ -31,6 +31,17 @@ pub enum Rows {
     },
 }
 
+impl Rows {
+    /// Their numbers among so many rows, in the order of their places.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a range, or a fold, that is not there.
+    pub fn of(self, rows: usize) -> Result<Vec<usize>> {
+        let subset = Subset::of(self, rows)?.unwrap_or_else(|| Subset::whole(rows as u32));
+        Ok((0..subset.rows).map(|place| subset.row(place) as usize).collect())
+    }
+}
+
 /// One of the parts of a cross-validation. The first `rows % folds` have a row more than the others, as scikit-learn's `KFold`
 /// has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +72,6 @@ pub(crate) struct Subset {
     /// What is added at last.
     first: u32,
     key: [u32; 2],
-    padding: [u32; 2],
 }
 
 impl Fold {
@@ -114,7 +124,8 @@ impl Subset {
         }))
     }
 
-    fn whole(rows: u32) -> Self {
+    /// All rows.
+    pub(crate) fn whole(rows: u32) -> Self {
         let width = order::width(rows);
         Self {
             rows,
@@ -126,7 +137,6 @@ impl Subset {
             of_width: width,
             first: 0,
             key: [0; 2],
-            padding: [0; 2],
         }
     }
 

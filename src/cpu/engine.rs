@@ -51,14 +51,21 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// A trainer for a course, whose rows may have weights; `parameters` lie as [`Network::layout`] says.
-    pub(crate) fn new(network: &Network, course: &Course, weighted: bool, parameters: Vec<f32>) -> Self {
+    /// A trainer for a course, in as many threads as are asked for or seem worth it, whose rows may have weights; `parameters` lie as [`Network::layout`] says.
+    pub(crate) fn new(
+        network: &Network,
+        course: &Course,
+        weighted: bool,
+        parameters: Vec<f32>,
+        asked: Option<usize>,
+    ) -> Self {
         let Course { loss, optimizer, batch, .. } = *course;
         let worth = (network.flop(batch) / FLOP_OF_A_THREAD).min(batch as u64) as usize;
         // A small training does not even start the pool of threads.
         // A batch norm looks at all rows of the batch.
         let is_whole = network.layers().iter().any(|layer| layer.norm == Some(Norm::Batch));
         let threads = if worth < 2 || is_whole { 1 } else { worth.min(rayon::current_num_threads()) };
+        let threads = asked.filter(|asked| !is_whole && *asked <= batch).unwrap_or(threads);
         let shape = Shape::new(network, (loss, optimizer), (batch, weighted), threads);
         let sums = if shape.own_sums { parameters.len() } else { 0 };
         let mut engine = Self {
@@ -256,7 +263,7 @@ mod tests {
     }
 
     fn engine(network: &Network, course: &Course, weighted: bool) -> Engine {
-        Engine::new(network, course, weighted, network.initial(3).unwrap())
+        Engine::new(network, course, weighted, network.initial(3).unwrap(), None)
     }
 
     fn train(engine: &mut Engine, course: &Course, steps: u64) -> Vec<Outcome> {

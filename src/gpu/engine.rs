@@ -18,9 +18,10 @@ use super::{
     resident::{Shard, bind_window, rows_a_shard, upload},
 };
 use crate::{
-    Dataset, Features, Network, Result,
+    Dataset, Features, Network, Optimizer, Result,
     network::padded_rows,
     plan::{Identity, Plan, PlanRow, Scheme},
+    rows::Subset,
     step::{Batch, Course, Step},
 };
 
@@ -44,7 +45,10 @@ pub(crate) struct Setup<'a> {
 pub(crate) struct Engine {
     pub(super) gpu: Gpu,
     network: Network,
+    /// One a slot: those of the networks in training stand first.
     pub(super) courses: Vec<Course>,
+    /// How many networks are in training.
+    slots: usize,
     pub(super) members: Members,
     scheme: Scheme,
     pub(super) dispatches: Dispatches,
@@ -56,6 +60,8 @@ pub(crate) struct Engine {
     step_group: wgpu::BindGroup,
     /// One a shard of the data set.
     window_groups: Vec<wgpu::BindGroup>,
+    /// Where each network has rows of its own: what says which, and what the order's kernel is bound to.
+    subsets: Option<(wgpu::Buffer, wgpu::BindGroup)>,
     kernels: Kernels,
     /// Made when they are first asked for.
     gradients: Option<(Vec<Kernel>, wgpu::Buffer, wgpu::BindGroup)>,
@@ -114,7 +120,11 @@ impl Engine {
     pub(crate) async fn new(gpu: &Gpu, setup: Setup<'_>) -> Result<Self> {
         let Setup { network, courses, data, shuffle, chunk, plan, weighted, noise } = setup;
         let course = courses[0].clone();
-        let ring = (course.steps_per_epoch() as usize).next_power_of_two().clamp(1 << 12, 1 << 16);
+        // A penalty of 0 changes nothing, but one that is not linked cannot be another.
+        let penalized = courses.iter().map(|course| course.optimizer).find(Optimizer::penalizes);
+        let optimizer = penalized.unwrap_or(course.optimizer);
+        let epoch = courses.iter().map(Course::steps_per_epoch).max().unwrap_or(1) as usize;
+        let ring = epoch.next_power_of_two().clamp(1 << 12, 1 << 16);
         let ring = 2 * ring.min(gpu.most_bytes() / 4 / courses.len() / size_of::<Metric>()).max(1);
         let keeps_gradients =
             course.accumulate > 1 || course.optimizer.needs_whole_gradients() || network.has_vectors();
@@ -146,7 +156,8 @@ impl Engine {
             scale,
             noise,
             is_scaled: data.is_some_and(|data| data.scaler().is_some()),
-            ..Members::of(network, course.loss, course.optimizer)
+            has_subsets: courses.iter().any(|course| course.subset.is_some()),
+            ..Members::of(network, course.loss, optimizer)
         };
         planner::check(gpu, &scheme, &arenas)?;
         let (features, answers) = (data.map(Dataset::features), data.map(Dataset::answers));
@@ -159,12 +170,19 @@ impl Engine {
         gpu.check_alive().await?;
         custom::check(gpu, network, course.loss).await?;
         let buffers = Buffers::new(gpu, &arenas, members.optimizer).await?;
-        let shards = match data {
+        let mut shards = match data {
             Some(data) => upload(gpu, data, &arenas).await?,
             None => vec![Shard::new(gpu, [16, 16], [0, 0]).await?],
         };
         let scaler = data.and_then(Dataset::scaler);
-        let (window_set, window_groups) = bind_window(gpu, &arenas, &buffers, &shards, scaler).await?;
+        let subsets =
+            if members.has_subsets { Some(upload_subsets(gpu, &courses, members.data_rows).await?) } else { None };
+        if let Some(subsets) = &subsets {
+            // The order's kernel looks at no features: what says which rows to take lies in their place.
+            shards.push(Shard { features: subsets.clone(), ..shards[0].clone() });
+        }
+        let (window_set, mut window_groups) = bind_window(gpu, &arenas, &buffers, &shards, scaler).await?;
+        let subsets = subsets.and_then(|subsets| Some((subsets, window_groups.pop()?)));
         let step_set = Set::new(gpu, "step", STEP).await?;
         let step_group = step_set.bind(gpu, "step", &buffers.of_step()).await?;
 
@@ -183,6 +201,7 @@ impl Engine {
         Ok(Self {
             gpu: gpu.clone(),
             network: network.clone(),
+            slots: courses.len(),
             courses,
             members,
             scheme,
@@ -194,6 +213,7 @@ impl Engine {
             step_set,
             step_group,
             window_groups,
+            subsets,
             kernels,
             gradients: None,
             predictor: None,
@@ -439,30 +459,33 @@ impl Engine {
     pub(super) fn table(&self, first: u64, before: u64, ring: usize, steps: usize) -> Vec<Step> {
         let models = self.arenas.models;
         let rows = (0..steps * models).map(|i| {
-            let (step, model) = (i / models, i % models);
+            let (step, slot) = (i / models, i % models);
+            if slot >= self.slots {
+                return Step::default();
+            }
             let ring = (ring + step) as u32;
-            let course = &self.courses[model];
-            Step { ring, ..course.step(first + step as u64, before + step as u64) }
+            Step { ring, ..self.courses[slot].step(first + step as u64, before + step as u64) }
         });
         rows.chain(std::iter::repeat_n(Step::default(), BEHIND * models)).collect()
     }
 
     /// Walks through the dispatches of `steps` steps in their order.
     pub(super) fn visit<'a>(&'a self, steps: usize, gathers: bool, mut each: impl FnMut(Visit<'a>)) {
-        let Self { arenas, kernels, window_groups, step_group, .. } = self;
+        let Self { arenas, kernels, window_groups, subsets, step_group, .. } = self;
+        let order_group = subsets.as_ref().map_or(&window_groups[0], |(_, group)| group);
         let cursor = |step: usize| (step * CURSOR) as u32;
         let mut last = None;
         let mut visit = |number: usize, kernel: &'a Kernel, group: &'a wgpu::BindGroup, step: usize, groups| {
             // What is bound already is not bound again.
             let bound = Some((std::ptr::from_ref(group), step));
             let is_bound = std::mem::replace(&mut last, bound) == bound;
-            each(Visit { number, kernel, group, cursor: cursor(step), is_bound, groups });
+            each(Visit { number, kernel, group, cursor: cursor(step), is_bound, groups: self.over_slots(groups) });
         };
         for first in (0..steps).step_by(arenas.window) {
             let slots = arenas.window.min(steps - first);
             for (i, group) in window_groups.iter().enumerate().filter(|_| gathers) {
                 if i == 0 {
-                    visit(0, &kernels.order, group, first, arenas.over_slots(arenas.batch, slots));
+                    visit(0, &kernels.order, order_group, first, arenas.over_slots(arenas.batch, slots));
                 }
                 visit(1, &kernels.gather, group, first, arenas.over_slots(arenas.gathered(), slots));
             }
@@ -480,13 +503,39 @@ impl Engine {
         }
     }
 
+    /// A dispatch's workgroups over the networks that are in training alone. In the lanes of a workgroup the others stay
+    /// idle: they have no steps.
+    const fn over_slots(&self, [x, y, z]: [u32; 3]) -> [u32; 3] {
+        [x, y, if z as usize == self.arenas.models { self.slots as u32 } else { z }]
+    }
+
+    /// Takes a network out of training: it changes places with the last that is in it. Its parameters stay.
+    pub(crate) async fn stop(&mut self, slot: usize) -> Result<()> {
+        self.slots -= 1;
+        let last = self.slots;
+        if slot == last {
+            return Ok(());
+        }
+        self.courses.swap(slot, last);
+        if let Some((subsets, _)) = &self.subsets {
+            let all = all_subsets(&self.courses, self.members.data_rows);
+            self.gpu.upload(subsets, 0, bytemuck::cast_slice(&all));
+        }
+        self.swap(slot, last).await
+    }
+
     /// The most steps of a profile.
     pub(crate) const fn chunk(&self) -> usize {
         self.buffers.chunk
     }
 
-    pub(super) const fn models(&self) -> usize {
+    pub(crate) const fn models(&self) -> usize {
         self.arenas.models
+    }
+
+    /// How many rows a step of the network in a slot has.
+    pub(crate) fn rows_of(&self, slot: usize, step: u64) -> u32 {
+        self.courses[slot].span(step).1 as u32
     }
 
     /// How steps are computed.
@@ -509,6 +558,20 @@ impl Engine {
         let one = (self.arenas.models * size_of::<Metric>()) as u64;
         (first as u64 * one, steps as u64 * one)
     }
+}
+
+/// Which rows each network takes.
+fn all_subsets(courses: &[Course], rows: usize) -> Vec<Subset> {
+    courses.iter().map(|course| course.subset.unwrap_or_else(|| Subset::whole(rows as u32))).collect()
+}
+
+async fn upload_subsets(gpu: &Gpu, courses: &[Course], rows: usize) -> Result<wgpu::Buffer> {
+    let all = all_subsets(courses, rows);
+    let bytes: &[u8] = bytemuck::cast_slice(&all);
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+    let buffer = gpu.buffer("rows of each network", bytes.len() as u64, usage).await?;
+    gpu.upload(&buffer, 0, bytes);
+    Ok(buffer)
 }
 
 /// What a plan of this network is made for on a device.

@@ -1,62 +1,113 @@
-//! What training changes, told to the host and taken back.
+//! What training changes of each network, told to the host and taken back, or moved to another's place.
 
-use super::{buffers::Buffers, engine::Engine, keep::Kept, read_back::read};
+use super::{
+    buffers::{ARENA, Buffers},
+    engine::Engine,
+    keep::Kept,
+    read_back::read,
+};
 use crate::{Result, memory::Memory};
 
+/// Where the numbers of one network lie in a buffer, in bytes.
+type Region<'a> = (&'a wgpu::Buffer, u64, u64);
+
+/// The regions of one network.
+struct Regions<'a> {
+    parameters: Region<'a>,
+    planes: Vec<Region<'a>>,
+    statistics: Option<Region<'a>>,
+    /// Those that wait for more batches.
+    gradients: Option<Region<'a>>,
+}
+
+impl<'a> Regions<'a> {
+    fn all(&self) -> impl Iterator<Item = &Region<'a>> {
+        [&self.parameters].into_iter().chain(&self.planes).chain(&self.statistics).chain(&self.gradients)
+    }
+}
+
 impl Engine {
-    /// All that training has changed so far, of a single model.
-    pub(crate) async fn memory(&self) -> Result<Memory> {
+    /// All that training has changed so far of the network in a slot.
+    pub(crate) async fn memory(&self, slot: usize) -> Result<Memory> {
         let Buffers { parameters, state, parts, .. } = &self.buffers;
-        self.unpacked(parameters, state, self.gradients_at().map(|_| parts)).await
+        self.told(&self.regions(slot, [parameters, state, parts])).await
     }
 
     /// All of it as it was kept last.
     pub(crate) async fn kept_memory(&self) -> Result<Option<Memory>> {
         let buffers: Vec<_> = self.kept.iter().flat_map(Kept::buffers).collect();
         let [parameters, state, parts @ ..] = &buffers[..] else { return Ok(None) };
-        self.unpacked(parameters, state, parts.first().copied()).await.map(Some)
+        let parts = parts.first().copied().unwrap_or(parameters);
+        self.told(&self.regions(0, [parameters, state, parts])).await.map(Some)
     }
 
-    async fn unpacked(
-        &self,
-        parameters: &wgpu::Buffer,
-        state: &wgpu::Buffer,
-        parts: Option<&wgpu::Buffer>,
-    ) -> Result<Memory> {
-        let (gpu, len) = (&self.gpu, 4 * self.arenas.parameters);
-        let statistics = 4 * self.arenas.statistics;
-        let planes = self.members.optimizer.planes() * len;
-        let flat = read(gpu, parameters, 0, len).await?;
-        let mut kept: Vec<f32> =
-            if planes + statistics > 0 { read(gpu, state, 0, planes + statistics).await? } else { Vec::new() };
-        let gradients = match (parts, self.gradients_at()) {
-            (Some(parts), Some(at)) => Some(read(gpu, parts, at, len).await?),
-            _ => None,
-        };
-        let statistics = kept.split_off(planes);
-        let planes = kept.chunks_exact(len).map(<[f32]>::to_vec).collect();
-        Ok(Memory { parameters: flat, statistics, planes, gradients })
-    }
-
-    /// Puts all that training changes where it was, of a single model.
-    pub(crate) fn set_memory(&self, memory: &Memory) {
-        let upload = |buffer, at, values: &[f32]| self.gpu.upload(buffer, at, bytemuck::cast_slice(values));
+    /// Puts all that training changes where it was.
+    pub(crate) fn set_memory(&self, slot: usize, memory: &Memory) {
         let Buffers { parameters, state, parts, .. } = &self.buffers;
-        upload(parameters, 0, &memory.parameters);
-        for (i, plane) in memory.planes.iter().enumerate() {
-            upload(state, i as u64 * parameters.size(), plane);
-        }
-        if !memory.statistics.is_empty() {
-            upload(state, self.statistics_at(), &memory.statistics);
-        }
-        if let (Some(at), Some(gradients)) = (self.gradients_at(), &memory.gradients) {
-            upload(parts, at, gradients);
-        }
+        let regions = self.regions(slot, [parameters, state, parts]);
+        let upload = |(buffer, at, _): Region<'_>, values: &[f32]| {
+            self.gpu.upload(buffer, at, bytemuck::cast_slice(values));
+        };
+        upload(regions.parameters, &memory.parameters);
+        regions.planes.iter().zip(&memory.planes).for_each(|(region, plane)| upload(*region, plane));
+        regions.statistics.iter().for_each(|region| upload(*region, &memory.statistics));
+        regions.gradients.iter().zip(&memory.gradients).for_each(|(region, gradients)| upload(*region, gradients));
     }
 
-    /// Where the gradients lie in the parts, in bytes, that wait for more batches.
-    fn gradients_at(&self) -> Option<u64> {
-        let before = self.arenas.kept.filter(|_| self.courses[0].accumulate > 1)?;
-        Some(before as u64 * self.buffers.parameters.size())
+    /// Lets two networks change places.
+    pub(super) async fn swap(&self, slot: usize, other: usize) -> Result<()> {
+        let Buffers { parameters, state, parts, .. } = &self.buffers;
+        let [here, there] = [slot, other].map(|slot| self.regions(slot, [parameters, state, parts]));
+        // No buffer may be copied to itself.
+        let longest = here.all().map(|region| region.2).max().unwrap_or(0);
+        let aside = self.gpu.buffer("aside", 2 * longest, ARENA).await?;
+        let mut encoder = self.gpu.encoder();
+        for ((buffer, here, bytes), (_, there, _)) in here.all().zip(there.all()) {
+            encoder.copy_buffer_to_buffer(buffer, *here, &aside, 0, *bytes);
+            encoder.copy_buffer_to_buffer(buffer, *there, &aside, longest, *bytes);
+            encoder.copy_buffer_to_buffer(&aside, 0, buffer, *there, *bytes);
+            encoder.copy_buffer_to_buffer(&aside, longest, buffer, *here, *bytes);
+        }
+        self.gpu.submit(encoder);
+        Ok(())
+    }
+
+    async fn told(&self, regions: &Regions<'_>) -> Result<Memory> {
+        let values = async |(buffer, at, bytes): Region<'_>| -> Result<Vec<f32>> {
+            read(&self.gpu, buffer, at, bytes as usize / size_of::<f32>()).await
+        };
+        let mut planes = Vec::with_capacity(regions.planes.len());
+        for region in &regions.planes {
+            planes.push(values(*region).await?);
+        }
+        Ok(Memory {
+            parameters: values(regions.parameters).await?,
+            planes,
+            statistics: match regions.statistics {
+                Some(region) => values(region).await?,
+                None => Vec::new(),
+            },
+            gradients: match regions.gradients {
+                Some(region) => Some(values(region).await?),
+                None => None,
+            },
+        })
+    }
+
+    /// Where the network in a slot lies: in buffers of parameters, state and parts, planes of all networks together behind
+    /// each other.
+    fn regions<'a>(&self, slot: usize, [parameters, state, parts]: [&'a wgpu::Buffer; 3]) -> Regions<'a> {
+        let (models, slot) = (self.arenas.models as u64, slot as u64);
+        let [one, statistics] = [self.arenas.parameters, self.arenas.statistics].map(|vec4s| 16 * vec4s as u64);
+        let plane = |plane: u64| (plane * models + slot) * one;
+        let planes = self.members.optimizer.planes() as u64;
+        // Whole gradients lie behind so many planes of parts.
+        let before = self.arenas.kept.filter(|_| self.courses[0].accumulate > 1);
+        Regions {
+            parameters: (parameters, plane(0), one),
+            planes: (0..planes).map(|number| (state, plane(number), one)).collect(),
+            statistics: (statistics > 0).then(|| (state, planes * models * one + slot * statistics, statistics)),
+            gradients: before.map(|before| (parts, plane(before as u64), one)),
+        }
     }
 }

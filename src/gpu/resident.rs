@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{Answers, Dataset, Features, Result, Scaler, error::check_limit};
 
-/// Rows of the data set that lie in one pair of buffers.
+/// Rows of the data set that lie in one pair of buffers. A clone is the same buffers.
+#[derive(Clone)]
 pub(super) struct Shard {
     pub(super) features: wgpu::Buffer,
     pub(super) answers: wgpu::Buffer,

@@ -189,6 +189,14 @@ impl Optimizer {
         Self { penalizes_biases: true, ..*self } == Self::new(rule, learning_rate)
     }
 
+    /// What of it stands in the text of a kernel: networks that train together differ in numbers alone. Whether there are
+    /// penalties is not among it, since one of 0 changes nothing.
+    pub(crate) fn kind(&self) -> (&'static str, Vec<(&'static str, bool)>, usize, [bool; 4]) {
+        let Self { clip_value, clip_norm, average, penalizes_biases, .. } = self;
+        let surrounded = [clip_value.is_some(), clip_norm.is_some(), average.is_some(), *penalizes_biases];
+        (self.rule.name(), self.rule.kinds().to_vec(), self.rule.planes(), surrounded)
+    }
+
     /// How many numbers are kept for every parameter: the rule's, and the average.
     pub(crate) fn planes(&self) -> usize {
         self.rule.planes() + usize::from(self.average.is_some())

@@ -30,7 +30,7 @@ impl Trainer {
     pub async fn checkpoint_async(&mut self) -> Result<Checkpoint> {
         self.collect_async().await?;
         let (now, before) = match &self.engine {
-            Worker::Gpu(engine) => (engine.memory().await?, engine.kept_memory().await?),
+            Worker::Gpu(engine) => (engine.memory(0).await?, engine.kept_memory().await?),
             Worker::Cpu(engine, _) => (engine.memory(), engine.kept_memory()),
         };
         let (parameters, state) = self.unpacked(now);
@@ -107,7 +107,7 @@ impl Trainer {
             gradients: state.gradients.as_ref().map(|gradients| layout.flat(gradients)),
         };
         match &mut self.engine {
-            Worker::Gpu(engine) => engine.set_memory(&memory),
+            Worker::Gpu(engine) => engine.set_memory(0, &memory),
             Worker::Cpu(engine, _) => engine.set_memory(&memory),
         }
     }

@@ -5,15 +5,17 @@ mod by_hand;
 mod checkpoint;
 mod histograms;
 mod record;
+mod resident;
 
 use std::sync::Arc;
+
+pub(crate) use resident::Resident;
 
 use crate::{
     Activation, Answers, Dataset, Device, Error, LayerParameters, Loss, Network, Optimizer, Plan, Report, Result,
     Scaler, Settings, cpu,
     device::Machine,
     gpu::engine::{Engine, Metric, Setup},
-    order::Upcoming,
     step::Course,
 };
 #[cfg(not(target_family = "wasm"))]
@@ -100,7 +102,13 @@ impl Trainer {
             }
             Machine::Cpu => {
                 let first = network.initial(settings.seed)?;
-                let engine = cpu::engine::Engine::new(network, &course, weighted, first);
+                let engine = cpu::engine::Engine::new(
+                    network,
+                    &course,
+                    weighted,
+                    first,
+                    settings.plan.as_ref().and_then(Plan::threads),
+                );
                 if let Some(pinned) = &settings.plan {
                     engine.plan(network, course.batch).check(pinned)?;
                 }
@@ -176,48 +184,17 @@ impl Trainer {
         self.count(steps as u64);
         let mut report = Report::of(self.classifies);
         let noise = self.settings.input_noise as f32;
-        let is_plain = !self.weighted && noise == 0.0 && self.scaler.is_none();
         match &mut self.engine {
             Worker::Gpu(engine) => {
                 let metrics = engine.run(first, before, steps).await?;
                 push_all(&mut report, &course, first, metrics);
             }
-            Worker::Cpu(engine, data) => engine.in_pool(|engine| {
-                let Some(data) = data else { return };
-                let mut upcoming = Upcoming::new(course, shuffle, first..first + steps as u64, before);
-                for _ in 0..steps {
-                    if upcoming.is_empty() {
-                        engine.in_vectors(
-                            #[inline(always)]
-                            || upcoming.draw(),
-                        );
-                    }
-                    let Some((step, rows)) = upcoming.next() else { return };
-                    let write = |i: usize, inputs: &mut [f32], expected: &mut [f32]| {
-                        data.write_raw_features(rows[i] as usize, inputs);
-                        data.write_expected(rows[i] as usize, expected);
-                    };
-                    // A step of XOR feels it if each row asks whether there are weights, noise or scales.
-                    let outcome = if is_plain {
-                        engine.step(step, |i, inputs, expected| {
-                            write(i, inputs, expected);
-                            1.0
-                        })
-                    } else {
-                        engine.step(step, |i, inputs, expected| {
-                            write(i, inputs, expected);
-                            if let Some(scaler) = data.scaler() {
-                                scaler.apply_to_row(inputs);
-                            }
-                            if noise > 0.0 {
-                                cpu::noise::add(noise, step.key, step.first + i as u32, inputs);
-                            }
-                            data.weight(rows[i] as usize)
-                        })
-                    };
-                    report.push(outcome.loss, outcome.right, step.rows);
-                }
-            }),
+            Worker::Cpu(engine, data) => {
+                let Some(data) = data else { return Ok(report) };
+                let how = Resident { data, shuffle, noise, weighted: self.weighted };
+                let steps = first..first + steps as u64;
+                engine.in_pool(|engine| how.run(engine, course, steps, before, &mut report));
+            }
         }
         if let Err(diverged) = self.check_losses(&report) {
             self.untold.extend(&report);
@@ -435,7 +412,7 @@ fn push_all(report: &mut Report, course: &Course, first: u64, metrics: Vec<Metri
 }
 
 /// Whether the network answers with classes, or with yes or no: in a regression no answer is right or wrong.
-fn classifies(network: &Network, loss: Loss, answers: Option<&Answers>) -> bool {
+pub(crate) fn classifies(network: &Network, loss: Loss, answers: Option<&Answers>) -> bool {
     let output = network.layers().last().map(|layer| layer.activation);
     let has_classes = matches!(answers, Some(Answers::Classes(_)));
     has_classes || loss.classifies() || output == Some(Activation::Sigmoid)

@@ -1,0 +1,77 @@
+//! What tells the networks of a population apart, and what must not.
+
+use crate::{Dataset, Error, Network, Result, Rows, Settings, rows::Subset, step::Course};
+
+/// One network of a [`crate::Population`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Member {
+    /// How it is trained. What kernels are made from is the same in all members: all but the seed, the schedule, and the
+    /// numbers of the optimizer.
+    pub settings: Settings,
+    /// Which rows it learns from.
+    pub rows: Rows,
+}
+
+impl Member {
+    /// One that learns from all rows.
+    pub const fn new(settings: Settings) -> Self {
+        Self { settings, rows: Rows::All }
+    }
+
+    /// The same on some rows.
+    #[must_use]
+    pub const fn on(mut self, rows: Rows) -> Self {
+        self.rows = rows;
+        self
+    }
+}
+
+/// What each member's steps do.
+pub(super) fn courses(network: &Network, data: &Dataset, members: &[Member]) -> Result<Vec<Course>> {
+    let Some(first) = members.first() else {
+        let (expected, got) = ("at least 1".to_owned(), "0".to_owned());
+        return Err(Error::Setting { what: "networks of a population", expected, got });
+    };
+    members
+        .iter()
+        .enumerate()
+        .map(|(number, member)| {
+            let Settings { batch, loss, optimizer, schedule, accumulate, seed, .. } = member.settings.clone();
+            member.settings.check(network)?;
+            check_same(number, first, member)?;
+            let subset = Subset::of(member.rows, data.rows())?;
+            let rows = subset.map_or(data.rows(), |subset| subset.rows as usize);
+            let batch = batch.min(rows);
+            let accumulate = accumulate as u64;
+            Ok(Course { rows, subset, batch, outputs: network.outputs(), loss, optimizer, schedule, accumulate, seed })
+        })
+        .collect()
+}
+
+/// Refuses a member that is not of the kind of the first.
+fn check_same(number: usize, first: &Member, member: &Member) -> Result<()> {
+    let (one, other) = (&first.settings, &member.settings);
+    let (ours, theirs) = (&one.optimizer, &other.optimizer);
+    let is_same = [
+        ("batch", one.batch == other.batch),
+        ("loss", one.loss == other.loss),
+        ("accumulate", one.accumulate == other.accumulate),
+        ("shuffle", one.shuffle == other.shuffle),
+        ("weighted", one.weighted == other.weighted),
+        ("input noise", one.input_noise.to_bits() == other.input_noise.to_bits()),
+        ("chunk", one.chunk == other.chunk),
+        ("plan", one.plan == other.plan),
+        ("kind of optimizer", ours.kind() == theirs.kind() && ours.decoupled == theirs.decoupled),
+    ];
+    match is_same.into_iter().find(|(_, is_same)| !is_same) {
+        None => Ok(()),
+        Some((what, _)) => {
+            let expected = format!("the same {what} in all networks");
+            Err(Error::Setting {
+                what: "settings of a population",
+                expected,
+                got: format!("another in number {number}"),
+            })
+        }
+    }
+}
