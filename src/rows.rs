@@ -60,18 +60,18 @@ pub struct Fold {
 pub(crate) struct Subset {
     /// How many there are, and the width of the grid in which an epoch shuffles them.
     pub(crate) rows: u32,
-    width: u32,
+    pub(crate) width: u32,
     /// From this place on, so many are left out.
-    from: u32,
-    skipped: u32,
+    pub(crate) skip_from: u32,
+    pub(crate) skipped: u32,
     /// What then becomes of a place: [`Subset::STRAIGHT`] and the others.
-    way: u32,
+    pub(crate) way: u32,
     /// Of how many rows it is one, and the width of their grid.
-    of: u32,
-    of_width: u32,
+    pub(crate) of_rows: u32,
+    pub(crate) of_width: u32,
     /// What is added at last.
-    first: u32,
-    key: [u32; 2],
+    pub(crate) first: u32,
+    pub(crate) key: [u32; 2],
 }
 
 impl Fold {
@@ -118,7 +118,7 @@ impl Subset {
             }
             Rows::WithoutFold(fold) => {
                 let (first, count) = fold.span(rows)?;
-                Self { from: first as u32, skipped: count as u32, ..sized(rows - count) }.shuffled(fold.seed)
+                Self { skip_from: first as u32, skipped: count as u32, ..sized(rows - count) }.shuffled(fold.seed)
             }
             Rows::Bootstrap { seed } => Self { way: Self::DRAWN, key: key(seed), ..all },
         }))
@@ -130,10 +130,10 @@ impl Subset {
         Self {
             rows,
             width,
-            from: rows,
+            skip_from: rows,
             skipped: 0,
             way: Self::STRAIGHT,
-            of: rows,
+            of_rows: rows,
             of_width: width,
             first: 0,
             key: [0; 2],
@@ -146,10 +146,10 @@ impl Subset {
 
     /// The row of the data set at a place from 0 to below [`Subset::rows`].
     pub(crate) fn row(&self, place: u32) -> u32 {
-        let at = if place >= self.from { place + self.skipped } else { place };
+        let at = if place >= self.skip_from { place + self.skipped } else { place };
         self.first
             + match self.way {
-                Self::PERMUTED => Order::with_width(self.of, self.of_width, self.key).row(at),
+                Self::PERMUTED => Order::with_width(self.of_rows, self.of_width, self.key).row(at),
                 Self::DRAWN => self.drawn(at),
                 _ => at,
             }
@@ -157,12 +157,12 @@ impl Subset {
 
     /// A row that looks random: the point of the grid that two draws give, or the next two if it lies outside.
     fn drawn(&self, place: u32) -> u32 {
-        let height = (self.of - 1) / self.of_width + 1;
+        let height = (self.of_rows - 1) / self.of_width + 1;
         let part = |round: u32, size: u32| ((mixed(self.key, place, round) >> 16) * size) >> 16;
         let mut round = 0;
         loop {
             let at = part(round + 1, height) * self.of_width + part(round, self.of_width);
-            if at < self.of {
+            if at < self.of_rows {
                 return at;
             }
             round += 2;
