@@ -10,7 +10,7 @@ use crate::{
     formats::{
         self,
         records::SettingsRecord,
-        tensors::{Reader, Writer},
+        tensors::{self, Reader, Writer},
     },
     model::TRAINING,
 };
@@ -172,7 +172,7 @@ impl Checkpoint {
     /// As [`Checkpoint::load`].
     pub fn load_with(path: impl AsRef<Path>, formulas: &Formulas<'_>) -> Result<Self> {
         let path = path.as_ref();
-        Self::read(&path.display().to_string(), &formats::read_tensors(path, crate::model::MOST)?, formulas)
+        Self::read(&path.display().to_string(), &tensors::read(path, crate::model::MOST)?, formulas)
     }
 
     /// A checkpoint of the bytes of [`Checkpoint::to_bytes`].

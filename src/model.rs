@@ -12,7 +12,7 @@ use crate::{
     formats::{
         self,
         records::NetworkRecord,
-        tensors::{Reader, Writer},
+        tensors::{self, Reader, Writer},
     },
 };
 
@@ -153,7 +153,7 @@ impl Model {
     /// As [`Model::load`].
     pub fn load_with(path: impl AsRef<Path>, formulas: &Formulas<'_>) -> Result<Self> {
         let path = path.as_ref();
-        Self::read(&path.display().to_string(), &formats::read_tensors(path, MOST)?, formulas)
+        Self::read(&path.display().to_string(), &tensors::read(path, MOST)?, formulas)
     }
 
     /// A model of the bytes of [`Model::to_bytes`].
@@ -173,7 +173,7 @@ impl Model {
     pub fn load_weights(path: impl AsRef<Path>, network: &Network, names: &Names) -> Result<Self> {
         let path = path.as_ref();
         network.check()?;
-        let bytes = formats::read_tensors(path, MOST)?;
+        let bytes = tensors::read(path, MOST)?;
         let file = path.display().to_string();
         let mut reader = Reader::new(&file, &bytes)?;
         let parameters = reader.layers("", network, names, true)?;

@@ -48,28 +48,6 @@ pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
     Ok(content)
 }
 
-/// The bytes of a safetensors file, once its first eight have said how long its header is.
-pub(crate) fn read_tensors(path: &Path, most: u64) -> Result<Vec<u8>> {
-    const LONGEST: u64 = 100_000_000;
-    let mut first = [0; 8];
-    let mut open = || -> io::Result<u64> {
-        let file = File::open(path)?;
-        let bytes = file.metadata()?.len();
-        // A file that is shorter says so when it is read whole.
-        let mut all = Vec::new();
-        file.take(8).read_to_end(&mut all)?;
-        first[..all.len()].copy_from_slice(&all);
-        Ok(bytes)
-    };
-    let bytes = open().map_err(|error| failed(path, &error))?;
-    let header = u64::from_le_bytes(first);
-    if !(2..=LONGEST.min(bytes)).contains(&header) {
-        let expected = format_args!("a header of 2 to {LONGEST} bytes within the file, as safetensors has it");
-        return Err(wrong(&path.display(), "byte 0", expected, header));
-    }
-    read(path, most)
-}
-
 /// Writes a file: whatever happens, afterwards the old content is there, or all of the new. Its folder is made if need be.
 pub(crate) fn write(path: &Path, content: &[u8]) -> Result<()> {
     static COUNT: AtomicU64 = AtomicU64::new(0);

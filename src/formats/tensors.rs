@@ -4,6 +4,9 @@
 use std::{
     borrow::Cow,
     collections::{BTreeSet, HashMap},
+    fs::File,
+    io::Read,
+    path::Path,
 };
 
 use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
@@ -11,6 +14,9 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{list, names::Names, wrong};
 use crate::{Error, LayerParameters, Network, Result};
+
+/// The longest header that safetensors reads, in bytes.
+const LONGEST: u64 = 100_000_000;
 
 /// The key of what a file says of its tensors.
 const KEY: &str = "gradus";
@@ -81,6 +87,27 @@ impl Writer {
         let about = text.map(|text| HashMap::from([(KEY.to_owned(), text)]));
         safetensors::serialize(self.tensors, about).map_err(|error| refused(error.to_string()))
     }
+}
+
+/// The bytes of a safetensors file, once its first eight have said how long its header is.
+pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let mut first = [0; 8];
+    let mut open = || -> std::io::Result<u64> {
+        let file = File::open(path)?;
+        let bytes = file.metadata()?.len();
+        // A file that is shorter says so when it is read whole.
+        let mut all = Vec::new();
+        file.take(8).read_to_end(&mut all)?;
+        first[..all.len()].copy_from_slice(&all);
+        Ok(bytes)
+    };
+    let bytes = open().map_err(|error| super::failed(path, &error))?;
+    let header = u64::from_le_bytes(first);
+    if !(2..=LONGEST.min(bytes)).contains(&header) {
+        let expected = format_args!("a header of 2 to {LONGEST} bytes within the file, as safetensors has it");
+        return Err(wrong(&path.display(), "byte 0", expected, header));
+    }
+    super::read(path, most)
 }
 
 /// A file that is read.
