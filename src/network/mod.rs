@@ -255,6 +255,13 @@ impl Network {
         flat
     }
 
+    /// The layers of flat parameters and running statistics.
+    pub(crate) fn layers_of(&self, flat: &[f32], statistics: &[f32]) -> Vec<LayerParameters> {
+        let mut layers = self.layout().layers(flat);
+        self.put_statistics(statistics, &mut layers);
+        layers
+    }
+
     /// Puts running statistics, flat, to their layers.
     pub(crate) fn put_statistics(&self, flat: &[f32], layers: &mut [LayerParameters]) {
         let mut at = 0;

@@ -91,8 +91,7 @@ impl Trainer {
     /// What the engine has, layer by layer.
     fn unpacked(&self, memory: Memory) -> (Vec<LayerParameters>, State) {
         let layout = self.network.layout();
-        let mut parameters = layout.layers(&memory.parameters);
-        self.network.put_statistics(&memory.statistics, &mut parameters);
+        let parameters = self.network.layers_of(&memory.parameters, &memory.statistics);
         let planes = memory.planes.iter().map(|plane| layout.layers(plane)).collect();
         (parameters, State { planes, gradients: memory.gradients.map(|gradients| layout.layers(&gradients)) })
     }

@@ -257,13 +257,10 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::parameters`].
     pub async fn parameters_async(&self) -> Result<Vec<LayerParameters>> {
-        let layout = self.network.layout();
-        let (mut layers, statistics) = match &self.engine {
-            Worker::Gpu(engine) => (layout.layers(&engine.parameters().await?), engine.statistics().await?),
-            Worker::Cpu(engine, _) => (layout.layers(engine.parameters()), engine.statistics().to_vec()),
-        };
-        self.network.put_statistics(&statistics, &mut layers);
-        Ok(layers)
+        Ok(match &self.engine {
+            Worker::Gpu(engine) => self.network.layers_of(&engine.parameters().await?, &engine.statistics().await?),
+            Worker::Cpu(engine, _) => self.network.layers_of(engine.parameters(), engine.statistics()),
+        })
     }
 
     /// [`Trainer::averaged_parameters`], asynchronously.
