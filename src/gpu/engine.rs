@@ -15,7 +15,7 @@ use super::{
     planner,
     predictor::Predictor,
     read_back::{Pipe, read},
-    resident::{Shard, bind_window, rows_a_shard, upload},
+    resident::{Shard, bind_window, rows_a_shard, subset_of, upload, upload_subsets},
 };
 use crate::{
     Dataset, Features, Network, Optimizer, Result,
@@ -518,8 +518,9 @@ impl Engine {
         }
         self.courses.swap(slot, last);
         if let Some((subsets, _)) = &self.subsets {
-            let all = all_subsets(&self.courses, self.members.data_rows);
-            self.gpu.upload(subsets, 0, bytemuck::cast_slice(&all));
+            // The one that leaves takes no rows any more.
+            let subset = subset_of(&self.courses[slot], self.members.data_rows);
+            self.gpu.upload(subsets, (slot * size_of::<Subset>()) as u64, bytemuck::bytes_of(&subset));
         }
         self.swap(slot, last).await
     }
@@ -531,6 +532,11 @@ impl Engine {
 
     pub(crate) const fn models(&self) -> usize {
         self.arenas.models
+    }
+
+    /// How many networks are in training; theirs are the first slots.
+    pub(crate) const fn slots(&self) -> usize {
+        self.slots
     }
 
     /// How many rows a step of the network in a slot has.
@@ -558,20 +564,6 @@ impl Engine {
         let one = (self.arenas.models * size_of::<Metric>()) as u64;
         (first as u64 * one, steps as u64 * one)
     }
-}
-
-/// Which rows each network takes.
-fn all_subsets(courses: &[Course], rows: usize) -> Vec<Subset> {
-    courses.iter().map(|course| course.subset.unwrap_or_else(|| Subset::whole(rows as u32))).collect()
-}
-
-async fn upload_subsets(gpu: &Gpu, courses: &[Course], rows: usize) -> Result<wgpu::Buffer> {
-    let all = all_subsets(courses, rows);
-    let bytes: &[u8] = bytemuck::cast_slice(&all);
-    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
-    let buffer = gpu.buffer("rows of each network", bytes.len() as u64, usage).await?;
-    gpu.upload(&buffer, 0, bytes);
-    Ok(buffer)
 }
 
 /// What a plan of this network is made for on a device.

@@ -6,7 +6,7 @@ use super::{
     buffers::Buffers,
     kernel::{PAIR, SCALED_WINDOW, Set, WINDOW},
 };
-use crate::{Answers, Dataset, Features, Result, Scaler, error::check_limit};
+use crate::{Answers, Dataset, Features, Result, Scaler, error::check_limit, rows::Subset, step::Course};
 
 /// Rows of the data set that lie in one pair of buffers. A clone is the same buffers.
 #[derive(Clone)]
@@ -87,6 +87,21 @@ pub(super) async fn bind_window(
         groups.push(set.bind(gpu, "window", &bound).await?);
     }
     Ok((set, groups))
+}
+
+/// Which rows of the data set a network takes.
+pub(super) fn subset_of(course: &Course, rows: usize) -> Subset {
+    course.subset.unwrap_or_else(|| Subset::whole(rows as u32))
+}
+
+/// Uploads which rows each network takes, as `shaders/subset.wgsl` reads it.
+pub(super) async fn upload_subsets(gpu: &Gpu, courses: &[Course], rows: usize) -> Result<wgpu::Buffer> {
+    let all: Vec<_> = courses.iter().map(|course| subset_of(course, rows)).collect();
+    let bytes: &[u8] = bytemuck::cast_slice(&all);
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+    let buffer = gpu.buffer("rows of each network", bytes.len() as u64, usage).await?;
+    gpu.upload(&buffer, 0, bytes);
+    Ok(buffer)
 }
 
 /// Uploads what scales the features, as `shaders/scaling.wgsl` reads it.

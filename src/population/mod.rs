@@ -31,9 +31,8 @@ pub struct Population {
     network: Network,
     members: Vec<Member>,
     workers: Workers,
-    /// How many steps each has taken.
-    steps: Vec<u64>,
-    is_training: Vec<bool>,
+    /// After how many steps each was stopped, if it was.
+    stopped: Vec<Option<u64>>,
     /// Steps that those in training have taken.
     done: u64,
     classifies: bool,
@@ -54,8 +53,7 @@ impl Population {
             network: network.clone(),
             members: members.to_vec(),
             workers,
-            steps: vec![0; members.len()],
-            is_training: vec![true; members.len()],
+            stopped: vec![None; members.len()],
             done: 0,
             classifies,
             scaler: data.scaler().cloned(),
@@ -84,12 +82,12 @@ impl Population {
     /// [`Error::Setting`] if there is no such network, as all that follow.
     pub fn steps(&self, member: usize) -> Result<u64> {
         self.check(member)?;
-        Ok(self.steps[member])
+        Ok(self.stopped[member].unwrap_or(self.done))
     }
 
     /// Which networks are in training: all, until they are stopped or diverge.
     pub fn in_training(&self) -> impl Iterator<Item = usize> + '_ {
-        self.is_training.iter().enumerate().filter(|(_, is_training)| **is_training).map(|(member, _)| member)
+        self.stopped.iter().enumerate().filter(|(_, stopped)| stopped.is_none()).map(|(member, _)| member)
     }
 
     /// [`Population::run`], asynchronously.
@@ -104,9 +102,6 @@ impl Population {
         let mut reports = vec![Report::of(self.classifies); self.members.len()];
         self.workers.run(self.done, steps, &mut reports).await?;
         self.done += steps as u64;
-        for (member, report) in reports.iter().enumerate().filter(|(member, _)| self.is_training[*member]) {
-            self.steps[member] += report.losses.len() as u64;
-        }
         let diverged: Vec<usize> = self.in_training().filter(|member| has_diverged(&reports[*member])).collect();
         for member in diverged {
             self.stop_async(member).await?;
@@ -120,7 +115,8 @@ impl Population {
     /// As [`Population::stop`].
     pub async fn stop_async(&mut self, member: usize) -> Result<()> {
         self.check(member)?;
-        if std::mem::take(&mut self.is_training[member]) {
+        if self.stopped[member].is_none() {
+            self.stopped[member] = Some(self.done);
             self.workers.stop(member).await?;
         }
         Ok(())
@@ -143,9 +139,7 @@ impl Population {
     pub async fn parameters_async(&self, member: usize) -> Result<Vec<LayerParameters>> {
         self.check(member)?;
         let memory = self.workers.memory(member).await?;
-        let mut layers = self.network.layout().layers(&memory.parameters);
-        self.network.put_statistics(&memory.statistics, &mut layers);
-        Ok(layers)
+        Ok(self.network.layers_of(&memory.parameters, &memory.statistics))
     }
 
     /// [`Population::model`], asynchronously.

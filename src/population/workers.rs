@@ -24,8 +24,6 @@ pub(super) struct Waves {
     engines: Vec<Engine>,
     /// Of every network the engine and the slot.
     places: Vec<[usize; 2]>,
-    /// Of every engine how many slots are in training.
-    slots: Vec<usize>,
 }
 
 /// One network on the CPU.
@@ -128,7 +126,7 @@ impl Waves {
         let settings = &members[0].settings;
         let most = (gpu.limits.max_compute_workgroups_per_dimension as usize).min(courses.len());
         let mut at_once = most.max(1);
-        let mut waves = Self { engines: Vec::new(), places: Vec::new(), slots: Vec::new() };
+        let mut waves = Self { engines: Vec::new(), places: Vec::new() };
         let mut rest = courses.as_slice();
         while !rest.is_empty() {
             let some = &rest[..at_once.min(rest.len())];
@@ -152,7 +150,6 @@ impl Waves {
                     let all = seeds.map(|seed| network.initial(seed)).collect::<Result<Vec<_>>>()?;
                     engine.set_parameters(&all.concat(), &network.first_statistics().repeat(some.len()));
                     waves.places.extend((0..some.len()).map(|slot| [waves.engines.len(), slot]));
-                    waves.slots.push(some.len());
                     waves.engines.push(engine);
                     rest = &rest[some.len()..];
                 }
@@ -162,11 +159,11 @@ impl Waves {
     }
 
     async fn run(&mut self, first: u64, steps: usize, reports: &mut [Report]) -> Result<()> {
-        for (number, engine) in self.engines.iter_mut().enumerate().filter(|(number, _)| self.slots[*number] > 0) {
+        for (number, engine) in self.engines.iter_mut().enumerate().filter(|(_, engine)| engine.slots() > 0) {
             let metrics = engine.run(first, first, steps).await?;
             let models = engine.models();
             for (member, [_, slot]) in self.places.iter().enumerate().filter(|(_, [engine, _])| *engine == number) {
-                if *slot >= self.slots[number] {
+                if *slot >= engine.slots() {
                     continue;
                 }
                 for (step, of_all) in (first..).zip(metrics.chunks_exact(models)) {
@@ -181,8 +178,7 @@ impl Waves {
     async fn stop(&mut self, member: usize) -> Result<()> {
         let [engine, slot] = self.places[member];
         self.engines[engine].stop(slot).await?;
-        self.slots[engine] -= 1;
-        let last = self.slots[engine];
+        let last = self.engines[engine].slots();
         for place in self.places.iter_mut().filter(|place| **place == [engine, last]) {
             *place = [engine, slot];
         }
