@@ -12,10 +12,7 @@ mod common;
 use std::process::ExitCode;
 
 use clap::Parser;
-use gradus::{
-    Activation, Dataset, Device, Fit, History, Loss, Network, Optimizer, ProgressBar, Scaler, Scaling, Schedule,
-    Settings, Trainer,
-};
+use gradus::{Activation, Dataset, Device, History, Loss, Network, Optimizer, Scaler, Scaling, Schedule, Settings};
 
 use common::{
     Exit, Options,
@@ -113,10 +110,7 @@ fn fit(
         seed,
         ..Settings::default()
     };
-    let mut trainer = Trainer::new(device, network, train, settings)?;
-    let fit = Fit::new(epochs).validate_on(test);
-    let mut bar = ProgressBar::new(&fit, &trainer);
-    fit.run_with(&mut trainer, |progress| bar.tell(progress))
+    Ok(worked::fit(device, network, (train, test), epochs, settings)?.1)
 }
 
 /// Every word from every voice, with so many draws of the noise.

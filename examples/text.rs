@@ -13,10 +13,7 @@ mod common;
 use std::process::ExitCode;
 
 use clap::Parser;
-use gradus::{
-    Activation, Dataset, Device, Features, Fit, History, Loss, Network, Optimizer, ProgressBar, Schedule, Settings,
-    Trainer,
-};
+use gradus::{Activation, Dataset, Device, Features, History, Loss, Network, Optimizer, Schedule, Settings, Trainer};
 
 use common::{
     Exit, Options,
@@ -105,11 +102,7 @@ fn fit(
         seed,
         ..Settings::default()
     };
-    let mut trainer = Trainer::new(device, network, train, settings)?;
-    let fit = Fit::new(epochs).validate_on(test);
-    let mut bar = ProgressBar::new(&fit, &trainer);
-    let history = fit.run_with(&mut trainer, |progress| bar.tell(progress))?;
-    Ok((trainer, history))
+    worked::fit(device, network, (train, test), epochs, settings)
 }
 
 /// How often each group of one to three letters occurs, words beginning and ending with a space; groups whose hashes

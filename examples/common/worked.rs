@@ -1,8 +1,8 @@
-//! What the worked examples share: what several seeds come to, and their curves.
+//! What the worked examples share: the training, what several seeds come to, and their curves.
 
 use std::path::Path;
 
-use gradus::{Device, Epoch, History, Metrics, pictures};
+use gradus::{Dataset, Device, Epoch, Fit, History, Metrics, Network, ProgressBar, Settings, Trainer, pictures};
 use serde_json::{Value, json};
 
 use super::{Exit, classifier::percent};
@@ -10,6 +10,21 @@ use super::{Exit, classifier::percent};
 /// The share of the held-out rows that were answered rightly after an epoch.
 pub fn accuracy(epoch: &Epoch) -> Option<f64> {
     epoch.validation.as_ref().and_then(Metrics::accuracy)
+}
+
+/// Trains a network, and tests it on the held-out rows after every epoch.
+pub fn fit(
+    device: &Device,
+    network: &Network,
+    (train, test): (&Dataset, &Dataset),
+    epochs: usize,
+    settings: Settings,
+) -> gradus::Result<(Trainer, History)> {
+    let mut trainer = Trainer::new(device, network, train, settings)?;
+    let fit = Fit::new(epochs).validate_on(test);
+    let mut bar = ProgressBar::new(&fit, &trainer);
+    let history = fit.run_with(&mut trainer, |progress| bar.tell(progress))?;
+    Ok((trainer, history))
 }
 
 /// What networks from several seeds score on held-out rows, one a seed.
