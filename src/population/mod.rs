@@ -1,6 +1,8 @@
 //! Many networks of one shape that train together.
 
+mod cores;
 mod member;
+mod waves;
 mod workers;
 
 use crate::{Dataset, Device, Error, LayerParameters, Model, Network, Plan, Report, Result, step::Course};

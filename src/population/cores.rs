@@ -1,0 +1,66 @@
+//! Networks on the CPU, spread over its cores.
+
+use rayon::prelude::*;
+
+use super::{Course, Member, workers::is_weighted};
+use crate::{Dataset, Network, Plan, Report, Result, cpu::engine::Engine, memory::Memory, trainer::Resident};
+
+/// Networks on the CPU, each with an engine of its own.
+pub(super) struct Cores {
+    all: Vec<One>,
+    data: Dataset,
+    shuffle: bool,
+    noise: f32,
+    weighted: bool,
+}
+
+struct One {
+    engine: Engine,
+    course: Course,
+    is_training: bool,
+}
+
+impl Cores {
+    pub(super) fn new(network: &Network, data: &Dataset, members: &[Member], courses: Vec<Course>) -> Result<Self> {
+        let weighted = is_weighted(data, members);
+        let one = |(course, member): (Course, &Member)| {
+            let first = network.initial(member.settings.seed)?;
+            // The networks share the cores; one alone has no more than its own.
+            let engine = Engine::new(network, &course, weighted, first, Some(1));
+            if let Some(pinned) = &member.settings.plan {
+                engine.plan(network, course.batch).check(pinned)?;
+            }
+            Ok(One { engine, course, is_training: true })
+        };
+        let all = courses.into_iter().zip(members).map(one).collect::<Result<_>>()?;
+        let settings = &members[0].settings;
+        let (shuffle, noise) = (settings.shuffle, settings.input_noise as f32);
+        Ok(Self { all, data: data.clone(), shuffle, noise, weighted })
+    }
+
+    /// Takes the steps `first` to `first + steps` with all networks in training.
+    pub(super) fn run(&mut self, first: u64, steps: usize, reports: &mut [Report]) {
+        let Self { all, data, shuffle, noise, weighted } = self;
+        let resident = Resident { data, shuffle: *shuffle, noise: *noise, weighted: *weighted };
+        all.par_iter_mut().zip(reports).filter(|(one, _)| one.is_training).for_each(|(one, report)| {
+            resident.run(&mut one.engine, one.course.clone(), first..first + steps as u64, first, report);
+        });
+    }
+
+    pub(super) fn stop(&mut self, member: usize) {
+        self.all[member].is_training = false;
+    }
+
+    /// The outputs of each network.
+    pub(super) fn predict(&self, inputs: &[f32]) -> Vec<Vec<f32>> {
+        self.all.par_iter().map(|one| one.engine.predict(inputs)).collect()
+    }
+
+    pub(super) fn memory(&self, member: usize) -> Memory {
+        self.all[member].engine.memory()
+    }
+
+    pub(super) fn plan(&self, network: &Network) -> Plan {
+        self.all[0].engine.plan(network, self.all[0].course.batch)
+    }
+}
