@@ -20,9 +20,14 @@ struct Subset {
     key: vec2u,
 }
 
+fn rows_of(model: u32) -> u32 {
+    return subsets[model].rows;
+}
+
 fn row_at(place: u32, key: vec2u, model: u32) -> u32 {
     let s = subsets[model];
-    var at = place;
+    // A network with fewer rows than others has none at the last places of an evaluation.
+    var at = min(place, s.rows - 1u);
     if SHUFFLE {
         at = permuted(place, key, s.rows, s.width);
     }

@@ -1,6 +1,6 @@
 // The arenas of the kernels that prepare and judge a window of steps: the rows of every step, gathered from the data
 // set into slots, and what the network made of them. Bindings 3 and 4, the features and the answers, are declared where
-// they are read.
+// they are read. Which step lies in a slot, `epochs` and `pass` say.
 
 @group(0) @binding(0) var<uniform> cursor: Cursor;
 @group(0) @binding(1) var<storage, read> steps: array<Step>;
@@ -13,11 +13,6 @@
 struct Shard {
     first: u32,
     rows: u32,
-}
-
-/// The step whose rows lie in a slot of the window.
-fn step_in(slot: u32, model: u32) -> Step {
-    return steps[(cursor.step + slot) * MODELS + model];
 }
 
 /// Where a row of a slot starts in `activations`, among the inputs (part 0), EXPECTED or OUTPUT.

@@ -2,8 +2,8 @@
 
 use crate::{
     AdapterReport, Checkpoint, Dataset, Decision, Device, Fit, History, LayerHistogram, LayerParameters, Member,
-    Metrics, Model, Network, Population, Predictor, Progress, RangeTest, Rates, Report, Request, Result, Settings,
-    Trainer, adapters_async,
+    Metrics, Model, Network, Population, Predictor, Progress, RangeTest, Rates, Report, Request, Result, Rows,
+    Settings, Trainer, adapters_async,
 };
 #[cfg(doc)]
 use crate::{Error, Loss};
@@ -266,6 +266,35 @@ impl Population {
     /// As [`Trainer::predict`].
     pub fn predict(&mut self, inputs: &[f32]) -> Result<Vec<Vec<f32>>> {
         pollster::block_on(self.predict_async(inputs))
+    }
+
+    /// What every network is worth on a data set, which stays on the device until another one is asked for; there it is
+    /// judged, in 32 bits, and a few numbers a network come back. It is scaled as the training data are, unless it brings a
+    /// scaling of its own.
+    ///
+    /// # Errors
+    /// As [`Trainer::evaluate`]; [`Error::Limit`] where it does not fit.
+    pub fn evaluate(&mut self, data: &Dataset) -> Result<Vec<Metrics>> {
+        pollster::block_on(self.evaluate_async(data))
+    }
+
+    /// What every network is worth on rows of the data set that it learns from: for each network its own, such as
+    /// [`Rows::left_out`] of its rows.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there are not as many as networks, [`Error::Setting`] for rows that are none, and as
+    /// [`Population::evaluate`].
+    pub fn evaluate_rows(&mut self, rows: &[Rows]) -> Result<Vec<Metrics>> {
+        pollster::block_on(self.evaluate_rows_async(rows))
+    }
+
+    /// Keeps some networks, with the state of their optimizers, as they are now, on the device, for
+    /// [`Population::restore`]. What was kept of them before is replaced.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if there is no such network, [`Error::OutOfMemory`] and [`Error::DeviceLost`].
+    pub fn keep(&mut self, members: &[usize]) -> Result<()> {
+        pollster::block_on(self.keep_async(members))
     }
 
     /// Weights and biases of a network, layer by layer.

@@ -206,6 +206,14 @@ impl Dataset {
         Ok(self)
     }
 
+    /// The same, scaled as the data that a network has learned from, unless it brings a scaling of its own.
+    pub(crate) fn scaled_as(&self, scaler: Option<&Scaler>) -> Result<Self> {
+        match scaler {
+            Some(scaler) if self.scaler.is_none() => self.clone().with_scaling(scaler),
+            _ => Ok(self.clone()),
+        }
+    }
+
     /// What scales the features, if anything does.
     pub fn scaler(&self) -> Option<&Scaler> {
         self.scaler.as_deref()
@@ -248,7 +256,8 @@ impl Dataset {
     /// Whether it is the same data, and not just equal, and scaled alike.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let is_shared = Arc::ptr_eq(&self.features, &other.features) && Arc::ptr_eq(&self.answers, &other.answers);
-        is_shared && self.scaler == other.scaler
+        let weights = [self, other].map(|data| data.weights.as_ref().map(Arc::as_ptr));
+        is_shared && weights[0] == weights[1] && self.scaler == other.scaler
     }
 
     /// Writes the features of `row` to `into`, as the network sees them.

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::{
-    Answers, Dataset, Loss, Metrics, Result,
+    Answers, Dataset, Loss, Metrics, Network, Result,
     metrics::{first_largest, rank},
 };
 
@@ -116,20 +116,42 @@ pub(crate) fn normalizer(y: impl Iterator<Item = f64> + Clone) -> f64 {
 pub(crate) struct Judge<'a> {
     loss: Loss,
     data: &'a Dataset,
+    inputs: usize,
     outputs: usize,
     classifies: bool,
+    ends_with_softmax: bool,
     pub(crate) metrics: Metrics,
 }
 
 impl<'a> Judge<'a> {
-    pub(crate) fn new(loss: Loss, classifies: bool, data: &'a Dataset, outputs: usize) -> Self {
+    pub(crate) fn new(loss: Loss, classifies: bool, data: &'a Dataset, network: &Network) -> Self {
         let has_values = matches!(data.answers(), Answers::Values(_));
+        let (inputs, outputs) = (network.inputs(), network.outputs());
         let metrics = Metrics::of(classifies.then_some(outputs.max(2)), has_values.then_some(outputs));
-        Self { loss, data, outputs, classifies, metrics }
+        let ends_with_softmax = network.ends_with_softmax();
+        Self { loss, data, inputs, outputs, classifies, ends_with_softmax, metrics }
+    }
+
+    /// Judges what predicts on the host, on all rows, some after the other.
+    pub(crate) fn all(mut self, predict: impl Fn(&[f32]) -> Vec<f32>) -> Result<Metrics> {
+        // So many rows are held as f32 at once: some 16 MiB.
+        let at_once = ((4 << 20) / (self.inputs + self.outputs)).clamp(1, 16_384);
+        for first in (0..self.data.rows()).step_by(at_once) {
+            let rows = first..(first + at_once).min(self.data.rows());
+            let mut features = vec![0.0; rows.len() * self.inputs];
+            let each = rows.clone().zip(features.chunks_exact_mut(self.inputs));
+            each.for_each(|(row, to)| self.data.write_features(row, to));
+            self.rows(rows, predict(&features))?;
+        }
+        Ok(self.metrics)
     }
 
     /// Adds the outputs for some rows.
-    pub(crate) fn rows(&mut self, rows: Range<usize>, answers: &[f32]) -> Result<()> {
+    pub(crate) fn rows(&mut self, rows: Range<usize>, mut answers: Vec<f32>) -> Result<()> {
+        if self.ends_with_softmax {
+            // The loss is of logits, and these are as good as any: softmax forgets what is added to all of them.
+            answers.iter_mut().for_each(|y| *y = y.max(f32::MIN_POSITIVE).ln());
+        }
         let (outputs, mean_over) = (self.outputs, self.loss.mean_over(1, self.outputs) as f64);
         let (mut squared, mut absolute) = (vec![0.0; outputs], vec![0.0; outputs]);
         let mut expected = vec![0.0; outputs];

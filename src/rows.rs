@@ -24,6 +24,8 @@ pub enum Rows {
     },
     /// All but those of a fold, which are for its test.
     WithoutFold(Fold),
+    /// Those of a fold.
+    OfFold(Fold),
     /// As many as there are, each drawn from all of them, so that some come several times and about 37 % never (Efron 1979).
     Bootstrap {
         /// Decides the draw.
@@ -39,6 +41,14 @@ impl Rows {
     pub fn of(self, rows: usize) -> Result<Vec<usize>> {
         let subset = Subset::of(self, rows)?.unwrap_or_else(|| Subset::whole(rows as u32));
         Ok((0..subset.rows).map(|place| subset.row(place) as usize).collect())
+    }
+
+    /// The rows on which a network that learns from these may be tested: those of the fold that they are without.
+    pub const fn left_out(self) -> Option<Self> {
+        match self {
+            Self::WithoutFold(fold) => Some(Self::OfFold(fold)),
+            _ => None,
+        }
     }
 }
 
@@ -85,16 +95,6 @@ impl Fold {
         let first = fold * (rows / folds) + fold.min(rows % folds);
         Ok((first, rows / folds + usize::from(fold < rows % folds)))
     }
-
-    /// The rows that are in it, in the order of their places.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] if there are less than 2 folds, more than rows, or not this one.
-    pub fn rows(&self, rows: usize) -> Result<Vec<usize>> {
-        let (first, count) = self.span(rows)?;
-        let all = Subset { rows: rows as u32, ..Subset::whole(rows as u32).shuffled(self.seed) };
-        Ok((first..first + count).map(|place| all.row(place as u32) as usize).collect())
-    }
 }
 
 impl Subset {
@@ -119,6 +119,10 @@ impl Subset {
             Rows::WithoutFold(fold) => {
                 let (first, count) = fold.span(rows)?;
                 Self { skip_from: first as u32, skipped: count as u32, ..sized(rows - count) }.shuffled(fold.seed)
+            }
+            Rows::OfFold(fold) => {
+                let (first, count) = fold.span(rows)?;
+                Self { skip_from: 0, skipped: first as u32, ..sized(count) }.shuffled(fold.seed)
             }
             Rows::Bootstrap { seed } => Self { way: Self::DRAWN, key: key(seed), ..all },
         }))
@@ -192,7 +196,7 @@ mod tests {
                 let mut tested = Vec::new();
                 for fold in 0..folds {
                     let fold = Fold { fold, folds, seed };
-                    let test = fold.rows(rows).unwrap();
+                    let test = Rows::OfFold(fold).of(rows).unwrap();
                     let subset = Subset::of(Rows::WithoutFold(fold), rows).unwrap().unwrap();
                     let train: BTreeSet<u32> = all(&subset).into_iter().collect();
                     assert_eq!(train.len() + test.len(), rows, "{folds} folds of {rows}");

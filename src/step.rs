@@ -61,6 +61,11 @@ pub(crate) struct Course {
 }
 
 impl Course {
+    /// Which rows of a data set of so many it takes.
+    pub(crate) fn subset(&self, rows: usize) -> Subset {
+        self.subset.unwrap_or_else(|| Subset::whole(rows as u32))
+    }
+
     /// How many steps pass over the data set once.
     pub(crate) const fn steps_per_epoch(&self) -> u64 {
         self.rows.div_ceil(self.batch) as u64

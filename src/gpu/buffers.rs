@@ -1,6 +1,6 @@
 //! The buffers of a training: one a role, allocated once.
 
-use super::{Gpu, arenas::Arenas, kernel::PAIR, resident::Shard};
+use super::{Gpu, arenas::Arenas, kernel::PAIR};
 use crate::{Optimizer, Result, error::check_limit, step::Step};
 
 /// What an arena may be used for: kernels, and copies either way.
@@ -9,8 +9,8 @@ pub(super) const ARENA: wgpu::BufferUsages =
 
 /// The most steps a chunk has, and the most bytes of its table of steps.
 const CHUNK: (usize, usize) = (4096, 4 << 20);
-/// Steps without rows behind a chunk's last: kernels run in whole workgroups and dispatches over several steps, so that
-/// they may look at as many more.
+/// Steps without rows behind a chunk's last, at most: kernels run in whole workgroups and dispatches over several steps, so
+/// that they may look at as many more, but never beyond the window.
 pub(super) const BEHIND: usize = 64;
 /// Bytes between two cursors: the largest alignment that a device may ask of a dynamic offset.
 pub(super) const CURSOR: usize = 256;
@@ -20,6 +20,8 @@ pub(super) const CURSOR: usize = 256;
 pub(super) struct Buffers {
     /// The most steps a chunk has.
     pub(super) chunk: usize,
+    /// How many steps without rows stand behind its last.
+    pub(super) behind: usize,
     pub(super) parameters: wgpu::Buffer,
     pub(super) state: wgpu::Buffer,
     pub(super) activations: wgpu::Buffer,
@@ -36,12 +38,16 @@ pub(super) struct Buffers {
 /// The most steps a chunk has on a device: so long are the tables of steps and cursors.
 fn chunk(gpu: &Gpu, arenas: &Arenas) -> usize {
     let rows = CHUNK.1.min(gpu.most_bytes()) / (arenas.models * size_of::<Step>());
-    rows.saturating_sub(BEHIND).clamp(1, CHUNK.0)
+    rows.saturating_sub(behind(arenas)).clamp(1, CHUNK.0)
+}
+
+fn behind(arenas: &Arenas) -> usize {
+    BEHIND.min(arenas.window)
 }
 
 /// Bytes of the step table.
-const fn table(chunk: usize, arenas: &Arenas) -> u64 {
-    ((chunk + BEHIND) * arenas.models * size_of::<Step>()) as u64
+fn table(chunk: usize, arenas: &Arenas) -> u64 {
+    ((chunk + behind(arenas)) * arenas.models * size_of::<Step>()) as u64
 }
 
 impl Buffers {
@@ -59,6 +65,7 @@ impl Buffers {
         let chunk = chunk(gpu, arenas);
         let buffers = Self {
             chunk,
+            behind: behind(arenas),
             parameters: role(parameters).await?,
             state: role(state).await?,
             activations: role(activations).await?,
@@ -75,11 +82,13 @@ impl Buffers {
 
     /// The table of one step, its cursor, and the smallest buffers for all else: kernels are bound to what they do not use.
     pub(super) async fn spares(gpu: &Gpu) -> Result<Self> {
+        let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let spare = gpu.buffer("spare", 16, ARENA).await?;
         Ok(Self {
             chunk: 1,
+            behind: 0,
             steps: gpu.buffer("steps", size_of::<Step>() as u64, ARENA).await?,
-            cursors: gpu.buffer("cursors", PAIR, wgpu::BufferUsages::UNIFORM).await?,
+            cursors: gpu.buffer("cursors", PAIR, uniform).await?,
             parameters: spare.clone(),
             state: spare.clone(),
             activations: spare.clone(),
@@ -94,12 +103,6 @@ impl Buffers {
     pub(super) const fn of_step(&self) -> [&wgpu::Buffer; 7] {
         let Self { cursors, steps, parameters, state, activations, deltas, parts, .. } = self;
         [cursors, steps, parameters, state, activations, deltas, parts]
-    }
-
-    /// The bindings of `shaders/window.wgsl`, in order.
-    pub(super) const fn of_window<'a>(&'a self, shard: &'a Shard) -> [&'a wgpu::Buffer; 8] {
-        let Self { cursors, steps, rows, activations, metrics, .. } = self;
-        [cursors, steps, &shard.span, &shard.features, &shard.answers, rows, activations, metrics]
     }
 }
 

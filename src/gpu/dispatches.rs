@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Invocations of the kernels that compute no product.
-const LANES: usize = 64;
+pub(super) const LANES: usize = 64;
 
 /// One dispatch: a kernel and its workgroups.
 #[derive(Debug, Clone)]
@@ -63,43 +63,9 @@ impl Dispatches {
             Scheme::Tiny { steps, ways } => (vec![maker.walk(arenas.batch, *steps, ways, maker.last_finish())], *steps),
             Scheme::Lane { steps, lanes } => (vec![maker.lane(*steps, *lanes)], *steps),
         };
-        let feature = match features {
-            Some(Features::U8 { .. }) => shader!("features/u8"),
-            _ => shader!("features/f32"),
-        };
-        let answer = match answers {
-            Some(Answers::Classes(_)) => shader!("answers/classes"),
-            _ => shader!("answers/values"),
-        };
-        let (window, judge) = (arenas.window, shader!("judge"));
-        let over_window =
-            |entry, groups, loops, pieces: &[&'static str]| maker.over_window(entry, groups, loops, pieces);
-        let mut gather = vec![shader!("gather"), feature, answer];
-        gather.extend((members.noise > 0.0).then_some(shader!("noise")));
-        gather.extend(members.is_scaled.then_some(shader!("scaling")));
-        let rows = if members.has_subsets { shader!("subset") } else { shader!("everything") };
-        let order = [shader!("order"), rows, shader!("permutation")];
-        let is_small = arenas.measures() == 1;
-        let measure = if is_small {
-            let loops = arenas.batch * (1 + 3 * arenas.output_stride());
-            let pieces = [shader!("measure_small"), judge, shader!("normalizer")];
-            over_window("measure_small", arenas.over_slots(1, window), loops, &pieces)
-        } else {
-            let pieces = [shader!("measure"), judge, shader!("normalizer"), shader!("sum")];
-            over_window("measure", arenas.judged(window), 3 * arenas.output_stride() + 6, &pieces)
-        };
-        Self {
-            step,
-            walk,
-            // A place walks round the grid of rows until it hits one, seldom more than once or twice.
-            order: over_window("order", arenas.over_slots(arenas.batch, window), 768, &order),
-            gather: over_window("gather", arenas.over_slots(arenas.gathered(), window), 0, &gather),
-            measure,
-            total: (!is_small).then(|| {
-                let loops = arenas.measures().div_ceil(64) + 6;
-                over_window("total", arenas.totalled(window), loops, &[shader!("total"), shader!("sum")])
-            }),
-        }
+        let [order, gather] = maker.bring(features, answers, shader!("epochs"));
+        let (measure, total) = maker.measure();
+        Self { step, walk, order, gather, measure, total }
     }
 
     /// Outputs without a loss: for predictions.
@@ -119,30 +85,6 @@ impl Dispatches {
             all.push(maker.over_rows("softmax", "softmax", &[shader!("entry/softmax")]));
         }
         all
-    }
-
-    /// The caller's rows into the arena of a prediction, and its outputs into the caller's.
-    pub(crate) fn packers(arenas: &Arenas) -> [Dispatch; 2] {
-        let constants = [
-            ("INPUTS", arenas.inputs()),
-            ("INPUT_STRIDE", arenas.input_stride()),
-            ("OUTPUTS", arenas.outputs()),
-            ("OUTPUT_STRIDE", arenas.output_stride()),
-            ("OUTPUT", arenas.output),
-        ];
-        let constants: String =
-            constants.iter().map(|(name, value)| format!("const {name}: u32 = {value}u;\n")).collect();
-        let numbers = [("pack", arenas.input_stride()), ("unpack", arenas.outputs())];
-        numbers.map(|(entry, each)| Dispatch {
-            name: entry.to_owned(),
-            entry,
-            source: constants.clone() + shader!("pack"),
-            groups: folded((arenas.batch * each).div_ceil(LANES), 1),
-            loops: 0,
-            steps: 1,
-            flop: 0,
-            bytes: (8 * 4 * arenas.batch * each) as u64,
-        })
     }
 
     /// All layers' gradients, stored: for who asks for them.
@@ -467,20 +409,11 @@ impl Maker<'_> {
         }
     }
 
-    fn over_window(&self, entry: &'static str, groups: [u32; 3], loops: usize, pieces: &[&'static str]) -> Dispatch {
-        let pieces = [pieces, &[shader!("window")]].concat();
-        let steps = self.arenas.window;
-        let arenas = self.arenas;
-        let bytes = match entry {
-            "order" => 4 * arenas.batch,
-            "gather" => 2 * 16 * arenas.gathered(),
-            _ => 2 * 16 * arenas.batch * arenas.output_stride(),
-        } as u64;
-        let source = self.linked_without_products(Vec::new(), pieces);
-        Dispatch { name: entry.to_owned(), entry, source, groups, loops, steps, flop: 0, bytes }
-    }
-
-    fn linked_without_products(&self, constants: Vec<(&'static str, usize)>, pieces: Vec<&'static str>) -> String {
+    pub(super) fn linked_without_products(
+        &self,
+        constants: Vec<(&'static str, usize)>,
+        pieces: Vec<&'static str>,
+    ) -> String {
         link(self.arenas, self.members, &Parts { constants, pieces, predicts: self.predicts(), ..Parts::default() })
     }
 
@@ -497,30 +430,8 @@ pub(super) fn bytes_of([rows, columns, depth]: [usize; 3]) -> u64 {
     4 * (rows * depth + depth * columns + rows * columns) as u64
 }
 
-impl Arenas {
-    /// The `vec4`s that `gather` writes a slot.
-    pub(crate) fn gathered(&self) -> usize {
-        self.batch * (self.input_stride() + self.output_stride())
-    }
-
-    /// Workgroups of 64 for `each` invocations in each of `slots` slots.
-    pub(crate) fn over_slots(&self, each: usize, slots: usize) -> [u32; 3] {
-        folded((each * slots).div_ceil(64), self.models)
-    }
-
-    /// Workgroups of `measure` for `slots` slots.
-    pub(crate) fn judged(&self, slots: usize) -> [u32; 3] {
-        [self.measures() as u32, slots as u32, self.models as u32]
-    }
-
-    /// Workgroups of `total` for `slots` slots.
-    pub(crate) const fn totalled(&self, slots: usize) -> [u32; 3] {
-        [1, slots as u32, self.models as u32]
-    }
-}
-
 /// `groups` workgroups over two dimensions, since one holds only 65,535; at most as many too many as the second is long.
-fn folded(groups: usize, models: usize) -> [u32; 3] {
+pub(super) fn folded(groups: usize, models: usize) -> [u32; 3] {
     let y = groups.div_ceil(65_535).max(1);
     [groups.div_ceil(y).max(1) as u32, y as u32, models as u32]
 }

@@ -1,21 +1,19 @@
 //! Networks on one GPU: arenas allocated once, kernels built once, and steps recorded many at a time.
 
-use std::ops::Range;
-
 use super::{
     Gpu,
     arenas::{Arenas, Extent, Members},
     buffers::{BEHIND, Buffers, CURSOR},
     custom,
     dispatches::{Dispatch, Dispatches},
-    evaluator::Evaluator,
+    evaluator::{Evaluator, Scorer},
     keep::Kept,
     kernel::{Kernel, STEP, Set},
     pace::Pace,
     planner,
     predictor::Predictor,
     read_back::{Pipe, read},
-    resident::{Shard, bind_window, rows_a_shard, subset_of, upload, upload_subsets},
+    resident::{Shard, Uploaded, bind_window, rows_a_shard, upload_subsets},
 };
 use crate::{
     Dataset, Features, Network, Optimizer, Result,
@@ -31,6 +29,8 @@ pub(crate) struct Setup<'a> {
     /// One a model.
     pub(crate) courses: Vec<Course>,
     pub(crate) data: Option<&'a Dataset>,
+    /// The same on the device, if it is there already.
+    pub(crate) uploaded: Option<Uploaded>,
     pub(crate) shuffle: bool,
     /// Steps a chunk; by time if not given.
     pub(crate) chunk: Option<usize>,
@@ -44,7 +44,7 @@ pub(crate) struct Setup<'a> {
 
 pub(crate) struct Engine {
     pub(super) gpu: Gpu,
-    network: Network,
+    pub(super) network: Network,
     /// One a slot: those of the networks in training stand first.
     pub(super) courses: Vec<Course>,
     /// How many networks are in training.
@@ -56,7 +56,9 @@ pub(crate) struct Engine {
     pace: Pace,
 
     pub(super) buffers: Buffers,
-    step_set: Set,
+    /// The data set, if there is one.
+    pub(super) uploaded: Option<Uploaded>,
+    pub(super) step_set: Set,
     step_group: wgpu::BindGroup,
     /// One a shard of the data set.
     window_groups: Vec<wgpu::BindGroup>,
@@ -65,9 +67,10 @@ pub(crate) struct Engine {
     kernels: Kernels,
     /// Made when they are first asked for.
     gradients: Option<(Vec<Kernel>, wgpu::Buffer, wgpu::BindGroup)>,
-    predictor: Option<Predictor>,
-    /// Of the data set that was evaluated last.
-    evaluator: Option<Evaluator>,
+    pub(super) predictor: Option<Predictor>,
+    /// Of the data set that was evaluated last, and of the one whose outputs were judged on the device.
+    pub(super) evaluator: Option<Evaluator>,
+    pub(super) scorer: Option<Scorer>,
     pub(super) kept: Option<Kept>,
 
     /// The ring of metrics is read by halves, one while the other is written.
@@ -118,7 +121,7 @@ pub(crate) type Metric = [f32; 2];
 
 impl Engine {
     pub(crate) async fn new(gpu: &Gpu, setup: Setup<'_>) -> Result<Self> {
-        let Setup { network, courses, data, shuffle, chunk, plan, weighted, noise } = setup;
+        let Setup { network, courses, data, uploaded, shuffle, chunk, plan, weighted, noise } = setup;
         let course = courses[0].clone();
         // A penalty of 0 changes nothing, but one that is not linked cannot be another.
         let penalized = courses.iter().map(|course| course.optimizer).find(Optimizer::penalizes);
@@ -170,13 +173,17 @@ impl Engine {
         gpu.check_alive().await?;
         custom::check(gpu, network, course.loss).await?;
         let buffers = Buffers::new(gpu, &arenas, members.optimizer).await?;
-        let mut shards = match data {
-            Some(data) => upload(gpu, data, &arenas).await?,
+        let uploaded = match (uploaded, data) {
+            (None, Some(data)) => Some(Uploaded::new(gpu, data, &arenas).await?),
+            (uploaded, _) => uploaded,
+        };
+        let mut shards = match &uploaded {
+            Some(uploaded) => uploaded.shards.clone(),
             None => vec![Shard::new(gpu, [16, 16], [0, 0]).await?],
         };
         let scaler = data.and_then(Dataset::scaler);
-        let subsets =
-            if members.has_subsets { Some(upload_subsets(gpu, &courses, members.data_rows).await?) } else { None };
+        let of_each: Vec<_> = courses.iter().map(|course| course.subset(members.data_rows)).collect();
+        let subsets = if members.has_subsets { Some(upload_subsets(gpu, &of_each).await?) } else { None };
         if let Some(subsets) = &subsets {
             // The order's kernel looks at no features: what says which rows to take lies in their place.
             shards.push(Shard { features: subsets.clone(), ..shards[0].clone() });
@@ -216,8 +223,10 @@ impl Engine {
             subsets,
             kernels,
             gradients: None,
+            uploaded,
             predictor: None,
             evaluator: None,
+            scorer: None,
             kept: None,
             waiting: Vec::new(),
         })
@@ -277,11 +286,17 @@ impl Engine {
 
     /// Keeps the parameters and the optimizer's state of all models as they are now.
     pub(crate) async fn keep(&mut self) -> Result<()> {
+        self.make_room().await?;
+        self.kept.iter().for_each(|kept| kept.take(&self.gpu));
+        Ok(())
+    }
+
+    /// Makes room for what is kept, if there is none.
+    pub(super) async fn make_room(&mut self) -> Result<()> {
         if self.kept.is_none() {
             let accumulates = self.courses[0].accumulate > 1;
             self.kept = Some(Kept::new(&self.gpu, &self.buffers, accumulates).await?);
         }
-        self.kept.iter().for_each(|kept| kept.take(&self.gpu));
         Ok(())
     }
 
@@ -290,9 +305,9 @@ impl Engine {
         self.kept.iter().for_each(|kept| kept.give_back(&self.gpu));
     }
 
-    /// Sets the learning rate of all models.
-    pub(crate) fn set_learning_rate(&mut self, rate: f64) {
-        self.courses.iter_mut().for_each(|course| course.optimizer.learning_rate = rate);
+    /// Sets the learning rate of the network in a slot.
+    pub(crate) fn set_learning_rate(&mut self, slot: usize, rate: f64) {
+        self.courses[slot].optimizer.learning_rate = rate;
     }
 
     /// Steps `first` to `first + steps` on the resident data, after `before` updates. Gives every step's metrics, `[step][model]`.
@@ -329,7 +344,7 @@ impl Engine {
         let step = Step { ring: self.waiting.len() as u32, ..step };
         let mut table = [Step::default(); 1 + BEHIND];
         table[0] = step;
-        let submission = self.submit_steps(&table, 1, false);
+        let submission = self.submit_steps(&table[..=self.buffers.behind], 1, false);
         self.waiting.push(step.rows);
         self.pace.submitted(&self.gpu, submission, 1).await
     }
@@ -399,35 +414,6 @@ impl Engine {
         read(&gpu, stored, 0, 4 * self.arenas.parameters).await
     }
 
-    /// The outputs for any number of rows, those of one model after the other's.
-    pub(crate) async fn predict(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
-        self.predictor().await?.predict(inputs).await
-    }
-
-    /// The outputs for all rows of a data set, some rows after the other; it stays on the device until another one is
-    /// asked for.
-    pub(crate) async fn evaluate(&mut self, data: &Dataset, take: impl FnMut(Range<usize>, Vec<f32>)) -> Result<()> {
-        self.predictor().await?;
-        let Some(predictor) = &self.predictor else { unreachable!("made above") };
-        if !self.evaluator.as_ref().is_some_and(|evaluator| evaluator.is_of(data)) {
-            self.evaluator = None;
-            self.evaluator = Some(Evaluator::new(&self.gpu, predictor, &self.members, data).await?);
-        }
-        let Some(evaluator) = &self.evaluator else { unreachable!("made above") };
-        predictor.evaluate(evaluator, take).await
-    }
-
-    /// The predictor of these networks.
-    pub(crate) async fn predictor(&mut self) -> Result<&mut Predictor> {
-        if self.predictor.is_none() {
-            let Self { gpu, network, arenas, members, step_set, buffers, .. } = &*self;
-            let made = Predictor::new(gpu, network, arenas.models, members, step_set, buffers).await?;
-            self.predictor = Some(made);
-        }
-        let Some(predictor) = &mut self.predictor else { unreachable!("made above") };
-        Ok(predictor)
-    }
-
     /// Brings a batch of the caller's, which fits, into the first slot of the window. One model's: that of a trainer.
     fn bring(&self, batch: Batch<'_>) {
         let arenas = &self.arenas;
@@ -450,7 +436,7 @@ impl Engine {
 
     /// Records and submits `steps` steps; `table` has a row for each and model. Nothing is allocated or bound anew.
     fn submit_steps(&self, table: &[Step], steps: usize, gathers: bool) -> wgpu::SubmissionIndex {
-        debug_assert_eq!(table.len(), (steps + BEHIND) * self.arenas.models);
+        debug_assert_eq!(table.len(), (steps + self.buffers.behind) * self.arenas.models);
         self.gpu.upload(&self.buffers.steps, 0, bytemuck::cast_slice(table));
         self.gpu.compute(|pass| self.visit(steps, gathers, |visit| visit.record(pass)))
     }
@@ -466,7 +452,7 @@ impl Engine {
             let ring = (ring + step) as u32;
             Step { ring, ..self.courses[slot].step(first + step as u64, before + step as u64) }
         });
-        rows.chain(std::iter::repeat_n(Step::default(), BEHIND * models)).collect()
+        rows.chain(std::iter::repeat_n(Step::default(), self.buffers.behind * models)).collect()
     }
 
     /// Walks through the dispatches of `steps` steps in their order.
@@ -519,7 +505,7 @@ impl Engine {
         self.courses.swap(slot, last);
         if let Some((subsets, _)) = &self.subsets {
             // The one that leaves takes no rows any more.
-            let subset = subset_of(&self.courses[slot], self.members.data_rows);
+            let subset = self.courses[slot].subset(self.members.data_rows);
             self.gpu.upload(subsets, (slot * size_of::<Subset>()) as u64, bytemuck::bytes_of(&subset));
         }
         self.swap(slot, last).await

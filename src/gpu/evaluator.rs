@@ -1,47 +1,102 @@
-//! The outputs for a data set that stays on the device: uploaded when it is first asked for, then only the outputs travel.
+//! A data set on the device that networks are tested on, a batch after the other: either their outputs come back, or what
+//! these are worth.
 
-use std::ops::Range;
+use std::{collections::VecDeque, ops::Range};
 
 use super::{
     Gpu,
     arenas::Members,
     buffers::{ARENA, Buffers},
-    dispatches::Dispatches,
-    kernel::Kernel,
+    kernel::{Kernel, Set},
+    pace::IN_FLIGHT,
     predictor::Predictor,
-    resident,
+    read_back::read,
+    resident::{Shard, Uploaded, bind_window, upload_subsets},
+    windows::{Pass, score_pairs},
 };
-use crate::{Dataset, Features, Result, plan::Scheme, step::Step};
+use crate::{Dataset, Features, Network, Result, metrics::Score, rows::Subset};
 
+/// Brings the rows of a data set to where a predictor wants them.
 pub(super) struct Evaluator {
     data: Dataset,
+    uploaded: Uploaded,
     order: Kernel,
     gather: Kernel,
+    score: Kernel,
     /// One a shard.
     groups: Vec<wgpu::BindGroup>,
-    steps: wgpu::Buffer,
+    /// Where each network has rows of its own: what says which, and what is bound where a kernel has to know it.
+    subsets: Option<(wgpu::Buffer, wgpu::BindGroup)>,
+    /// Which batch it is.
+    cursor: wgpu::Buffer,
+    /// What `score` adds up.
+    scores: wgpu::Buffer,
 }
 
 impl Evaluator {
-    /// Uploads a data set for a predictor of a single network.
-    pub(super) async fn new(gpu: &Gpu, predictor: &Predictor, members: &Members, data: &Dataset) -> Result<Self> {
+    /// Uploads a data set, unless it is there, for a predictor of single networks.
+    pub(super) async fn new(
+        gpu: &Gpu,
+        predictor: &Predictor,
+        members: &Members,
+        data: &Dataset,
+        uploaded: Option<Uploaded>,
+    ) -> Result<Self> {
+        Self::with_rows(gpu, predictor, members, data, uploaded, false).await
+    }
+
+    /// The same, where need be with rows of its own for each network.
+    async fn with_rows(
+        gpu: &Gpu,
+        predictor: &Predictor,
+        members: &Members,
+        data: &Dataset,
+        uploaded: Option<Uploaded>,
+        has_subsets: bool,
+    ) -> Result<Self> {
         let arenas = predictor.arenas();
         let scale = if let Features::U8 { scale, .. } = data.features() { *scale } else { 1.0 };
         let (data_rows, is_scaled) = (data.rows(), data.scaler().is_some());
-        let members = Members { shuffle: false, data_rows, scale, noise: 0.0, is_scaled, ..members.clone() };
-        // Of a plan without steps there are just the kernels that bring rows.
-        let none = Scheme::Cpu(String::new());
-        let Dispatches { order, gather, .. } =
-            Dispatches::new(arenas, &members, &none, Some(data.features()), Some(data.answers()));
-        [&order, &gather].into_iter().try_for_each(|dispatch| dispatch.check(gpu))?;
+        let members =
+            Members { shuffle: false, data_rows, scale, noise: 0.0, is_scaled, has_subsets, ..members.clone() };
+        let pass = Pass::new(arenas, &members, data.features(), data.answers());
+        pass.all().into_iter().try_for_each(|dispatch| dispatch.check(gpu))?;
         gpu.check_alive().await?;
-        let shards = resident::upload(gpu, data, arenas).await?;
-        let rows = gpu.buffer("rows", 4 * arenas.batch as u64, ARENA).await?;
+        let uploaded = match uploaded {
+            Some(uploaded) => uploaded,
+            None => Uploaded::new(gpu, data, arenas).await?,
+        };
+        let rows = gpu.buffer("rows", (4 * arenas.batch * arenas.models) as u64, ARENA).await?;
+        let pairs = score_pairs(arenas, data.answers());
+        let scores = gpu.buffer("scores", (8 * pairs * arenas.models) as u64, ARENA).await?;
         let activations = predictor.activations().clone();
-        let buffers = Buffers { rows, activations, ..Buffers::spares(gpu).await? };
-        let (set, groups) = resident::bind_window(gpu, arenas, &buffers, &shards, data.scaler()).await?;
-        let (order, gather) = (set.kernel(gpu, &order).await?, set.kernel(gpu, &gather).await?);
-        Ok(Self { data: data.clone(), order, gather, groups, steps: buffers.steps })
+        let spares = Buffers::spares(gpu).await?;
+        let buffers = Buffers { rows, activations, metrics: scores.clone(), ..spares };
+        let mut shards = uploaded.shards.clone();
+        let subsets =
+            if has_subsets { Some(upload_subsets(gpu, &vec![Subset::whole(1); arenas.models]).await?) } else { None };
+        if let Some(subsets) = &subsets {
+            // These kernels look at no features: what says which rows to take lies in their place.
+            shards.push(Shard { features: subsets.clone(), ..shards[0].clone() });
+        }
+        let (set, mut groups) = bind_window(gpu, arenas, &buffers, &shards, data.scaler()).await?;
+        let subsets = subsets.and_then(|subsets| Some((subsets, groups.pop()?)));
+        let [order, gather, score] = [
+            set.kernel(gpu, &pass.order).await?,
+            set.kernel(gpu, &pass.gather).await?,
+            set.kernel(gpu, &pass.score).await?,
+        ];
+        Ok(Self {
+            data: data.clone(),
+            uploaded,
+            order,
+            gather,
+            score,
+            groups,
+            subsets,
+            cursor: buffers.cursors,
+            scores,
+        })
     }
 
     /// Whether it is of this data set.
@@ -49,23 +104,113 @@ impl Evaluator {
         self.data.is_same(data)
     }
 
-    /// How many rows there are.
-    pub(super) const fn rows(&self) -> usize {
-        self.data.rows()
+    /// The outputs of a single network for all rows, some rows after the other.
+    pub(super) async fn outputs(
+        &self,
+        gpu: &Gpu,
+        predictor: &Predictor,
+        take: impl FnMut(Range<usize>, Vec<f32>),
+    ) -> Result<()> {
+        let rows = self.data.rows();
+        let bring = |batch| {
+            self.bring(gpu, batch, 1, |pass| predictor.forward(pass));
+        };
+        predictor.outputs(rows, take, bring).await
     }
 
-    /// Brings rows, as many as the predictor takes at most, to where it wants them.
-    pub(super) fn bring(&self, gpu: &Gpu, rows: &Range<usize>) {
-        let step = Step { rows: rows.len() as u32, first: rows.start as u32, ..Step::default() };
-        gpu.upload(&self.steps, 0, bytemuck::bytes_of(&step));
+    /// Brings a batch of rows for so many networks, and does with it what follows.
+    fn bring(
+        &self,
+        gpu: &Gpu,
+        batch: usize,
+        models: usize,
+        then: impl FnOnce(&mut wgpu::ComputePass<'_>),
+    ) -> wgpu::SubmissionIndex {
+        gpu.upload(&self.cursor, 0, bytemuck::cast_slice(&[batch as u32, 0]));
         gpu.compute(|pass| {
             for (i, group) in self.groups.iter().enumerate() {
-                pass.set_bind_group(0, group, &[0]);
                 if i == 0 {
-                    self.order.record(pass);
+                    pass.set_bind_group(0, self.rows_group(), &[0]);
+                    self.order.record_over(pass, over(&self.order, models));
                 }
-                self.gather.record(pass);
+                pass.set_bind_group(0, group, &[0]);
+                self.gather.record_over(pass, over(&self.gather, models));
             }
-        });
+            then(pass);
+        })
+    }
+
+    fn rows_group(&self) -> &wgpu::BindGroup {
+        self.subsets.as_ref().map_or(&self.groups[0], |(_, group)| group)
+    }
+}
+
+/// A kernel's workgroups over so many networks.
+fn over(kernel: &Kernel, models: usize) -> [u32; 3] {
+    let [x, y, _] = kernel.groups();
+    [x, y, models as u32]
+}
+
+/// Tells what many networks are worth on a data set.
+pub(super) struct Scorer {
+    predictor: Predictor,
+    evaluator: Evaluator,
+}
+
+impl Scorer {
+    /// For networks of one shape; see [`Predictor::new`] and [`Evaluator`].
+    pub(super) async fn new(
+        gpu: &Gpu,
+        networks: (&Network, usize),
+        members: &Members,
+        arenas: (&Set, &Buffers),
+        data: &Dataset,
+        uploaded: Option<Uploaded>,
+        has_subsets: bool,
+    ) -> Result<Self> {
+        // The loss takes logits.
+        let members = Members { ends_with_softmax: false, ..members.clone() };
+        let predictor = Predictor::new(gpu, networks, &members, arenas, data.weights().is_some()).await?;
+        let evaluator = Evaluator::with_rows(gpu, &predictor, &members, data, uploaded, has_subsets).await?;
+        Ok(Self { predictor, evaluator })
+    }
+
+    pub(super) fn is_of(&self, data: &Dataset, has_subsets: bool) -> bool {
+        self.evaluator.is_of(data) && self.evaluator.subsets.is_some() == has_subsets
+    }
+
+    pub(super) const fn uploaded(&self) -> &Uploaded {
+        &self.evaluator.uploaded
+    }
+
+    /// What the first networks are worth, as many as there are `rows`, on these rows. One read back.
+    pub(super) async fn score(&self, gpu: &Gpu, rows: &[Option<Subset>]) -> Result<Vec<Score>> {
+        let Self { predictor, evaluator } = self;
+        let (arenas, data) = (predictor.arenas(), &evaluator.data);
+        let subsets: Vec<_> =
+            rows.iter().map(|rows| rows.unwrap_or_else(|| Subset::whole(data.rows() as u32))).collect();
+        if let Some((buffer, _)) = &evaluator.subsets {
+            gpu.upload(buffer, 0, bytemuck::cast_slice(&subsets));
+        }
+        let mut encoder = gpu.encoder();
+        encoder.clear_buffer(&evaluator.scores, 0, None);
+        gpu.submit(encoder);
+        let mut in_flight = VecDeque::new();
+        let most = subsets.iter().map(|subset| subset.rows as usize).max().unwrap_or(0);
+        for batch in 0..most.div_ceil(arenas.batch) {
+            if in_flight.len() > IN_FLIGHT
+                && let Some(oldest) = in_flight.pop_front()
+            {
+                gpu.wait(oldest).await?;
+            }
+            in_flight.push_back(evaluator.bring(gpu, batch, rows.len(), |pass| {
+                predictor.forward_over(pass, rows.len());
+                pass.set_bind_group(0, evaluator.rows_group(), &[0]);
+                evaluator.score.record_over(pass, over(&evaluator.score, rows.len()));
+            }));
+        }
+        let pairs = score_pairs(arenas, data.answers());
+        let numbers: Vec<f32> = read(gpu, &evaluator.scores, 0, 2 * pairs * rows.len()).await?;
+        Ok(numbers.chunks_exact(2 * pairs).map(|numbers| Score::new(numbers, arenas.outputs())).collect())
     }
 }

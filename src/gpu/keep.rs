@@ -21,9 +21,10 @@ impl Kept {
         Ok(Self { pairs })
     }
 
-    /// The copies of the parameters, the state, and the gradients if they are accumulated.
-    pub(super) fn buffers(&self) -> impl Iterator<Item = &wgpu::Buffer> {
-        self.pairs.iter().map(|[_, kept]| kept)
+    /// The copies of the parameters, the state, and the gradients where they are accumulated, else any.
+    pub(super) fn buffers(&self) -> [&wgpu::Buffer; 3] {
+        let kept = |number: usize| &self.pairs[number.min(self.pairs.len() - 1)][1];
+        [kept(0), kept(1), kept(2)]
     }
 
     /// Copies what is there now.

@@ -1,5 +1,7 @@
 //! What training changes of each network, told to the host and taken back, or moved to another's place.
 
+use std::ops::Range;
+
 use super::{
     buffers::{ARENA, Buffers},
     engine::Engine,
@@ -8,10 +10,10 @@ use super::{
 };
 use crate::{Result, memory::Memory};
 
-/// Where the numbers of one network lie in a buffer, in bytes.
+/// Where numbers of networks lie in a buffer, in bytes.
 type Region<'a> = (&'a wgpu::Buffer, u64, u64);
 
-/// The regions of one network.
+/// The regions of networks whose slots follow each other.
 struct Regions<'a> {
     parameters: Region<'a>,
     planes: Vec<Region<'a>>,
@@ -30,21 +32,19 @@ impl Engine {
     /// All that training has changed so far of the network in a slot.
     pub(crate) async fn memory(&self, slot: usize) -> Result<Memory> {
         let Buffers { parameters, state, parts, .. } = &self.buffers;
-        self.told(&self.regions(slot, [parameters, state, parts])).await
+        self.told(&self.regions(slot..slot + 1, [parameters, state, parts])).await
     }
 
     /// All of it as it was kept last.
     pub(crate) async fn kept_memory(&self) -> Result<Option<Memory>> {
-        let buffers: Vec<_> = self.kept.iter().flat_map(Kept::buffers).collect();
-        let [parameters, state, parts @ ..] = &buffers[..] else { return Ok(None) };
-        let parts = parts.first().copied().unwrap_or(parameters);
-        self.told(&self.regions(0, [parameters, state, parts])).await.map(Some)
+        let Some(kept) = &self.kept else { return Ok(None) };
+        self.told(&self.regions(0..1, kept.buffers())).await.map(Some)
     }
 
     /// Puts all that training changes where it was.
     pub(crate) fn set_memory(&self, slot: usize, memory: &Memory) {
         let Buffers { parameters, state, parts, .. } = &self.buffers;
-        let regions = self.regions(slot, [parameters, state, parts]);
+        let regions = self.regions(slot..slot + 1, [parameters, state, parts]);
         let upload = |(buffer, at, _): Region<'_>, values: &[f32]| {
             self.gpu.upload(buffer, at, bytemuck::cast_slice(values));
         };
@@ -54,15 +54,49 @@ impl Engine {
         regions.gradients.iter().zip(&memory.gradients).for_each(|(region, gradients)| upload(*region, gradients));
     }
 
-    /// Lets two networks change places.
+    /// Keeps the networks of some slots, in rising order, as they are now.
+    pub(crate) async fn keep_slots(&mut self, slots: &[usize]) -> Result<()> {
+        self.make_room().await?;
+        let Some(kept) = &self.kept else { unreachable!("made above") };
+        let Buffers { parameters, state, parts, .. } = &self.buffers;
+        let mut encoder = self.gpu.encoder();
+        // Those that lie behind each other are copied at once.
+        for run in slots.chunk_by(|one, next| one + 1 == *next) {
+            let run = run[0]..run[0] + run.len();
+            let from = self.regions(run.clone(), [parameters, state, parts]);
+            for ((from, at, bytes), (to, _, _)) in from.all().zip(self.regions(run, kept.buffers()).all()) {
+                encoder.copy_buffer_to_buffer(from, *at, to, *at, *bytes);
+            }
+        }
+        self.gpu.submit(encoder);
+        Ok(())
+    }
+
+    /// Puts the network in a slot back to what was kept of it, if anything was.
+    pub(crate) fn restore_slot(&self, slot: usize) {
+        let Some(kept) = &self.kept else { return };
+        let Buffers { parameters, state, parts, .. } = &self.buffers;
+        let mut encoder = self.gpu.encoder();
+        let to = self.regions(slot..slot + 1, [parameters, state, parts]);
+        for ((from, at, bytes), (to, _, _)) in self.regions(slot..slot + 1, kept.buffers()).all().zip(to.all()) {
+            encoder.copy_buffer_to_buffer(from, *at, to, *at, *bytes);
+        }
+        self.gpu.submit(encoder);
+    }
+
+    /// Lets two networks change places, and what is kept of them.
     pub(super) async fn swap(&self, slot: usize, other: usize) -> Result<()> {
         let Buffers { parameters, state, parts, .. } = &self.buffers;
-        let [here, there] = [slot, other].map(|slot| self.regions(slot, [parameters, state, parts]));
+        let places = [[parameters, state, parts]].into_iter().chain(self.kept.iter().map(Kept::buffers));
+        let places: Vec<_> =
+            places.map(|buffers| [slot, other].map(|slot| self.regions(slot..slot + 1, buffers))).collect();
         // No buffer may be copied to itself.
-        let longest = here.all().map(|region| region.2).max().unwrap_or(0);
+        let longest = places.iter().flat_map(|[here, _]| here.all()).map(|region| region.2).max().unwrap_or(0);
         let aside = self.gpu.buffer("aside", 2 * longest, ARENA).await?;
         let mut encoder = self.gpu.encoder();
-        for ((buffer, here, bytes), (_, there, _)) in here.all().zip(there.all()) {
+        for ((buffer, here, bytes), (_, there, _)) in
+            places.iter().flat_map(|[here, there]| here.all().zip(there.all()))
+        {
             encoder.copy_buffer_to_buffer(buffer, *here, &aside, 0, *bytes);
             encoder.copy_buffer_to_buffer(buffer, *there, &aside, longest, *bytes);
             encoder.copy_buffer_to_buffer(&aside, 0, buffer, *there, *bytes);
@@ -94,20 +128,21 @@ impl Engine {
         })
     }
 
-    /// Where the network in a slot lies: in buffers of parameters, state and parts, planes of all networks together behind
+    /// Where the networks in some slots lie: in buffers of parameters, state and parts, planes of all networks together behind
     /// each other.
-    fn regions<'a>(&self, slot: usize, [parameters, state, parts]: [&'a wgpu::Buffer; 3]) -> Regions<'a> {
-        let (models, slot) = (self.arenas.models as u64, slot as u64);
+    fn regions<'a>(&self, slots: Range<usize>, [parameters, state, parts]: [&'a wgpu::Buffer; 3]) -> Regions<'a> {
+        let (models, slot, count) = (self.arenas.models as u64, slots.start as u64, slots.len() as u64);
         let [one, statistics] = [self.arenas.parameters, self.arenas.statistics].map(|vec4s| 16 * vec4s as u64);
         let plane = |plane: u64| (plane * models + slot) * one;
         let planes = self.members.optimizer.planes() as u64;
         // Whole gradients lie behind so many planes of parts.
         let before = self.arenas.kept.filter(|_| self.courses[0].accumulate > 1);
         Regions {
-            parameters: (parameters, plane(0), one),
-            planes: (0..planes).map(|number| (state, plane(number), one)).collect(),
-            statistics: (statistics > 0).then(|| (state, planes * models * one + slot * statistics, statistics)),
-            gradients: before.map(|before| (parts, plane(before as u64), one)),
+            parameters: (parameters, plane(0), count * one),
+            planes: (0..planes).map(|number| (state, plane(number), count * one)).collect(),
+            statistics: (statistics > 0)
+                .then(|| (state, planes * models * one + slot * statistics, count * statistics)),
+            gradients: before.map(|before| (parts, plane(before as u64), count * one)),
         }
     }
 }

@@ -8,6 +8,7 @@ macro_rules! shader {
 }
 
 pub(crate) mod adapters;
+mod answers;
 mod arenas;
 mod buffers;
 mod custom;
@@ -32,6 +33,7 @@ mod record;
 mod resident;
 mod tile;
 mod walks;
+mod windows;
 
 use std::{
     fmt,

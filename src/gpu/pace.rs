@@ -9,7 +9,7 @@ use super::Gpu;
 use crate::Result;
 
 /// Chunks that may be under way before the host waits for the oldest.
-const IN_FLIGHT: usize = 3;
+pub(super) const IN_FLIGHT: usize = 3;
 
 pub(super) struct Pace {
     /// Steps a chunk, where the caller said so.

@@ -7,7 +7,6 @@ use super::{
     arenas::{Arenas, Extent, Members},
     buffers::{ARENA, Buffers},
     dispatches::{Dispatch, Dispatches},
-    evaluator::Evaluator,
     kernel::{Binding, Kernel, PAIR, STEP, Set},
     planner,
     read_back::Pipe,
@@ -53,25 +52,24 @@ impl Predictor {
         // Neither says anything about the way forward.
         let members = Members::of(network, Loss::Mse, Optimizer::sgd(0.0));
         let set = Set::new(gpu, "prediction", STEP).await?;
-        Self::new(gpu, network, 1, &members, &set, &buffers).await
+        Self::new(gpu, (network, 1), &members, (&set, &buffers), false).await
     }
 
-    /// A predictor of networks whose parameters are in training.
+    /// A predictor of so many networks whose parameters are in training, with room for the weights of rows if need be.
     pub(super) async fn new(
         gpu: &Gpu,
-        network: &Network,
-        models: usize,
+        (network, models): (&Network, usize),
         members: &Members,
-        set: &Set,
-        buffers: &Buffers,
+        (set, buffers): (&Set, &Buffers),
+        weighted: bool,
     ) -> Result<Self> {
         let vec4s = |n: usize| n.div_ceil(4);
         let hidden: usize = network.layers().iter().map(|l| vec4s(l.outputs)).sum();
-        let widths = vec4s(network.inputs()) + hidden + vec4s(network.outputs());
+        let widths = vec4s(network.inputs()) + hidden + vec4s(network.outputs()) * (1 + usize::from(weighted));
         let room = gpu.most_bytes().min(PREDICTED.1) / (16 * widths * models);
         let rows = (room / 4 * 4).clamp(4, PREDICTED.0);
         // With no room to spare the window has one slot: more would only take memory.
-        let extent = Extent { rows, models, ring: 1, limit: 0, keeps_gradients: false, weighted: false };
+        let extent = Extent { rows, models, ring: 1, limit: 0, keeps_gradients: false, weighted };
         let arenas = Arenas::new(network, extent, None);
         let plan = Dispatches::predict(&arenas, members, &planner::layered(gpu, &arenas));
         plan.iter().try_for_each(|dispatch| dispatch.check(gpu))?;
@@ -134,11 +132,12 @@ impl Predictor {
         &self.activations
     }
 
-    /// The outputs for all rows of a data set on the device, of a single network, some rows after the other.
-    pub(super) async fn evaluate(
+    /// The outputs of a single network for so many rows, of which `bring` brings a batch by its number and computes it.
+    pub(super) async fn outputs(
         &self,
-        evaluator: &Evaluator,
+        rows: usize,
         mut take: impl FnMut(Range<usize>, Vec<f32>),
+        bring: impl Fn(usize),
     ) -> Result<()> {
         let (gpu, arenas) = (&self.gpu, &self.arenas);
         let (columns, stride) = (arenas.outputs(), 4 * arenas.output_stride());
@@ -146,19 +145,27 @@ impl Predictor {
             take(rows, values.chunks_exact(stride).flat_map(|row| &row[..columns]).copied().collect());
         };
         let mut flow = self.outputs.flow(gpu);
-        for first in (0..evaluator.rows()).step_by(arenas.batch) {
-            let rows = first..evaluator.rows().min(first + arenas.batch);
-            evaluator.bring(gpu, &rows);
-            gpu.compute(|pass| self.forward(pass));
+        for (batch, first) in (0..rows).step_by(arenas.batch).enumerate() {
+            let rows = first..rows.min(first + arenas.batch);
+            bring(batch);
             let bytes = (rows.len() * stride * size_of::<f32>()) as u64;
             flow.read(rows, &self.activations, (16 * arenas.output as u64, bytes), &mut take).await?;
         }
         flow.finish(&mut take).await
     }
 
-    fn forward(&self, pass: &mut wgpu::ComputePass<'_>) {
+    /// The way forward of what lies in the arena.
+    pub(super) fn forward(&self, pass: &mut wgpu::ComputePass<'_>) {
+        self.forward_over(pass, self.arenas.models);
+    }
+
+    /// The same of the first networks.
+    pub(super) fn forward_over(&self, pass: &mut wgpu::ComputePass<'_>, models: usize) {
         pass.set_bind_group(0, &self.group, &[0]);
-        self.kernels.iter().for_each(|kernel| kernel.record(pass));
+        for kernel in &self.kernels {
+            let [x, y, _] = kernel.groups();
+            kernel.record_over(pass, [x, y, models as u32]);
+        }
     }
 
     /// Records the outputs for `rows` rows of the caller's buffer into another one, both one number after the other, for the

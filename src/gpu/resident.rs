@@ -6,7 +6,7 @@ use super::{
     buffers::Buffers,
     kernel::{PAIR, SCALED_WINDOW, Set, WINDOW},
 };
-use crate::{Answers, Dataset, Features, Result, Scaler, error::check_limit, rows::Subset, step::Course};
+use crate::{Answers, Dataset, Features, Result, Scaler, error::check_limit, rows::Subset};
 
 /// Rows of the data set that lie in one pair of buffers. A clone is the same buffers.
 #[derive(Clone)]
@@ -15,6 +15,14 @@ pub(super) struct Shard {
     pub(super) answers: wgpu::Buffer,
     /// `Shard` in `shaders/window.wgsl`: the first row and the number of rows.
     pub(super) span: wgpu::Buffer,
+}
+
+/// A data set on the device. A clone is the same buffers.
+#[derive(Clone)]
+pub(crate) struct Uploaded {
+    data: Dataset,
+    weighted: bool,
+    pub(super) shards: Vec<Shard>,
 }
 
 /// Bytes of a row of features and of a row of answers, as `shaders/features/` and `shaders/answers/` read them.
@@ -47,25 +55,31 @@ pub(super) fn rows_a_shard(gpu: &Gpu, data: &Dataset, arenas: &Arenas) -> Result
     Ok(((have - rest) / largest).min(data.rows()))
 }
 
-/// Uploads the data set.
-pub(super) async fn upload(gpu: &Gpu, data: &Dataset, arenas: &Arenas) -> Result<Vec<Shard>> {
-    let rows = rows_a_shard(gpu, data, arenas)?;
-    let [feature_bytes, answer_bytes] = row_bytes(data, arenas);
-    let mut shards = Vec::new();
-    for first in (0..data.rows()).step_by(rows) {
-        let rows = rows.min(data.rows() - first);
-        let bytes = [rows * feature_bytes, rows * answer_bytes + weight_bytes(rows, arenas)];
-        let shard = Shard::new(gpu, bytes, [first as u32, rows as u32]).await?;
-        let (features, answers, weights) =
-            ((&shard.features, 0), (&shard.answers, 0), (&shard.answers, rows * answer_bytes));
-        write(gpu, features, first..first + rows, feature_bytes, |row, into| write_features(data, row, into));
-        write(gpu, answers, first..first + rows, answer_bytes, |row, into| write_answer(data, row, into));
-        if arenas.weight.is_some() {
-            write(gpu, weights, first..first + rows, 4, |row, into| put(into, &[data.weight(row)]));
+impl Uploaded {
+    pub(super) async fn new(gpu: &Gpu, data: &Dataset, arenas: &Arenas) -> Result<Self> {
+        let rows = rows_a_shard(gpu, data, arenas)?;
+        let [feature_bytes, answer_bytes] = row_bytes(data, arenas);
+        let mut shards = Vec::new();
+        for first in (0..data.rows()).step_by(rows) {
+            let rows = rows.min(data.rows() - first);
+            let bytes = [rows * feature_bytes, rows * answer_bytes + weight_bytes(rows, arenas)];
+            let shard = Shard::new(gpu, bytes, [first as u32, rows as u32]).await?;
+            let (features, answers, weights) =
+                ((&shard.features, 0), (&shard.answers, 0), (&shard.answers, rows * answer_bytes));
+            write(gpu, features, first..first + rows, feature_bytes, |row, into| write_features(data, row, into));
+            write(gpu, answers, first..first + rows, answer_bytes, |row, into| write_answer(data, row, into));
+            if arenas.weight.is_some() {
+                write(gpu, weights, first..first + rows, 4, |row, into| put(into, &[data.weight(row)]));
+            }
+            shards.push(shard);
         }
-        shards.push(shard);
+        Ok(Self { data: data.clone(), weighted: arenas.weight.is_some(), shards })
     }
-    Ok(shards)
+
+    /// Whether it is this data set, with weights if they are wanted.
+    pub(super) fn is_of(&self, data: &Dataset, weighted: bool) -> bool {
+        self.data.is_same(data) && self.weighted == weighted
+    }
 }
 
 /// The bindings of the window's kernels, bound to each shard: with what scales the features, if anything does.
@@ -83,21 +97,18 @@ pub(super) async fn bind_window(
     let set = Set::new(gpu, "window", if scaling.is_some() { SCALED_WINDOW } else { WINDOW }).await?;
     let mut groups = Vec::new();
     for shard in shards {
-        let bound: Vec<_> = buffers.of_window(shard).into_iter().chain(&scaling).collect();
+        let Buffers { cursors, steps, rows, activations, metrics, .. } = buffers;
+        // As `shaders/window.wgsl` declares them.
+        let bound = [cursors, steps, &shard.span, &shard.features, &shard.answers, rows, activations, metrics];
+        let bound: Vec<_> = bound.into_iter().chain(&scaling).collect();
         groups.push(set.bind(gpu, "window", &bound).await?);
     }
     Ok((set, groups))
 }
 
-/// Which rows of the data set a network takes.
-pub(super) fn subset_of(course: &Course, rows: usize) -> Subset {
-    course.subset.unwrap_or_else(|| Subset::whole(rows as u32))
-}
-
 /// Uploads which rows each network takes, as `shaders/subset.wgsl` reads it.
-pub(super) async fn upload_subsets(gpu: &Gpu, courses: &[Course], rows: usize) -> Result<wgpu::Buffer> {
-    let all: Vec<_> = courses.iter().map(|course| subset_of(course, rows)).collect();
-    let bytes: &[u8] = bytemuck::cast_slice(&all);
+pub(super) async fn upload_subsets(gpu: &Gpu, subsets: &[Subset]) -> Result<wgpu::Buffer> {
+    let bytes: &[u8] = bytemuck::cast_slice(subsets);
     let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
     let buffer = gpu.buffer("rows of each network", bytes.len() as u64, usage).await?;
     gpu.upload(&buffer, 0, bytes);

@@ -22,6 +22,9 @@ pub struct Metrics {
     loss: f64,
     /// The sum of the rows' weights.
     weight: f64,
+    /// What the rows weigh that were answered rightly, where that alone was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    right: Option<f64>,
     confusion: Option<Confusion>,
     /// `[classes]`: what the rows weigh whose expected class has this rank.
     rank_weights: Vec<f64>,
@@ -34,7 +37,8 @@ impl Metrics {
         self.loss / self.weight
     }
 
-    /// Which classes were expected and which predicted.
+    /// Which classes were expected and which predicted; none where the networks of a [`crate::Population`] were judged on a
+    /// GPU, where right answers are counted alone.
     pub const fn confusion(&self) -> Option<&Confusion> {
         self.confusion.as_ref()
     }
@@ -46,7 +50,7 @@ impl Metrics {
 
     /// As [`Confusion::accuracy`].
     pub fn accuracy(&self) -> Option<f64> {
-        self.confusion().map(Confusion::accuracy)
+        self.right.map(|right| right / self.weight).or_else(|| self.confusion().map(Confusion::accuracy))
     }
 
     /// As [`Confusion::balanced_accuracy`].
@@ -101,6 +105,32 @@ impl Metrics {
     }
 }
 
+/// What a device has added up about a network's outputs for some rows: `shaders/score.wgsl`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Score {
+    /// The sum of the rows' losses, by their weights.
+    loss: f64,
+    /// What the rows weigh that were answered rightly, and all of them.
+    right: f64,
+    weight: f64,
+    /// Of each output that is a value, the errors.
+    squared: Vec<f64>,
+    absolute: Vec<f64>,
+}
+
+impl Score {
+    /// As they lie on the device, for so many outputs.
+    pub(crate) fn new(numbers: &[f32], outputs: usize) -> Self {
+        let [loss, right, weight] = [numbers[0], numbers[1], numbers[2]].map(f64::from);
+        // Four outputs' squares lie before their absolute errors.
+        let errors = |half: usize| {
+            let fours = numbers[4..].chunks_exact(8).flat_map(|eight| &eight[4 * half..][..4]);
+            fours.take(outputs).map(|error| f64::from(*error)).collect()
+        };
+        Self { loss, right, weight, squared: errors(0), absolute: errors(1) }
+    }
+}
+
 /// How they are gathered: rows, or outputs of many rows, in any number of calls.
 impl Metrics {
     /// Of no row yet: of a network that tells `classes`, or of one whose `outputs` are values, or of both.
@@ -111,6 +141,15 @@ impl Metrics {
             regression: outputs.map(Regression::new),
             ..Self::default()
         }
+    }
+
+    /// From a score of a network on rows, whose answers, if they are values, are these. The mean of a row's loss goes over
+    /// so many numbers.
+    pub(crate) fn of_score(score: &Score, mean_over: usize, classifies: bool, answers: Option<&Regression>) -> Self {
+        let Score { loss, right, weight, .. } = *score;
+        let loss = loss / mean_over as f64;
+        let regression = answers.map(|answers| answers.clone().with_errors(&score.squared, &score.absolute));
+        Self { loss, weight, right: classifies.then_some(right), regression, ..Self::default() }
     }
 
     /// Adds a row of a network that tells classes. `rank` is that of the expected class, as [`rank`] finds it; of a

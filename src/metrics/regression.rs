@@ -2,7 +2,7 @@
 
 use super::check_weight;
 use crate::{
-    Result,
+    Answers, Dataset, Result,
     error::{check_finite, check_len},
 };
 
@@ -53,6 +53,18 @@ impl Regression {
         Self { outputs: vec![Output::default(); outputs], ..Self::default() }
     }
 
+    /// Of some rows of a data set, as if every output were right; none if its answers are classes.
+    pub(crate) fn of_rows(data: &Dataset, rows: &[usize]) -> Result<Option<Self>> {
+        let Answers::Values(values) = data.answers() else { return Ok(None) };
+        let outputs = values.len() / data.rows();
+        let answers: Vec<f32> =
+            rows.iter().flat_map(|row| &values[row * outputs..(row + 1) * outputs]).copied().collect();
+        let weights: Vec<f64> = rows.iter().map(|row| f64::from(data.weight(*row))).collect();
+        let (mut all, none) = (Self::new(outputs), vec![0.0; outputs]);
+        all.add(&answers, Some(&weights), &none, &none)?;
+        Ok(Some(all))
+    }
+
     /// Adds rows by what they should be, and by the sums of how far they are from it.
     ///
     /// # Shapes
@@ -84,12 +96,18 @@ impl Regression {
             }
             self.weight += weight;
         }
+        self.rows += rows;
+        *self = std::mem::take(self).with_errors(squared, absolute);
+        Ok(())
+    }
+
+    /// With more errors, of rows that were added without.
+    pub(crate) fn with_errors(mut self, squared: &[f64], absolute: &[f64]) -> Self {
         for (output, (squared, absolute)) in self.outputs.iter_mut().zip(squared.iter().zip(absolute)) {
             output.squared += squared;
             output.absolute += absolute;
         }
-        self.rows += rows;
-        Ok(())
+        self
     }
 
     /// How many outputs there are.

@@ -2,8 +2,15 @@
 
 use rayon::prelude::*;
 
-use super::{Course, Member, workers::is_weighted};
-use crate::{Dataset, Network, Plan, Report, Result, cpu::engine::Engine, memory::Memory, trainer::Resident};
+use super::{
+    Course, Member,
+    tested::{Judging, Test},
+    workers::is_weighted,
+};
+use crate::{
+    Dataset, Metrics, Network, Plan, Report, Result, cpu::engine::Engine, judge::Judge, memory::Memory,
+    trainer::Resident,
+};
 
 /// Networks on the CPU, each with an engine of its own.
 pub(super) struct Cores {
@@ -54,6 +61,32 @@ impl Cores {
     /// The outputs of each network.
     pub(super) fn predict(&self, inputs: &[f32]) -> Vec<Vec<f32>> {
         self.all.par_iter().map(|one| one.engine.predict(inputs)).collect()
+    }
+
+    /// What some networks are worth, each on its rows.
+    pub(super) fn evaluate(&self, data: &Dataset, tests: &[Test<'_>], judging: Judging<'_>) -> Result<Vec<Metrics>> {
+        let Judging { network, loss, classifies } = judging;
+        let judged = |test: &Test<'_>| {
+            let judge = Judge::new(loss, classifies, test.part.alone.as_ref().unwrap_or(data), network);
+            judge.all(|inputs| self.predict_one(test.member, inputs))
+        };
+        tests.par_iter().map(judged).collect()
+    }
+
+    fn predict_one(&self, member: usize, inputs: &[f32]) -> Vec<f32> {
+        self.all[member].engine.predict(inputs)
+    }
+
+    pub(super) fn set_learning_rate(&mut self, member: usize, rate: f64) {
+        self.all[member].course.optimizer.learning_rate = rate;
+    }
+
+    pub(super) fn keep(&mut self, member: usize) {
+        self.all[member].engine.keep();
+    }
+
+    pub(super) fn restore(&mut self, member: usize) {
+        self.all[member].engine.restore();
     }
 
     pub(super) fn memory(&self, member: usize) -> Memory {

@@ -2,12 +2,18 @@
 
 mod cores;
 mod member;
+mod tested;
 mod waves;
 mod workers;
 
-use crate::{Dataset, Device, Error, LayerParameters, Model, Network, Plan, Report, Result, step::Course};
 pub use member::Member;
+use tested::{Judging, Test, Tested};
 use workers::Workers;
+
+use crate::{
+    Dataset, Device, Error, LayerParameters, Metrics, Model, Network, Optimizer, Plan, Report, Result, Rows,
+    error::check_len, step::Course,
+};
 
 /// Networks of one shape that train together on one data set, each with its own seed, rate, and every other number of its
 /// optimizer and schedule, and if need be with rows of its own: seeds for a mean and a spread, rates to choose from, folds
@@ -37,8 +43,12 @@ pub struct Population {
     stopped: Vec<Option<u64>>,
     /// Steps that those in training have taken.
     done: u64,
+    /// Of which something is kept.
+    kept: Vec<bool>,
     classifies: bool,
-    scaler: Option<crate::Scaler>,
+    data: Dataset,
+    /// The data set that they were tested on last.
+    tested: Option<Tested>,
 }
 
 impl Population {
@@ -57,8 +67,10 @@ impl Population {
             workers,
             stopped: vec![None; members.len()],
             done: 0,
+            kept: vec![false; members.len()],
             classifies,
-            scaler: data.scaler().cloned(),
+            data: data.clone(),
+            tested: None,
         })
     }
 
@@ -130,8 +142,116 @@ impl Population {
     /// As [`Population::predict`].
     pub async fn predict_async(&mut self, inputs: &[f32]) -> Result<Vec<Vec<f32>>> {
         self.network.check_inputs(inputs)?;
-        let inputs = crate::scaling::scaled(self.scaler.as_ref(), inputs);
+        let inputs = crate::scaling::scaled(self.data.scaler(), inputs);
         self.workers.predict(&inputs).await
+    }
+
+    /// [`Population::evaluate`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Population::evaluate`].
+    pub async fn evaluate_async(&mut self, data: &Dataset) -> Result<Vec<Metrics>> {
+        let all: Vec<_> = (0..self.members.len()).map(|member| (member, Rows::All)).collect();
+        self.evaluate_on(data, &all).await
+    }
+
+    /// [`Population::evaluate_rows`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Population::evaluate_rows`].
+    pub async fn evaluate_rows_async(&mut self, rows: &[Rows]) -> Result<Vec<Metrics>> {
+        check_len("rows of the networks", self.members.len(), rows.len())?;
+        let all: Vec<_> = rows.iter().copied().enumerate().collect();
+        let data = self.data.clone();
+        self.evaluate_on(&data, &all).await
+    }
+
+    /// What some networks are worth, each on some rows of a data set; on those of its own training set that it was trained
+    /// without, if no data set is given.
+    pub(crate) async fn validate(&mut self, data: Option<&Dataset>, members: &[usize]) -> Result<Vec<Metrics>> {
+        if let Some(data) = data {
+            let all: Vec<_> = members.iter().map(|member| (*member, Rows::All)).collect();
+            return self.evaluate_on(data, &all).await;
+        }
+        let none = |member: &usize| {
+            let (expected, got) = ("Rows::WithoutFold".to_owned(), format!("other rows in number {member}"));
+            Error::Setting { what: "rows of a network that leave some out", expected, got }
+        };
+        let left_out = |member: &usize| self.members[*member].rows.left_out().ok_or_else(|| none(member));
+        let all = members.iter().map(|member| Ok((*member, left_out(member)?))).collect::<Result<Vec<_>>>()?;
+        let data = self.data.clone();
+        self.evaluate_on(&data, &all).await
+    }
+
+    async fn evaluate_on(&mut self, data: &Dataset, rows: &[(usize, Rows)]) -> Result<Vec<Metrics>> {
+        data.check_for(self.network.inputs(), self.network.outputs())?;
+        let mut tested = match self.tested.take() {
+            Some(tested) if tested.is_of(data) => tested,
+            _ => Tested::new(data, data.scaled_as(self.data.scaler())?),
+        };
+        let on_the_cpu = matches!(self.workers, Workers::Cpu(_));
+        for (_, rows) in rows {
+            tested.prepare(*rows, on_the_cpu)?;
+        }
+        let test = |(member, rows): &(usize, Rows)| Some(Test { member: *member, part: tested.part(*rows)? });
+        let tests: Vec<_> = rows.iter().filter_map(test).collect();
+        let loss = self.members[0].settings.loss;
+        let judging = Judging { network: &self.network, loss, classifies: self.classifies };
+        let metrics = self.workers.evaluate(&tested.data, &tests, judging).await;
+        self.tested = Some(tested);
+        metrics
+    }
+
+    /// [`Population::keep`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Population::keep`].
+    pub async fn keep_async(&mut self, members: &[usize]) -> Result<()> {
+        members.iter().try_for_each(|member| self.check(*member))?;
+        self.workers.keep(members).await?;
+        members.iter().for_each(|member| self.kept[*member] = true);
+        Ok(())
+    }
+
+    /// Puts a network back to what was kept of it last. If it is in training, its optimizer goes on from there, while the
+    /// place in its rows and in its schedule stays.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if there is no such network, or nothing was kept of it.
+    pub fn restore(&mut self, member: usize) -> Result<()> {
+        self.check(member)?;
+        let none = || Error::Setting {
+            what: "parameters to restore",
+            expected: "some that Population::keep has kept".into(),
+            got: format!("none of number {member}"),
+        };
+        if !self.kept[member] {
+            return Err(none());
+        }
+        self.workers.restore(member);
+        Ok(())
+    }
+
+    /// The learning rate of a network, without the schedule's factor.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if there is no such network.
+    pub fn learning_rate(&self, member: usize) -> Result<f64> {
+        self.check(member)?;
+        Ok(self.members[member].settings.optimizer.learning_rate)
+    }
+
+    /// Sets the learning rate of a network for the steps that follow; a schedule goes on multiplying it.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if there is no such network, or the rate is not a finite number from 0 up.
+    pub fn set_learning_rate(&mut self, member: usize, rate: f64) -> Result<()> {
+        self.check(member)?;
+        let optimizer = Optimizer { learning_rate: rate, ..self.members[member].settings.optimizer };
+        optimizer.check()?;
+        self.members[member].settings.optimizer = optimizer;
+        self.workers.set_learning_rate(member, rate);
+        Ok(())
     }
 
     /// [`Population::parameters`], asynchronously.
@@ -150,7 +270,7 @@ impl Population {
     /// As [`Population::model`].
     pub async fn model_async(&self, member: usize) -> Result<Model> {
         let model = Model::new(self.network.clone(), self.parameters_async(member).await?)?;
-        match &self.scaler {
+        match self.data.scaler() {
             Some(scaler) => model.with_scaler(scaler.clone()),
             None => Ok(model),
         }

@@ -1,13 +1,18 @@
 //! Engines of a GPU, as many networks each as its bindings hold.
 
-use super::{Course, Member, workers::is_weighted};
+use super::{
+    Course, Member,
+    tested::{Judging, Test},
+    workers::is_weighted,
+};
 use crate::{
-    Dataset, Error, Network, Plan, Report, Result,
+    Dataset, Error, Metrics, Network, Plan, Report, Result,
     gpu::{
         Gpu,
         engine::{Engine, Setup},
     },
     memory::Memory,
+    rows::Subset,
 };
 
 /// Engines that take turns, and where each network is.
@@ -36,6 +41,7 @@ impl Waves {
                 network,
                 courses: some.to_vec(),
                 data: Some(data),
+                uploaded: waves.engines.first().and_then(Engine::resident),
                 shuffle: settings.shuffle,
                 chunk: settings.chunk,
                 plan: settings.plan.as_ref(),
@@ -96,6 +102,57 @@ impl Waves {
             all.push(outputs.chunks_exact(each.max(1)).map(<[f32]>::to_vec).collect::<Vec<_>>());
         }
         Ok(self.places.iter().map(|[engine, slot]| std::mem::take(&mut all[*engine][*slot])).collect())
+    }
+
+    /// What some networks are worth, each on its rows, judged on the device.
+    pub(super) async fn evaluate(
+        &mut self,
+        data: &Dataset,
+        tests: &[Test<'_>],
+        judging: Judging<'_>,
+    ) -> Result<Vec<Metrics>> {
+        let Judging { network, loss, classifies } = judging;
+        let mean_over = loss.mean_over(1, network.outputs());
+        let mut all = vec![None; tests.len()];
+        let mut uploaded = None;
+        for (number, engine) in self.engines.iter_mut().enumerate() {
+            let here = || tests.iter().enumerate().filter(|(_, test)| self.places[test.member][0] == number);
+            let slot = |test: &Test<'_>| self.places[test.member][1];
+            let Some(last) = here().map(|(_, test)| slot(test)).max() else { continue };
+            // Where nobody is tested, a row is looked at if others have rows of their own.
+            let has_subsets = here().any(|(_, test)| test.part.subset.is_some());
+            let mut rows = vec![has_subsets.then(|| Subset::whole(1)); last + 1];
+            here().for_each(|(_, test)| rows[slot(test)] = test.part.subset);
+            let scores = engine.score(data, uploaded.take(), &rows).await?;
+            uploaded = engine.scored();
+            for (i, test) in here() {
+                let answers = test.part.answers.as_ref();
+                all[i] = Some(Metrics::of_score(&scores[slot(test)], mean_over, classifies, answers));
+            }
+        }
+        Ok(all.into_iter().flatten().collect())
+    }
+
+    pub(super) fn set_learning_rate(&mut self, member: usize, rate: f64) {
+        let [engine, slot] = self.places[member];
+        self.engines[engine].set_learning_rate(slot, rate);
+    }
+
+    pub(super) async fn keep(&mut self, members: &[usize]) -> Result<()> {
+        for (number, engine) in self.engines.iter_mut().enumerate() {
+            let here = members.iter().map(|member| self.places[*member]).filter(|[engine, _]| *engine == number);
+            let mut slots: Vec<usize> = here.map(|[_, slot]| slot).collect();
+            slots.sort_unstable();
+            if !slots.is_empty() {
+                engine.keep_slots(&slots).await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn restore(&self, member: usize) {
+        let [engine, slot] = self.places[member];
+        self.engines[engine].restore_slot(slot);
     }
 
     pub(super) async fn memory(&self, member: usize) -> Result<Memory> {

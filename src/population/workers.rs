@@ -1,7 +1,12 @@
 //! Who trains the networks: a GPU or the cores of the CPU.
 
-use super::{Course, Member, cores::Cores, waves::Waves};
-use crate::{Dataset, Device, Network, Plan, Report, Result, device::Machine, memory::Memory};
+use super::{
+    Course, Member,
+    cores::Cores,
+    tested::{Judging, Test},
+    waves::Waves,
+};
+use crate::{Dataset, Device, Metrics, Network, Plan, Report, Result, device::Machine, memory::Memory};
 
 pub(super) enum Workers {
     Gpu(Waves),
@@ -48,6 +53,45 @@ impl Workers {
         match self {
             Self::Gpu(waves) => waves.predict(inputs).await,
             Self::Cpu(cores) => Ok(cores.predict(inputs)),
+        }
+    }
+
+    /// What some networks are worth, each on its rows of a data set.
+    pub(super) async fn evaluate(
+        &mut self,
+        data: &Dataset,
+        tests: &[Test<'_>],
+        judging: Judging<'_>,
+    ) -> Result<Vec<Metrics>> {
+        match self {
+            Self::Gpu(waves) => waves.evaluate(data, tests, judging).await,
+            Self::Cpu(cores) => cores.evaluate(data, tests, judging),
+        }
+    }
+
+    pub(super) fn set_learning_rate(&mut self, member: usize, rate: f64) {
+        match self {
+            Self::Gpu(waves) => waves.set_learning_rate(member, rate),
+            Self::Cpu(cores) => cores.set_learning_rate(member, rate),
+        }
+    }
+
+    /// Keeps networks as they are.
+    pub(super) async fn keep(&mut self, members: &[usize]) -> Result<()> {
+        match self {
+            Self::Gpu(waves) => waves.keep(members).await,
+            Self::Cpu(cores) => {
+                members.iter().for_each(|member| cores.keep(*member));
+                Ok(())
+            }
+        }
+    }
+
+    /// Puts a network back to what was kept of it last.
+    pub(super) fn restore(&mut self, member: usize) {
+        match self {
+            Self::Gpu(waves) => waves.restore(member),
+            Self::Cpu(cores) => cores.restore(member),
         }
     }
 

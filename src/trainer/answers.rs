@@ -31,39 +31,21 @@ impl Trainer {
     pub async fn evaluate_async(&mut self, data: &Dataset) -> Result<Metrics> {
         let (inputs, outputs) = (self.network.inputs(), self.network.outputs());
         data.check_for(inputs, outputs)?;
-        // What brings no scaling of its own is scaled as the training data.
-        let own = match &self.scaler {
-            Some(scaler) if data.scaler().is_none() => Some(data.clone().with_scaling(scaler)?),
-            _ => None,
-        };
-        let data = own.as_ref().unwrap_or(data);
+        let data = &data.scaled_as(self.scaler())?;
         let is_class = classifies(&self.network, self.course.loss, Some(data.answers()));
-        let mut judge = Judge::new(self.course.loss, is_class, data, outputs);
-        let ends_with_softmax = self.network.ends_with_softmax();
-        let mut judged = Ok(());
-        let mut take = |rows: Range<usize>, mut y: Vec<f32>| {
-            if ends_with_softmax {
-                // The loss is of logits, and these are as good as any: softmax forgets what is added to all of them.
-                y.iter_mut().for_each(|y| *y = y.max(f32::MIN_POSITIVE).ln());
-            }
-            let more = judge.rows(rows, &y);
-            judged = judged.clone().and(more);
-        };
+        let mut judge = Judge::new(self.course.loss, is_class, data, &self.network);
         match &mut self.engine {
-            Worker::Gpu(engine) => engine.evaluate(data, take).await?,
-            Worker::Cpu(engine, _) => {
-                // So many rows are held as f32 at once: some 16 MiB.
-                let at_once = ((4 << 20) / (inputs + outputs)).clamp(1, 16_384);
-                for first in (0..data.rows()).step_by(at_once) {
-                    let rows = first..(first + at_once).min(data.rows());
-                    let mut features = vec![0.0; rows.len() * inputs];
-                    let each = rows.clone().zip(features.chunks_exact_mut(inputs));
-                    each.for_each(|(row, to)| data.write_features(row, to));
-                    take(rows, engine.predict(&features));
-                }
+            Worker::Cpu(engine, _) => judge.all(|inputs| engine.predict(inputs)),
+            Worker::Gpu(engine) => {
+                let mut judged = Ok(());
+                let take = |rows: Range<usize>, y: Vec<f32>| {
+                    let more = judge.rows(rows, y);
+                    judged = judged.clone().and(more);
+                };
+                engine.evaluate(data, take).await?;
+                judged?;
+                Ok(judge.metrics)
             }
         }
-        judged?;
-        Ok(judge.metrics)
     }
 }

@@ -87,6 +87,7 @@ impl Trainer {
             Machine::Gpu(gpu) => {
                 let (shuffle, chunk) = (settings.shuffle, settings.chunk);
                 let setup = Setup {
+                    uploaded: None,
                     network,
                     courses: vec![course.clone()],
                     data,
@@ -294,7 +295,7 @@ impl Trainer {
         optimizer.check()?;
         (self.course.optimizer, self.settings.optimizer) = (optimizer, optimizer);
         if let Worker::Gpu(engine) = &mut self.engine {
-            engine.set_learning_rate(rate);
+            engine.set_learning_rate(0, rate);
         }
         Ok(())
     }

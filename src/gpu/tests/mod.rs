@@ -146,7 +146,17 @@ impl Case {
     /// What an engine is made of for it.
     fn setup<'a>(&'a self, data: Option<&'a Dataset>, plan: Option<&'a Plan>) -> Setup<'a> {
         let (courses, weighted, noise) = (vec![self.course(0)], self.weighted, self.noise);
-        Setup { network: &self.network, courses, data, shuffle: true, chunk: None, plan, weighted, noise }
+        Setup {
+            network: &self.network,
+            courses,
+            data,
+            uploaded: None,
+            shuffle: true,
+            chunk: None,
+            plan,
+            weighted,
+            noise,
+        }
     }
 
     /// The plan of its form.

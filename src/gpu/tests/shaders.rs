@@ -10,6 +10,7 @@ use crate::{
         arenas::{Arenas, Extent, Members},
         dispatches::{Dispatch, Dispatches},
         kernel::{Binding, PAIR, SCALED_WINDOW, STEP},
+        windows::Pass,
     },
     rows::Subset,
     step::Step,
@@ -48,6 +49,7 @@ fn dispatches() -> Vec<Dispatch> {
             all.extend(dispatches.all().cloned());
             let ways = Ways::all(3, Way::of(*tile));
             all.extend(Dispatches::predict(&arenas, &members, &ways));
+            all.extend(Pass::new(&arenas, &members, &features[i % 2], &answers[j % 2]).all().into_iter().cloned());
             all.extend(Dispatches::gradients(&arenas, &members, &ways));
         }
     }
@@ -98,7 +100,7 @@ fn everything_the_planner_emits_is_valid_and_translates_to_spirv_msl_and_hlsl() 
 fn host_and_shader_agree_on_bindings_and_structs() {
     for dispatch in dispatches() {
         let (module, _) = parsed(&dispatch);
-        let is_window = ["order", "gather", "measure", "measure_small", "total"].contains(&dispatch.entry);
+        let is_window = ["order", "gather", "measure", "measure_small", "total", "score"].contains(&dispatch.entry);
         let expected = if is_window { SCALED_WINDOW } else { STEP };
         let mut declared = vec![None; expected.len()];
         for (_, variable) in module.global_variables.iter() {
@@ -115,7 +117,7 @@ fn host_and_shader_agree_on_bindings_and_structs() {
         }
         for (at, (declared, expected)) in declared.iter().zip(expected).enumerate() {
             // Only `gather` looks at features and answers, and only where they are scaled at what scales them. In the
-            // features' place `order` finds which rows each network takes, if not all.
+            // features' place `order` and `score` find which rows each network takes, if not all.
             let is_declared = match at {
                 3 if dispatch.source.contains("struct Subset") => true,
                 3 | 4 if is_window => dispatch.entry == "gather",
@@ -197,4 +199,4 @@ fn the_plain_sigmoid_network_stays_as_it_is() {
     assert_eq!(hashes, PLAIN);
 }
 
-const PLAIN: [u64; 4] = [12204490609860731938, 11989912573597344621, 2764229280737842712, 14100909696425445255];
+const PLAIN: [u64; 4] = [16087501541383640589, 12196392575892470354, 9117461772882067575, 884238770856484862];

@@ -1,0 +1,171 @@
+//! The dispatches around the steps: which rows they take, what these are, and what the network made of them. They go over a
+//! window of steps at once, or over the batches of an evaluation.
+
+use super::{
+    arenas::{Arenas, Members},
+    dispatches::{Dispatch, Dispatches, LANES, Maker, Purpose, folded},
+};
+use crate::{Answers, Features};
+
+/// What brings the batches of a data set that networks are tested on, and adds up what their outputs are worth.
+#[derive(Debug, Clone)]
+pub(crate) struct Pass {
+    pub(crate) order: Dispatch,
+    pub(crate) gather: Dispatch,
+    pub(crate) score: Dispatch,
+}
+
+impl Pass {
+    pub(crate) fn new(arenas: &Arenas, members: &Members, features: &Features, answers: &Answers) -> Self {
+        let maker = Maker { arenas, members, purpose: Purpose::Prediction };
+        let [order, gather] = maker.bring(Some(features), Some(answers), shader!("pass"));
+        Self { order, gather, score: maker.score(scored(arenas, answers)) }
+    }
+
+    pub(crate) fn all(&self) -> [&Dispatch; 3] {
+        [&self.order, &self.gather, &self.score]
+    }
+}
+
+/// The vec4s of a row's outputs whose errors are added up: those of values.
+fn scored(arenas: &Arenas, answers: &Answers) -> usize {
+    if matches!(answers, Answers::Values(_)) { arenas.output_stride() } else { 0 }
+}
+
+/// How many pairs of numbers `shaders/score.wgsl` keeps for a network.
+pub(crate) fn score_pairs(arenas: &Arenas, answers: &Answers) -> usize {
+    2 + 4 * scored(arenas, answers)
+}
+
+impl Maker<'_> {
+    /// The kernels that find the rows of a window, and bring them; `steps` is the file that says which step lies where.
+    pub(super) fn bring(
+        &self,
+        features: Option<&Features>,
+        answers: Option<&Answers>,
+        steps: &'static str,
+    ) -> [Dispatch; 2] {
+        let (arenas, members) = (self.arenas, self.members);
+        let feature = match features {
+            Some(Features::U8 { .. }) => shader!("features/u8"),
+            _ => shader!("features/f32"),
+        };
+        let answer = match answers {
+            Some(Answers::Classes(_)) => shader!("answers/classes"),
+            _ => shader!("answers/values"),
+        };
+        let mut gather = vec![shader!("gather"), feature, answer, steps];
+        gather.extend((members.noise > 0.0).then_some(shader!("noise")));
+        gather.extend(members.is_scaled.then_some(shader!("scaling")));
+        let order = [shader!("order"), self.rows(), shader!("permutation"), steps];
+        let window = arenas.window;
+        [
+            // A place walks round the grid of rows until it hits one, seldom more than once or twice.
+            self.over_window("order", arenas.over_slots(arenas.batch, window), 768, &order),
+            self.over_window("gather", arenas.over_slots(arenas.gathered(), window), 0, &gather),
+        ]
+    }
+
+    /// Which rows each network has.
+    fn rows(&self) -> &'static str {
+        if self.members.has_subsets { shader!("subset") } else { shader!("everything") }
+    }
+
+    /// The kernel that judges the rows of a window, and what adds its parts up where it needs more than a workgroup for a
+    /// step.
+    pub(super) fn measure(&self) -> (Dispatch, Option<Dispatch>) {
+        let (arenas, window, epochs) = (self.arenas, self.arenas.window, shader!("epochs"));
+        let judge = [shader!("judge"), shader!("normalizer"), epochs];
+        if arenas.measures() == 1 {
+            let loops = arenas.batch * (1 + 3 * arenas.output_stride());
+            let pieces = [&[shader!("measure_small")], &judge[..]].concat();
+            return (self.over_window("measure_small", arenas.over_slots(1, window), loops, &pieces), None);
+        }
+        let pieces = [&[shader!("measure"), shader!("sum")], &judge[..]].concat();
+        let loops = arenas.measures().div_ceil(64) + 6;
+        let total = [shader!("total"), shader!("sum"), epochs];
+        (
+            self.over_window("measure", arenas.judged(window), 3 * arenas.output_stride() + 6, &pieces),
+            Some(self.over_window("total", arenas.totalled(window), loops, &total)),
+        )
+    }
+
+    /// The kernel that adds up what outputs are worth; of so many vec4s a row, their errors too.
+    fn score(&self, scored: usize) -> Dispatch {
+        let arenas = self.arenas;
+        let pieces = [
+            shader!("score"),
+            shader!("judge"),
+            shader!("normalizer"),
+            shader!("sum"),
+            shader!("pass"),
+            self.rows(),
+            shader!("permutation"),
+        ];
+        let loops = arenas.measures() * (1 + 3 * arenas.output_stride() + scored) + 7 * (2 + 4 * scored);
+        let mut score = self.over_window("score", [1, 1, arenas.models as u32], loops, &pieces);
+        score.source += &format!("const SCORED: u32 = {scored}u;\nconst SCORE: u32 = {}u;\n", 2 + 4 * scored);
+        score
+    }
+
+    fn over_window(&self, entry: &'static str, groups: [u32; 3], loops: usize, pieces: &[&'static str]) -> Dispatch {
+        let pieces = [pieces, &[shader!("window")]].concat();
+        let steps = self.arenas.window;
+        let arenas = self.arenas;
+        let bytes = match entry {
+            "order" => 4 * arenas.batch,
+            "gather" => 2 * 16 * arenas.gathered(),
+            _ => 2 * 16 * arenas.batch * arenas.output_stride(),
+        } as u64;
+        let source = self.linked_without_products(Vec::new(), pieces);
+        Dispatch { name: entry.to_owned(), entry, source, groups, loops, steps, flop: 0, bytes }
+    }
+}
+
+impl Dispatches {
+    /// The caller's rows into the arena of a prediction, and its outputs into the caller's.
+    pub(crate) fn packers(arenas: &Arenas) -> [Dispatch; 2] {
+        let constants = [
+            ("INPUTS", arenas.inputs()),
+            ("INPUT_STRIDE", arenas.input_stride()),
+            ("OUTPUTS", arenas.outputs()),
+            ("OUTPUT_STRIDE", arenas.output_stride()),
+            ("OUTPUT", arenas.output),
+        ];
+        let constants: String =
+            constants.iter().map(|(name, value)| format!("const {name}: u32 = {value}u;\n")).collect();
+        let numbers = [("pack", arenas.input_stride()), ("unpack", arenas.outputs())];
+        numbers.map(|(entry, each)| Dispatch {
+            name: entry.to_owned(),
+            entry,
+            source: constants.clone() + shader!("pack"),
+            groups: folded((arenas.batch * each).div_ceil(LANES), 1),
+            loops: 0,
+            steps: 1,
+            flop: 0,
+            bytes: (8 * 4 * arenas.batch * each) as u64,
+        })
+    }
+}
+
+impl Arenas {
+    /// The `vec4`s that `gather` writes a slot.
+    pub(crate) fn gathered(&self) -> usize {
+        self.batch * (self.input_stride() + self.output_stride())
+    }
+
+    /// Workgroups of 64 for `each` invocations in each of `slots` slots.
+    pub(crate) fn over_slots(&self, each: usize, slots: usize) -> [u32; 3] {
+        folded((each * slots).div_ceil(64), self.models)
+    }
+
+    /// Workgroups of `measure` for `slots` slots.
+    pub(crate) fn judged(&self, slots: usize) -> [u32; 3] {
+        [self.measures() as u32, slots as u32, self.models as u32]
+    }
+
+    /// Workgroups of `total` for `slots` slots.
+    pub(crate) const fn totalled(&self, slots: usize) -> [u32; 3] {
+        [1, slots as u32, self.models as u32]
+    }
+}

@@ -1,0 +1,134 @@
+//! What many networks are worth, in one read back, is what each alone is worth.
+
+mod common;
+
+use common::{bits, devices, numbers, xor};
+use gradus::{
+    Activation, Dataset, Error, Fold, Loss, Member, Metrics, Network, Optimizer, Population, Rows, Scaler, Scaling,
+    Settings, Trainer,
+};
+
+fn rows_of(number: usize) -> Rows {
+    match number % 4 {
+        0 => Rows::All,
+        1 => Rows::WithoutFold(Fold { fold: number % 5, folds: 5, seed: Some(3) }),
+        2 => Rows::Bootstrap { seed: 7 },
+        _ => Rows::OfFold(Fold { fold: 2, folds: 3, seed: None }),
+    }
+}
+
+fn close(what: &str, ours: &[f64], theirs: &[f64], tolerance: f64) {
+    let is_close = |(a, b): (&f64, &f64)| (a - b).abs() <= tolerance * (1.0 + b.abs());
+    assert!(ours.iter().zip(theirs).all(is_close), "{what}: {ours:?}, alone {theirs:?}");
+}
+
+fn same(what: &str, ours: &Metrics, theirs: &Metrics) {
+    close(&format!("{what}: loss"), &[ours.loss()], &[theirs.loss()], 1e-5);
+    assert_eq!(ours.accuracy().is_some(), theirs.accuracy().is_some(), "{what}");
+    let accuracies = [ours, theirs].map(|metrics| metrics.accuracy().unwrap_or(0.0));
+    close(&format!("{what}: accuracy"), &accuracies[..1], &accuracies[1..], 1e-6);
+    let errors = |metrics: &Metrics| {
+        [metrics.r2(), metrics.mean_squared_error(), metrics.mean_absolute_error()].map(|value| value.unwrap_or(-7.0))
+    };
+    close(&format!("{what}: errors"), &errors(ours), &errors(theirs), 1e-4);
+}
+
+/// Tests networks together and each alone, by a trainer that is given its parameters.
+fn compare(network: &Network, data: &Dataset, test: &Dataset, settings: &Settings) {
+    for device in devices() {
+        let what = format!("{device}, {:?}", settings.loss);
+        let members: Vec<_> =
+            (0..6).map(|seed| Member::new(Settings { seed, ..settings.clone() }).on(rows_of(seed as usize))).collect();
+        let mut population = Population::new(&device, network, data, &members).expect("a population");
+        population.run(3).expect("steps");
+        population.stop(1).expect("it was in training");
+        let all = population.evaluate(test).expect("metrics");
+        let tested: Vec<Rows> = members.iter().map(|member| member.rows.left_out().unwrap_or(member.rows)).collect();
+        let on_rows = population.evaluate_rows(&tested).expect("metrics");
+        assert_eq!(population.evaluate(test), Ok(all.clone()), "{what}: again");
+        for (number, rows) in tested.iter().enumerate() {
+            let mut trainer = Trainer::new(&device, network, data, settings.clone()).expect("a trainer");
+            trainer.set_parameters(&population.parameters(number).expect("parameters")).expect("they fit");
+            same(&format!("{what}: {number}"), &all[number], &trainer.evaluate(test).expect("metrics"));
+            let some = data.select(&rows.of(data.rows()).expect("rows")).expect("rows of the data set");
+            same(&format!("{what}: rows of {number}"), &on_rows[number], &trainer.evaluate(&some).expect("metrics"));
+        }
+    }
+}
+
+#[test]
+fn classes_that_are_logits() {
+    let of = |rows: usize, seed| {
+        let classes: Vec<u32> = (0..rows as u32).map(|row| row * 7 % 3).collect();
+        Dataset::new(rows, numbers(rows * 5, seed), classes).expect("a data set")
+    };
+    let settings = Settings { batch: 8, loss: Loss::SoftmaxCrossEntropy, ..Settings::default() };
+    let hidden = Network::new(5).dense(6, Activation::Tanh);
+    // More rows than a predictor takes at once, and a number that no block divides.
+    compare(&hidden.clone().dense(3, Activation::Identity), &of(53, 1), &of(5003, 2), &settings);
+    compare(&hidden.dense(3, Activation::Softmax), &of(53, 1), &of(70, 2), &settings);
+}
+
+#[test]
+fn values_with_weights_that_are_scaled() {
+    let of = |rows: usize, seed| {
+        let weights: Vec<f32> = (0..rows).map(|row| (row % 4) as f32 * 0.5).collect();
+        let data = Dataset::new(rows, numbers(rows * 3, seed), numbers(rows * 6, seed + 5)).expect("a data set");
+        data.with_weights(weights).expect("a weight a row")
+    };
+    let data = of(41, 1);
+    let scaler = Scaler::learn(Scaling::Standard, &data);
+    let network = Network::new(3).dense(7, Activation::Relu).layer_norm().dense(6, Activation::Identity);
+    let settings = Settings { batch: 8, loss: Loss::Huber { delta: 0.5 }, ..Settings::default() };
+    compare(&network, &data.with_scaling(&scaler).expect("it fits"), &of(97, 3), &settings);
+}
+
+#[test]
+fn one_output_and_bytes() {
+    let of = |rows: usize, seed: usize| {
+        let bytes: Vec<u8> = (0..rows * 4).map(|i| (i * 31 * seed % 256) as u8).collect();
+        let answers: Vec<f32> = (0..rows).map(|row| (row % 3 % 2) as f32).collect();
+        Dataset::new(rows, bytes, answers).expect("a data set")
+    };
+    let network = Network::new(4).dense(5, Activation::Sigmoid).dropout(0.3).dense(1, Activation::Sigmoid);
+    let settings = Settings { batch: 8, input_noise: 0.2, ..Settings::default() };
+    compare(&network, &of(30, 1), &of(64, 3), &settings);
+}
+
+#[test]
+fn what_was_kept_comes_back_and_moves_with_its_network() {
+    let network = Network::new(2).dense(3, Activation::Tanh).dense(1, Activation::Sigmoid);
+    let settings = Settings { batch: 4, optimizer: Optimizer::adam(0.05), ..Settings::default() };
+    for device in devices() {
+        let members: Vec<_> = (0..7).map(|seed| Member::new(Settings { seed, ..settings.clone() })).collect();
+        let mut population = Population::new(&device, &network, &xor(), &members).expect("a population");
+        assert!(matches!(population.restore(0), Err(Error::Setting { .. })), "{device}");
+        population.run(5).expect("steps");
+        let before: Vec<_> = (0..7).map(|i| population.parameters(i).expect("parameters")).collect();
+        population.keep(&[0, 2, 3, 6]).expect("room");
+        population.run(5).expect("steps");
+        // The last takes the place of one that leaves, and what was kept of it goes along.
+        population.stop(2).expect("it was in training");
+        population.run(5).expect("steps");
+        assert!(population.restore(1).is_err(), "{device}");
+        for kept in [0, 2, 3, 6] {
+            assert_ne!(
+                bits(&population.parameters(kept).expect("parameters")),
+                bits(&before[kept]),
+                "{device}: {kept}"
+            );
+            population.restore(kept).expect("it was kept");
+            assert_eq!(
+                bits(&population.parameters(kept).expect("parameters")),
+                bits(&before[kept]),
+                "{device}: {kept}"
+            );
+        }
+        population.set_learning_rate(4, 0.0).expect("a rate");
+        let still = population.parameters(4).expect("parameters");
+        population.run(5).expect("steps");
+        assert_eq!(bits(&population.parameters(4).expect("parameters")), bits(&still), "{device}");
+        assert_eq!(population.learning_rate(4), Ok(0.0));
+        assert!(population.set_learning_rate(4, f64::NAN).is_err() && population.learning_rate(7).is_err());
+    }
+}
