@@ -409,6 +409,23 @@ impl Fit {
     }
 }
 
+impl Fit {
+    /// Takes the networks of a population that are in training through the epochs, together and each with decisions of its
+    /// own: one that gets no better or diverges leaves its place and costs nothing more, and ends as after its best epoch,
+    /// if that was asked for. Where epochs have different lengths, a network that has done its last is stopped as well, so
+    /// that it takes no more steps. An epoch's seconds are those of all networks together.
+    ///
+    /// What is decided is what a trainer alone would decide from the same numbers; those of a validation are added up on the
+    /// device, in 32 bits. The histories have the population's order.
+    ///
+    /// # Errors
+    /// As [`Population::run`] and [`Population::evaluate`]; [`Error::Setting`] for deciders that cannot decide, for
+    /// [`Fit::every`] and [`Fit::after`], and where rows that validate are missing.
+    pub fn run_together(&self, population: &mut Population) -> Result<Vec<History>> {
+        pollster::block_on(self.run_together_async(population))
+    }
+}
+
 impl RangeTest {
     /// Takes steps with growing rates on a trainer of its own; the optimizer's rate and the schedule do not matter. It ends
     /// before the last rate where the loss has grown fourfold, or is no number any more.

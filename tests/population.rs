@@ -4,8 +4,8 @@ mod common;
 
 use common::{bits, devices, numbers, xor};
 use gradus::{
-    Activation, Dataset, Device, Error, Fold, Loss, Member, Network, Optimizer, Population, Report, Rows, Schedule,
-    Settings, Trainer,
+    Activation, Dataset, Device, EarlyStopping, Ended, Error, Fit, Fold, History, Loss, Member, Network, Optimizer,
+    Population, ReduceOnPlateau, Report, Rows, Schedule, Settings, Trainer, Validation,
 };
 
 const ROWS: usize = 53;
@@ -152,5 +152,71 @@ fn what_makes_no_population_is_refused() {
         let mut population = Population::new(&device, &network, &data(), &[one]).expect("one");
         assert!(matches!(population.stop(1), Err(Error::Setting { .. })));
         assert!(population.parameters(7).is_err() && population.steps(1).is_err());
+    }
+}
+
+/// A history without what the clock says, and with the numbers of its validations rounded.
+fn told(history: &History) -> Vec<(usize, f64, f64, Option<f64>, [i64; 2])> {
+    let rounded = |value: Option<f64>| (value.unwrap_or(-1.0) * 1e4).round() as i64;
+    let epoch = |epoch: &gradus::Epoch| {
+        let validation = epoch.validation.as_ref();
+        let numbers = [validation.map(gradus::Metrics::loss), validation.and_then(gradus::Metrics::accuracy)];
+        (epoch.steps, epoch.loss, epoch.learning_rate, epoch.accuracy, numbers.map(rounded))
+    };
+    history.epochs.iter().map(epoch).collect()
+}
+
+#[test]
+fn each_network_goes_through_the_epochs_as_alone() {
+    let network = Network::new(5).dense(12, Activation::Tanh).dense(3, Activation::Identity);
+    let settings =
+        Settings { batch: 8, loss: Loss::SoftmaxCrossEntropy, optimizer: Optimizer::adam(0.01), ..Settings::default() };
+    let folds = |number: usize| Rows::WithoutFold(Fold { fold: number % 6, folds: 6, seed: Some(1) });
+    let rule = EarlyStopping { patience: 3, ..EarlyStopping::default() };
+    let plateau = ReduceOnPlateau { patience: 1, factor: 0.5, ..ReduceOnPlateau::default() };
+    for device in devices() {
+        let members = members(6, &settings, folds);
+        let mut population = Population::new(&device, &network, &data(), &members).expect("a population");
+        let fit = Fit::new(12).early_stopping(rule).reduce_on_plateau(plateau);
+        let histories = fit.clone().validation(Validation::LeftOut).run_together(&mut population).expect("epochs");
+        assert!(histories.iter().any(|history| history.ended == Ended::NoImprovement), "{device}: nobody stops early");
+        for (number, (member, history)) in members.iter().zip(&histories).enumerate() {
+            let mut trainer = alone(&device, &network, &data(), member, &population.plan());
+            let held_out = member.rows.left_out().expect("a fold").of(ROWS).expect("rows");
+            let held_out = data().select(&held_out).expect("rows");
+            let expected = fit.clone().validate_on(&held_out).run(&mut trainer).expect("epochs");
+            let what = format!("{device}: {number}\n{history}\n{expected}");
+            assert_eq!(told(history), told(&expected), "{what}");
+            assert_eq!((history.best, history.ended), (expected.best, expected.ended), "{what}");
+            let [ours, theirs] = [population.parameters(number), trainer.parameters()].map(|p| p.expect("parameters"));
+            assert_eq!(bits(&ours), bits(&theirs), "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_fit_together_says_what_it_cannot_do_and_who_diverged() {
+    let network = Network::new(5).dense(6, Activation::Relu).dense(3, Activation::Identity);
+    let member = |rate| Member::new(Settings { batch: 8, optimizer: Optimizer::sgd(rate), ..Settings::default() });
+    for device in devices() {
+        let mut population = Population::new(&device, &network, &data(), &[0.01, 1e6].map(member)).expect("two");
+        let refused =
+            |fit: Fit, population: &mut Population| fit.run_together(population).expect_err("refused").to_string();
+        assert_eq!(
+            refused(Fit::new(1).validation(Validation::LeftOut), &mut population),
+            "rows of a network that leave some out: expected Rows::WithoutFold, got other rows in number 0"
+        );
+        assert!(refused(Fit::new(1).every(3), &mut population).contains("callbacks"));
+        assert!(refused(Fit::new(1).hold_out(0.2), &mut population).contains("split"));
+        let histories = Fit::new(3).validate_on(&data()).run_together(&mut population).expect("epochs");
+        assert_eq!(histories.iter().map(|h| h.ended).collect::<Vec<_>>(), [Ended::Epochs, Ended::Diverged], "{device}");
+        assert_eq!(population.in_training().collect::<Vec<_>>(), [0]);
+        // A budget of steps ends it where it ends.
+        let histories = Fit::new(3).steps(9).run_together(&mut population).expect("epochs");
+        assert_eq!(histories[0].epochs.iter().map(|epoch| epoch.steps).collect::<Vec<_>>(), [7, 2]);
+        assert_eq!(histories[1], History::default());
+        let mut trainer = Trainer::new(&device, &network, &data(), member(0.1).settings).expect("a trainer");
+        let fit = Fit::new(1).validation(Validation::LeftOut);
+        assert!(fit.run(&mut trainer).expect_err("one network").to_string().contains("single network"));
     }
 }

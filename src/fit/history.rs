@@ -63,6 +63,8 @@ pub enum Ended {
     Time,
     /// The callback said so.
     Callback,
+    /// The loss left the finite numbers: of one network among many. A trainer gives an error.
+    Diverged,
 }
 
 /// What [`History::csv`] and [`History::json_lines`] tell of an epoch.
@@ -147,6 +149,7 @@ impl fmt::Display for Ended {
             Self::Steps => "all steps are done",
             Self::Time => "the time is up",
             Self::Callback => "the callback stopped it",
+            Self::Diverged => "the loss left the finite numbers",
         })
     }
 }

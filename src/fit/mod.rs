@@ -5,6 +5,7 @@ mod history;
 mod range_test;
 mod run;
 mod split;
+mod together;
 
 use std::time::Duration;
 
@@ -66,6 +67,9 @@ pub enum Validation {
     Split(Split),
     /// A data set of its own.
     Data(Dataset),
+    /// Of each network of a [`Population`](crate::Population), the rows of its data set that it is trained without:
+    /// [`Rows::left_out`](crate::Rows::left_out).
+    LeftOut,
 }
 
 /// Where a training stands when its callback is called.
@@ -176,7 +180,7 @@ impl Fit {
             let (rest, held_out) = data.split(split, settings.seed)?;
             (train, self.validation) = (rest, Validation::Data(held_out));
         }
-        self.check()?;
+        self.check(false)?;
         Ok((Trainer::new_async(device, network, Some(&train), settings).await?, self))
     }
 
@@ -201,7 +205,7 @@ impl Fit {
     /// # Errors
     /// As [`Fit::run`].
     pub async fn run_async(&self, trainer: &mut Trainer) -> Result<History> {
-        self.check()?;
+        self.check(false)?;
         // Without a callback nothing but the ends of epochs matters.
         let fit = Self { every: self.every.filter(|_| self.time.is_some()), ..self.clone() };
         fit.run_with_async(trainer, async |_: &mut Progress<'_>| Ok(Decision::GoOn)).await
@@ -216,7 +220,7 @@ impl Fit {
         trainer: &mut Trainer,
         mut callback: impl AsyncFnMut(&mut Progress<'_>) -> Result<Decision>,
     ) -> Result<History> {
-        self.check()?;
+        self.check(false)?;
         let mut run = Run::new(self)?;
         for _ in 0..self.epochs {
             run.epoch(trainer, &mut callback).await?;
@@ -227,8 +231,12 @@ impl Fit {
         run.finish(trainer)
     }
 
-    /// Refuses what cannot be done.
-    fn check(&self) -> Result<()> {
+    /// Refuses what cannot be done, with many networks or with one.
+    fn check(&self, together: bool) -> Result<()> {
+        if matches!(self.validation, Validation::LeftOut) && !together {
+            let (expected, got) = ("a data set of its own".to_owned(), "the rows that were left out".to_owned());
+            return Err(Error::Setting { what: "validation of a single network", expected, got });
+        }
         if let Validation::Split(_) = self.validation {
             let expected = "the data set that was held out, as Fit::trainer and Dataset::split give it".to_owned();
             return Err(Error::Setting { what: "validation of a trainer's data", expected, got: "a split".into() });
@@ -236,7 +244,7 @@ impl Fit {
         self.early_stopping.map_or(Ok(()), |rule| rule.check())?;
         self.plateau.map_or(Ok(()), |rule| rule.check())?;
         let monitors = [self.early_stopping.map(|rule| rule.monitor), self.plateau.map(|rule| rule.monitor)];
-        let validates = matches!(self.validation, Validation::Data(_));
+        let validates = !matches!(self.validation, Validation::None);
         if let Some(monitor) = monitors.into_iter().flatten().find(|monitor| monitor.validates() && !validates) {
             let (expected, got) = ("one that is there without validation".to_owned(), format!("the {monitor}"));
             return Err(Error::Setting { what: "quantity to watch", expected, got });

@@ -152,13 +152,13 @@ impl<'a> Run<'a> {
 }
 
 /// A clock, where there is one.
-struct Clock {
+pub(super) struct Clock {
     #[cfg(not(target_family = "wasm"))]
     start: Instant,
 }
 
 impl Clock {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self {
             #[cfg(not(target_family = "wasm"))]
             start: Instant::now(),
@@ -166,7 +166,7 @@ impl Clock {
     }
 
     /// Seconds since it was started; 0 where there is none.
-    fn seconds(&self) -> f64 {
+    pub(super) fn seconds(&self) -> f64 {
         #[cfg(not(target_family = "wasm"))]
         return self.start.elapsed().as_secs_f64();
         #[cfg(target_family = "wasm")]

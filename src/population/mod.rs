@@ -38,6 +38,7 @@ use crate::{
 pub struct Population {
     network: Network,
     members: Vec<Member>,
+    courses: Vec<Course>,
     workers: Workers,
     /// After how many steps each was stopped, if it was.
     stopped: Vec<Option<u64>>,
@@ -60,10 +61,11 @@ impl Population {
         let courses = member::courses(network, data, members)?;
         data.check_for(network.inputs(), network.outputs())?;
         let classifies = crate::trainer::classifies(network, members[0].settings.loss, Some(data.answers()));
-        let workers = Workers::new(device, network, data, members, courses).await?;
+        let workers = Workers::new(device, network, data, members, courses.clone()).await?;
         Ok(Self {
             network: network.clone(),
             members: members.to_vec(),
+            courses,
             workers,
             stopped: vec![None; members.len()],
             done: 0,
@@ -97,6 +99,25 @@ impl Population {
     pub fn steps(&self, member: usize) -> Result<u64> {
         self.check(member)?;
         Ok(self.stopped[member].unwrap_or(self.done))
+    }
+
+    /// How many steps pass over a network's rows once.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if there is no such network.
+    pub fn steps_per_epoch(&self, member: usize) -> Result<usize> {
+        self.check(member)?;
+        Ok(self.courses[member].steps_per_epoch() as usize)
+    }
+
+    /// How many steps are left of a network's epoch: all of them at its start.
+    pub(crate) fn steps_to_epoch(&self, member: usize) -> Result<usize> {
+        let all = self.steps_per_epoch(member)?;
+        Ok(all - (self.steps(member)? % all as u64) as usize)
+    }
+
+    pub(crate) fn is_in_training(&self, member: usize) -> bool {
+        self.stopped[member].is_none()
     }
 
     /// Which networks are in training: all, until they are stopped or diverge.
@@ -173,14 +194,19 @@ impl Population {
             let all: Vec<_> = members.iter().map(|member| (*member, Rows::All)).collect();
             return self.evaluate_on(data, &all).await;
         }
-        let none = |member: &usize| {
-            let (expected, got) = ("Rows::WithoutFold".to_owned(), format!("other rows in number {member}"));
-            Error::Setting { what: "rows of a network that leave some out", expected, got }
-        };
-        let left_out = |member: &usize| self.members[*member].rows.left_out().ok_or_else(|| none(member));
-        let all = members.iter().map(|member| Ok((*member, left_out(member)?))).collect::<Result<Vec<_>>>()?;
+        let all = members.iter().map(|member| Ok((*member, self.left_out(*member)?))).collect::<Result<Vec<_>>>()?;
         let data = self.data.clone();
         self.evaluate_on(&data, &all).await
+    }
+
+    /// The rows that a network is trained without.
+    pub(crate) fn left_out(&self, member: usize) -> Result<Rows> {
+        let none = || Error::Setting {
+            what: "rows of a network that leave some out",
+            expected: "Rows::WithoutFold".into(),
+            got: format!("other rows in number {member}"),
+        };
+        self.members[member].rows.left_out().ok_or_else(none)
     }
 
     async fn evaluate_on(&mut self, data: &Dataset, rows: &[(usize, Rows)]) -> Result<Vec<Metrics>> {
@@ -239,6 +265,16 @@ impl Population {
     pub fn learning_rate(&self, member: usize) -> Result<f64> {
         self.check(member)?;
         Ok(self.members[member].settings.optimizer.learning_rate)
+    }
+
+    /// The learning rate of a network's last update, with the schedule's factor; before the first, that of the first.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if there is no such network.
+    pub fn last_learning_rate(&self, member: usize) -> Result<f64> {
+        let last = self.steps(member)?.saturating_sub(1);
+        let factor = self.courses[member].factor(last);
+        Ok(factor * self.learning_rate(member)?)
     }
 
     /// Sets the learning rate of a network for the steps that follow; a schedule goes on multiplying it.

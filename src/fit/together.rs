@@ -1,0 +1,149 @@
+//! Many networks that are taken through epochs together, each with decisions of its own.
+
+use super::{
+    Ended, Epoch, Fit, History, Validation,
+    deciders::{Plateau, Stopping},
+    run::Clock,
+};
+use crate::{Error, Population, Report, Result};
+
+/// One network on its way.
+#[derive(Default)]
+struct One {
+    history: History,
+    stopping: Stopping,
+    plateau: Plateau,
+    /// What the epoch that is under way has brought.
+    report: Report,
+    seconds: f64,
+    taken: usize,
+    /// Why it has come to its end, if it has.
+    ended: Option<Ended>,
+}
+
+impl Fit {
+    /// [`Fit::run_together`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Fit::run_together`].
+    pub async fn run_together_async(&self, population: &mut Population) -> Result<Vec<History>> {
+        self.check_together(population)?;
+        let clock = Clock::start();
+        let mut all: Vec<_> = population.members().iter().map(|_| One::default()).collect();
+        // Those that were stopped before have no part in it.
+        let mut going: Vec<usize> = population.in_training().filter(|_| self.epochs > 0).collect();
+        while !going.is_empty() {
+            let mut steps = self.steps.map_or(usize::MAX, |most| most - all[going[0]].taken);
+            for member in &going {
+                steps = steps.min(population.steps_to_epoch(*member)?);
+            }
+            let start = Clock::start();
+            let reports = if steps > 0 { population.run_async(steps).await? } else { Vec::new() };
+            let seconds = start.seconds();
+            let is_late = self.time.is_some_and(|time| clock.seconds() >= time.as_secs_f64());
+            for member in &going {
+                let one = &mut all[*member];
+                reports.get(*member).into_iter().for_each(|report| one.report.extend(report));
+                one.seconds += seconds;
+                one.taken += steps;
+                if self.steps.is_some_and(|most| one.taken >= most) {
+                    one.ended = Some(Ended::Steps);
+                } else if is_late {
+                    one.ended = Some(Ended::Time);
+                }
+                if !population.is_in_training(*member) {
+                    one.ended = Some(Ended::Diverged);
+                }
+            }
+            let mut due = Vec::new();
+            for member in &going {
+                let is_over = population.steps_to_epoch(*member)? == population.steps_per_epoch(*member)?;
+                if is_over || all[*member].ended.is_some() {
+                    due.push(*member);
+                }
+            }
+            self.end_epochs(population, &mut all, due).await?;
+            let (ended, others) = going.into_iter().partition(|member| all[*member].ended.is_some());
+            going = others;
+            self.leave(population, &all, ended, going.is_empty()).await?;
+        }
+        Ok(all.into_iter().map(|one| one.history).collect())
+    }
+
+    /// Validates networks whose epoch is over, and decides how each goes on.
+    async fn end_epochs(&self, population: &mut Population, all: &mut [One], due: Vec<usize>) -> Result<()> {
+        let due: Vec<usize> = due.into_iter().filter(|member| !all[*member].report.losses.is_empty()).collect();
+        let mut validations = vec![None; due.len()];
+        if !due.is_empty() && !matches!(self.validation, Validation::None) {
+            let data = if let Validation::Data(data) = &self.validation { Some(data) } else { None };
+            validations = population.validate(data, &due).await?.into_iter().map(Some).collect();
+        }
+        let mut best = Vec::new();
+        for (member, validation) in due.into_iter().zip(validations) {
+            let one = &mut all[member];
+            let report = std::mem::take(&mut one.report);
+            one.history.epochs.push(Epoch {
+                steps: report.losses.len(),
+                loss: report.loss(),
+                accuracy: report.accuracy(),
+                validation,
+                learning_rate: population.last_learning_rate(member)?,
+                seconds: std::mem::take(&mut one.seconds),
+            });
+            let number = one.history.epochs.len() - 1;
+            let epoch = &one.history.epochs[number];
+            if let Some(rule) = &self.early_stopping {
+                let (is_best, stops) = one.stopping.look(rule, number, epoch)?;
+                if is_best && rule.restores_best {
+                    best.push(member);
+                }
+                if stops {
+                    one.ended = one.ended.or(Some(Ended::NoImprovement));
+                }
+                one.history.best = one.stopping.best.map(|(best, _)| best);
+            }
+            if let Some(rule) = &self.plateau
+                && one.plateau.look(rule, epoch)?
+            {
+                let rate = rule.reduced(population.learning_rate(member)?);
+                population.set_learning_rate(member, rate)?;
+            }
+            if number + 1 == self.epochs {
+                one.ended = one.ended.or(Some(Ended::Epochs));
+            }
+            one.history.ended = one.ended.unwrap_or_default();
+        }
+        if best.is_empty() { Ok(()) } else { population.keep_async(&best).await }
+    }
+
+    /// Puts networks that have come to their end back to their best epoch, and takes them out of training unless all have.
+    async fn leave(&self, population: &mut Population, all: &[One], ended: Vec<usize>, is_last: bool) -> Result<()> {
+        for member in ended {
+            let One { history, ended, .. } = &all[member];
+            let is_other = history.best.is_some() && history.best != history.epochs.len().checked_sub(1);
+            if self.early_stopping.is_some_and(|rule| rule.restores_best) && is_other {
+                population.restore(member)?;
+            }
+            if !is_last || *ended == Some(Ended::NoImprovement) {
+                population.stop_async(member).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses what only a single training can have.
+    fn check_together(&self, population: &Population) -> Result<()> {
+        self.check(true)?;
+        if matches!(self.validation, Validation::LeftOut) {
+            population.in_training().try_for_each(|member| population.left_out(member).map(drop))?;
+        }
+        let wrong = |what, got: &str| {
+            Err(Error::Setting { what, expected: "none where many networks train".into(), got: got.into() })
+        };
+        match (self.every, self.after.epochs.is_empty()) {
+            (Some(_), _) => wrong("steps between two callbacks", "some"),
+            (_, false) => wrong("epochs of a training before", "some"),
+            _ => Ok(()),
+        }
+    }
+}
