@@ -141,6 +141,7 @@ impl Loss {
 
     /// The loss of one output `y` of `outputs` against the expected `t`, before the mean. `normalizer` is `ln(sum e^y)` of
     /// the whole row, which only softmax looks at.
+    #[inline(always)]
     pub fn apply(self, y: f64, t: f64, normalizer: f64, outputs: usize) -> f64 {
         // The logarithm of the smallest normal f32, which is where the kernels have to stop.
         let least = f64::from(f32::MIN_POSITIVE);

@@ -69,6 +69,8 @@ pub(crate) struct Upcoming {
     coming: Range<u64>,
     /// How many more updates were made before each than steps on the data.
     ahead: u64,
+    /// The last that was drawn.
+    last: Option<Step>,
     steps: Vec<Step>,
     rows: Vec<u32>,
     /// How many of the drawn ones were taken.
@@ -98,6 +100,7 @@ impl Upcoming {
             height,
             coming: steps,
             ahead,
+            last: None,
             steps: Vec::new(),
             rows: Vec::new(),
             taken: [0; 2],
@@ -126,7 +129,14 @@ impl Upcoming {
         self.coming.start = steps.end;
         self.taken = [0; 2];
         self.steps.clear();
-        self.steps.extend(steps.map(|n| self.course.step(n, n.wrapping_add(self.ahead))));
+        for n in steps {
+            let before = n.wrapping_add(self.ahead);
+            self.last = match &self.last {
+                Some(last) => Some(self.course.step_behind(last, n, before)),
+                None => Some(self.course.step(n, before)),
+            };
+            self.steps.extend(self.last);
+        }
         self.rows.clear();
         if self.shuffle {
             self.rows.resize(self.steps.iter().map(|step| step.rows as usize).sum(), 0);

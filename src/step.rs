@@ -73,9 +73,23 @@ impl Course {
 
     /// Step `n` through its rows, counted from 0; `before` steps were taken since the optimizer started.
     pub(crate) fn step(&self, n: u64, before: u64) -> Step {
-        let epoch = n / self.steps_per_epoch();
         let (first, rows) = self.span(n);
-        Step { first: first as u32, key: epoch_key(self.seed, epoch), ..self.update(rows, before) }
+        Step { first: first as u32, ..self.update(rows, before, epoch_key(self.seed, n / self.steps_per_epoch())) }
+    }
+
+    /// The step behind `last`: [`Course::step`] without computing again what stays.
+    #[inline]
+    pub(crate) fn step_behind(&self, last: &Step, n: u64, before: u64) -> Step {
+        let first = (last.first + last.rows) as usize;
+        let is_next_epoch = first >= self.rows;
+        let first = if is_next_epoch { 0 } else { first };
+        let rows = self.batch.min(self.rows - first);
+        let key = if is_next_epoch { epoch_key(self.seed, n / self.steps_per_epoch()) } else { last.key };
+        let is_steady = self.schedule == Schedule::Constant && self.optimizer.is_steady();
+        if is_steady && self.accumulate == 1 && rows == last.rows as usize {
+            return Step { first: first as u32, key, ..*last };
+        }
+        Step { first: first as u32, ..self.update(rows, before, key) }
     }
 
     /// Where in its epoch's order step `n` begins, and how many rows it takes.
@@ -93,16 +107,15 @@ impl Course {
     /// A step on `rows` rows that the caller brings, after `before` others.
     pub(crate) fn step_of(&self, rows: usize, before: u64) -> Step {
         // For the noise, the steps by hand are epochs of one step, counted from the end.
-        Step { key: epoch_key(self.seed, u64::MAX - before), ..self.update(rows, before) }
+        self.update(rows, before, epoch_key(self.seed, u64::MAX - before))
     }
 
-    /// What a step is but for its place and its key.
-    fn update(&self, rows: usize, before: u64) -> Step {
+    /// What a step is but for its place.
+    fn update(&self, rows: usize, before: u64, key: [u32; 2]) -> Step {
         Step {
             rows: rows as u32,
             first: 0,
-            // Only dropout asks for it, of whom every step is another.
-            key: epoch_key(!self.seed, before),
+            key,
             scale: (1.0 / self.loss.mean_over(rows, self.outputs) as f64) as f32,
             ring: 0,
             starts: u32::from(before.is_multiple_of(self.accumulate)),
@@ -122,4 +135,26 @@ pub(crate) fn epoch_key(seed: u64, epoch: u64) -> [u32; 2] {
     };
     let key = mix(mix(mix(seed)) ^ epoch);
     [key as u32, (key >> 32) as u32]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_the_same_behind_another() {
+        let dampened = Optimizer::new(crate::Rule::Momentum { momentum: 0.9, dampening: 0.5, nesterov: false }, 0.1);
+        for optimizer in Optimizer::ALL.iter().chain([&dampened]) {
+            for (schedule, accumulate) in Schedule::examples().into_iter().flat_map(|s| [(s.clone(), 1), (s, 3)]) {
+                let (optimizer, loss) = (*optimizer, Loss::Mse);
+                let (rows, subset, batch, outputs, seed) = (10, None, 4, 2, 5);
+                let course = Course { rows, subset, batch, outputs, loss, optimizer, schedule, accumulate, seed };
+                let mut last = course.step(7, 0);
+                for n in 8..40 {
+                    last = course.step_behind(&last, n, n - 7);
+                    assert_eq!(last, course.step(n, n - 7), "{course:?}");
+                }
+            }
+        }
+    }
 }

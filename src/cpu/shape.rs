@@ -24,7 +24,7 @@ use super::{
     update::{follow, update},
 };
 use crate::{
-    Activation, Loss, Network, Norm, Optimizer, judge,
+    Activation, Loss, Network, Norm, Optimizer, Rule, judge,
     network::{Layout, Place},
     step::Step,
 };
@@ -43,6 +43,8 @@ pub(super) struct Shape {
     pub(super) arch: Arch,
     loss: Loss,
     optimizer: Optimizer,
+    /// Whether nothing surrounds the optimizer's rule.
+    only_follows: bool,
     layers: Vec<Layer>,
     pub(super) parts: Vec<Part>,
     pub(super) inputs: usize,
@@ -149,6 +151,7 @@ impl Shape {
             arch: Arch::new(),
             loss,
             optimizer,
+            only_follows: optimizer.only_follows_its_rule(),
             parts,
             layers,
             inputs: network.inputs(),
@@ -438,13 +441,11 @@ impl Shape {
         let Flat { parameters, gradients, state } = flat;
         let keep = if matches!(purpose, Purpose::Keep { starts: false }) { 1.0 } else { 0.0 };
         match (source, purpose) {
-            (Source::Rows(rows), Purpose::Update(step))
-                if self.optimizer == Optimizer::sgd(self.optimizer.learning_rate) =>
-            {
+            (Source::Rows(rows), Purpose::Update(step)) if self.only_follows && self.optimizer.rule == Rule::Sgd => {
                 // The textbook's product goes straight into the parameters.
                 return self.gradient(part, rows, parameters, 1.0, -step.numbers.learning_rate);
             }
-            (Source::Sums([lane]), Purpose::Update(step)) if self.optimizer.only_follows_its_rule() => {
+            (Source::Sums([lane]), Purpose::Update(step)) if self.only_follows => {
                 let sums = &lane.sums[part.offset..];
                 return self.arch.dispatch(Loops(
                     #[inline(always)]

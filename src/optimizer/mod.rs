@@ -273,6 +273,17 @@ impl Optimizer {
         }
     }
 
+    /// Whether [`Optimizer::numbers`] are the same for every update, as long as the factor is.
+    pub(crate) fn is_steady(&self) -> bool {
+        match self.rule {
+            Rule::Sgd | Rule::RmsProp { .. } | Rule::Adadelta { .. } | Rule::Lion { .. } | Rule::Rprop { .. } => true,
+            Rule::Adagrad { decay, .. } => decay == 0.0,
+            // The first velocity is the whole gradient.
+            Rule::Momentum { dampening, .. } => dampening == 0.0,
+            Rule::Adam { .. } | Rule::Adamax { .. } | Rule::Nadam { .. } => false,
+        }
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         self.rule.check()?;
         check_within("learning rate", self.learning_rate, 0.0, 1e9)?;
