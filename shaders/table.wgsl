@@ -33,6 +33,9 @@ struct Step {
     clip_value: f32,
     clip_norm: f32,
     average: f32,
+    // What a network drops, where each has a share of its own: see `dropout`.
+    below: u32,
+    kept: f32,
 }
 
 /// A dense layer. Offsets and strides count vec4s, in the arena of one network.

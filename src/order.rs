@@ -257,6 +257,7 @@ mod tests {
                 schedule: crate::Schedule::Constant,
                 accumulate: 1,
                 seed: 3,
+                dropout: None,
             };
             for (shuffle, first) in [(true, 0), (true, 7), (false, 5)] {
                 let mut upcoming = Upcoming::new(course.clone(), shuffle, first..first + 300, first);

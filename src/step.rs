@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::{Loss, Optimizer, Schedule, optimizer::Numbers, rows::Subset};
+use crate::{Loss, Optimizer, Schedule, dropout::Dropout, optimizer::Numbers, rows::Subset};
 
 /// One row of the step table, the same struct in `shaders/table.wgsl`.
 #[repr(C)]
@@ -22,6 +22,9 @@ pub(crate) struct Step {
     pub(crate) starts: u32,
     pub(crate) updates: u32,
     pub(crate) numbers: Numbers,
+    /// Where a network among many drops a share of its own: `Dropout` in `src/dropout.rs`.
+    pub(crate) below: u32,
+    pub(crate) kept: f32,
 }
 
 /// A batch that the caller brings.
@@ -58,6 +61,8 @@ pub(crate) struct Course {
     /// How many batches make an update.
     pub(crate) accumulate: u64,
     pub(crate) seed: u64,
+    /// What it drops, if that is another share than the network's.
+    pub(crate) dropout: Option<Dropout>,
 }
 
 impl Course {
@@ -121,6 +126,8 @@ impl Course {
             starts: u32::from(before.is_multiple_of(self.accumulate)),
             updates: u32::from((before + 1).is_multiple_of(self.accumulate)),
             numbers: self.optimizer.numbers(before / self.accumulate + 1, self.factor(before)),
+            below: self.dropout.map_or(0, |dropout| dropout.below),
+            kept: self.dropout.map_or(0.0, |dropout| dropout.scale),
         }
     }
 }
@@ -148,7 +155,9 @@ mod tests {
             for (schedule, accumulate) in Schedule::examples().into_iter().flat_map(|s| [(s.clone(), 1), (s, 3)]) {
                 let (optimizer, loss) = (*optimizer, Loss::Mse);
                 let (rows, subset, batch, outputs, seed) = (10, None, 4, 2, 5);
-                let course = Course { rows, subset, batch, outputs, loss, optimizer, schedule, accumulate, seed };
+                let dropout = None;
+                let course =
+                    Course { rows, subset, batch, outputs, loss, optimizer, schedule, accumulate, seed, dropout };
                 let mut last = course.step(7, 0);
                 for n in 8..40 {
                     last = course.step_behind(&last, n, n - 7);

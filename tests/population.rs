@@ -41,13 +41,20 @@ fn members(count: usize, settings: &Settings, rows: fn(usize) -> Rows) -> Vec<Me
     (0..count).map(member).collect()
 }
 
+/// A network that drops this share.
+fn dropping(share: f64) -> Network {
+    let dense = Network::new(5).dense(8, Activation::Tanh).dropout(share).dense(9, Activation::Relu).dropout(share);
+    dense.dense(3, Activation::Identity)
+}
+
 /// What a network is when it is trained alone on the same rows under the same plan.
 fn alone(device: &Device, network: &Network, data: &Dataset, member: &Member, plan: &gradus::Plan) -> Trainer {
     let all: Vec<usize> = (0..data.rows()).collect();
     let rows = member.rows.of(all.len()).expect("rows");
     let data = data.select(&rows).expect("rows of the data set");
     let settings = Settings { plan: Some(plan.clone()), ..member.settings.clone() };
-    Trainer::new(device, network, &data, settings).unwrap_or_else(|error| panic!("{device}: {error}"))
+    let network = member.dropout.map_or_else(|| network.clone(), dropping);
+    Trainer::new(device, &network, &data, settings).unwrap_or_else(|error| panic!("{device}: {error}"))
 }
 
 fn compare(device: &Device, network: &Network, data: &Dataset, members: &[Member], steps: [usize; 2]) {
@@ -97,6 +104,10 @@ fn each_network_ends_with_the_bits_that_it_has_alone() {
         let optimizer = Optimizer::momentum(0.05, 0.9).clip_norm(0.5).average(0.9);
         let settings = Settings { optimizer, accumulate: 2, input_noise: 0.1, ..softmax.clone() };
         compare(&device, &rich, &data(), &members(7, &settings, rows), [5, 6]);
+        // Each drops another share.
+        let mut droppers = members(9, &softmax, rows);
+        droppers.iter_mut().zip(1..).for_each(|(member, n)| member.dropout = Some(f64::from(n) / 11.0));
+        compare(&device, &dropping(0.5), &data(), &droppers, [6, 7]);
         // A lane each.
         let xor_settings = Settings { batch: 4, optimizer: Optimizer::sgd(0.5), ..Settings::default() };
         let network = Network::new(2).dense(2, Activation::Sigmoid).dense(1, Activation::Sigmoid);
@@ -149,6 +160,8 @@ fn what_makes_no_population_is_refused() {
         }
         let empty = one.clone().on(Rows::WithoutFold(Fold { fold: 5, folds: 5, seed: None }));
         assert_eq!(refused(&[empty]), "fold: expected one of 2 to 53 folds, got number 5 of 5");
+        let dropper = one.clone().dropping(0.2);
+        assert_eq!(refused(&[dropper]), "dropout of a population: expected a network with dropout, got one without");
         let mut population = Population::new(&device, &network, &data(), &[one]).expect("one");
         assert!(matches!(population.stop(1), Err(Error::Setting { .. })));
         assert!(population.parameters(7).is_err() && population.steps(1).is_err());

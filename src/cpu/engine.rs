@@ -259,6 +259,7 @@ mod tests {
             schedule: crate::Schedule::Constant,
             accumulate: 1,
             seed: 1,
+            dropout: None,
         }
     }
 

@@ -160,6 +160,7 @@ impl Engine {
             noise,
             is_scaled: data.is_some_and(|data| data.scaler().is_some()),
             has_subsets: courses.iter().any(|course| course.subset.is_some()),
+            has_dropouts: courses.iter().any(|course| course.dropout.is_some()),
             ..Members::of(network, course.loss, optimizer)
         };
         planner::check(gpu, &scheme, &arenas)?;
@@ -444,15 +445,17 @@ impl Engine {
     /// The table of `steps` steps from `first` on, after `before` updates, whose metrics go to the ring from `ring` on.
     pub(super) fn table(&self, first: u64, before: u64, ring: usize, steps: usize) -> Vec<Step> {
         let models = self.arenas.models;
-        let rows = (0..steps * models).map(|i| {
-            let (step, slot) = (i / models, i % models);
-            if slot >= self.slots {
-                return Step::default();
+        let mut table = vec![Step::default(); (steps + self.buffers.behind) * models];
+        for (slot, course) in self.courses[..self.slots].iter().enumerate() {
+            let mut last: Option<Step> = None;
+            for step in 0..steps {
+                let (n, before) = (first + step as u64, before + step as u64);
+                let next = last.map_or_else(|| course.step(n, before), |last| course.step_behind(&last, n, before));
+                table[step * models + slot] = Step { ring: (ring + step) as u32, ..next };
+                last = Some(next);
             }
-            let ring = (ring + step) as u32;
-            Step { ring, ..self.courses[slot].step(first + step as u64, before + step as u64) }
-        });
-        rows.chain(std::iter::repeat_n(Step::default(), self.buffers.behind * models)).collect()
+        }
+        table
     }
 
     /// Walks through the dispatches of `steps` steps in their order.

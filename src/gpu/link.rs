@@ -130,6 +130,9 @@ pub(super) fn link(arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> Str
             "dropout(l: u32) -> Dropout",
             members.dropouts.iter().zip(&arenas.layers).map(|(share, layer)| {
                 let (Dropout { below, scale }, first) = (Dropout::of(*share), 4 * layer.delta / arenas.batch);
+                if members.has_dropouts && *share > 0.0 {
+                    return format!("Dropout(current.below, current.kept, {first}u)");
+                }
                 format!("Dropout({below}u, {scale:?}f, {first}u)")
             }),
         );

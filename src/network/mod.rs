@@ -107,6 +107,12 @@ impl Network {
         self
     }
 
+    /// The same with another share in every layer that drops any.
+    pub(crate) fn dropping(mut self, share: f64) -> Self {
+        self.layers.iter_mut().filter(|layer| layer.dropout != 0.0).for_each(|layer| layer.dropout = share);
+        self
+    }
+
     /// Normalises the sums of the layer added last over its neurons; see [`Norm::Layer`].
     #[must_use]
     pub fn layer_norm(self) -> Self {

@@ -31,6 +31,7 @@ impl Cores {
     pub(super) fn new(network: &Network, data: &Dataset, members: &[Member], courses: Vec<Course>) -> Result<Self> {
         let weighted = is_weighted(data, members);
         let one = |(course, member): (Course, &Member)| {
+            let network = &member.network(network);
             let first = network.initial(member.settings.seed)?;
             // The networks share the cores; one alone has no more than its own.
             let engine = Engine::new(network, &course, weighted, first, Some(1));

@@ -1,6 +1,6 @@
 //! What tells the networks of a population apart, and what must not.
 
-use crate::{Dataset, Error, Network, Result, Rows, Settings, rows::Subset, step::Course};
+use crate::{Dataset, Error, Network, Result, Rows, Settings, dropout::Dropout, rows::Subset, step::Course};
 
 /// One network of a [`crate::Population`].
 #[derive(Debug, Clone, PartialEq)]
@@ -10,12 +10,14 @@ pub struct Member {
     pub settings: Settings,
     /// Which rows it learns from.
     pub rows: Rows,
+    /// The share that each layer with dropout drops, if it is another than the network's: from 0 to below 1.
+    pub dropout: Option<f64>,
 }
 
 impl Member {
     /// One that learns from all rows.
     pub const fn new(settings: Settings) -> Self {
-        Self { settings, rows: Rows::All }
+        Self { settings, rows: Rows::All, dropout: None }
     }
 
     /// The same on some rows.
@@ -23,6 +25,33 @@ impl Member {
     pub const fn on(mut self, rows: Rows) -> Self {
         self.rows = rows;
         self
+    }
+
+    /// The same with a share of its own that is dropped.
+    #[must_use]
+    pub const fn dropping(mut self, share: f64) -> Self {
+        self.dropout = Some(share);
+        self
+    }
+
+    /// The one share that all of its layers with dropout drop.
+    fn share(&self, network: &Network) -> Result<f64> {
+        let network = self.network(network);
+        let mut shares = network.layers().iter().map(|layer| layer.dropout).filter(|share| *share != 0.0);
+        let wrong = |expected: &str, got: &str| {
+            Err(Error::Setting { what: "dropout of a population", expected: expected.into(), got: got.into() })
+        };
+        match (shares.next(), self.dropout) {
+            (None, Some(0.0)) => Ok(0.0),
+            (None, _) => wrong("a network with dropout", "one without"),
+            (Some(share), _) if shares.all(|other| other == share) => Ok(share),
+            _ => wrong("a share for each network, where layers drop different ones", "a network without"),
+        }
+    }
+
+    /// The network that it is.
+    pub(super) fn network(&self, network: &Network) -> Network {
+        self.dropout.map_or_else(|| network.clone(), |share| network.clone().dropping(share))
     }
 }
 
@@ -32,18 +61,21 @@ pub(super) fn courses(network: &Network, data: &Dataset, members: &[Member]) -> 
         let (expected, got) = ("at least 1".to_owned(), "0".to_owned());
         return Err(Error::Setting { what: "networks of a population", expected, got });
     };
+    // Where one has a share of its own, the kernel asks each.
+    let has_dropouts = members.iter().any(|member| member.dropout.is_some());
     members
         .iter()
         .enumerate()
         .map(|(number, member)| {
             let Settings { batch, loss, optimizer, schedule, accumulate, seed, .. } = member.settings.clone();
-            member.settings.check(network)?;
+            member.settings.check(&member.network(network))?;
             check_same(number, first, member)?;
             let subset = Subset::of(member.rows, data.rows())?;
             let rows = subset.map_or(data.rows(), |subset| subset.rows as usize);
             let batch = batch.min(rows);
-            let accumulate = accumulate as u64;
-            Ok(Course { rows, subset, batch, outputs: network.outputs(), loss, optimizer, schedule, accumulate, seed })
+            let (outputs, accumulate) = (network.outputs(), accumulate as u64);
+            let dropout = if has_dropouts { Some(Dropout::of(member.share(network)?)) } else { None };
+            Ok(Course { rows, subset, batch, outputs, loss, optimizer, schedule, accumulate, seed, dropout })
         })
         .collect()
 }

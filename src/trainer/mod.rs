@@ -80,6 +80,7 @@ impl Trainer {
             schedule: settings.schedule.clone(),
             accumulate: settings.accumulate as u64,
             seed: settings.seed,
+            dropout: None,
         };
         let weighted = settings.weighted || data.is_some_and(|data| data.weights().is_some());
         // The first parameters are drawn last: what cannot be is refused before they take memory.

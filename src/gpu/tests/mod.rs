@@ -132,6 +132,7 @@ impl Case {
             schedule: crate::Schedule::Constant,
             accumulate: self.accumulate,
             seed: 40 + model as u64,
+            dropout: None,
         }
     }
 

@@ -38,6 +38,7 @@ fn dispatches() -> Vec<Dispatch> {
                 noise,
                 is_scaled: i % 3 == 0,
                 has_subsets: i % 5 == 2,
+                has_dropouts: i % 5 == 3,
                 ..Members::of(&network, *loss, *optimizer)
             };
             let forms =
@@ -137,7 +138,9 @@ fn host_and_shader_agree_on_bindings_and_structs() {
             ($($member:ident)*; $($number:ident)*) => {
                 &[
                     $((stringify!($member), std::mem::offset_of!(Step, $member) as u32),)*
-                    $((stringify!($number), std::mem::offset_of!(Step, numbers.$number) as u32)),*
+                    $((stringify!($number), std::mem::offset_of!(Step, numbers.$number) as u32),)*
+                    ("below", std::mem::offset_of!(Step, below) as u32),
+                    ("kept", std::mem::offset_of!(Step, kept) as u32)
                 ]
             };
         }
