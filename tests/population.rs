@@ -118,6 +118,23 @@ fn each_network_ends_with_the_bits_that_it_has_alone() {
 }
 
 #[test]
+fn blocks_of_rows_and_parts_of_sums_give_each_network_its_bits_too() {
+    let network = Network::new(5).dense(20, Activation::Tanh).dense(3, Activation::Sigmoid);
+    let data = Dataset::new(200, numbers(200 * 5, 1), numbers(200 * 3, 2)).expect("a data set");
+    let settings = Settings { batch: 70, optimizer: Optimizer::momentum(0.4, 0.9), ..Settings::default() };
+    for device in devices().into_iter().skip(1) {
+        let first = Trainer::new(&device, &network, &data, settings.clone()).expect("a trainer").plan().to_string();
+        let head = first.lines().take(5).collect::<Vec<_>>().join("\n");
+        for (scheme, tile) in [("fused, 64 rows", "plain"), ("layered", "staged 32 in 2 parts")] {
+            let ways = ["forward 0", "forward 1", "input_delta 1", "gradients"].map(|name| format!("{name}: {tile}"));
+            let plan = format!("{head}\nscheme: {scheme}\n{}\n", ways.join("\n")).parse().expect("a plan");
+            let settings = Settings { plan: Some(plan), ..settings.clone() };
+            compare(&device, &network, &data, &members(5, &settings, |_| Rows::All), [5, 4]);
+        }
+    }
+}
+
+#[test]
 fn what_diverges_is_stopped_and_the_others_go_on() {
     let settings = |rate| Settings { batch: 8, optimizer: Optimizer::sgd(rate), ..Settings::default() };
     let network = Network::new(5).dense(6, Activation::Relu).dense(1, Activation::Identity);
