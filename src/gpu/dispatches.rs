@@ -520,7 +520,7 @@ impl Arenas {
 }
 
 /// `groups` workgroups over two dimensions, since one holds only 65,535; at most as many too many as the second is long.
-fn folded(groups: usize, models: usize) -> [u32; 3] {
+pub(super) fn folded(groups: usize, models: usize) -> [u32; 3] {
     let y = groups.div_ceil(65_535).max(1);
     [groups.div_ceil(y).max(1) as u32, y as u32, models as u32]
 }

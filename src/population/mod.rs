@@ -3,7 +3,7 @@
 mod member;
 mod workers;
 
-use crate::{Dataset, Device, Error, LayerParameters, Model, Network, Plan, Report, Result, step::Course};
+use crate::{Dataset, Device, Ensemble, Error, LayerParameters, Model, Network, Plan, Report, Result, step::Course};
 pub use member::Member;
 use workers::Workers;
 
@@ -152,6 +152,19 @@ impl Population {
             Some(scaler) => model.with_scaler(scaler.clone()),
             None => Ok(model),
         }
+    }
+
+    /// [`Population::ensemble`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Population::ensemble`].
+    pub async fn ensemble_async(&self, device: &Device, members: impl IntoIterator<Item = usize>) -> Result<Ensemble> {
+        let mut models = Vec::new();
+        for member in members {
+            models.push(self.model_async(member).await?);
+        }
+        let ensemble = Ensemble::new_async(device, &models).await?;
+        Ok(if self.classifies { ensemble.voting(self.members[0].settings.loss) } else { ensemble })
     }
 
     fn check(&self, member: usize) -> Result<()> {
