@@ -293,7 +293,7 @@ fn predictions_show_every_row_that_is_a_number() {
 #[test]
 fn bands_show_every_place_that_is_a_number() {
     let x: Vec<f32> = (0..50u8).map(|i| f32::from(i) / 10.0).collect();
-    let (mean, mut deviation): (Vec<f32>, Vec<f32>) = x.iter().map(|x| (x.sin(), 0.1 * x)).unzip();
+    let (mean, deviation): (Vec<f32>, Vec<f32>) = x.iter().map(|x| (x.sin(), 0.1 * x)).unzip();
     let axes = ["time in s", "way in <m>"];
     let rows = [&x[10..20], &mean[10..20]];
     let all = Bands { axes, x: &x, mean: &mean, deviation: &deviation, truth: &mean, rows };
@@ -309,8 +309,9 @@ fn bands_show_every_place_that_is_a_number() {
     ]);
     assert_eq!((found.count("polygon"), found.count("circle")), (2, 10));
     assert_eq!(all.svg("A way"), all.svg("A way"), "the same data, the same bytes");
-    deviation[25] = f32::NAN;
-    let gaps = Bands { deviation: &deviation, ..all };
+    let mut broken = deviation.clone();
+    broken[25] = f32::NAN;
+    let gaps = Bands { deviation: &broken, ..all };
     assert_eq!(Svg::of("bands-gaps", &gaps.svg("A gap")).count("polygon"), 4);
     Svg::of("bands-none", &Bands::default().svg("")).says(&["nothing to show"]);
     let bare = Svg::of("bands-mean", &Bands { x: &x, mean: &mean, ..Bands::default() }.svg("A mean alone"));
