@@ -122,7 +122,7 @@ fn one_by_one(device: &Device, models: &[Model], inputs: &[f32]) -> Vec<Vec<f32>
 fn rows_beyond_a_batch_are_answered_as_well() {
     let network = Network::new(3).dense(40, Activation::Tanh).dense(2, Activation::Softmax);
     let models = models(&network, 40);
-    // A device takes some 1,500 rows of so many networks at once, and 4,096 of one.
+    // A GPU takes some 2,000 rows of so many networks at once, and 4,096 of one.
     let inputs = numbers(3 * 5003, 7);
     for device in devices() {
         let mut ensemble = Ensemble::new(&device, &models).expect("an ensemble");
@@ -147,6 +147,11 @@ fn a_device_with_small_bindings_answers_with_the_same_bits() {
             let limits = wgpu::Limits { max_storage_buffer_binding_size: bytes, ..adapter.limits.clone() };
             assert_eq!(answer(Some(limits)), all, "{} with bindings of {bytes} bytes", adapter.info.name);
         }
+        // Three numbers of every output are more than it and what is expected of it.
+        let wide = Network::new(1).dense(1000, Activation::Identity);
+        let limits = wgpu::Limits { max_storage_buffer_binding_size: 64 << 10, ..adapter.limits.clone() };
+        let mut ensemble = Ensemble::new(&open(&adapter, Some(limits)), &self::models(&wide, 2)).expect("an ensemble");
+        assert!(ensemble.predict(&[0.5; 9]).is_ok_and(|answer| answer.mean.len() == 9000), "{}", adapter.info.name);
         let limits = wgpu::Limits { max_storage_buffer_binding_size: 16 << 10, ..adapter.limits.clone() };
         let error = Ensemble::new(&open(&adapter, Some(limits)), &models).expect_err("one network is too large");
         let Error::Limit { what, limit, need, have } = &error else { panic!("{error}") };

@@ -9,7 +9,7 @@ use super::{
     kernel::{Binding, Kernel, PAIR, Set},
     read_back::Pipe,
 };
-use crate::{Error, Network, Result, network::padded_rows};
+use crate::{Error, Network, Result, error::check_limit, network::padded_rows};
 
 /// The bindings of `shaders/ensemble.wgsl`, in order.
 pub(super) const ENSEMBLE: &[Binding] = &[Binding::Cursor, Binding::Read, Binding::Write];
@@ -54,8 +54,7 @@ impl Ensemble {
         let set = Set::new(gpu, "ensemble", ENSEMBLE).await?;
         let kernel = set.kernel(gpu, &dispatch).await?;
         let inputs = gpu.buffer("inputs", (16 * arenas.batch * arenas.input_stride()) as u64, ARENA).await?;
-        // Fewer bytes than the outputs of a network and the room for the expected ones, which were found to fit.
-        let bytes = (NUMBERS * 4 * arenas.batch * arenas.outputs()) as u64;
+        let bytes = bytes_of(arenas.batch, &arenas);
         let (answers, pipe) = (gpu.buffer("answers", bytes, ARENA).await?, Pipe::new(gpu, "answers", bytes).await?);
         let mut waves: Vec<Wave> = Vec::new();
         for some in members.chunks(arenas.models) {
@@ -99,8 +98,7 @@ impl Ensemble {
             }
             drop(pass);
             gpu.submit(encoder);
-            let bytes = (4 * NUMBERS * rows * arenas.outputs()) as u64;
-            flow.read((), &self.answers, (0, bytes), &mut take).await?;
+            flow.read((), &self.answers, (0, bytes_of(rows, arenas)), &mut take).await?;
         }
         flow.finish(&mut take).await?;
         Ok(answers)
@@ -115,15 +113,22 @@ impl Ensemble {
 
 /// The first wave of so many networks: as many of them as fit. Nothing is allocated.
 fn first_wave(gpu: &Gpu, network: &Network, models: usize) -> Result<(Arenas, Dispatch)> {
-    let arenas = Design::alone(gpu, network, models, ROWS).map(|design| design.arenas);
-    let found = arenas.and_then(|arenas| {
-        let dispatch = dispatch(&arenas);
-        dispatch.check(gpu).map(|()| (arenas, dispatch))
+    let rows = gpu.most_bytes() / (4 * NUMBERS * network.outputs()) / 4 * 4;
+    let found = Design::alone(gpu, network, models, ROWS.min(rows)).and_then(|Design { arenas, .. }| {
+        let (dispatch, bytes) = (dispatch(&arenas), bytes_of(arenas.batch, &arenas));
+        dispatch.check(gpu)?;
+        check_limit("answers", "max_storage_buffer_binding_size", bytes, gpu.most_bytes() as u64)?;
+        Ok((arenas, dispatch))
     });
     match found {
         Err(Error::Limit { .. }) if models > 1 => first_wave(gpu, network, models.div_ceil(2)),
         found => found,
     }
+}
+
+/// Bytes of the answers for some rows.
+fn bytes_of(rows: usize, arenas: &Arenas) -> u64 {
+    (4 * NUMBERS * rows * arenas.outputs()) as u64
 }
 
 /// The kernel that puts the outputs of a wave to the answers.

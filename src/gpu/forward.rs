@@ -17,9 +17,9 @@ const BYTES: usize = 16 << 20;
 /// What a forward pass of some networks needs, which the device was found to have. Nothing is allocated yet.
 pub(super) struct Design {
     pub(super) arenas: Arenas,
-    members: Members,
     dispatches: Vec<Dispatch>,
-    bytes: u64,
+    /// Of the parameters, of the running statistics with what an optimizer keeps, and of the arena.
+    bytes: [u64; 3],
 }
 
 /// The kernels of a forward pass, and what they are bound to.
@@ -51,9 +51,9 @@ impl Design {
         let arenas = arenas(gpu.most_bytes().min(BYTES), models, rows);
         let dispatches = Dispatches::predict(&arenas, members, &ways);
         dispatches.iter().try_for_each(|dispatch| dispatch.check(gpu))?;
-        let [_, _, (_, bytes), ..] = arenas.bytes(members.optimizer);
-        check_limit("prediction", "max_storage_buffer_binding_size", bytes, gpu.most_bytes() as u64)?;
-        Ok(Self { arenas, members: members.clone(), dispatches, bytes })
+        let [(_, parameters), (_, state), (_, activations), ..] = arenas.bytes(members.optimizer);
+        check_limit("prediction", "max_storage_buffer_binding_size", activations, gpu.most_bytes() as u64)?;
+        Ok(Self { arenas, dispatches, bytes: [parameters, state, activations] })
     }
 
     /// Of `models` networks with parameters of their own and nothing else of a training.
@@ -61,8 +61,7 @@ impl Design {
         // Neither says anything about the way forward.
         let members = Members::of(network, Loss::Mse, Optimizer::sgd(0.0));
         let design = Self::new(gpu, network, models, &members, rows)?;
-        let [parameters, (_, statistics), ..] = design.arenas.bytes(members.optimizer);
-        for (name, bytes) in [parameters, ("running statistics", statistics)] {
+        for (name, bytes) in ["parameters", "running statistics"].into_iter().zip(design.bytes) {
             check_limit(name, "max_storage_buffer_binding_size", bytes, gpu.most_bytes() as u64)?;
         }
         Ok(design)
@@ -72,9 +71,9 @@ impl Design {
 impl Forward {
     /// Of networks whose parameters and running statistics lie in these buffers.
     pub(super) async fn new(gpu: &Gpu, design: Design, set: &Set, buffers: &Buffers) -> Result<Self> {
-        let Design { arenas, dispatches, bytes, .. } = design;
+        let Design { arenas, dispatches, bytes: [.., activations] } = design;
         gpu.check_alive().await?;
-        let activations = gpu.buffer("prediction", bytes, ARENA).await?;
+        let activations = gpu.buffer("prediction", activations, ARENA).await?;
         let [deltas, parts] = [gpu.buffer("spare", 16, ARENA).await?, gpu.buffer("spare", 16, ARENA).await?];
         let buffers = Buffers { activations, deltas, parts, ..buffers.clone() };
         let group = set.bind(gpu, "prediction", &buffers.of_step()).await?;
@@ -86,7 +85,7 @@ impl Forward {
     /// Of networks with these parameters and running statistics, flat, those of one after the other's.
     pub(super) async fn alone(gpu: &Gpu, design: Design, flat: &[f32], statistics: &[f32]) -> Result<Self> {
         gpu.check_alive().await?;
-        let [(_, parameters), (_, state), ..] = design.arenas.bytes(design.members.optimizer);
+        let [parameters, state, _] = design.bytes;
         let parameters = gpu.buffer("parameters", parameters, ARENA).await?;
         let state = gpu.buffer("running statistics", state, ARENA).await?;
         let buffers = Buffers { parameters, state, ..Buffers::spares(gpu).await? };
