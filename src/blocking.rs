@@ -1,9 +1,9 @@
 //! The blocking twins of what is asynchronous, for platforms where a thread may wait: everywhere but on the web.
 
 use crate::{
-    AdapterReport, Checkpoint, Dataset, Decision, Device, Fit, History, LayerHistogram, LayerParameters, Member,
-    Metrics, Model, Network, Population, Predictor, Progress, RangeTest, Rates, Report, Request, Result, Rows,
-    Settings, Trainer, adapters_async,
+    AdapterReport, Checkpoint, Consensus, Dataset, Decision, Device, Ensemble, Fit, History, LayerHistogram,
+    LayerParameters, Member, Metrics, Model, Network, Population, Predictor, Progress, RangeTest, Rates, Report,
+    Request, Result, Rows, Settings, Trainer, adapters_async,
 };
 #[cfg(doc)]
 use crate::{Error, Loss};
@@ -311,6 +311,35 @@ impl Population {
     /// As [`Population::parameters`]; [`Error::NonFinite`] for one that has diverged.
     pub fn model(&self, member: usize) -> Result<Model> {
         pollster::block_on(self.model_async(member))
+    }
+
+    /// Some of the networks, such as [`Population::in_training`], put together on a device, which may be another one; they
+    /// vote if they were trained to tell classes. Training goes on without them.
+    ///
+    /// # Errors
+    /// As [`Population::model`] and [`Ensemble::new`].
+    pub fn ensemble(&self, device: &Device, members: impl IntoIterator<Item = usize>) -> Result<Ensemble> {
+        pollster::block_on(self.ensemble_async(device, members))
+    }
+}
+
+impl Ensemble {
+    /// The networks of models that differ in their parameters and notes alone. Where the device's bindings are too small for
+    /// all of them, some follow the others, and the answers have the same bits.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if there is no model, or one whose layers or scaling are not those of the first; and as
+    /// [`Predictor::of`], before anything is allocated.
+    pub fn new(device: &Device, models: &[Model]) -> Result<Self> {
+        pollster::block_on(Self::new_async(device, models))
+    }
+
+    /// What the networks answer together to raw inputs `[rows, inputs]` of any number of rows from 1 up.
+    ///
+    /// # Errors
+    /// As [`Predictor::predict`].
+    pub fn predict(&mut self, inputs: &[f32]) -> Result<Consensus> {
+        pollster::block_on(self.predict_async(inputs))
     }
 }
 

@@ -69,6 +69,7 @@ mod custom;
 mod dataset;
 mod device;
 mod dropout;
+mod ensemble;
 mod error;
 mod estimator;
 mod export;
@@ -114,6 +115,7 @@ pub use checkpoint::Checkpoint;
 pub use custom::{CustomActivation, CustomLoss};
 pub use dataset::{Answers, Dataset, Features};
 pub use device::{Choice, Device, Request, adapters_async};
+pub use ensemble::{Consensus, Ensemble, Votes};
 pub use error::{Error, Result};
 pub use estimator::{
     ClassWeights, Classification, LearningRate, Mlp, MlpClassifier, MlpRegressor, MlpSettings, Regressing,
@@ -164,5 +166,5 @@ pub use wgpu;
 const _: fn() = || {
     fn check<T: Send + Sync>() {}
     check::<(Device, Trainer, Dataset, Network, Settings, Report, Error, AdapterReport)>();
-    check::<(Fit, History, RangeTest, MlpClassifier<String>, MlpRegressor)>();
+    check::<(Fit, History, RangeTest, MlpClassifier<String>, MlpRegressor, Ensemble)>();
 };

@@ -119,6 +119,26 @@ fn rates_suggests_one_that_learns_and_draws_why() {
     ran("rates", &["--steps", "1", "--device", "cpu", "--out", out]).expect(2, &["steps of a range test"]);
 }
 
+#[test]
+fn ensemble_parts_where_nothing_was_measured_and_draws_it() {
+    let folder = Folder::new("ensemble");
+    let out = folder.0.to_str().expect("a plain path");
+    let own = ["--epochs", "100", "--networks", "12", "--seed", "3", "--json", "--out", out];
+    for name in names() {
+        let outcome = ran("ensemble", &[own.as_slice(), &["--device", &name]].concat());
+        outcome.expect(0, &["12 networks took 300 steps each", "cm in the pause (", "picture: "]);
+        let json = outcome.json();
+        assert_eq!((json["example"].as_str(), json["networks"].as_u64()), (Some("ensemble"), Some(12)), "{json}");
+        let deviation = |of: &str| json[format!("deviation_{of}")].as_f64().expect("a number");
+        let inside = deviation("inside");
+        assert!(inside < 0.15 && deviation("in_the_gap") > 2.0 * inside, "{json}");
+        assert!(deviation("outside") > 2.0 * inside && json["train_loss"].as_f64() < Some(0.05), "{json}");
+        let svg = fs::read_to_string(folder.0.join("bands.svg")).expect("a picture");
+        assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{svg}");
+    }
+    ran("ensemble", &["--networks", "1"]).expect(2, &["--networks"]);
+}
+
 /// However short the time, the smallest network is measured; a slow machine may leave out every other one.
 #[test]
 fn compare_measures_draws_and_says_where_the_device_wins() {
@@ -194,7 +214,8 @@ fn replay_refuses_what_it_cannot_replay_and_says_why() {
 
 #[test]
 fn arguments_that_do_not_exist_are_refused() {
-    for name in ["neuron", "adapters", "digits", "mnist", "replay", "compare", "rates", "fashion", "train", "predict"] {
+    let names = ["neuron", "adapters", "digits", "mnist", "replay", "compare", "rates", "fashion", "train", "predict"];
+    for name in names.into_iter().chain(["ensemble"]) {
         ran(name, &["--frobnicate"]).expect(2, &["--frobnicate", "Usage"]);
         ran(name, &["--backend", "abacus"]).expect(2, &["abacus", "vulkan"]);
         ran(name, &["--help"]).expect(0, &["--device", "--backend", "--epochs", "--seed", "--data", "--out", "--json"]);

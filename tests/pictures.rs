@@ -6,7 +6,7 @@ use std::path::Path;
 use gradus::{
     Activation, Confusion, Dataset, Device, Fit, History, LayerHistogram, LayerValues, Loss, Network, Optimizer,
     RangeTest, Rates, Result, Settings, Trainer,
-    pictures::{self, Boundary},
+    pictures::{self, Bands, Boundary},
 };
 
 /// Saves an SVG where it can be looked at, and gives its texts and how often each element stands in it.
@@ -288,6 +288,39 @@ fn predictions_show_every_row_that_is_a_number() {
     }
     let many = vec![1.0; 10_000];
     assert_eq!(Svg::of("predictions-many", &pictures::predictions("", &many, &many)).count("circle"), 3334);
+}
+
+#[test]
+fn bands_show_every_place_that_is_a_number() {
+    let x: Vec<f32> = (0..50u8).map(|i| f32::from(i) / 10.0).collect();
+    let (mean, deviation): (Vec<f32>, Vec<f32>) = x.iter().map(|x| (x.sin(), 0.1 * x)).unzip();
+    let axes = ["time in s", "way in <m>"];
+    let rows = [&x[10..20], &mean[10..20]];
+    let all = Bands { axes, x: &x, mean: &mean, deviation: &deviation, truth: &mean, rows };
+    let found = Svg::of("bands", &all.svg("A way"));
+    found.says(&[
+        "A way",
+        "time in s",
+        "way in <m>",
+        "mean",
+        "± 1 standard deviation",
+        "what is right",
+        "learned from",
+    ]);
+    assert_eq!((found.count("polygon"), found.count("circle")), (2, 10));
+    assert_eq!(all.svg("A way"), all.svg("A way"), "the same data, the same bytes");
+    let mut broken = deviation.clone();
+    broken[25] = f32::NAN;
+    let gaps = Bands { deviation: &broken, ..all };
+    assert_eq!(Svg::of("bands-gaps", &gaps.svg("A gap")).count("polygon"), 4);
+    Svg::of("bands-none", &Bands::default().svg("")).says(&["nothing to show"]);
+    let bare = Svg::of("bands-mean", &Bands { x: &x, mean: &mean, ..Bands::default() }.svg("A mean alone"));
+    assert!(bare.count("polygon") == 0 && !bare.texts.iter().any(|text| text == "learned from"), "{:?}", bare.texts);
+    for ends in [[f32::MIN, f32::MAX], [f32::NEG_INFINITY, f32::NAN], [1e-40, 2e-40], [3.0, 3.0]] {
+        let extreme =
+            Bands { x: &ends, mean: &ends, deviation: &[f32::MAX, 0.0], truth: &ends, rows: [&ends; 2], axes };
+        Svg::of("bands-extreme", &extreme.svg("Extremes"));
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod elementwise;
 pub(crate) mod engine;
+pub(crate) mod ensemble;
 mod gemm;
 mod keep;
 mod layer;

@@ -24,7 +24,7 @@ impl Engine {
         if !self.evaluator.as_ref().is_some_and(|evaluator| evaluator.is_of(data)) {
             self.evaluator = None;
             let uploaded = self.uploaded(data, false);
-            let made = Evaluator::new(&self.gpu, predictor, &self.members, data, uploaded).await?;
+            let made = Evaluator::new(&self.gpu, predictor.forward(), &self.members, data, uploaded).await?;
             self.evaluator = Some(made);
         }
         let Some(evaluator) = &self.evaluator else { unreachable!("made above") };
@@ -71,7 +71,7 @@ impl Engine {
     pub(crate) async fn predictor(&mut self) -> Result<&mut Predictor> {
         if self.predictor.is_none() {
             let Self { gpu, network, arenas, members, step_set, buffers, .. } = &*self;
-            let made = Predictor::new(gpu, (network, arenas.models), members, (step_set, buffers), false).await?;
+            let made = Predictor::new(gpu, (network, arenas.models), members, (step_set, buffers)).await?;
             self.predictor = Some(made);
         }
         let Some(predictor) = &mut self.predictor else { unreachable!("made above") };

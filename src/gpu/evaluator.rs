@@ -7,6 +7,7 @@ use super::{
     Gpu,
     arenas::Members,
     buffers::{ARENA, Buffers},
+    forward::{Design, Forward, ROWS},
     kernel::{Kernel, Set},
     pace::IN_FLIGHT,
     predictor::Predictor,
@@ -37,24 +38,24 @@ impl Evaluator {
     /// Uploads a data set, unless it is there, for a predictor of single networks.
     pub(super) async fn new(
         gpu: &Gpu,
-        predictor: &Predictor,
+        forward: &Forward,
         members: &Members,
         data: &Dataset,
         uploaded: Option<Uploaded>,
     ) -> Result<Self> {
-        Self::with_rows(gpu, predictor, members, data, uploaded, false).await
+        Self::with_rows(gpu, forward, members, data, uploaded, false).await
     }
 
     /// The same, where need be with rows of its own for each network.
     async fn with_rows(
         gpu: &Gpu,
-        predictor: &Predictor,
+        forward: &Forward,
         members: &Members,
         data: &Dataset,
         uploaded: Option<Uploaded>,
         has_subsets: bool,
     ) -> Result<Self> {
-        let arenas = predictor.arenas();
+        let arenas = &forward.arenas;
         let scale = if let Features::U8 { scale, .. } = data.features() { *scale } else { 1.0 };
         let (data_rows, is_scaled) = (data.rows(), data.scaler().is_some());
         let members =
@@ -69,7 +70,7 @@ impl Evaluator {
         let rows = gpu.buffer("rows", (4 * arenas.batch * arenas.models) as u64, ARENA).await?;
         let pairs = score_pairs(arenas, data.answers());
         let scores = gpu.buffer("scores", (8 * pairs * arenas.models) as u64, ARENA).await?;
-        let activations = predictor.activations().clone();
+        let activations = forward.activations.clone();
         let spares = Buffers::spares(gpu).await?;
         let buffers = Buffers { rows, activations, metrics: scores.clone(), ..spares };
         let mut shards = uploaded.shards.clone();
@@ -113,7 +114,7 @@ impl Evaluator {
     ) -> Result<()> {
         let rows = self.data.rows();
         let bring = |batch| {
-            self.bring(gpu, batch, 1, |pass| predictor.forward(pass));
+            self.bring(gpu, batch, 1, |pass| predictor.forward().record(pass));
         };
         predictor.outputs(rows, take, bring).await
     }
@@ -131,10 +132,10 @@ impl Evaluator {
             for (i, group) in self.groups.iter().enumerate() {
                 if i == 0 {
                     pass.set_bind_group(0, self.rows_group(), &[0]);
-                    self.order.record_over(pass, over(&self.order, models));
+                    self.order.record_over(pass, self.order.groups_over(models));
                 }
                 pass.set_bind_group(0, group, &[0]);
-                self.gather.record_over(pass, over(&self.gather, models));
+                self.gather.record_over(pass, self.gather.groups_over(models));
             }
             then(pass);
         })
@@ -145,34 +146,30 @@ impl Evaluator {
     }
 }
 
-/// A kernel's workgroups over so many networks.
-fn over(kernel: &Kernel, models: usize) -> [u32; 3] {
-    let [x, y, _] = kernel.groups();
-    [x, y, models as u32]
-}
-
 /// Tells what many networks are worth on a data set.
 pub(super) struct Scorer {
-    predictor: Predictor,
+    forward: Forward,
     evaluator: Evaluator,
 }
 
 impl Scorer {
-    /// For networks of one shape; see [`Predictor::new`] and [`Evaluator`].
+    /// For networks of one shape; see [`Evaluator`].
     pub(super) async fn new(
         gpu: &Gpu,
-        networks: (&Network, usize),
+        (network, models): (&Network, usize),
         members: &Members,
-        arenas: (&Set, &Buffers),
+        (set, buffers): (&Set, &Buffers),
         data: &Dataset,
         uploaded: Option<Uploaded>,
         has_subsets: bool,
     ) -> Result<Self> {
         // The loss takes logits.
         let members = Members { ends_with_softmax: false, ..members.clone() };
-        let predictor = Predictor::new(gpu, networks, &members, arenas, data.weights().is_some()).await?;
-        let evaluator = Evaluator::with_rows(gpu, &predictor, &members, data, uploaded, has_subsets).await?;
-        Ok(Self { predictor, evaluator })
+        let rows = data.rows().min(ROWS).next_multiple_of(4);
+        let design = Design::new(gpu, network, models, &members, (rows, data.weights().is_some()))?;
+        let forward = Forward::new(gpu, design, set, buffers).await?;
+        let evaluator = Evaluator::with_rows(gpu, &forward, &members, data, uploaded, has_subsets).await?;
+        Ok(Self { forward, evaluator })
     }
 
     pub(super) fn is_of(&self, data: &Dataset, has_subsets: bool) -> bool {
@@ -185,8 +182,8 @@ impl Scorer {
 
     /// What the first networks are worth, as many as there are `rows`, on these rows. One read back.
     pub(super) async fn score(&self, gpu: &Gpu, rows: &[Option<Subset>]) -> Result<Vec<Score>> {
-        let Self { predictor, evaluator } = self;
-        let (arenas, data) = (predictor.arenas(), &evaluator.data);
+        let Self { forward, evaluator } = self;
+        let (arenas, data) = (&forward.arenas, &evaluator.data);
         let subsets: Vec<_> =
             rows.iter().map(|rows| rows.unwrap_or_else(|| Subset::whole(data.rows() as u32))).collect();
         if let Some((buffer, _)) = &evaluator.subsets {
@@ -204,9 +201,9 @@ impl Scorer {
                 gpu.wait(oldest).await?;
             }
             in_flight.push_back(evaluator.bring(gpu, batch, rows.len(), |pass| {
-                predictor.forward_over(pass, rows.len());
+                forward.record_over(pass, rows.len());
                 pass.set_bind_group(0, evaluator.rows_group(), &[0]);
-                evaluator.score.record_over(pass, over(&evaluator.score, rows.len()));
+                evaluator.score.record_over(pass, evaluator.score.groups_over(rows.len()));
             }));
         }
         let pairs = score_pairs(arenas, data.answers());

@@ -155,6 +155,11 @@ impl Kernel {
         self.groups
     }
 
+    /// Those for so many networks.
+    pub(super) const fn groups_over(&self, models: usize) -> [u32; 3] {
+        [self.groups[0], self.groups[1], models as u32]
+    }
+
     pub(super) fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         self.record_over(pass, self.groups);
     }

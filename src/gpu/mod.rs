@@ -16,7 +16,9 @@ mod dispatches;
 // Profiles and tuning need a clock, which the web has not.
 #[cfg_attr(target_family = "wasm", allow(dead_code))]
 pub(crate) mod engine;
+pub(crate) mod ensemble;
 mod evaluator;
+mod forward;
 mod keep;
 mod kernel;
 mod link;

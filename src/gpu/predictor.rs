@@ -1,30 +1,20 @@
-//! Predictions: the forward pass alone, with arenas and a batch size of its own.
+//! Predictions: the outputs of a forward pass, read back or given to the caller's buffers.
 
 use std::ops::Range;
 
 use super::{
     Gpu,
-    arenas::{Arenas, Extent, Members},
-    buffers::{ARENA, Buffers},
+    arenas::{Arenas, Members},
+    buffers::Buffers,
     dispatches::{Dispatch, Dispatches},
-    kernel::{Binding, Kernel, PAIR, STEP, Set},
-    planner,
+    forward::{Design, Forward, ROWS},
+    kernel::{Binding, Kernel, PAIR, Set},
     read_back::Pipe,
 };
-use crate::{
-    Error, Loss, Network, Optimizer, Result,
-    error::{check_len, check_limit},
-    network::padded_rows,
-};
+use crate::{Error, Network, Result, error::check_len, network::padded_rows};
 
 pub(crate) struct Predictor {
-    gpu: Gpu,
-    arenas: Arenas,
-    kernels: Vec<Kernel>,
-    group: wgpu::BindGroup,
-    parameters: wgpu::Buffer,
-    state: wgpu::Buffer,
-    activations: wgpu::Buffer,
+    forward: Forward,
     outputs: Pipe,
     /// Between the caller's buffers and the arena; made when they are first asked for.
     packers: Option<Packers>,
@@ -37,69 +27,43 @@ struct Packers {
     cursor: wgpu::Buffer,
 }
 
-/// Rows and bytes that are predicted at once.
-const PREDICTED: (usize, usize) = (4096, 16 << 20);
-
 impl Predictor {
     /// A predictor by itself, with parameters of its own and nothing else of a training.
     pub(crate) async fn alone(gpu: &Gpu, network: &Network, flat: &[f32], statistics: &[f32]) -> Result<Self> {
-        gpu.check_alive().await?;
-        let parameters = gpu.buffer("parameters", 4 * flat.len() as u64, ARENA).await?;
-        let state = gpu.buffer("running statistics", 4 * statistics.len() as u64, ARENA).await?;
-        gpu.upload(&parameters, 0, bytemuck::cast_slice(flat));
-        gpu.upload(&state, 0, bytemuck::cast_slice(statistics));
-        let buffers = Buffers { parameters, state, ..Buffers::spares(gpu).await? };
-        // Neither says anything about the way forward.
-        let members = Members::of(network, Loss::Mse, Optimizer::sgd(0.0));
-        let set = Set::new(gpu, "prediction", STEP).await?;
-        Self::new(gpu, (network, 1), &members, (&set, &buffers), false).await
+        let design = Design::alone(gpu, network, 1, ROWS)?;
+        Self::of(Forward::alone(gpu, design, flat, statistics).await?).await
     }
 
-    /// A predictor of so many networks whose parameters are in training, with room for the weights of rows if need be.
+    /// A predictor of so many networks whose parameters are in training.
     pub(super) async fn new(
         gpu: &Gpu,
         (network, models): (&Network, usize),
         members: &Members,
         (set, buffers): (&Set, &Buffers),
-        weighted: bool,
     ) -> Result<Self> {
-        let vec4s = |n: usize| n.div_ceil(4);
-        let hidden: usize = network.layers().iter().map(|l| vec4s(l.outputs)).sum();
-        let widths = vec4s(network.inputs()) + hidden + vec4s(network.outputs()) * (1 + usize::from(weighted));
-        let room = gpu.most_bytes().min(PREDICTED.1) / (16 * widths * models);
-        let rows = (room / 4 * 4).clamp(4, PREDICTED.0);
-        // With no room to spare the window has one slot: more would only take memory.
-        let extent = Extent { rows, models, ring: 1, limit: 0, keeps_gradients: false, weighted };
-        let arenas = Arenas::new(network, extent, None);
-        let plan = Dispatches::predict(&arenas, members, &planner::layered(gpu, &arenas));
-        plan.iter().try_for_each(|dispatch| dispatch.check(gpu))?;
-        let [_, _, (_, bytes), ..] = arenas.bytes(members.optimizer);
-        check_limit("prediction", "max_storage_buffer_binding_size", bytes, gpu.most_bytes() as u64)?;
-        gpu.check_alive().await?;
-        let activations = gpu.buffer("prediction", bytes, ARENA).await?;
-        let [deltas, parts] = [gpu.buffer("spare", 16, ARENA).await?, gpu.buffer("spare", 16, ARENA).await?];
-        let buffers = Buffers { activations, deltas, parts, ..buffers.clone() };
-        let group = set.bind(gpu, "prediction", &buffers.of_step()).await?;
-        let kernels = set.kernels(gpu, &plan).await?;
-        let outputs = Pipe::new(gpu, "outputs", (16 * arenas.batch * arenas.output_stride()) as u64).await?;
-        let (gpu, Buffers { parameters, state, activations, .. }) = (gpu.clone(), buffers);
-        Ok(Self { gpu, arenas, kernels, group, parameters, state, activations, outputs, packers: None })
+        let design = Design::new(gpu, network, models, members, (ROWS, false))?;
+        Self::of(Forward::new(gpu, design, set, buffers).await?).await
+    }
+
+    async fn of(forward: Forward) -> Result<Self> {
+        let bytes = (16 * forward.arenas.batch * forward.arenas.output_stride()) as u64;
+        let outputs = Pipe::new(&forward.gpu, "outputs", bytes).await?;
+        Ok(Self { forward, outputs, packers: None })
     }
 
     /// Sets the parameters and the running statistics, flat, of one that is alone.
     pub(crate) fn set_parameters(&self, flat: &[f32], statistics: &[f32]) {
-        self.gpu.upload(&self.parameters, 0, bytemuck::cast_slice(flat));
-        self.gpu.upload(&self.state, 0, bytemuck::cast_slice(statistics));
+        self.forward.set_parameters(flat, statistics);
     }
 
     /// The most rows of one recording.
     pub(crate) const fn rows(&self) -> usize {
-        self.arenas.batch
+        self.forward.arenas.batch
     }
 
     /// The outputs for rows of inputs, those of one model after the other's.
     pub(crate) async fn predict(&self, inputs: &[f32]) -> Result<Vec<f32>> {
-        let (gpu, arenas) = (&self.gpu, &self.arenas);
+        let Forward { gpu, arenas, activations, .. } = &self.forward;
         let (columns, stride) = (arenas.outputs(), 4 * arenas.output_stride());
         let mut outputs: Vec<Vec<f32>> = vec![Vec::new(); arenas.models];
         let mut take = |model: usize, values: Vec<f32>| {
@@ -111,25 +75,21 @@ impl Predictor {
             let block = padded_rows(block, arenas.inputs(), arenas.batch);
             for model in 0..arenas.models {
                 let start = 16 * (model * arenas.activations) as u64;
-                gpu.upload(&self.activations, start, bytemuck::cast_slice(&block));
+                gpu.upload(activations, start, bytemuck::cast_slice(&block));
             }
-            gpu.compute(|pass| self.forward(pass));
+            gpu.compute(|pass| self.forward.record(pass));
             for model in 0..arenas.models {
                 let start = 16 * (model * arenas.activations + arenas.output) as u64;
                 let bytes = (rows * stride * size_of::<f32>()) as u64;
-                flow.read(model, &self.activations, (start, bytes), &mut take).await?;
+                flow.read(model, activations, (start, bytes), &mut take).await?;
             }
         }
         flow.finish(&mut take).await?;
         Ok(outputs.concat())
     }
 
-    pub(super) const fn arenas(&self) -> &Arenas {
-        &self.arenas
-    }
-
-    pub(super) const fn activations(&self) -> &wgpu::Buffer {
-        &self.activations
+    pub(super) const fn forward(&self) -> &Forward {
+        &self.forward
     }
 
     /// The outputs of a single network for so many rows, of which `bring` brings a batch by its number and computes it.
@@ -139,7 +99,7 @@ impl Predictor {
         mut take: impl FnMut(Range<usize>, Vec<f32>),
         bring: impl Fn(usize),
     ) -> Result<()> {
-        let (gpu, arenas) = (&self.gpu, &self.arenas);
+        let Forward { gpu, arenas, activations, .. } = &self.forward;
         let (columns, stride) = (arenas.outputs(), 4 * arenas.output_stride());
         let mut take = |rows: Range<usize>, values: Vec<f32>| {
             take(rows, values.chunks_exact(stride).flat_map(|row| &row[..columns]).copied().collect());
@@ -149,23 +109,9 @@ impl Predictor {
             let rows = first..rows.min(first + arenas.batch);
             bring(batch);
             let bytes = (rows.len() * stride * size_of::<f32>()) as u64;
-            flow.read(rows, &self.activations, (16 * arenas.output as u64, bytes), &mut take).await?;
+            flow.read(rows, activations, (16 * arenas.output as u64, bytes), &mut take).await?;
         }
         flow.finish(&mut take).await
-    }
-
-    /// The way forward of what lies in the arena.
-    pub(super) fn forward(&self, pass: &mut wgpu::ComputePass<'_>) {
-        self.forward_over(pass, self.arenas.models);
-    }
-
-    /// The same of the first networks.
-    pub(super) fn forward_over(&self, pass: &mut wgpu::ComputePass<'_>, models: usize) {
-        pass.set_bind_group(0, &self.group, &[0]);
-        for kernel in &self.kernels {
-            let [x, y, _] = kernel.groups();
-            kernel.record_over(pass, [x, y, models as u32]);
-        }
     }
 
     /// Records the outputs for `rows` rows of the caller's buffer into another one, both one number after the other, for the
@@ -177,7 +123,7 @@ impl Predictor {
         rows: usize,
         outputs: &wgpu::Buffer,
     ) -> Result<()> {
-        let arenas = &self.arenas;
+        let Forward { gpu, arenas, activations, .. } = &self.forward;
         if rows == 0 || rows > arenas.batch {
             let expected = format!("1 to {}", arenas.batch);
             return Err(Error::Setting { what: "rows of a recorded prediction", expected, got: rows.to_string() });
@@ -194,18 +140,18 @@ impl Predictor {
             }
         }
         if self.packers.is_none() {
-            self.packers = Some(Packers::new(&self.gpu, &self.arenas).await?);
+            self.packers = Some(Packers::new(gpu, arenas).await?);
         }
         let Some(Packers { set, pack, unpack, cursor }) = &self.packers else { unreachable!("made above") };
         let bind = async |dense: &wgpu::Buffer, bytes: u64| {
-            let buffers = [(cursor, None), (dense, Some(bytes)), (&self.activations, None)];
-            set.bind_parts(&self.gpu, "packing", &buffers).await
+            let buffers = [(cursor, None), (dense, Some(bytes)), (activations, None)];
+            set.bind_parts(gpu, "packing", &buffers).await
         };
         let (from, to) = (bind(inputs, input_bytes).await?, bind(outputs, output_bytes).await?);
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         pass.set_bind_group(0, &from, &[0]);
         pack.record(&mut pass);
-        self.forward(&mut pass);
+        self.forward.record(&mut pass);
         pass.set_bind_group(0, &to, &[0]);
         unpack.record(&mut pass);
         Ok(())

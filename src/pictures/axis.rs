@@ -11,8 +11,8 @@ const LOGARITHMIC: f64 = 1e3;
 
 /// An axis of a chart. Its numbers are told to the chart as places from 0 to 1, so that the chart need not know how large
 /// they are.
-pub(super) struct Axis {
-    pub(super) what: &'static str,
+pub(super) struct Axis<'a> {
+    pub(super) what: &'a str,
     low: f64,
     high: f64,
     is_logarithmic: bool,
@@ -20,22 +20,22 @@ pub(super) struct Axis {
     pub(super) ticks: Vec<(f64, String)>,
 }
 
-impl Axis {
+impl<'a> Axis<'a> {
     /// From `low` to `high`, evenly; wider where they are equal.
-    pub(super) fn linear(what: &'static str, low: f64, high: f64) -> Self {
+    pub(super) fn linear(what: &'a str, low: f64, high: f64) -> Self {
         let (low, high) = widened(low.clamp(-MOST, MOST), high.clamp(-MOST, MOST));
         let step = round_step((high - low) / TICKS);
         Self::with_steps(what, low, high, step)
     }
 
     /// Over things that are counted from 1 to `count`, with ticks at whole numbers.
-    pub(super) fn counted(what: &'static str, count: usize) -> Self {
+    pub(super) fn counted(what: &'a str, count: usize) -> Self {
         let (low, high) = if count > 1 { (1.0, count as f64) } else { (0.5, 1.5) };
         Self::with_steps(what, low, high, round_step((high - low) / TICKS).max(1.0))
     }
 
     /// From `low`, above 0, to `high` by their logarithms; evenly where they are less than a power of ten apart.
-    pub(super) fn logarithmic(what: &'static str, low: f64, high: f64) -> Self {
+    pub(super) fn logarithmic(what: &'a str, low: f64, high: f64) -> Self {
         let (low, high) = (low.clamp(1.0 / MOST, MOST), high.clamp(1.0 / MOST, MOST));
         let (first, last) = (low.log10(), high.log10());
         if last - first < 1.0 {
@@ -59,7 +59,7 @@ impl Axis {
 
     /// For losses: from 0 up if there is room for it, by their logarithms if they differ much. What is not finite is
     /// passed over.
-    pub(super) fn of_losses(what: &'static str, losses: impl Iterator<Item = f64>) -> Self {
+    pub(super) fn of_losses(what: &'a str, losses: impl Iterator<Item = f64>) -> Self {
         let Some((least, most)) = bounds(losses) else { return Self::linear(what, 0.0, 1.0) };
         if least > 0.0 && most / least > LOGARITHMIC {
             let margin = (most / least).powf(0.03);
@@ -76,7 +76,7 @@ impl Axis {
         ((value - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
     }
 
-    fn with_steps(what: &'static str, low: f64, high: f64, step: f64) -> Self {
+    fn with_steps(what: &'a str, low: f64, high: f64, step: f64) -> Self {
         let mut axis = Self { what, low, high, is_logarithmic: false, ticks: Vec::new() };
         let first = (low / step - 1e-9).ceil();
         let all = (0..2 * TICKS as u32).map(|i| (first + f64::from(i)) * step);
@@ -138,7 +138,7 @@ pub(super) fn label(value: f64, step: f64, size: f64) -> String {
 mod tests {
     use super::*;
 
-    fn labels(axis: &Axis) -> Vec<&str> {
+    fn labels<'a>(axis: &'a Axis<'_>) -> Vec<&'a str> {
         axis.ticks.iter().map(|(_, label)| label.as_str()).collect()
     }
 

@@ -24,8 +24,8 @@ pub(super) struct Line {
 pub(super) struct Chart<'a> {
     pub(super) corner: (i32, i32),
     pub(super) size: (i32, i32),
-    pub(super) x: &'a Axis,
-    pub(super) y: &'a Axis,
+    pub(super) x: &'a Axis<'a>,
+    pub(super) y: &'a Axis<'a>,
 }
 
 impl Chart<'_> {
@@ -55,21 +55,38 @@ impl Chart<'_> {
         area.draw_text(self.y.what, &upright, (left - LABELS.0 + 16, middle))
     }
 
-    /// Draws the frame and lines in it, and upright ones at the places `marks` of x. A line ends where a number is not
-    /// finite, and goes on behind it.
-    pub(super) fn lines(&self, area: &Area<'_>, lines: &[Line], marks: &[(f64, RGBColor)]) -> Drawn {
+    /// Draws the frame and a grid in it.
+    pub(super) fn grid(&self, area: &Area<'_>) -> Drawn {
         for (place, _) in &self.y.ticks {
             area.draw(&PathElement::new([self.at((0.0, *place)), self.at((1.0, *place))], GRID))?;
         }
         for (place, _) in &self.x.ticks {
             area.draw(&PathElement::new([self.at((*place, 0.0)), self.at((*place, 1.0))], GRID))?;
         }
-        self.frame(area)?;
+        self.frame(area)
+    }
+
+    /// Draws the frame and lines in it, and upright ones at the places `marks` of x.
+    pub(super) fn lines(&self, area: &Area<'_>, lines: &[Line], marks: &[(f64, RGBColor)]) -> Drawn {
+        self.grid(area)?;
         for (at, colour) in marks {
             let place = self.x.at(*at);
             area.draw(&PathElement::new([self.at((place, 0.0)), self.at((place, 1.0))], colour.stroke_width(2)))?;
         }
-        let is_there = |(a, b): &(f64, f64)| a.is_finite() && b.is_finite();
+        self.strokes(area, lines)?;
+        if lines.iter().flat_map(|line| &line.points).any(is_there) {
+            return Ok(());
+        }
+        self.nothing(area)
+    }
+
+    /// Says that there is nothing in it.
+    pub(super) fn nothing(&self, area: &Area<'_>) -> Drawn {
+        write(area, "nothing to show", (16, FAINT, CENTRE), self.at((0.5, 0.5)))
+    }
+
+    /// Draws lines alone. One ends where a number is not finite, and goes on behind it.
+    pub(super) fn strokes(&self, area: &Area<'_>, lines: &[Line]) -> Drawn {
         for line in lines {
             for piece in line.points.chunk_by(|a, b| is_there(a) == is_there(b)).filter(|piece| is_there(&piece[0])) {
                 let points = thinned(piece).into_iter().map(|(a, b)| self.at((self.x.at(a), self.y.at(b))));
@@ -80,11 +97,13 @@ impl Chart<'_> {
                 area.draw(&PathElement::new(points, line.colour.stroke_width(2)))?;
             }
         }
-        if lines.iter().flat_map(|line| &line.points).any(is_there) {
-            return Ok(());
-        }
-        write(area, "nothing to show", (16, FAINT, CENTRE), self.at((0.5, 0.5)))
+        Ok(())
     }
+}
+
+/// Whether a point can be drawn.
+pub(super) fn is_there((x, y): &(f64, f64)) -> bool {
+    x.is_finite() && y.is_finite()
 }
 
 /// So many of the points that a line through them looks the same.

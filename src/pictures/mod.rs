@@ -13,6 +13,7 @@
 //! The same data give the same bytes. What is not a finite number is not drawn; where nothing is left, the picture says so.
 
 mod axis;
+mod bands;
 mod boundary;
 mod chart;
 mod confusion;
@@ -29,6 +30,7 @@ use plotters::{
     style::text_anchor::{HPos, Pos, VPos},
 };
 
+pub use bands::Bands;
 pub use boundary::Boundary;
 pub use confusion::confusion;
 pub use curves::{curves, rates};
@@ -143,8 +145,10 @@ fn cut(text: &str, size: i32, most: f64) -> String {
 fn legend(area: &Area<'_>, entries: &[(String, RGBColor)]) -> Drawn {
     const SIZE: i32 = 15;
     let wide = area.dim_in_pixel().0 as f64 - 24.0;
-    let share = wide / entries.len().max(1) as f64;
-    let names: Vec<String> = entries.iter().map(|(name, _)| cut(name, SIZE, share - 44.0)).collect();
+    // Names are cut only where all of them would be wider than the picture.
+    let whole: f64 = entries.iter().map(|(name, _)| 44.0 + width(name, SIZE)).sum();
+    let most = if whole <= wide { wide } else { wide / entries.len() as f64 - 44.0 };
+    let names: Vec<String> = entries.iter().map(|(name, _)| cut(name, SIZE, most)).collect();
     let widths: Vec<i32> = names.iter().map(|name| 44 + width(name, SIZE) as i32).collect();
     let mut x = (area.dim_in_pixel().0 as i32 - widths.iter().sum::<i32>() + 16) / 2;
     for ((name, (_, colour)), width) in names.iter().zip(entries).zip(widths) {

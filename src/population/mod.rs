@@ -11,7 +11,7 @@ use tested::{Judging, Test, Tested};
 use workers::Workers;
 
 use crate::{
-    Dataset, Device, Error, LayerParameters, Metrics, Model, Network, Optimizer, Plan, Report, Result, Rows,
+    Dataset, Device, Ensemble, Error, LayerParameters, Metrics, Model, Network, Optimizer, Plan, Report, Result, Rows,
     error::check_len, step::Course,
 };
 
@@ -310,6 +310,19 @@ impl Population {
             Some(scaler) => model.with_scaler(scaler.clone()),
             None => Ok(model),
         }
+    }
+
+    /// [`Population::ensemble`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Population::ensemble`].
+    pub async fn ensemble_async(&self, device: &Device, members: impl IntoIterator<Item = usize>) -> Result<Ensemble> {
+        let mut models = Vec::new();
+        for member in members {
+            models.push(self.model_async(member).await?);
+        }
+        let ensemble = Ensemble::new_async(device, &models).await?;
+        Ok(if self.classifies { ensemble.voting(self.members[0].settings.loss) } else { ensemble })
     }
 
     fn check(&self, member: usize) -> Result<()> {

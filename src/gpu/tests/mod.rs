@@ -1,6 +1,7 @@
 //! The kernels against the reference, on every adapter that is there.
 
 mod engine;
+mod ensemble;
 mod kernels;
 mod shaders;
 

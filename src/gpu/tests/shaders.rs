@@ -9,6 +9,7 @@ use crate::{
     gpu::{
         arenas::{Arenas, Extent, Members},
         dispatches::{Dispatch, Dispatches},
+        ensemble::{self, ENSEMBLE, Turn},
         kernel::{Binding, PAIR, SCALED_WINDOW, STEP},
         windows::Pass,
     },
@@ -57,6 +58,16 @@ fn dispatches() -> Vec<Dispatch> {
     all
 }
 
+/// What stands around predictions, for one output and for several.
+fn around_predictions() -> Vec<Dispatch> {
+    let arenas =
+        [1, 7].map(|outputs| Arenas::new(&network(&[5, outputs], Activation::Relu), extent(77, 3, false), None));
+    arenas
+        .iter()
+        .flat_map(|arenas| Dispatches::packers(arenas).into_iter().chain([ensemble::dispatch(arenas)]))
+        .collect()
+}
+
 fn extent(rows: usize, models: usize, keeps_gradients: bool) -> Extent {
     Extent { rows, models, ring: 64, limit: 1 << 20, keeps_gradients, weighted: false }
 }
@@ -76,7 +87,7 @@ fn parsed(dispatch: &Dispatch) -> (naga::Module, ModuleInfo) {
 
 #[test]
 fn everything_the_planner_emits_is_valid_and_translates_to_spirv_msl_and_hlsl() {
-    for dispatch in dispatches() {
+    for dispatch in dispatches().into_iter().chain(around_predictions()) {
         let (module, info) = parsed(&dispatch);
         let name = &dispatch.name;
         let options = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
@@ -99,23 +110,19 @@ fn everything_the_planner_emits_is_valid_and_translates_to_spirv_msl_and_hlsl() 
 /// What stands on both sides of the seam: bindings, and structs with the names, offsets and sizes of their members.
 #[test]
 fn host_and_shader_agree_on_bindings_and_structs() {
+    for dispatch in around_predictions().iter().filter(|dispatch| dispatch.entry == "ensemble") {
+        let (module, _) = parsed(dispatch);
+        let expected: Vec<_> = ENSEMBLE.iter().map(|binding| Some(*binding)).collect();
+        assert_eq!(declared(dispatch, &module, ENSEMBLE.len()), expected);
+        let turn =
+            [("before", std::mem::offset_of!(Turn, before)), ("threshold", std::mem::offset_of!(Turn, threshold))];
+        agree(&dispatch.name, &module, "Turn", &turn.map(|(name, at)| (name, at as u32)), size_of::<Turn>() as u32);
+    }
     for dispatch in dispatches() {
         let (module, _) = parsed(&dispatch);
         let is_window = ["order", "gather", "measure", "measure_small", "total", "score"].contains(&dispatch.entry);
         let expected = if is_window { SCALED_WINDOW } else { STEP };
-        let mut declared = vec![None; expected.len()];
-        for (_, variable) in module.global_variables.iter() {
-            let Some(binding) = &variable.binding else {
-                continue;
-            };
-            declared[binding.binding as usize] = Some(match variable.space {
-                AddressSpace::Uniform if variable.name.as_deref() == Some("cursor") => Binding::Cursor,
-                AddressSpace::Uniform => Binding::Uniform,
-                AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => Binding::Write,
-                AddressSpace::Storage { .. } => Binding::Read,
-                space => panic!("{}: {space:?}", dispatch.name),
-            });
-        }
+        let declared = declared(&dispatch, &module, expected.len());
         for (at, (declared, expected)) in declared.iter().zip(expected).enumerate() {
             // Only `gather` looks at features and answers, and only where they are scaled at what scales them. In the
             // features' place `order` and `score` find which rows each network takes, if not all.
@@ -150,6 +157,24 @@ fn host_and_shader_agree_on_bindings_and_structs() {
         agree(&dispatch.name, &module, "Cursor", &[("step", 0), ("slot", 4)], PAIR as u32);
         agree(&dispatch.name, &module, "Shard", &[("first", 0), ("rows", 4)], PAIR as u32);
     }
+}
+
+/// The module's bindings, in order.
+fn declared(dispatch: &Dispatch, module: &naga::Module, bindings: usize) -> Vec<Option<Binding>> {
+    let mut declared = vec![None; bindings];
+    for (_, variable) in module.global_variables.iter() {
+        let Some(binding) = &variable.binding else {
+            continue;
+        };
+        declared[binding.binding as usize] = Some(match variable.space {
+            AddressSpace::Uniform if matches!(variable.name.as_deref(), Some("cursor" | "turn")) => Binding::Cursor,
+            AddressSpace::Uniform => Binding::Uniform,
+            AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => Binding::Write,
+            AddressSpace::Storage { .. } => Binding::Read,
+            space => panic!("{}: {space:?}", dispatch.name),
+        });
+    }
+    declared
 }
 
 /// Fails unless a struct of the module, if it has it, has these members at these offsets and this size.
