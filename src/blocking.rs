@@ -1,9 +1,9 @@
 //! The blocking twins of what is asynchronous, for platforms where a thread may wait: everywhere but on the web.
 
 use crate::{
-    AdapterReport, Checkpoint, Consensus, Dataset, Decision, Device, Ensemble, Fit, History, LayerHistogram,
-    LayerParameters, Member, Metrics, Model, Network, Population, Predictor, Progress, RangeTest, Rates, Report,
-    Request, Result, Rows, Settings, Trainer, adapters_async,
+    AdapterReport, Checkpoint, Consensus, Dataset, Decision, Device, Ensemble, Findings, Fit, Halving, History, KFold,
+    LayerHistogram, LayerParameters, Member, Metrics, Model, Network, Population, Predictor, Progress, RangeTest,
+    Rates, Report, Request, Result, Rows, Scores, Search, Settings, Trainer, adapters_async, cross_val_score_async,
 };
 #[cfg(doc)]
 use crate::{Error, Loss};
@@ -452,6 +452,42 @@ impl Fit {
     /// [`Fit::every`] and [`Fit::after`], and where rows that validate are missing.
     pub fn run_together(&self, population: &mut Population) -> Result<Vec<History>> {
         pollster::block_on(self.run_together_async(population))
+    }
+}
+
+/// Trains a network for each fold of a data set on the other folds, all of them together, and gives what each is worth on its
+/// own: after the last epoch or the best, as `fit` says, whose validation are the folds. Where the data set is scaled, it
+/// is as it was given: its scaling has seen all folds.
+///
+/// # Errors
+/// [`Error::Setting`] for less than 2 folds or more than rows, and as [`Population::new`] and [`Fit::run_together`].
+pub fn cross_val_score(
+    device: &Device,
+    network: &Network,
+    data: &Dataset,
+    settings: &Settings,
+    folds: &KFold,
+    fit: &Fit,
+) -> Result<Scores> {
+    pollster::block_on(cross_val_score_async(device, network, data, settings, folds, fit))
+}
+
+impl Search {
+    /// Trains all combinations as `fit` says, whose validation is the search's, and judges each by what it was worth at last,
+    /// or after its best epoch where there is early stopping. One that diverges is the worst.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if it is not said what validates or twice, and as [`Population::new`] and [`Fit::run_together`].
+    pub fn train(&self, device: &Device, network: &Network, data: &Dataset, fit: &Fit) -> Result<Findings> {
+        pollster::block_on(self.train_async(device, network, data, fit))
+    }
+
+    /// Trains all combinations for a few steps, drops the worse, and goes on with the others.
+    ///
+    /// # Errors
+    /// As [`Search::train`]; [`Error::Setting`] for a halving that is none.
+    pub fn halve(&self, device: &Device, network: &Network, data: &Dataset, halving: &Halving) -> Result<Findings> {
+        pollster::block_on(self.halve_async(device, network, data, halving))
     }
 }
 

@@ -122,6 +122,11 @@ impl Draws {
         bits as f64 / (1u64 << 52) as f64 - 1.0
     }
 
+    /// Uniform in [0, 1).
+    pub(crate) fn share(&mut self) -> f64 {
+        0.5 * (self.uniform() + 1.0)
+    }
+
     /// A whole number below `end`, all but equally likely: of 2^64 draws each gets its share, give or take one.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         ((u128::from(self.generator.random::<u64>()) * end as u128) >> 64) as usize

@@ -101,6 +101,7 @@ mod report;
 mod rows;
 mod scaling;
 mod schedule;
+mod search;
 mod settings;
 mod step;
 mod table;
@@ -110,7 +111,7 @@ mod tuner;
 
 pub use activation::Activation;
 #[cfg(not(target_family = "wasm"))]
-pub use blocking::adapters;
+pub use blocking::{adapters, cross_val_score};
 pub use checkpoint::Checkpoint;
 pub use custom::{CustomActivation, CustomLoss};
 pub use dataset::{Answers, Dataset, Features};
@@ -149,6 +150,7 @@ pub use report::Report;
 pub use rows::{Fold, Rows};
 pub use scaling::{Scaler, Scaling};
 pub use schedule::Schedule;
+pub use search::{Findings, Halving, Hyperparameter, KFold, Scores, Search, Trial, cross_val_score_async};
 pub use settings::Settings;
 #[cfg(feature = "csv")]
 pub use table::CsvSettings;

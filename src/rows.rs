@@ -85,6 +85,11 @@ pub(crate) struct Subset {
 }
 
 impl Fold {
+    /// Refuses what is no part of so many rows.
+    pub(crate) fn check(&self, rows: usize) -> Result<()> {
+        self.span(rows).map(drop)
+    }
+
     /// The places of its rows among all.
     fn span(&self, rows: usize) -> Result<(usize, usize)> {
         let Self { fold, folds, .. } = *self;

@@ -73,24 +73,21 @@ const LEAST_CHANGE: f64 = 1e-8;
 
 impl Monitor {
     /// Whether less is better.
-    const fn falls(self) -> bool {
+    pub(crate) const fn falls(self) -> bool {
         matches!(self, Self::ValidationLoss | Self::TrainingLoss)
     }
 
     /// Whether it looks at rows that validate.
-    pub(super) const fn validates(self) -> bool {
+    pub(crate) const fn validates(self) -> bool {
         matches!(self, Self::ValidationLoss | Self::ValidationAccuracy | Self::ValidationR2)
     }
 
     /// Its value after an epoch.
     fn of(self, epoch: &Epoch) -> Result<f64> {
-        let validation = epoch.validation.as_ref();
         let value = match self {
-            Self::ValidationLoss => validation.map(Metrics::loss),
-            Self::ValidationAccuracy => validation.and_then(Metrics::accuracy),
-            Self::ValidationR2 => validation.and_then(Metrics::r2),
             Self::TrainingLoss => Some(epoch.loss),
             Self::TrainingAccuracy => epoch.accuracy,
+            _ => epoch.validation.as_ref().and_then(|metrics| self.of_validation(metrics)),
         };
         let none = || Error::Setting {
             what: "quantity to watch",
@@ -98,6 +95,18 @@ impl Monitor {
             got: format!("the {self}"),
         };
         value.ok_or_else(none)
+    }
+}
+
+impl Monitor {
+    /// Its value on rows that validate, if it looks at those.
+    pub(crate) fn of_validation(self, metrics: &Metrics) -> Option<f64> {
+        match self {
+            Self::ValidationLoss => Some(metrics.loss()),
+            Self::ValidationAccuracy => metrics.accuracy(),
+            Self::ValidationR2 => metrics.r2(),
+            Self::TrainingLoss | Self::TrainingAccuracy => None,
+        }
     }
 }
 

@@ -86,6 +86,12 @@ impl History {
         self.epochs.last()
     }
 
+    /// What the network was worth at last on the rows that validate: after its best epoch, where there was early stopping.
+    pub fn tested(&self) -> Option<&Metrics> {
+        let epoch = self.best.and_then(|best| self.epochs.get(best)).or_else(|| self.last())?;
+        epoch.validation.as_ref()
+    }
+
     /// How many steps all epochs had.
     pub fn steps(&self) -> usize {
         self.epochs.iter().map(|epoch| epoch.steps).sum()

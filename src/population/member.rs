@@ -61,6 +61,9 @@ pub(super) fn courses(network: &Network, data: &Dataset, members: &[Member]) -> 
         let (expected, got) = ("at least 1".to_owned(), "0".to_owned());
         return Err(Error::Setting { what: "networks of a population", expected, got });
     };
+    // The kernels have a batch of one size; who has fewer rows than that takes all of them in a step.
+    let rows = |member: &Member| Ok(Subset::of(member.rows, data.rows())?.map_or(data.rows(), |s| s.rows as usize));
+    let most_rows = members.iter().map(rows).collect::<Result<Vec<_>>>()?.into_iter().max().unwrap_or(0);
     // Where one has a share of its own, the kernel asks each.
     let has_dropouts = members.iter().any(|member| member.dropout.is_some());
     members
@@ -72,7 +75,7 @@ pub(super) fn courses(network: &Network, data: &Dataset, members: &[Member]) -> 
             check_same(number, first, member)?;
             let subset = Subset::of(member.rows, data.rows())?;
             let rows = subset.map_or(data.rows(), |subset| subset.rows as usize);
-            let batch = batch.min(rows);
+            let batch = batch.min(most_rows);
             let (outputs, accumulate) = (network.outputs(), accumulate as u64);
             let dropout = if has_dropouts { Some(Dropout::of(member.share(network)?)) } else { None };
             Ok(Course { rows, subset, batch, outputs, loss, optimizer, schedule, accumulate, seed, dropout })
@@ -80,9 +83,9 @@ pub(super) fn courses(network: &Network, data: &Dataset, members: &[Member]) -> 
         .collect()
 }
 
-/// Refuses a member that is not of the kind of the first.
-fn check_same(number: usize, first: &Member, member: &Member) -> Result<()> {
-    let (one, other) = (&first.settings, &member.settings);
+/// What keeps two networks from being trained by the same kernels, if anything does.
+pub(crate) fn differs(one: &Member, other: &Member) -> Option<&'static str> {
+    let (one, other) = (&one.settings, &other.settings);
     let (ours, theirs) = (&one.optimizer, &other.optimizer);
     let is_same = [
         ("batch", one.batch == other.batch),
@@ -95,15 +98,17 @@ fn check_same(number: usize, first: &Member, member: &Member) -> Result<()> {
         ("plan", one.plan == other.plan),
         ("kind of optimizer", ours.kind() == theirs.kind() && ours.decoupled == theirs.decoupled),
     ];
-    match is_same.into_iter().find(|(_, is_same)| !is_same) {
+    is_same.into_iter().find(|(_, is_same)| !is_same).map(|(what, _)| what)
+}
+
+/// Refuses a member that is not of the kind of the first.
+fn check_same(number: usize, first: &Member, member: &Member) -> Result<()> {
+    match differs(first, member) {
         None => Ok(()),
-        Some((what, _)) => {
-            let expected = format!("the same {what} in all networks");
-            Err(Error::Setting {
-                what: "settings of a population",
-                expected,
-                got: format!("another in number {number}"),
-            })
-        }
+        Some(what) => Err(Error::Setting {
+            what: "settings of a population",
+            expected: format!("the same {what} in all networks"),
+            got: format!("another in number {number}"),
+        }),
     }
 }

@@ -7,6 +7,7 @@ mod waves;
 mod workers;
 
 pub use member::Member;
+pub(crate) use member::differs;
 use tested::{Judging, Test, Tested};
 use workers::Workers;
 

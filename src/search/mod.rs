@@ -1,0 +1,280 @@
+//! Settings that are tried together: a grid of them or random ones, each to the end or the better ones alone.
+
+mod field;
+mod findings;
+mod folds;
+mod hyperparameter;
+
+use field::Field;
+pub use findings::{Findings, Trial};
+pub use folds::{KFold, Scores, cross_val_score_async};
+pub use hyperparameter::Hyperparameter;
+
+use crate::{Dataset, Device, Error, Fit, History, Member, Monitor, Network, Result, Rows, Validation, init::Draws};
+
+/// Many settings of one network, to find the best: all of them train together, as a [`Population`](crate::Population)
+/// does. Where kernels have to differ, because of the batch size for example, there are some populations, one after the
+/// other.
+///
+/// ```
+/// use gradus::{Activation, Dataset, Device, Fit, Hyperparameter, KFold, Member, Network, Search, Settings};
+/// # let (features, answers): (Vec<f32>, Vec<f32>) = (0..60).map(|i| (i as f32 / 30.0 - 1.0, (i as f32 / 9.0).sin())).unzip();
+/// let network = Network::new(1).dense(8, Activation::Tanh).dense(1, Activation::Identity);
+/// let data = Dataset::new(60, features, answers)?;
+/// let rates = Hyperparameter::listed("learning rate", [0.01, 0.1, 0.5], |member, rate| {
+///     member.settings.optimizer.learning_rate = rate;
+/// });
+/// let search = Search::grid(&Member::new(Settings::default()), &[rates])?.folds(KFold::new(3).shuffled(1));
+/// let findings = search.train(&Device::cpu(), &network, &data, &Fit::new(20))?;
+/// println!("{findings}");
+/// # assert_eq!(findings.trials.len(), 3);
+/// # Ok::<(), gradus::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Search {
+    names: Vec<String>,
+    candidates: Vec<Candidate>,
+    folds: Option<KFold>,
+    validation: Validation,
+    monitor: Monitor,
+}
+
+/// Settings that are tried.
+#[derive(Debug, Clone)]
+struct Candidate {
+    values: Vec<f64>,
+    member: Member,
+}
+
+/// Successive halving (Jamieson and Talwalkar 2016): all train for a few steps, the worse are dropped, the others go on for
+/// some times as many, and so on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Halving {
+    /// After how many steps the first are dropped.
+    pub first: usize,
+    /// How many steps those take that are never dropped.
+    pub steps: usize,
+    /// Of so many one goes on, and it does for so many times as many steps; from 2 up.
+    pub factor: usize,
+}
+
+impl Halving {
+    /// The better half goes on, again and again.
+    pub const fn new(first: usize, steps: usize) -> Self {
+        Self { first, steps, factor: 2 }
+    }
+
+    fn check(&self) -> Result<()> {
+        let Self { first, steps, factor } = *self;
+        if first > 0 && first <= steps && factor >= 2 {
+            return Ok(());
+        }
+        let expected =
+            "at least 1 step before the first are dropped, no more than in all, and a factor from 2 up".to_owned();
+        Err(Error::Setting { what: "halving", expected, got: format!("{first} of {steps}, and {factor}") })
+    }
+}
+
+impl Search {
+    /// Every combination of the values that are listed, the last varying fastest, on top of the same settings.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a number without values, for a range, and for no numbers or more than a million combinations.
+    pub fn grid(base: &Member, numbers: &[Hyperparameter]) -> Result<Self> {
+        let lists = numbers.iter().map(Hyperparameter::list).collect::<Result<Vec<_>>>()?;
+        let count = lists.iter().try_fold(1_usize, |count, list| count.checked_mul(list.len()));
+        let count = count.unwrap_or(usize::MAX);
+        let values = |mut number: usize| {
+            let mut values: Vec<f64> = Vec::with_capacity(lists.len());
+            for list in lists.iter().rev() {
+                values.push(list[number % list.len()]);
+                number /= list.len();
+            }
+            values.reverse();
+            values
+        };
+        Self::new(base, numbers, count, values)
+    }
+
+    /// So many combinations, each of whose values is drawn, on top of the same settings. The same seed draws the same.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a number without values, and for no numbers, no combination or more than a million.
+    pub fn random(base: &Member, numbers: &[Hyperparameter], count: usize, seed: u64) -> Result<Self> {
+        numbers.iter().try_for_each(Hyperparameter::check)?;
+        let mut draws = Draws::new(seed);
+        Self::new(base, numbers, count, |_| numbers.iter().map(|number| number.draw(&mut draws)).collect())
+    }
+
+    fn new(
+        base: &Member,
+        numbers: &[Hyperparameter],
+        count: usize,
+        mut values: impl FnMut(usize) -> Vec<f64>,
+    ) -> Result<Self> {
+        const MOST: usize = 1_000_000;
+        if numbers.is_empty() || count == 0 || count > MOST {
+            let expected = format!("1 to {MOST}, of at least one number");
+            let got = format!("{count} of {} numbers", numbers.len());
+            return Err(Error::Setting { what: "combinations of a search", expected, got });
+        }
+        let candidate = |number: usize| {
+            let (values, mut member) = (values(number), base.clone());
+            numbers.iter().zip(&values).for_each(|(number, value)| number.set(&mut member, *value));
+            Candidate { values, member }
+        };
+        Ok(Self {
+            names: numbers.iter().map(|number| number.name.clone()).collect(),
+            candidates: (0..count).map(candidate).collect(),
+            folds: None,
+            validation: Validation::None,
+            monitor: Monitor::ValidationLoss,
+        })
+    }
+
+    /// Each judged by a cross-validation: a network for each fold.
+    #[must_use]
+    pub const fn folds(mut self, folds: KFold) -> Self {
+        self.folds = Some(folds);
+        self
+    }
+
+    /// Each judged on a data set of its own, or on rows of the one that is searched on, which are then held out.
+    #[must_use]
+    pub fn validation(mut self, validation: Validation) -> Self {
+        self.validation = validation;
+        self
+    }
+
+    /// What they are judged by: one of the quantities that validate. The loss, if nothing else is said.
+    #[must_use]
+    pub const fn monitor(mut self, monitor: Monitor) -> Self {
+        self.monitor = monitor;
+        self
+    }
+
+    /// How many combinations there are.
+    pub const fn len(&self) -> usize {
+        self.candidates.len()
+    }
+
+    /// Whether there is none, which no search has.
+    pub const fn is_empty(&self) -> bool {
+        self.candidates.is_empty()
+    }
+
+    /// [`Search::train`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Search::train`].
+    pub async fn train_async(&self, device: &Device, network: &Network, data: &Dataset, fit: &Fit) -> Result<Findings> {
+        let (data, validation) = self.prepared(data)?;
+        let fit = fit.clone().validation(validation);
+        let mut field = Field::new(device, network, &data, &self.members()?).await?;
+        let histories = field.fit(&fit).await?;
+        let trial = |(candidate, histories): (&Candidate, Vec<History>)| Trial {
+            values: candidate.values.clone(),
+            member: candidate.member.clone(),
+            scores: Scores { metrics: histories.iter().map(|history| history.tested().cloned()).collect() },
+            steps: histories.iter().map(History::steps).sum(),
+            histories,
+            dropped: false,
+        };
+        let trials = self.candidates.iter().zip(histories).map(trial).collect();
+        self.found(&field, trials).await
+    }
+
+    /// [`Search::halve`], asynchronously.
+    ///
+    /// # Errors
+    /// As [`Search::halve`].
+    pub async fn halve_async(
+        &self,
+        device: &Device,
+        network: &Network,
+        data: &Dataset,
+        halving: &Halving,
+    ) -> Result<Findings> {
+        halving.check()?;
+        let (data, validation) = self.prepared(data)?;
+        let mut field = Field::new(device, network, &data, &self.members()?).await?;
+        let trial = |candidate: &Candidate| Trial {
+            values: candidate.values.clone(),
+            member: candidate.member.clone(),
+            scores: Scores::default(),
+            steps: 0,
+            histories: Vec::new(),
+            dropped: false,
+        };
+        let mut trials: Vec<Trial> = self.candidates.iter().map(trial).collect();
+        let mut left: Vec<usize> = (0..trials.len()).collect();
+        let (mut done, mut rung) = (0, halving.first);
+        loop {
+            let steps = rung.min(halving.steps) - done;
+            field.run(steps).await?;
+            done += steps;
+            let scores = field.validate(&validation, &left).await?;
+            for (trial, scores) in left.iter().zip(scores) {
+                trials[*trial].steps = done * scores.metrics.len();
+                trials[*trial].scores = scores;
+            }
+            if done == halving.steps {
+                break;
+            }
+            left.sort_by(|a, b| trials[*a].order(&trials[*b], self.monitor));
+            for worse in left.split_off(left.len().div_ceil(halving.factor)) {
+                trials[worse].dropped = true;
+                field.stop(worse).await?;
+            }
+            left.sort_unstable();
+            rung = rung.saturating_mul(halving.factor);
+        }
+        self.found(&field, trials).await
+    }
+
+    /// The networks of each candidate.
+    fn members(&self) -> Result<Vec<Vec<Member>>> {
+        let members = |candidate: &Candidate| match &self.folds {
+            None => Ok(vec![candidate.member.clone()]),
+            Some(folds) if candidate.member.rows == Rows::All => Ok(folds.members(&candidate.member)),
+            Some(_) => {
+                let (expected, got) = ("all of them, which the folds divide".to_owned(), "others".to_owned());
+                Err(Error::Setting { what: "rows of a cross-validation", expected, got })
+            }
+        };
+        self.candidates.iter().map(members).collect()
+    }
+
+    /// The rows to learn from, and what validates.
+    fn prepared(&self, data: &Dataset) -> Result<(Dataset, Validation)> {
+        if !self.monitor.validates() {
+            let (expected, got) = ("one of the validation".to_owned(), format!("the {}", self.monitor));
+            return Err(Error::Setting { what: "quantity to judge by", expected, got });
+        }
+        match (&self.folds, &self.validation) {
+            (Some(folds), Validation::None | Validation::LeftOut) => {
+                folds.fold(0).check(data.rows())?;
+                Ok((data.clone(), Validation::LeftOut))
+            }
+            (None, Validation::Split(split)) => {
+                let (train, held_out) = data.split(split, self.candidates[0].member.settings.seed)?;
+                Ok((train, Validation::Data(held_out)))
+            }
+            (None, Validation::Data(_) | Validation::LeftOut) => Ok((data.clone(), self.validation.clone())),
+            (folds, _) => {
+                let expected = "either folds or another validation".to_owned();
+                let got = if folds.is_some() { "both" } else { "neither" }.to_owned();
+                Err(Error::Setting { what: "validation of a search", expected, got })
+            }
+        }
+    }
+
+    async fn found(&self, field: &Field, trials: Vec<Trial>) -> Result<Findings> {
+        let mut findings = Findings { names: self.names.clone(), monitor: self.monitor, trials, model: None };
+        // Of several folds none is better than the others.
+        if let (None, Some(best)) = (&self.folds, findings.best_number()) {
+            findings.model = Some(field.model(best).await?);
+        }
+        Ok(findings)
+    }
+}

@@ -1,0 +1,166 @@
+//! Cross-validation, grids, random searches and successive halving, on every device.
+
+mod common;
+
+use common::{devices, numbers};
+use gradus::{
+    Activation, Dataset, Device, EarlyStopping, Error, Fit, Halving, Hyperparameter, KFold, Loss, Member, Monitor,
+    Network, Optimizer, Search, Settings, Split, Validation, cross_val_score,
+};
+
+const ROWS: usize = 81;
+
+/// Whether a point lies in a circle.
+fn data() -> Dataset {
+    let features = numbers(ROWS * 2, 3);
+    let classes: Vec<u32> = features.chunks(2).map(|p| u32::from(p[0] * p[0] + p[1] * p[1] < 0.6)).collect();
+    Dataset::new(ROWS, features, classes).expect("a data set")
+}
+
+fn network() -> Network {
+    Network::new(2).dense(12, Activation::Tanh).dense(2, Activation::Identity)
+}
+
+fn settings(batch: usize) -> Settings {
+    let (loss, optimizer) = (Loss::SoftmaxCrossEntropy, Optimizer::adam(0.03));
+    Settings { batch, loss, optimizer, seed: 5, ..Settings::default() }
+}
+
+fn rates(rates: &[f64]) -> Hyperparameter {
+    Hyperparameter::listed("rate", rates, |member, rate| member.settings.optimizer.learning_rate = rate)
+}
+
+#[test]
+fn a_cross_validation_tests_each_fold_on_what_it_has_not_seen() {
+    for device in devices() {
+        // Batches larger than a fold's rows, of which one has a row less than the others; and small ones.
+        for batch in [100, 8] {
+            let folds = KFold::new(4).shuffled(2);
+            let scores = cross_val_score(&device, &network(), &data(), &settings(batch), &folds, &Fit::new(40));
+            let scores = scores.expect("scores");
+            for (fold, metrics) in scores.metrics.iter().enumerate() {
+                let rows = |rows: gradus::Rows| data().select(&rows.of(ROWS).expect("rows")).expect("rows");
+                let member = &folds.members(&Member::new(settings(batch)))[fold];
+                let (train, test) = (rows(member.rows), rows(member.rows.left_out().expect("a fold")));
+                let fit = Fit::new(40).validate_on(&test);
+                let (_, alone) = fit.train(&device, &network(), &train, settings(batch)).expect("a training");
+                let [ours, theirs] = [metrics.as_ref(), alone.tested()].map(|metrics| metrics.expect("tested"));
+                assert!((ours.loss() - theirs.loss()).abs() < 1e-3 * theirs.loss(), "{device}: {fold} of {batch}");
+                assert_eq!(ours.accuracy(), theirs.accuracy(), "{device}: {fold} of {batch}");
+            }
+            let accuracies = scores.of(Monitor::ValidationAccuracy);
+            let mean = scores.mean(Monitor::ValidationAccuracy);
+            assert!(accuracies.len() == 4 && mean > 0.75, "{device}: {accuracies:?}");
+            assert!((mean - accuracies.iter().sum::<f64>() / 4.0).abs() < 1e-12);
+            assert!(scores.spread(Monitor::ValidationAccuracy) > 0.0 && scores.mean(Monitor::ValidationR2).is_nan());
+        }
+        for folds in [0, 1, ROWS + 1] {
+            let fit = Fit::new(1);
+            let none = cross_val_score(&device, &network(), &data(), &settings(8), &KFold::new(folds), &fit);
+            assert!(matches!(none, Err(Error::Setting { .. })), "{folds} folds");
+        }
+    }
+}
+
+#[test]
+fn a_grid_is_every_combination_and_says_which_is_best() {
+    // The batch needs other kernels, so there are two populations; a rate of a million diverges.
+    let batches = Hyperparameter::listed("batch", [8.0, 27.0], |member, batch| member.settings.batch = batch as usize);
+    let grid = [batches, rates(&[1e-5, 0.03, 1e6])];
+    let member = Member::new(Settings { optimizer: Optimizer::sgd(1.0), ..settings(8) });
+    for device in devices() {
+        let search = Search::grid(&member, &grid).expect("a grid").monitor(Monitor::ValidationAccuracy);
+        assert_eq!(search.len(), 6);
+        let held_out = Validation::Split(Split { share: 0.3, stratified: true });
+        let fit = Fit::new(30).early_stopping(EarlyStopping::default());
+        let findings = search.clone().validation(held_out).train(&device, &network(), &data(), &fit).expect("a search");
+        let values: Vec<_> = findings.trials.iter().map(|trial| trial.values.as_slice()).collect();
+        let expected = [[8.0, 1e-5], [8.0, 0.03], [8.0, 1e6], [27.0, 1e-5], [27.0, 0.03], [27.0, 1e6]];
+        assert_eq!(values, expected, "{device}");
+        let best = findings.best().expect("some learn");
+        assert_eq!(best.member.settings.batch as f64, best.values[0]);
+        assert_eq!(best.member.settings.optimizer.learning_rate, best.values[1]);
+        assert!(findings.trials.iter().all(|trial| trial.histories.len() == 1 && !trial.dropped), "{device}");
+        assert!(findings.model.is_some() && findings.steps() > 0);
+        let (text, csv) = (findings.to_string(), findings.csv());
+        assert!(text.lines().count() == 7 && text.contains("validation accuracy"), "{text}");
+        assert!(csv.starts_with("batch,rate,validation_accuracy,spread,steps,dropped\n8,0.00001,"), "{csv}");
+        // With folds there is no single network.
+        let folded = search.folds(KFold::new(3).shuffled(1)).train(&device, &network(), &data(), &Fit::new(3));
+        let folded = folded.expect("a search");
+        assert!(folded.model.is_none() && folded.trials.iter().all(|trial| trial.scores.metrics.len() == 3));
+    }
+}
+
+#[test]
+fn halving_drops_the_worse_and_takes_fewer_steps() {
+    for device in devices() {
+        let search =
+            Search::grid(&Member::new(settings(8)), &[rates(&[1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 1.0])]);
+        let search = search.expect("a grid").folds(KFold::new(3).shuffled(4));
+        let halving = Halving::new(20, 160);
+        let findings = search.halve(&device, &network(), &data(), &halving).expect("a search");
+        let steps: Vec<usize> = findings.trials.iter().map(|trial| trial.steps).collect();
+        let count = |of: usize| steps.iter().filter(|steps| **steps == 3 * of).count();
+        assert_eq!([20, 40, 80, 160].map(count), [4, 2, 1, 1], "{device}: {steps:?}");
+        assert_eq!(findings.trials.iter().filter(|trial| !trial.dropped).count(), 1);
+        let best = findings.best().expect("a best");
+        assert!(!best.dropped && best.steps == 480 && (1e-3..0.2).contains(&best.values[0]), "{device}: {findings}");
+        // The better half of each rung went on: those that were dropped first are no better than those behind them.
+        let ranked = findings.ranked();
+        assert!(ranked.is_sorted_by_key(|number| std::cmp::Reverse(findings.trials[*number].steps)), "{findings}");
+        // What it does to the end is what a training does that is not halved.
+        let alone = Search::grid(&Member::new(settings(8)), &[rates(&[best.values[0]])])
+            .expect("one")
+            .folds(KFold::new(3).shuffled(4));
+        let whole = alone.halve(&device, &network(), &data(), &Halving::new(160, 160)).expect("a search");
+        assert_eq!(whole.trials[0].scores, best.scores, "{device}");
+    }
+}
+
+#[test]
+fn what_makes_no_search_is_refused_in_words() {
+    let member = Member::new(settings(8));
+    let said = |result: Result<Search, Error>| result.expect_err("no search").to_string();
+    assert!(said(Search::grid(&member, &[])).contains("combinations of a search: expected 1 to 1000000"));
+    assert_eq!(
+        said(Search::grid(&member, &[rates(&[])])),
+        "values of a search: expected at least one value, got none for the rate"
+    );
+    assert!(said(Search::grid(&member, &[rates(&[f64::NAN])])).contains("finite"));
+    let range = |low, high| Hyperparameter::logarithmic("decay", low, high, |_, _| {});
+    assert!(said(Search::grid(&member, &[range(1e-4, 1.0)])).contains("for a grid"));
+    assert!(said(Search::random(&member, &[range(0.0, 1.0)], 3, 1)).contains("above 0"));
+    assert!(said(Search::random(&member, &[range(1.0, 0.5)], 3, 1)).contains("that rise"));
+    assert!(said(Search::random(&member, &[range(0.1, 0.5)], 0, 1)).contains("got 0 of 1 numbers"));
+    let search = Search::grid(&member, &[rates(&[0.1])]).expect("one");
+    let device = Device::cpu();
+    let refused =
+        |search: &Search| search.train(&device, &network(), &data(), &Fit::new(1)).expect_err("no search").to_string();
+    assert!(refused(&search).ends_with("got neither"));
+    assert!(refused(&search.clone().folds(KFold::new(3)).validation(Validation::Data(data()))).ends_with("got both"));
+    assert!(refused(&search.clone().folds(KFold::new(3)).monitor(Monitor::TrainingLoss)).contains("training loss"));
+    assert!(refused(&search.clone().folds(KFold::new(1))).contains("2 to 81 folds"));
+    for (first, steps, factor) in [(0, 10, 2), (11, 10, 2), (1, 10, 1)] {
+        let halving = Halving { first, steps, factor };
+        assert!(search.clone().folds(KFold::new(3)).halve(&device, &network(), &data(), &halving).is_err());
+    }
+}
+
+#[test]
+fn a_random_search_draws_the_same_again_and_stays_in_its_ranges() {
+    let numbers = [
+        Hyperparameter::logarithmic("rate", 1e-4, 1e-1, |member, rate| member.settings.optimizer.learning_rate = rate),
+        Hyperparameter::between("decay", 0.0, 0.2, |member, decay| member.settings.optimizer.weight_decay = decay),
+    ];
+    let found = |seed| {
+        let search = Search::random(&Member::new(settings(8)), &numbers, 40, seed).expect("a search");
+        let findings = search.folds(KFold::new(2)).train(&Device::cpu(), &network(), &data(), &Fit::new(1));
+        findings.expect("a search").trials.into_iter().map(|trial| trial.values).collect::<Vec<_>>()
+    };
+    let values = found(3);
+    assert_eq!(values, found(3));
+    assert_ne!(values, found(4));
+    assert!(values.iter().all(|v| (1e-4..=0.1).contains(&v[0]) && (0.0..=0.2).contains(&v[1])));
+    assert!(values.iter().filter(|v| v[0] < 1e-3).count() > 5, "each power of ten is as likely: {values:?}");
+}
