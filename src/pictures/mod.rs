@@ -21,6 +21,7 @@ mod curves;
 mod histograms;
 mod png;
 mod predictions;
+mod search;
 
 use std::{io, path::Path};
 
@@ -37,6 +38,7 @@ pub use curves::{curves, rates};
 pub use histograms::histograms;
 pub use png::png;
 pub use predictions::predictions;
+pub use search::{losses, search};
 
 use crate::{Result, formats};
 

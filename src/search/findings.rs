@@ -55,7 +55,7 @@ impl Findings {
         self.best_number().map(|number| &self.trials[number])
     }
 
-    pub(super) fn best_number(&self) -> Option<usize> {
+    pub(crate) fn best_number(&self) -> Option<usize> {
         let best = *self.ranked().first()?;
         self.trials[best].scores.mean(self.monitor).is_finite().then_some(best)
     }

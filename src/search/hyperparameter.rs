@@ -4,13 +4,15 @@ use std::{fmt, sync::Arc};
 
 use crate::{Error, Member, Result, init::Draws};
 
+type Setter = dyn Fn(&mut Member, f64) + Send + Sync;
+
 /// A number of a network's training that a [`Search`](crate::Search) tries values for: a name for people, the values, and
 /// where in a [`Member`] it goes.
 #[derive(Clone)]
 pub struct Hyperparameter {
     pub(super) name: String,
     values: Values,
-    set: Arc<dyn Fn(&mut Member, f64) + Send + Sync>,
+    set: Arc<Setter>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
