@@ -63,6 +63,14 @@ pub struct Request {
 }
 
 impl Device {
+    /// Whether it has no memory but the computer's.
+    pub(crate) fn is_software(&self) -> bool {
+        match &self.machine {
+            Machine::Gpu(gpu) => gpu.is_software(),
+            Machine::Cpu => true,
+        }
+    }
+
     /// The device that is asked for.
     ///
     /// # Errors

@@ -141,7 +141,7 @@ pub use network::{Dense, LayerParameters, Network, Place};
 pub use norm::Norm;
 pub use optimizer::{Optimizer, Rule};
 pub use plan::{Plan, PlanRow};
-pub use population::{Member, Population};
+pub use population::{Estimate, Member, Population};
 pub use predictor::Predictor;
 pub use profile::{KernelTime, Profile};
 #[cfg(all(feature = "progress", not(target_family = "wasm")))]

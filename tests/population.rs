@@ -2,10 +2,10 @@
 
 mod common;
 
-use common::{bits, devices, numbers, xor};
+use common::{adapters, bits, devices, numbers, open, xor};
 use gradus::{
     Activation, Dataset, Device, EarlyStopping, Ended, Error, Fit, Fold, History, Loss, Member, Network, Optimizer,
-    Population, ReduceOnPlateau, Report, Rows, Schedule, Settings, Trainer, Validation,
+    Population, ReduceOnPlateau, Report, Rows, Schedule, Settings, Trainer, Validation, wgpu,
 };
 
 const ROWS: usize = 53;
@@ -185,8 +185,68 @@ fn what_makes_no_population_is_refused() {
     }
 }
 
+#[test]
+fn what_a_population_takes_is_told_before_and_refused_where_it_is_not_there() {
+    let network = Network::new(5).dense(64, Activation::Tanh).dense(3, Activation::Identity);
+    let settings = Settings { batch: 8, loss: Loss::SoftmaxCrossEntropy, ..Settings::default() };
+    for device in devices() {
+        let estimate = |count| Population::estimate(&device, &network, &data(), &members(count, &settings, rows));
+        let [one, many] = [1, 1000].map(|count| estimate(count).expect("an estimate"));
+        let (parameters, count) = (network.parameter_count() as u64, many.at_once.iter().sum::<usize>());
+        assert!(one.bytes() > 8 * parameters && many.bytes() > 8 * 1000 * parameters, "{device}: {one}{many}");
+        assert_eq!((one.at_once.as_slice(), count), (&[1][..], 1000), "{device}");
+        assert!(many.to_string().ends_with("1000 networks\n"), "{many}");
+        // A thousand networks of 1.6 GB each are more than any computer has.
+        let large = Network::new(5).dense(20_000, Activation::Tanh).dense(20_000, Activation::Tanh);
+        let large = large.dense(3, Activation::Identity);
+        let refused = Population::new(&device, &large, &data(), &members(1000, &settings, |_| Rows::All)).err();
+        let is_refused = matches!(refused, Some(Error::OutOfMemory { .. } | Error::Limit { .. }));
+        assert!(is_refused, "{device}: {refused:?}");
+    }
+}
+
+#[test]
+fn networks_that_do_not_fit_at_once_follow_each_other_with_the_same_bits() {
+    let network = Network::new(5).dense(16, Activation::Tanh).dense(3, Activation::Identity);
+    let settings = Settings { batch: 8, loss: Loss::SoftmaxCrossEntropy, ..Settings::default() };
+    for adapter in adapters() {
+        let limits = wgpu::Limits { max_storage_buffer_binding_size: 16 << 10, ..adapter.limits.clone() };
+        let [small, large] = [open(&adapter, Some(limits)), open(&adapter, None)];
+        let members = members(33, &settings, rows);
+        let estimate = Population::estimate(&small, &network, &data(), &members).expect("an estimate");
+        assert!(estimate.at_once.len() > 2 && estimate.to_string().contains("waves"), "{estimate}");
+        let mut waves = Population::new(&small, &network, &data(), &members).expect("a population");
+        let settings = Settings { plan: Some(waves.plan()), ..settings.clone() };
+        let pinned: Vec<_> = members
+            .iter()
+            .cloned()
+            .map(|mut member| {
+                member.settings.plan = settings.plan.clone();
+                member
+            })
+            .collect();
+        let mut whole = Population::new(&large, &network, &data(), &pinned).expect("a population");
+        for number in [3, 30] {
+            assert_eq!(waves.run(9), whole.run(9), "{small}");
+            waves.stop(number).and_then(|()| whole.stop(number)).expect("it was in training");
+        }
+        let folds: Vec<Rows> = members.iter().map(|member| member.rows.left_out().unwrap_or(member.rows)).collect();
+        let [ours, theirs] = [&mut waves, &mut whole].map(|all| all.evaluate_rows(&folds).expect("metrics"));
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            assert!((ours.loss() - theirs.loss()).abs() < 1e-5 && ours.accuracy() == theirs.accuracy(), "{small}");
+        }
+        for number in 0..33 {
+            let [ours, theirs] = [&waves, &whole].map(|all| bits(&all.parameters(number).expect("parameters")));
+            assert_eq!(ours, theirs, "{small}: {number}");
+        }
+    }
+}
+
+/// What is left of an epoch when the clock and the last digits are taken away.
+type Told = (usize, f64, f64, Option<f64>, [i64; 2]);
+
 /// A history without what the clock says, and with the numbers of its validations rounded.
-fn told(history: &History) -> Vec<(usize, f64, f64, Option<f64>, [i64; 2])> {
+fn told(history: &History) -> Vec<Told> {
     let rounded = |value: Option<f64>| (value.unwrap_or(-1.0) * 1e4).round() as i64;
     let epoch = |epoch: &gradus::Epoch| {
         let validation = epoch.validation.as_ref();

@@ -53,9 +53,15 @@ fn table(chunk: usize, arenas: &Arenas) -> u64 {
 impl Buffers {
     /// Refuses a device that cannot hold the tables; the arenas check themselves.
     pub(super) fn check(gpu: &Gpu, arenas: &Arenas) -> Result<()> {
+        let [(steps, table), (cursors, bytes)] = Self::tables(gpu, arenas);
+        check_limit(steps, "max_storage_buffer_binding_size", table, gpu.most_bytes() as u64)?;
+        check_limit(cursors, "max_buffer_size", bytes, gpu.limits.max_buffer_size)
+    }
+
+    /// The tables' names and bytes.
+    pub(super) fn tables(gpu: &Gpu, arenas: &Arenas) -> [(&'static str, u64); 2] {
         let chunk = chunk(gpu, arenas);
-        check_limit("steps", "max_storage_buffer_binding_size", table(chunk, arenas), gpu.most_bytes() as u64)?;
-        check_limit("cursors", "max_buffer_size", (chunk * CURSOR) as u64, gpu.limits.max_buffer_size)
+        [("steps", table(chunk, arenas)), ("cursors", (chunk * CURSOR) as u64)]
     }
 
     pub(super) async fn new(gpu: &Gpu, arenas: &Arenas, optimizer: Optimizer) -> Result<Self> {

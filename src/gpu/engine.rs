@@ -2,10 +2,11 @@
 
 use super::{
     Gpu,
-    arenas::{Arenas, Extent, Members},
+    arenas::{Arenas, Members},
     buffers::{BEHIND, Buffers, CURSOR},
     custom,
     dispatches::{Dispatch, Dispatches},
+    draft::{Draft, Setup, identity},
     evaluator::{Evaluator, Scorer},
     keep::Kept,
     kernel::{Kernel, STEP, Set},
@@ -13,34 +14,15 @@ use super::{
     planner,
     predictor::Predictor,
     read_back::{Pipe, read},
-    resident::{Shard, Uploaded, bind_window, rows_a_shard, upload_subsets},
+    resident::{Shard, Uploaded, bind_window, upload_subsets},
 };
 use crate::{
-    Dataset, Features, Network, Optimizer, Result,
+    Dataset, Network, Result,
     network::padded_rows,
-    plan::{Identity, Plan, PlanRow, Scheme},
+    plan::{Plan, PlanRow, Scheme},
     rows::Subset,
     step::{Batch, Course, Step},
 };
-
-/// What is trained: networks of one shape, each with its course, on one data set.
-pub(crate) struct Setup<'a> {
-    pub(crate) network: &'a Network,
-    /// One a model.
-    pub(crate) courses: Vec<Course>,
-    pub(crate) data: Option<&'a Dataset>,
-    /// The same on the device, if it is there already.
-    pub(crate) uploaded: Option<Uploaded>,
-    pub(crate) shuffle: bool,
-    /// Steps a chunk; by time if not given.
-    pub(crate) chunk: Option<usize>,
-    /// The planner's own if not given.
-    pub(crate) plan: Option<&'a Plan>,
-    /// Whether rows have weights.
-    pub(crate) weighted: bool,
-    /// The standard deviation of the noise on the features of the data set.
-    pub(crate) noise: f32,
-}
 
 pub(crate) struct Engine {
     pub(super) gpu: Gpu,
@@ -120,59 +102,17 @@ impl Visit<'_> {
 pub(crate) type Metric = [f32; 2];
 
 impl Engine {
+    /// [`Draft::new`] and [`Engine::build`].
     pub(crate) async fn new(gpu: &Gpu, setup: Setup<'_>) -> Result<Self> {
-        let Setup { network, courses, data, uploaded, shuffle, chunk, plan, weighted, noise } = setup;
-        let course = courses[0].clone();
-        // A penalty of 0 changes nothing, but one that is not linked cannot be another.
-        let penalized = courses.iter().map(|course| course.optimizer).find(Optimizer::penalizes);
-        let optimizer = penalized.unwrap_or(course.optimizer);
-        let epoch = courses.iter().map(Course::steps_per_epoch).max().unwrap_or(1) as usize;
-        let ring = epoch.next_power_of_two().clamp(1 << 12, 1 << 16);
-        let ring = 2 * ring.min(gpu.most_bytes() / 4 / courses.len() / size_of::<Metric>()).max(1);
-        let keeps_gradients =
-            course.accumulate > 1 || course.optimizer.needs_whole_gradients() || network.has_vectors();
-        let extent = Extent {
-            rows: course.batch,
-            models: courses.len(),
-            ring,
-            limit: gpu.most_bytes(),
-            keeps_gradients,
-            weighted,
-        };
-        let arenas = |scheme: Option<&Scheme>| Arenas::new(network, extent, scheme);
-        let scheme = match plan {
-            Some(plan) => {
-                identity(gpu, network, course.batch).check(&plan.of)?;
-                plan.scheme.clone()
-            }
-            None => planner::scheme(gpu, &arenas(None)),
-        };
-        let arenas = arenas(Some(&scheme));
-        let scale = match data.map(Dataset::features) {
-            Some(Features::U8 { scale, .. }) => *scale,
-            _ => 1.0,
-        };
-        let members = Members {
-            accumulate: course.accumulate,
-            shuffle,
-            data_rows: data.map_or(1, Dataset::rows),
-            scale,
-            noise,
-            is_scaled: data.is_some_and(|data| data.scaler().is_some()),
-            has_subsets: courses.iter().any(|course| course.subset.is_some()),
-            has_dropouts: courses.iter().any(|course| course.dropout.is_some()),
-            ..Members::of(network, course.loss, optimizer)
-        };
-        planner::check(gpu, &scheme, &arenas)?;
-        let (features, answers) = (data.map(Dataset::features), data.map(Dataset::answers));
-        let dispatches = Dispatches::new(&arenas, &members, &scheme, features, answers);
-        arenas.check(members.optimizer, &gpu.limits)?;
-        dispatches.check(gpu)?;
-        data.map_or(Ok(0), |data| rows_a_shard(gpu, data, &arenas))?;
-        Buffers::check(gpu, &arenas)?;
+        Self::build(gpu, Draft::new(gpu, setup)?).await
+    }
 
+    /// Allocates what a draft says, and builds its kernels.
+    pub(crate) async fn build(gpu: &Gpu, draft: Draft<'_>) -> Result<Self> {
+        let Draft { setup, members, scheme, arenas, dispatches } = draft;
+        let Setup { network, courses, data, uploaded, chunk, .. } = setup;
         gpu.check_alive().await?;
-        custom::check(gpu, network, course.loss).await?;
+        custom::check(gpu, network, members.loss).await?;
         let buffers = Buffers::new(gpu, &arenas, members.optimizer).await?;
         let uploaded = match (uploaded, data) {
             (None, Some(data)) => Some(Uploaded::new(gpu, data, &arenas).await?),
@@ -553,11 +493,4 @@ impl Engine {
         let one = (self.arenas.models * size_of::<Metric>()) as u64;
         (first as u64 * one, steps as u64 * one)
     }
-}
-
-/// What a plan of this network is made for on a device.
-pub(super) fn identity(gpu: &Gpu, network: &Network, batch: usize) -> Identity {
-    let info = &gpu.info;
-    let device = format!("{}, {}", info.name, info.backend);
-    Identity::new(device, format!("{} {}", info.driver, info.driver_info), network, batch)
 }

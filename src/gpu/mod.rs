@@ -13,6 +13,7 @@ mod arenas;
 mod buffers;
 mod custom;
 mod dispatches;
+pub(crate) mod draft;
 // Profiles and tuning need a clock, which the web has not.
 #[cfg_attr(target_family = "wasm", allow(dead_code))]
 pub(crate) mod engine;

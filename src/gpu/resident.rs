@@ -43,6 +43,12 @@ fn weight_bytes(rows: usize, arenas: &Arenas) -> usize {
     if arenas.weight.is_some() { (4 * rows).next_multiple_of(16) } else { 0 }
 }
 
+/// Bytes of all rows.
+pub(super) fn bytes_of_data(data: &Dataset, arenas: &Arenas) -> u64 {
+    let [features, answers] = row_bytes(data, arenas);
+    (data.rows() * (features + answers) + weight_bytes(data.rows(), arenas)) as u64
+}
+
 /// How many rows of the data set a shard holds on a device.
 pub(super) fn rows_a_shard(gpu: &Gpu, data: &Dataset, arenas: &Arenas) -> Result<usize> {
     let [features, answers] = row_bytes(data, arenas);

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::{
-    Course, Member,
+    Course, Estimate, Member,
     tested::{Judging, Test},
     workers::is_weighted,
 };
@@ -44,6 +44,19 @@ impl Cores {
         let settings = &members[0].settings;
         let (shuffle, noise) = (settings.shuffle, settings.input_noise as f32);
         Ok(Self { all, data: data.clone(), shuffle, noise, weighted })
+    }
+
+    /// About what [`Cores::new`] allocates: for each network what training changes, and room for the rows of a batch.
+    pub(super) fn estimate(network: &Network, data: &Dataset, members: &[Member], courses: &[Course]) -> Estimate {
+        let (layout, optimizer) = (network.layout(), members[0].settings.optimizer);
+        let neurons: usize = network.layers().iter().map(|layer| layer.outputs).sum();
+        // Of each neuron the output, its slope and the delta.
+        let row = network.inputs() + network.outputs() + 3 * neurons + usize::from(is_weighted(data, members));
+        let rows: usize = courses.iter().map(|course| course.batch * row).sum();
+        let floats = |count: usize| 4 * count as u64;
+        let networks = members.len() * (2 + optimizer.planes()) * layout.len;
+        let parts = vec![("networks", floats(networks)), ("rows of the batches", floats(rows))];
+        Estimate { parts, at_once: vec![members.len()] }
     }
 
     /// Takes the steps `first` to `first + steps` with all networks in training.

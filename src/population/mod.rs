@@ -1,11 +1,13 @@
 //! Many networks of one shape that train together.
 
 mod cores;
+mod estimate;
 mod member;
 mod tested;
 mod waves;
 mod workers;
 
+pub use estimate::Estimate;
 pub use member::Member;
 pub(crate) use member::differs;
 use tested::{Judging, Test, Tested};
@@ -59,8 +61,11 @@ impl Population {
     /// # Errors
     /// As [`Population::new`].
     pub async fn new_async(device: &Device, network: &Network, data: &Dataset, members: &[Member]) -> Result<Self> {
-        let courses = member::courses(network, data, members)?;
-        data.check_for(network.inputs(), network.outputs())?;
+        let courses = Self::checked(network, data, members)?;
+        if device.is_software() {
+            let estimate = Workers::estimate(device, network, data, members, courses.clone())?;
+            check_memory(&estimate)?;
+        }
         let classifies = crate::trainer::classifies(network, members[0].settings.loss, Some(data.answers()));
         let workers = Workers::new(device, network, data, members, courses.clone()).await?;
         Ok(Self {
@@ -75,6 +80,22 @@ impl Population {
             data: data.clone(),
             tested: None,
         })
+    }
+
+    /// What these networks would take of the device's memory, and how many would train at once; nothing is allocated.
+    ///
+    /// # Errors
+    /// As [`Population::new`], but for what only the allocation shows.
+    pub fn estimate(device: &Device, network: &Network, data: &Dataset, members: &[Member]) -> Result<Estimate> {
+        let courses = Self::checked(network, data, members)?;
+        Workers::estimate(device, network, data, members, courses)
+    }
+
+    /// What each network's steps do, if they can be trained together.
+    fn checked(network: &Network, data: &Dataset, members: &[Member]) -> Result<Vec<Course>> {
+        let courses = member::courses(network, data, members)?;
+        data.check_for(network.inputs(), network.outputs())?;
+        Ok(courses)
     }
 
     /// The network that they all are.
@@ -333,6 +354,15 @@ impl Population {
         let expected = format!("below {}", self.members.len());
         Err(Error::Setting { what: "number of a network", expected, got: member.to_string() })
     }
+}
+
+/// Refuses what this computer's memory cannot hold, where the device has none of its own. To be told so, the system has to
+/// be asked: what is not there is not given.
+fn check_memory(estimate: &Estimate) -> Result<()> {
+    let mut asked: Vec<u8> = Vec::new();
+    let what = || format!("{} networks: {} MiB", estimate.at_once.iter().sum::<usize>(), estimate.bytes() >> 20);
+    let bytes = usize::try_from(estimate.bytes()).unwrap_or(usize::MAX);
+    asked.try_reserve_exact(bytes).map_err(|_| Error::OutOfMemory { what: what() })
 }
 
 fn has_diverged(report: &Report) -> bool {

@@ -1,7 +1,7 @@
 //! Engines of a GPU, as many networks each as its bindings hold.
 
 use super::{
-    Course, Member,
+    Course, Estimate, Member,
     tested::{Judging, Test},
     workers::is_weighted,
 };
@@ -9,7 +9,8 @@ use crate::{
     Dataset, Error, Metrics, Network, Plan, Report, Result,
     gpu::{
         Gpu,
-        engine::{Engine, Setup},
+        draft::{Draft, Setup},
+        engine::Engine,
     },
     memory::Memory,
     rows::Subset,
@@ -30,40 +31,76 @@ impl Waves {
         members: &[Member],
         courses: Vec<Course>,
     ) -> Result<Self> {
-        let settings = &members[0].settings;
-        let most = (gpu.limits.max_compute_workgroups_per_dimension as usize).min(courses.len());
-        let mut at_once = most.max(1);
         let mut waves = Self { engines: Vec::new(), places: Vec::new() };
-        let mut rest = courses.as_slice();
-        while !rest.is_empty() {
-            let some = &rest[..at_once.min(rest.len())];
-            let setup = Setup {
-                network,
-                courses: some.to_vec(),
-                data: Some(data),
-                uploaded: waves.engines.first().and_then(Engine::resident),
-                shuffle: settings.shuffle,
-                chunk: settings.chunk,
-                plan: settings.plan.as_ref(),
-                weighted: is_weighted(data, members),
-                noise: settings.input_noise as f32,
-            };
-            match Engine::new(gpu, setup).await {
-                // Nothing was allocated: fewer may fit.
-                Err(Error::Limit { .. }) if at_once > 1 => at_once = at_once.div_ceil(2),
-                Err(error) => return Err(error),
-                Ok(mut engine) => {
-                    let first = waves.places.len();
-                    let seeds = members[first..first + some.len()].iter().map(|member| member.settings.seed);
-                    let all = seeds.map(|seed| network.initial(seed)).collect::<Result<Vec<_>>>()?;
-                    engine.set_parameters(&all.concat(), &network.first_statistics().repeat(some.len()));
-                    waves.places.extend((0..some.len()).map(|slot| [waves.engines.len(), slot]));
-                    waves.engines.push(engine);
-                    rest = &rest[some.len()..];
-                }
-            }
+        for courses in Self::divided(gpu, network, data, members, courses)? {
+            let first = waves.places.len();
+            let some = &members[first..first + courses.len()];
+            let uploaded = waves.engines.first().and_then(Engine::resident);
+            let setup = Setup { uploaded, ..Self::setup(network, data, members, courses) };
+            let mut engine = Engine::new(gpu, setup).await?;
+            let all = some.iter().map(|member| network.initial(member.settings.seed)).collect::<Result<Vec<_>>>()?;
+            engine.set_parameters(&all.concat(), &network.first_statistics().repeat(some.len()));
+            waves.places.extend((0..some.len()).map(|slot| [waves.engines.len(), slot]));
+            waves.engines.push(engine);
         }
         Ok(waves)
+    }
+
+    /// What all waves allocate, nothing of which is done.
+    pub(super) fn estimate(
+        gpu: &Gpu,
+        network: &Network,
+        data: &Dataset,
+        members: &[Member],
+        courses: Vec<Course>,
+    ) -> Result<Estimate> {
+        let mut estimate = Estimate::default();
+        for courses in Self::divided(gpu, network, data, members, courses)? {
+            let networks = courses.len();
+            let draft = Draft::new(gpu, Self::setup(network, data, members, courses))?;
+            // The waves share the data set.
+            let is_new = |name: &str| estimate.at_once.is_empty() || name != "data set";
+            let bytes: Vec<_> = draft.bytes(gpu).into_iter().filter(|(name, _)| is_new(name)).collect();
+            bytes.into_iter().for_each(|(name, bytes)| estimate.add(name, bytes));
+            estimate.at_once.push(networks);
+        }
+        Ok(estimate)
+    }
+
+    /// The networks that train at once, wave by wave: as many as the device can hold, all but the last of one size.
+    fn divided(
+        gpu: &Gpu,
+        network: &Network,
+        data: &Dataset,
+        members: &[Member],
+        courses: Vec<Course>,
+    ) -> Result<Vec<Vec<Course>>> {
+        let mut at_once = courses.len().min(gpu.limits.max_compute_workgroups_per_dimension as usize).max(1);
+        loop {
+            let fits = |some: &[Course]| Draft::new(gpu, Self::setup(network, data, members, some.to_vec())).map(drop);
+            // The first is the largest, and the last alone is of another size.
+            let (first, last) = (courses.chunks(at_once).next(), courses.chunks(at_once).next_back());
+            match first.into_iter().chain(last).try_for_each(fits) {
+                Ok(()) => return Ok(courses.chunks(at_once).map(<[Course]>::to_vec).collect()),
+                Err(Error::Limit { .. }) if at_once > 1 => at_once = at_once.div_ceil(2),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn setup<'a>(network: &'a Network, data: &'a Dataset, members: &'a [Member], courses: Vec<Course>) -> Setup<'a> {
+        let settings = &members[0].settings;
+        Setup {
+            network,
+            courses,
+            data: Some(data),
+            uploaded: None,
+            shuffle: settings.shuffle,
+            chunk: settings.chunk,
+            plan: settings.plan.as_ref(),
+            weighted: is_weighted(data, members),
+            noise: settings.input_noise as f32,
+        }
     }
 
     pub(super) async fn run(&mut self, first: u64, steps: usize, reports: &mut [Report]) -> Result<()> {

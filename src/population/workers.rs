@@ -1,7 +1,7 @@
 //! Who trains the networks: a GPU or the cores of the CPU.
 
 use super::{
-    Course, Member,
+    Course, Estimate, Member,
     cores::Cores,
     tested::{Judging, Test},
     waves::Waves,
@@ -24,6 +24,20 @@ impl Workers {
         match &device.machine {
             Machine::Gpu(gpu) => Waves::new(gpu, network, data, members, courses).await.map(Self::Gpu),
             Machine::Cpu => Cores::new(network, data, members, courses).map(Self::Cpu),
+        }
+    }
+
+    /// What [`Workers::new`] would allocate.
+    pub(super) fn estimate(
+        device: &Device,
+        network: &Network,
+        data: &Dataset,
+        members: &[Member],
+        courses: Vec<Course>,
+    ) -> Result<Estimate> {
+        match &device.machine {
+            Machine::Gpu(gpu) => Waves::estimate(gpu, network, data, members, courses),
+            Machine::Cpu => Ok(Cores::estimate(network, data, members, &courses)),
         }
     }
 

@@ -15,7 +15,10 @@ use crate::{
     Activation, Answers, Dataset, Device, Error, LayerParameters, Loss, Network, Optimizer, Plan, Report, Result,
     Scaler, Settings, cpu,
     device::Machine,
-    gpu::engine::{Engine, Metric, Setup},
+    gpu::{
+        draft::Setup,
+        engine::{Engine, Metric},
+    },
     step::Course,
 };
 #[cfg(not(target_family = "wasm"))]

@@ -8,7 +8,8 @@ mod shaders;
 use super::{
     Gpu,
     adapters::Search,
-    engine::{Engine, Setup, identity},
+    draft::{Setup, identity},
+    engine::Engine,
 };
 use crate::{
     Activation, Dataset, Init, LayerParameters, Loss, Network, Norm, Optimizer,

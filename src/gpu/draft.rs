@@ -1,0 +1,126 @@
+//! How networks are to be trained on a device, found out before anything is allocated.
+
+use super::{
+    Gpu,
+    arenas::{Arenas, Extent, Members},
+    buffers::Buffers,
+    dispatches::Dispatches,
+    engine::Metric,
+    planner,
+    resident::{Uploaded, bytes_of_data, rows_a_shard},
+};
+use crate::{
+    Dataset, Features, Network, Optimizer, Result,
+    plan::{Identity, Plan, Scheme},
+    rows::Subset,
+    step::Course,
+};
+
+/// The most bytes that the metrics of many networks take until they are read.
+const METRICS: usize = 64 << 20;
+
+/// What is trained: networks of one shape, each with its course, on one data set.
+pub(crate) struct Setup<'a> {
+    pub(crate) network: &'a Network,
+    /// One a model.
+    pub(crate) courses: Vec<Course>,
+    pub(crate) data: Option<&'a Dataset>,
+    /// The same on the device, if it is there already.
+    pub(crate) uploaded: Option<Uploaded>,
+    pub(crate) shuffle: bool,
+    /// Steps a chunk; by time if not given.
+    pub(crate) chunk: Option<usize>,
+    /// The planner's own if not given.
+    pub(crate) plan: Option<&'a Plan>,
+    /// Whether rows have weights.
+    pub(crate) weighted: bool,
+    /// The standard deviation of the noise on the features of the data set.
+    pub(crate) noise: f32,
+}
+
+/// What is allocated for a setup, and what runs on it.
+pub(crate) struct Draft<'a> {
+    pub(super) setup: Setup<'a>,
+    pub(super) members: Members,
+    pub(super) scheme: Scheme,
+    pub(super) arenas: Arenas,
+    pub(super) dispatches: Dispatches,
+}
+
+impl<'a> Draft<'a> {
+    /// Finds out how these networks are trained, and refuses what the device cannot hold.
+    pub(crate) fn new(gpu: &Gpu, setup: Setup<'a>) -> Result<Self> {
+        let Setup { network, ref courses, data, shuffle, plan, weighted, noise, .. } = setup;
+        let course = courses[0].clone();
+        // A penalty of 0 changes nothing, but one that is not linked cannot be another.
+        let penalized = courses.iter().map(|course| course.optimizer).find(Optimizer::penalizes);
+        let optimizer = penalized.unwrap_or(course.optimizer);
+        let epoch = courses.iter().map(Course::steps_per_epoch).max().unwrap_or(1) as usize;
+        let ring = epoch.next_power_of_two().clamp(1 << 12, 1 << 16);
+        let ring = 2 * ring.min((gpu.most_bytes() / 2).min(METRICS) / 2 / courses.len() / size_of::<Metric>()).max(1);
+        let keeps_gradients =
+            course.accumulate > 1 || course.optimizer.needs_whole_gradients() || network.has_vectors();
+        let extent = Extent {
+            rows: course.batch,
+            models: courses.len(),
+            ring,
+            limit: gpu.most_bytes(),
+            keeps_gradients,
+            weighted,
+        };
+        let arenas = |scheme: Option<&Scheme>| Arenas::new(network, extent, scheme);
+        let scheme = match plan {
+            Some(plan) => {
+                identity(gpu, network, course.batch).check(&plan.of)?;
+                plan.scheme.clone()
+            }
+            None => planner::scheme(gpu, &arenas(None)),
+        };
+        let arenas = arenas(Some(&scheme));
+        let scale = match data.map(Dataset::features) {
+            Some(Features::U8 { scale, .. }) => *scale,
+            _ => 1.0,
+        };
+        let members = Members {
+            accumulate: course.accumulate,
+            shuffle,
+            data_rows: data.map_or(1, Dataset::rows),
+            scale,
+            noise,
+            is_scaled: data.is_some_and(|data| data.scaler().is_some()),
+            has_subsets: courses.iter().any(|course| course.subset.is_some()),
+            has_dropouts: courses.iter().any(|course| course.dropout.is_some()),
+            ..Members::of(network, course.loss, optimizer)
+        };
+        planner::check(gpu, &scheme, &arenas)?;
+        let (features, answers) = (data.map(Dataset::features), data.map(Dataset::answers));
+        let dispatches = Dispatches::new(&arenas, &members, &scheme, features, answers);
+        arenas.check(members.optimizer, &gpu.limits)?;
+        dispatches.check(gpu)?;
+        data.map_or(Ok(0), |data| rows_a_shard(gpu, data, &arenas))?;
+        Buffers::check(gpu, &arenas)?;
+        Ok(Self { setup, members, scheme, arenas, dispatches })
+    }
+
+    /// What a training allocates on the device: names and bytes.
+    pub(crate) fn bytes(&self, gpu: &Gpu) -> Vec<(&'static str, u64)> {
+        let Self { setup, members, arenas, .. } = self;
+        let mut all = arenas.bytes(members.optimizer).to_vec();
+        all.extend(Buffers::tables(gpu, arenas));
+        all.push(("losses that are read", (arenas.models * arenas.ring * size_of::<Metric>()) as u64));
+        if members.has_subsets {
+            all.push(("rows of each network", (arenas.models * size_of::<Subset>()) as u64));
+        }
+        if let Some(data) = setup.data.filter(|_| setup.uploaded.is_none()) {
+            all.push(("data set", bytes_of_data(data, arenas)));
+        }
+        all
+    }
+}
+
+/// What a plan of this network is made for on a device.
+pub(super) fn identity(gpu: &Gpu, network: &Network, batch: usize) -> Identity {
+    let info = &gpu.info;
+    let device = format!("{}, {}", info.name, info.backend);
+    Identity::new(device, format!("{} {}", info.driver, info.driver_info), network, batch)
+}
