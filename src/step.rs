@@ -27,6 +27,33 @@ pub(crate) struct Step {
     pub(crate) kept: f32,
 }
 
+/// What decides the steps of one network in a chunk, `Start` in `shaders/steps.wgsl`: from this, and from what networks
+/// share, the device finds each of them.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
+pub(crate) struct Start {
+    pub(crate) rows: u32,
+    pub(crate) batch: u32,
+    pub(crate) steps_per_epoch: u32,
+    /// Which step of its epoch the first is.
+    pub(crate) place: u32,
+    /// The epoch, and the seed as [`epoch_key`] mixes it; of both the lower half first.
+    pub(crate) epoch: [u32; 2],
+    pub(crate) seed: [u32; 2],
+    /// [`Step::scale`] of a whole batch, and of the last of an epoch.
+    pub(crate) scale: f32,
+    pub(crate) last_scale: f32,
+    /// How many batches make an update, and how many of them came before the first step.
+    pub(crate) accumulate: u32,
+    pub(crate) gathered: u32,
+    /// Which of the shared numbers are multiplied with its own.
+    pub(crate) tempo: u32,
+    pub(crate) own: Numbers,
+    pub(crate) below: u32,
+    pub(crate) kept: f32,
+    pub(crate) padding: u32,
+}
+
 /// A batch that the caller brings.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Batch<'a> {
@@ -97,6 +124,49 @@ impl Course {
         Step { first: first as u32, ..self.update(rows, before, key) }
     }
 
+    /// What decides the steps from `n` on, after `before` updates; `tempo` says which numbers they share.
+    pub(crate) fn start(&self, n: u64, before: u64, tempo: u32) -> Start {
+        let halves = |number: u64| [number as u32, (number >> 32) as u32];
+        let all = self.steps_per_epoch();
+        let last = self.rows - (all as usize - 1) * self.batch;
+        Start {
+            rows: self.rows as u32,
+            batch: self.batch as u32,
+            steps_per_epoch: all as u32,
+            place: (n % all) as u32,
+            epoch: halves(n / all),
+            seed: halves(mix(mix(self.seed))),
+            scale: self.scale(self.batch),
+            last_scale: self.scale(last),
+            accumulate: self.accumulate as u32,
+            gathered: (before % self.accumulate) as u32,
+            tempo,
+            own: self.optimizer.own(),
+            below: self.dropout.map_or(0, |dropout| dropout.below),
+            kept: self.dropout.map_or(0.0, |dropout| dropout.scale),
+            padding: 0,
+        }
+    }
+
+    /// The numbers that a step after `before` others shares with networks of the same tempo.
+    pub(crate) fn shared(&self, before: u64) -> Numbers {
+        self.optimizer.shared(before / self.accumulate + 1, self.factor(before))
+    }
+
+    /// Whether it shares those numbers with another one, at every step.
+    pub(crate) fn has_tempo_of(&self, other: &Self) -> bool {
+        let Optimizer { rule, decoupled, average, .. } = self.optimizer;
+        let theirs = &other.optimizer;
+        let is_same_rule = rule == theirs.rule && decoupled == theirs.decoupled && average == theirs.average;
+        let is_same_length = self.schedule == Schedule::Constant || self.steps_per_epoch() == other.steps_per_epoch();
+        is_same_rule && self.accumulate == other.accumulate && self.schedule == other.schedule && is_same_length
+    }
+
+    /// One over how many numbers the mean of the loss of so many rows goes.
+    fn scale(&self, rows: usize) -> f32 {
+        (1.0 / self.loss.mean_over(rows, self.outputs) as f64) as f32
+    }
+
     /// Where in its epoch's order step `n` begins, and how many rows it takes.
     pub(crate) fn span(&self, n: u64) -> (usize, usize) {
         let first = (n % self.steps_per_epoch()) as usize * self.batch;
@@ -121,7 +191,7 @@ impl Course {
             rows: rows as u32,
             first: 0,
             key,
-            scale: (1.0 / self.loss.mean_over(rows, self.outputs) as f64) as f32,
+            scale: self.scale(rows),
             ring: 0,
             starts: u32::from(before.is_multiple_of(self.accumulate)),
             updates: u32::from((before + 1).is_multiple_of(self.accumulate)),
@@ -134,14 +204,15 @@ impl Course {
 
 /// The key of one epoch: splitmix64 over the seed.
 pub(crate) fn epoch_key(seed: u64, epoch: u64) -> [u32; 2] {
-    let mix = |z: u64| {
-        let z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    };
     let key = mix(mix(mix(seed)) ^ epoch);
     [key as u32, (key >> 32) as u32]
+}
+
+const fn mix(z: u64) -> u64 {
+    let z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 #[cfg(test)]

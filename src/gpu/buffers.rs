@@ -1,17 +1,12 @@
 //! The buffers of a training: one a role, allocated once.
 
-use super::{Gpu, arenas::Arenas, kernel::PAIR};
+use super::{Gpu, arenas::Arenas, kernel::PAIR, timetable::Length};
 use crate::{Optimizer, Result, error::check_limit, step::Step};
 
 /// What an arena may be used for: kernels, and copies either way.
 pub(super) const ARENA: wgpu::BufferUsages =
     wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_DST).union(wgpu::BufferUsages::COPY_SRC);
 
-/// The most steps a chunk has, and the most bytes of its table of steps.
-const CHUNK: (usize, usize) = (4096, 4 << 20);
-/// Steps without rows behind a chunk's last, at most: kernels run in whole workgroups and dispatches over several steps, so
-/// that they may look at as many more, but never beyond the window.
-pub(super) const BEHIND: usize = 64;
 /// Bytes between two cursors: the largest alignment that a device may ask of a dynamic offset.
 pub(super) const CURSOR: usize = 256;
 
@@ -35,50 +30,36 @@ pub(super) struct Buffers {
     pub(super) parts: wgpu::Buffer,
 }
 
-/// The most steps a chunk has on a device: so long are the tables of steps and cursors.
-fn chunk(gpu: &Gpu, arenas: &Arenas) -> usize {
-    let rows = CHUNK.1.min(gpu.most_bytes()) / (arenas.models * size_of::<Step>());
-    rows.saturating_sub(behind(arenas)).clamp(1, CHUNK.0)
-}
-
-fn behind(arenas: &Arenas) -> usize {
-    BEHIND.min(arenas.window)
-}
-
-/// Bytes of the step table.
-fn table(chunk: usize, arenas: &Arenas) -> u64 {
-    ((chunk + behind(arenas)) * arenas.models * size_of::<Step>()) as u64
-}
-
 impl Buffers {
     /// Refuses a device that cannot hold the tables; the arenas check themselves.
     pub(super) fn check(gpu: &Gpu, arenas: &Arenas) -> Result<()> {
-        let [(steps, table), (cursors, bytes)] = Self::tables(gpu, arenas);
-        check_limit(steps, "max_storage_buffer_binding_size", table, gpu.most_bytes() as u64)?;
-        check_limit(cursors, "max_buffer_size", bytes, gpu.limits.max_buffer_size)
+        let length = Length::new(gpu, arenas);
+        length.check(gpu)?;
+        check_limit("cursors", "max_buffer_size", (length.chunk * CURSOR) as u64, gpu.limits.max_buffer_size)
     }
 
     /// The tables' names and bytes.
-    pub(super) fn tables(gpu: &Gpu, arenas: &Arenas) -> [(&'static str, u64); 2] {
-        let chunk = chunk(gpu, arenas);
-        [("steps", table(chunk, arenas)), ("cursors", (chunk * CURSOR) as u64)]
+    pub(super) fn tables(gpu: &Gpu, arenas: &Arenas) -> impl Iterator<Item = (&'static str, u64)> {
+        let length = Length::new(gpu, arenas);
+        length.bytes().into_iter().chain([("cursors", (length.chunk * CURSOR) as u64)])
     }
 
-    pub(super) async fn new(gpu: &Gpu, arenas: &Arenas, optimizer: Optimizer) -> Result<Self> {
+    pub(super) async fn new(gpu: &Gpu, arenas: &Arenas, optimizer: Optimizer, length: Length) -> Result<Self> {
         let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let [parameters, state, activations, deltas, parts, rows, metrics] = arenas.bytes(optimizer);
         let role = async |(name, bytes)| gpu.buffer(name, bytes, ARENA).await;
-        let chunk = chunk(gpu, arenas);
+        let Length { chunk, behind, .. } = length;
+        let [(name, table), ..] = length.bytes();
         let buffers = Self {
             chunk,
-            behind: behind(arenas),
+            behind,
             parameters: role(parameters).await?,
             state: role(state).await?,
             activations: role(activations).await?,
             deltas: role(deltas).await?,
             rows: role(rows).await?,
             metrics: role(metrics).await?,
-            steps: role(("steps", table(chunk, arenas))).await?,
+            steps: role((name, table)).await?,
             cursors: gpu.buffer("cursors", (chunk * CURSOR) as u64, uniform).await?,
             parts: role(parts).await?,
         };

@@ -5,6 +5,7 @@ use super::{
     arenas::{Arenas, Members},
     link::{Parts, link},
     product::{Finish, Product},
+    timetable::Length,
 };
 use crate::{
     Answers, Features, Norm, Result,
@@ -39,6 +40,8 @@ pub(crate) struct Dispatches {
     pub(crate) step: Vec<Dispatch>,
     /// How many steps that is at most.
     pub(crate) walk: usize,
+    /// The kernel over a chunk of steps, which makes their table.
+    pub(crate) tabulate: Dispatch,
     /// The kernels over a window of steps.
     pub(crate) order: Dispatch,
     pub(crate) gather: Dispatch,
@@ -54,6 +57,7 @@ impl Dispatches {
         scheme: &Scheme,
         features: Option<&Features>,
         answers: Option<&Answers>,
+        length: Length,
     ) -> Self {
         let maker = Maker { arenas, members, purpose: Purpose::Training };
         let (step, walk) = match scheme {
@@ -65,7 +69,7 @@ impl Dispatches {
         };
         let [order, gather] = maker.bring(features, answers, shader!("epochs"));
         let (measure, total) = maker.measure();
-        Self { step, walk, order, gather, measure, total }
+        Self { step, walk, tabulate: maker.tabulate(length), order, gather, measure, total }
     }
 
     /// Outputs without a loss: for predictions.
@@ -95,7 +99,11 @@ impl Dispatches {
 
     /// Every dispatch of a training.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Dispatch> {
-        [&self.order, &self.gather].into_iter().chain(&self.step).chain([&self.measure]).chain(&self.total)
+        [&self.tabulate, &self.order, &self.gather]
+            .into_iter()
+            .chain(&self.step)
+            .chain([&self.measure])
+            .chain(&self.total)
     }
 
     /// Refuses what the device cannot run.

@@ -8,6 +8,7 @@ use super::{
     engine::Metric,
     planner,
     resident::{Uploaded, bytes_of_data, rows_a_shard},
+    timetable::Length,
 };
 use crate::{
     Dataset, Features, Network, Optimizer, Result,
@@ -94,7 +95,8 @@ impl<'a> Draft<'a> {
         };
         planner::check(gpu, &scheme, &arenas)?;
         let (features, answers) = (data.map(Dataset::features), data.map(Dataset::answers));
-        let dispatches = Dispatches::new(&arenas, &members, &scheme, features, answers);
+        let length = Length::new(gpu, &arenas);
+        let dispatches = Dispatches::new(&arenas, &members, &scheme, features, answers, length);
         arenas.check(members.optimizer, &gpu.limits)?;
         dispatches.check(gpu)?;
         data.map_or(Ok(0), |data| rows_a_shard(gpu, data, &arenas))?;

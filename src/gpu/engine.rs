@@ -3,7 +3,7 @@
 use super::{
     Gpu,
     arenas::{Arenas, Members},
-    buffers::{BEHIND, Buffers, CURSOR},
+    buffers::{Buffers, CURSOR},
     custom,
     dispatches::{Dispatch, Dispatches},
     draft::{Draft, Setup, identity},
@@ -15,6 +15,7 @@ use super::{
     predictor::Predictor,
     read_back::{Pipe, read},
     resident::{Shard, Uploaded, bind_window, upload_subsets},
+    timetable::{BEHIND, Entries, Length, Timetable},
 };
 use crate::{
     Dataset, Network, Result,
@@ -38,6 +39,7 @@ pub(crate) struct Engine {
     pace: Pace,
 
     pub(super) buffers: Buffers,
+    pub(super) timetable: Timetable,
     /// The data set, if there is one.
     pub(super) uploaded: Option<Uploaded>,
     pub(super) step_set: Set,
@@ -113,7 +115,9 @@ impl Engine {
         let Setup { network, courses, data, uploaded, chunk, .. } = setup;
         gpu.check_alive().await?;
         custom::check(gpu, network, members.loss).await?;
-        let buffers = Buffers::new(gpu, &arenas, members.optimizer).await?;
+        let length = Length::new(gpu, &arenas);
+        let buffers = Buffers::new(gpu, &arenas, members.optimizer, length).await?;
+        let timetable = Timetable::new(gpu, &dispatches.tabulate, length, &buffers.steps).await?;
         let uploaded = match (uploaded, data) {
             (None, Some(data)) => Some(Uploaded::new(gpu, data, &arenas).await?),
             (uploaded, _) => uploaded,
@@ -158,6 +162,7 @@ impl Engine {
             losses: Pipe::new(gpu, "losses", half).await?,
             arenas,
             buffers,
+            timetable,
             step_set,
             step_group,
             window_groups,
@@ -267,8 +272,9 @@ impl Engine {
             while done < count {
                 let chunk = self.pace.steps().min(self.buffers.chunk).min(count - done);
                 let taken = (start + done) as u64;
-                let table = self.table(first + taken, before + taken, side + done, chunk);
-                let submission = self.submit_steps(&table, chunk, true);
+                let entries = self.entries((first + taken, before + taken), side + done, chunk);
+                self.timetable.upload(gpu, &entries);
+                let submission = gpu.compute(|pass| self.visit(chunk, true, |visit| visit.record(pass)));
                 self.pace.submitted(gpu, submission, chunk).await?;
                 done += chunk;
             }
@@ -285,7 +291,9 @@ impl Engine {
         let step = Step { ring: self.waiting.len() as u32, ..step };
         let mut table = [Step::default(); 1 + BEHIND];
         table[0] = step;
-        let submission = self.submit_steps(&table[..=self.buffers.behind], 1, false);
+        let table = &table[..=self.buffers.behind];
+        self.gpu.upload(&self.buffers.steps, 0, bytemuck::cast_slice(table));
+        let submission = self.gpu.compute(|pass| self.visit(1, false, |visit| visit.record(pass)));
         self.waiting.push(step.rows);
         self.pace.submitted(&self.gpu, submission, 1).await
     }
@@ -375,35 +383,23 @@ impl Engine {
         }
     }
 
-    /// Records and submits `steps` steps; `table` has a row for each and model. Nothing is allocated or bound anew.
-    fn submit_steps(&self, table: &[Step], steps: usize, gathers: bool) -> wgpu::SubmissionIndex {
-        debug_assert_eq!(table.len(), (steps + self.buffers.behind) * self.arenas.models);
-        self.gpu.upload(&self.buffers.steps, 0, bytemuck::cast_slice(table));
-        self.gpu.compute(|pass| self.visit(steps, gathers, |visit| visit.record(pass)))
+    /// What the table of `steps` steps from `first` on is made from, after `before` updates, whose metrics go to the ring
+    /// from `ring` on.
+    pub(super) fn entries(&self, (first, before): (u64, u64), ring: usize, steps: usize) -> Entries {
+        self.timetable.entries(&self.courses[..self.slots], (first, before), ring, steps)
     }
 
-    /// The table of `steps` steps from `first` on, after `before` updates, whose metrics go to the ring from `ring` on.
-    pub(super) fn table(&self, first: u64, before: u64, ring: usize, steps: usize) -> Vec<Step> {
-        let models = self.arenas.models;
-        let mut table = vec![Step::default(); (steps + self.buffers.behind) * models];
-        for (slot, course) in self.courses[..self.slots].iter().enumerate() {
-            let mut last: Option<Step> = None;
-            for step in 0..steps {
-                let (n, before) = (first + step as u64, before + step as u64);
-                let next = last.map_or_else(|| course.step(n, before), |last| course.step_behind(&last, n, before));
-                table[step * models + slot] = Step { ring: (ring + step) as u32, ..next };
-                last = Some(next);
-            }
-        }
-        table
-    }
-
-    /// Walks through the dispatches of `steps` steps in their order.
+    /// Walks through the dispatches of `steps` steps in their order: those on the data set, whose table is made first, or
+    /// those by hand.
     pub(super) fn visit<'a>(&'a self, steps: usize, gathers: bool, mut each: impl FnMut(Visit<'a>)) {
         let Self { arenas, kernels, window_groups, subsets, step_group, .. } = self;
         let order_group = subsets.as_ref().map_or(&window_groups[0], |(_, group)| group);
         let cursor = |step: usize| (step * CURSOR) as u32;
         let mut last = None;
+        if gathers {
+            let (kernel, group, groups) = self.timetable.dispatch(steps);
+            each(Visit { number: 0, kernel, group, cursor: 0, is_bound: false, groups });
+        }
         let mut visit = |number: usize, kernel: &'a Kernel, group: &'a wgpu::BindGroup, step: usize, groups| {
             // What is bound already is not bound again.
             let bound = Some((std::ptr::from_ref(group), step));
@@ -414,16 +410,16 @@ impl Engine {
             let slots = arenas.window.min(steps - first);
             for (i, group) in window_groups.iter().enumerate().filter(|_| gathers) {
                 if i == 0 {
-                    visit(0, &kernels.order, order_group, first, arenas.over_slots(arenas.batch, slots));
+                    visit(1, &kernels.order, order_group, first, arenas.over_slots(arenas.batch, slots));
                 }
-                visit(1, &kernels.gather, group, first, arenas.over_slots(arenas.gathered(), slots));
+                visit(2, &kernels.gather, group, first, arenas.over_slots(arenas.gathered(), slots));
             }
             for step in (first..first + slots).step_by(self.dispatches.walk) {
                 for (number, kernel) in kernels.step.iter().enumerate() {
-                    visit(2 + number, kernel, step_group, step, kernel.groups());
+                    visit(3 + number, kernel, step_group, step, kernel.groups());
                 }
             }
-            let measure = 2 + kernels.step.len();
+            let measure = 3 + kernels.step.len();
             let judged = if kernels.total.is_some() { arenas.judged(slots) } else { arenas.over_slots(1, slots) };
             visit(measure, &kernels.measure, &window_groups[0], first, judged);
             if let Some(total) = &kernels.total {

@@ -47,7 +47,13 @@ pub(super) const STORAGE_BUFFERS: u32 = {
     if step > window { step } else { window }
 };
 
-/// Bytes of the struct `Cursor`, and of `Shard`.
+/// The bindings of `shaders/steps.wgsl`, in order.
+pub(super) const STEPS: &[Binding] = {
+    use Binding::{Cursor, Read, Write};
+    &[Cursor, Read, Read, Write]
+};
+
+/// Bytes of the structs `Cursor`, `Shard` and `Chunk`.
 pub(super) const PAIR: u64 = 8;
 
 /// A set of bindings that several kernels share, so that it is bound once for all of them.

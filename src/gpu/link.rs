@@ -102,7 +102,8 @@ pub(super) fn link(arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> Str
         used.extend(pieces);
     }
     text += &parts.walk;
-    if arenas.weight.is_some() {
+    // What makes the table of steps knows no rows.
+    if arenas.weight.is_some() && !parts.pieces.contains(&shader!("steps")) {
         used.push(shader!("weight"));
     }
     if parts.pieces.contains(&shader!("noise")) {

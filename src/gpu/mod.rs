@@ -35,6 +35,7 @@ mod read_back;
 mod record;
 mod resident;
 mod tile;
+mod timetable;
 mod walks;
 mod windows;
 

@@ -29,8 +29,8 @@ impl Engine {
         steps: usize,
     ) -> Result<(Vec<KernelTime>, Vec<Metric>, bool)> {
         let gpu = self.gpu.clone();
-        let table = self.table(first, before, 0, steps);
-        gpu.upload(&self.buffers.steps, 0, bytemuck::cast_slice(&table));
+        let entries = self.entries((first, before), 0, steps);
+        self.timetable.upload(&gpu, &entries);
         let seconds =
             if has_clock(&gpu) { self.by_device(&gpu, steps).await? } else { self.by_host(&gpu, steps).await? };
         let metrics = read(&gpu, &self.buffers.metrics, 0, steps * self.models()).await?;

@@ -17,10 +17,10 @@ impl Engine {
             return Err(Error::Setting { what: "steps of a recording", expected, got: steps.to_string() });
         }
         let ring = self.wait_for_metrics(first, steps);
-        let table = self.table(first, before, ring, steps);
-        // A write through the queue would overtake what is recorded, and overwrite the table of a recording before it: so
-        // the table travels with the commands.
-        let bytes: &[u8] = bytemuck::cast_slice(&table);
+        let entries = self.entries((first, before), ring, steps);
+        // A write through the queue would overtake what is recorded, and overwrite what a recording before it needs: so
+        // the entries travel with the commands.
+        let bytes = entries.bytes();
         let staged = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("steps"),
             size: bytes.len() as u64,
@@ -29,10 +29,10 @@ impl Engine {
         });
         let mapped = staged.slice(..).get_mapped_range_mut();
         let mut mapped = mapped.map_err(|error| Error::OutOfMemory { what: format!("the table of steps: {error}") })?;
-        mapped.copy_from_slice(bytes);
+        mapped.copy_from_slice(&bytes);
         drop(mapped);
         staged.unmap();
-        encoder.copy_buffer_to_buffer(&staged, 0, &self.buffers.steps, 0, bytes.len() as u64);
+        self.timetable.copy(encoder, &staged, &entries);
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         self.visit(steps, true, |visit| visit.record(&mut pass));
         Ok(())

@@ -4,8 +4,9 @@
 use super::{
     arenas::{Arenas, Members},
     dispatches::{Dispatch, Dispatches, LANES, Maker, Purpose, folded},
+    timetable::Length,
 };
-use crate::{Answers, Features};
+use crate::{Answers, Features, step::Step};
 
 /// What brings the batches of a data set that networks are tested on, and adds up what their outputs are worth.
 #[derive(Debug, Clone)]
@@ -38,6 +39,21 @@ pub(crate) fn score_pairs(arenas: &Arenas, answers: &Answers) -> usize {
 }
 
 impl Maker<'_> {
+    /// The kernel that makes the table of a chunk of so many steps at most, and some without rows behind it.
+    pub(super) fn tabulate(&self, Length { chunk, behind, .. }: Length) -> Dispatch {
+        let (models, entries) = (self.arenas.models, (chunk + behind) * self.arenas.models);
+        Dispatch {
+            name: "steps".to_owned(),
+            entry: "tabulate",
+            source: self.linked_without_products(vec![("BEHIND", behind)], vec![shader!("steps")]),
+            groups: folded(entries.div_ceil(LANES), 1),
+            loops: 12,
+            steps: chunk,
+            flop: 0,
+            bytes: (models * size_of::<Step>()) as u64,
+        }
+    }
+
     /// The kernels that find the rows of a window, and bring them; `steps` is the file that says which step lies where.
     pub(super) fn bring(
         &self,

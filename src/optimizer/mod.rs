@@ -225,15 +225,31 @@ impl Optimizer {
 
     /// The numbers of update `t`, from 1, with the schedule's factor.
     pub(crate) fn numbers(&self, t: u64, factor: f64) -> Numbers {
-        let rate = factor * self.learning_rate;
-        let left = |beta: f64| 1.0 - libm::pow(beta, t as f64);
-        let mut numbers = Numbers {
+        self.own().times(&self.shared(t, factor))
+    }
+
+    /// The part of the numbers that stays over the steps.
+    pub(crate) fn own(&self) -> Numbers {
+        let rate = self.learning_rate;
+        Numbers {
+            learning_rate: rate as f32,
             decay: if self.decoupled { rate * self.weight_decay } else { self.weight_decay } as f32,
             l1: self.l1 as f32,
             clip_value: self.clip_value.unwrap_or(0.0) as f32,
             clip_norm: self.clip_norm.unwrap_or(0.0) as f32,
+            // The rule whose second rate this is.
+            fresh: if matches!(self.rule, Rule::Nadam { .. }) { rate as f32 } else { 1.0 },
+            ..Numbers::ONE
+        }
+    }
+
+    /// The part that changes from update to update, the same for networks that differ in [`Optimizer::own`] alone.
+    pub(crate) fn shared(&self, t: u64, factor: f64) -> Numbers {
+        let left = |beta: f64| 1.0 - libm::pow(beta, t as f64);
+        let mut numbers = Numbers {
+            decay: if self.decoupled { factor as f32 } else { 1.0 },
             average: (1.0 - self.average.unwrap_or(0.0)) as f32,
-            ..Numbers::default()
+            ..Numbers::ONE
         };
         let mut set = |rate: f64, others: [f64; 6]| {
             numbers.learning_rate = rate as f32;
@@ -241,35 +257,35 @@ impl Optimizer {
             Numbers { momentum, mean, square, epsilon, correction, fresh, ..numbers }
         };
         match self.rule {
-            Rule::Sgd => set(rate, [0.0; 6]),
+            Rule::Sgd => set(factor, [0.0; 6]),
             Rule::Momentum { momentum, dampening, .. } => {
-                set(rate, [momentum, 0.0, 0.0, 0.0, 0.0, if t == 1 { 1.0 } else { 1.0 - dampening }])
+                set(factor, [momentum, 0.0, 0.0, 0.0, 0.0, if t == 1 { 1.0 } else { 1.0 - dampening }])
             }
             Rule::Adam { beta1, beta2, epsilon, .. } => {
                 let correction = 1.0 / libm::sqrt(left(beta2));
-                set(rate / left(beta1), [0.0, 1.0 - beta1, 1.0 - beta2, epsilon, correction, 0.0])
+                set(factor / left(beta1), [0.0, 1.0 - beta1, 1.0 - beta2, epsilon, correction, 0.0])
             }
             Rule::Adamax { beta1, beta2, epsilon } => {
-                set(rate / left(beta1), [beta2, 1.0 - beta1, 0.0, epsilon, 0.0, 0.0])
+                set(factor / left(beta1), [beta2, 1.0 - beta1, 0.0, epsilon, 0.0, 0.0])
             }
             Rule::Nadam { beta1, beta2, epsilon, momentum_decay } => {
                 let mu = |t: u64| beta1 * (1.0 - 0.5 * libm::pow(0.96, t as f64 * momentum_decay));
                 // All factors are below beta1: where that is rounded away beside 1, so is the product.
                 let is_gone = libm::pow(beta1, t as f64) < 1e-18;
                 let product: f64 = if is_gone { 0.0 } else { (1..=t).map(mu).product() };
-                let ahead = rate * mu(t + 1) / (1.0 - product * mu(t + 1));
-                let fresh = rate * (1.0 - mu(t)) / (1.0 - product);
+                let ahead = factor * mu(t + 1) / (1.0 - product * mu(t + 1));
+                let fresh = factor * (1.0 - mu(t)) / (1.0 - product);
                 set(ahead, [0.0, 1.0 - beta1, 1.0 - beta2, epsilon, 1.0 / libm::sqrt(left(beta2)), fresh])
             }
             Rule::RmsProp { alpha, epsilon, momentum, .. } => {
-                set(rate, [momentum, 0.0, 1.0 - alpha, epsilon, 0.0, 0.0])
+                set(factor, [momentum, 0.0, 1.0 - alpha, epsilon, 0.0, 0.0])
             }
             Rule::Adagrad { decay, initial, epsilon } => {
-                set(rate / (1.0 + (t - 1) as f64 * decay), [0.0, 0.0, initial, epsilon, 0.0, 0.0])
+                set(factor / (1.0 + (t - 1) as f64 * decay), [0.0, 0.0, initial, epsilon, 0.0, 0.0])
             }
-            Rule::Adadelta { rho, epsilon } => set(rate, [0.0, 0.0, 1.0 - rho, epsilon, 0.0, 0.0]),
-            Rule::Lion { beta1, beta2 } => set(rate, [0.0, 1.0 - beta2, 1.0 - beta1, 0.0, 0.0, 0.0]),
-            Rule::Rprop { shrink, grow, least, most } => set(rate, [shrink, grow, most, least, 0.0, 0.0]),
+            Rule::Adadelta { rho, epsilon } => set(factor, [0.0, 0.0, 1.0 - rho, epsilon, 0.0, 0.0]),
+            Rule::Lion { beta1, beta2 } => set(factor, [0.0, 1.0 - beta2, 1.0 - beta1, 0.0, 0.0, 0.0]),
+            Rule::Rprop { shrink, grow, least, most } => set(factor, [shrink, grow, most, least, 0.0, 0.0]),
         }
     }
 
@@ -317,6 +333,29 @@ pub(crate) struct Numbers {
     pub(crate) average: f32,
 }
 
+impl Numbers {
+    const ONE: Self = Self {
+        learning_rate: 1.0,
+        momentum: 1.0,
+        mean: 1.0,
+        square: 1.0,
+        epsilon: 1.0,
+        correction: 1.0,
+        fresh: 1.0,
+        decay: 1.0,
+        l1: 1.0,
+        clip_value: 1.0,
+        clip_norm: 1.0,
+        average: 1.0,
+    };
+
+    /// One by one, as `shaders/steps.wgsl` multiplies them.
+    fn times(&self, other: &Self) -> Self {
+        let (ours, theirs): (&[f32; 12], &[f32; 12]) = (bytemuck::cast_ref(self), bytemuck::cast_ref(other));
+        bytemuck::cast(std::array::from_fn::<f32, 12, _>(|i| ours[i] * theirs[i]))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -350,8 +389,8 @@ mod tests {
             let Rule::Nadam { beta1, momentum_decay, .. } = optimizer.rule else { panic!("it stands elsewhere") };
             let mu = |t: u64| beta1 * (1.0 - 0.5 * 0.96f64.powf(t as f64 * momentum_decay));
             let product: f64 = (1..=t).map(mu).product();
-            let fresh = 0.002 * (1.0 - mu(t)) / (1.0 - product);
-            assert_eq!(optimizer.numbers(t, 1.0).fresh, fresh as f32, "update {t}");
+            let fresh = (1.0 - mu(t)) / (1.0 - product);
+            assert_eq!(optimizer.shared(t, 1.0).fresh, fresh as f32, "update {t}");
         }
     }
 }

@@ -1,5 +1,9 @@
 use super::*;
-use crate::{Device, Features, Settings, Trainer, gpu::engine::Metric};
+use crate::{
+    Device, Features, Settings, Trainer,
+    gpu::{engine::Metric, read_back::read},
+    step::Step,
+};
 
 /// Several workgroups in every dimension, and a short last batch. What a lane holds is small.
 fn case(form: Form) -> Case {
@@ -147,8 +151,8 @@ fn the_device_takes_a_time_for_every_kernel() {
         let case = case(Form::Layered(Tile::Plain, 3));
         let data = case.data();
         let engine = case.engine(&gpu, Some(&data), None);
-        let table = engine.table(0, 0, 0, 5);
-        gpu.upload(&engine.buffers.steps, 0, bytemuck::cast_slice(&table));
+        let entries = engine.entries((0, 0), 0, 5);
+        engine.timetable.upload(&gpu, &entries);
         let seconds = pollster::block_on(engine.by_device(&gpu, 5)).expect("times");
         assert_eq!(seconds.len(), engine.plan().rows().len(), "{}", gpu.info.name);
         assert!(seconds.iter().all(|s| (0.0..10.0).contains(s)), "{}: {seconds:?}", gpu.info.name);
@@ -168,4 +172,47 @@ fn a_whole_step_is_valid_on_the_no_op_device() {
     trainer.step(&[0.5; 18], &[0.0; 6]).expect("a step by hand");
     trainer.gradients(&[0.5; 18], &[0.0; 6]).expect("gradients");
     trainer.predict(&[0.5; 18]).expect("predictions");
+}
+
+/// The table of steps that the device makes is what the host knows of each.
+#[test]
+fn the_device_finds_the_same_steps_as_the_host() {
+    let schedules = crate::Schedule::examples();
+    for gpu in gpus() {
+        let case = Case { models: 9, ..Case::new(Network::new(3).dense(2, Activation::Tanh), Form::Planned) };
+        let data = case.data();
+        for optimizer in Optimizer::ALL {
+            let course = |model: usize| {
+                let rate = 0.1 + 0.03 * model as f64;
+                let schedule = schedules[model % 3 % schedules.len()].clone();
+                let optimizer = Optimizer { learning_rate: rate, weight_decay: 0.01 * model as f64, ..*optimizer };
+                Course { optimizer, schedule, accumulate: 3, seed: u64::MAX - model as u64, ..case.course(model) }
+            };
+            let courses: Vec<Course> = (0..case.models).map(course).collect();
+            let setup = Setup { courses: courses.clone(), ..case.setup(Some(&data), None) };
+            let mut engine = pollster::block_on(Engine::new(&gpu, setup)).expect("an engine");
+            pollster::block_on(engine.stop(8)).expect("it was in training");
+            // Epochs beyond 32 bits, and a chunk that is neither at the start of one nor of an update.
+            let (first, before, ring, steps) = ((1 << 33) * 3 + 1, 7, 5, 20);
+            let entries = engine.entries((first, before), ring, steps);
+            engine.timetable.upload(&gpu, &entries);
+            let (kernel, group, groups) = engine.timetable.dispatch(steps);
+            gpu.compute(|pass| {
+                pass.set_bind_group(0, group, &[0]);
+                kernel.record_over(pass, groups);
+            });
+            let rows = (steps + engine.buffers.behind) * case.models;
+            let table: Vec<Step> = pollster::block_on(read(&gpu, &engine.buffers.steps, 0, rows)).expect("the table");
+            for (i, found) in table.iter().enumerate() {
+                let (step, model) = (i / case.models, i % case.models);
+                let expected = if step < steps && model < 8 {
+                    let (n, before) = (first + step as u64, before + step as u64);
+                    Step { ring: (ring + step) as u32, ..courses[model].step(n, before) }
+                } else {
+                    Step::default()
+                };
+                assert_eq!(*found, expected, "{}, {optimizer:?}: step {step} of {model}", gpu.info.name);
+            }
+        }
+    }
 }

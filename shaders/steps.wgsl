@@ -1,0 +1,102 @@
+// The table of a chunk's steps, of every network: which rows each step takes, and at which rate. What a network's steps
+// are made from is uploaded once a chunk; `src/step.rs` is the same code.
+
+@group(0) @binding(0) var<uniform> cursor: Chunk;
+@group(0) @binding(1) var<storage, read> starts: array<Start>;
+@group(0) @binding(2) var<storage, read> shared_numbers: array<Numbers>;
+@group(0) @binding(3) var<storage, read_write> steps: array<Step>;
+
+struct Chunk {
+    /// How many steps there are; BEHIND follow that have no rows.
+    steps: u32,
+    /// Where in the ring the metrics of the first step go.
+    ring: u32,
+}
+
+alias Numbers = array<f32, 12>;
+
+/// `Start` in `src/step.rs`.
+struct Start {
+    rows: u32,
+    batch: u32,
+    steps_per_epoch: u32,
+    place: u32,
+    epoch: vec2u,
+    seed: vec2u,
+    scale: f32,
+    last_scale: f32,
+    accumulate: u32,
+    gathered: u32,
+    tempo: u32,
+    own: Numbers,
+    below: u32,
+    kept: f32,
+    padding: u32,
+}
+
+@compute @workgroup_size(64)
+fn tabulate(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
+    let i = id.x + id.y * groups.x * 64u;
+    let number = i / MODELS;
+    let model = i % MODELS;
+    if number >= cursor.steps + BEHIND {
+        return;
+    }
+    var step = Step();
+    // A network that is in training no more has no rows.
+    if number < cursor.steps && starts[model].rows > 0u {
+        step = step_of(starts[model], number);
+    }
+    steps[i] = step;
+}
+
+fn step_of(s: Start, number: u32) -> Step {
+    let place = (s.place + number) % s.steps_per_epoch;
+    let epoch = added(s.epoch, vec2u((s.place + number) / s.steps_per_epoch, 0u));
+    let first = place * s.batch;
+    let rows = min(s.batch, s.rows - first);
+    let batch = s.gathered + number;
+    let theirs = shared_numbers[s.tempo * cursor.steps + number];
+    var n: Numbers;
+    for (var i = 0u; i < 12u; i++) {
+        n[i] = s.own[i] * theirs[i];
+    }
+    return Step(
+        rows, first, mix(s.seed ^ epoch), select(s.scale, s.last_scale, rows < s.batch), cursor.ring + number,
+        u32(batch % s.accumulate == 0u), u32((batch + 1u) % s.accumulate == 0u),
+        n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], s.below, s.kept);
+}
+
+// splitmix64, in numbers of 64 bits that are pairs, the lower half first.
+
+fn mix(seed: vec2u) -> vec2u {
+    var z = added(seed, vec2u(0x7f4a7c15u, 0x9e3779b9u));
+    z = multiplied(z ^ shifted(z, 30u), vec2u(0x1ce4e5b9u, 0xbf58476du));
+    z = multiplied(z ^ shifted(z, 27u), vec2u(0x133111ebu, 0x94d049bbu));
+    return z ^ shifted(z, 31u);
+}
+
+fn added(a: vec2u, b: vec2u) -> vec2u {
+    let low = a.x + b.x;
+    return vec2u(low, a.y + b.y + u32(low < a.x));
+}
+
+/// a >> by, by less than 32 bits.
+fn shifted(a: vec2u, by: u32) -> vec2u {
+    return vec2u((a.x >> by) | (a.y << (32u - by)), a.y >> by);
+}
+
+fn multiplied(a: vec2u, b: vec2u) -> vec2u {
+    let low = wide(a.x, b.x);
+    return vec2u(low.x, low.y + a.x * b.y + a.y * b.x);
+}
+
+/// The whole product of two halves, from those of their halves.
+fn wide(a: u32, b: u32) -> vec2u {
+    let x = vec2u(a & 0xffffu, a >> 16u);
+    let y = vec2u(b & 0xffffu, b >> 16u);
+    let low = x.x * y.x;
+    let middle = x.y * y.x + (low >> 16u);
+    let other = x.x * y.y + (middle & 0xffffu);
+    return vec2u((low & 0xffffu) | (other << 16u), x.y * y.y + (middle >> 16u) + (other >> 16u));
+}

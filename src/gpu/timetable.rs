@@ -1,0 +1,146 @@
+//! The table of a chunk's steps, made on the device: nothing that grows with networks times steps is brought there.
+
+use super::{
+    Gpu,
+    arenas::Arenas,
+    dispatches::{Dispatch, LANES, folded},
+    kernel::{Kernel, PAIR, STEPS, Set},
+};
+use crate::{
+    Result,
+    error::check_limit,
+    optimizer::Numbers,
+    step::{Course, Start, Step},
+};
+
+/// The most steps a chunk has, and the most bytes of its table of steps.
+const CHUNK: (usize, usize) = (4096, 64 << 20);
+/// The most bytes of what networks share that is brought for a chunk.
+const SHARED: usize = 4 << 20;
+/// Steps without rows behind a chunk's last, at most: kernels run in whole workgroups and dispatches over several steps, so
+/// that they may look at as many more, but never beyond the window.
+pub(super) const BEHIND: usize = 64;
+
+/// How many steps a chunk has on a device at most.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Length {
+    pub(super) chunk: usize,
+    /// How many steps without rows stand behind a chunk's last.
+    pub(super) behind: usize,
+    pub(super) models: usize,
+}
+
+impl Length {
+    pub(super) fn new(gpu: &Gpu, arenas: &Arenas) -> Self {
+        let behind = BEHIND.min(arenas.window);
+        let rows = CHUNK.1.min(gpu.most_bytes()) / (arenas.models * size_of::<Step>());
+        let chunk = rows.saturating_sub(behind).clamp(1, CHUNK.0);
+        // In the worst case every network has numbers of its own.
+        let shared = SHARED.min(gpu.most_bytes()) / (arenas.models * size_of::<Numbers>());
+        Self { chunk: chunk.min(shared.max(1)), behind, models: arenas.models }
+    }
+
+    /// Bytes of the table, of what starts each network, and of what they share.
+    pub(super) const fn bytes(self) -> [(&'static str, u64); 3] {
+        let Self { chunk, behind, models } = self;
+        [
+            ("steps", ((chunk + behind) * models * size_of::<Step>()) as u64),
+            ("starts", (models * size_of::<Start>()) as u64),
+            ("shared numbers", (chunk * models * size_of::<Numbers>()) as u64),
+        ]
+    }
+
+    /// Refuses a device that cannot hold them.
+    pub(super) fn check(self, gpu: &Gpu) -> Result<()> {
+        let most = gpu.most_bytes() as u64;
+        let check = |(name, bytes)| check_limit(name, "max_storage_buffer_binding_size", bytes, most);
+        self.bytes().into_iter().try_for_each(check)
+    }
+}
+
+/// What makes the table.
+pub(super) struct Timetable {
+    kernel: Kernel,
+    group: wgpu::BindGroup,
+    head: wgpu::Buffer,
+    starts: wgpu::Buffer,
+    shared: wgpu::Buffer,
+    length: Length,
+}
+
+/// What a chunk's table is made from: bytes for the three buffers.
+pub(super) struct Entries([Vec<u8>; 3]);
+
+impl Timetable {
+    pub(super) async fn new(gpu: &Gpu, dispatch: &Dispatch, length: Length, steps: &wgpu::Buffer) -> Result<Self> {
+        let [_, starts, shared] = length.bytes();
+        let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
+        let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let head = gpu.buffer("chunk", PAIR, uniform).await?;
+        let starts = gpu.buffer(starts.0, starts.1, storage).await?;
+        let shared = gpu.buffer(shared.0, shared.1, storage).await?;
+        let set = Set::new(gpu, "timetable", STEPS).await?;
+        let group = set.bind(gpu, "timetable", &[&head, &starts, &shared, steps]).await?;
+        let kernel = set.kernel(gpu, dispatch).await?;
+        Ok(Self { kernel, group, head, starts, shared, length })
+    }
+
+    /// What the table of `steps` steps from `first` on is made from, after `before` updates, whose metrics go to the ring
+    /// from `ring` on. The networks in training are those of the first slots.
+    pub(super) fn entries<'a>(
+        &self,
+        courses: &'a [Course],
+        (first, before): (u64, u64),
+        ring: usize,
+        steps: usize,
+    ) -> Entries {
+        let mut tempos: Vec<&'a Course> = Vec::new();
+        let mut shared: Vec<Numbers> = Vec::new();
+        let start = |course: &'a Course| {
+            let tempo = tempos.iter().position(|other: &&Course| course.has_tempo_of(other)).unwrap_or_else(|| {
+                tempos.push(course);
+                shared.extend((before..before + steps as u64).map(|before| course.shared(before)));
+                tempos.len() - 1
+            });
+            course.start(first, before, tempo as u32)
+        };
+        let idle = std::iter::repeat_n(Start::default(), self.length.models - courses.len());
+        let starts: Vec<Start> = courses.iter().map(start).chain(idle).collect();
+        let head = [steps, ring].map(|number| number as u32);
+        let bytes = |values: &[u8]| values.to_vec();
+        let parts = [
+            bytes(bytemuck::cast_slice(&head)),
+            bytes(bytemuck::cast_slice(&starts)),
+            bytes(bytemuck::cast_slice(&shared)),
+        ];
+        Entries(parts)
+    }
+
+    /// Brings them to the device, ahead of what is submitted next.
+    pub(super) fn upload(&self, gpu: &Gpu, entries: &Entries) {
+        let to = [&self.head, &self.starts, &self.shared];
+        to.into_iter().zip(&entries.0).for_each(|(to, part)| gpu.upload(to, 0, part));
+    }
+
+    /// The same by copies in an encoder of the caller's, from a buffer that holds all parts behind each other.
+    pub(super) fn copy(&self, encoder: &mut wgpu::CommandEncoder, from: &wgpu::Buffer, entries: &Entries) {
+        let mut at = 0;
+        for (to, part) in [&self.head, &self.starts, &self.shared].into_iter().zip(&entries.0) {
+            encoder.copy_buffer_to_buffer(from, at, to, 0, part.len() as u64);
+            at += part.len() as u64;
+        }
+    }
+
+    /// What makes the table of so many steps: the kernel, what it is bound to, and its workgroups.
+    pub(super) fn dispatch(&self, steps: usize) -> (&Kernel, &wgpu::BindGroup, [u32; 3]) {
+        let entries = (steps + self.length.behind) * self.length.models;
+        (&self.kernel, &self.group, folded(entries.div_ceil(LANES), 1))
+    }
+}
+
+impl Entries {
+    /// All parts behind each other.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        self.0.concat()
+    }
+}
