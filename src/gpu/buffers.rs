@@ -9,6 +9,9 @@ pub(super) const ARENA: wgpu::BufferUsages =
 
 /// The most steps a chunk has, and the most bytes of its table of steps.
 const CHUNK: (usize, usize) = (4096, 4 << 20);
+/// How many windows a chunk has even if its table takes more: a submission for a few steps of many networks, or a dispatch
+/// that may take more of them than there are, costs more than the table.
+const WINDOWS: usize = 3;
 /// Steps without rows behind a chunk's last, at most: kernels run in whole workgroups and dispatches over several steps, so
 /// that they may look at as many more, but never beyond the window.
 pub(super) const BEHIND: usize = 64;
@@ -37,8 +40,9 @@ pub(super) struct Buffers {
 
 /// The most steps a chunk has on a device: so long are the tables of steps and cursors.
 fn chunk(gpu: &Gpu, arenas: &Arenas) -> usize {
-    let rows = CHUNK.1.min(gpu.most_bytes()) / (arenas.models * size_of::<Step>());
-    rows.saturating_sub(behind(arenas)).clamp(1, CHUNK.0)
+    let steps = |bytes: usize| (bytes / (arenas.models * size_of::<Step>())).saturating_sub(behind(arenas));
+    let wanted = steps(CHUNK.1).max(WINDOWS * arenas.window);
+    wanted.min(steps(gpu.most_bytes())).clamp(1, CHUNK.0)
 }
 
 fn behind(arenas: &Arenas) -> usize {
