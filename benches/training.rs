@@ -6,22 +6,23 @@
 //!     cargo bench --bench training -- --device gpu --workload 784-30-10 --tune --profile
 
 mod ceilings;
+mod common;
 
 use std::{
-    error::Error,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
 use clap::Parser;
 use gradus::{
-    Activation, Dataset, Device, LayerParameters, Network, Plan, Profile, Request, Settings, Trainer, Tuner,
+    Activation, Dataset, Device, LayerParameters, Network, Plan, Profile, Settings, Trainer, Tuner,
     cpu::reference::{Parameters, Reference},
     wgpu,
 };
 use serde_json::{Value, json};
 
 use ceilings::Ceilings;
+use common::{Outcome, Times, cpu, exit, line, numbers, open, times};
 
 /// The widths and the batch of each workload; sigmoid, mean squared error and SGD everywhere.
 const WORKLOADS: &[(&[usize], usize)] = &[
@@ -37,8 +38,6 @@ const WORKLOADS: &[(&[usize], usize)] = &[
 
 /// The workload whose epochs are timed as well: its steps are so short that what surrounds them shows.
 const EPOCHS_OF: &[usize] = &[784, 30, 10];
-
-type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// Times training steps.
 #[derive(Parser)]
@@ -66,13 +65,6 @@ struct Arguments {
     bench: bool,
 }
 
-/// Seconds of one of what was timed, in the stretches of it.
-struct Times {
-    median: f64,
-    least: f64,
-    most: f64,
-}
-
 /// What was measured of a workload.
 struct Row {
     name: String,
@@ -98,21 +90,12 @@ struct Tuned {
 
 fn main() -> ExitCode {
     let _ = env_logger::try_init();
-    match run(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit(run(&Arguments::parse()))
 }
 
 fn run(arguments: &Arguments) -> Outcome<()> {
     for name in &arguments.device {
-        let device = Device::request(&Request { choice: name.parse()?, ..Request::default() })?;
-        if let (Some(note), false) = (device.note(), arguments.json) {
-            println!("{note}");
-        }
+        let device = open(name, arguments.json)?;
         let ceilings = Ceilings::of(&device, arguments)?;
         if !arguments.json {
             print_header(&device, &ceilings)?;
@@ -145,8 +128,7 @@ fn print_header(device: &Device, ceilings: &Ceilings) -> Outcome<()> {
     if device.is_gpu() {
         println!("driver: {}", line(&plan_on(device)?, "driver"));
     }
-    let (threads, vectors) = (rayon::current_num_threads(), line(&plan_on(&Device::cpu())?, "driver"));
-    println!("CPU: {}, {threads} threads, vectors: {vectors}", cpu_model());
+    println!("{}", cpu(&plan_on(&Device::cpu())?));
     let dispatch = ceilings.dispatch.map_or(String::new(), |us| format!(", a dependent dispatch {us:.2} us"));
     println!("at best: GEMM {:.1} GFLOP/s, copy {:.1} GB/s{dispatch}\n", ceilings.gemm, ceilings.copy);
     println!("| network | batch | us/step | min..max | samples/s | GFLOP/s | % of GEMM | plan | error |");
@@ -332,31 +314,6 @@ fn epoch_overhead(device: &Device, network: &Network, settings: &Settings, argum
     Ok(100.0 * (pairs[pairs.len() / 2] - 1.0))
 }
 
-/// Times `run`, which is told how many to do, in seven stretches that take the given time together, after a warm-up.
-fn times(seconds: f64, mut run: impl FnMut(usize) -> Outcome<()>) -> Outcome<Times> {
-    run(1)?;
-    let stretch = Duration::from_secs_f64(seconds / 7.0);
-    let mut count = 1;
-    loop {
-        let start = Instant::now();
-        run(count)?;
-        let took = start.elapsed();
-        if took >= stretch / 4 || took > Duration::from_secs(5) {
-            count = ((count as f64 * stretch.as_secs_f64() / took.as_secs_f64()) as usize).max(1);
-            break;
-        }
-        count *= 2;
-    }
-    let mut stretches = [0.0; 7];
-    for one in &mut stretches {
-        let start = Instant::now();
-        run(count)?;
-        *one = start.elapsed().as_secs_f64() / count as f64;
-    }
-    stretches.sort_by(f64::total_cmp);
-    Ok(Times { median: stretches[3], least: stretches[0], most: stretches[6] })
-}
-
 fn network(widths: &[usize]) -> Network {
     let first = Network::new(widths[0]);
     widths[1..].iter().fold(first, |network, outputs| network.dense(*outputs, Activation::Sigmoid))
@@ -377,13 +334,6 @@ fn is_hardware(device: &Device) -> bool {
     device.wgpu().is_some_and(|(device, _)| device.adapter_info().device_type != wgpu::DeviceType::Cpu)
 }
 
-/// What stands behind `name` in a plan's text.
-fn line(plan: &Plan, name: &str) -> String {
-    let text = plan.to_string();
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-    value.unwrap_or("unknown").to_owned()
-}
-
 /// A plan's scheme and the ways of its products, each once.
 fn ways(plan: &Plan) -> String {
     let text = plan.to_string();
@@ -396,18 +346,6 @@ fn ways(plan: &Plan) -> String {
         }
     }
     ways.join("; ")
-}
-
-/// What Linux calls the CPU.
-fn cpu_model() -> String {
-    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    model.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, model)| model.to_owned())
-}
-
-/// Numbers from 0 to 1.
-fn numbers(n: usize) -> Vec<f32> {
-    (0..n).map(|i| (i * 37 % 251) as f32 / 250.0).collect()
 }
 
 fn f64s(values: &[f32]) -> Vec<f64> {

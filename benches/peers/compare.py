@@ -3,6 +3,7 @@
     python3 compare.py --device cpu --peers pytorch,burn-flex,candle
     python3 compare.py --device llvmpipe --peers burn-vulkan --adapter llvmpipe --wgsl
     python3 compare.py --device gpu --peers pytorch-cuda,burn-vulkan --rounds 3
+    python3 compare.py --bench population --device cpu --networks 1,1000
 
 Builds what it needs first. Every workload is run by gradus, by each peer and by gradus again, and a figure is the median
 of all its runs; what cannot be built or run is told and left out. Progress goes to standard error.
@@ -30,6 +31,8 @@ WORKLOADS = [
     "1024-1024-1024-1024",
     "784-2500-2000-1500-1000-500-10",
 ]
+# Of many networks at once, of which PyTorch alone has something to say.
+TOGETHER = ["2-2-1", "784-30-10", "64-64-64"]
 PYTORCH = {"pytorch": "cpu", "pytorch-cuda": "cuda"}
 RUST = ["burn-flex", "burn-ndarray", "burn-vulkan", "candle"]
 # Seconds after which a run is given up.
@@ -67,7 +70,8 @@ def commands(arguments):
             if importlib.util.find_spec("torch") is None:
                 tell(f"{peer} is missing: this Python has no torch; pip install torch")
                 continue
-            found[peer] = [sys.executable, str(HERE / "pytorch.py"), "--device", PYTORCH[peer]]
+            script = "pytorch.py" if arguments.bench == "training" else "vmap.py"
+            found[peer] = [sys.executable, str(HERE / script), "--device", PYTORCH[peer]]
             if arguments.modes:
                 found[peer] += ["--modes", arguments.modes]
         elif program is None:
@@ -79,9 +83,10 @@ def commands(arguments):
 
 
 def run(name, command, workload, seconds):
-    """The rows that a command prints for a workload."""
+    """The rows that a command prints for a workload: its widths, and the number of networks if there are many."""
     try:
-        command = [*command, "--workload", workload, "--seconds", str(seconds)]
+        widths, *networks = workload
+        command = [*command, "--workload", widths, *(f"--networks={n}" for n in networks), "--seconds", str(seconds)]
         ran = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     except (OSError, subprocess.TimeoutExpired) as error:
         tell(f"  {name}: {error}")
@@ -103,16 +108,20 @@ def measure(arguments):
     ours = [name for name in todo if name.startswith("gradus ")]
     peers = [name for name in todo if name not in ours]
     for turn in range(arguments.rounds):
-        for workload in WORKLOADS:
-            if arguments.workload not in workload:
+        if arguments.bench == "training":
+            workloads = [[widths] for widths in WORKLOADS]
+        else:
+            workloads = [[widths, n] for widths in TOGETHER for n in arguments.networks.split(",")]
+        for workload in workloads:
+            if arguments.workload not in workload[0]:
                 continue
-            tell(f"round {turn + 1} of {arguments.rounds}: {workload}")
+            tell(f"round {turn + 1} of {arguments.rounds}: {' x '.join(workload)}")
             for name in ours + peers + ours:
                 for row in run(name, todo[name], workload, arguments.seconds):
                     of = engines.setdefault(name, [])
                     if row["engine"] not in of:
                         of.append(row["engine"])
-                    which = "-".join(map(str, row["sizes"])), row["batch"]
+                    which = "-".join(map(str, row["sizes"])), row["batch"], row.get("networks", 1)
                     figures.setdefault(which, {}).setdefault((name, row["engine"]), []).append(row["us_per_step"])
     medians = {which: {of: statistics.median(us) for of, us in by.items()} for which, by in figures.items()}
     return medians, engines, peers
@@ -131,11 +140,11 @@ def table(ours, medians, engines, peers):
         of = engines.get(peer, [])
         # Of several engines of a peer the last word, its mode, tells which.
         columns += [((peer, engine), f"{peer} {engine.split()[-1]}" if len(of) > 1 else peer) for engine in of]
-    print(f"\n| network | batch | {ours} |" + "".join(f" {label} | / {ours} |" for _, label in columns))
-    print("|---|---|---|" + "---|---|" * len(columns))
-    for (network, batch), by in medians.items():
+    print(f"\n| network | batch | networks | {ours} |" + "".join(f" {label} | / {ours} |" for _, label in columns))
+    print("|---|---|---|---|" + "---|---|" * len(columns))
+    for (network, batch, networks), by in medians.items():
         base = next((us for (name, _), us in by.items() if name == ours), None)
-        cells = [network, str(batch), duration(base) if base else "-"]
+        cells = [network, str(batch), str(networks), duration(base) if base else "-"]
         for of, _ in columns:
             us = by.get(of)
             cells += [duration(us) if us else "-", f"{us / base:.2f}" if us and base else "-"]
@@ -154,17 +163,22 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     names = ", ".join([*PYTORCH, *RUST])
     parser.add_argument("--device", action="append", help="cpu, llvmpipe, gpu: ours; may be given several times")
-    parser.add_argument("--peers", default="pytorch,burn-flex,candle", help=f"with commas, of {names}")
+    parser.add_argument("--peers", help=f"with commas, of {names}")
     parser.add_argument("--adapter", help="part of the Vulkan adapter's name, for burn-vulkan")
     parser.add_argument("--wgsl", action="store_true", help="let burn-vulkan write WGSL in place of SPIR-V")
     parser.add_argument("--modes", help="the modes of pytorch.py, with commas")
     parser.add_argument("--workload", default="", help="only those with this in their widths, such as 784-30-10")
     parser.add_argument("--seconds", type=float, default=2.0, help="how long each run is timed")
     parser.add_argument("--rounds", type=int, default=1, help="how often everything is run")
-    parser.add_argument("--bench", default="training", help=argparse.SUPPRESS)
+    parser.add_argument("--bench", default="training", choices=["training", "population"], help="which of gradus' benches")
+    parser.add_argument("--networks", default="1,10,100,1000", help="how many train together in population, with commas")
     arguments = parser.parse_args()
     arguments.device = arguments.device or ["cpu"]
+    if arguments.peers is None:
+        arguments.peers = "pytorch,burn-flex,candle" if arguments.bench == "training" else "pytorch"
     arguments.peers = [peer for peer in arguments.peers.split(",") if peer]
+    if arguments.bench == "population" and any(peer in RUST for peer in arguments.peers):
+        parser.error("many networks at once are compared with pytorch and pytorch-cuda alone")
     if unknown := [peer for peer in arguments.peers if peer not in PYTORCH and peer not in RUST]:
         parser.error(f"no such peer: {', '.join(unknown)}; there is {names}")
     load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"

@@ -32,15 +32,13 @@ pub(super) struct Buffers {
 
 impl Buffers {
     /// Refuses a device that cannot hold the tables; the arenas check themselves.
-    pub(super) fn check(gpu: &Gpu, arenas: &Arenas) -> Result<()> {
-        let length = Length::new(gpu, arenas);
+    pub(super) fn check(gpu: &Gpu, length: Length) -> Result<()> {
         length.check(gpu)?;
         check_limit("cursors", "max_buffer_size", (length.chunk * CURSOR) as u64, gpu.limits.max_buffer_size)
     }
 
     /// The tables' names and bytes.
-    pub(super) fn tables(gpu: &Gpu, arenas: &Arenas) -> impl Iterator<Item = (&'static str, u64)> {
-        let length = Length::new(gpu, arenas);
+    pub(super) fn tables(length: Length) -> impl Iterator<Item = (&'static str, u64)> {
         length.bytes().into_iter().chain([("cursors", (length.chunk * CURSOR) as u64)])
     }
 

@@ -8,7 +8,7 @@ use super::{
     engine::Metric,
     planner,
     resident::{Uploaded, bytes_of_data, rows_a_shard},
-    timetable::Length,
+    timetable::{Length, Tempos},
 };
 use crate::{
     Dataset, Features, Network, Optimizer, Result,
@@ -46,6 +46,8 @@ pub(crate) struct Draft<'a> {
     pub(super) scheme: Scheme,
     pub(super) arenas: Arenas,
     pub(super) dispatches: Dispatches,
+    pub(super) tempos: Tempos,
+    pub(super) length: Length,
 }
 
 impl<'a> Draft<'a> {
@@ -95,20 +97,21 @@ impl<'a> Draft<'a> {
         };
         planner::check(gpu, &scheme, &arenas)?;
         let (features, answers) = (data.map(Dataset::features), data.map(Dataset::answers));
-        let length = Length::new(gpu, &arenas);
+        let tempos = Tempos::new(courses);
+        let length = Length::new(gpu, &arenas, tempos.count());
         let dispatches = Dispatches::new(&arenas, &members, &scheme, features, answers, length);
         arenas.check(members.optimizer, &gpu.limits)?;
         dispatches.check(gpu)?;
         data.map_or(Ok(0), |data| rows_a_shard(gpu, data, &arenas))?;
-        Buffers::check(gpu, &arenas)?;
-        Ok(Self { setup, members, scheme, arenas, dispatches })
+        Buffers::check(gpu, length)?;
+        Ok(Self { setup, members, scheme, arenas, dispatches, tempos, length })
     }
 
     /// What a training allocates on the device: names and bytes.
-    pub(crate) fn bytes(&self, gpu: &Gpu) -> Vec<(&'static str, u64)> {
-        let Self { setup, members, arenas, .. } = self;
+    pub(crate) fn bytes(&self) -> Vec<(&'static str, u64)> {
+        let Self { setup, members, arenas, length, .. } = self;
         let mut all = arenas.bytes(members.optimizer).to_vec();
-        all.extend(Buffers::tables(gpu, arenas));
+        all.extend(Buffers::tables(*length));
         all.push(("losses that are read", (arenas.models * arenas.ring * size_of::<Metric>()) as u64));
         if members.has_subsets {
             all.push(("rows of each network", (arenas.models * size_of::<Subset>()) as u64));

@@ -15,7 +15,7 @@ use super::{
     predictor::Predictor,
     read_back::{Pipe, read},
     resident::{Shard, Uploaded, bind_window, upload_subsets},
-    timetable::{BEHIND, Entries, Length, Timetable},
+    timetable::{BEHIND, Entries, Timetable},
 };
 use crate::{
     Dataset, Network, Result,
@@ -111,13 +111,12 @@ impl Engine {
 
     /// Allocates what a draft says, and builds its kernels.
     pub(crate) async fn build(gpu: &Gpu, draft: Draft<'_>) -> Result<Self> {
-        let Draft { setup, members, scheme, arenas, dispatches } = draft;
+        let Draft { setup, members, scheme, arenas, dispatches, tempos, length } = draft;
         let Setup { network, courses, data, uploaded, chunk, .. } = setup;
         gpu.check_alive().await?;
         custom::check(gpu, network, members.loss).await?;
-        let length = Length::new(gpu, &arenas);
         let buffers = Buffers::new(gpu, &arenas, members.optimizer, length).await?;
-        let timetable = Timetable::new(gpu, &dispatches.tabulate, length, &buffers.steps).await?;
+        let timetable = Timetable::new(gpu, &dispatches.tabulate, (length, tempos), &buffers.steps).await?;
         let uploaded = match (uploaded, data) {
             (None, Some(data)) => Some(Uploaded::new(gpu, data, &arenas).await?),
             (uploaded, _) => uploaded,
@@ -442,6 +441,7 @@ impl Engine {
             return Ok(());
         }
         self.courses.swap(slot, last);
+        self.timetable.swap(slot, last);
         if let Some((subsets, _)) = &self.subsets {
             // The one that leaves takes no rows any more.
             let subset = self.courses[slot].subset(self.members.data_rows);

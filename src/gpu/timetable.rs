@@ -16,7 +16,7 @@ use crate::{
 /// The most steps a chunk has, and the most bytes of its table of steps.
 const CHUNK: (usize, usize) = (4096, 64 << 20);
 /// The most bytes of what networks share that is brought for a chunk.
-const SHARED: usize = 4 << 20;
+const SHARED: usize = 16 << 20;
 /// Steps without rows behind a chunk's last, at most: kernels run in whole workgroups and dispatches over several steps, so
 /// that they may look at as many more, but never beyond the window.
 pub(super) const BEHIND: usize = 64;
@@ -28,25 +28,53 @@ pub(super) struct Length {
     /// How many steps without rows stand behind a chunk's last.
     pub(super) behind: usize,
     pub(super) models: usize,
+    /// How many different numbers the networks share.
+    pub(super) tempos: usize,
+}
+
+/// Which networks share the numbers that change from update to update.
+pub(super) struct Tempos {
+    /// One course of each.
+    all: Vec<Course>,
+    /// Which of them is that of the network in a slot.
+    of_slots: Vec<u32>,
+}
+
+impl Tempos {
+    pub(super) fn new(courses: &[Course]) -> Self {
+        let mut all: Vec<Course> = Vec::new();
+        let tempo = |course: &Course| {
+            let known = all.iter().position(|other| course.has_tempo_of(other));
+            known.unwrap_or_else(|| {
+                all.push(course.clone());
+                all.len() - 1
+            }) as u32
+        };
+        let of_slots = courses.iter().map(tempo).collect();
+        Self { all, of_slots }
+    }
+
+    pub(super) const fn count(&self) -> usize {
+        self.all.len()
+    }
 }
 
 impl Length {
-    pub(super) fn new(gpu: &Gpu, arenas: &Arenas) -> Self {
+    pub(super) fn new(gpu: &Gpu, arenas: &Arenas, tempos: usize) -> Self {
         let behind = BEHIND.min(arenas.window);
         let rows = CHUNK.1.min(gpu.most_bytes()) / (arenas.models * size_of::<Step>());
         let chunk = rows.saturating_sub(behind).clamp(1, CHUNK.0);
-        // In the worst case every network has numbers of its own.
-        let shared = SHARED.min(gpu.most_bytes()) / (arenas.models * size_of::<Numbers>());
-        Self { chunk: chunk.min(shared.max(1)), behind, models: arenas.models }
+        let shared = SHARED.min(gpu.most_bytes()) / (tempos * size_of::<Numbers>());
+        Self { chunk: chunk.min(shared.max(1)), behind, models: arenas.models, tempos }
     }
 
     /// Bytes of the table, of what starts each network, and of what they share.
     pub(super) const fn bytes(self) -> [(&'static str, u64); 3] {
-        let Self { chunk, behind, models } = self;
+        let Self { chunk, behind, models, tempos } = self;
         [
             ("steps", ((chunk + behind) * models * size_of::<Step>()) as u64),
             ("starts", (models * size_of::<Start>()) as u64),
-            ("shared numbers", (chunk * models * size_of::<Numbers>()) as u64),
+            ("shared numbers", (chunk * tempos * size_of::<Numbers>()) as u64),
         ]
     }
 
@@ -66,13 +94,19 @@ pub(super) struct Timetable {
     starts: wgpu::Buffer,
     shared: wgpu::Buffer,
     length: Length,
+    tempos: Tempos,
 }
 
 /// What a chunk's table is made from: bytes for the three buffers.
 pub(super) struct Entries([Vec<u8>; 3]);
 
 impl Timetable {
-    pub(super) async fn new(gpu: &Gpu, dispatch: &Dispatch, length: Length, steps: &wgpu::Buffer) -> Result<Self> {
+    pub(super) async fn new(
+        gpu: &Gpu,
+        dispatch: &Dispatch,
+        (length, tempos): (Length, Tempos),
+        steps: &wgpu::Buffer,
+    ) -> Result<Self> {
         let [_, starts, shared] = length.bytes();
         let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
         let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
@@ -82,30 +116,25 @@ impl Timetable {
         let set = Set::new(gpu, "timetable", STEPS).await?;
         let group = set.bind(gpu, "timetable", &[&head, &starts, &shared, steps]).await?;
         let kernel = set.kernel(gpu, dispatch).await?;
-        Ok(Self { kernel, group, head, starts, shared, length })
+        Ok(Self { kernel, group, head, starts, shared, length, tempos })
     }
 
     /// What the table of `steps` steps from `first` on is made from, after `before` updates, whose metrics go to the ring
     /// from `ring` on. The networks in training are those of the first slots.
-    pub(super) fn entries<'a>(
+    pub(super) fn entries(
         &self,
-        courses: &'a [Course],
+        courses: &[Course],
         (first, before): (u64, u64),
         ring: usize,
         steps: usize,
     ) -> Entries {
-        let mut tempos: Vec<&'a Course> = Vec::new();
-        let mut shared: Vec<Numbers> = Vec::new();
-        let start = |course: &'a Course| {
-            let tempo = tempos.iter().position(|other: &&Course| course.has_tempo_of(other)).unwrap_or_else(|| {
-                tempos.push(course);
-                shared.extend((before..before + steps as u64).map(|before| course.shared(before)));
-                tempos.len() - 1
-            });
-            course.start(first, before, tempo as u32)
-        };
+        let Tempos { all, of_slots } = &self.tempos;
+        let updates = before..before + steps as u64;
+        let of_tempo = |course: &Course| updates.clone().map(|before| course.shared(before)).collect::<Vec<_>>();
+        let shared: Vec<Numbers> = all.iter().flat_map(of_tempo).collect();
+        let start = |(course, tempo): (&Course, &u32)| course.start(first, before, *tempo);
         let idle = std::iter::repeat_n(Start::default(), self.length.models - courses.len());
-        let starts: Vec<Start> = courses.iter().map(start).chain(idle).collect();
+        let starts: Vec<Start> = courses.iter().zip(of_slots).map(start).chain(idle).collect();
         let head = [steps, ring].map(|number| number as u32);
         let bytes = |values: &[u8]| values.to_vec();
         let parts = [
@@ -114,6 +143,11 @@ impl Timetable {
             bytes(bytemuck::cast_slice(&shared)),
         ];
         Entries(parts)
+    }
+
+    /// Lets the networks in two slots change places.
+    pub(super) fn swap(&mut self, slot: usize, other: usize) {
+        self.tempos.of_slots.swap(slot, other);
     }
 
     /// Brings them to the device, ahead of what is submitted next.

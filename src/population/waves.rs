@@ -60,7 +60,7 @@ impl Waves {
             let draft = Draft::new(gpu, Self::setup(network, data, members, courses))?;
             // The waves share the data set.
             let is_new = |name: &str| estimate.at_once.is_empty() || name != "data set";
-            let bytes: Vec<_> = draft.bytes(gpu).into_iter().filter(|(name, _)| is_new(name)).collect();
+            let bytes: Vec<_> = draft.bytes().into_iter().filter(|(name, _)| is_new(name)).collect();
             bytes.into_iter().for_each(|(name, bytes)| estimate.add(name, bytes));
             estimate.at_once.push(networks);
         }

@@ -18,7 +18,7 @@ use crate::{
     step::{Start, Step},
 };
 
-const LENGTH: Length = Length { chunk: 64, behind: 64, models: 1 };
+const LENGTH: Length = Length { chunk: 64, behind: 64, models: 1, tempos: 1 };
 
 /// Every dispatch that the planner can emit: every tile in every form, every member, every kind of data, one model and three.
 fn dispatches() -> Vec<Dispatch> {
