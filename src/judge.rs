@@ -20,23 +20,32 @@ pub(crate) fn is_right(loss: Loss, y: &[f32], t: &[f32]) -> bool {
     }
 }
 
-/// How many of the first `used` rows are right that stand side by side: output `j` of row `i` is `y[j * lanes + i]`.
+/// Which rows are right, 1 or 0, that stand side by side: `y` and `t` are the columns of `outputs` outputs, each with a
+/// number of every row.
 #[inline(always)]
-pub(crate) fn right_of_columns(loss: Loss, y: &[f32], t: &[f32], lanes: usize, used: usize) -> u32 {
-    let (mut answers, mut expected) = ([0; LANES], [0; LANES]);
-    for (values, found, threshold) in [(y, &mut answers, loss.threshold()), (t, &mut expected, 0.5)] {
-        if values.len() == lanes {
-            found.iter_mut().zip(values).for_each(|(found, value)| *found = u32::from(*value > threshold));
-            continue;
-        }
-        let mut largest = [f32::NEG_INFINITY; LANES];
-        for (column, values) in (0..).zip(values.chunks_exact(lanes)) {
+pub(crate) fn right_of_columns<'a>(
+    loss: Loss,
+    outputs: usize,
+    y: impl Iterator<Item = &'a [f32]>,
+    t: impl Iterator<Item = &'a [f32]>,
+) -> [u32; LANES] {
+    #[inline(always)]
+    fn answers<'a>(columns: impl Iterator<Item = &'a [f32]>, outputs: usize, threshold: f32) -> [u32; LANES] {
+        let (mut found, mut largest) = ([0; LANES], [f32::NEG_INFINITY; LANES]);
+        for (column, values) in (0..).zip(columns) {
+            if outputs == 1 {
+                found.iter_mut().zip(values).for_each(|(found, value)| *found = u32::from(*value > threshold));
+                continue;
+            }
             for ((found, largest), value) in found.iter_mut().zip(&mut largest).zip(values) {
                 (*found, *largest) = if *value > *largest { (column, *value) } else { (*found, *largest) };
             }
         }
+        found
     }
-    answers.iter().zip(&expected).take(used).map(|(answer, expected)| u32::from(answer == expected)).sum()
+    let (mut right, expected) = (answers(y, outputs, loss.threshold()), answers(t, outputs, 0.5));
+    right.iter_mut().zip(expected).for_each(|(answer, expected)| *answer = u32::from(*answer == expected));
+    right
 }
 
 /// The place of the first largest value; 0 where all of them are NaN.
@@ -59,10 +68,40 @@ fn largest(values: &[f32]) -> u32 {
     (first..).zip(rest).fold((most, place), of_rest).1
 }
 
+/// Calls a function with that of the loss of one output, which is a constant there: so none chooses at every output.
+macro_rules! with_loss {
+    ($loss:expr, $y:expr, |$one:ident| $call:expr) => {
+        with_loss!($loss, $y, $one, $call,
+            Loss::Mse => Loss::Mse,
+            Loss::L1 => Loss::L1,
+            Loss::Huber { delta } => Loss::Huber { delta },
+            Loss::LogCosh => Loss::LogCosh,
+            Loss::BinaryCrossEntropy => Loss::BinaryCrossEntropy,
+            Loss::BinaryCrossEntropyWithLogits => Loss::BinaryCrossEntropyWithLogits,
+            Loss::Hinge => Loss::Hinge,
+            Loss::Poisson => Loss::Poisson,
+            Loss::RelativeL2 => Loss::RelativeL2,
+            Loss::Custom(custom) => Loss::Custom(custom),
+        )
+    };
+    ($loss:expr, $y:expr, $one:ident, $call:expr, $($constant:pat => $value:expr),* $(,)?) => {
+        match $loss {
+            $($constant => {
+                let $one = |y, t| $value.apply(y, t, 0.0, 0);
+                $call
+            })*
+            Loss::SoftmaxCrossEntropy | Loss::SmoothedCrossEntropy { .. } => {
+                let (normalizer, outputs) = (normalizer($y.iter().map(|y| f64::from(*y))), $y.len());
+                let $one = |y, t| $loss.apply(y, t, normalizer, outputs);
+                $call
+            }
+        }
+    };
+}
+
 /// The loss of one row, summed over its outputs, before the mean.
 #[inline(always)]
 pub(crate) fn loss_of_row(loss: Loss, y: &[f32], t: &[f32]) -> f64 {
-    /// One function for each loss, so that none chooses at every output.
     #[inline(always)]
     fn sum(y: &[f32], t: &[f32], loss: impl Fn(f64, f64) -> f64) -> f64 {
         let one = |(y, t): (&f32, &f32)| loss(f64::from(*y), f64::from(*t));
@@ -79,30 +118,17 @@ pub(crate) fn loss_of_row(loss: Loss, y: &[f32], t: &[f32]) -> f64 {
         }
         lanes.iter().sum::<f64>() + rest
     }
-    /// The loss with this as its constant.
-    macro_rules! sums {
-        ($($loss:pat => $value:expr),* $(,)?) => {
-            match loss {
-                $($loss => sum(y, t, |y, t| $value.apply(y, t, 0.0, 0)),)*
-                Loss::SoftmaxCrossEntropy | Loss::SmoothedCrossEntropy { .. } => {
-                    let (normalizer, outputs) = (normalizer(y.iter().map(|y| f64::from(*y))), y.len());
-                    sum(y, t, |y, t| loss.apply(y, t, normalizer, outputs))
-                }
-            }
-        };
+    with_loss!(loss, y, |one| sum(y, t, one))
+}
+
+/// Adds to each of `into` the loss of one output by itself, for a loss that does not look at the row.
+#[inline(always)]
+pub(crate) fn add_losses(loss: Loss, y: &[f32], t: &[f32], into: &mut [f64]) {
+    #[inline(always)]
+    fn add(y: &[f32], t: &[f32], into: &mut [f64], loss: impl Fn(f64, f64) -> f64) {
+        into.iter_mut().zip(y.iter().zip(t)).for_each(|(sum, (y, t))| *sum += loss(f64::from(*y), f64::from(*t)));
     }
-    sums! {
-        Loss::Mse => Loss::Mse,
-        Loss::L1 => Loss::L1,
-        Loss::Huber { delta } => Loss::Huber { delta },
-        Loss::LogCosh => Loss::LogCosh,
-        Loss::BinaryCrossEntropy => Loss::BinaryCrossEntropy,
-        Loss::BinaryCrossEntropyWithLogits => Loss::BinaryCrossEntropyWithLogits,
-        Loss::Hinge => Loss::Hinge,
-        Loss::Poisson => Loss::Poisson,
-        Loss::RelativeL2 => Loss::RelativeL2,
-        Loss::Custom(custom) => Loss::Custom(custom),
-    }
+    with_loss!(loss, y, |one| add(y, t, into, one));
 }
 
 /// `ln(sum e^y)` of a row of logits; with the largest taken out first, nothing overflows.

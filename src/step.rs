@@ -80,8 +80,7 @@ impl Course {
         let first = if is_next_epoch { 0 } else { first };
         let rows = self.batch.min(self.rows - first);
         let key = if is_next_epoch { epoch_key(self.seed, n / self.steps_per_epoch()) } else { last.key };
-        let is_steady = self.schedule == Schedule::Constant && self.optimizer.is_steady();
-        if is_steady && self.accumulate == 1 && rows == last.rows as usize {
+        if self.is_steady() && self.accumulate == 1 && rows == last.rows as usize {
             return Step { first: first as u32, key, ..*last };
         }
         Step { first: first as u32, ..self.update(rows, before, key) }
@@ -105,31 +104,59 @@ impl Course {
         self.update(rows, before, epoch_key(self.seed, u64::MAX - before))
     }
 
+    /// One over how many numbers the mean of the loss goes, for a batch of `rows`.
+    pub(crate) fn scale(&self, rows: usize) -> f32 {
+        (1.0 / self.loss.mean_over(rows, self.outputs) as f64) as f32
+    }
+
+    /// The numbers of the update that the step after `before` others belongs to.
+    pub(crate) fn numbers(&self, before: u64) -> Numbers {
+        self.optimizer.numbers(before / self.accumulate + 1, self.factor(before))
+    }
+
+    /// Whether those are the same in every step.
+    pub(crate) fn is_steady(&self) -> bool {
+        self.schedule == Schedule::Constant && self.optimizer.is_steady()
+    }
+
     /// What a step is but for its place.
     fn update(&self, rows: usize, before: u64, key: [u32; 2]) -> Step {
         Step {
             rows: rows as u32,
             first: 0,
             key,
-            scale: (1.0 / self.loss.mean_over(rows, self.outputs) as f64) as f32,
+            scale: self.scale(rows),
             ring: 0,
             starts: u32::from(before.is_multiple_of(self.accumulate)),
             updates: u32::from((before + 1).is_multiple_of(self.accumulate)),
-            numbers: self.optimizer.numbers(before / self.accumulate + 1, self.factor(before)),
+            numbers: self.numbers(before),
         }
     }
 }
 
 /// The key of one epoch: splitmix64 over the seed.
 pub(crate) fn epoch_key(seed: u64, epoch: u64) -> [u32; 2] {
-    let mix = |z: u64| {
-        let z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    };
-    let key = mix(mix(mix(seed)) ^ epoch);
+    key_of(mixed_seed(seed), epoch)
+}
+
+/// What [`key_of`] makes the keys of all epochs from.
+pub(crate) const fn mixed_seed(seed: u64) -> u64 {
+    mix(mix(seed))
+}
+
+/// The key of one epoch, from what [`mixed_seed`] made of the seed.
+#[inline(always)]
+pub(crate) const fn key_of(mixed_seed: u64, epoch: u64) -> [u32; 2] {
+    let key = mix(mixed_seed ^ epoch);
     [key as u32, (key >> 32) as u32]
+}
+
+#[inline(always)]
+const fn mix(z: u64) -> u64 {
+    let z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 #[cfg(test)]

@@ -130,10 +130,8 @@ pub(super) fn output_delta(
         Loss::LogCosh => each(delta, rows, scale, |y, t| tanh(fma, y - t)),
         Loss::BinaryCrossEntropy => each(delta, rows, scale, |y, t| y - t),
         Loss::BinaryCrossEntropyWithLogits => each(delta, rows, scale, |y, t| sigmoid(fma, y) - t),
-        Loss::SoftmaxCrossEntropy => softmax_delta(fma, rows, scale, delta, |t| t),
-        Loss::SmoothedCrossEntropy { smoothing } => {
-            let (kept, spread) = ((1.0 - smoothing) as f32, (smoothing / y.len() as f64) as f32);
-            softmax_delta(fma, rows, scale, delta, |t| fma.mul_add(t, kept, spread));
+        Loss::SoftmaxCrossEntropy | Loss::SmoothedCrossEntropy { .. } => {
+            softmax_delta::<1>(fma, loss, scale, rows, delta, 1);
         }
         Loss::Hinge => each(delta, rows, scale, |y, t| {
             let s = 2.0 * t - 1.0;
@@ -151,12 +149,42 @@ pub(super) fn output_delta(
     }
 }
 
+/// [`output_delta`] of the losses that look at the row, for `N` rows side by side: an output lies `stride` behind the one
+/// before.
 #[inline(always)]
-fn softmax_delta(fma: Fma, (y, t): (&[f32], &[f32]), scale: f32, delta: &mut [f32], expected: impl Fn(f32) -> f32) {
-    let largest = y.iter().fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a });
-    delta.iter_mut().zip(y).for_each(|(d, y)| *d = exp(fma, y - largest));
-    let sum: f32 = delta.iter().sum();
-    delta.iter_mut().zip(t).for_each(|(d, t)| *d = (*d / sum - expected(*t)) * scale);
+pub(super) fn softmax_delta<const N: usize>(
+    fma: Fma,
+    loss: Loss,
+    scale: f32,
+    (y, t): (&[f32], &[f32]),
+    delta: &mut [f32],
+    stride: usize,
+) {
+    let mut largest = [f32::NEG_INFINITY; N];
+    for y in y.chunks(stride) {
+        largest.iter_mut().zip(&y[..N]).for_each(|(a, b)| *a = if *b > *a { *b } else { *a });
+    }
+    let mut sum = [0.0; N];
+    for (delta, y) in delta.chunks_mut(stride).zip(y.chunks(stride)) {
+        for (delta, (y, largest)) in delta[..N].iter_mut().zip(y.iter().zip(&largest)) {
+            *delta = exp(fma, y - largest);
+        }
+    }
+    for delta in delta.chunks(stride) {
+        sum.iter_mut().zip(delta).for_each(|(sum, delta)| *sum += delta);
+    }
+    let (kept, spread) = match loss {
+        Loss::SmoothedCrossEntropy { smoothing } => {
+            let outputs = y.len().div_ceil(stride);
+            ((1.0 - smoothing) as f32, (smoothing / outputs as f64) as f32)
+        }
+        _ => (1.0, 0.0),
+    };
+    for (delta, t) in delta.chunks_mut(stride).zip(t.chunks(stride)) {
+        for (delta, (t, sum)) in delta[..N].iter_mut().zip(t.iter().zip(&sum)) {
+            *delta = (*delta / sum - fma.mul_add(*t, kept, spread)) * scale;
+        }
+    }
 }
 
 /// 0 at 0.

@@ -3,6 +3,7 @@
 mod elementwise;
 pub(crate) mod engine;
 mod gemm;
+pub(crate) mod group;
 mod keep;
 mod layer;
 mod math;
