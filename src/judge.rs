@@ -34,7 +34,9 @@ pub(crate) fn right_of_columns<'a>(
         let (mut found, mut largest) = ([0; LANES], [f32::NEG_INFINITY; LANES]);
         for (column, values) in (0..).zip(columns) {
             if outputs == 1 {
-                found.iter_mut().zip(values).for_each(|(found, value)| *found = u32::from(*value > threshold));
+                for (found, value) in found.iter_mut().zip(values) {
+                    *found = u32::from(*value > threshold);
+                }
                 continue;
             }
             for ((found, largest), value) in found.iter_mut().zip(&mut largest).zip(values) {
@@ -44,7 +46,9 @@ pub(crate) fn right_of_columns<'a>(
         found
     }
     let (mut right, expected) = (answers(y, outputs, loss.threshold()), answers(t, outputs, 0.5));
-    right.iter_mut().zip(expected).for_each(|(answer, expected)| *answer = u32::from(*answer == expected));
+    for (answer, expected) in right.iter_mut().zip(expected) {
+        *answer = u32::from(*answer == expected);
+    }
     right
 }
 
@@ -68,10 +72,11 @@ fn largest(values: &[f32]) -> u32 {
     (first..).zip(rest).fold((most, place), of_rest).1
 }
 
-/// Calls a function with that of the loss of one output, which is a constant there: so none chooses at every output.
+/// Calls a function with, behind its other arguments, that of the loss of one output, which is a constant there: so none
+/// chooses at every output.
 macro_rules! with_loss {
-    ($loss:expr, $y:expr, |$one:ident| $call:expr) => {
-        with_loss!($loss, $y, $one, $call,
+    ($function:ident($loss:expr, $y:expr, $($argument:expr),*)) => {
+        with_loss!($function, $loss, $y, ($($argument),*),
             Loss::Mse => Loss::Mse,
             Loss::L1 => Loss::L1,
             Loss::Huber { delta } => Loss::Huber { delta },
@@ -84,18 +89,17 @@ macro_rules! with_loss {
             Loss::Custom(custom) => Loss::Custom(custom),
         )
     };
-    ($loss:expr, $y:expr, $one:ident, $call:expr, $($constant:pat => $value:expr),* $(,)?) => {
+    ($function:ident, $loss:expr, $y:expr, $arguments:tt, $($constant:pat => $value:expr),* $(,)?) => {
         match $loss {
-            $($constant => {
-                let $one = |y, t| $value.apply(y, t, 0.0, 0);
-                $call
-            })*
+            $($constant => with_loss!(@ $function, $y, $arguments, |y, t| $value.apply(y, t, 0.0, 0)),)*
             Loss::SoftmaxCrossEntropy | Loss::SmoothedCrossEntropy { .. } => {
                 let (normalizer, outputs) = (normalizer($y.iter().map(|y| f64::from(*y))), $y.len());
-                let $one = |y, t| $loss.apply(y, t, normalizer, outputs);
-                $call
+                with_loss!(@ $function, $y, $arguments, |y, t| $loss.apply(y, t, normalizer, outputs))
             }
         }
+    };
+    (@ $function:ident, $y:expr, ($($argument:expr),*), |$one:ident, $other:ident| $value:expr) => {
+        $function($y, $($argument,)* #[inline(always)] |$one, $other| $value)
     };
 }
 
@@ -118,7 +122,7 @@ pub(crate) fn loss_of_row(loss: Loss, y: &[f32], t: &[f32]) -> f64 {
         }
         lanes.iter().sum::<f64>() + rest
     }
-    with_loss!(loss, y, |one| sum(y, t, one))
+    with_loss!(sum(loss, y, t))
 }
 
 /// Adds to each of `into` the loss of one output by itself, for a loss that does not look at the row.
@@ -126,9 +130,11 @@ pub(crate) fn loss_of_row(loss: Loss, y: &[f32], t: &[f32]) -> f64 {
 pub(crate) fn add_losses(loss: Loss, y: &[f32], t: &[f32], into: &mut [f64]) {
     #[inline(always)]
     fn add(y: &[f32], t: &[f32], into: &mut [f64], loss: impl Fn(f64, f64) -> f64) {
-        into.iter_mut().zip(y.iter().zip(t)).for_each(|(sum, (y, t))| *sum += loss(f64::from(*y), f64::from(*t)));
+        for (sum, (y, t)) in into.iter_mut().zip(y.iter().zip(t)) {
+            *sum += loss(f64::from(*y), f64::from(*t));
+        }
     }
-    with_loss!(loss, y, |one| add(y, t, into, one));
+    with_loss!(add(loss, y, t, into));
 }
 
 /// `ln(sum e^y)` of a row of logits; with the largest taken out first, nothing overflows.

@@ -61,45 +61,55 @@ pub(super) fn follow(rule: Rule, numbers: impl Fn(usize) -> Numbers, p: &mut [f3
     let len = p.len();
     let (first, rest) = state.split_at_mut(len.min(state.len()));
     let (second, third) = rest.split_at_mut(len.min(rest.len()));
-    // Each parameter's numbers, itself, its gradient, and one, or two, of the planes.
-    let all = p.iter_mut().zip(g).enumerate().map(|(i, (p, g))| (numbers(i), p, g));
+    // For each parameter's numbers, itself, its gradient, and its number in some of the planes.
+    macro_rules! each {
+        (|$n:ident, $p:ident, $g:ident $(, $number:ident of $plane:ident)*| $change:expr) => {{
+            $(let $plane = &mut $plane[..len];)*
+            for (i, ($p, $g)) in p.iter_mut().zip(g).enumerate() {
+                let $n = numbers(i);
+                $(let $number = &mut $plane[i];)*
+                $change
+            }
+        }};
+    }
     match rule {
-        Rule::Sgd => all.for_each(|(n, p, g)| *p -= n.learning_rate * g),
-        Rule::Momentum { nesterov: false, .. } => all.zip(first).for_each(|((n, p, g), v)| {
+        Rule::Sgd => each!(|n, p, g| *p -= n.learning_rate * g),
+        Rule::Momentum { nesterov: false, .. } => each!(|n, p, g, v of first| {
             *v = n.momentum * *v + n.fresh * g;
             *p -= n.learning_rate * *v;
         }),
-        Rule::Momentum { nesterov: true, .. } => all.zip(first).for_each(|((n, p, g), v)| {
+        Rule::Momentum { nesterov: true, .. } => each!(|n, p, g, v of first| {
             *v = n.momentum * *v + n.fresh * g;
             *p -= n.learning_rate * (g + n.momentum * *v);
         }),
-        Rule::Adam { amsgrad: false, .. } => all.zip(first).zip(second).for_each(|(((n, p, g), m), s)| {
+        Rule::Adam { amsgrad: false, .. } => each!(|n, p, g, m of first, s of second| {
             *m += n.mean * (g - *m);
             *s += n.square * (g * g - *s);
             *p -= n.learning_rate * *m / (s.sqrt() * n.correction + n.epsilon);
         }),
         Rule::Adam { amsgrad: true, .. } => {
-            all.zip(first).zip(second).zip(third).for_each(|((((n, p, g), m), s), largest)| {
+            each!(|n, p, g, m of first, s of second, largest of third| {
                 *m += n.mean * (g - *m);
                 *s += n.square * (g * g - *s);
                 *largest = if *s > *largest { *s } else { *largest };
                 *p -= n.learning_rate * *m / (largest.sqrt() * n.correction + n.epsilon);
             });
         }
-        Rule::Adamax { .. } => all.zip(first).zip(second).for_each(|(((n, p, g), m), u)| {
+        Rule::Adamax { .. } => each!(|n, p, g, m of first, u of second| {
             *m += n.mean * (g - *m);
             let (old, new) = (n.momentum * *u, g.abs() + n.epsilon);
             *u = if old > new { old } else { new };
             *p -= n.learning_rate * *m / *u;
         }),
-        Rule::Nadam { .. } => all.zip(first).zip(second).for_each(|(((n, p, g), m), s)| {
+        Rule::Nadam { .. } => each!(|n, p, g, m of first, s of second| {
             *m += n.mean * (g - *m);
             *s += n.square * (g * g - *s);
             *p -= (n.fresh * g + n.learning_rate * *m) / (s.sqrt() * n.correction + n.epsilon);
         }),
         Rule::RmsProp { centered, momentum: kept, .. } => {
             let (centers, velocities) = if centered { (second, third) } else { (third, second) };
-            for (i, (n, p, g)) in all.enumerate() {
+            for (i, (p, g)) in p.iter_mut().zip(g).enumerate() {
+                let n = numbers(i);
                 first[i] += n.square * (g * g - first[i]);
                 let mut s = first[i];
                 if centered {
@@ -115,21 +125,21 @@ pub(super) fn follow(rule: Rule, numbers: impl Fn(usize) -> Numbers, p: &mut [f3
                 *p -= n.learning_rate * change;
             }
         }
-        Rule::Adagrad { .. } => all.zip(first).for_each(|((n, p, g), s)| {
+        Rule::Adagrad { .. } => each!(|n, p, g, s of first| {
             *s += g * g;
             *p -= n.learning_rate * g / ((n.square + *s).sqrt() + n.epsilon);
         }),
-        Rule::Adadelta { .. } => all.zip(first).zip(second).for_each(|(((n, p, g), s), u)| {
+        Rule::Adadelta { .. } => each!(|n, p, g, s of first, u of second| {
             *s += n.square * (g * g - *s);
             let d = g * (*u + n.epsilon).sqrt() / (*s + n.epsilon).sqrt();
             *u += n.square * (d * d - *u);
             *p -= n.learning_rate * d;
         }),
-        Rule::Lion { .. } => all.zip(first).for_each(|((n, p, g), m)| {
+        Rule::Lion { .. } => each!(|n, p, g, m of first| {
             *p -= n.learning_rate * sign(*m + n.square * (g - *m));
             *m += n.mean * (g - *m);
         }),
-        Rule::Rprop { .. } => all.zip(first).zip(second).for_each(|(((n, p, g), before), step)| {
+        Rule::Rprop { .. } => each!(|n, p, g, before of first, step of second| {
             let turn = sign(*g) * sign(*before);
             let factor = if turn > 0.0 {
                 n.mean

@@ -55,9 +55,11 @@ impl WithSimd for Work<'_> {
             let outcome = pass.judge::<S>(scale, registers, &mut group.row);
             pass.backward(simd, &group.parameters, registers);
             pass.gradients(simd, registers, &mut group.sums);
-            group.told.push(std::array::from_fn(|lane| {
-                ((outcome.losses[lane] * f64::from(scale)) as f32, outcome.right[lane])
-            }));
+            let mut told = [(0.0, 0); LANES];
+            for (lane, told) in told.iter_mut().enumerate() {
+                *told = ((outcome.losses[lane] * f64::from(scale)) as f32, outcome.right[lane]);
+            }
+            group.told.push(told);
             group.update(kind);
         }
     }
@@ -100,6 +102,10 @@ impl Pass<'_> {
         let small = &self.kind.small;
         let width = small.inputs + 1 + small.outputs + usize::from(small.weighted);
         for (column, registers) in registers.chunks_exact_mut(self.stride).take(width).enumerate() {
+            if column == small.inputs {
+                registers.fill(1.0);
+                continue;
+            }
             let table = &self.kind.table[column..];
             for (to, row) in registers.iter_mut().zip(rows) {
                 *to = table[*row as usize * width];
@@ -164,7 +170,9 @@ impl Pass<'_> {
                 columns(y, row, stride, lanes),
                 columns(t, row, stride, lanes),
             );
-            outcome.right.iter_mut().zip(right).for_each(|(sum, right)| *sum += right);
+            for (sum, right) in outcome.right.iter_mut().zip(right) {
+                *sum += right;
+            }
         }
         if small.loss.looks_at_the_row() {
             for row in (0..stride).step_by(lanes) {
@@ -181,7 +189,9 @@ impl Pass<'_> {
         }
         if small.weighted {
             for delta in delta.chunks_exact_mut(stride) {
-                delta.iter_mut().zip(weights).for_each(|(d, weight)| *d *= weight);
+                for (d, weight) in delta.iter_mut().zip(weights) {
+                    *d *= weight;
+                }
             }
         }
         if small.weighted || small.loss.looks_at_the_row() {
@@ -194,8 +204,12 @@ impl Pass<'_> {
             for (y, t) in y.chunks_exact(stride).zip(t.chunks_exact(stride)) {
                 let mut sums = [0.0; LANES];
                 let both = y[rows.clone()].chunks_exact(lanes).zip(t[rows.clone()].chunks_exact(lanes));
-                both.for_each(|(y, t)| judge::add_losses(small.loss, y, t, &mut sums));
-                outcome.losses.iter_mut().zip(sums).for_each(|(loss, sum)| *loss += sum);
+                for (y, t) in both {
+                    judge::add_losses(small.loss, y, t, &mut sums[..lanes]);
+                }
+                for (loss, sum) in outcome.losses.iter_mut().zip(sums) {
+                    *loss += sum;
+                }
             }
         }
         outcome
@@ -306,12 +320,12 @@ fn products<S: Simd, const P: usize>(simd: S, layer: &Layer, rows: usize, regist
     for (x, into) in all_x.zip(into.chunks_exact_mut(outputs)) {
         for (delta, into) in registers[layer.delta * rows..].chunks_exact(rows).zip(into) {
             let mut sums = [simd.splat_f32s(0.0); P];
-            for (x, delta) in x.chunks(P).zip(delta.chunks(P)) {
-                if let (Some(x), Some(delta)) = (x.first_chunk::<P>(), delta.first_chunk::<P>()) {
-                    for ((sum, x), delta) in sums.iter_mut().zip(x).zip(delta) {
-                        *sum = simd.mul_add_e_f32s(*x, *delta, *sum);
-                    }
-                } else {
+            if let (true, Some(x), Some(delta)) = (rows == P, x.first_chunk::<P>(), delta.first_chunk::<P>()) {
+                for i in 0..P {
+                    sums[i] = simd.mul_add_e_f32s(x[i], delta[i], sums[i]);
+                }
+            } else {
+                for (x, delta) in x.chunks(P).zip(delta.chunks(P)) {
                     for ((sum, x), delta) in sums.iter_mut().zip(x).zip(delta) {
                         *sum = simd.mul_add_e_f32s(*x, *delta, *sum);
                     }
@@ -384,6 +398,9 @@ impl Group {
     }
 }
 
+/// Planes of the optimizer that keeps most, and the average.
+const MOST_PLANES: usize = 4;
+
 /// Changes all parameters by their gradients.
 #[inline(always)]
 fn change<const N: usize>(
@@ -398,13 +415,39 @@ fn change<const N: usize>(
     let all = parameters.as_chunks_mut::<N>().0.iter_mut().zip(gradients.as_chunks_mut::<N>().0).take(registers);
     let planes = kind.planes() * N;
     let (surrounds, reaches) = (!optimizer.only_follows_its_rule(), !optimizer.penalizes_biases);
+    // Copies, since of what lies behind references the compiler does not see that it does not overlap.
+    let mut kept = [0.0; MOST_PLANES * LANES];
+    let kept = &mut kept[..planes];
     for (i, (p, g)) in all.enumerate() {
-        let state = &mut state[i * planes..][..planes];
+        let (mut new, mut gradients, state) = (*p, *g, &mut state[i * planes..][..planes]);
+        if planes > 0 {
+            kept.copy_from_slice(state);
+        }
         if surrounds {
             let reach = if reaches { &kind.places.reach[i * N..][..N] } else { &[] };
-            update(optimizer, |lane| numbers.of(lane), p, g, state, reach);
+            update(
+                optimizer,
+                #[inline(always)]
+                |lane| numbers.of(lane),
+                &mut new,
+                &mut gradients,
+                kept,
+                reach,
+            );
+            *g = gradients;
         } else {
-            follow(optimizer.rule, |lane| numbers.of(lane), p, g, state);
+            follow(
+                optimizer.rule,
+                #[inline(always)]
+                |lane| numbers.of(lane),
+                &mut new,
+                &gradients,
+                kept,
+            );
+        }
+        *p = new;
+        if planes > 0 {
+            state.copy_from_slice(kept);
         }
     }
 }
