@@ -8,16 +8,15 @@ use crate::{
     Dataset, Network, Plan, Report, Result,
     cpu::{
         engine::Engine,
-        group::{Group, Kind, Seat},
+        group::{self, Group, Kind, Seat},
     },
     memory::Memory,
     trainer::Resident,
 };
 
-/// Fewer networks than this of a kind are better off alone (measured on a Zen 5).
-const LEAST: usize = 3;
-
+/// The networks of a population, and where each of them is.
 pub(super) struct Cores {
+    network: Network,
     classes: Vec<Class>,
     /// Where each network is.
     places: Vec<Place>,
@@ -93,15 +92,17 @@ impl Cores {
                 }
             }
         }
+        let mut table = None;
         let mut places: Vec<Option<Place>> = courses.iter().map(|_| None).collect();
         for (number, (class, all)) in classes.iter_mut().enumerate() {
-            if all.len() >= LEAST {
-                class.kind = Kind::new(network, &class.course, data, weighted, (shuffle, noise));
+            let worth = group::worth(all.len(), rayon::current_num_threads());
+            if worth > 0 {
+                class.kind = Kind::new(network, &class.course, data, weighted, (shuffle, noise), &mut table);
             }
-            for &member in &*all {
+            for (place, &member) in all.iter().enumerate() {
                 let course = courses[member].clone();
                 let first = network.initial(course.seed)?;
-                places[member] = Some(match &class.kind {
+                places[member] = Some(match class.kind.as_ref().filter(|_| place < worth) {
                     None => {
                         let engine = engine(&course, first);
                         Place::Alone(Box::new(Alone { engine, course, since: 0, is_training: true }))
@@ -123,7 +124,8 @@ impl Cores {
         let kept = members.iter().map(|_| None).collect();
         let (classes, _): (Vec<_>, Vec<_>) = classes.into_iter().unzip();
         let places = places.into_iter().flatten().collect();
-        Ok(Self { classes, places, kept, data: data.clone(), shuffle, noise, weighted })
+        let network = network.clone();
+        Ok(Self { network, classes, places, kept, data: data.clone(), shuffle, noise, weighted })
     }
 
     /// Takes the steps `first` to `first + steps` with all networks in training.
@@ -199,6 +201,7 @@ impl Cores {
     }
 
     /// Sets the optimizer's learning rate of one network, which has to be one, for the steps that follow.
+    #[allow(dead_code, reason = "members will be tuned and kept one by one")]
     pub(super) fn set_learning_rate(&mut self, member: usize, rate: f64) {
         let course = match &mut self.places[member] {
             Place::Alone(alone) => &mut alone.course,
@@ -209,11 +212,13 @@ impl Cores {
     }
 
     /// Keeps the parameters and the optimizer's state that a network has now.
+    #[allow(dead_code, reason = "members will be tuned and kept one by one")]
     pub(super) fn keep(&mut self, member: usize) {
         self.kept[member] = Some(Kept { since: self.since(member), memory: self.memory(member) });
     }
 
     /// Goes back to what was kept last of a network, if anything was.
+    #[allow(dead_code, reason = "members will be tuned and kept one by one")]
     pub(super) fn restore(&mut self, member: usize) {
         let Some(Kept { since, memory }) = &self.kept[member] else { return };
         match &mut self.places[member] {
@@ -223,8 +228,21 @@ impl Cores {
             }
             Place::Lane { class, group, lane } => {
                 let Class { kind: Some(kind), groups, .. } = &mut self.classes[*class] else { return };
-                groups[*group].set_memory(kind, *lane, memory);
-                groups[*group].seat_mut(*lane).since = *since;
+                let seat = groups[*group].seat_mut(*lane);
+                let accumulate = seat.course.accumulate;
+                if seat.since % accumulate == since % accumulate {
+                    seat.since = *since;
+                    groups[*group].set_memory(kind, *lane, memory);
+                    return;
+                }
+                // Its updates come in other steps than those of the others: it goes on alone.
+                let Some((_, Seat { course, .. }, _)) = self.leave(member) else { return };
+                let Some(Kept { since, memory }) = &self.kept[member] else { return };
+                let first = memory.parameters.clone();
+                let mut engine = Engine::new(&self.network, &course, self.weighted, first, Some(1));
+                engine.set_memory(memory);
+                self.places[member] =
+                    Place::Alone(Box::new(Alone { engine, course, since: *since, is_training: true }));
             }
             Place::Left(left) => (left.since, left.memory) = (*since, memory.clone()),
         }
@@ -241,6 +259,7 @@ impl Cores {
         }
     }
 
+    #[allow(dead_code, reason = "as Cores::keep")]
     fn since(&self, member: usize) -> u64 {
         match &self.places[member] {
             Place::Alone(alone) => alone.since,
@@ -250,8 +269,68 @@ impl Cores {
     }
 
     /// How the first network is computed alone: in a lane it gets the same bits.
-    pub(super) fn plan(&self, network: &Network) -> Plan {
+    pub(super) fn plan(&self) -> Plan {
         let Class { engine, course, .. } = &self.classes[0];
-        engine.plan(network, course.batch)
+        engine.plan(&self.network, course.batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Activation, Device, Loss, Optimizer, Settings, Trainer, population::member::courses};
+
+    #[test]
+    fn each_network_is_set_kept_and_restored_by_itself() {
+        let numbers = |count: usize| (0..count).map(|i| (i as f32 * 12.9898).sin()).collect::<Vec<_>>();
+        let classes: Vec<u32> = (0..53).map(|row| row * 7 % 3).collect();
+        let data = Dataset::new(53, numbers(53 * 5), classes).unwrap();
+        let network = Network::new(5).dense(6, Activation::Tanh).dense(3, Activation::Identity);
+        for (accumulate, count) in [(1, 37), (2, 37), (2, 2)] {
+            let (loss, optimizer) = (Loss::SoftmaxCrossEntropy, Optimizer::adam(0.01));
+            let settings = |seed| Settings { batch: 8, loss, optimizer, accumulate, seed, ..Settings::default() };
+            let members: Vec<Member> = (0..count).map(|seed| Member::new(settings(seed))).collect();
+            let courses = courses(&network, &data, &members).unwrap();
+            let mut cores = Cores::new(&network, &data, &members, courses).unwrap();
+            let mut alone: Vec<Trainer> = members
+                .iter()
+                .map(|member| {
+                    let settings = Settings { plan: Some(cores.plan()), ..member.settings.clone() };
+                    Trainer::new(&Device::cpu(), &network, &data, settings).unwrap()
+                })
+                .collect();
+            let run = |cores: &mut Cores, alone: &mut [Trainer], steps: [u64; 2], still: &[usize]| {
+                let mut reports = vec![Report::of(true); members.len()];
+                cores.run(steps[0], steps[1] as usize, &mut reports);
+                for (member, trainer) in alone.iter_mut().enumerate() {
+                    if still.contains(&member) {
+                        assert!(reports[member].losses.is_empty());
+                    } else {
+                        assert_eq!(reports[member], trainer.run(steps[1] as usize).unwrap(), "{member} of {count}");
+                    }
+                    let parameters = network.layers_of(&cores.memory(member).parameters, &[]);
+                    assert_eq!(parameters, trainer.parameters().unwrap(), "{member} of {count}");
+                }
+            };
+            run(&mut cores, &mut alone, [0, 7], &[]);
+            cores.keep(1);
+            alone[1].keep().unwrap();
+            cores.stop(0);
+            run(&mut cores, &mut alone, [7, 6], &[0]);
+            cores.restore(1);
+            alone[1].restore().unwrap();
+            for member in [0, 1, members.len() - 1] {
+                cores.set_learning_rate(member, 0.05);
+                alone[member].set_learning_rate(0.05).unwrap();
+            }
+            run(&mut cores, &mut alone, [13, 5], &[0]);
+            cores.restore(1);
+            alone[1].restore().unwrap();
+            run(&mut cores, &mut alone, [18, 4], &[0]);
+            let inputs = numbers(4 * 5);
+            for (member, outputs) in cores.predict(&inputs).into_iter().enumerate() {
+                assert_eq!(outputs, alone[member].predict(&inputs).unwrap());
+            }
+        }
     }
 }

@@ -16,6 +16,8 @@ mod seats;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use pulp::{Arch, Simd, WithSimd};
 
 use self::{draw::Drawn, lines::Lines, pass::Work};
@@ -34,8 +36,9 @@ const LANES: usize = 16;
 /// Rows that each network draws ahead.
 const AHEAD: usize = 128;
 
-/// The most rows of a batch: beyond, they fill the lanes of one network as well.
-const MOST_ROWS: usize = 64;
+/// The most floats of the registers of a batch: a fifth of the L2 cache of a Zen 5, where that was measured. With more, as
+/// of 16-32-10 on 32 rows, the rows fill the lanes of one network as well.
+const MOST_FLOATS: usize = 48 * 1024;
 
 /// Floats of the largest table of rows.
 const MOST_OF_TABLE: usize = 1 << 24;
@@ -52,7 +55,7 @@ pub(crate) struct Kind {
     shuffle: bool,
     noise: f32,
     /// The rows of the data set as they stand in the first columns: features, a 1, what is expected, the weight.
-    table: Vec<f32>,
+    table: Arc<Vec<f32>>,
     places: Places,
 }
 
@@ -143,22 +146,36 @@ impl WithSimd for Width {
     }
 }
 
+/// How many of so many networks should stand in groups: a group takes about as long as a quarter to three quarters of its
+/// networks do one after the other (measured on a Zen 5), and not all of them need to share a core.
+pub(crate) fn worth(networks: usize, threads: usize) -> usize {
+    let lanes = Arch::new().dispatch(Width);
+    match (networks, networks % lanes) {
+        (few, _) if few < threads * lanes / 4 => 0,
+        (all, rest) if rest >= lanes / 2 => all,
+        (all, rest) => all - rest,
+    }
+}
+
 impl Kind {
     /// What networks have in common whose courses differ in seeds and in numbers of the optimizer alone. None where they
-    /// are better off alone: if rows fill the lanes, and if one is not [`Small`]; that covers norms and learned slopes.
+    /// are better off alone: if rows fill the lanes, and if one is not [`Small`], as none with norms or learned slopes is.
+    /// `table` is that of all kinds of a data set.
     pub(crate) fn new(
         network: &Network,
         course: &Course,
         data: &Dataset,
         weighted: bool,
         (shuffle, noise): (bool, f32),
+        table: &mut Option<Arc<Vec<f32>>>,
     ) -> Option<Self> {
         let small = Small::new(network, course.loss, course.batch, weighted)?;
         let arch = Arch::new();
         let (lanes, sums) = (arch.dispatch(Width), small.arch.dispatch(Width));
         let width = network.inputs() + 1 + network.outputs() + usize::from(weighted);
         let is_covered = (4..=LANES).contains(&lanes)
-            && course.batch <= MOST_ROWS.min(small.block)
+            && course.batch <= small.block
+            && small.columns * course.batch * lanes <= MOST_FLOATS
             && data.rows().saturating_mul(width) <= MOST_OF_TABLE;
         is_covered.then(|| Self {
             arch,
@@ -168,7 +185,7 @@ impl Kind {
             course: course.clone(),
             shuffle,
             noise,
-            table: table(network, data, width),
+            table: table.get_or_insert_with(|| Arc::new(table_of(network, data, width))).clone(),
             places: Places::new(&network.layout(), &course.optimizer, lanes),
         })
     }
@@ -193,7 +210,7 @@ impl Kind {
     }
 }
 
-fn table(network: &Network, data: &Dataset, width: usize) -> Vec<f32> {
+fn table_of(network: &Network, data: &Dataset, width: usize) -> Vec<f32> {
     let (inputs, outputs) = (network.inputs(), network.outputs());
     let mut table = vec![1.0; data.rows() * width];
     for (number, row) in table.chunks_exact_mut(width).enumerate() {

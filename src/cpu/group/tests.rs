@@ -53,7 +53,8 @@ impl Case {
 
     fn compare(&self, count: usize) {
         let how = (self.shuffle, self.noise);
-        let kind = Kind::new(&self.network, &self.course(0), &self.data, self.weighted, how).expect("it is covered");
+        let kind = Kind::new(&self.network, &self.course(0), &self.data, self.weighted, how, &mut None)
+            .expect("it is covered");
         let count = count.min(kind.lanes);
         let engine = |member: usize| {
             let first = self.network.initial(40 + member as u64).unwrap();
