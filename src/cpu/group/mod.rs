@@ -9,6 +9,7 @@
 //! column 1, row 1 | column 1, row 2 | ... | column 2, row 1 | ...
 //! ```
 
+mod change;
 mod draw;
 mod lines;
 mod pass;
