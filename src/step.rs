@@ -111,7 +111,12 @@ impl Course {
 
     /// The numbers of the update that the step after `before` others belongs to.
     pub(crate) fn numbers(&self, before: u64) -> Numbers {
-        self.optimizer.numbers(before / self.accumulate + 1, self.factor(before))
+        self.optimizer.numbers(self.update_after(before), self.factor(before))
+    }
+
+    /// The number of that update, from 1.
+    pub(crate) const fn update_after(&self, before: u64) -> u64 {
+        before / self.accumulate + 1
     }
 
     /// Whether those are the same in every step.

@@ -225,8 +225,12 @@ impl Optimizer {
 
     /// The numbers of update `t`, from 1, with the schedule's factor.
     pub(crate) fn numbers(&self, t: u64, factor: f64) -> Numbers {
+        self.numbers_with(self.rule.powers(t), t, factor)
+    }
+
+    /// The same where the rule's [`Rule::powers`] are known.
+    pub(crate) fn numbers_with(&self, powers: [f64; 5], t: u64, factor: f64) -> Numbers {
         let rate = factor * self.learning_rate;
-        let left = |beta: f64| 1.0 - libm::pow(beta, t as f64);
         let mut numbers = Numbers {
             decay: if self.decoupled { rate * self.weight_decay } else { self.weight_decay } as f32,
             l1: self.l1 as f32,
@@ -246,20 +250,16 @@ impl Optimizer {
                 set(rate, [momentum, 0.0, 0.0, 0.0, 0.0, if t == 1 { 1.0 } else { 1.0 - dampening }])
             }
             Rule::Adam { beta1, beta2, epsilon, .. } => {
-                let correction = 1.0 / libm::sqrt(left(beta2));
-                set(rate / left(beta1), [0.0, 1.0 - beta1, 1.0 - beta2, epsilon, correction, 0.0])
+                let correction = 1.0 / libm::sqrt(powers[1]);
+                set(rate / powers[0], [0.0, 1.0 - beta1, 1.0 - beta2, epsilon, correction, 0.0])
             }
             Rule::Adamax { beta1, beta2, epsilon } => {
-                set(rate / left(beta1), [beta2, 1.0 - beta1, 0.0, epsilon, 0.0, 0.0])
+                set(rate / powers[0], [beta2, 1.0 - beta1, 0.0, epsilon, 0.0, 0.0])
             }
-            Rule::Nadam { beta1, beta2, epsilon, momentum_decay } => {
-                let mu = |t: u64| beta1 * (1.0 - 0.5 * libm::pow(0.96, t as f64 * momentum_decay));
-                // All factors are below beta1: where that is rounded away beside 1, so is the product.
-                let is_gone = libm::pow(beta1, t as f64) < 1e-18;
-                let product: f64 = if is_gone { 0.0 } else { (1..=t).map(mu).product() };
-                let ahead = rate * mu(t + 1) / (1.0 - product * mu(t + 1));
-                let fresh = rate * (1.0 - mu(t)) / (1.0 - product);
-                set(ahead, [0.0, 1.0 - beta1, 1.0 - beta2, epsilon, 1.0 / libm::sqrt(left(beta2)), fresh])
+            Rule::Nadam { beta1, beta2, epsilon, .. } => {
+                let [next, left_of_next, now, left, left_of_squares] = powers;
+                let (ahead, fresh) = (rate * next / left_of_next, rate * now / left);
+                set(ahead, [0.0, 1.0 - beta1, 1.0 - beta2, epsilon, 1.0 / libm::sqrt(left_of_squares), fresh])
             }
             Rule::RmsProp { alpha, epsilon, momentum, .. } => {
                 set(rate, [momentum, 0.0, 1.0 - alpha, epsilon, 0.0, 0.0])

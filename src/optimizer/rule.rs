@@ -229,6 +229,23 @@ impl Rule {
         }
     }
 
+    /// What of the numbers of update `t`, from 1, takes powers: nothing else of an optimizer is in it.
+    pub(crate) fn powers(self, t: u64) -> [f64; 5] {
+        let left = |beta: f64| 1.0 - libm::pow(beta, t as f64);
+        match self {
+            Self::Adam { beta1, beta2, .. } => [left(beta1), left(beta2), 0.0, 0.0, 0.0],
+            Self::Adamax { beta1, .. } => [left(beta1), 0.0, 0.0, 0.0, 0.0],
+            Self::Nadam { beta1, beta2, momentum_decay, .. } => {
+                let mu = |t: u64| beta1 * (1.0 - 0.5 * libm::pow(0.96, t as f64 * momentum_decay));
+                // All factors are below beta1: where that is rounded away beside 1, so is the product.
+                let is_gone = libm::pow(beta1, t as f64) < 1e-18;
+                let product: f64 = if is_gone { 0.0 } else { (1..=t).map(mu).product() };
+                [mu(t + 1), 1.0 - product * mu(t + 1), 1.0 - mu(t), 1.0 - product, left(beta2)]
+            }
+            _ => [0.0; 5],
+        }
+    }
+
     pub(super) fn check(self) -> Result<()> {
         // Each number, and the least and most that it may be.
         let numbers: &[(&'static str, f64, f64, f64)] = match self {

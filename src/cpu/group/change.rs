@@ -7,17 +7,14 @@ use crate::{
 };
 
 impl Group {
-    /// The update of a step, and what it takes for the next.
+    /// The update of a step, `taken` steps after those that the seats have counted.
     #[inline(always)]
-    pub(super) fn update(&mut self, kind: &Kind) {
+    pub(super) fn update(&mut self, kind: &Kind, taken: u64) {
         let accumulate = kind.course.accumulate;
-        let since = self.seats.first().map_or(0, |seat| seat.since);
-        for (lane, seat) in self.seats.iter().enumerate() {
-            if !seat.course.is_steady() {
-                self.numbers.set(lane, seat.course.numbers(seat.since));
-            }
+        let since = self.seats.first().map_or(0, |seat| seat.since) + taken;
+        if !self.is_steady {
+            self.set_numbers(taken);
         }
-        self.seats.iter_mut().for_each(|seat| seat.since += 1);
         if kind.keeps_gradients() {
             let starts = since.is_multiple_of(accumulate);
             for (gradient, sum) in self.gradients.iter_mut().zip(self.sums.iter()) {
@@ -28,15 +25,29 @@ impl Group {
             }
             self.clip(kind);
         }
-        // One whose penalties are not 0 does as well for those where they are.
-        let optimizers = || self.seats.iter().map(|seat| &seat.course.optimizer);
-        let optimizer = *optimizers().find(|o| o.penalizes()).unwrap_or(&kind.course.optimizer);
+        let optimizer = &self.optimizer;
         let gradients = if kind.keeps_gradients() { &mut self.gradients } else { &mut self.sums };
         let numbers = self.numbers;
         match kind.lanes {
-            16 => change::<16>(kind, &optimizer, &numbers, &mut self.parameters, gradients, &mut self.state),
-            8 => change::<8>(kind, &optimizer, &numbers, &mut self.parameters, gradients, &mut self.state),
-            _ => change::<4>(kind, &optimizer, &numbers, &mut self.parameters, gradients, &mut self.state),
+            16 => change::<16>(kind, optimizer, &numbers, &mut self.parameters, gradients, &mut self.state),
+            8 => change::<8>(kind, optimizer, &numbers, &mut self.parameters, gradients, &mut self.state),
+            _ => change::<4>(kind, optimizer, &numbers, &mut self.parameters, gradients, &mut self.state),
+        }
+    }
+
+    /// Sets the numbers of a step's update, where they change.
+    fn set_numbers(&mut self, taken: u64) {
+        let mut last = None;
+        for (lane, seat) in self.seats.iter().enumerate().filter(|(_, seat)| !seat.course.is_steady()) {
+            let (course, before) = (&seat.course, seat.since + taken);
+            let update = course.update_after(before);
+            // Networks that differ in their rates alone have the same powers.
+            let powers = match last {
+                Some((rule, number, powers)) if rule == course.optimizer.rule && number == update => powers,
+                _ => course.optimizer.rule.powers(update),
+            };
+            last = Some((course.optimizer.rule, update, powers));
+            self.numbers.set(lane, course.optimizer.numbers_with(powers, update, course.factor(before)));
         }
     }
 

@@ -89,6 +89,10 @@ pub(crate) struct Group {
     row: Vec<f32>,
     drawn: Drawn,
     numbers: Lanes,
+    /// Whether they stay as they are.
+    is_steady: bool,
+    /// That of one of the networks; if any has penalties, of one that has: it does as well for those where they are 0.
+    optimizer: Optimizer,
     /// What the steps that are drawn brought, step by step.
     told: Vec<[(f32, u32); LANES]>,
 }
@@ -254,6 +258,8 @@ impl Group {
             row: vec![0.0; kind.small.inputs.max(2 * kind.small.outputs)],
             drawn: Drawn::new(&kind.course),
             numbers: Lanes::default(),
+            is_steady: false,
+            optimizer: kind.course.optimizer,
             told: Vec::new(),
         }
     }
@@ -266,6 +272,9 @@ impl Group {
             self.drawn.seeds[lane] = step::mixed_seed(seat.course.seed);
             self.numbers.set(lane, seat.course.numbers(seat.since));
         }
+        let mut optimizers = self.seats.iter().map(|seat| seat.course.optimizer);
+        self.optimizer = optimizers.find(Optimizer::penalizes).unwrap_or(kind.course.optimizer);
+        self.is_steady = self.seats.iter().all(|seat| seat.course.is_steady());
         for report in &mut *reports {
             report.reserve(steps as usize);
         }

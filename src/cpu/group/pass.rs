@@ -53,8 +53,10 @@ impl WithSimd for Work<'_> {
                 *told = ((outcome.losses[lane] * f64::from(scale)) as f32, outcome.right[lane]);
             }
             group.told.push(told);
-            group.update(kind);
+            group.update(kind, number as u64);
         }
+        let taken = group.drawn.steps.len() as u64;
+        group.seats.iter_mut().for_each(|seat| seat.since += taken);
     }
 }
 
