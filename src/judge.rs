@@ -20,23 +20,36 @@ pub(crate) fn is_right(loss: Loss, y: &[f32], t: &[f32]) -> bool {
     }
 }
 
-/// How many of the first `used` rows are right that stand side by side: output `j` of row `i` is `y[j * lanes + i]`.
+/// Which rows are right, 1 or 0, that stand side by side: `y` and `t` are the columns of `outputs` outputs, each with a
+/// number of every row.
 #[inline(always)]
-pub(crate) fn right_of_columns(loss: Loss, y: &[f32], t: &[f32], lanes: usize, used: usize) -> u32 {
-    let (mut answers, mut expected) = ([0; LANES], [0; LANES]);
-    for (values, found, threshold) in [(y, &mut answers, loss.threshold()), (t, &mut expected, 0.5)] {
-        if values.len() == lanes {
-            found.iter_mut().zip(values).for_each(|(found, value)| *found = u32::from(*value > threshold));
-            continue;
-        }
-        let mut largest = [f32::NEG_INFINITY; LANES];
-        for (column, values) in (0..).zip(values.chunks_exact(lanes)) {
+pub(crate) fn right_of_columns<'a>(
+    loss: Loss,
+    outputs: usize,
+    y: impl Iterator<Item = &'a [f32]>,
+    t: impl Iterator<Item = &'a [f32]>,
+) -> [u32; LANES] {
+    #[inline(always)]
+    fn answers<'a>(columns: impl Iterator<Item = &'a [f32]>, outputs: usize, threshold: f32) -> [u32; LANES] {
+        let (mut found, mut largest) = ([0; LANES], [f32::NEG_INFINITY; LANES]);
+        for (column, values) in (0..).zip(columns) {
+            if outputs == 1 {
+                for (found, value) in found.iter_mut().zip(values) {
+                    *found = u32::from(*value > threshold);
+                }
+                continue;
+            }
             for ((found, largest), value) in found.iter_mut().zip(&mut largest).zip(values) {
                 (*found, *largest) = if *value > *largest { (column, *value) } else { (*found, *largest) };
             }
         }
+        found
     }
-    answers.iter().zip(&expected).take(used).map(|(answer, expected)| u32::from(answer == expected)).sum()
+    let (mut right, expected) = (answers(y, outputs, loss.threshold()), answers(t, outputs, 0.5));
+    for (answer, expected) in right.iter_mut().zip(expected) {
+        *answer = u32::from(*answer == expected);
+    }
+    right
 }
 
 /// The place of the first largest value; 0 where all of them are NaN.
@@ -59,10 +72,40 @@ fn largest(values: &[f32]) -> u32 {
     (first..).zip(rest).fold((most, place), of_rest).1
 }
 
+/// Calls a function with, behind its other arguments, that of the loss of one output, which is a constant there: so none
+/// chooses at every output.
+macro_rules! with_loss {
+    ($function:ident($loss:expr, $y:expr, $($argument:expr),*)) => {
+        with_loss!($function, $loss, $y, ($($argument),*),
+            Loss::Mse => Loss::Mse,
+            Loss::L1 => Loss::L1,
+            Loss::Huber { delta } => Loss::Huber { delta },
+            Loss::LogCosh => Loss::LogCosh,
+            Loss::BinaryCrossEntropy => Loss::BinaryCrossEntropy,
+            Loss::BinaryCrossEntropyWithLogits => Loss::BinaryCrossEntropyWithLogits,
+            Loss::Hinge => Loss::Hinge,
+            Loss::Poisson => Loss::Poisson,
+            Loss::RelativeL2 => Loss::RelativeL2,
+            Loss::Custom(custom) => Loss::Custom(custom),
+        )
+    };
+    ($function:ident, $loss:expr, $y:expr, $arguments:tt, $($constant:pat => $value:expr),* $(,)?) => {
+        match $loss {
+            $($constant => with_loss!(@ $function, $y, $arguments, |y, t| $value.apply(y, t, 0.0, 0)),)*
+            Loss::SoftmaxCrossEntropy | Loss::SmoothedCrossEntropy { .. } => {
+                let (normalizer, outputs) = (normalizer($y.iter().map(|y| f64::from(*y))), $y.len());
+                with_loss!(@ $function, $y, $arguments, |y, t| $loss.apply(y, t, normalizer, outputs))
+            }
+        }
+    };
+    (@ $function:ident, $y:expr, ($($argument:expr),*), |$one:ident, $other:ident| $value:expr) => {
+        $function($y, $($argument,)* #[inline(always)] |$one, $other| $value)
+    };
+}
+
 /// The loss of one row, summed over its outputs, before the mean.
 #[inline(always)]
 pub(crate) fn loss_of_row(loss: Loss, y: &[f32], t: &[f32]) -> f64 {
-    /// One function for each loss, so that none chooses at every output.
     #[inline(always)]
     fn sum(y: &[f32], t: &[f32], loss: impl Fn(f64, f64) -> f64) -> f64 {
         let one = |(y, t): (&f32, &f32)| loss(f64::from(*y), f64::from(*t));
@@ -79,30 +122,19 @@ pub(crate) fn loss_of_row(loss: Loss, y: &[f32], t: &[f32]) -> f64 {
         }
         lanes.iter().sum::<f64>() + rest
     }
-    /// The loss with this as its constant.
-    macro_rules! sums {
-        ($($loss:pat => $value:expr),* $(,)?) => {
-            match loss {
-                $($loss => sum(y, t, |y, t| $value.apply(y, t, 0.0, 0)),)*
-                Loss::SoftmaxCrossEntropy | Loss::SmoothedCrossEntropy { .. } => {
-                    let (normalizer, outputs) = (normalizer(y.iter().map(|y| f64::from(*y))), y.len());
-                    sum(y, t, |y, t| loss.apply(y, t, normalizer, outputs))
-                }
-            }
-        };
+    with_loss!(sum(loss, y, t))
+}
+
+/// Adds to each of `into` the loss of one output by itself, for a loss that does not look at the row.
+#[inline(always)]
+pub(crate) fn add_losses(loss: Loss, y: &[f32], t: &[f32], into: &mut [f64]) {
+    #[inline(always)]
+    fn add(y: &[f32], t: &[f32], into: &mut [f64], loss: impl Fn(f64, f64) -> f64) {
+        for (sum, (y, t)) in into.iter_mut().zip(y.iter().zip(t)) {
+            *sum += loss(f64::from(*y), f64::from(*t));
+        }
     }
-    sums! {
-        Loss::Mse => Loss::Mse,
-        Loss::L1 => Loss::L1,
-        Loss::Huber { delta } => Loss::Huber { delta },
-        Loss::LogCosh => Loss::LogCosh,
-        Loss::BinaryCrossEntropy => Loss::BinaryCrossEntropy,
-        Loss::BinaryCrossEntropyWithLogits => Loss::BinaryCrossEntropyWithLogits,
-        Loss::Hinge => Loss::Hinge,
-        Loss::Poisson => Loss::Poisson,
-        Loss::RelativeL2 => Loss::RelativeL2,
-        Loss::Custom(custom) => Loss::Custom(custom),
-    }
+    with_loss!(add(loss, y, t, into));
 }
 
 /// `ln(sum e^y)` of a row of logits; with the largest taken out first, nothing overflows.
@@ -222,7 +254,7 @@ mod tests {
             for used in 1..=lanes {
                 let right = (0..used).filter(|i| is_right(Loss::Mse, &row(&y, *i), &row(&t, *i))).count();
                 assert_eq!(
-                    right_of_columns(Loss::Mse, &y, &t, lanes, used),
+                    right_of_columns(Loss::Mse, outputs, y.chunks(lanes), t.chunks(lanes))[..used].iter().sum::<u32>(),
                     right as u32,
                     "{outputs} outputs, {used} of {lanes}"
                 );

@@ -214,7 +214,7 @@ pub(crate) const fn mixed(key: [u32; 2], coordinate: u32, round: u32) -> u32 {
 
 /// `x` moved by a random amount around a circle of `size` points. Sizes stay within 65,536, so nothing overflows.
 #[inline(always)]
-const fn turned(x: u32, random: u32, size: u32) -> u32 {
+pub(crate) const fn turned(x: u32, random: u32, size: u32) -> u32 {
     let sum = x + (((random >> 16) * size) >> 16);
     if sum < size { sum } else { sum - size }
 }

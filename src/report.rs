@@ -39,6 +39,13 @@ impl Report {
         Self { classifies, ..Self::default() }
     }
 
+    /// Makes room for so many steps more.
+    pub(crate) fn reserve(&mut self, steps: usize) {
+        self.losses.reserve(steps);
+        self.right.reserve(steps);
+        self.rows.reserve(steps);
+    }
+
     /// Adds the steps of another report.
     pub(crate) fn extend(&mut self, other: &Self) {
         self.classifies |= other.classifies;

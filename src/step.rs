@@ -117,8 +117,7 @@ impl Course {
         let first = if is_next_epoch { 0 } else { first };
         let rows = self.batch.min(self.rows - first);
         let key = if is_next_epoch { epoch_key(self.seed, n / self.steps_per_epoch()) } else { last.key };
-        let is_steady = self.schedule == Schedule::Constant && self.optimizer.is_steady();
-        if is_steady && self.accumulate == 1 && rows == last.rows as usize {
+        if self.is_steady() && self.accumulate == 1 && rows == last.rows as usize {
             return Step { first: first as u32, key, ..*last };
         }
         Step { first: first as u32, ..self.update(rows, before, key) }
@@ -135,7 +134,7 @@ impl Course {
             steps_per_epoch: all as u32,
             place: (n % all) as u32,
             epoch: halves(n / all),
-            seed: halves(mix(mix(self.seed))),
+            seed: halves(mixed_seed(self.seed)),
             scale: self.scale(self.batch),
             last_scale: self.scale(last),
             accumulate: self.accumulate as u32,
@@ -150,7 +149,7 @@ impl Course {
 
     /// The numbers that a step after `before` others shares with networks of the same tempo.
     pub(crate) fn shared(&self, before: u64) -> Numbers {
-        self.optimizer.shared(before / self.accumulate + 1, self.factor(before))
+        self.optimizer.shared(self.update_after(before), self.factor(before))
     }
 
     /// Whether it shares those numbers with another one, at every step.
@@ -160,11 +159,6 @@ impl Course {
         let is_same_rule = rule == theirs.rule && decoupled == theirs.decoupled && average == theirs.average;
         let is_same_length = self.schedule == Schedule::Constant || self.steps_per_epoch() == other.steps_per_epoch();
         is_same_rule && self.accumulate == other.accumulate && self.schedule == other.schedule && is_same_length
-    }
-
-    /// One over how many numbers the mean of the loss of so many rows goes.
-    fn scale(&self, rows: usize) -> f32 {
-        (1.0 / self.loss.mean_over(rows, self.outputs) as f64) as f32
     }
 
     /// Where in its epoch's order step `n` begins, and how many rows it takes.
@@ -185,6 +179,26 @@ impl Course {
         self.update(rows, before, epoch_key(self.seed, u64::MAX - before))
     }
 
+    /// One over how many numbers the mean of the loss goes, for a batch of `rows`.
+    pub(crate) fn scale(&self, rows: usize) -> f32 {
+        (1.0 / self.loss.mean_over(rows, self.outputs) as f64) as f32
+    }
+
+    /// The numbers of the update that the step after `before` others belongs to.
+    pub(crate) fn numbers(&self, before: u64) -> Numbers {
+        self.optimizer.numbers(self.update_after(before), self.factor(before))
+    }
+
+    /// The number of that update, from 1.
+    pub(crate) const fn update_after(&self, before: u64) -> u64 {
+        before / self.accumulate + 1
+    }
+
+    /// Whether those are the same in every step.
+    pub(crate) fn is_steady(&self) -> bool {
+        self.schedule == Schedule::Constant && self.optimizer.is_steady()
+    }
+
     /// What a step is but for its place.
     fn update(&self, rows: usize, before: u64, key: [u32; 2]) -> Step {
         Step {
@@ -195,7 +209,7 @@ impl Course {
             ring: 0,
             starts: u32::from(before.is_multiple_of(self.accumulate)),
             updates: u32::from((before + 1).is_multiple_of(self.accumulate)),
-            numbers: self.optimizer.numbers(before / self.accumulate + 1, self.factor(before)),
+            numbers: self.numbers(before),
             below: self.dropout.map_or(0, |dropout| dropout.below),
             kept: self.dropout.map_or(0.0, |dropout| dropout.scale),
         }
@@ -204,10 +218,22 @@ impl Course {
 
 /// The key of one epoch: splitmix64 over the seed.
 pub(crate) fn epoch_key(seed: u64, epoch: u64) -> [u32; 2] {
-    let key = mix(mix(mix(seed)) ^ epoch);
+    key_of(mixed_seed(seed), epoch)
+}
+
+/// What [`key_of`] makes the keys of all epochs from.
+pub(crate) const fn mixed_seed(seed: u64) -> u64 {
+    mix(mix(seed))
+}
+
+/// The key of one epoch, from what [`mixed_seed`] made of the seed.
+#[inline(always)]
+pub(crate) const fn key_of(mixed_seed: u64, epoch: u64) -> [u32; 2] {
+    let key = mix(mixed_seed ^ epoch);
     [key as u32, (key >> 32) as u32]
 }
 
+#[inline(always)]
 const fn mix(z: u64) -> u64 {
     let z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

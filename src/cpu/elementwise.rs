@@ -1,5 +1,5 @@
 //! What a step does with each number by itself, as loops over them: one for each function, so that none chooses at every
-//! number. They have to be inlined into a dispatch, as [`super::math`] says.
+//! number. Macros write them, since a closure that is called in several places may stay a call. They have to be inlined into a dispatch, as [`super::math`] says.
 
 use super::math::{Fma, circle, exp, exp_minus_one, normal_share, sigmoid, softplus, tanh, tanh_of_softplus};
 use crate::{Activation, Loss};
@@ -7,72 +7,80 @@ use crate::{Activation, Loss};
 /// Puts each value through `activation`.
 #[inline(always)]
 pub(super) fn activate(fma: Fma, activation: Activation, values: &mut [f32]) {
-    #[inline(always)]
-    fn each(values: &mut [f32], f: impl Fn(f32) -> f32) {
-        values.iter_mut().for_each(|z| *z = f(*z));
+    macro_rules! each {
+        ($values:ident, |$z:ident| $value:expr) => {
+            for value in $values {
+                let $z = *value;
+                *value = $value;
+            }
+        };
     }
     let [lambda, alpha] = [1.050_701, 1.673_263_2];
     match activation {
         Activation::Identity | Activation::Softmax => {}
-        Activation::Sigmoid => each(values, |z| sigmoid(fma, z)),
-        Activation::Tanh => each(values, |z| tanh(fma, z)),
+        Activation::Sigmoid => each!(values, |z| sigmoid(fma, z)),
+        Activation::Tanh => each!(values, |z| tanh(fma, z)),
         // Compared this way round, NaN stays NaN.
-        Activation::Relu => each(values, |z| if z <= 0.0 { 0.0 } else { z }),
+        Activation::Relu => each!(values, |z| if z <= 0.0 { 0.0 } else { z }),
         Activation::LeakyRelu { slope } | Activation::Prelu { slope } => {
-            each(values, |z| if z <= 0.0 { slope as f32 * z } else { z })
+            each!(values, |z| if z <= 0.0 { slope as f32 * z } else { z })
         }
-        Activation::Elu { alpha } => each(values, |z| {
+        Activation::Elu { alpha } => each!(values, |z| {
             let below = alpha as f32 * exp_minus_one(fma, z);
             if z <= 0.0 { below } else { z }
         }),
-        Activation::Selu => each(values, |z| {
+        Activation::Selu => each!(values, |z| {
             let below = alpha * exp_minus_one(fma, z);
             lambda * if z <= 0.0 { below } else { z }
         }),
-        Activation::Gelu => each(values, |z| z * normal_share(fma, z)),
-        Activation::GeluTanh => each(values, |z| 0.5 * z * (1.0 + tanh(fma, gelu_inner(z)))),
-        Activation::Silu => each(values, |z| z * sigmoid(fma, z)),
-        Activation::Mish => each(values, |z| z * tanh_of_softplus(fma, z)),
-        Activation::Softplus => each(values, |z| softplus(fma, z)),
+        Activation::Gelu => each!(values, |z| z * normal_share(fma, z)),
+        Activation::GeluTanh => each!(values, |z| 0.5 * z * (1.0 + tanh(fma, gelu_inner(z)))),
+        Activation::Silu => each!(values, |z| z * sigmoid(fma, z)),
+        Activation::Mish => each!(values, |z| z * tanh_of_softplus(fma, z)),
+        Activation::Softplus => each!(values, |z| softplus(fma, z)),
         // Beyond 2^24 the 1 is rounded away, and infinity would be divided by itself.
-        Activation::Softsign => each(values, |z| if z.abs() > 1e8 { z.signum() } else { z / (1.0 + z.abs()) }),
-        Activation::HardSigmoid => each(values, |z| (z / 6.0 + 0.5).clamp(0.0, 1.0)),
-        Activation::HardTanh => each(values, |z| z.clamp(-1.0, 1.0)),
-        Activation::Sine { frequency } => each(values, |z| circle(fma, frequency as f32 * z, 0)),
-        Activation::Gaussian => each(values, |z| exp(fma, -z * z)),
-        Activation::Custom(custom) => each(values, |z| custom.apply(f64::from(z)) as f32),
+        Activation::Softsign => each!(values, |z| if z.abs() > 1e8 { z.signum() } else { z / (1.0 + z.abs()) }),
+        Activation::HardSigmoid => each!(values, |z| (z / 6.0 + 0.5).clamp(0.0, 1.0)),
+        Activation::HardTanh => each!(values, |z| z.clamp(-1.0, 1.0)),
+        Activation::Sine { frequency } => each!(values, |z| circle(fma, frequency as f32 * z, 0)),
+        Activation::Gaussian => each!(values, |z| exp(fma, -z * z)),
+        Activation::Custom(custom) => each!(values, |z| custom.apply(f64::from(z)) as f32),
     }
 }
 
 /// The slopes where the sums are `z`, of an activation whose value does not tell them.
 #[inline(always)]
 pub(super) fn slopes(fma: Fma, activation: Activation, z: &[f32], into: &mut [f32]) {
-    #[inline(always)]
-    fn each(z: &[f32], into: &mut [f32], f: impl Fn(f32) -> f32) {
-        into.iter_mut().zip(z).for_each(|(slope, z)| *slope = f(*z));
+    macro_rules! each {
+        ($z:ident, $into:ident, |$value:ident| $slope:expr) => {
+            for (slope, $value) in $into.iter_mut().zip($z) {
+                let $value = *$value;
+                *slope = $slope;
+            }
+        };
     }
     match activation {
-        Activation::Gelu => each(z, into, |z| {
+        Activation::Gelu => each!(z, into, |z| {
             const DENSITY: f32 = 0.398_942_3;
             normal_share(fma, z) + z * exp(fma, -0.5 * z * z) * DENSITY
         }),
-        Activation::GeluTanh => each(z, into, |z| {
+        Activation::GeluTanh => each!(z, into, |z| {
             let t = tanh(fma, gelu_inner(z));
             0.5 * (1.0 + t) + 0.5 * z * (1.0 - t * t) * GELU_TANH[0] * (1.0 + 3.0 * GELU_TANH[1] * z * z)
         }),
-        Activation::Silu => each(z, into, |z| {
+        Activation::Silu => each!(z, into, |z| {
             let s = sigmoid(fma, z);
             s * (1.0 + z * (1.0 - s))
         }),
-        Activation::Mish => each(z, into, |z| {
+        Activation::Mish => each!(z, into, |z| {
             let t = tanh_of_softplus(fma, z);
             t + z * sigmoid(fma, z) * (1.0 - t * t)
         }),
         Activation::Sine { frequency } => {
-            each(z, into, |z| frequency as f32 * circle(fma, frequency as f32 * z, 1));
+            each!(z, into, |z| frequency as f32 * circle(fma, frequency as f32 * z, 1));
         }
-        Activation::Gaussian => each(z, into, |z| -2.0 * z * exp(fma, -z * z)),
-        Activation::Custom(custom) => each(z, into, |z| custom.gradient(f64::from(z)) as f32),
+        Activation::Gaussian => each!(z, into, |z| -2.0 * z * exp(fma, -z * z)),
+        Activation::Custom(custom) => each!(z, into, |z| custom.gradient(f64::from(z)) as f32),
         _ => into.fill(1.0),
     }
 }
@@ -87,25 +95,33 @@ fn gelu_inner(z: f32) -> f32 {
 /// Multiplies `delta` by the slope where the activation has the values `a`, or by the `kept` one where they do not tell it.
 #[inline(always)]
 pub(super) fn times_slope(activation: Activation, a: &[f32], kept: &[f32], delta: &mut [f32]) {
-    #[inline(always)]
-    fn each(a: &[f32], delta: &mut [f32], slope: impl Fn(f32) -> f32) {
-        delta.iter_mut().zip(a).for_each(|(d, a)| *d *= slope(*a));
+    macro_rules! each {
+        ($a:ident, $delta:ident, |$value:ident| $slope:expr) => {
+            for (d, $value) in $delta.iter_mut().zip($a) {
+                let $value = *$value;
+                *d *= $slope;
+            }
+        };
     }
     let [lambda, lambda_alpha] = [1.050_701, 1.758_099_3];
     match activation {
         Activation::Identity | Activation::Softmax => {}
-        Activation::Sigmoid => each(a, delta, |a| a * (1.0 - a)),
-        Activation::Tanh => each(a, delta, |a| 1.0 - a * a),
-        Activation::Relu => each(a, delta, |a| if a > 0.0 { 1.0 } else { 0.0 }),
-        Activation::LeakyRelu { slope } => each(a, delta, |a| if a > 0.0 { 1.0 } else { slope as f32 }),
-        Activation::Elu { alpha } => each(a, delta, |a| if a > 0.0 { 1.0 } else { a + alpha as f32 }),
-        Activation::Selu => each(a, delta, |a| if a > 0.0 { lambda } else { a + lambda_alpha }),
+        Activation::Sigmoid => each!(a, delta, |a| a * (1.0 - a)),
+        Activation::Tanh => each!(a, delta, |a| 1.0 - a * a),
+        Activation::Relu => each!(a, delta, |a| if a > 0.0 { 1.0 } else { 0.0 }),
+        Activation::LeakyRelu { slope } => each!(a, delta, |a| if a > 0.0 { 1.0 } else { slope as f32 }),
+        Activation::Elu { alpha } => each!(a, delta, |a| if a > 0.0 { 1.0 } else { a + alpha as f32 }),
+        Activation::Selu => each!(a, delta, |a| if a > 0.0 { lambda } else { a + lambda_alpha }),
         // 1 - e^-a; the outputs of softplus are above 0, so e^-a lies below 1.
-        Activation::Softplus => each(a, delta, |a| -exp_minus_one(Fma::NONE, -a)),
-        Activation::Softsign => each(a, delta, |a| (1.0 - a.abs()) * (1.0 - a.abs())),
-        Activation::HardSigmoid => each(a, delta, |a| if a > 0.0 && a < 1.0 { 1.0 / 6.0 } else { 0.0 }),
-        Activation::HardTanh => each(a, delta, |a| if a.abs() < 1.0 { 1.0 } else { 0.0 }),
-        _ => delta.iter_mut().zip(kept).for_each(|(d, slope)| *d *= slope),
+        Activation::Softplus => each!(a, delta, |a| -exp_minus_one(Fma::NONE, -a)),
+        Activation::Softsign => each!(a, delta, |a| (1.0 - a.abs()) * (1.0 - a.abs())),
+        Activation::HardSigmoid => each!(a, delta, |a| if a > 0.0 && a < 1.0 { 1.0 / 6.0 } else { 0.0 }),
+        Activation::HardTanh => each!(a, delta, |a| if a.abs() < 1.0 { 1.0 } else { 0.0 }),
+        _ => {
+            for (d, slope) in delta.iter_mut().zip(kept) {
+                *d *= slope;
+            }
+        }
     }
 }
 
@@ -118,32 +134,33 @@ pub(super) fn output_delta(
     (y, t, kept): (&[f32], &[f32], &[f32]),
     delta: &mut [f32],
 ) {
-    #[inline(always)]
-    fn each(delta: &mut [f32], (y, t): (&[f32], &[f32]), scale: f32, gradient: impl Fn(f32, f32) -> f32) {
-        delta.iter_mut().zip(y.iter().zip(t)).for_each(|(d, (y, t))| *d = gradient(*y, *t) * scale);
+    macro_rules! each {
+        ($delta:ident, |$y:ident, $t:ident| $gradient:expr) => {
+            for (d, ($y, $t)) in $delta.iter_mut().zip(y.iter().zip(t)) {
+                let ($y, $t) = (*$y, *$t);
+                *d = $gradient * scale;
+            }
+        };
     }
-    let rows = (y, t);
     match loss {
-        Loss::Mse => each(delta, rows, scale, |y, t| 2.0 * (y - t)),
-        Loss::L1 => each(delta, rows, scale, |y, t| sign(y - t)),
-        Loss::Huber { delta: most } => each(delta, rows, scale, |y, t| (y - t).clamp(-most as f32, most as f32)),
-        Loss::LogCosh => each(delta, rows, scale, |y, t| tanh(fma, y - t)),
-        Loss::BinaryCrossEntropy => each(delta, rows, scale, |y, t| y - t),
-        Loss::BinaryCrossEntropyWithLogits => each(delta, rows, scale, |y, t| sigmoid(fma, y) - t),
-        Loss::SoftmaxCrossEntropy => softmax_delta(fma, rows, scale, delta, |t| t),
-        Loss::SmoothedCrossEntropy { smoothing } => {
-            let (kept, spread) = ((1.0 - smoothing) as f32, (smoothing / y.len() as f64) as f32);
-            softmax_delta(fma, rows, scale, delta, |t| fma.mul_add(t, kept, spread));
+        Loss::Mse => each!(delta, |y, t| 2.0 * (y - t)),
+        Loss::L1 => each!(delta, |y, t| sign(y - t)),
+        Loss::Huber { delta: most } => each!(delta, |y, t| (y - t).clamp(-most as f32, most as f32)),
+        Loss::LogCosh => each!(delta, |y, t| tanh(fma, y - t)),
+        Loss::BinaryCrossEntropy => each!(delta, |y, t| y - t),
+        Loss::BinaryCrossEntropyWithLogits => each!(delta, |y, t| sigmoid(fma, y) - t),
+        Loss::SoftmaxCrossEntropy | Loss::SmoothedCrossEntropy { .. } => {
+            softmax_delta::<1>(fma, loss, scale, (y, t), delta, 1);
         }
-        Loss::Hinge => each(delta, rows, scale, |y, t| {
+        Loss::Hinge => each!(delta, |y, t| {
             let s = 2.0 * t - 1.0;
             if s * y < 1.0 { -s } else { 0.0 }
         }),
         // Beyond, f32 ends.
-        Loss::Poisson => each(delta, rows, scale, |y, t| exp(fma, if y > 88.0 { 88.0 } else { y }) - t),
-        Loss::RelativeL2 => each(delta, rows, scale, |y, t| 2.0 * (y - t) / (y * y + 0.01)),
+        Loss::Poisson => each!(delta, |y, t| exp(fma, if y > 88.0 { 88.0 } else { y }) - t),
+        Loss::RelativeL2 => each!(delta, |y, t| 2.0 * (y - t) / (y * y + 0.01)),
         Loss::Custom(custom) => {
-            each(delta, rows, scale, |y, t| custom.gradient(f64::from(y), f64::from(t)) as f32);
+            each!(delta, |y, t| custom.gradient(f64::from(y), f64::from(t)) as f32);
         }
     }
     if loss.output_activation().is_none() {
@@ -151,12 +168,46 @@ pub(super) fn output_delta(
     }
 }
 
+/// [`output_delta`] of the losses that look at the row, for `N` rows side by side: an output lies `stride` behind the one
+/// before.
 #[inline(always)]
-fn softmax_delta(fma: Fma, (y, t): (&[f32], &[f32]), scale: f32, delta: &mut [f32], expected: impl Fn(f32) -> f32) {
-    let largest = y.iter().fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a });
-    delta.iter_mut().zip(y).for_each(|(d, y)| *d = exp(fma, y - largest));
-    let sum: f32 = delta.iter().sum();
-    delta.iter_mut().zip(t).for_each(|(d, t)| *d = (*d / sum - expected(*t)) * scale);
+pub(super) fn softmax_delta<const N: usize>(
+    fma: Fma,
+    loss: Loss,
+    scale: f32,
+    (y, t): (&[f32], &[f32]),
+    delta: &mut [f32],
+    stride: usize,
+) {
+    let mut largest = [f32::NEG_INFINITY; N];
+    for y in y.chunks(stride) {
+        for (a, b) in largest.iter_mut().zip(y) {
+            *a = if *b > *a { *b } else { *a };
+        }
+    }
+    let mut sum = [0.0; N];
+    for (delta, y) in delta.chunks_mut(stride).zip(y.chunks(stride)) {
+        for (delta, (y, largest)) in delta[..N].iter_mut().zip(y.iter().zip(&largest)) {
+            *delta = exp(fma, y - largest);
+        }
+    }
+    for delta in delta.chunks(stride) {
+        for (sum, delta) in sum.iter_mut().zip(delta) {
+            *sum += delta;
+        }
+    }
+    let (kept, spread) = match loss {
+        Loss::SmoothedCrossEntropy { smoothing } => {
+            let outputs = y.len().div_ceil(stride);
+            ((1.0 - smoothing) as f32, (smoothing / outputs as f64) as f32)
+        }
+        _ => (1.0, 0.0),
+    };
+    for (delta, t) in delta.chunks_mut(stride).zip(t.chunks(stride)) {
+        for (delta, (t, sum)) in delta[..N].iter_mut().zip(t.iter().zip(&sum)) {
+            *delta = (*delta / sum - fma.mul_add(*t, kept, spread)) * scale;
+        }
+    }
 }
 
 /// 0 at 0.

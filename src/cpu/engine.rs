@@ -105,6 +105,11 @@ impl Engine {
         predict(&self.shape, (&self.parameters, self.statistics()), inputs)
     }
 
+    /// The same with other parameters, of a network without running statistics.
+    pub(crate) fn predict_of(&self, parameters: &[f32], inputs: &[f32]) -> Vec<f32> {
+        predict(&self.shape, (parameters, &[]), inputs)
+    }
+
     /// How steps are computed. All of it follows from the sizes, the CPU and the number of threads.
     pub(crate) fn plan(&self, network: &Network, batch: usize) -> Plan {
         let shape = &self.shape;

@@ -5,7 +5,7 @@ use super::{
     gemm::Matrix,
     math::Fma,
 };
-use crate::{Activation, Network, Norm, dropout::Dropout, network::Place, step::Step};
+use crate::{Activation, Network, Norm, dropout::Dropout, network::Place};
 
 /// Writes the inputs and the expected outputs of a row of the batch, and tells what it weighs.
 pub(super) type Fill<'a> = dyn Fn(usize, &mut [f32], &mut [f32]) -> f32 + Sync + 'a;
@@ -76,18 +76,18 @@ impl Layer {
         }
     }
 
-    /// Drops some of the outputs `a` and of their slopes, those of `lanes` rows from number `row` on side by side.
+    /// Drops some of the outputs `a` and of their slopes; `of` tells of each the neuron, counted from the layer's first,
+    /// the place of its row in the epoch, and the epoch's key.
     #[inline(always)]
-    pub(super) fn drop_out(&self, step: &Step, row: usize, lanes: usize, a: &mut [f32], slopes: &mut [f32]) {
+    pub(super) fn drop_out(&self, a: &mut [f32], slopes: &mut [f32], of: impl Fn(usize) -> (usize, u32, [u32; 2])) {
         let Some(dropout) = self.dropout else { return };
         if self.activation.slope_is_by_value() {
             slopes.fill(1.0);
             times_slope(self.activation, a, &[], slopes);
         }
-        let place = step.first + row as u32;
         for (at, (a, slope)) in a.iter_mut().zip(slopes).enumerate() {
-            let (neuron, lane) = ((self.first + at / lanes) as u32, (at % lanes) as u32);
-            let factor = dropout.factor(step.key, place + lane, neuron);
+            let (neuron, place, key) = of(at);
+            let factor = dropout.factor(key, place, (self.first + neuron) as u32);
             (*a, *slope) = (factor * *a, factor * *slope);
         }
     }

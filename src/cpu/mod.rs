@@ -4,6 +4,7 @@ mod elementwise;
 pub(crate) mod engine;
 pub(crate) mod ensemble;
 mod gemm;
+pub(crate) mod group;
 mod keep;
 mod layer;
 mod math;

@@ -95,7 +95,7 @@ pub(super) fn forward(
         let (values, slopes) = (&mut values[a..a + outputs], &mut slopes[..outputs]);
         layer.keep_slopes(fma, values, slopes);
         elementwise::activate(fma, layer.activation, values);
-        layer.drop_out(training.step, number, 1, values, slopes);
+        layer.drop_out(values, slopes, |at| (at, training.step.first + number as u32, training.step.key));
     }
 }
 

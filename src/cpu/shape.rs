@@ -293,7 +293,7 @@ impl Shape {
                         let (values, slopes) = (&mut values[a..a + outputs], &mut slopes[..outputs]);
                         layer.keep_slopes(fma, values, slopes);
                         elementwise::activate(fma, layer.activation, values);
-                        layer.drop_out(step, number, 1, values, slopes);
+                        layer.drop_out(values, slopes, |at| (at, step.first + number as u32, step.key));
                     }
                 },
             ));
@@ -449,7 +449,7 @@ impl Shape {
                 let sums = &lane.sums[part.offset..];
                 return self.arch.dispatch(Loops(
                     #[inline(always)]
-                    |_| follow(self.optimizer.rule, &step.numbers, parameters, sums, state),
+                    |_| follow(self.optimizer.rule, |_| step.numbers, parameters, sums, state),
                 ));
             }
             (Source::Rows(rows), _) => self.gradient(part, rows, gradients, keep, 1.0),
@@ -471,7 +471,7 @@ impl Shape {
         let reach = self.reach.get(part.offset..).unwrap_or_default();
         self.arch.dispatch(Loops(
             #[inline(always)]
-            |_| update(&self.optimizer, &step.numbers, parameters, gradients, state, reach),
+            |_| update(&self.optimizer, |_| step.numbers, parameters, gradients, state, reach),
         ));
     }
 

@@ -35,16 +35,16 @@ const LANES: usize = 16;
 
 /// A small network, and where everything about a group of rows lies.
 pub(super) struct Small {
-    arch: Arch,
-    loss: Loss,
-    layers: Vec<Layer>,
-    inputs: usize,
-    outputs: usize,
-    expected: usize,
+    pub(super) arch: Arch,
+    pub(super) loss: Loss,
+    pub(super) layers: Vec<Layer>,
+    pub(super) inputs: usize,
+    pub(super) outputs: usize,
+    pub(super) expected: usize,
     /// Whether rows have weights, in the register behind the expected outputs.
-    weighted: bool,
+    pub(super) weighted: bool,
     /// Registers of a group of rows.
-    columns: usize,
+    pub(super) columns: usize,
     /// Rows that are taken through the network at once: whole groups, whatever the lanes of the CPU.
     pub(super) block: usize,
 }
@@ -196,7 +196,8 @@ impl Small {
             let (values, slopes) = (&mut values[a..][..len], &mut slopes[..len]);
             layer.keep_slopes(fma, values, slopes);
             elementwise::activate(fma, layer.activation, values);
-            layer.drop_out(step, row, S::F32_LANES, values, slopes);
+            let of = |at| (at / S::F32_LANES, step.first + (row + at % S::F32_LANES) as u32, step.key);
+            layer.drop_out(values, slopes, of);
         }
     }
 
@@ -210,7 +211,8 @@ impl Small {
         let (y, t) = (&values[layer.to * lanes..][..len], &values[self.expected * lanes..][..len]);
         let delta = &mut delta[..len];
         let (fma, members) = (Fma::of::<S>(), (self.loss, layer.activation));
-        lane.right += judge::right_of_columns(self.loss, y, t, lanes, used);
+        let right = judge::right_of_columns(self.loss, self.outputs, y.chunks_exact(lanes), t.chunks_exact(lanes));
+        lane.right += right.iter().take(used).sum::<u32>();
         if self.loss.looks_at_the_row() {
             delta.fill(0.0);
             let (row_y, rest) = brought.split_at_mut(self.outputs);

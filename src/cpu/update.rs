@@ -5,18 +5,22 @@ use super::elementwise::sign;
 use crate::{Optimizer, Rule, optimizer::Numbers};
 
 /// Changes the parameters `p` by their gradients `g`; `state` holds the rule's planes and then the average, each as long
-/// as `p`. `reach` says how much of the penalties each parameter feels; empty, all of them do.
+/// as `p`. `numbers` are those of the parameter at a place in `p`. `reach` says how much of the penalties each parameter
+/// feels; empty, all of them do.
 #[inline(always)]
 pub(super) fn update(
     optimizer: &Optimizer,
-    numbers: &Numbers,
+    numbers: impl Fn(usize) -> Numbers + Copy,
     p: &mut [f32],
     g: &mut [f32],
     state: &mut [f32],
     reach: &[f32],
 ) {
     if optimizer.clip_value.is_some() {
-        g.iter_mut().for_each(|g| *g = g.clamp(-numbers.clip_value, numbers.clip_value));
+        for (i, g) in g.iter_mut().enumerate() {
+            let most = numbers(i).clip_value;
+            *g = g.clamp(-most, most);
+        }
     }
     if optimizer.penalizes() {
         if reach.is_empty() {
@@ -27,15 +31,21 @@ pub(super) fn update(
     }
     let (state, average) = state.split_at_mut(optimizer.rule.planes() * p.len());
     follow(optimizer.rule, numbers, p, g, state);
-    let takes = numbers.average;
-    average.iter_mut().zip(p).for_each(|(average, p)| *average += takes * (*p - *average));
+    for (i, (average, p)) in average.iter_mut().zip(p).enumerate() {
+        *average += numbers(i).average * (*p - *average);
+    }
 }
 
 #[inline(always)]
-fn penalize(decoupled: bool, numbers: &Numbers, p: &mut [f32], g: &mut [f32], reach: impl Fn(usize) -> f32) {
-    let Numbers { decay, l1, .. } = *numbers;
+fn penalize(
+    decoupled: bool,
+    numbers: impl Fn(usize) -> Numbers,
+    p: &mut [f32],
+    g: &mut [f32],
+    reach: impl Fn(usize) -> f32,
+) {
     for (i, (p, g)) in p.iter_mut().zip(g).enumerate() {
-        let reach = reach(i);
+        let (reach, Numbers { decay, l1, .. }) = (reach(i), numbers(i));
         *g += reach * l1 * sign(*p);
         if decoupled {
             *p -= reach * decay * *p;
@@ -47,88 +57,99 @@ fn penalize(decoupled: bool, numbers: &Numbers, p: &mut [f32], g: &mut [f32], re
 
 /// Does as the rule says; the textbook's needs nothing else.
 #[inline(always)]
-pub(super) fn follow(rule: Rule, numbers: &Numbers, p: &mut [f32], g: &[f32], state: &mut [f32]) {
-    let Numbers { learning_rate: rate, momentum, mean, square, epsilon, correction, fresh, .. } = *numbers;
+pub(super) fn follow(rule: Rule, numbers: impl Fn(usize) -> Numbers, p: &mut [f32], g: &[f32], state: &mut [f32]) {
     let len = p.len();
     let (first, rest) = state.split_at_mut(len.min(state.len()));
     let (second, third) = rest.split_at_mut(len.min(rest.len()));
-    // Each parameter with its gradient and one, or two, of the planes.
-    let one = p.iter_mut().zip(g).zip(first.iter_mut());
+    // For each parameter's numbers, itself, its gradient, and its number in some of the planes.
+    macro_rules! each {
+        (|$n:ident, $p:ident, $g:ident $(, $number:ident of $plane:ident)*| $change:expr) => {{
+            $(let $plane = &mut $plane[..len];)*
+            for (i, ($p, $g)) in p.iter_mut().zip(g).enumerate() {
+                let $n = numbers(i);
+                $(let $number = &mut $plane[i];)*
+                $change
+            }
+        }};
+    }
     match rule {
-        Rule::Sgd => p.iter_mut().zip(g).for_each(|(p, g)| *p -= rate * g),
-        Rule::Momentum { nesterov: false, .. } => one.for_each(|((p, g), v)| {
-            *v = momentum * *v + fresh * g;
-            *p -= rate * *v;
+        Rule::Sgd => each!(|n, p, g| *p -= n.learning_rate * g),
+        Rule::Momentum { nesterov: false, .. } => each!(|n, p, g, v of first| {
+            *v = n.momentum * *v + n.fresh * g;
+            *p -= n.learning_rate * *v;
         }),
-        Rule::Momentum { nesterov: true, .. } => one.for_each(|((p, g), v)| {
-            *v = momentum * *v + fresh * g;
-            *p -= rate * (g + momentum * *v);
+        Rule::Momentum { nesterov: true, .. } => each!(|n, p, g, v of first| {
+            *v = n.momentum * *v + n.fresh * g;
+            *p -= n.learning_rate * (g + n.momentum * *v);
         }),
-        Rule::Adam { amsgrad: false, .. } => one.zip(second).for_each(|(((p, g), m), s)| {
-            *m += mean * (g - *m);
-            *s += square * (g * g - *s);
-            *p -= rate * *m / (s.sqrt() * correction + epsilon);
+        Rule::Adam { amsgrad: false, .. } => each!(|n, p, g, m of first, s of second| {
+            *m += n.mean * (g - *m);
+            *s += n.square * (g * g - *s);
+            *p -= n.learning_rate * *m / (s.sqrt() * n.correction + n.epsilon);
         }),
-        Rule::Adam { amsgrad: true, .. } => one.zip(second).zip(third).for_each(|((((p, g), m), s), largest)| {
-            *m += mean * (g - *m);
-            *s += square * (g * g - *s);
-            *largest = if *s > *largest { *s } else { *largest };
-            *p -= rate * *m / (largest.sqrt() * correction + epsilon);
-        }),
-        Rule::Adamax { .. } => one.zip(second).for_each(|(((p, g), m), u)| {
-            *m += mean * (g - *m);
-            let (old, new) = (momentum * *u, g.abs() + epsilon);
+        Rule::Adam { amsgrad: true, .. } => {
+            each!(|n, p, g, m of first, s of second, largest of third| {
+                *m += n.mean * (g - *m);
+                *s += n.square * (g * g - *s);
+                *largest = if *s > *largest { *s } else { *largest };
+                *p -= n.learning_rate * *m / (largest.sqrt() * n.correction + n.epsilon);
+            });
+        }
+        Rule::Adamax { .. } => each!(|n, p, g, m of first, u of second| {
+            *m += n.mean * (g - *m);
+            let (old, new) = (n.momentum * *u, g.abs() + n.epsilon);
             *u = if old > new { old } else { new };
-            *p -= rate * *m / *u;
+            *p -= n.learning_rate * *m / *u;
         }),
-        Rule::Nadam { .. } => one.zip(second).for_each(|(((p, g), m), s)| {
-            *m += mean * (g - *m);
-            *s += square * (g * g - *s);
-            *p -= (fresh * g + rate * *m) / (s.sqrt() * correction + epsilon);
+        Rule::Nadam { .. } => each!(|n, p, g, m of first, s of second| {
+            *m += n.mean * (g - *m);
+            *s += n.square * (g * g - *s);
+            *p -= (n.fresh * g + n.learning_rate * *m) / (s.sqrt() * n.correction + n.epsilon);
         }),
         Rule::RmsProp { centered, momentum: kept, .. } => {
             let (centers, velocities) = if centered { (second, third) } else { (third, second) };
             for (i, (p, g)) in p.iter_mut().zip(g).enumerate() {
-                first[i] += square * (g * g - first[i]);
+                let n = numbers(i);
+                first[i] += n.square * (g * g - first[i]);
                 let mut s = first[i];
                 if centered {
-                    centers[i] += square * (g - centers[i]);
+                    centers[i] += n.square * (g - centers[i]);
                     // Rounding may leave less than nothing.
                     s = (s - centers[i] * centers[i]).max(0.0);
                 }
-                let mut change = g / (s.sqrt() + epsilon);
+                let mut change = g / (s.sqrt() + n.epsilon);
                 if kept > 0.0 {
-                    velocities[i] = momentum * velocities[i] + change;
+                    velocities[i] = n.momentum * velocities[i] + change;
                     change = velocities[i];
                 }
-                *p -= rate * change;
+                *p -= n.learning_rate * change;
             }
         }
-        Rule::Adagrad { .. } => one.for_each(|((p, g), s)| {
+        Rule::Adagrad { .. } => each!(|n, p, g, s of first| {
             *s += g * g;
-            *p -= rate * g / ((square + *s).sqrt() + epsilon);
+            *p -= n.learning_rate * g / ((n.square + *s).sqrt() + n.epsilon);
         }),
-        Rule::Adadelta { .. } => one.zip(second).for_each(|(((p, g), s), u)| {
-            *s += square * (g * g - *s);
-            let d = g * (*u + epsilon).sqrt() / (*s + epsilon).sqrt();
-            *u += square * (d * d - *u);
-            *p -= rate * d;
+        Rule::Adadelta { .. } => each!(|n, p, g, s of first, u of second| {
+            *s += n.square * (g * g - *s);
+            let d = g * (*u + n.epsilon).sqrt() / (*s + n.epsilon).sqrt();
+            *u += n.square * (d * d - *u);
+            *p -= n.learning_rate * d;
         }),
-        Rule::Lion { .. } => one.for_each(|((p, g), m)| {
-            *p -= rate * sign(*m + square * (g - *m));
-            *m += mean * (g - *m);
+        Rule::Lion { .. } => each!(|n, p, g, m of first| {
+            *p -= n.learning_rate * sign(*m + n.square * (g - *m));
+            *m += n.mean * (g - *m);
         }),
-        Rule::Rprop { .. } => one.zip(second).for_each(|(((p, g), before), step)| {
+        Rule::Rprop { .. } => each!(|n, p, g, before of first, step of second| {
             let turn = sign(*g) * sign(*before);
             let factor = if turn > 0.0 {
-                mean
+                n.mean
             } else if turn < 0.0 {
-                momentum
+                n.momentum
             } else {
                 1.0
             };
-            let next = (*step * factor).clamp(epsilon, square);
-            *step = if *step == 0.0 { rate } else { next };
+            let next = (*step * factor).clamp(n.epsilon, n.square);
+            *step = if *step == 0.0 { n.learning_rate } else { next };
             *before = if turn < 0.0 { 0.0 } else { *g };
             *p -= sign(*before) * *step;
         }),
@@ -162,7 +183,8 @@ mod tests {
                     for (i, (p, kept)) in theirs.iter_mut().zip(&mut kept).enumerate() {
                         *p = optimizer.apply(0.9, t as u64, i % 2 == 1, *p, f64::from(g[i]), kept);
                     }
-                    update(&optimizer, &optimizer.numbers(t as u64, 0.9), &mut p, &mut g, &mut state, reach);
+                    let numbers = optimizer.numbers(t as u64, 0.9);
+                    update(&optimizer, |_| numbers, &mut p, &mut g, &mut state, reach);
                     for i in 0..20 {
                         let error = (f64::from(p[i]) - theirs[i]).abs();
                         assert!(error < 1e-5, "{optimizer:?}: {} instead of {} after {t}", p[i], theirs[i]);

@@ -350,7 +350,7 @@ impl Numbers {
     };
 
     /// One by one, as `shaders/steps.wgsl` multiplies them.
-    fn times(&self, other: &Self) -> Self {
+    pub(crate) fn times(&self, other: &Self) -> Self {
         let (ours, theirs): (&[f32; 12], &[f32; 12]) = (bytemuck::cast_ref(self), bytemuck::cast_ref(other));
         bytemuck::cast(std::array::from_fn::<f32, 12, _>(|i| ours[i] * theirs[i]))
     }

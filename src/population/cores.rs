@@ -1,4 +1,5 @@
-//! Networks on the CPU, spread over its cores.
+//! Networks on the CPU, spread over its cores: small ones in groups, one in each lane of the vector registers, others each
+//! with an engine of its own.
 
 use rayon::prelude::*;
 
@@ -8,42 +9,121 @@ use super::{
     workers::is_weighted,
 };
 use crate::{
-    Dataset, Metrics, Network, Plan, Report, Result, cpu::engine::Engine, judge::Judge, memory::Memory,
+    Dataset, Metrics, Network, Plan, Report, Result,
+    cpu::{
+        engine::Engine,
+        group::{self, Group, Kind, Seat},
+    },
+    judge::Judge,
+    memory::Memory,
     trainer::Resident,
 };
 
-/// Networks on the CPU, each with an engine of its own.
+/// The networks of a population, and where each of them is.
 pub(super) struct Cores {
-    all: Vec<One>,
+    classes: Vec<Class>,
+    /// Where each network is.
+    places: Vec<Place>,
+    /// What [`Cores::keep`] kept of each.
+    kept: Vec<Option<Memory>>,
     data: Dataset,
     shuffle: bool,
     noise: f32,
     weighted: bool,
 }
 
-struct One {
+/// Networks whose steps take the same places of their epochs.
+struct Class {
+    network: Network,
+    /// If they stand in lanes.
+    kind: Option<Kind>,
+    groups: Vec<Group>,
+    /// One of them, for predictions with the parameters of any.
+    engine: Engine,
+    course: Course,
+}
+
+enum Place {
+    Alone(Box<Alone>),
+    Lane { class: usize, group: usize, lane: usize },
+    Left(Box<Left>),
+}
+
+/// A network that was stopped, and so has no lane.
+struct Left {
+    class: usize,
+    memory: Memory,
+}
+
+struct Alone {
     engine: Engine,
     course: Course,
     is_training: bool,
 }
 
+/// What one core takes on at a time.
+enum Work<'a> {
+    Group(&'a mut Group, &'a Kind),
+    Alone(&'a mut Alone),
+}
+
 impl Cores {
     pub(super) fn new(network: &Network, data: &Dataset, members: &[Member], courses: Vec<Course>) -> Result<Self> {
-        let weighted = is_weighted(data, members);
-        let one = |(course, member): (Course, &Member)| {
-            let network = &member.network(network);
-            let first = network.initial(member.settings.seed)?;
-            // The networks share the cores; one alone has no more than its own.
-            let engine = Engine::new(network, &course, weighted, first, Some(1));
-            if let Some(pinned) = &member.settings.plan {
-                engine.plan(network, course.batch).check(pinned)?;
-            }
-            Ok(One { engine, course, is_training: true })
-        };
-        let all = courses.into_iter().zip(members).map(one).collect::<Result<_>>()?;
-        let settings = &members[0].settings;
+        let (weighted, settings) = (is_weighted(data, members), &members[0].settings);
         let (shuffle, noise) = (settings.shuffle, settings.input_noise as f32);
-        Ok(Self { all, data: data.clone(), shuffle, noise, weighted })
+        // The networks share the cores; one alone has no more than its own.
+        let engine = |network: &Network, course: &Course, first| Engine::new(network, course, weighted, first, Some(1));
+        let mut classes: Vec<(Class, Vec<usize>)> = Vec::new();
+        for (number, course) in courses.iter().enumerate() {
+            // What is dropped is told to a whole group.
+            let of = |course: &Course| (course.rows, course.batch, course.dropout);
+            let is_same = |class: &Class| of(&class.course) == of(course);
+            match classes.iter_mut().find(|(class, _)| is_same(class)) {
+                Some((_, all)) => all.push(number),
+                None => {
+                    let network = members[number].network(network);
+                    let engine = engine(&network, course, network.initial(course.seed)?);
+                    if let Some(pinned) = &settings.plan {
+                        engine.plan(&network, course.batch).check(pinned)?;
+                    }
+                    let (kind, groups, course) = (None, Vec::new(), course.clone());
+                    classes.push((Class { network, kind, groups, engine, course }, vec![number]));
+                }
+            }
+        }
+        let mut table = None;
+        let mut places: Vec<Option<Place>> = courses.iter().map(|_| None).collect();
+        for (number, (class, all)) in classes.iter_mut().enumerate() {
+            let worth = group::worth(all.len(), rayon::current_num_threads());
+            if worth > 0 {
+                class.kind = Kind::new(&class.network, &class.course, data, weighted, (shuffle, noise), &mut table);
+            }
+            for (place, &member) in all.iter().enumerate() {
+                let course = courses[member].clone();
+                let first = network.initial(course.seed)?;
+                places[member] = Some(match class.kind.as_ref().filter(|_| place < worth) {
+                    None => {
+                        let engine = engine(&class.network, &course, first);
+                        Place::Alone(Box::new(Alone { engine, course, is_training: true }))
+                    }
+                    Some(kind) => {
+                        if class.groups.last().is_none_or(|group| group.seats().len() == kind.lanes()) {
+                            class.groups.push(Group::new(kind));
+                        }
+                        let group = class.groups.len() - 1;
+                        let lane = class.groups[group].seats().len();
+                        class.engine.set_parameters(&first, &[]);
+                        let memory = class.engine.memory();
+                        class.groups[group].push(kind, Seat { member, course, since: 0 }, &memory);
+                        Place::Lane { class: number, group, lane }
+                    }
+                });
+            }
+        }
+        let kept = members.iter().map(|_| None).collect();
+        let (classes, _): (Vec<_>, Vec<_>) = classes.into_iter().unzip();
+        let places = places.into_iter().flatten().collect();
+        Ok(Self { classes, places, kept, data: data.clone(), shuffle, noise, weighted })
     }
 
     /// About what [`Cores::new`] allocates: for each network what training changes, and room for the rows of a batch.
@@ -61,20 +141,101 @@ impl Cores {
 
     /// Takes the steps `first` to `first + steps` with all networks in training.
     pub(super) fn run(&mut self, first: u64, steps: usize, reports: &mut [Report]) {
-        let Self { all, data, shuffle, noise, weighted } = self;
+        let Self { classes, places, data, shuffle, noise, weighted, .. } = self;
         let resident = Resident { data, shuffle: *shuffle, noise: *noise, weighted: *weighted };
-        all.par_iter_mut().zip(reports).filter(|(one, _)| one.is_training).for_each(|(one, report)| {
-            resident.run(&mut one.engine, one.course.clone(), first..first + steps as u64, first, report);
+        let last = first + steps as u64;
+        let mut reports: Vec<Option<&mut Report>> = reports.iter_mut().map(Some).collect();
+        let mut all: Vec<(Work<'_>, Vec<&mut Report>)> = Vec::new();
+        for Class { kind, groups, .. } in classes {
+            for (group, kind) in groups.iter_mut().zip(kind.iter().cycle()) {
+                let theirs = group.seats().iter().filter_map(|seat| reports[seat.member].take()).collect();
+                all.push((Work::Group(group, kind), theirs));
+            }
+        }
+        for (place, report) in places.iter_mut().zip(reports) {
+            if let (Place::Alone(alone), Some(report)) = (place, report)
+                && alone.is_training
+            {
+                all.push((Work::Alone(alone), vec![report]));
+            }
+        }
+        all.into_par_iter().for_each(|(work, mut reports)| match work {
+            Work::Group(group, kind) => group.run(kind, first, steps as u64, &mut reports),
+            Work::Alone(Alone { engine, course, .. }) => {
+                for report in reports {
+                    resident.run(engine, course.clone(), first..last, first, report);
+                }
+            }
         });
     }
 
+    /// Stops a network.
     pub(super) fn stop(&mut self, member: usize) {
-        self.all[member].is_training = false;
+        if let Place::Alone(alone) = &mut self.places[member] {
+            alone.is_training = false;
+        } else if let Some((class, memory)) = self.leave(member) {
+            self.places[member] = Place::Left(Box::new(Left { class, memory }));
+        }
+    }
+
+    /// Takes a network out of its lane; none if it has none. The last one of its class takes the lane, so that all groups
+    /// but the last stay full.
+    fn leave(&mut self, member: usize) -> Option<(usize, Memory)> {
+        let Place::Lane { class, group, lane } = self.places[member] else { return None };
+        let Class { kind, groups, .. } = &mut self.classes[class];
+        let kind = kind.as_ref()?;
+        let mut left = groups.last_mut()?.pop(kind)?;
+        if groups.last()?.seats().is_empty() {
+            groups.pop();
+        }
+        if left.0.member != member {
+            self.places[left.0.member] = Place::Lane { class, group, lane };
+            left = groups[group].replace(kind, lane, left);
+        }
+        Some((class, left.1))
     }
 
     /// The outputs of each network.
     pub(super) fn predict(&self, inputs: &[f32]) -> Vec<Vec<f32>> {
-        self.all.par_iter().map(|one| one.engine.predict(inputs)).collect()
+        (0..self.places.len()).into_par_iter().map(|member| self.predict_one(member, inputs)).collect()
+    }
+
+    /// The outputs of one network.
+    pub(super) fn predict_one(&self, member: usize, inputs: &[f32]) -> Vec<f32> {
+        let memory = self.memory(member);
+        match &self.places[member] {
+            Place::Alone(alone) => alone.engine.predict(inputs),
+            Place::Lane { class, .. } => self.classes[*class].engine.predict_of(&memory.parameters, inputs),
+            Place::Left(left) => self.classes[left.class].engine.predict_of(&memory.parameters, inputs),
+        }
+    }
+
+    /// Sets the optimizer's learning rate of one network, which has to be one, for the steps that follow.
+    pub(super) fn set_learning_rate(&mut self, member: usize, rate: f64) {
+        let course = match &mut self.places[member] {
+            Place::Alone(alone) => &mut alone.course,
+            Place::Lane { class, group, lane } => &mut self.classes[*class].groups[*group].seat_mut(*lane).course,
+            Place::Left(_) => return,
+        };
+        course.optimizer.learning_rate = rate;
+    }
+
+    /// Keeps the parameters and the optimizer's state that a network has now.
+    pub(super) fn keep(&mut self, member: usize) {
+        self.kept[member] = Some(self.memory(member));
+    }
+
+    /// Goes back to what was kept last of a network, if anything was.
+    pub(super) fn restore(&mut self, member: usize) {
+        let Some(memory) = &self.kept[member] else { return };
+        match &mut self.places[member] {
+            Place::Alone(alone) => alone.engine.set_memory(memory),
+            Place::Left(left) => left.memory = memory.clone(),
+            Place::Lane { class, group, lane } => {
+                let Class { kind, groups, .. } = &mut self.classes[*class];
+                kind.iter().for_each(|kind| groups[*group].set_memory(kind, *lane, memory));
+            }
+        }
     }
 
     /// What some networks are worth, each on its rows.
@@ -87,27 +248,81 @@ impl Cores {
         tests.par_iter().map(judged).collect()
     }
 
-    fn predict_one(&self, member: usize, inputs: &[f32]) -> Vec<f32> {
-        self.all[member].engine.predict(inputs)
-    }
-
-    pub(super) fn set_learning_rate(&mut self, member: usize, rate: f64) {
-        self.all[member].course.optimizer.learning_rate = rate;
-    }
-
-    pub(super) fn keep(&mut self, member: usize) {
-        self.all[member].engine.keep();
-    }
-
-    pub(super) fn restore(&mut self, member: usize) {
-        self.all[member].engine.restore();
-    }
-
     pub(super) fn memory(&self, member: usize) -> Memory {
-        self.all[member].engine.memory()
+        match &self.places[member] {
+            Place::Alone(alone) => alone.engine.memory(),
+            Place::Left(left) => left.memory.clone(),
+            Place::Lane { class, group, lane } => {
+                let Class { kind, groups, engine, .. } = &self.classes[*class];
+                kind.as_ref().map_or_else(|| engine.memory(), |kind| groups[*group].memory(kind, *lane))
+            }
+        }
     }
 
-    pub(super) fn plan(&self, network: &Network) -> Plan {
-        self.all[0].engine.plan(network, self.all[0].course.batch)
+    /// How the first network is computed alone: in a lane it gets the same bits.
+    pub(super) fn plan(&self) -> Plan {
+        let Class { network, engine, course, .. } = &self.classes[0];
+        engine.plan(network, course.batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Activation, Device, Loss, Optimizer, Settings, Trainer, population::member::courses};
+
+    #[test]
+    fn each_network_is_set_kept_and_restored_by_itself() {
+        let numbers = |count: usize| (0..count).map(|i| (i as f32 * 12.9898).sin()).collect::<Vec<_>>();
+        let classes: Vec<u32> = (0..53).map(|row| row * 7 % 3).collect();
+        let data = Dataset::new(53, numbers(53 * 5), classes).unwrap();
+        let network = Network::new(5).dense(6, Activation::Tanh).dense(3, Activation::Identity);
+        for (accumulate, count) in [(1, 37), (3, 37), (3, 2)] {
+            // Nothing of it changes with the number of updates, which a trainer alone takes back and a population does not.
+            let (loss, optimizer) = (Loss::SoftmaxCrossEntropy, Optimizer::momentum(0.05, 0.9));
+            let settings = |seed| Settings { batch: 8, loss, optimizer, accumulate, seed, ..Settings::default() };
+            let members: Vec<Member> = (0..count).map(|seed| Member::new(settings(seed))).collect();
+            let courses = courses(&network, &data, &members).unwrap();
+            let mut cores = Cores::new(&network, &data, &members, courses).unwrap();
+            let mut alone: Vec<Trainer> = members
+                .iter()
+                .map(|member| {
+                    let settings = Settings { plan: Some(cores.plan()), ..member.settings.clone() };
+                    Trainer::new(&Device::cpu(), &network, &data, settings).unwrap()
+                })
+                .collect();
+            let run = |cores: &mut Cores, alone: &mut [Trainer], steps: [u64; 2], still: &[usize]| {
+                let mut reports = vec![Report::of(true); members.len()];
+                cores.run(steps[0], steps[1] as usize, &mut reports);
+                for (member, trainer) in alone.iter_mut().enumerate() {
+                    if still.contains(&member) {
+                        assert!(reports[member].losses.is_empty());
+                    } else {
+                        assert_eq!(reports[member], trainer.run(steps[1] as usize).unwrap(), "{member} of {count}");
+                    }
+                    let parameters = network.layers_of(&cores.memory(member).parameters, &[]);
+                    assert_eq!(parameters, trainer.parameters().unwrap(), "{member} of {count}");
+                }
+            };
+            run(&mut cores, &mut alone, [0, 6], &[]);
+            cores.keep(1);
+            alone[1].keep().unwrap();
+            cores.stop(0);
+            run(&mut cores, &mut alone, [6, 6], &[0]);
+            cores.restore(1);
+            alone[1].restore().unwrap();
+            for member in [0, 1, members.len() - 1] {
+                cores.set_learning_rate(member, 0.05);
+                alone[member].set_learning_rate(0.05).unwrap();
+            }
+            run(&mut cores, &mut alone, [12, 6], &[0]);
+            cores.restore(1);
+            alone[1].restore().unwrap();
+            run(&mut cores, &mut alone, [18, 4], &[0]);
+            let inputs = numbers(4 * 5);
+            for (member, outputs) in cores.predict(&inputs).into_iter().enumerate() {
+                assert_eq!(outputs, alone[member].predict(&inputs).unwrap());
+            }
+        }
     }
 }

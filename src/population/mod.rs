@@ -111,7 +111,7 @@ impl Population {
     /// How a step is computed, of all networks that train in the same dispatches; see [`crate::Trainer::plan`]. With it a
     /// trainer gives one of them alone the same bits.
     pub fn plan(&self) -> Plan {
-        self.workers.plan(&self.network)
+        self.workers.plan()
     }
 
     /// How many steps a network has taken.

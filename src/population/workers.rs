@@ -116,10 +116,10 @@ impl Workers {
         }
     }
 
-    pub(super) fn plan(&self, network: &Network) -> Plan {
+    pub(super) fn plan(&self) -> Plan {
         match self {
             Self::Gpu(waves) => waves.plan(),
-            Self::Cpu(cores) => cores.plan(network),
+            Self::Cpu(cores) => cores.plan(),
         }
     }
 }
