@@ -4,10 +4,10 @@ fn rows_of(model: u32) -> u32 {
     return DATA_ROWS;
 }
 
-fn row_at(place: u32, key: vec2u, model: u32) -> u32 {
-    var at = place;
+fn row_at(places: vec4u, key: vec2u, model: u32) -> vec4u {
+    var at = places;
     if SHUFFLE {
-        at = permuted(place, key, DATA_ROWS, ORDER_WIDTH);
+        at = permuted(places, key, DATA_ROWS, ORDER_WIDTH);
     }
     return at;
 }

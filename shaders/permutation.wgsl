@@ -1,21 +1,24 @@
-// A keyed bijection of the numbers below `rows`: `src/order.rs` is the same integer code and says where it comes from.
+// A keyed bijection of the numbers below `rows`, four at a time: `src/order.rs` is the same integer code and says where it
+// comes from. A number is one long chain of products, which a processor computes beside those of others in the same time.
 
-fn mixed(coordinate: u32, round: u32, key: vec2u) -> u32 {
-    var h = (coordinate ^ key.x) + (round + 1u) * 0x9e3779b9u;
-    h = ((h ^ (h >> 16u)) * 0x85ebca6bu) ^ key.y;
-    h = (h ^ (h >> 13u)) * 0xc2b2ae35u;
-    return h ^ (h >> 16u);
+fn mixed(coordinate: vec4u, round: u32, key: vec2u) -> vec4u {
+    var h = (coordinate ^ vec4u(key.x)) + (round + 1u) * 0x9e3779b9u;
+    h = ((h ^ (h >> vec4u(16u))) * 0x85ebca6bu) ^ vec4u(key.y);
+    h = (h ^ (h >> vec4u(13u))) * 0xc2b2ae35u;
+    return h ^ (h >> vec4u(16u));
 }
 
-fn turned(x: u32, random: u32, size: u32) -> u32 {
-    let sum = x + (((random >> 16u) * size) >> 16u);
-    return select(sum - size, sum, sum < size);
+fn turned(x: vec4u, random: vec4u, size: u32) -> vec4u {
+    let sum = x + (((random >> vec4u(16u)) * size) >> vec4u(16u));
+    return select(sum - size, sum, sum < vec4u(size));
 }
 
-/// What stands at a place; `width` is that of the grid of all rows.
-fn permuted(place: u32, key: vec2u, rows: u32, width: u32) -> u32 {
+/// What stands at four places; `width` is that of the grid of all rows.
+fn permuted(places: vec4u, key: vec2u, rows: u32, width: u32) -> vec4u {
     let height = (rows - 1u) / width + 1u;
-    var at = place;
+    var at = places;
+    // Those that have come to a row wait for the others.
+    var found = vec4u(rows);
     loop {
         var x = at % width;
         var y = at / width;
@@ -24,9 +27,10 @@ fn permuted(place: u32, key: vec2u, rows: u32, width: u32) -> u32 {
             y = turned(y, mixed(x, round + 1u, key), height);
         }
         at = y * width + x;
-        if at < rows {
+        found = select(found, at, found >= vec4u(rows));
+        if all(found < vec4u(rows)) {
             break;
         }
     }
-    return at;
+    return found;
 }

@@ -24,14 +24,13 @@ fn rows_of(model: u32) -> u32 {
     return subsets[model].rows;
 }
 
-fn row_at(place: u32, key: vec2u, model: u32) -> u32 {
+fn row_at(places: vec4u, key: vec2u, model: u32) -> vec4u {
     let s = subsets[model];
-    // A network with fewer rows than others has none at the last places of an evaluation.
-    var at = min(place, s.rows - 1u);
+    var at = places;
     if SHUFFLE {
-        at = permuted(place, key, s.rows, s.width);
+        at = permuted(places, key, s.rows, s.width);
     }
-    at += select(0u, s.skipped, at >= s.skip_from);
+    at += select(vec4u(), vec4u(s.skipped), at >= vec4u(s.skip_from));
     if s.way == 1u {
         at = permuted(at, s.key, s.of_rows, s.of_width);
     } else if s.way == 2u {
@@ -40,17 +39,14 @@ fn row_at(place: u32, key: vec2u, model: u32) -> u32 {
     return s.first + at;
 }
 
-/// The point of the grid that two draws give, or the next two if it lies outside.
-fn drawn(place: u32, s: Subset) -> u32 {
+/// The points of the grid that two draws give each, or the next two for those that lie outside.
+fn drawn(places: vec4u, s: Subset) -> vec4u {
     let height = (s.of_rows - 1u) / s.of_width + 1u;
-    var at = 0u;
-    for (var round = 0u; round < 256u; round += 2u) {
-        let x = ((mixed(place, round, s.key) >> 16u) * s.of_width) >> 16u;
-        let y = ((mixed(place, round + 1u, s.key) >> 16u) * height) >> 16u;
-        at = y * s.of_width + x;
-        if at < s.of_rows {
-            break;
-        }
+    var found = vec4u(s.of_rows);
+    for (var round = 0u; round < 256u && any(found >= vec4u(s.of_rows)); round += 2u) {
+        let x = ((mixed(places, round, s.key) >> vec4u(16u)) * s.of_width) >> vec4u(16u);
+        let y = ((mixed(places, round + 1u, s.key) >> vec4u(16u)) * height) >> vec4u(16u);
+        found = select(found, y * s.of_width + x, found >= vec4u(s.of_rows));
     }
-    return at;
+    return found;
 }

@@ -409,7 +409,7 @@ impl Engine {
             let slots = arenas.window.min(steps - first);
             for (i, group) in window_groups.iter().enumerate().filter(|_| gathers) {
                 if i == 0 {
-                    visit(1, &kernels.order, order_group, first, arenas.over_slots(arenas.batch, slots));
+                    visit(1, &kernels.order, order_group, first, arenas.over_slots(arenas.ordered(), slots));
                 }
                 visit(2, &kernels.gather, group, first, arenas.over_slots(arenas.gathered(), slots));
             }

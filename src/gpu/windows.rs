@@ -77,7 +77,7 @@ impl Maker<'_> {
         let window = arenas.window;
         [
             // A place walks round the grid of rows until it hits one, seldom more than once or twice.
-            self.over_window("order", arenas.over_slots(arenas.batch, window), 768, &order),
+            self.over_window("order", arenas.over_slots(arenas.ordered(), window), 768, &order),
             self.over_window("gather", arenas.over_slots(arenas.gathered(), window), 0, &gather),
         ]
     }
@@ -168,6 +168,11 @@ impl Arenas {
     /// The `vec4`s that `gather` writes a slot.
     pub(crate) fn gathered(&self) -> usize {
         self.batch * (self.input_stride() + self.output_stride())
+    }
+
+    /// How many invocations find the rows of a slot: one for four of them.
+    pub(crate) fn ordered(&self) -> usize {
+        self.batch / 4
     }
 
     /// Workgroups of 64 for `each` invocations in each of `slots` slots.
