@@ -120,6 +120,29 @@ fn rates_suggests_one_that_learns_and_draws_why() {
 }
 
 #[test]
+fn sweep_finds_a_rate_and_halving_finds_one_as_good_in_a_third_of_the_steps() {
+    let folder = Folder::new("sweep");
+    let out = folder.0.to_str().expect("a plain path");
+    for name in names() {
+        let own = ["--epochs", "8", "--rates", "32", "--json", "--out", out, "--device", &name];
+        let outcome = ran("sweep", &own);
+        outcome.expect(0, &["32 networks went 8 times through 1442 digits", "best: ", "halving: ", "picture: "]);
+        let json = outcome.json();
+        let number = |key: &str| json[key].as_f64().unwrap_or_else(|| panic!("{key}: {json}"));
+        assert!(
+            number("test_accuracy") > 0.95 && number("halving_accuracy") > number("test_accuracy") - 0.005,
+            "{json}"
+        );
+        assert!(3.0 * number("halving_steps") <= number("steps") && number("steps") == 32.0 * 8.0 * 46.0, "{json}");
+        for picture in ["rates.svg", "losses.svg"] {
+            let svg = fs::read_to_string(folder.0.join(picture)).expect("a picture");
+            assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{svg}");
+        }
+    }
+    ran("sweep", &["--rates", "1"]).expect(2, &["--rates"]);
+}
+
+#[test]
 fn ensemble_parts_where_nothing_was_measured_and_draws_it() {
     let folder = Folder::new("ensemble");
     let out = folder.0.to_str().expect("a plain path");
@@ -215,7 +238,7 @@ fn replay_refuses_what_it_cannot_replay_and_says_why() {
 #[test]
 fn arguments_that_do_not_exist_are_refused() {
     let names = ["neuron", "adapters", "digits", "mnist", "replay", "compare", "rates", "fashion", "train", "predict"];
-    for name in names.into_iter().chain(["ensemble"]) {
+    for name in names.into_iter().chain(["ensemble", "sweep"]) {
         ran(name, &["--frobnicate"]).expect(2, &["--frobnicate", "Usage"]);
         ran(name, &["--backend", "abacus"]).expect(2, &["abacus", "vulkan"]);
         ran(name, &["--help"]).expect(0, &["--device", "--backend", "--epochs", "--seed", "--data", "--out", "--json"]);

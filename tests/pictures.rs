@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use gradus::{
-    Activation, Confusion, Dataset, Device, Fit, History, LayerHistogram, LayerValues, Loss, Network, Optimizer,
-    RangeTest, Rates, Result, Settings, Trainer,
+    Activation, Confusion, Dataset, Device, Fit, Halving, History, Hyperparameter, KFold, LayerHistogram, LayerValues,
+    Loss, Member, Network, Optimizer, RangeTest, Rates, Result, Search, Settings, Trainer,
     pictures::{self, Bands, Boundary},
 };
 
@@ -321,6 +321,32 @@ fn bands_show_every_place_that_is_a_number() {
             Bands { x: &ends, mean: &ends, deviation: &[f32::MAX, 0.0], truth: &ends, rows: [&ends; 2], axes };
         Svg::of("bands-extreme", &extreme.svg("Extremes"));
     }
+}
+
+#[test]
+fn a_search_is_drawn_with_the_best_and_what_was_dropped() -> Result<()> {
+    let (_, data, _) = learned()?;
+    let network = Network::new(2).dense(6, Activation::Tanh).dense(2, Activation::Identity);
+    let rates = Hyperparameter::listed("rate", [1e-4, 0.01, 0.1, 1e6], |member, rate| {
+        member.settings.optimizer.learning_rate = rate;
+    });
+    let batches = Hyperparameter::listed("batch", [16.0, 20.0], |member, batch| member.settings.batch = batch as usize);
+    let member = Member::new(Settings::default());
+    let search = Search::grid(&member, &[rates, batches])?.folds(KFold::new(3).shuffled(1));
+    let findings = search.halve(&Device::cpu(), &network, &data, &Halving::new(30, 60))?;
+    let svg = pictures::search("Rates & batches", &findings);
+    let found = Svg::of("search", &svg);
+    found.says(&["Rates & batches", "rate", "batch", "tried", "dropped before the end", "the best", "validation loss"]);
+    let drawn = findings.trials.iter().filter(|trial| trial.scores.mean(findings.monitor).is_finite()).count();
+    assert_eq!(found.count("circle"), 2 * drawn, "a point in each panel for whoever has a score");
+    assert_eq!(svg, pictures::search("Rates & batches", &findings), "the same data, the same bytes");
+
+    let trained = search.train(&Device::cpu(), &network, &data, &Fit::new(3))?;
+    let histories = [("first", &trained.trials[0].histories[0]), ("last", &trained.trials[7].histories[0])];
+    let found = Svg::of("losses", &pictures::losses("Two of them", &histories));
+    found.says(&["Two of them", "first", "last", "epoch", "training loss"]);
+    Svg::of("losses-none", &pictures::losses("None", &[])).says(&["nothing to show"]);
+    Ok(())
 }
 
 #[test]

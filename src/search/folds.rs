@@ -65,10 +65,10 @@ impl Scores {
     }
 }
 
-/// [`cross_val_score`], asynchronously.
+/// [`cross_val_score`](crate::cross_val_score), asynchronously.
 ///
 /// # Errors
-/// As [`cross_val_score`].
+/// As [`cross_val_score`](crate::cross_val_score).
 pub async fn cross_val_score_async(
     device: &Device,
     network: &Network,
