@@ -21,6 +21,11 @@
 //! one and one, a learned slope one back, and with either the update one. Those networks, and those alone, are always
 //! computed layer by layer.
 //!
+//! # Many networks
+//!
+//! A [`Population`] trains many networks of one shape in the same dispatches, since small ones leave a device idle: seeds,
+//! settings to choose from ([`Search`]), folds ([`KFold`]), members of an [`Ensemble`]. Each has the bits that it has alone.
+//!
 //! # Devices
 //!
 //! [`Device::auto`] takes the best real GPU, or the CPU where there is none ([`Device::note`] then says why).
