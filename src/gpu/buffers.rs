@@ -1,6 +1,6 @@
 //! The buffers of a training: one a role, allocated once.
 
-use super::{Gpu, arenas::Arenas, kernel::PAIR, timetable::Length};
+use super::{Gpu, arenas::Arenas, chunk::Length, kernel::PAIR};
 use crate::{Optimizer, Result, error::check_limit, step::Step};
 
 /// What an arena may be used for: kernels, and copies either way.

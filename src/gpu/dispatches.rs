@@ -3,9 +3,9 @@
 use super::{
     Gpu,
     arenas::{Arenas, Members},
+    chunk::Length,
     link::{Parts, link},
     product::{Finish, Product},
-    timetable::Length,
 };
 use crate::{
     Answers, Features, Norm, Result,

@@ -4,11 +4,10 @@ use super::{
     Gpu,
     arenas::{Arenas, Extent, Members},
     buffers::Buffers,
+    chunk::{Length, Tempos},
     dispatches::Dispatches,
-    engine::Metric,
     planner,
     resident::{Uploaded, bytes_of_data, rows_a_shard},
-    timetable::{Length, Tempos},
 };
 use crate::{
     Dataset, Features, Network, Optimizer, Result,
@@ -16,6 +15,9 @@ use crate::{
     rows::Subset,
     step::Course,
 };
+
+/// Loss and right answers of a step, as `total` writes them.
+pub(crate) type Metric = [f32; 2];
 
 /// The most bytes that the metrics of many networks take until they are read.
 const METRICS: usize = 64 << 20;

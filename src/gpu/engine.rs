@@ -4,9 +4,10 @@ use super::{
     Gpu,
     arenas::{Arenas, Members},
     buffers::{Buffers, CURSOR},
+    chunk::BEHIND,
     custom,
     dispatches::{Dispatch, Dispatches},
-    draft::{Draft, Setup, identity},
+    draft::{Draft, Metric, Setup, identity},
     evaluator::{Evaluator, Scorer},
     keep::Kept,
     kernel::{Kernel, STEP, Set},
@@ -15,7 +16,7 @@ use super::{
     predictor::Predictor,
     read_back::{Pipe, read},
     resident::{Shard, Uploaded, bind_window, upload_subsets},
-    timetable::{BEHIND, Entries, Timetable},
+    timetable::{Entries, Timetable},
 };
 use crate::{
     Dataset, Network, Result,
@@ -99,9 +100,6 @@ impl Visit<'_> {
         self.kernel.record_over(pass, self.groups);
     }
 }
-
-/// Loss and right answers of a step, as `total` writes them.
-pub(crate) type Metric = [f32; 2];
 
 impl Engine {
     /// [`Draft::new`] and [`Engine::build`].

@@ -11,6 +11,7 @@ pub(crate) mod adapters;
 mod answers;
 mod arenas;
 mod buffers;
+mod chunk;
 mod custom;
 mod dispatches;
 pub(crate) mod draft;

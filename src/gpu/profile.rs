@@ -3,11 +3,7 @@
 
 use std::time::Instant;
 
-use super::{
-    CLOCK, Gpu,
-    engine::{Engine, Metric},
-    read_back::read,
-};
+use super::{CLOCK, Gpu, draft::Metric, engine::Engine, read_back::read};
 use crate::{KernelTime, Result};
 
 /// Times that one query set holds.

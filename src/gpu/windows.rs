@@ -3,8 +3,8 @@
 
 use super::{
     arenas::{Arenas, Members},
+    chunk::Length,
     dispatches::{Dispatch, Dispatches, LANES, Maker, Purpose, folded},
-    timetable::Length,
 };
 use crate::{Answers, Features, step::Step};
 

@@ -5,8 +5,8 @@ use rayon::prelude::*;
 
 use super::{
     Course, Estimate, Member,
+    member::is_weighted,
     tested::{Judging, Test},
-    workers::is_weighted,
 };
 use crate::{
     Dataset, Metrics, Network, Plan, Report, Result,

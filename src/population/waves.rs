@@ -2,8 +2,8 @@
 
 use super::{
     Course, Estimate, Member,
+    member::is_weighted,
     tested::{Judging, Test},
-    workers::is_weighted,
 };
 use crate::{
     Dataset, Error, Metrics, Network, Plan, Report, Result,

@@ -123,7 +123,3 @@ impl Workers {
         }
     }
 }
-
-pub(super) fn is_weighted(data: &Dataset, members: &[Member]) -> bool {
-    members[0].settings.weighted || data.weights().is_some()
-}

@@ -16,8 +16,8 @@ use crate::{
     Scaler, Settings, cpu,
     device::Machine,
     gpu::{
-        draft::Setup,
-        engine::{Engine, Metric},
+        draft::{Metric, Setup},
+        engine::Engine,
     },
     step::Course,
 };

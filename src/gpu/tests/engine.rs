@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     Device, Features, Settings, Trainer,
-    gpu::{engine::Metric, read_back::read},
+    gpu::{draft::Metric, read_back::read},
     step::Step,
 };
 

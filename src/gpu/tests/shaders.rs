@@ -8,10 +8,10 @@ use crate::{
     Answers, Features,
     gpu::{
         arenas::{Arenas, Extent, Members},
+        chunk::Length,
         dispatches::{Dispatch, Dispatches},
         ensemble::{self, ENSEMBLE, Turn},
         kernel::{Binding, PAIR, SCALED_WINDOW, STEP, STEPS},
-        timetable::Length,
         windows::Pass,
     },
     rows::Subset,
