@@ -132,3 +132,15 @@ fn what_was_kept_comes_back_and_moves_with_its_network() {
         assert!(population.set_learning_rate(4, f64::NAN).is_err() && population.learning_rate(7).is_err());
     }
 }
+
+/// A software adapter lets no invocation go round its loops too often, and a row of many outputs takes many rounds.
+#[test]
+fn rows_of_many_outputs() {
+    let of = |rows: usize, seed: usize| {
+        let classes: Vec<u32> = (0..rows as u32).map(|row| row * 7 % 1000).collect();
+        Dataset::new(rows, numbers(rows * 3, seed), classes).expect("a data set")
+    };
+    let network = Network::new(3).dense(1000, Activation::Identity);
+    let settings = Settings { batch: 8, loss: Loss::SoftmaxCrossEntropy, ..Settings::default() };
+    compare(&network, &of(40, 1), &of(4100, 2), &settings);
+}

@@ -7,31 +7,27 @@ use super::{
     Gpu,
     arenas::Members,
     buffers::{ARENA, Buffers},
-    forward::{Design, Forward, ROWS},
+    forward::{Design, Forward},
     kernel::{Kernel, Set},
     pace::IN_FLIGHT,
     predictor::Predictor,
     read_back::read,
     resident::{Shard, Uploaded, bind_window, upload_subsets},
-    windows::{Pass, score_pairs},
+    windows::{Pass, score_pairs, scored_at_once},
 };
 use crate::{Dataset, Features, Network, Result, metrics::Score, rows::Subset};
 
 /// Brings the rows of a data set to where a predictor wants them.
 pub(super) struct Evaluator {
-    data: Dataset,
     uploaded: Uploaded,
     order: Kernel,
     gather: Kernel,
-    score: Kernel,
     /// One a shard.
     groups: Vec<wgpu::BindGroup>,
     /// Where each network has rows of its own: what says which, and what is bound where a kernel has to know it.
     subsets: Option<(wgpu::Buffer, wgpu::BindGroup)>,
     /// Which batch it is.
     cursor: wgpu::Buffer,
-    /// What `score` adds up.
-    scores: wgpu::Buffer,
 }
 
 impl Evaluator {
@@ -43,36 +39,29 @@ impl Evaluator {
         data: &Dataset,
         uploaded: Option<Uploaded>,
     ) -> Result<Self> {
-        Self::with_rows(gpu, forward, members, data, uploaded, false).await
+        let pass = Pass::new(&forward.arenas, &of_data(members, data, false), data);
+        let spares = Buffers::spares(gpu).await?;
+        Ok(Self::with_rows(gpu, forward, &pass, data, uploaded, (false, spares)).await?.0)
     }
 
-    /// The same, where need be with rows of its own for each network.
+    /// The same, where need be with rows of its own for each network, and what its kernels are bound by.
     async fn with_rows(
         gpu: &Gpu,
         forward: &Forward,
-        members: &Members,
+        pass: &Pass,
         data: &Dataset,
         uploaded: Option<Uploaded>,
-        has_subsets: bool,
-    ) -> Result<Self> {
+        (has_subsets, buffers): (bool, Buffers),
+    ) -> Result<(Self, Set)> {
         let arenas = &forward.arenas;
-        let scale = if let Features::U8 { scale, .. } = data.features() { *scale } else { 1.0 };
-        let (data_rows, is_scaled) = (data.rows(), data.scaler().is_some());
-        let members =
-            Members { shuffle: false, data_rows, scale, noise: 0.0, is_scaled, has_subsets, ..members.clone() };
-        let pass = Pass::new(arenas, &members, data.features(), data.answers());
-        pass.all().into_iter().try_for_each(|dispatch| dispatch.check(gpu))?;
+        [&pass.order, &pass.gather].into_iter().try_for_each(|dispatch| dispatch.check(gpu))?;
         gpu.check_alive().await?;
         let uploaded = match uploaded {
             Some(uploaded) => uploaded,
             None => Uploaded::new(gpu, data, arenas).await?,
         };
         let rows = gpu.buffer("rows", (4 * arenas.batch * arenas.models) as u64, ARENA).await?;
-        let pairs = score_pairs(arenas, data.answers());
-        let scores = gpu.buffer("scores", (8 * pairs * arenas.models) as u64, ARENA).await?;
-        let activations = forward.activations.clone();
-        let spares = Buffers::spares(gpu).await?;
-        let buffers = Buffers { rows, activations, metrics: scores.clone(), ..spares };
+        let buffers = Buffers { rows, activations: forward.activations.clone(), ..buffers };
         let mut shards = uploaded.shards.clone();
         let subsets =
             if has_subsets { Some(upload_subsets(gpu, &vec![Subset::whole(1); arenas.models]).await?) } else { None };
@@ -82,27 +71,13 @@ impl Evaluator {
         }
         let (set, mut groups) = bind_window(gpu, arenas, &buffers, &shards, data.scaler()).await?;
         let subsets = subsets.and_then(|subsets| Some((subsets, groups.pop()?)));
-        let [order, gather, score] = [
-            set.kernel(gpu, &pass.order).await?,
-            set.kernel(gpu, &pass.gather).await?,
-            set.kernel(gpu, &pass.score).await?,
-        ];
-        Ok(Self {
-            data: data.clone(),
-            uploaded,
-            order,
-            gather,
-            score,
-            groups,
-            subsets,
-            cursor: buffers.cursors,
-            scores,
-        })
+        let [order, gather] = [set.kernel(gpu, &pass.order).await?, set.kernel(gpu, &pass.gather).await?];
+        Ok((Self { uploaded, order, gather, groups, subsets, cursor: buffers.cursors }, set))
     }
 
     /// Whether it is of this data set.
     pub(super) fn is_of(&self, data: &Dataset) -> bool {
-        self.data.is_same(data)
+        self.uploaded.data.is_same(data)
     }
 
     /// The outputs of a single network for all rows, some rows after the other.
@@ -112,7 +87,7 @@ impl Evaluator {
         predictor: &Predictor,
         take: impl FnMut(Range<usize>, Vec<f32>),
     ) -> Result<()> {
-        let rows = self.data.rows();
+        let rows = self.uploaded.data.rows();
         let bring = |batch| {
             self.bring(gpu, batch, 1, |pass| predictor.forward().record(pass));
         };
@@ -146,10 +121,20 @@ impl Evaluator {
     }
 }
 
+/// What the kernels over a data set that networks are tested on are linked from.
+fn of_data(members: &Members, data: &Dataset, has_subsets: bool) -> Members {
+    let scale = if let Features::U8 { scale, .. } = data.features() { *scale } else { 1.0 };
+    let (data_rows, is_scaled) = (data.rows(), data.scaler().is_some());
+    Members { shuffle: false, data_rows, scale, noise: 0.0, is_scaled, has_subsets, ..members.clone() }
+}
+
 /// Tells what many networks are worth on a data set.
 pub(super) struct Scorer {
     forward: Forward,
     evaluator: Evaluator,
+    kernel: Kernel,
+    /// What it adds up.
+    scores: wgpu::Buffer,
 }
 
 impl Scorer {
@@ -165,11 +150,17 @@ impl Scorer {
     ) -> Result<Self> {
         // The loss takes logits.
         let members = Members { ends_with_softmax: false, ..members.clone() };
-        let rows = data.rows().min(ROWS).next_multiple_of(4);
+        let rows = data.rows().min(scored_at_once(gpu, network, data)).next_multiple_of(4);
         let design = Design::new(gpu, network, models, &members, (rows, data.weights().is_some()))?;
+        let pass = Pass::new(&design.arenas, &of_data(&members, data, has_subsets), data);
+        pass.score.check(gpu)?;
         let forward = Forward::new(gpu, design, set, buffers).await?;
-        let evaluator = Evaluator::with_rows(gpu, &forward, &members, data, uploaded, has_subsets).await?;
-        Ok(Self { forward, evaluator })
+        let pairs = score_pairs(&forward.arenas, data.answers());
+        let scores = gpu.buffer("scores", (8 * pairs * models) as u64, ARENA).await?;
+        let bound = Buffers { metrics: scores.clone(), ..Buffers::spares(gpu).await? };
+        let (evaluator, set) = Evaluator::with_rows(gpu, &forward, &pass, data, uploaded, (has_subsets, bound)).await?;
+        let kernel = set.kernel(gpu, &pass.score).await?;
+        Ok(Self { forward, evaluator, kernel, scores })
     }
 
     pub(super) fn is_of(&self, data: &Dataset, has_subsets: bool) -> bool {
@@ -182,15 +173,15 @@ impl Scorer {
 
     /// What the first networks are worth, as many as there are `rows`, on these rows. One read back.
     pub(super) async fn score(&self, gpu: &Gpu, rows: &[Option<Subset>]) -> Result<Vec<Score>> {
-        let Self { forward, evaluator } = self;
-        let (arenas, data) = (&forward.arenas, &evaluator.data);
+        let Self { forward, evaluator, kernel, scores } = self;
+        let (arenas, data) = (&forward.arenas, &evaluator.uploaded.data);
         let subsets: Vec<_> =
             rows.iter().map(|rows| rows.unwrap_or_else(|| Subset::whole(data.rows() as u32))).collect();
         if let Some((buffer, _)) = &evaluator.subsets {
             gpu.upload(buffer, 0, bytemuck::cast_slice(&subsets));
         }
         let mut encoder = gpu.encoder();
-        encoder.clear_buffer(&evaluator.scores, 0, None);
+        encoder.clear_buffer(scores, 0, None);
         gpu.submit(encoder);
         let mut in_flight = VecDeque::new();
         let most = subsets.iter().map(|subset| subset.rows as usize).max().unwrap_or(0);
@@ -203,11 +194,11 @@ impl Scorer {
             in_flight.push_back(evaluator.bring(gpu, batch, rows.len(), |pass| {
                 forward.record_over(pass, rows.len());
                 pass.set_bind_group(0, evaluator.rows_group(), &[0]);
-                evaluator.score.record_over(pass, evaluator.score.groups_over(rows.len()));
+                kernel.record_over(pass, kernel.groups_over(rows.len()));
             }));
         }
         let pairs = score_pairs(arenas, data.answers());
-        let numbers: Vec<f32> = read(gpu, &evaluator.scores, 0, 2 * pairs * rows.len()).await?;
+        let numbers: Vec<f32> = read(gpu, scores, 0, 2 * pairs * rows.len()).await?;
         Ok(numbers.chunks_exact(2 * pairs).map(|numbers| Score::new(numbers, arenas.outputs())).collect())
     }
 }

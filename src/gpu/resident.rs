@@ -20,7 +20,7 @@ pub(super) struct Shard {
 /// A data set on the device. A clone is the same buffers.
 #[derive(Clone)]
 pub(crate) struct Uploaded {
-    data: Dataset,
+    pub(super) data: Dataset,
     weighted: bool,
     pub(super) shards: Vec<Shard>,
 }

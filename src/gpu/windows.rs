@@ -2,11 +2,13 @@
 //! window of steps at once, or over the batches of an evaluation.
 
 use super::{
+    Gpu,
     arenas::{Arenas, Members},
     chunk::Length,
     dispatches::{Dispatch, Dispatches, LANES, Maker, Purpose, folded},
+    forward::ROWS,
 };
-use crate::{Answers, Features, step::Step};
+use crate::{Answers, Dataset, Features, Network, network::padded, step::Step};
 
 /// What brings the batches of a data set that networks are tested on, and adds up what their outputs are worth.
 #[derive(Debug, Clone)]
@@ -17,25 +19,33 @@ pub(crate) struct Pass {
 }
 
 impl Pass {
-    pub(crate) fn new(arenas: &Arenas, members: &Members, features: &Features, answers: &Answers) -> Self {
+    pub(crate) fn new(arenas: &Arenas, members: &Members, data: &Dataset) -> Self {
         let maker = Maker { arenas, members, purpose: Purpose::Prediction };
-        let [order, gather] = maker.bring(Some(features), Some(answers), shader!("pass"));
-        Self { order, gather, score: maker.score(scored(arenas, answers)) }
-    }
-
-    pub(crate) fn all(&self) -> [&Dispatch; 3] {
-        [&self.order, &self.gather, &self.score]
+        let [order, gather] = maker.bring(Some(data.features()), Some(data.answers()), shader!("pass"));
+        Self { order, gather, score: maker.score(scored(arenas.output_stride(), data.answers())) }
     }
 }
 
 /// The vec4s of a row's outputs whose errors are added up: those of values.
-fn scored(arenas: &Arenas, answers: &Answers) -> usize {
-    if matches!(answers, Answers::Values(_)) { arenas.output_stride() } else { 0 }
+fn scored(output_stride: usize, answers: &Answers) -> usize {
+    if matches!(answers, Answers::Values(_)) { output_stride } else { 0 }
+}
+
+/// How often an invocation of `shaders/score.wgsl` goes round for each of its rows, and at last.
+const fn score_loops(output_stride: usize, scored: usize) -> [usize; 2] {
+    [1 + 3 * output_stride + scored, 7 * (2 + 4 * scored)]
+}
+
+/// How many rows a device can judge at once.
+pub(super) fn scored_at_once(gpu: &Gpu, network: &Network, data: &Dataset) -> usize {
+    let stride = padded(network.outputs()) / 4;
+    let [each, last] = score_loops(stride, scored(stride, data.answers()));
+    gpu.loop_budget.map_or(ROWS, |budget| (LANES * (budget.saturating_sub(last) / each).max(1)).min(ROWS))
 }
 
 /// How many pairs of numbers `shaders/score.wgsl` keeps for a network.
 pub(crate) fn score_pairs(arenas: &Arenas, answers: &Answers) -> usize {
-    2 + 4 * scored(arenas, answers)
+    2 + 4 * scored(arenas.output_stride(), answers)
 }
 
 impl Maker<'_> {
@@ -118,7 +128,8 @@ impl Maker<'_> {
             self.rows(),
             shader!("permutation"),
         ];
-        let loops = arenas.measures() * (1 + 3 * arenas.output_stride() + scored) + 7 * (2 + 4 * scored);
+        let [each, last] = score_loops(arenas.output_stride(), scored);
+        let loops = arenas.measures() * each + last;
         let mut score = self.over_window("score", [1, 1, arenas.models as u32], loops, &pieces);
         score.source += &format!("const SCORED: u32 = {scored}u;\nconst SCORE: u32 = {}u;\n", 2 + 4 * scored);
         score

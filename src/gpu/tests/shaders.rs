@@ -20,6 +20,16 @@ use crate::{
 
 const LENGTH: Length = Length { chunk: 64, behind: 64, models: 1, tempos: 1 };
 
+/// A row of features of either kind.
+fn features_of(kind: usize, columns: usize) -> Features {
+    if kind == 0 { vec![0.0_f32; columns].into() } else { vec![0_u8; columns].into() }
+}
+
+/// An answer of either kind.
+fn answers_of(kind: usize, outputs: usize) -> Answers {
+    if kind == 0 { vec![0.0_f32; outputs].into() } else { vec![0_u32].into() }
+}
+
 /// Every dispatch that the planner can emit: every tile in every form, every member, every kind of data, one model and three.
 fn dispatches() -> Vec<Dispatch> {
     let mut all = Vec::new();
@@ -55,7 +65,9 @@ fn dispatches() -> Vec<Dispatch> {
             all.extend(dispatches.all().cloned());
             let ways = Ways::all(3, Way::of(*tile));
             all.extend(Dispatches::predict(&arenas, &members, &ways));
-            all.extend(Pass::new(&arenas, &members, &features[i % 2], &answers[j % 2]).all().into_iter().cloned());
+            let data = Dataset::new(1, features_of(i % 2, 5), answers_of(j % 2, outputs)).expect("a data set");
+            let Pass { order, gather, score } = Pass::new(&arenas, &members, &data);
+            all.extend([order, gather, score]);
             all.extend(Dispatches::gradients(&arenas, &members, &ways));
         }
     }
