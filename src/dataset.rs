@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::{
-    Error, Result, Scaler,
+    Error, Features, Result, Scaler,
     error::{check_finite, check_len},
+    features::{from_values, select},
 };
 
 /// Rows of features with an answer each. A clone shares the data.
@@ -19,20 +20,6 @@ pub struct Dataset {
     scaler: Option<Arc<Scaler>>,
 }
 
-/// What a network is shown, row by row.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Features {
-    /// Numbers as they are.
-    F32(Vec<f32>),
-    /// Bytes, read as `byte * scale`.
-    U8 {
-        /// The bytes.
-        bytes: Vec<u8>,
-        /// What each is multiplied by: 1/255 unless set otherwise.
-        scale: f32,
-    },
-}
-
 /// What a network should answer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answers {
@@ -42,37 +29,9 @@ pub enum Answers {
     Classes(Vec<u32>),
 }
 
-/// Data comes as a vector, or as a slice, array or vector that is borrowed.
-macro_rules! from {
-    ($family:ident, $value:ty, $make:expr) => {
-        impl From<Vec<$value>> for $family {
-            fn from(values: Vec<$value>) -> Self {
-                $make(values)
-            }
-        }
-        impl From<&Vec<$value>> for $family {
-            fn from(values: &Vec<$value>) -> Self {
-                $make(values.clone())
-            }
-        }
-        impl From<&[$value]> for $family {
-            fn from(values: &[$value]) -> Self {
-                $make(values.to_vec())
-            }
-        }
-        impl<const N: usize> From<&[$value; N]> for $family {
-            fn from(values: &[$value; N]) -> Self {
-                $make(values.to_vec())
-            }
-        }
-    };
-}
-
-from!(Features, f32, Self::F32);
-from!(Features, u8, |bytes| Self::U8 { bytes, scale: 1.0 / 255.0 });
-from!(Answers, f32, Self::Values);
-from!(Answers, u32, Self::Classes);
-from!(Answers, u8, |ids: Vec<u8>| Self::Classes(ids.into_iter().map(u32::from).collect()));
+from_values!(Answers, f32, Self::Values);
+from_values!(Answers, u32, Self::Classes);
+from_values!(Answers, u8, |ids: Vec<u8>| Self::Classes(ids.into_iter().map(u32::from).collect()));
 
 impl Dataset {
     /// `rows` rows of features and answers.
@@ -83,29 +42,17 @@ impl Dataset {
     ///
     /// # Errors
     /// [`Error::Shape`] if the values do not divide into `rows` rows, [`Error::NonFinite`] if one is not a finite number,
-    /// [`Error::Setting`] if there are no rows or a scale is not a finite number.
+    /// [`Error::Setting`] if there are no rows or a scale is not a finite number, [`Error::File`] if they are in a file that
+    /// cannot be read: one of f32 or f64 is read once from end to end.
     pub fn new(rows: usize, features: impl Into<Features>, answers: impl Into<Answers>) -> Result<Self> {
         let (features, answers) = (features.into(), answers.into());
         if rows == 0 || u32::try_from(rows).is_err() {
-            return Err(Error::Setting {
-                what: "rows of a data set",
-                expected: "1 to 4294967295".into(),
-                got: rows.to_string(),
-            });
+            return Err(wrong_count(rows));
         }
         let set = Self { rows, features: Arc::new(features), answers: Arc::new(answers), weights: None, scaler: None };
         let whole = |what: &str, len: usize| check_len(what, rows * len.div_ceil(rows).max(1), len);
-        match &*set.features {
-            Features::F32(values) => {
-                whole("features", values.len())?;
-                check_finite("features", set.inputs(), values)?;
-            }
-            Features::U8 { scale, .. } if !scale.is_finite() => {
-                let expected = "a finite number".to_owned();
-                return Err(Error::Setting { what: "scale of bytes", expected, got: scale.to_string() });
-            }
-            Features::U8 { bytes, .. } => whole("features", bytes.len())?,
-        }
+        whole("features", set.features.values())?;
+        set.features.check(set.inputs())?;
         match &*set.answers {
             Answers::Values(values) => {
                 whole("answers", values.len())?;
@@ -177,20 +124,17 @@ impl Dataset {
             let expected = format!("below {}", self.rows);
             return Err(Error::Setting { what: "row to select", expected, got: row.to_string() });
         }
-        fn some<T: Copy>(values: &[T], rows: &[usize], columns: usize) -> Vec<T> {
-            rows.iter().flat_map(|row| &values[row * columns..(row + 1) * columns]).copied().collect()
-        }
-        let features = match &*self.features {
-            Features::F32(values) => Features::F32(some(values, rows, self.inputs())),
-            Features::U8 { bytes, scale } => Features::U8 { bytes: some(bytes, rows, self.inputs()), scale: *scale },
-        };
+        let features = self.features.select(rows, self.inputs());
         let answers = match &*self.answers {
-            Answers::Values(values) => Answers::Values(some(values, rows, values.len() / self.rows)),
-            Answers::Classes(classes) => Answers::Classes(some(classes, rows, 1)),
+            Answers::Values(values) => Answers::Values(select(values, rows, values.len() / self.rows)),
+            Answers::Classes(classes) => Answers::Classes(select(classes, rows, 1)),
         };
-        let set = Self::new(rows.len(), features, answers)?;
-        let weights = self.weights.as_ref().map(|weights| Arc::new(some(weights, rows, 1)));
-        Ok(Self { weights, scaler: self.scaler.clone(), ..set })
+        if rows.is_empty() || u32::try_from(rows.len()).is_err() {
+            return Err(wrong_count(rows.len()));
+        }
+        let weights = self.weights.as_ref().map(|weights| Arc::new(select(weights, rows, 1)));
+        let (features, answers) = (Arc::new(features), Arc::new(answers));
+        Ok(Self { rows: rows.len(), features, answers, weights, scaler: self.scaler.clone() })
     }
 
     /// The same with features that are scaled before the network sees them, on the device; the features themselves stay as
@@ -212,6 +156,20 @@ impl Dataset {
             Some(scaler) if self.scaler.is_none() => self.clone().with_scaling(scaler),
             _ => Ok(self.clone()),
         }
+    }
+
+    /// The features of a row, before they are scaled.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a row that is not there, [`Error::File`] if it is in a file that cannot be read.
+    pub fn row(&self, row: usize) -> Result<Vec<f32>> {
+        if row >= self.rows {
+            let expected = format!("below {}", self.rows);
+            return Err(Error::Setting { what: "row of a data set", expected, got: row.to_string() });
+        }
+        let mut values = vec![0.0; self.inputs()];
+        self.write_raw_features(row, &mut values);
+        self.check_read().map(|()| values)
     }
 
     /// What scales the features, if anything does.
@@ -237,10 +195,7 @@ impl Dataset {
 
     /// How many features a row has.
     pub fn inputs(&self) -> usize {
-        match &*self.features {
-            Features::F32(values) => values.len() / self.rows,
-            Features::U8 { bytes, .. } => bytes.len() / self.rows,
-        }
+        self.features.values() / self.rows
     }
 
     /// The features.
@@ -251,6 +206,16 @@ impl Dataset {
     /// The answers.
     pub fn answers(&self) -> &Answers {
         &self.answers
+    }
+
+    /// Whether its features stay in a file.
+    pub(crate) fn is_in_a_file(&self) -> bool {
+        matches!(*self.features, Features::File(_))
+    }
+
+    /// What went wrong when its rows were read, if they are in a file and anything did: to be asked behind what reads them.
+    pub(crate) fn check_read(&self) -> Result<()> {
+        self.features.check_read()
     }
 
     /// Whether it is the same data, and not just equal, and scaled alike.
@@ -272,15 +237,7 @@ impl Dataset {
     /// Writes the features of `row` to `into`, before they are scaled.
     #[inline]
     pub(crate) fn write_raw_features(&self, row: usize, into: &mut [f32]) {
-        let span = row * into.len()..(row + 1) * into.len();
-        match &*self.features {
-            Features::F32(values) => into.copy_from_slice(&values[span]),
-            Features::U8 { bytes, scale } => {
-                for (to, byte) in into.iter_mut().zip(&bytes[span]) {
-                    *to = f32::from(*byte) * scale;
-                }
-            }
-        }
+        self.features.write(row, into);
     }
 
     /// Writes the expected outputs of `row` to `into`: a class id becomes a row of zeros with a one, or stands for
@@ -311,6 +268,11 @@ impl Dataset {
             }
         }
     }
+}
+
+fn wrong_count(rows: usize) -> Error {
+    let (expected, got) = ("1 to 4294967295".to_owned(), rows.to_string());
+    Error::Setting { what: "rows of a data set", expected, got }
 }
 
 /// Refuses weights that are not one for each of so many rows.

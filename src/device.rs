@@ -112,6 +112,20 @@ impl Device {
         Ok(Self { machine: Machine::Gpu(Box::new(gpu)), note: None })
     }
 
+    /// The same device, which holds data sets of so many bytes at most; larger ones are streamed: each step's rows are
+    /// brought while those before are taken, from memory or from a [file](crate::FileRows), with the same bits. Steps on a
+    /// streamed data set cannot be [recorded](crate::Trainer::record).
+    ///
+    /// Unless it is said, a GPU streams what it has no memory for, and a software adapter what is in a file of more than
+    /// 256 MiB. The CPU engine reads every data set where it is.
+    #[must_use]
+    pub fn with_resident_limit(mut self, bytes: u64) -> Self {
+        if let Machine::Gpu(gpu) = &mut self.machine {
+            gpu.resident_limit = Some(bytes);
+        }
+        self
+    }
+
     /// The adapter's name, or what the CPU engine runs on.
     pub fn name(&self) -> String {
         match &self.machine {

@@ -185,6 +185,14 @@ pub(crate) fn check_finite(what: &'static str, columns: usize, values: &[f32]) -
     }
 }
 
+/// An empty vector with room for so many values.
+pub(crate) fn room<T>(count: usize, what: &str) -> Result<Vec<T>> {
+    let mut values = Vec::new();
+    let no_room = |error| Error::OutOfMemory { what: format!("{what}: {error}") };
+    values.try_reserve_exact(count).map_err(no_room)?;
+    Ok(values)
+}
+
 /// `Ok` if the device has what is needed, [`Error::Limit`] otherwise.
 pub(crate) fn check_limit(what: &str, limit: &'static str, need: u64, have: u64) -> Result<()> {
     if need <= have { Ok(()) } else { Err(Error::Limit { what: what.to_owned(), limit, need, have }) }

@@ -173,6 +173,7 @@ impl<'a> Judge<'a> {
             let mut features = vec![0.0; rows.len() * self.inputs];
             let each = rows.clone().zip(features.chunks_exact_mut(self.inputs));
             each.for_each(|(row, to)| self.data.write_features(row, to));
+            self.data.check_read()?;
             self.rows(rows, predict(&features))?;
         }
         Ok(self.metrics)

@@ -79,6 +79,8 @@ mod error;
 mod estimator;
 mod export;
 mod family;
+mod features;
+mod file_rows;
 mod fit;
 mod formats;
 mod gpu;
@@ -119,7 +121,7 @@ pub use activation::Activation;
 pub use blocking::{adapters, cross_val_score};
 pub use checkpoint::Checkpoint;
 pub use custom::{CustomActivation, CustomLoss};
-pub use dataset::{Answers, Dataset, Features};
+pub use dataset::{Answers, Dataset};
 pub use device::{Choice, Device, Request, adapters_async};
 pub use ensemble::{Consensus, Ensemble, Votes};
 pub use error::{Error, Result};
@@ -127,6 +129,8 @@ pub use estimator::{
     ClassWeights, Classification, LearningRate, Mlp, MlpClassifier, MlpRegressor, MlpSettings, Regressing,
 };
 pub use export::{WgslFunction, WgslWeights};
+pub use features::Features;
+pub use file_rows::FileRows;
 pub use fit::{
     Decision, EarlyStopping, Ended, Epoch, Fit, History, Monitor, Progress, RangeTest, Rates, ReduceOnPlateau, Split,
     Validation,

@@ -72,7 +72,8 @@ impl Scaler {
     }
 
     /// Learned from the features of a data set, in f64; what scales them already does not count. A column that is the same
-    /// everywhere keeps its factor of 1, as in scikit-learn.
+    /// everywhere keeps its factor of 1, as in scikit-learn. If the features are in a file that cannot be read any more,
+    /// training on them says so.
     pub fn learn(scaling: Scaling, data: &Dataset) -> Self {
         Self::learned(scaling, data.inputs(), data.rows(), |row, into| data.write_raw_features(row, into))
     }

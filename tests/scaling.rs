@@ -35,6 +35,7 @@ fn floats(features: &Features) -> Vec<f32> {
     match features {
         Features::F32(values) => values.clone(),
         Features::U8 { bytes, scale } => bytes.iter().map(|byte| f32::from(*byte) * scale).collect(),
+        Features::File(_) => unreachable!("none is made here"),
     }
 }
 

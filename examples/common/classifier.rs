@@ -3,7 +3,7 @@
 use std::{ops::RangeInclusive, path::Path};
 
 use gradus::{
-    Answers, Dataset, Device, Error, Features, Fit, History, Metrics, Network, ProgressBar, Settings, Trainer, pictures,
+    Answers, Dataset, Device, Error, Fit, History, Metrics, Network, ProgressBar, Settings, Trainer, pictures,
 };
 use serde_json::{Value, json};
 
@@ -96,13 +96,8 @@ pub fn nearest_mean(train: &Dataset, test: &Dataset, classes: usize) -> f64 {
 
 /// The rows of a set: each as the network sees it before it is scaled, and its class.
 pub fn rows(set: &Dataset) -> impl Iterator<Item = (Vec<f32>, usize)> {
-    let width = set.inputs();
-    (0..set.rows()).map(move |row| {
-        let span = row * width..(row + 1) * width;
-        let image = match set.features() {
-            Features::F32(values) => values[span].to_vec(),
-            Features::U8 { bytes, scale } => bytes[span].iter().map(|byte| f32::from(*byte) * scale).collect(),
-        };
+    (0..set.rows()).map(|row| {
+        let image = set.row(row).unwrap_or_default();
         let class = match set.answers() {
             Answers::Classes(classes) => classes[row] as usize,
             Answers::Values(_) => 0,

@@ -98,11 +98,7 @@ impl Fitted {
 
     /// The outputs for rows of features.
     pub(super) async fn outputs(&mut self, x: Features) -> Result<Vec<f32>> {
-        let values = match x {
-            Features::F32(values) => values,
-            Features::U8 { bytes, scale } => bytes.into_iter().map(|byte| f32::from(byte) * scale).collect(),
-        };
-        self.trainer.predict_async(&values).await
+        self.trainer.predict_async(&x.into_numbers()?).await
     }
 }
 

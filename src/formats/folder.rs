@@ -9,8 +9,8 @@ use std::{
 use image::{DynamicImage, ImageFormat, ImageReader, Limits, imageops::FilterType};
 use rayon::prelude::*;
 
-use super::{failed, image_set::ImageSet, read, room, wrong};
-use crate::{Dataset, Error, Result};
+use super::{failed, image_set::ImageSet, read, wrong};
+use crate::{Dataset, Error, Result, error::room};
 
 /// The most bytes of a file.
 const MOST_FILE: u64 = 1 << 26;

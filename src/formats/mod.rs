@@ -85,14 +85,6 @@ pub(crate) fn wrong(file: &dyn Display, place: impl Display, expected: impl Disp
     Error::Format { file, place, expected: expected.to_string(), got: got.to_string() }
 }
 
-/// An empty vector with room for so many values.
-pub(crate) fn room<T>(count: usize, what: &str) -> Result<Vec<T>> {
-    let mut values = Vec::new();
-    let no_room = |error| Error::OutOfMemory { what: format!("{what}: {error}") };
-    values.try_reserve_exact(count).map_err(no_room)?;
-    Ok(values)
-}
-
 /// Names for an error: the first few, and how many there are.
 pub(crate) fn list(names: &[impl AsRef<str>]) -> String {
     const FEW: usize = 12;

@@ -2,13 +2,20 @@
 //!
 //! <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html> describes the format.
 
-use std::path::Path;
+use std::{fs::File, io::Read, path::Path};
 
-use super::{npy_header::Header, npy_header::Kind, read, room, write, wrong, zip::Archive};
-use crate::{Error, Features, Result, error::check_len};
+use super::{failed, npy_header::Header, read, write, wrong, zip::Archive};
+use crate::{
+    Error, Features, FileRows, Result,
+    error::{check_len, room},
+    file_rows::Kind,
+};
 
 /// The most bytes of a file, and of an array in an archive once it is decompressed.
 const MOST: u64 = 1 << 32;
+
+/// The most bytes that are read to find the header of a file whose rows stay there.
+const MOST_OF_HEADER: u64 = 1 << 20;
 
 /// Up to here every whole number is an f32.
 const EXACT: f32 = (1 << 24) as f32;
@@ -39,7 +46,7 @@ impl Npy {
     pub fn new(sizes: impl Into<Vec<usize>>, values: impl Into<Features>) -> Result<Self> {
         let (sizes, values) = (sizes.into(), values.into());
         let expected = sizes.iter().try_fold(1usize, |len, size| len.checked_mul(*size)).unwrap_or(usize::MAX);
-        check_len("values of an array", expected, len(&values))?;
+        check_len("values of an array", expected, values.values())?;
         Ok(Self { sizes, values })
     }
 
@@ -71,12 +78,47 @@ impl Npy {
         if is_fortran && sizes.len() > 1 {
             content = by_rows(&content, &sizes, kind.width)?;
         }
-        let values = match (kind.letter, kind.width) {
-            (b'u', _) if kind.width == 1 => Features::from(content),
-            (b'b', _) => Features::U8 { bytes: content, scale: 1.0 },
-            _ => Features::F32(numbers(&content, kind)?),
+        let values = match kind.scale_of_bytes() {
+            Some(scale) => Features::U8 { bytes: content, scale },
+            None => Features::F32(numbers(&content, kind)?),
         };
         Ok(Self { sizes, values })
+    }
+
+    /// Opens an npy file for its rows to be read when they are needed: it may be larger than the memory. Bytes and truth
+    /// values stay bytes, on the device too. The first size is the number of rows.
+    /// ```no_run
+    /// # use gradus::{Dataset, Npy};
+    /// let images = Npy::rows_in("images.npy")?;
+    /// let labels = Npy::open("labels.npy")?;
+    /// let data = Dataset::new(images.rows(), images, labels.classes()?)?;
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Npy::open`], for a file of any size; and [`Error::Format`] if the values lie column by column, or there are
+    /// none.
+    pub fn rows_in(path: impl AsRef<Path>) -> Result<FileRows> {
+        let path = path.as_ref();
+        let name = path.display().to_string();
+        let mut file = File::open(path).map_err(|error| failed(path, &error))?;
+        let mut head = Vec::new();
+        let read = (&mut file).take(MOST_OF_HEADER).read_to_end(&mut head).and_then(|_| file.metadata());
+        let bytes = read.map_err(|error| failed(path, &error))?.len();
+        let Header { kind, is_fortran, sizes, values } = Header::read(&head, &name)?;
+        let place = format!("byte {values}, the values");
+        if is_fortran && sizes.len() > 1 {
+            return Err(wrong(&name, place, "values that lie row by row", "column by column"));
+        }
+        let columns = sizes.iter().skip(1).try_fold(1usize, |len, size| len.checked_mul(*size));
+        let (rows, columns) = (sizes.first().copied().unwrap_or(1), columns.unwrap_or(usize::MAX));
+        let need = rows.checked_mul(columns).and_then(|len| len.checked_mul(kind.width)).map(|bytes| bytes as u64);
+        let got = bytes.saturating_sub(values as u64);
+        if need != Some(got) || got == 0 {
+            let expected = format!("{sizes:?} values of {} bytes, at least one", kind.width);
+            return Err(wrong(&name, place, expected, format_args!("{got} bytes")));
+        }
+        Ok(FileRows::new(path, file, values as u64, kind, [rows, columns]))
     }
 
     /// Reads the array called `name` (without .npy) from an npz archive, compressed or not.
@@ -111,9 +153,13 @@ impl Npy {
     /// # Errors
     /// [`Error::File`] if it cannot be written; the old file is still there then.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let kind = match self.values {
-            Features::F32(_) => "<f4",
-            Features::U8 { .. } => "|u1",
+        let (len, is_bytes) = (self.values.values(), self.values.scale_of_bytes().is_some());
+        let kind = if is_bytes {
+            "|u1"
+        } else if cfg!(target_endian = "big") {
+            ">f4"
+        } else {
+            "<f4"
         };
         let sizes: String = self.sizes.iter().map(|size| format!("{size}, ")).collect();
         // In Python one value in brackets is no tuple without the comma, and none takes no comma.
@@ -130,10 +176,12 @@ impl Npy {
         content.extend(header.bytes());
         content.resize(whole - 1, b' ');
         content.push(b'\n');
-        match &self.values {
-            Features::F32(values) => values.iter().for_each(|value| content.extend(value.to_le_bytes())),
-            Features::U8 { bytes, .. } => content.extend(bytes),
-        }
+        content.resize(whole + if is_bytes { len } else { 4 * len }, 0);
+        let columns = if let Features::File(file) = &self.values { file.columns() } else { len };
+        let each = (if is_bytes { columns } else { 4 * columns }).max(1);
+        let rows = content[whole..].chunks_exact_mut(each).enumerate();
+        rows.for_each(|(row, into)| self.values.write_bytes(row, columns, into));
+        self.values.check_read()?;
         write(path.as_ref(), &content)
     }
 
@@ -162,9 +210,16 @@ impl Npy {
     /// # Errors
     /// [`Error::Setting`] if one is not a whole number from 0 to 2^24.
     pub fn classes(&self) -> Result<Vec<u32>> {
-        let values = match &self.values {
+        let read;
+        let mut values = &self.values;
+        if let Features::File(_) = values {
+            read = values.clone().in_memory()?;
+            values = &read;
+        }
+        let values = match values {
             Features::U8 { bytes, .. } => return Ok(bytes.iter().map(|byte| u32::from(*byte)).collect()),
             Features::F32(values) => values,
+            Features::File(_) => unreachable!("read above"),
         };
         match values.iter().position(|value| !(0.0..=EXACT).contains(value) || value.fract() != 0.0) {
             None => Ok(values.iter().map(|value| *value as u32).collect()),
@@ -173,13 +228,6 @@ impl Npy {
                 Err(Error::Setting { what: "class ids of an array", expected, got })
             }
         }
-    }
-}
-
-fn len(values: &Features) -> usize {
-    match values {
-        Features::F32(values) => values.len(),
-        Features::U8 { bytes, .. } => bytes.len(),
     }
 }
 
@@ -203,22 +251,6 @@ fn by_rows(content: &[u8], sizes: &[usize], width: usize) -> Result<Vec<u8>> {
 
 fn numbers(content: &[u8], kind: Kind) -> Result<Vec<f32>> {
     let mut into = room(content.len() / kind.width, "the values of an array")?;
-    into.extend(content.chunks_exact(kind.width).map(|value| {
-        // From the lowest byte up, in the first places.
-        let mut bytes = [0; 8];
-        bytes[..kind.width].copy_from_slice(value);
-        if kind.is_big_endian {
-            bytes[..kind.width].reverse();
-        }
-        let unsigned = u64::from_le_bytes(bytes);
-        let above = 64 - 8 * kind.width as u32;
-        match (kind.letter, kind.width) {
-            (b'f', 4) => f32::from_bits(unsigned as u32),
-            (b'f', _) => f64::from_bits(unsigned) as f32,
-            // Shifted up and down again, so that the sign fills what is above.
-            (b'i', _) => (((unsigned << above) as i64) >> above) as f32,
-            _ => unsigned as f32,
-        }
-    }));
+    into.extend(content.chunks_exact(kind.width).map(|value| kind.number(value)));
     Ok(into)
 }

@@ -3,21 +3,10 @@
 use std::fmt::Display;
 
 use super::wrong;
-use crate::Result;
+use crate::{Result, file_rows::Kind};
 
 /// What begins every npy file.
 const MAGIC: &[u8] = b"\x93NUMPY";
-
-/// The type of the values, as numpy's letters have it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Kind {
-    /// `f`, `i`, `u`, or `b` for truth values.
-    pub letter: u8,
-    /// How many bytes a value has.
-    pub width: usize,
-    /// Whether a value's last byte is its lowest.
-    pub is_big_endian: bool,
-}
 
 /// A header.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use super::{
     engine::Engine,
-    evaluator::{Evaluator, Scorer},
+    evaluator::{Evaluator, Held, Scorer},
     predictor::Predictor,
     resident::Uploaded,
+    stream::streams,
 };
 use crate::{Dataset, Result, metrics::Score, rows::Subset};
 
@@ -23,8 +24,8 @@ impl Engine {
         let Some(predictor) = &self.predictor else { unreachable!("made above") };
         if !self.evaluator.as_ref().is_some_and(|evaluator| evaluator.is_of(data)) {
             self.evaluator = None;
-            let uploaded = self.uploaded(data, false);
-            let made = Evaluator::new(&self.gpu, predictor.forward(), &self.members, data, uploaded).await?;
+            let held = self.held(data, false);
+            let made = Evaluator::new(&self.gpu, predictor.forward(), &self.members, data, held).await?;
             self.evaluator = Some(made);
         }
         let Some(evaluator) = &self.evaluator else { unreachable!("made above") };
@@ -42,10 +43,10 @@ impl Engine {
         let has_subsets = rows.iter().any(Option::is_some);
         if !self.scorer.as_ref().is_some_and(|scorer| scorer.is_of(data, has_subsets)) {
             self.scorer = None;
-            let uploaded = uploaded.or_else(|| self.uploaded(data, data.weights().is_some()));
+            let held = uploaded.map_or_else(|| self.held(data, data.weights().is_some()), Held::Already);
             let Self { gpu, network, arenas, members, step_set, buffers, .. } = &*self;
             let made =
-                Scorer::new(gpu, (network, arenas.models), members, (step_set, buffers), data, uploaded, has_subsets);
+                Scorer::new(gpu, (network, arenas.models), members, (step_set, buffers), data, held, has_subsets);
             self.scorer = Some(made.await?);
         }
         let Some(scorer) = &self.scorer else { unreachable!("made above") };
@@ -59,12 +60,17 @@ impl Engine {
 
     /// The data set that was scored last, on the device.
     pub(crate) fn scored(&self) -> Option<Uploaded> {
-        self.scorer.as_ref().map(|scorer| scorer.uploaded().clone())
+        self.scorer.as_ref().and_then(Scorer::uploaded).cloned()
     }
 
-    /// The data set that the networks learn from, if it is this one.
-    fn uploaded(&self, data: &Dataset, weighted: bool) -> Option<Uploaded> {
-        self.uploaded.as_ref().filter(|uploaded| uploaded.is_of(data, weighted)).cloned()
+    /// Whether the device holds a data set: it may be the one that the networks learn from.
+    fn held(&self, data: &Dataset, weighted: bool) -> Held {
+        match &self.uploaded {
+            Some(uploaded) if uploaded.is_of(data, weighted) => Held::Already(uploaded.clone()),
+            _ if self.stream.as_ref().is_some_and(|stream| stream.is_of(data)) => Held::Never,
+            _ if streams(&self.gpu, data, weighted) => Held::Never,
+            _ => Held::NotYet,
+        }
     }
 
     /// The predictor of these networks.

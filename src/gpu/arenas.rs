@@ -32,6 +32,8 @@ pub(crate) struct Members {
     pub(crate) is_scaled: bool,
     /// Whether each network has rows of its own.
     pub(crate) has_subsets: bool,
+    /// Whether the rows of a step lie on the device as it takes them.
+    pub(crate) streams: bool,
     /// Whether each network drops a share of its own where the network drops any.
     pub(crate) has_dropouts: bool,
 }
@@ -53,6 +55,7 @@ impl Members {
             noise: 0.0,
             is_scaled: false,
             has_subsets: false,
+            streams: false,
             has_dropouts: false,
         }
     }

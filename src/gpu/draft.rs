@@ -7,10 +7,11 @@ use super::{
     chunk::{Length, Tempos},
     dispatches::Dispatches,
     planner,
-    resident::{Uploaded, bytes_of_data, rows_a_shard},
+    resident::{Uploaded, bytes_of_rows, rows_a_shard},
+    stream,
 };
 use crate::{
-    Dataset, Features, Network, Optimizer, Result,
+    Dataset, Network, Optimizer, Result,
     plan::{Identity, Plan, Scheme},
     rows::Subset,
     step::Course,
@@ -23,6 +24,7 @@ pub(crate) type Metric = [f32; 2];
 const METRICS: usize = 64 << 20;
 
 /// What is trained: networks of one shape, each with its course, on one data set.
+#[derive(Clone)]
 pub(crate) struct Setup<'a> {
     pub(crate) network: &'a Network,
     /// One a model.
@@ -30,6 +32,8 @@ pub(crate) struct Setup<'a> {
     pub(crate) data: Option<&'a Dataset>,
     /// The same on the device, if it is there already.
     pub(crate) uploaded: Option<Uploaded>,
+    /// Whether the device shall not hold it, even if it could.
+    pub(crate) streams: bool,
     pub(crate) shuffle: bool,
     /// Steps a chunk; by time if not given.
     pub(crate) chunk: Option<usize>,
@@ -82,10 +86,9 @@ impl<'a> Draft<'a> {
             None => planner::scheme(gpu, &arenas(None)),
         };
         let arenas = arenas(Some(&scheme));
-        let scale = match data.map(Dataset::features) {
-            Some(Features::U8 { scale, .. }) => *scale,
-            _ => 1.0,
-        };
+        let scale = data.and_then(|data| data.features().scale_of_bytes()).unwrap_or(1.0);
+        let streams =
+            setup.uploaded.is_none() && data.is_some_and(|data| setup.streams || stream::streams(gpu, data, weighted));
         let members = Members {
             accumulate: course.accumulate,
             shuffle,
@@ -93,18 +96,26 @@ impl<'a> Draft<'a> {
             scale,
             noise,
             is_scaled: data.is_some_and(|data| data.scaler().is_some()),
-            has_subsets: courses.iter().any(|course| course.subset.is_some()),
+            has_subsets: !streams && courses.iter().any(|course| course.subset.is_some()),
+            streams,
             has_dropouts: courses.iter().any(|course| course.dropout.is_some()),
             ..Members::of(network, course.loss, optimizer)
         };
         planner::check(gpu, &scheme, &arenas)?;
         let (features, answers) = (data.map(Dataset::features), data.map(Dataset::answers));
         let tempos = Tempos::new(courses);
-        let length = Length::new(gpu, &arenas, tempos.count());
+        let mut length = Length::new(gpu, &arenas, tempos.count());
+        match data {
+            Some(data) if streams => {
+                let rows = arenas.models * arenas.batch;
+                length.chunk = length.chunk.min(stream::at_once(gpu, data, rows, weighted)?);
+            }
+            Some(data) => drop(rows_a_shard(gpu, data, weighted)?),
+            None => {}
+        }
         let dispatches = Dispatches::new(&arenas, &members, &scheme, features, answers, length);
         arenas.check(members.optimizer, &gpu.limits)?;
         dispatches.check(gpu)?;
-        data.map_or(Ok(0), |data| rows_a_shard(gpu, data, &arenas))?;
         Buffers::check(gpu, length)?;
         Ok(Self { setup, members, scheme, arenas, dispatches, tempos, length })
     }
@@ -119,7 +130,13 @@ impl<'a> Draft<'a> {
             all.push(("rows of each network", (arenas.models * size_of::<Subset>()) as u64));
         }
         if let Some(data) = setup.data.filter(|_| setup.uploaded.is_none()) {
-            all.push(("data set", bytes_of_data(data, arenas)));
+            let weighted = setup.weighted;
+            all.push(if members.streams {
+                let rows = length.chunk * arenas.models * arenas.batch;
+                ("rows on their way", stream::bytes_of_ring(data, rows, weighted))
+            } else {
+                ("data set", bytes_of_rows(data, data.rows(), weighted))
+            });
         }
         all
     }

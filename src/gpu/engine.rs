@@ -16,10 +16,11 @@ use super::{
     predictor::Predictor,
     read_back::{Pipe, read},
     resident::{Shard, Uploaded, bind_window, upload_subsets},
+    stream::Stream,
     timetable::{Entries, Timetable},
 };
 use crate::{
-    Dataset, Network, Result,
+    Dataset, Error, Network, Result,
     network::padded_rows,
     plan::{Plan, PlanRow, Scheme},
     rows::Subset,
@@ -41,8 +42,10 @@ pub(crate) struct Engine {
 
     pub(super) buffers: Buffers,
     pub(super) timetable: Timetable,
-    /// The data set, if there is one.
+    /// The data set, if there is one and the device holds it.
     pub(super) uploaded: Option<Uploaded>,
+    /// What brings its rows, if the device does not.
+    pub(super) stream: Option<Stream>,
     pub(super) step_set: Set,
     step_group: wgpu::BindGroup,
     /// One a shard of the data set.
@@ -102,26 +105,40 @@ impl Visit<'_> {
 }
 
 impl Engine {
-    /// [`Draft::new`] and [`Engine::build`].
+    /// [`Draft::new`] and [`Engine::build`]. A data set for which there is no memory is streamed.
     pub(crate) async fn new(gpu: &Gpu, setup: Setup<'_>) -> Result<Self> {
-        Self::build(gpu, Draft::new(gpu, setup)?).await
+        let again = setup.data.filter(|_| setup.uploaded.is_none()).map(|_| Setup { streams: true, ..setup.clone() });
+        let draft = Draft::new(gpu, setup)?;
+        let holds_data = !draft.members.streams;
+        match (Self::build(gpu, draft).await, again) {
+            (Err(Error::OutOfMemory { what }), Some(again)) if holds_data => {
+                log::info!("{what}; so the data set is streamed");
+                Self::build(gpu, Draft::new(gpu, again)?).await
+            }
+            (made, _) => made,
+        }
     }
 
     /// Allocates what a draft says, and builds its kernels.
     pub(crate) async fn build(gpu: &Gpu, draft: Draft<'_>) -> Result<Self> {
         let Draft { setup, members, scheme, arenas, dispatches, tempos, length } = draft;
-        let Setup { network, courses, data, uploaded, chunk, .. } = setup;
+        let Setup { network, courses, data, uploaded, chunk, weighted, .. } = setup;
         gpu.check_alive().await?;
         custom::check(gpu, network, members.loss).await?;
         let buffers = Buffers::new(gpu, &arenas, members.optimizer, length).await?;
         let timetable = Timetable::new(gpu, &dispatches.tabulate, (length, tempos), &buffers.steps).await?;
-        let uploaded = match (uploaded, data) {
-            (None, Some(data)) => Some(Uploaded::new(gpu, data, &arenas).await?),
-            (uploaded, _) => uploaded,
-        };
-        let mut shards = match &uploaded {
-            Some(uploaded) => uploaded.shards.clone(),
-            None => vec![Shard::new(gpu, [16, 16], [0, 0]).await?],
+        let (mut stream, mut resident) = (None, uploaded);
+        match (&resident, data) {
+            (None, Some(data)) if members.streams => {
+                stream = Some(Stream::new(gpu, data, length.chunk * arenas.models * arenas.batch, weighted).await?);
+            }
+            (None, Some(data)) => resident = Some(Uploaded::new(gpu, data, weighted).await?),
+            _ => {}
+        }
+        let mut shards = match (&resident, &stream) {
+            (Some(uploaded), _) => uploaded.shards.clone(),
+            (_, Some(stream)) => stream.shards().to_vec(),
+            _ => vec![Shard::new(gpu, [16, 16], [0, 0]).await?],
         };
         let scaler = data.and_then(Dataset::scaler);
         let of_each: Vec<_> = courses.iter().map(|course| course.subset(members.data_rows)).collect();
@@ -166,7 +183,8 @@ impl Engine {
             subsets,
             kernels,
             gradients: None,
-            uploaded,
+            uploaded: resident,
+            stream,
             predictor: None,
             evaluator: None,
             scorer: None,
@@ -269,8 +287,7 @@ impl Engine {
             while done < count {
                 let chunk = self.pace.steps().min(self.buffers.chunk).min(count - done);
                 let taken = (start + done) as u64;
-                let entries = self.entries((first + taken, before + taken), side + done, chunk);
-                self.timetable.upload(gpu, &entries);
+                self.prepare((first + taken, before + taken), side + done, chunk);
                 let submission = gpu.compute(|pass| self.visit(chunk, true, |visit| visit.record(pass)));
                 self.pace.submitted(gpu, submission, chunk).await?;
                 done += chunk;
@@ -279,6 +296,7 @@ impl Engine {
         }
         flow.finish(&mut take).await?;
         self.pace.drained();
+        self.stream.as_ref().map_or(Ok(()), Stream::check)?;
         Ok(metrics)
     }
 
@@ -386,10 +404,25 @@ impl Engine {
         self.timetable.entries(&self.courses[..self.slots], (first, before), ring, steps)
     }
 
+    /// Brings to the device what a chunk of steps needs, as [`Engine::entries`] has it: what its table is made from, and its
+    /// rows if they are streamed.
+    pub(super) fn prepare(&self, (first, before): (u64, u64), ring: usize, steps: usize) {
+        let entries = self.entries((first, before), ring, steps);
+        self.timetable.upload(&self.gpu, &entries);
+        if let Some(stream) = &self.stream {
+            let how = (&self.arenas, self.members.shuffle);
+            stream.bring_steps(&self.gpu, how, &self.courses[..self.slots], (first, before), steps);
+        }
+    }
+
     /// Walks through the dispatches of `steps` steps in their order: those on the data set, whose table is made first, or
     /// those by hand.
     pub(super) fn visit<'a>(&'a self, steps: usize, gathers: bool, mut each: impl FnMut(Visit<'a>)) {
-        let Self { arenas, kernels, window_groups, subsets, step_group, .. } = self;
+        let Self { arenas, kernels, window_groups, subsets, step_group, stream, .. } = self;
+        let window_groups = match stream {
+            Some(stream) => &window_groups[stream.turn()..=stream.turn()],
+            None => window_groups,
+        };
         let order_group = subsets.as_ref().map_or(&window_groups[0], |(_, group)| group);
         let cursor = |step: usize| (step * CURSOR) as u32;
         let mut last = None;

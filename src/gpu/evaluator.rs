@@ -13,13 +13,51 @@ use super::{
     predictor::Predictor,
     read_back::read,
     resident::{Shard, Uploaded, bind_window, upload_subsets},
+    stream::{self, Stream},
     windows::{Pass, score_pairs, scored_at_once},
 };
-use crate::{Dataset, Features, Network, Result, metrics::Score, rows::Subset};
+use crate::{Dataset, Network, Result, metrics::Score, rows::Subset};
+
+/// Whether a device holds a data set.
+pub(super) enum Held {
+    Already(Uploaded),
+    /// It may.
+    NotYet,
+    /// It shall not.
+    Never,
+}
+
+/// Where the rows of a data set come from.
+enum Source {
+    Resident(Uploaded),
+    Streamed(Stream),
+}
+
+impl Source {
+    /// `room`: how many rows are brought at once where they are streamed.
+    async fn new(gpu: &Gpu, data: &Dataset, held: Held, (room, weighted): (usize, bool)) -> Result<Self> {
+        gpu.check_alive().await?;
+        Ok(match held {
+            Held::Already(uploaded) => Self::Resident(uploaded),
+            Held::NotYet => Self::Resident(Uploaded::new(gpu, data, weighted).await?),
+            Held::Never => Self::Streamed(Stream::new(gpu, data, room, weighted).await?),
+        })
+    }
+
+    fn shards(&self) -> &[Shard] {
+        match self {
+            Self::Resident(uploaded) => &uploaded.shards,
+            Self::Streamed(stream) => stream.shards(),
+        }
+    }
+}
 
 /// Brings the rows of a data set to where a predictor wants them.
 pub(super) struct Evaluator {
-    uploaded: Uploaded,
+    data: Dataset,
+    source: Source,
+    /// How many rows are brought at once.
+    batch: usize,
     order: Kernel,
     gather: Kernel,
     /// One a shard.
@@ -37,11 +75,12 @@ impl Evaluator {
         forward: &Forward,
         members: &Members,
         data: &Dataset,
-        uploaded: Option<Uploaded>,
+        held: Held,
     ) -> Result<Self> {
-        let pass = Pass::new(&forward.arenas, &of_data(members, data, false), data);
+        let source = Source::new(gpu, data, held, (forward.arenas.batch, false)).await?;
+        let pass = Pass::new(&forward.arenas, &of_data(members, data, false, false), data);
         let spares = Buffers::spares(gpu).await?;
-        Ok(Self::with_rows(gpu, forward, &pass, data, uploaded, (false, spares)).await?.0)
+        Ok(Self::with_rows(gpu, forward, &pass, data, source, (false, spares)).await?.0)
     }
 
     /// The same, where need be with rows of its own for each network, and what its kernels are bound by.
@@ -50,19 +89,14 @@ impl Evaluator {
         forward: &Forward,
         pass: &Pass,
         data: &Dataset,
-        uploaded: Option<Uploaded>,
+        source: Source,
         (has_subsets, buffers): (bool, Buffers),
     ) -> Result<(Self, Set)> {
         let arenas = &forward.arenas;
         [&pass.order, &pass.gather].into_iter().try_for_each(|dispatch| dispatch.check(gpu))?;
-        gpu.check_alive().await?;
-        let uploaded = match uploaded {
-            Some(uploaded) => uploaded,
-            None => Uploaded::new(gpu, data, arenas).await?,
-        };
         let rows = gpu.buffer("rows", (4 * arenas.batch * arenas.models) as u64, ARENA).await?;
         let buffers = Buffers { rows, activations: forward.activations.clone(), ..buffers };
-        let mut shards = uploaded.shards.clone();
+        let mut shards = source.shards().to_vec();
         let subsets =
             if has_subsets { Some(upload_subsets(gpu, &vec![Subset::whole(1); arenas.models]).await?) } else { None };
         if let Some(subsets) = &subsets {
@@ -72,12 +106,13 @@ impl Evaluator {
         let (set, mut groups) = bind_window(gpu, arenas, &buffers, &shards, data.scaler()).await?;
         let subsets = subsets.and_then(|subsets| Some((subsets, groups.pop()?)));
         let [order, gather] = [set.kernel(gpu, &pass.order).await?, set.kernel(gpu, &pass.gather).await?];
-        Ok((Self { uploaded, order, gather, groups, subsets, cursor: buffers.cursors }, set))
+        let data = data.clone();
+        Ok((Self { data, source, batch: arenas.batch, order, gather, groups, subsets, cursor: buffers.cursors }, set))
     }
 
     /// Whether it is of this data set.
     pub(super) fn is_of(&self, data: &Dataset) -> bool {
-        self.uploaded.data.is_same(data)
+        self.data.is_same(data)
     }
 
     /// The outputs of a single network for all rows, some rows after the other.
@@ -87,26 +122,33 @@ impl Evaluator {
         predictor: &Predictor,
         take: impl FnMut(Range<usize>, Vec<f32>),
     ) -> Result<()> {
-        let rows = self.uploaded.data.rows();
+        let forward = predictor.forward();
         let bring = |batch| {
-            self.bring(gpu, batch, 1, |pass| predictor.forward().record(pass));
+            self.bring(gpu, batch, (1, &[]), |pass| forward.record(pass));
         };
-        predictor.outputs(rows, take, bring).await
+        predictor.outputs(self.data.rows(), take, bring).await?;
+        self.data.check_read()
     }
 
-    /// Brings a batch of rows for so many networks, and does with it what follows.
+    /// Brings a batch of rows for so many networks, for each of its own if there are `subsets`, and does with it what
+    /// follows.
     fn bring(
         &self,
         gpu: &Gpu,
         batch: usize,
-        models: usize,
+        (models, subsets): (usize, &[Subset]),
         then: impl FnOnce(&mut wgpu::ComputePass<'_>),
     ) -> wgpu::SubmissionIndex {
         gpu.upload(&self.cursor, 0, bytemuck::cast_slice(&[batch as u32, 0]));
+        let mut groups = &*self.groups;
+        if let Source::Streamed(stream) = &self.source {
+            stream.bring_batch(gpu, (self.batch, batch), subsets);
+            groups = &groups[stream.turn()..=stream.turn()];
+        }
         gpu.compute(|pass| {
-            for (i, group) in self.groups.iter().enumerate() {
+            for (i, group) in groups.iter().enumerate() {
                 if i == 0 {
-                    pass.set_bind_group(0, self.rows_group(), &[0]);
+                    pass.set_bind_group(0, self.rows_group().unwrap_or(group), &[0]);
                     self.order.record_over(pass, self.order.groups_over(models));
                 }
                 pass.set_bind_group(0, group, &[0]);
@@ -116,16 +158,17 @@ impl Evaluator {
         })
     }
 
-    fn rows_group(&self) -> &wgpu::BindGroup {
-        self.subsets.as_ref().map_or(&self.groups[0], |(_, group)| group)
+    /// What says which rows to take, where it is bound apart from the rows.
+    fn rows_group(&self) -> Option<&wgpu::BindGroup> {
+        self.subsets.as_ref().map(|(_, group)| group)
     }
 }
 
 /// What the kernels over a data set that networks are tested on are linked from.
-fn of_data(members: &Members, data: &Dataset, has_subsets: bool) -> Members {
-    let scale = if let Features::U8 { scale, .. } = data.features() { *scale } else { 1.0 };
+fn of_data(members: &Members, data: &Dataset, has_subsets: bool, streams: bool) -> Members {
+    let scale = data.features().scale_of_bytes().unwrap_or(1.0);
     let (data_rows, is_scaled) = (data.rows(), data.scaler().is_some());
-    Members { shuffle: false, data_rows, scale, noise: 0.0, is_scaled, has_subsets, ..members.clone() }
+    Members { shuffle: false, data_rows, scale, noise: 0.0, is_scaled, has_subsets, streams, ..members.clone() }
 }
 
 /// Tells what many networks are worth on a data set.
@@ -145,20 +188,28 @@ impl Scorer {
         members: &Members,
         (set, buffers): (&Set, &Buffers),
         data: &Dataset,
-        uploaded: Option<Uploaded>,
+        held: Held,
         has_subsets: bool,
     ) -> Result<Self> {
         // The loss takes logits.
         let members = Members { ends_with_softmax: false, ..members.clone() };
-        let rows = data.rows().min(scored_at_once(gpu, network, data)).next_multiple_of(4);
-        let design = Design::new(gpu, network, models, &members, (rows, data.weights().is_some()))?;
-        let pass = Pass::new(&design.arenas, &of_data(&members, data, has_subsets), data);
-        pass.score.check(gpu)?;
+        let weighted = data.weights().is_some();
+        let mut rows = data.rows().min(scored_at_once(gpu, network, data));
+        let streams = has_subsets && matches!(held, Held::Never);
+        if streams {
+            // Each network brings rows of its own: four of each at least.
+            rows = rows.min(4 * stream::at_once(gpu, data, 4 * models, weighted)?);
+        }
+        let design = Design::new(gpu, network, models, &members, (rows.next_multiple_of(4), weighted))?;
         let forward = Forward::new(gpu, design, set, buffers).await?;
+        let room = forward.arenas.batch * if streams { models } else { 1 };
+        let source = Source::new(gpu, data, held, (room, weighted)).await?;
+        let pass = Pass::new(&forward.arenas, &of_data(&members, data, has_subsets, streams), data);
+        pass.score.check(gpu)?;
         let pairs = score_pairs(&forward.arenas, data.answers());
         let scores = gpu.buffer("scores", (8 * pairs * models) as u64, ARENA).await?;
         let bound = Buffers { metrics: scores.clone(), ..Buffers::spares(gpu).await? };
-        let (evaluator, set) = Evaluator::with_rows(gpu, &forward, &pass, data, uploaded, (has_subsets, bound)).await?;
+        let (evaluator, set) = Evaluator::with_rows(gpu, &forward, &pass, data, source, (has_subsets, bound)).await?;
         let kernel = set.kernel(gpu, &pass.score).await?;
         Ok(Self { forward, evaluator, kernel, scores })
     }
@@ -167,18 +218,23 @@ impl Scorer {
         self.evaluator.is_of(data) && self.evaluator.subsets.is_some() == has_subsets
     }
 
-    pub(super) const fn uploaded(&self) -> &Uploaded {
-        &self.evaluator.uploaded
+    pub(super) const fn uploaded(&self) -> Option<&Uploaded> {
+        match &self.evaluator.source {
+            Source::Resident(uploaded) => Some(uploaded),
+            Source::Streamed(_) => None,
+        }
     }
 
     /// What the first networks are worth, as many as there are `rows`, on these rows. One read back.
     pub(super) async fn score(&self, gpu: &Gpu, rows: &[Option<Subset>]) -> Result<Vec<Score>> {
         let Self { forward, evaluator, kernel, scores } = self;
-        let (arenas, data) = (&forward.arenas, &evaluator.uploaded.data);
+        let (arenas, data) = (&forward.arenas, &evaluator.data);
         let subsets: Vec<_> =
             rows.iter().map(|rows| rows.unwrap_or_else(|| Subset::whole(data.rows() as u32))).collect();
+        let mut own: &[Subset] = &[];
         if let Some((buffer, _)) = &evaluator.subsets {
             gpu.upload(buffer, 0, bytemuck::cast_slice(&subsets));
+            own = &subsets;
         }
         let mut encoder = gpu.encoder();
         encoder.clear_buffer(scores, 0, None);
@@ -191,14 +247,15 @@ impl Scorer {
             {
                 gpu.wait(oldest).await?;
             }
-            in_flight.push_back(evaluator.bring(gpu, batch, rows.len(), |pass| {
+            in_flight.push_back(evaluator.bring(gpu, batch, (rows.len(), own), |pass| {
                 forward.record_over(pass, rows.len());
-                pass.set_bind_group(0, evaluator.rows_group(), &[0]);
+                pass.set_bind_group(0, evaluator.rows_group().unwrap_or(&evaluator.groups[0]), &[0]);
                 kernel.record_over(pass, kernel.groups_over(rows.len()));
             }));
         }
         let pairs = score_pairs(arenas, data.answers());
         let numbers: Vec<f32> = read(gpu, scores, 0, 2 * pairs * rows.len()).await?;
+        data.check_read()?;
         Ok(numbers.chunks_exact(2 * pairs).map(|numbers| Score::new(numbers, arenas.outputs())).collect())
     }
 }

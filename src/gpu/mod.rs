@@ -35,6 +35,7 @@ mod profile;
 mod read_back;
 mod record;
 mod resident;
+mod stream;
 mod tile;
 mod timetable;
 mod walks;
@@ -88,6 +89,8 @@ pub(crate) struct Gpu {
     /// The first thing that went wrong outside any error scope.
     fault: Arc<OnceLock<Error>>,
     counts: Arc<Counts>,
+    /// The most bytes of a data set that it is to hold, where that is limited.
+    pub(crate) resident_limit: Option<u64>,
 }
 
 /// How often the host did what it should not do inside an epoch.
@@ -126,7 +129,7 @@ impl Gpu {
         let (info, limits) = (device.adapter_info(), device.limits());
         let loop_budget = (info.device_type == wgpu::DeviceType::Cpu).then_some(SOFTWARE_LOOPS);
         let (loss, fault, counts) = Default::default();
-        Self { device, queue, info, limits, loop_budget, is_own: false, loss, fault, counts }
+        Self { device, queue, info, limits, loop_budget, is_own: false, loss, fault, counts, resident_limit: None }
     }
 
     /// Whether it is a program that pretends to be a GPU.

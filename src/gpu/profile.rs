@@ -25,8 +25,7 @@ impl Engine {
         steps: usize,
     ) -> Result<(Vec<KernelTime>, Vec<Metric>, bool)> {
         let gpu = self.gpu.clone();
-        let entries = self.entries((first, before), 0, steps);
-        self.timetable.upload(&gpu, &entries);
+        self.prepare((first, before), 0, steps);
         let seconds =
             if has_clock(&gpu) { self.by_device(&gpu, steps).await? } else { self.by_host(&gpu, steps).await? };
         let metrics = read(&gpu, &self.buffers.metrics, 0, steps * self.models()).await?;

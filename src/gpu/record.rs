@@ -16,6 +16,10 @@ impl Engine {
             let expected = format!("1 to {most}");
             return Err(Error::Setting { what: "steps of a recording", expected, got: steps.to_string() });
         }
+        if self.stream.is_some() {
+            let (expected, got) = ("a data set that the device holds".to_owned(), "one that is streamed".to_owned());
+            return Err(Error::Setting { what: "data set of recorded steps", expected, got });
+        }
         let ring = self.wait_for_metrics(first, steps);
         let entries = self.entries((first, before), ring, steps);
         // A write through the queue would overtake what is recorded, and overwrite what a recording before it needs: so

@@ -1,4 +1,7 @@
 //! The data set on the device: uploaded once, in shards where one binding cannot hold it.
+//! [`super::stream`] is for those that the device is not to hold.
+
+use rayon::prelude::*;
 
 use super::{
     Gpu,
@@ -6,7 +9,10 @@ use super::{
     buffers::Buffers,
     kernel::{PAIR, SCALED_WINDOW, Set, WINDOW},
 };
-use crate::{Answers, Dataset, Features, Result, Scaler, error::check_limit, rows::Subset};
+use crate::{Answers, Dataset, Result, Scaler, error::check_limit, network::padded, rows::Subset};
+
+/// From so many bytes on they are written by several threads.
+const WORTH_A_THREAD: usize = 1 << 18;
 
 /// Rows of the data set that lie in one pair of buffers. A clone is the same buffers.
 #[derive(Clone)]
@@ -26,35 +32,32 @@ pub(crate) struct Uploaded {
 }
 
 /// Bytes of a row of features and of a row of answers, as `shaders/features/` and `shaders/answers/` read them.
-fn row_bytes(data: &Dataset, arenas: &Arenas) -> [usize; 2] {
-    let features = match data.features() {
-        Features::F32(_) => 16 * arenas.input_stride(),
-        Features::U8 { .. } => 4 * arenas.input_stride(),
-    };
+pub(super) fn row_bytes(data: &Dataset) -> [usize; 2] {
+    let feature = if data.features().scale_of_bytes().is_some() { 1 } else { 4 };
     let answers = match data.answers() {
-        Answers::Values(_) => 16 * arenas.output_stride(),
+        Answers::Values(values) => 4 * padded(values.len() / data.rows()),
         Answers::Classes(_) => 4,
     };
-    [features, answers]
+    [feature * padded(data.inputs()), answers]
 }
 
 /// Bytes of the weights of so many rows, which lie behind all of their answers: whole vec4s.
-fn weight_bytes(rows: usize, arenas: &Arenas) -> usize {
-    if arenas.weight.is_some() { (4 * rows).next_multiple_of(16) } else { 0 }
+pub(super) fn weight_bytes(rows: usize, weighted: bool) -> usize {
+    if weighted { (4 * rows).next_multiple_of(16) } else { 0 }
 }
 
-/// Bytes of all rows.
-pub(super) fn bytes_of_data(data: &Dataset, arenas: &Arenas) -> u64 {
-    let [features, answers] = row_bytes(data, arenas);
-    (data.rows() * (features + answers) + weight_bytes(data.rows(), arenas)) as u64
+/// Bytes of so many rows.
+pub(super) fn bytes_of_rows(data: &Dataset, rows: usize, weighted: bool) -> u64 {
+    let bytes: usize = row_bytes(data).iter().sum();
+    (rows * bytes + weight_bytes(rows, weighted)) as u64
 }
 
 /// How many rows of the data set a shard holds on a device.
-pub(super) fn rows_a_shard(gpu: &Gpu, data: &Dataset, arenas: &Arenas) -> Result<usize> {
-    let [features, answers] = row_bytes(data, arenas);
+pub(super) fn rows_a_shard(gpu: &Gpu, data: &Dataset, weighted: bool) -> Result<usize> {
+    let [features, answers] = row_bytes(data);
     let have = gpu.most_bytes();
     // Rounding up the weights of all rows may take as much as those of a few more.
-    let (weight, rest) = if arenas.weight.is_some() { (4, 12) } else { (0, 0) };
+    let (weight, rest) = if weighted { (4, 12) } else { (0, 0) };
     let largest = features.max(answers + weight);
     let need = (largest + rest) as u64;
     check_limit("one row of the data set", "max_storage_buffer_binding_size", need, have as u64)?;
@@ -62,24 +65,17 @@ pub(super) fn rows_a_shard(gpu: &Gpu, data: &Dataset, arenas: &Arenas) -> Result
 }
 
 impl Uploaded {
-    pub(super) async fn new(gpu: &Gpu, data: &Dataset, arenas: &Arenas) -> Result<Self> {
-        let rows = rows_a_shard(gpu, data, arenas)?;
-        let [feature_bytes, answer_bytes] = row_bytes(data, arenas);
+    pub(super) async fn new(gpu: &Gpu, data: &Dataset, weighted: bool) -> Result<Self> {
+        let rows = rows_a_shard(gpu, data, weighted)?;
         let mut shards = Vec::new();
         for first in (0..data.rows()).step_by(rows) {
             let rows = rows.min(data.rows() - first);
-            let bytes = [rows * feature_bytes, rows * answer_bytes + weight_bytes(rows, arenas)];
-            let shard = Shard::new(gpu, bytes, [first as u32, rows as u32]).await?;
-            let (features, answers, weights) =
-                ((&shard.features, 0), (&shard.answers, 0), (&shard.answers, rows * answer_bytes));
-            write(gpu, features, first..first + rows, feature_bytes, |row, into| write_features(data, row, into));
-            write(gpu, answers, first..first + rows, answer_bytes, |row, into| write_answer(data, row, into));
-            if arenas.weight.is_some() {
-                write(gpu, weights, first..first + rows, 4, |row, into| put(into, &[data.weight(row)]));
-            }
+            let shard = Shard::of(gpu, data, (first, rows), weighted).await?;
+            shard.fill(gpu, data, rows, rows, weighted, |place| Some(first + place));
             shards.push(shard);
         }
-        Ok(Self { data: data.clone(), weighted: arenas.weight.is_some(), shards })
+        data.check_read()?;
+        Ok(Self { data: data.clone(), weighted, shards })
     }
 
     /// Whether it is this data set, with weights if they are wanted.
@@ -145,35 +141,65 @@ impl Shard {
         gpu.upload(&shard.span, 0, bytemuck::cast_slice(&span));
         Ok(shard)
     }
+
+    /// One with room for so many rows of a data set, which kernels know by numbers from `first` on.
+    pub(super) async fn of(gpu: &Gpu, data: &Dataset, (first, rows): (usize, usize), weighted: bool) -> Result<Self> {
+        let [features, answers] = row_bytes(data).map(|bytes| rows * bytes);
+        let bytes = [features, answers + weight_bytes(rows, weighted)];
+        Self::new(gpu, bytes, [first as u32, rows as u32]).await
+    }
+
+    /// Uploads the rows that belong to the first `count` places of a shard with room for so many; where none does, what is
+    /// written means nothing.
+    pub(super) fn fill(
+        &self,
+        gpu: &Gpu,
+        data: &Dataset,
+        room: usize,
+        count: usize,
+        weighted: bool,
+        row: impl Fn(usize) -> Option<usize> + Sync,
+    ) {
+        let [features, answers] = row_bytes(data);
+        let of_row = |write: fn(&Dataset, usize, &mut [u8])| {
+            let row = &row;
+            move |place: usize, into: &mut [u8]| row(place).into_iter().for_each(|row| write(data, row, into))
+        };
+        write(gpu, (&self.features, 0), count, features, of_row(write_features));
+        write(gpu, (&self.answers, 0), count, answers, of_row(write_answer));
+        if weighted {
+            let weight = |data: &Dataset, row: usize, into: &mut [u8]| put(into, &[data.weight(row)]);
+            write(gpu, (&self.answers, room * answers), count, 4, of_row(weight));
+        }
+    }
 }
 
-/// Uploads rows of `bytes` each from some byte of a buffer on, a few megabytes at a time, so that the host holds no second
-/// copy of them all.
+/// Uploads `count` rows of `bytes` each from some byte of a buffer on, a few megabytes at a time, so that the host holds no
+/// second copy of them all.
 fn write(
     gpu: &Gpu,
     (to, start): (&wgpu::Buffer, usize),
-    rows: std::ops::Range<usize>,
+    count: usize,
     bytes: usize,
-    fill: impl Fn(usize, &mut [u8]),
+    fill: impl Fn(usize, &mut [u8]) + Sync,
 ) {
     let at_once = (super::UPLOAD / bytes).max(1);
     let mut piece = Vec::new();
-    for first in rows.clone().step_by(at_once) {
-        let some = first..(first + at_once).min(rows.end);
+    for first in (0..count).step_by(at_once) {
         piece.clear();
-        piece.resize(some.len() * bytes, 0);
-        some.zip(piece.chunks_exact_mut(bytes)).for_each(|(row, into)| fill(row, into));
-        gpu.upload(to, (start + (first - rows.start) * bytes) as u64, &piece);
+        piece.resize(at_once.min(count - first) * bytes, 0);
+        if piece.len() < WORTH_A_THREAD {
+            piece.chunks_exact_mut(bytes).enumerate().for_each(|(i, into)| fill(first + i, into));
+        } else {
+            piece.par_chunks_exact_mut(bytes).enumerate().for_each(|(i, into)| fill(first + i, into));
+        }
+        gpu.upload(to, (start + first * bytes) as u64, &piece);
         gpu.submit(gpu.encoder()); // or wgpu would stage all pieces at once
     }
 }
 
 fn write_features(data: &Dataset, row: usize, into: &mut [u8]) {
-    let n = data.inputs();
-    match data.features() {
-        Features::F32(values) => put(into, &values[row * n..(row + 1) * n]),
-        Features::U8 { bytes, .. } => into[..n].copy_from_slice(&bytes[row * n..(row + 1) * n]),
-    }
+    data.features().write_bytes(row, data.inputs(), into);
 }
 
 fn write_answer(data: &Dataset, row: usize, into: &mut [u8]) {

@@ -72,10 +72,8 @@ impl Maker<'_> {
         steps: &'static str,
     ) -> [Dispatch; 2] {
         let (arenas, members) = (self.arenas, self.members);
-        let feature = match features {
-            Some(Features::U8 { .. }) => shader!("features/u8"),
-            _ => shader!("features/f32"),
-        };
+        let is_bytes = features.is_some_and(|features| features.scale_of_bytes().is_some());
+        let feature = if is_bytes { shader!("features/u8") } else { shader!("features/f32") };
         let answer = match answers {
             Some(Answers::Classes(_)) => shader!("answers/classes"),
             _ => shader!("answers/values"),
@@ -83,13 +81,16 @@ impl Maker<'_> {
         let mut gather = vec![shader!("gather"), feature, answer, steps];
         gather.extend((members.noise > 0.0).then_some(shader!("noise")));
         gather.extend(members.is_scaled.then_some(shader!("scaling")));
-        let order = [shader!("order"), self.rows(), shader!("permutation"), steps];
         let window = arenas.window;
-        [
+        let over = arenas.over_slots(arenas.ordered(), window);
+        let order = if members.streams {
+            self.over_window("stream", over, 0, &[shader!("stream")])
+        } else {
+            let pieces = [shader!("order"), self.rows(), shader!("permutation"), steps];
             // A place walks round the grid of rows until it hits one, seldom more than once or twice.
-            self.over_window("order", arenas.over_slots(arenas.ordered(), window), 768, &order),
-            self.over_window("gather", arenas.over_slots(arenas.gathered(), window), 0, &gather),
-        ]
+            self.over_window("order", over, 768, &pieces)
+        };
+        [order, self.over_window("gather", arenas.over_slots(arenas.gathered(), window), 0, &gather)]
     }
 
     /// Which rows each network has.
@@ -140,7 +141,7 @@ impl Maker<'_> {
         let steps = self.arenas.window;
         let arenas = self.arenas;
         let bytes = match entry {
-            "order" => 4 * arenas.batch,
+            "order" | "stream" => 4 * arenas.batch,
             "gather" => 2 * 16 * arenas.gathered(),
             _ => 2 * 16 * arenas.batch * arenas.output_stride(),
         } as u64;

@@ -67,6 +67,7 @@ impl Boundary {
         }
         let mut places = vec![[0.0f32; 2]; data.rows()];
         places.iter_mut().enumerate().for_each(|(row, to)| data.write_raw_features(row, to));
+        data.check_read()?;
         let [x, y] = [0, 1].map(|column| around(places.iter().map(|place| f64::from(place[column]))));
 
         let part = |i: usize| (i as f64 + 0.5) / PLACES as f64;

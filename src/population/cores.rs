@@ -139,6 +139,10 @@ impl Cores {
         Estimate { parts, at_once: vec![members.len()] }
     }
 
+    pub(super) const fn data(&self) -> &Dataset {
+        &self.data
+    }
+
     /// Takes the steps `first` to `first + steps` with all networks in training.
     pub(super) fn run(&mut self, first: u64, steps: usize, reports: &mut [Report]) {
         let Self { classes, places, data, shuffle, noise, weighted, .. } = self;

@@ -95,6 +95,7 @@ impl Waves {
             courses,
             data: Some(data),
             uploaded: None,
+            streams: false,
             shuffle: settings.shuffle,
             chunk: settings.chunk,
             plan: settings.plan.as_ref(),

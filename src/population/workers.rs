@@ -47,7 +47,7 @@ impl Workers {
             Self::Gpu(waves) => waves.run(first, steps, reports).await,
             Self::Cpu(cores) => {
                 cores.run(first, steps, reports);
-                Ok(())
+                cores.data().check_read()
             }
         }
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{EncoderSettings, FeatureColumns, MissingNumber, Table, Unseen, answer::Answer, column::Coded};
-use crate::{Dataset, Error, Result, formats, formats::list};
+use crate::{Dataset, Error, Result, error::room, formats::list};
 
 /// Turns the rows of a table into features and answers, as it learned to from one.
 ///
@@ -95,7 +95,7 @@ impl Encoder {
     pub fn features(&self, table: &Table) -> Result<Vec<f32>> {
         let width = self.inputs();
         let len = table.rows().saturating_mul(width);
-        let mut rows = formats::room(len, "the features of a table")?;
+        let mut rows = room(len, "the features of a table")?;
         rows.resize(len, 0.0);
         let mut first = 0;
         for column in &self.columns {

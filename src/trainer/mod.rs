@@ -92,6 +92,7 @@ impl Trainer {
                 let (shuffle, chunk) = (settings.shuffle, settings.chunk);
                 let setup = Setup {
                     uploaded: None,
+                    streams: false,
                     network,
                     courses: vec![course.clone()],
                     data,
@@ -199,6 +200,7 @@ impl Trainer {
                 let how = Resident { data, shuffle, noise, weighted: self.weighted };
                 let steps = first..first + steps as u64;
                 engine.in_pool(|engine| how.run(engine, course, steps, before, &mut report));
+                data.check_read()?;
             }
         }
         if let Err(diverged) = self.check_losses(&report) {

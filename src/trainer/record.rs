@@ -12,7 +12,7 @@ impl Trainer {
     /// reads; [`Trainer::losses`] tells their losses, of the last 2048 or more that were not asked for.
     ///
     /// # Errors
-    /// [`Error::Setting`] on the CPU, without a data set, or for no step or more than fit ([`Settings::chunk`] or 4096).
+    /// [`Error::Setting`] on the CPU, without a data set or with one that is streamed, or for no step or more than fit ([`Settings::chunk`] or 4096).
     pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, steps: usize) -> Result<()> {
         self.check_data()?;
         let Worker::Gpu(engine) = &mut self.engine else { return Err(no_gpu("recording")) };

@@ -154,6 +154,7 @@ impl Case {
             courses,
             data,
             uploaded: None,
+            streams: false,
             shuffle: true,
             chunk: None,
             plan,

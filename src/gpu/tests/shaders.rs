@@ -52,6 +52,7 @@ fn dispatches() -> Vec<Dispatch> {
                 noise,
                 is_scaled: i % 3 == 0,
                 has_subsets: i % 5 == 2,
+                streams: i % 7 == 3,
                 has_dropouts: i % 5 == 3,
                 ..Members::of(&network, *loss, *optimizer)
             };
@@ -136,7 +137,8 @@ fn host_and_shader_agree_on_bindings_and_structs() {
     }
     for dispatch in dispatches() {
         let (module, _) = parsed(&dispatch);
-        let is_window = ["order", "gather", "measure", "measure_small", "total", "score"].contains(&dispatch.entry);
+        let is_window =
+            ["order", "stream", "gather", "measure", "measure_small", "total", "score"].contains(&dispatch.entry);
         let is_table = dispatch.entry == "tabulate";
         let expected = if is_window {
             SCALED_WINDOW
