@@ -165,6 +165,11 @@ impl FileRows {
         for (i, into) in into.chunks_mut(at_once).enumerate() {
             let piece = &mut piece[..into.len() * kind.width];
             self.source.read(first + i * at_once, piece);
+            if kind.width == 1 && kind.letter != b'i' {
+                // Not one by one by its kind, so that the compiler can keep them in vectors.
+                into.iter_mut().zip(&*piece).for_each(|(to, byte)| *to = f32::from(*byte) * scale);
+                continue;
+            }
             for (to, value) in into.iter_mut().zip(piece.chunks_exact(kind.width)) {
                 *to = kind.number(value) * scale;
             }

@@ -1,4 +1,5 @@
 //! What the benches share: the device that is asked for, numbers to train on, and how something is timed.
+#![allow(dead_code, reason = "each bench takes its share of it, and none takes all")]
 
 use std::{
     error::Error,
