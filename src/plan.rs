@@ -110,11 +110,12 @@ impl Plan {
         &self.table
     }
 
-    /// How many threads a plan of the CPU engine has.
+    /// How many threads a plan of the CPU engine has, if it is a number that a computer may have: each takes memory.
     pub(crate) fn threads(&self) -> Option<usize> {
+        const MOST: usize = 1024;
         let Scheme::Cpu(how) = &self.scheme else { return None };
         let threads = how.rsplit(", ").next()?.split(' ').next()?.parse().ok()?;
-        (threads > 0).then_some(threads)
+        (1..=MOST).contains(&threads).then_some(threads)
     }
 
     /// Refuses a pinned plan that is not this one.

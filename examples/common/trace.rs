@@ -269,12 +269,7 @@ fn network(trace: &Object) -> Refused<(Network, Vec<LayerParameters>)> {
         network = network.dense(outputs, names::activation(&layer, &at)?);
         network = names::norm(network, &layer, &at)?;
         let added = network.layers()[i];
-        let runs = if added.norm == Some(Norm::Batch) { outputs } else { 0 };
-        let mut first = LayerParameters {
-            running_mean: vec![0.0; runs],
-            running_variance: vec![1.0; runs],
-            ..LayerParameters::default()
-        };
+        let mut first = LayerParameters::default();
         for (name, values) in tensors_of(&layer, &added, false)? {
             *match name {
                 "weight" => &mut first.weight,
@@ -283,6 +278,10 @@ fn network(trace: &Object) -> Refused<(Network, Vec<LayerParameters>)> {
                 "shift" => &mut first.shift,
                 _ => &mut first.slope,
             } = narrow(&values);
+        }
+        // Behind the tensors, which are as many as the sizes say.
+        if added.norm == Some(Norm::Batch) {
+            (first.running_mean, first.running_variance) = (vec![0.0; outputs], vec![1.0; outputs]);
         }
         initial.push(first);
         layer.finish(&at)?;

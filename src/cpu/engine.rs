@@ -19,7 +19,8 @@ use super::{
     shape::{Flat, Purpose, Shape, Source},
 };
 use crate::{
-    Network, Norm,
+    Network, Norm, Result,
+    formats::room,
     plan::{Identity, Plan, PlanRow, Scheme},
     step::{Course, Step},
 };
@@ -51,14 +52,15 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// A trainer for a course, in as many threads as are asked for or seem worth it, whose rows may have weights; `parameters` lie as [`Network::layout`] says.
+    /// A trainer for a course, in as many threads as are asked for or seem worth it, whose rows may have weights; `parameters`
+    /// lie as [`Network::layout`] says. An error where the system has no room for the rows of a batch.
     pub(crate) fn new(
         network: &Network,
         course: &Course,
         weighted: bool,
         parameters: Vec<f32>,
         asked: Option<usize>,
-    ) -> Self {
+    ) -> Result<Self> {
         let Course { loss, optimizer, batch, .. } = *course;
         let worth = (network.flop(batch) / FLOP_OF_A_THREAD).min(batch as u64) as usize;
         // A small training does not even start the pool of threads.
@@ -68,6 +70,9 @@ impl Engine {
         let threads = asked.filter(|asked| !is_whole && *asked <= batch).unwrap_or(threads);
         let shape = Shape::new(network, (loss, optimizer), (batch, weighted), threads);
         let sums = if shape.own_sums { parameters.len() } else { 0 };
+        let floats = shape.space(batch.div_ceil(threads)) + sums;
+        // Asked for before it is taken: a checkpoint's batch is its writer's, and what cannot be is an error and no abort.
+        room::<f32>(floats.saturating_mul(threads), "the rows of a batch")?;
         let mut engine = Self {
             state: vec![0.0; parameters.len() * optimizer.planes()],
             gradients: vec![0.0; parameters.len()],
@@ -80,7 +85,7 @@ impl Engine {
         };
         engine.lanes[0].statistics = network.first_statistics();
         engine.start();
-        engine
+        Ok(engine)
     }
 
     /// A step; `fill` writes the inputs and the expected outputs of a row of the batch, and tells what it weighs.
@@ -269,7 +274,7 @@ mod tests {
     }
 
     fn engine(network: &Network, course: &Course, weighted: bool) -> Engine {
-        Engine::new(network, course, weighted, network.initial(3).unwrap(), None)
+        Engine::new(network, course, weighted, network.initial(3).unwrap(), None).unwrap()
     }
 
     fn train(engine: &mut Engine, course: &Course, steps: u64) -> Vec<Outcome> {

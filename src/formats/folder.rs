@@ -34,6 +34,29 @@ pub struct ImageSettings {
     pub size: Option<[u32; 2]>,
 }
 
+impl ImageSettings {
+    /// The height and the width of one PNG or JPEG image and its bytes, as [`ImageSet::of_folder`] has them: what a network
+    /// that learned from a folder is asked about. Errors call the image `name`.
+    ///
+    /// # Errors
+    /// As [`ImageSet::of_folder`].
+    pub fn decode(&self, content: &[u8], name: &str) -> Result<([usize; 2], Vec<u8>)> {
+        self.check()?;
+        let image = decoded_bytes(content, name, self)?;
+        Ok(([image.height() as usize, image.width() as usize], image.into_bytes()))
+    }
+
+    fn check(&self) -> Result<()> {
+        match self.size {
+            Some(size) if size.iter().any(|side| !(1..=MOST_SIDE).contains(side)) => {
+                let (expected, got) = (format!("1 to {MOST_SIDE} pixels a side"), format!("{size:?}"));
+                Err(Error::Setting { what: "size of images", expected, got })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl ImageSet {
     /// Of a folder with a folder for each class, which has the class's name, and PNG and JPEG files in those. Classes are
     /// sorted by name and so are the images of each; transparency is dropped, and 16 bits a channel become 8.
@@ -46,12 +69,7 @@ impl ImageSet {
     /// size to resize to that is.
     pub fn of_folder(folder: impl AsRef<Path>, settings: &ImageSettings) -> Result<Self> {
         let folder = folder.as_ref();
-        if let Some(size) = settings.size
-            && size.iter().any(|side| !(1..=MOST_SIDE).contains(side))
-        {
-            let (expected, got) = (format!("1 to {MOST_SIDE} pixels a side"), format!("{size:?}"));
-            return Err(Error::Setting { what: "size of images", expected, got });
-        }
+        settings.check()?;
         let (mut classes, mut files) = (Vec::new(), Vec::new());
         for class in entries(folder)?.into_iter().filter(|path| path.is_dir()) {
             let images: Vec<_> = entries(&class)?.into_iter().filter(|path| is_image(path)).collect();
@@ -111,11 +129,14 @@ fn is_image(path: &Path) -> bool {
 
 /// The image in a file, in the colors and of the size that were asked for.
 fn decoded(path: &Path, settings: &ImageSettings) -> Result<DynamicImage> {
-    let content = read(path, MOST_FILE)?;
-    let refused = |expected: &str, got: String| wrong(&path.display(), "image", expected, got);
+    decoded_bytes(&read(path, MOST_FILE)?, &path.display().to_string(), settings)
+}
+
+fn decoded_bytes(content: &[u8], name: &str, settings: &ImageSettings) -> Result<DynamicImage> {
+    let refused = |expected: &str, got: String| wrong(&name, "image", expected, got);
     // What it is stands in its first bytes; names are often wrong.
-    let format = image::guess_format(&content).ok().filter(|is| [ImageFormat::Png, ImageFormat::Jpeg].contains(is));
-    let format = format.ok_or_else(|| refused("PNG or JPEG", first_bytes(&content)))?;
+    let format = image::guess_format(content).ok().filter(|is| [ImageFormat::Png, ImageFormat::Jpeg].contains(is));
+    let format = format.ok_or_else(|| refused("PNG or JPEG", first_bytes(content)))?;
     let mut limits = Limits::default();
     limits.max_image_width = Some(MOST_SIDE);
     limits.max_image_height = Some(MOST_SIDE);

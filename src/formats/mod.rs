@@ -57,7 +57,7 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<()> {
     let name = whole.file_name().unwrap_or_default().to_os_string();
     let save = || {
         fs::create_dir_all(&folder)?;
-        let (beside, mut file) = loop {
+        let (beside, file) = loop {
             let mut name = name.clone();
             name.push(format!(".{}-{}.new", process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
             let beside = folder.join(name);
@@ -68,7 +68,14 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<()> {
                 Err(error) => return Err(error),
             }
         };
-        let written = file.write_all(content).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, &whole));
+        let fill = || {
+            // Who may not read the old file may not read the new one.
+            fs::metadata(&whole).map_or(Ok(()), |old| file.set_permissions(old.permissions()))?;
+            (&file).write_all(content)?;
+            file.sync_all()?;
+            fs::rename(&beside, &whole)
+        };
+        let written = fill();
         if written.is_err() {
             let _ = fs::remove_file(&beside);
         }
@@ -117,6 +124,17 @@ mod tests {
         let refused = read(&path, 5).unwrap_err();
         assert_eq!(refused.to_string(), format!("{}: size: expected at most 5 bytes, got 6", path.display()));
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left beside it");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            write(&path, b"second").unwrap();
+            assert_eq!(
+                fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+                0o600,
+                "it stays as private as it was"
+            );
+        }
         // What a killed process of the same number has left is in nobody's way, and stays.
         let left: Vec<_> = (0..9).map(|n| path.with_file_name(format!("file.{}-{n}.new", process::id()))).collect();
         left.iter().for_each(|file| fs::write(file, b"left").unwrap());

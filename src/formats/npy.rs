@@ -127,11 +127,18 @@ impl Npy {
     /// As [`Npy::open`], and [`Error::Format`] if the archive has no such array, is no such archive or damaged.
     pub fn open_in(path: impl AsRef<Path>, name: &str) -> Result<Self> {
         let path = path.as_ref();
-        let (content, file) = (read(path, MOST)?, path.display().to_string());
-        let archive = Archive::read(&content, &file)?;
+        Self::read_in(&read(path, MOST)?, name, &path.display().to_string())
+    }
+
+    /// Reads the array called `name` (without .npy) from the content of an npz archive. Errors call that `file`.
+    ///
+    /// # Errors
+    /// As [`Npy::open_in`].
+    pub fn read_in(content: &[u8], name: &str, file: &str) -> Result<Self> {
+        let archive = Archive::read(content, file)?;
         let member = format!("{name}.npy");
         if !archive.names().any(|one| one == member) {
-            let names: Vec<_> = archive.names().filter_map(|name| name.strip_suffix(".npy")).collect();
+            let names: Vec<_> = archive.arrays().collect();
             return Err(wrong(&file, "arrays", format_args!("one called {name:?}"), super::list(&names)));
         }
         Self::read(archive.open(&member, MOST)?, &format!("{file}, {member}"))
@@ -143,9 +150,15 @@ impl Npy {
     /// As [`Npy::open_in`].
     pub fn names_in(path: impl AsRef<Path>) -> Result<Vec<String>> {
         let path = path.as_ref();
-        let (content, file) = (read(path, MOST)?, path.display().to_string());
-        let archive = Archive::read(&content, &file)?;
-        Ok(archive.names().filter_map(|name| name.strip_suffix(".npy")).map(str::to_owned).collect())
+        Self::read_names_in(&read(path, MOST)?, &path.display().to_string())
+    }
+
+    /// The names of the arrays in the content of an npz archive. Errors call it `file`.
+    ///
+    /// # Errors
+    /// As [`Npy::open_in`].
+    pub fn read_names_in(content: &[u8], file: &str) -> Result<Vec<String>> {
+        Ok(Archive::read(content, file)?.arrays().map(str::to_owned).collect())
     }
 
     /// Writes an npy file, of f32 or of bytes, row by row. Its folder is made if need be.

@@ -54,10 +54,10 @@ struct Literal<'a> {
     at: usize,
 }
 
-/// What was expected where the walk stands, if it is something else.
 /// The most sizes of an array: numpy allows no more.
 const MOST_SIZES: usize = 64;
 
+/// What was expected where the walk stands, if it is something else.
 type Walked<T> = Result<T, String>;
 
 impl<'a> Literal<'a> {

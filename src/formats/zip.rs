@@ -70,6 +70,11 @@ impl<'a> Archive<'a> {
         self.entries.iter().map(|entry| entry.name.as_str())
     }
 
+    /// The names of the arrays among them, without .npy.
+    pub fn arrays(&self) -> impl Iterator<Item = &str> {
+        self.names().filter_map(|name| name.strip_suffix(".npy"))
+    }
+
     /// The content of a file, which may have at most so many bytes.
     pub fn open(&self, name: &str, most: u64) -> Result<Vec<u8>> {
         let refused = |at: usize, expected: &str, got: &str| {

@@ -82,7 +82,7 @@ impl Cores {
                 Some((_, all)) => all.push(number),
                 None => {
                     let network = members[number].network(network);
-                    let engine = engine(&network, course, network.initial(course.seed)?);
+                    let engine = engine(&network, course, network.initial(course.seed)?)?;
                     if let Some(pinned) = &settings.plan {
                         engine.plan(&network, course.batch).check(pinned)?;
                     }
@@ -103,7 +103,7 @@ impl Cores {
                 let first = network.initial(course.seed)?;
                 places[member] = Some(match class.kind.as_ref().filter(|_| place < worth) {
                     None => {
-                        let engine = engine(&class.network, &course, first);
+                        let engine = engine(&class.network, &course, first)?;
                         Place::Alone(Box::new(Alone { engine, course, is_training: true }))
                     }
                     Some(kind) => {

@@ -114,7 +114,7 @@ impl Trainer {
                     weighted,
                     first,
                     settings.plan.as_ref().and_then(Plan::threads),
-                );
+                )?;
                 if let Some(pinned) = &settings.plan {
                     engine.plan(network, course.batch).check(pinned)?;
                 }

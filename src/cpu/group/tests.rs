@@ -58,7 +58,7 @@ impl Case {
         let count = count.min(kind.lanes);
         let engine = |member: usize| {
             let first = self.network.initial(40 + member as u64).unwrap();
-            Engine::new(&self.network, &self.course(member), self.weighted, first, Some(1))
+            Engine::new(&self.network, &self.course(member), self.weighted, first, Some(1)).unwrap()
         };
         let mut alone: Vec<Engine> = (0..count).map(engine).collect();
         let mut group = Group::new(&kind);
