@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     Network, Norm, Result,
-    formats::room,
+    error::room,
     plan::{Identity, Plan, PlanRow, Scheme},
     step::{Course, Step},
 };
