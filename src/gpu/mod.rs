@@ -37,6 +37,7 @@ mod record;
 mod resident;
 mod tile;
 mod timetable;
+pub(crate) mod trial;
 mod walks;
 mod windows;
 
