@@ -25,6 +25,8 @@ mod keep;
 mod kernel;
 mod link;
 mod memory;
+#[cfg(test)]
+pub(crate) mod mutant;
 mod pace;
 #[cfg_attr(target_family = "wasm", allow(dead_code))]
 mod planner;

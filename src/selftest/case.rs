@@ -247,7 +247,7 @@ impl fmt::Display for Case {
         let mut activations: Vec<_> = self.network.layers().iter().map(|layer| layer.activation.to_string()).collect();
         activations.dedup();
         let Self { form, loss, batch, rows, models, accumulate, .. } = self;
-        write!(f, "{form}: {widths} {}, {loss}, {}", activations.join(" "), self.optimizer.name())?;
+        write!(f, "{form}: {widths} {}, {loss}, {}", activations.join(" "), rule(&self.optimizer))?;
         write!(f, ", batch {batch} of {rows}")?;
         let norms = self.network.layers().iter().filter_map(|layer| layer.norm);
         let mut more: Vec<String> = norms.map(|norm| format!("{norm:?} norm").to_lowercase()).collect();
@@ -256,7 +256,12 @@ impl fmt::Display for Case {
             (*models > 1, format!("{models} networks")),
             (*accumulate > 1, format!("{accumulate} batches an update")),
             (self.optimizer.clip_norm.is_some(), "clipped".to_owned()),
-            (self.optimizer.penalizes(), "penalties".to_owned()),
+            (self.optimizer.clip_value.is_some(), "clipped values".to_owned()),
+            (self.optimizer.weight_decay > 0.0 && !self.optimizer.decoupled, "decay".to_owned()),
+            (self.optimizer.weight_decay > 0.0 && self.optimizer.decoupled, "decoupled decay".to_owned()),
+            (self.optimizer.l1 > 0.0, "l1".to_owned()),
+            (!self.optimizer.penalizes_biases, "biases spared".to_owned()),
+            (self.optimizer.average.is_some(), "average".to_owned()),
             (self.schedule != Schedule::Constant, "schedule".to_owned()),
             (self.drops(), "dropout".to_owned()),
             (self.weighted, "weights".to_owned()),
@@ -275,6 +280,13 @@ impl fmt::Display for Case {
         }
         more.iter().try_for_each(|more| write!(f, ", {more}"))
     }
+}
+
+/// A rule's name and its kind, where there are several.
+fn rule(optimizer: &Optimizer) -> String {
+    let kinds = optimizer.rule.kinds();
+    let kinds = kinds.iter().filter(|(_, is_so)| *is_so).map(|(kind, _)| format!(" {}", kind.to_lowercase()));
+    std::iter::once(optimizer.name().to_owned()).chain(kinds).collect()
 }
 
 /// Numbers from -1 to 1 in which swapped rows and columns show: 251 is a prime.

@@ -115,7 +115,7 @@ impl Whole {
 fn slopes_of(number: usize) -> (Network, Loss, &'static str) {
     let tanh = Activation::Tanh;
     match number {
-        0 => (network(&[5, 9, 7, 3], Activation::Sigmoid), Loss::Mse, "sigmoid, mse"),
+        0 => (network(&[5, 9, 3], Activation::Sigmoid), Loss::Mse, "sigmoid, mse"),
         1 => {
             let network = Network::new(5).dense(9, Activation::Gelu).dense(4, Activation::Softmax);
             (network, Loss::SoftmaxCrossEntropy, "gelu, softmax cross-entropy")
