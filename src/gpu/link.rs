@@ -25,8 +25,8 @@ fn belongs(line: &str, arenas: &Arenas, members: &Members) -> bool {
 
 /// What is linked for a file: its text. Tests may put another in its place.
 #[cfg(not(test))]
-pub(super) const fn text_of(piece: &str) -> &str {
-    piece
+pub(super) const fn text_of(piece: &str) -> std::borrow::Cow<'_, str> {
+    std::borrow::Cow::Borrowed(piece)
 }
 #[cfg(test)]
 pub(super) use super::mutant::text_of;
