@@ -15,14 +15,13 @@ use std::{
 
 use clap::Parser;
 use gradus::{
-    Activation, Dataset, Device, LayerParameters, Network, Plan, Profile, Settings, Trainer, Tuner,
+    Device, LayerParameters, Network, Plan, Profile, Settings, Trainer, Tuner,
     cpu::reference::{Parameters, Reference},
-    wgpu,
 };
 use serde_json::{Value, json};
 
 use ceilings::Ceilings;
-use common::{Outcome, Times, cpu, exit, line, numbers, open, times};
+use common::{Outcome, Times, cpu, exit, is_hardware, line, network, numbers, open, times, trainer};
 
 /// The widths and the batch of each workload; sigmoid, mean squared error and SGD everywhere.
 const WORKLOADS: &[(&[usize], usize)] = &[
@@ -96,7 +95,8 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Outcome<()> {
     for name in &arguments.device {
         let device = open(name, arguments.json)?;
-        let ceilings = Ceilings::of(&device, arguments)?;
+        let tuner = arguments.tune.then(|| tuner(arguments));
+        let ceilings = Ceilings::of(&device, arguments.seconds, tuner.as_ref())?;
         if !arguments.json {
             print_header(&device, &ceilings)?;
         }
@@ -314,24 +314,8 @@ fn epoch_overhead(device: &Device, network: &Network, settings: &Settings, argum
     Ok(100.0 * (pairs[pairs.len() / 2] - 1.0))
 }
 
-fn network(widths: &[usize]) -> Network {
-    let first = Network::new(widths[0]);
-    widths[1..].iter().fold(first, |network, outputs| network.dense(*outputs, Activation::Sigmoid))
-}
-
-/// A trainer with `rows` rows on the device.
-fn trainer(device: &Device, network: &Network, settings: &Settings, rows: usize) -> gradus::Result<Trainer> {
-    let data = Dataset::new(rows, numbers(rows * network.inputs()), numbers(rows * network.outputs()))?;
-    Trainer::new(device, network, &data, settings.clone())
-}
-
 fn tuner(arguments: &Arguments) -> Tuner {
     Tuner { time: Duration::from_secs_f64(arguments.seconds), ..Tuner::default() }
-}
-
-/// Whether it is a GPU and not a program; the largest workload is for GPUs.
-fn is_hardware(device: &Device) -> bool {
-    device.wgpu().is_some_and(|(device, _)| device.adapter_info().device_type != wgpu::DeviceType::Cpu)
 }
 
 /// A plan's scheme and the ways of its products, each once.

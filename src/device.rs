@@ -71,6 +71,14 @@ impl Device {
         }
     }
 
+    /// The same device on which nothing has gone wrong yet; see [`Gpu::afresh`].
+    pub(crate) fn afresh(&self) -> Self {
+        match &self.machine {
+            Machine::Gpu(gpu) => Self { machine: Machine::Gpu(Box::new(gpu.afresh(None))), ..self.clone() },
+            Machine::Cpu => self.clone(),
+        }
+    }
+
     /// The device that is asked for.
     ///
     /// # Errors

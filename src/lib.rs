@@ -109,6 +109,7 @@ mod rows;
 mod scaling;
 mod schedule;
 mod search;
+mod selftest;
 mod settings;
 mod step;
 mod table;
@@ -118,7 +119,7 @@ mod tuner;
 
 pub use activation::Activation;
 #[cfg(not(target_family = "wasm"))]
-pub use blocking::{adapters, cross_val_score};
+pub use blocking::{adapters, cross_val_score, selftest};
 pub use checkpoint::Checkpoint;
 pub use custom::{CustomActivation, CustomLoss};
 pub use dataset::{Answers, Dataset};
@@ -160,6 +161,7 @@ pub use rows::{Fold, Rows};
 pub use scaling::{Scaler, Scaling};
 pub use schedule::Schedule;
 pub use search::{Findings, Halving, Hyperparameter, KFold, Scores, Search, Trial, cross_val_score_async};
+pub use selftest::{Finding, Selftest, selftest_async};
 pub use settings::Settings;
 #[cfg(feature = "csv")]
 pub use table::CsvSettings;

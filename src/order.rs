@@ -28,7 +28,6 @@ pub(crate) struct Order {
 
 impl Order {
     /// The order of `rows` rows for a key of [`crate::step::epoch_key`].
-    #[cfg(test)]
     pub(crate) fn new(rows: u32, key: [u32; 2]) -> Self {
         Self::with_width(rows, width(rows), key)
     }

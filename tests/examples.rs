@@ -63,6 +63,23 @@ fn adapters_lists_what_is_there_and_what_auto_takes() {
 }
 
 #[test]
+fn doctor_passes_every_check_and_times_what_is_right() {
+    for name in names() {
+        let outcome = ran("doctor", &["--device", &name, "--json"]);
+        outcome.expect(0, &["## gradus selftest: all ", "Adapters that are there:", "% of the products' best"]);
+        let json = outcome.json();
+        assert!(json["example"] == "doctor" && json["passed"] == true && json["ended"].is_null(), "{json}");
+        let findings = json["findings"].as_array().expect("findings");
+        assert!(findings.len() > 50 && findings.iter().all(|finding| finding["passed"] == true), "{json}");
+        let gemm = json["speed"]["gemm_gflops"].as_f64().expect("a ceiling");
+        let timed = json["speed"]["workloads"].as_array().expect("workloads");
+        let below = |one: &serde_json::Value| one["gflops"].as_f64().is_some_and(|g| g > 0.0 && g < 2.0 * gemm);
+        assert!(timed.len() >= 3 && timed.iter().all(below), "{json}");
+    }
+    ran("doctor", &["--device", "no such device"]).expect(2, &["no such device"]);
+}
+
+#[test]
 fn digits_learns_says_so_and_draws_pictures() {
     let folder = Folder::new("digits");
     let out = folder.0.to_str().expect("a plain path");

@@ -1,9 +1,9 @@
 //! What a device reaches at best, measured here and now: a bare product, a copy, and a dispatch of next to nothing.
 
-use gradus::{Device, Settings, wgpu};
+use gradus::{Device, Settings, Tuner, wgpu};
 use rayon::prelude::*;
 
-use super::{Arguments, Outcome, is_hardware, network, times, trainer, tuner};
+use super::{Outcome, is_hardware, network, times, trainer};
 
 /// Bytes of a copy, more than most caches hold.
 const COPIED: usize = 64 << 20;
@@ -22,13 +22,14 @@ pub struct Ceilings {
 }
 
 impl Ceilings {
-    /// Measures them.
-    pub fn of(device: &Device, arguments: &Arguments) -> Outcome<Self> {
-        let seconds = arguments.seconds.min(0.7);
+    /// Measures them, each for so many seconds at most; on a software adapter the product also in the plan that a tuner, if
+    /// there is one, finds to be the best.
+    pub fn of(device: &Device, seconds: f64, tuner: Option<&Tuner>) -> Outcome<Self> {
+        let seconds = seconds.min(0.7);
         Ok(match device.wgpu() {
             None => Self { gemm: cpu_gemm(seconds)?, copy: cpu_copy(seconds)?, dispatch: None },
             Some(wgpu) => Self {
-                gemm: adapter_gemm(device, arguments)?,
+                gemm: adapter_gemm(device, tuner)?,
                 copy: adapter_copy(wgpu, seconds)?,
                 dispatch: Some(adapter_dispatch(wgpu, seconds)?),
             },
@@ -92,15 +93,15 @@ fn cpu_copy(seconds: f64) -> Outcome<f64> {
 }
 
 /// GFLOP/s of the best kernel of a large layer; on a software adapter also in the plan that was measured to be the best.
-fn adapter_gemm(device: &Device, arguments: &Arguments) -> Outcome<f64> {
+fn adapter_gemm(device: &Device, tuner: Option<&Tuner>) -> Outcome<f64> {
     const ROWS: usize = 1024;
     let network = network(&[1024, 1024]);
     let own = Settings { batch: ROWS, ..Settings::default() };
     // A GPU needs some steps to be at its full clock; a software adapter takes a second for some.
     let steps = if is_hardware(device) { 64 } else { 1 };
     let mut all = vec![own.clone()];
-    if arguments.tune && !is_hardware(device) {
-        let best = tuner(arguments).measure(device, &network, &own)?.into_iter().next();
+    if let Some(tuner) = tuner.filter(|_| !is_hardware(device)) {
+        let best = tuner.measure(device, &network, &own)?.into_iter().next();
         all.extend(best.map(|best| Settings { plan: Some(best.plan), ..own }));
     }
     let mut best: f64 = 0.0;

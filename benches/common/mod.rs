@@ -1,5 +1,5 @@
 //! What the benches share: the device that is asked for, numbers to train on, and how something is timed.
-#![allow(dead_code, reason = "each bench takes its share of it, and none takes all")]
+#![allow(dead_code, reason = "each bench takes its share of it, and so does the doctor among the examples")]
 
 use std::{
     error::Error,
@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gradus::{Device, Plan, Request};
+use gradus::{Activation, Dataset, Device, Network, Plan, Request, Settings, Trainer, wgpu};
 
 pub type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -63,6 +63,22 @@ pub fn line(plan: &Plan, name: &str) -> String {
 /// Numbers from 0 to 1.
 pub fn numbers(n: usize) -> Vec<f32> {
     (0..n).map(|i| (i * 37 % 251) as f32 / 250.0).collect()
+}
+
+pub fn network(widths: &[usize]) -> Network {
+    let first = Network::new(widths[0]);
+    widths[1..].iter().fold(first, |network, outputs| network.dense(*outputs, Activation::Sigmoid))
+}
+
+/// A trainer with `rows` rows on the device.
+pub fn trainer(device: &Device, network: &Network, settings: &Settings, rows: usize) -> gradus::Result<Trainer> {
+    let data = Dataset::new(rows, numbers(rows * network.inputs()), numbers(rows * network.outputs()))?;
+    Trainer::new(device, network, &data, settings.clone())
+}
+
+/// Whether it is a GPU and not a program; the largest workload is for GPUs.
+pub fn is_hardware(device: &Device) -> bool {
+    device.wgpu().is_some_and(|(device, _)| device.adapter_info().device_type != wgpu::DeviceType::Cpu)
 }
 
 impl Times {

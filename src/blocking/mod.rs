@@ -6,7 +6,8 @@ pub use together::cross_val_score;
 
 use crate::{
     AdapterReport, Checkpoint, Dataset, Decision, Device, Fit, History, LayerHistogram, LayerParameters, Metrics,
-    Model, Network, Predictor, Progress, RangeTest, Rates, Report, Request, Result, Settings, Trainer, adapters_async,
+    Model, Network, Predictor, Progress, RangeTest, Rates, Report, Request, Result, Selftest, Settings, Trainer,
+    adapters_async, selftest_async,
 };
 #[cfg(doc)]
 use crate::{Error, Loss};
@@ -17,6 +18,16 @@ use crate::{Error, Loss};
 /// [`Error::Setting`] if `WGPU_BACKEND` names no backend.
 pub fn adapters(backends: Option<wgpu::Backends>) -> Result<Vec<AdapterReport>> {
     pollster::block_on(adapters_async(backends))
+}
+
+/// Whether everything that this crate computes is right on a device: every kernel, plan and member of the families against the
+/// reference, gradients against finite differences, a short training against its expected losses and against itself, and
+/// what evaluations, ensembles and predictions answer. Print what it returns and put it into an issue.
+///
+/// It trains only networks of its own, and takes some seconds, most of which the driver compiles kernels. A check that fails
+/// does not end it; a device that is lost, or does not answer in time, does.
+pub fn selftest(device: &Device) -> Selftest {
+    pollster::block_on(selftest_async(device))
 }
 
 impl Device {

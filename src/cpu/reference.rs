@@ -34,7 +34,7 @@ impl Parameters {
     }
 
     /// All of them, and whether it is the weights.
-    fn vectors(&self) -> [(bool, &Vec<f64>); 5] {
+    pub(crate) fn vectors(&self) -> [(bool, &Vec<f64>); 5] {
         let Self { weight, bias, gain, shift, slope } = self;
         [(true, weight), (false, bias), (false, gain), (false, shift), (false, slope)]
     }

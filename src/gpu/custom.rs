@@ -5,6 +5,7 @@ use super::{
     buffers::ARENA,
     dispatches::Dispatch,
     kernel::{Binding, PAIR, Set},
+    link::text_of,
     read_back::read,
 };
 use crate::{
@@ -53,7 +54,7 @@ async fn try_out(gpu: &Gpu, formula: &Formula<'_>) -> Result<()> {
         call("tried", ""),
         call("tried_gradient", "_gradient"),
         wgsl.concat(),
-        shader!("custom").to_owned(),
+        text_of(shader!("custom")).to_string(),
     ];
     let (name, source) = (format!("the WGSL of {name}"), source.concat());
     let dispatch =

@@ -143,7 +143,7 @@ impl<'a> Draft<'a> {
 }
 
 /// What a plan of this network is made for on a device.
-pub(super) fn identity(gpu: &Gpu, network: &Network, batch: usize) -> Identity {
+pub(crate) fn identity(gpu: &Gpu, network: &Network, batch: usize) -> Identity {
     let info = &gpu.info;
     let device = format!("{}, {}", info.name, info.backend);
     Identity::new(device, format!("{} {}", info.driver, info.driver_info), network, batch)

@@ -7,6 +7,7 @@ use super::{
     dispatches::{Dispatch, folded},
     forward::{Design, Forward, ROWS},
     kernel::{Binding, Kernel, PAIR, Set},
+    link::text_of,
     read_back::Pipe,
 };
 use crate::{Error, Network, Result, error::check_limit, network::padded_rows};
@@ -145,7 +146,7 @@ pub(super) fn dispatch(arenas: &Arenas) -> Dispatch {
     Dispatch {
         name: "ensemble".to_owned(),
         entry: "ensemble",
-        source: constants + shader!("ensemble"),
+        source: constants + &text_of(shader!("ensemble")),
         groups: folded(numbers.div_ceil(64), 1),
         loops: arenas.models * (2 + outputs) + outputs,
         steps: 1,

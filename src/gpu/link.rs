@@ -23,6 +23,14 @@ fn belongs(line: &str, arenas: &Arenas, members: &Members) -> bool {
     kinds.into_iter().all(|(end, is_there)| is_there || !line.ends_with(end))
 }
 
+/// What is linked for a file: its text. Tests may put another in its place.
+#[cfg(not(test))]
+pub(super) const fn text_of(piece: &str) -> std::borrow::Cow<'_, str> {
+    std::borrow::Cow::Borrowed(piece)
+}
+#[cfg(test)]
+pub(super) use super::mutant::text_of;
+
 /// Below this line a file is for each product of a kernel.
 const GENERIC: &str = "// For each product of a kernel:\n";
 
@@ -141,7 +149,8 @@ pub(super) fn link(arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> Str
     used.sort_unstable();
     used.dedup();
     for piece in used.iter().chain(&[shader!("table")]).chain(&parts.pieces) {
-        let piece: String = piece.split_inclusive('\n').filter(|line| belongs(line, arenas, members)).collect();
+        let piece: String =
+            text_of(piece).split_inclusive('\n').filter(|line| belongs(line, arenas, members)).collect();
         let (once, each) = piece.split_once(GENERIC).unwrap_or((&piece, ""));
         text += "\n";
         text += once;

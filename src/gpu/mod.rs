@@ -25,6 +25,8 @@ mod keep;
 mod kernel;
 mod link;
 mod memory;
+#[cfg(test)]
+pub(crate) mod mutant;
 mod pace;
 #[cfg_attr(target_family = "wasm", allow(dead_code))]
 mod planner;
@@ -38,6 +40,7 @@ mod resident;
 mod stream;
 mod tile;
 mod timetable;
+pub(crate) mod trial;
 mod walks;
 mod windows;
 

@@ -5,7 +5,6 @@ use crate::plan::{Tile, Way};
 
 impl Tile {
     /// One of each kind.
-    #[cfg(test)]
     pub(crate) const ALL: &[Self] = &[
         Self::Lanes8(32),
         Self::Lanes8(64),

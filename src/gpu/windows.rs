@@ -7,6 +7,7 @@ use super::{
     chunk::Length,
     dispatches::{Dispatch, Dispatches, LANES, Maker, Purpose, folded},
     forward::ROWS,
+    link::text_of,
 };
 use crate::{Answers, Dataset, Features, Network, network::padded, step::Step};
 
@@ -166,7 +167,7 @@ impl Dispatches {
         numbers.map(|(entry, each)| Dispatch {
             name: entry.to_owned(),
             entry,
-            source: constants.clone() + shader!("pack"),
+            source: constants.clone() + &text_of(shader!("pack")),
             groups: folded((arenas.batch * each).div_ceil(LANES), 1),
             loops: 0,
             steps: 1,

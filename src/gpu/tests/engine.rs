@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     Device, Features, Settings, Trainer,
-    gpu::{draft::Metric, read_back::read},
+    gpu::draft::{Metric, Setup},
     step::Step,
 };
 
@@ -14,7 +14,7 @@ fn case(form: Form) -> Case {
 }
 
 fn trained(gpu: &Gpu, case: &Case, data: &Dataset, chunk: Option<usize>, steps: usize) -> (Vec<Metric>, Vec<u32>) {
-    let mut engine = case.engine(gpu, Some(data), chunk);
+    let mut engine = case.built(gpu, Some(data), chunk);
     let metrics = pollster::block_on(engine.run(0, 0, steps)).expect("training runs");
     let flat = pollster::block_on(engine.parameters()).expect("parameters come back");
     (metrics, flat.into_iter().map(f32::to_bits).collect())
@@ -25,7 +25,7 @@ fn two_runs_and_every_chunk_length_give_the_same_bits() {
     for gpu in gpus() {
         for form in FORMS {
             let (case, steps) = (case(form), 25);
-            let data = case.data();
+            let data = case.rows();
             let first = trained(&gpu, &case, &data, None, steps);
             for chunk in [None, Some(1), Some(7), Some(200)] {
                 assert!(trained(&gpu, &case, &data, chunk, steps) == first, "{} {form:?} {chunk:?}", gpu.info.name);
@@ -39,7 +39,7 @@ fn a_hundred_steps_by_hand_are_the_same_hundred_through_the_resident_set() {
     for gpu in gpus() {
         for (i, form) in FORMS.into_iter().enumerate() {
             let case = Case { models: 1, weighted: i % 2 == 1, ..case(form) };
-            let f32s = case.data();
+            let f32s = case.rows();
             let Features::F32(values) = f32s.features() else { unreachable!() };
             let bytes: Vec<u8> = values.iter().map(|v| (v * 100.0 + 120.0) as u8).collect();
             let bytes = Dataset::new(case.rows, bytes, f32s.answers().clone()).expect("a data set");
@@ -47,11 +47,14 @@ fn a_hundred_steps_by_hand_are_the_same_hundred_through_the_resident_set() {
             let bytes = weigh(bytes).expect("a weight a row");
             for data in [f32s, bytes] {
                 let (metrics, flat) = trained(&gpu, &case, &data, None, 100);
-                let mut engine = case.engine(&gpu, None, None);
+                let mut engine = case.built(&gpu, None, None);
                 for step in 0..100 {
                     let f32s = |values: Vec<f64>| values.into_iter().map(|v| v as f32).collect::<Vec<_>>();
-                    let brought = case.batch_of(&data, 0, step).map(f32s);
-                    pollster::block_on(engine.step(batch(&brought), case.course(0).step(step, step))).expect("a step");
+                    let brought = case.batch_of(&data, 0, step).expect("rows").map(f32s);
+                    pollster::block_on(
+                        engine.step(batch(&brought), case.course(0).expect("a course").step(step, step)),
+                    )
+                    .expect("a step");
                 }
                 let by_hand: Vec<_> = pollster::block_on(engine.collect()).expect("metrics");
                 let (by_hand, rows): (Vec<Metric>, Vec<u32>) = by_hand.into_iter().unzip();
@@ -70,8 +73,8 @@ fn an_epoch_maps_waits_allocates_and_binds_nothing() {
     for gpu in gpus() {
         let network = network(&[8, 12, 4], Activation::Sigmoid);
         let case = Case { batch: 4, rows: 800, ..Case::new(network, Form::Planned) };
-        let data = case.data();
-        let mut engine = case.engine(&gpu, Some(&data), None);
+        let data = case.rows();
+        let mut engine = case.built(&gpu, Some(&data), None);
         let before = gpu.counts();
         pollster::block_on(engine.run(0, 0, 200)).expect("an epoch");
         let [buffers, bind_groups, maps, waits] = std::array::from_fn(|i| gpu.counts()[i] - before[i]);
@@ -86,9 +89,9 @@ fn a_long_run_tells_every_loss_once() {
     for gpu in gpus() {
         let network = network(&[2, 3, 1], Activation::Sigmoid);
         let case = Case { batch: 4, rows: 4, ..Case::new(network, Form::Planned) };
-        let data = case.data();
+        let data = case.rows();
         let (metrics, flat) = trained(&gpu, &case, &data, None, 9_000);
-        let mut engine = case.engine(&gpu, Some(&data), Some(100));
+        let mut engine = case.built(&gpu, Some(&data), Some(100));
         let mut pieces = Vec::new();
         for (first, steps) in [(0, 4_000), (4_000, 1), (4_001, 4_999)] {
             pieces.extend(pollster::block_on(engine.run(first, first, steps)).expect("training runs"));
@@ -105,12 +108,13 @@ fn padding_is_zero_after_a_hundred_steps() {
     for gpu in gpus() {
         for form in FORMS {
             let case = Case { models: 1, ..case(form) };
-            let data = case.data();
+            let data = case.rows();
             let plan = case.plan(&gpu);
             let mut engine =
-                pollster::block_on(Engine::new(&gpu, case.setup(Some(&data), plan.as_ref()))).expect("an engine");
+                pollster::block_on(Engine::new(&gpu, case.setup(Some(&data), plan.as_ref()).expect("a course")))
+                    .expect("an engine");
             let layout = case.network.layout();
-            engine.set_parameters(&layout.flat(&case.parameters(0)), &[]);
+            engine.set_parameters(&layout.flat(&case.parameters(0).expect("parameters")), &[]);
             pollster::block_on(engine.run(0, 0, 100)).expect("training runs");
             let flat = pollster::block_on(engine.parameters()).expect("parameters");
             assert!(layout.flat(&layout.layers(&flat)) == flat, "{}: padding was written", gpu.info.name);
@@ -127,7 +131,7 @@ fn a_data_set_beyond_the_binding_limit_is_split() {
         for weighted in [false, true] {
             let network = network(&[30, 12, 4], Activation::Sigmoid);
             let case = Case { batch: 24, rows: 1500, weighted, ..Case::new(network, Form::Planned) };
-            let data = case.data();
+            let data = case.rows();
             let whole = trained(&gpu, &case, &data, None, 130);
             let split = trained(&small, &case, &data, None, 130);
             assert!(whole == split, "{}, weighted {weighted}", gpu.info.name);
@@ -135,8 +139,9 @@ fn a_data_set_beyond_the_binding_limit_is_split() {
 
         let network = super::network(&[100, 300, 4], Activation::Sigmoid);
         let too_large = Case::new(network, Form::Planned);
-        let (before, data) = (small.counts(), too_large.data());
-        let error = pollster::block_on(Engine::new(&small, too_large.setup(Some(&data), None))).err();
+        let (before, data) = (small.counts(), too_large.rows());
+        let error =
+            pollster::block_on(Engine::new(&small, too_large.setup(Some(&data), None).expect("a course"))).err();
         let Some(crate::Error::Limit { limit, need, have, .. }) = error else { panic!("{error:?}") };
         assert_eq!((limit, have), ("max_storage_buffer_binding_size", 64 << 10));
         assert!(need > have);
@@ -149,8 +154,8 @@ fn a_data_set_beyond_the_binding_limit_is_split() {
 fn the_device_takes_a_time_for_every_kernel() {
     for gpu in gpus().into_iter().filter(|gpu| gpu.device.features().contains(crate::gpu::CLOCK)) {
         let case = case(Form::Layered(Tile::Plain, 3));
-        let data = case.data();
-        let engine = case.engine(&gpu, Some(&data), None);
+        let data = case.rows();
+        let engine = case.built(&gpu, Some(&data), None);
         let entries = engine.entries((0, 0), 0, 5);
         engine.timetable.upload(&gpu, &entries);
         let seconds = pollster::block_on(engine.by_device(&gpu, 5)).expect("times");
@@ -180,29 +185,28 @@ fn the_device_finds_the_same_steps_as_the_host() {
     let schedules = crate::Schedule::examples();
     for gpu in gpus() {
         let case = Case { models: 9, ..Case::new(Network::new(3).dense(2, Activation::Tanh), Form::Planned) };
-        let data = case.data();
+        let data = case.rows();
         for optimizer in Optimizer::ALL {
             let course = |model: usize| {
                 let rate = 0.1 + 0.03 * model as f64;
                 let schedule = schedules[model % 3 % schedules.len()].clone();
                 let optimizer = Optimizer { learning_rate: rate, weight_decay: 0.01 * model as f64, ..*optimizer };
-                Course { optimizer, schedule, accumulate: 3, seed: u64::MAX - model as u64, ..case.course(model) }
+                Course {
+                    optimizer,
+                    schedule,
+                    accumulate: 3,
+                    seed: u64::MAX - model as u64,
+                    ..case.course(model).expect("a course")
+                }
             };
             let courses: Vec<Course> = (0..case.models).map(course).collect();
-            let setup = Setup { courses: courses.clone(), ..case.setup(Some(&data), None) };
+            let setup = Setup { courses: courses.clone(), ..case.setup(Some(&data), None).expect("a course") };
             let mut engine = pollster::block_on(Engine::new(&gpu, setup)).expect("an engine");
             pollster::block_on(engine.stop(8)).expect("it was in training");
             // Epochs beyond 32 bits, and a chunk that is neither at the start of one nor of an update.
             let (first, before, ring, steps) = ((1 << 33) * 3 + 1, 7, 5, 20);
-            let entries = engine.entries((first, before), ring, steps);
-            engine.timetable.upload(&gpu, &entries);
-            let (kernel, group, groups) = engine.timetable.dispatch(steps);
-            gpu.compute(|pass| {
-                pass.set_bind_group(0, group, &[0]);
-                kernel.record_over(pass, groups);
-            });
-            let rows = (steps + engine.buffers.behind) * case.models;
-            let table: Vec<Step> = pollster::block_on(read(&gpu, &engine.buffers.steps, 0, rows)).expect("the table");
+            let table = pollster::block_on(engine.table((first, before), ring, steps)).expect("the table");
+            assert_eq!(table.len(), (steps + engine.buffers.behind) * case.models);
             for (i, found) in table.iter().enumerate() {
                 let (step, model) = (i / case.models, i % case.models);
                 let expected = if step < steps && model < 8 {

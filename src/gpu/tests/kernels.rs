@@ -34,7 +34,7 @@ fn every_product_and_finish_matches_the_reference_at_awkward_sizes() {
 #[test]
 fn every_tile_matches_the_reference_in_every_form() {
     for gpu in gpus() {
-        for tile in tiles(&gpu).into_iter().chain([Tile::Sliced { lanes: 8, split: 1 }]) {
+        for tile in tiles(&gpu).into_iter().chain([SMALL]) {
             let [height, width, _] = tile.size();
             let mut forms = vec![Form::Layered(tile, 3), Form::Tiny(tile)];
             if height >= 8 {
@@ -77,8 +77,8 @@ fn norms_and_learned_slopes_match_the_reference() {
             let (form, models) = [(Form::Planned, 1), (Form::Layered(Tile::Plain, 2), 3)][i / 2];
             Case { optimizer, models, accumulate: 1 + i as u64 % 2, ..Case::new(network, form) }.check(&gpu, 8);
         }
-        let case = Case::new(slopes.clone().dense(3, tanh), Form::Tiny(Tile::Sliced { lanes: 8, split: 1 }));
-        let refused = pollster::block_on(Engine::new(&gpu, case.setup(None, case.plan(&gpu).as_ref()))).err();
+        let case = Case::new(slopes.clone().dense(3, tanh), Form::Tiny(SMALL));
+        let refused = case.refused(&gpu);
         assert!(matches!(refused, Some(crate::Error::Plan { .. })), "{refused:?}");
     }
 }
@@ -87,12 +87,11 @@ fn norms_and_learned_slopes_match_the_reference() {
 #[test]
 fn dropout_matches_the_reference_in_every_form() {
     for gpu in gpus() {
-        let small = Tile::Sliced { lanes: 8, split: 1 };
         for (i, form) in [
             Form::Layered(Tile::Plain, 1),
             Form::Layered(Tile::Plain, 2),
             Form::Fused(Tile::Plain),
-            Form::Tiny(small),
+            Form::Tiny(SMALL),
             Form::Planned,
         ]
         .into_iter()
@@ -110,12 +109,11 @@ fn dropout_matches_the_reference_in_every_form() {
 #[test]
 fn accumulated_and_clipped_gradients_match_the_reference_in_every_form() {
     for gpu in gpus() {
-        let small = Tile::Sliced { lanes: 8, split: 1 };
         let forms = [
             Form::Layered(Tile::Plain, 1),
             Form::Layered(Tile::Plain, 3),
             Form::Fused(Tile::Plain),
-            Form::Tiny(small),
+            Form::Tiny(SMALL),
             Form::Planned,
         ];
         let momentum = Optimizer::momentum(0.7, 0.9);
@@ -132,7 +130,7 @@ fn accumulated_and_clipped_gradients_match_the_reference_in_every_form() {
         }
         let network = network(&[3, 4, 2], Activation::Tanh);
         let case = Case { optimizer: momentum.clip_norm(0.1), ..Case::new(network, Form::Lane) };
-        let refused = pollster::block_on(Engine::new(&gpu, case.setup(None, case.plan(&gpu).as_ref()))).err();
+        let refused = case.refused(&gpu);
         assert!(matches!(refused, Some(crate::Error::Plan { .. })), "{refused:?}");
     }
 }
@@ -258,23 +256,25 @@ fn the_loop_budget_of_a_software_adapter_is_kept_and_needed() {
                 ..Case::new(network, Form::Layered(Tile::Plain, 1))
             }
         };
-        let p = case(1).parameters(0).remove(0);
-        let gradient = |gpu: &Gpu, case: &Case| {
-            let mut engine = case.engine(gpu, None, None);
-            let (x, t) = (vec![1.0; case.batch], vec![-1.0; case.batch]);
-            pollster::block_on(
-                engine.step(Batch { inputs: &x, expected: &t, weights: None }, case.course(0).step(0, 0)),
-            )
-            .expect("a step");
-            let flat = pollster::block_on(engine.parameters()).expect("parameters");
-            (p.bias[0] - case.network.layout().layers(&flat)[0].bias[0]) / 0.1
-        };
+        let p = case(1).parameters(0).expect("parameters").remove(0);
+        let gradient =
+            |gpu: &Gpu, case: &Case| {
+                let mut engine = case.built(gpu, None, None);
+                let (x, t) = (vec![1.0; case.batch], vec![-1.0; case.batch]);
+                pollster::block_on(engine.step(
+                    Batch { inputs: &x, expected: &t, weights: None },
+                    case.course(0).expect("a course").step(0, 0),
+                ))
+                .expect("a step");
+                let flat = pollster::block_on(engine.parameters()).expect("parameters");
+                (p.bias[0] - case.network.layout().layers(&flat)[0].bias[0]) / 0.1
+            };
         let expected = 2.0 * (p.weight[0] + p.bias[0] + 1.0);
         let right = gradient(&gpu, &case(4 * budget));
         assert!((right - expected).abs() < 1e-3 * expected.abs(), "{}: {right}, not {expected}", gpu.info.name);
 
         let twice = case(8 * budget);
-        let refused = pollster::block_on(Engine::new(&gpu, twice.setup(None, twice.plan(&gpu).as_ref()))).err();
+        let refused = twice.refused(&gpu);
         assert!(matches!(refused, Some(crate::Error::Limit { .. })), "{refused:?}");
         if gpu.info.name.contains("llvmpipe") {
             gpu.loop_budget = Some(2 * budget);
@@ -291,9 +291,9 @@ fn a_parameter_that_is_nan_shows_in_the_loss() {
             let last = loss.output_activation().unwrap_or(*activation);
             let network = network(&[3, 4, 5], *activation).dense(2, last);
             let case = Case { loss: *loss, ..Case::new(network, Form::Planned) };
-            let data = case.data();
-            let mut engine = case.engine(&gpu, Some(&data), None);
-            let mut flat = case.network.layout().flat(&case.parameters(0));
+            let data = case.rows();
+            let mut engine = case.built(&gpu, Some(&data), None);
+            let mut flat = case.network.layout().flat(&case.parameters(0).expect("parameters"));
             flat[0] = f32::NAN;
             engine.set_parameters(&flat, &[]);
             let metrics = pollster::block_on(engine.run(0, 0, 1)).expect("a step");
@@ -312,7 +312,7 @@ fn softmax_keeps_its_digits_far_from_zero() {
         let case = Case { loss, optimizer, batch: 1, rows: 1, ..Case::new(network, Form::Planned) };
         for shift in [0.0, 1e3, -1e3] {
             let data = Dataset::new(1, &[1.0_f32], &[0_u32]).expect("a data set");
-            let mut engine = case.engine(&gpu, Some(&data), None);
+            let mut engine = case.built(&gpu, Some(&data), None);
             let logits = vec![shift + 8.0, shift - 4.0, shift];
             let parameters = LayerParameters::new(vec![0.0; 3], logits);
             engine.set_parameters(&case.network.layout().flat(&[parameters]), &[]);

@@ -1,0 +1,131 @@
+//! Tells whether gradus is right on a device, and how fast it is there: a page to put into an issue.
+//!
+//!     cargo run --release --example doctor
+//!     cargo run --release --example doctor -- --device llvmpipe --json
+
+// The benches' own: what a device reaches at best, and how something is timed.
+#[path = "../benches/common/mod.rs"]
+mod bench;
+#[path = "../benches/ceilings/mod.rs"]
+mod ceilings;
+mod common;
+
+use std::{process::ExitCode, time::Instant};
+
+use clap::Parser;
+use gradus::{Device, Finding, Selftest, Settings};
+use serde_json::{Value, json};
+
+use bench::{Outcome, is_hardware, network, times, trainer};
+use ceilings::Ceilings;
+use common::{Backend, Exit, Options};
+
+/// How long each workload, and each ceiling, is timed at most.
+const SECONDS: f64 = 0.5;
+
+/// Widths and batch of what is timed; sigmoid, mean squared error and SGD. The last are for GPUs.
+const WORKLOADS: [(&[usize], usize); 5] = [
+    (&[2, 2, 1], 4),
+    (&[784, 30, 10], 10),
+    (&[784, 128, 10], 64),
+    (&[64, 64, 64, 64, 64, 64], 16_384),
+    (&[1024, 1024, 1024, 1024], 512),
+];
+
+/// Tests a device: every kernel against the reference, and its speed against its ceilings.
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    options: Options,
+}
+
+/// How fast a workload trains.
+struct Timed {
+    name: String,
+    batch: usize,
+    /// Seconds a step.
+    step: f64,
+    gflops: f64,
+}
+
+fn main() -> ExitCode {
+    common::status(run(&Arguments::parse()))
+}
+
+fn run(arguments: &Arguments) -> Result<(), Exit> {
+    let options = &arguments.options;
+    options.only(&[]);
+    let device = options.open()?;
+    let start = Instant::now();
+    let selftest = gradus::selftest(&device);
+    let seconds = start.elapsed().as_secs_f64();
+    common::say!("{selftest}");
+    common::say!("The checks took {seconds:.1} s.\n\nAdapters that are there:\n");
+    let adapters = gradus::adapters(options.backend.map(Backend::flags))?;
+    for adapter in &adapters {
+        let info = &adapter.info;
+        let automatic = if adapter.is_automatic { ", taken by auto" } else { "" };
+        common::say!("- {} ({}), {} {}{automatic}", info.name, info.backend, info.driver, info.driver_info);
+    }
+    // What is wrong is not timed.
+    let speed = if selftest.passed() { Some(speed(&device).map_err(|e| Exit::Failed(e.to_string()))?) } else { None };
+    if let Some((ceilings, timed)) = &speed {
+        print(ceilings, timed);
+    }
+    options.print_json("doctor", Some(&device), json_of(&selftest, seconds, speed.as_ref()));
+    if selftest.passed() { Ok(()) } else { Err(Exit::Failed("the selftest did not pass".to_owned())) }
+}
+
+/// What the device reaches at best, and how fast it trains.
+fn speed(device: &Device) -> Outcome<(Ceilings, Vec<Timed>)> {
+    let ceilings = Ceilings::of(device, SECONDS, None)?;
+    let workloads = if is_hardware(device) { &WORKLOADS[..] } else { &WORKLOADS[..3] };
+    let mut timed = Vec::new();
+    for (widths, batch) in workloads {
+        let network = network(widths);
+        let settings = Settings { batch: *batch, ..Settings::default() };
+        let mut trainer = trainer(device, &network, &settings, 8 * batch)?;
+        let step = times(SECONDS, |steps| Ok(trainer.run(steps).map(drop)?))?.median;
+        let name = widths.iter().map(ToString::to_string).collect::<Vec<_>>().join("-");
+        timed.push(Timed { name, batch: *batch, step, gflops: network.flop(*batch) as f64 / step / 1e9 });
+    }
+    Ok((ceilings, timed))
+}
+
+fn print(ceilings: &Ceilings, timed: &[Timed]) {
+    let dispatch = ceilings.dispatch.map_or(String::new(), |us| format!(", a dependent dispatch {us:.2} us"));
+    common::say!("\nAt best: products {:.1} GFLOP/s, a copy {:.1} GB/s{dispatch}\n", ceilings.gemm, ceilings.copy);
+    common::say!("| network | batch | us a step | rows a second | GFLOP/s | % of the products' best |");
+    common::say!("|---|---|---|---|---|---|");
+    for Timed { name, batch, step, gflops } in timed {
+        let (rate, share) = (*batch as f64 / step, 100.0 * gflops / ceilings.gemm);
+        common::say!("| {name} | {batch} | {:.1} | {rate:.0} | {gflops:.2} | {share:.1} |", step * 1e6);
+    }
+}
+
+fn json_of(selftest: &Selftest, seconds: f64, speed: Option<&(Ceilings, Vec<Timed>)>) -> Value {
+    let about: serde_json::Map<String, Value> =
+        selftest.about.iter().map(|(name, value)| ((*name).to_owned(), value.as_str().into())).collect();
+    let finding = |finding: &Finding| {
+        let Finding { part, check, what, error, tolerance, passed, failure, .. } = finding;
+        let failure = failure.as_ref().map(ToString::to_string);
+        json!({
+            "part": part, "check": check, "what": what, "error": error, "tolerance": tolerance, "passed": passed,
+            "failure": failure,
+        })
+    };
+    let findings: Vec<Value> = selftest.findings.iter().map(finding).collect();
+    let speed = speed.map(|(ceilings, timed)| {
+        let timed = timed.iter().map(|Timed { name, batch, step, gflops }| {
+            json!({ "network": name, "batch": batch, "us_per_step": step * 1e6, "gflops": gflops })
+        });
+        let timed: Vec<Value> = timed.collect();
+        let Ceilings { gemm, copy, dispatch } = ceilings;
+        json!({ "gemm_gflops": gemm, "copy_gb_per_s": copy, "dispatch_us": dispatch, "workloads": timed })
+    });
+    let ended = selftest.ended.as_ref().map(ToString::to_string);
+    json!({
+        "seconds": seconds, "passed": selftest.passed(), "about": about, "findings": findings, "ended": ended,
+        "speed": speed,
+    })
+}

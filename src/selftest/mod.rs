@@ -1,0 +1,103 @@
+//! Whether everything that this crate computes is right on the device at hand: the walk over all kernels that the tests take,
+//! as a library's function.
+
+pub(crate) mod case;
+pub(crate) mod cases;
+pub(crate) mod found;
+mod report;
+mod run;
+mod whole;
+
+use std::fmt;
+
+pub use report::{Finding, Selftest};
+
+use crate::{
+    Device, Error, Result,
+    device::Machine,
+    plan::Tile,
+    selftest::{case::Case, found::Found, whole::Whole},
+};
+
+/// One thing that is checked.
+pub(crate) struct Check {
+    /// The checks that it stands among.
+    pub(crate) part: &'static str,
+    kind: Kind,
+}
+
+enum Kind {
+    /// A training beside the reference, of so many steps.
+    Case(Box<Case>, usize),
+    Whole(Whole),
+}
+
+impl Check {
+    /// All that is checked on a device.
+    pub(crate) fn all(device: &Device) -> Vec<Self> {
+        let tiles = match &device.machine {
+            Machine::Gpu(gpu) => Tile::ALL.iter().copied().filter(|tile| tile.runs_on(gpu)).collect(),
+            // The CPU engine has its own ways, and takes the networks of the tiles.
+            Machine::Cpu => Tile::ALL.to_vec(),
+        };
+        let cases = cases::all(&tiles).into_iter();
+        let cases = cases.map(|(part, case, steps)| Self { part, kind: Kind::Case(Box::new(case), steps) });
+        let wholes = Whole::ALL.into_iter().filter(|whole| device.is_gpu() || !whole.needs_gpu());
+        cases.chain(wholes.map(|whole| Self { part: whole.part(), kind: Kind::Whole(whole) })).collect()
+    }
+
+    /// # Errors
+    /// What went wrong before there was something to compare.
+    pub(crate) async fn run(&self, device: &Device) -> Result<Found> {
+        let device = device.afresh();
+        let found = match &self.kind {
+            Kind::Case(case, steps) => case.run(&device.machine, *steps).await?,
+            Kind::Whole(whole) => whole.run(&device).await?,
+        };
+        if let Machine::Gpu(gpu) = &device.machine {
+            gpu.check()?;
+        }
+        Ok(found)
+    }
+
+    /// Runs it and says what came of it.
+    pub(crate) async fn finding(&self, device: &Device) -> Finding {
+        let (found, failure) = match self.run(device).await {
+            Ok(found) => (found, None),
+            Err(error) => (Found::default(), Some(error)),
+        };
+        let passed = failure.is_none() && found.passed();
+        let Found { what, error, tolerance } = found;
+        Finding { part: self.part, check: self.to_string(), what, error, tolerance, passed, failure }
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::Case(case, _) => write!(f, "{case}"),
+            Kind::Whole(whole) => f.write_str(&whole.name()),
+        }
+    }
+}
+
+/// [`selftest`](crate::selftest()), asynchronously.
+pub async fn selftest_async(device: &Device) -> Selftest {
+    let mut selftest = Selftest::of(device);
+    for check in Check::all(device) {
+        let finding = check.finding(device).await;
+        let ends = matches!(finding.failure, Some(Error::DeviceLost { .. } | Error::Timeout { .. }));
+        if ends {
+            // What a device that is gone says of the check is nothing.
+            selftest.ended = finding.failure;
+            break;
+        }
+        selftest.findings.push(finding);
+    }
+    selftest
+}
+
+#[cfg(test)]
+mod mutants;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,61 @@
+use super::*;
+use crate::{
+    Choice, Request,
+    gpu::adapters::{AdapterReport, Search},
+};
+
+fn open(adapter: &AdapterReport) -> Device {
+    let choice = Choice::Named(adapter.info.name.clone());
+    let request = Request { choice, backends: Some(adapter.info.backend.into()), limits: None };
+    pollster::block_on(Device::request_async(&request)).expect("the adapter gives a device")
+}
+
+/// llvmpipe, if it is there and no other adapter is wanted.
+pub(super) fn llvmpipe() -> Option<Device> {
+    let wanted = std::env::var("WGPU_ADAPTER_NAME").map(|name| name.to_lowercase()).unwrap_or_default();
+    let found = pollster::block_on(Search::default().report()).expect("adapters are listed");
+    let found = found.iter().find(|adapter| {
+        let name = adapter.info.name.to_lowercase();
+        name.contains("llvmpipe") && name.contains(&wanted)
+    });
+    found.map(open)
+}
+
+#[test]
+fn a_finding_is_as_bad_as_its_worst_number() {
+    let mut found = Found::default();
+    assert!(!found.passed(), "nothing was compared");
+    found.compare("near", &[1.0, 2.001], &[1.0, 2.0], 1e-3);
+    assert!(found.passed());
+    found.compare("nearer", &[1.0], &[1.0], 1e-6);
+    assert_eq!((found.what.as_str(), found.tolerance), ("near", 1e-3));
+    for wrong in [&[f32::NAN, 2.0][..], &[1.0], &[1.0, 2.1]] {
+        let mut found = found.clone();
+        found.compare("wrong", wrong, &[1.0, 2.0], 1e-3);
+        assert!(!found.passed() && found.what == "wrong", "{wrong:?}");
+    }
+    let mut counts = Found::default();
+    counts.count("within", 3.0, 2, 4);
+    assert!(counts.passed());
+    counts.count("beyond", 5.0, 2, 4);
+    assert!(!counts.passed());
+    counts = Found::default();
+    counts.same("bits", &[1, 2], &[1, 3]);
+    assert!(!counts.passed());
+}
+
+#[test]
+fn the_list_names_every_member_and_no_check_twice() {
+    let all = Check::all(&Device::cpu());
+    let names: Vec<_> = all.iter().map(|check| format!("{}: {check}", check.part)).collect();
+    let mut once = names.clone();
+    once.sort();
+    once.dedup();
+    assert_eq!(once.len(), names.len(), "{names:#?}");
+    let families = crate::Activation::ALL.iter().map(ToString::to_string);
+    let families = families.chain(crate::Loss::ALL.iter().map(ToString::to_string));
+    let families = families.chain(crate::Optimizer::ALL.iter().map(|optimizer| optimizer.name().to_owned()));
+    for member in families {
+        assert!(names.iter().any(|name| name.contains(&member)), "{member} is not checked");
+    }
+}

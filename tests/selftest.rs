@@ -1,0 +1,38 @@
+//! The selftest as a caller runs it: it passes where the tests do, and tells what it was.
+
+mod common;
+
+use common::{adapters, callers, devices, open};
+use gradus::{Device, Error, selftest};
+
+#[test]
+fn every_device_passes_and_the_page_says_what_it_is() {
+    for device in devices() {
+        let selftest = selftest(&device);
+        let page = selftest.to_string();
+        assert!(selftest.passed(), "{page}");
+        assert!(selftest.findings.len() > 50 && selftest.failures().next().is_none(), "{page}");
+        assert!(page.starts_with("## gradus selftest: all ") && page.contains(&device.to_string()), "{page}");
+        for part in ["products", "optimizers", "finite differences", "training", "answers"] {
+            assert!(page.contains(&format!("\n| {part} | ")), "no {part} in\n{page}");
+        }
+        assert!(page.lines().count() < 40, "{page}");
+    }
+}
+
+#[test]
+fn a_lost_device_ends_it_with_what_was_found() {
+    for adapter in adapters() {
+        let ours = open(&adapter, None);
+        let handle = ours.wgpu().expect("a GPU").0.clone();
+        let (device, queue) = callers(&adapter);
+        let theirs = Device::from_wgpu(device.clone(), queue).expect("the adapter's limits are enough");
+        for (device, handle) in [(ours, handle), (theirs, device)] {
+            handle.destroy();
+            let selftest = selftest(&device);
+            assert!(matches!(selftest.ended, Some(Error::DeviceLost { .. })), "{selftest}");
+            assert!(!selftest.passed() && selftest.findings.is_empty(), "{selftest}");
+            assert!(selftest.to_string().contains("ended after 0 checks"), "{selftest}");
+        }
+    }
+}
