@@ -3,10 +3,11 @@
 use std::{
     fs,
     io::Cursor,
+    panic,
     path::{Path, PathBuf},
 };
 
-use image::{DynamicImage, ImageFormat, ImageReader, Limits, imageops::FilterType};
+use image::{DynamicImage, ImageError, ImageFormat, ImageReader, Limits, imageops::FilterType};
 use rayon::prelude::*;
 
 use super::{failed, image_set::ImageSet, read, wrong};
@@ -18,7 +19,7 @@ const MOST_FILE: u64 = 1 << 26;
 /// The most pixels on a side.
 const MOST_SIDE: u32 = 1 << 14;
 
-/// The most memory for decoding an image.
+/// The most memory for decoding an image, and for what it becomes.
 const MOST_DECODED: u64 = 1 << 28;
 
 /// The most bytes of all images together.
@@ -65,8 +66,8 @@ impl ImageSet {
     ///
     /// # Errors
     /// [`Error::File`] for what cannot be read, [`Error::Format`] if there is no class, a class without images, or an image
-    /// that cannot be decoded, is of another size than the first, or larger than 2^14 pixels a side, [`Error::Setting`] for a
-    /// size to resize to that is.
+    /// that cannot be decoded, is of another size than the first, or larger than 2^14 pixels a side or 2^28 bytes,
+    /// [`Error::Setting`] for a size to resize to that has longer sides.
     pub fn of_folder(folder: impl AsRef<Path>, settings: &ImageSettings) -> Result<Self> {
         let folder = folder.as_ref();
         settings.check()?;
@@ -141,9 +142,24 @@ fn decoded_bytes(content: &[u8], name: &str, settings: &ImageSettings) -> Result
     limits.max_image_width = Some(MOST_SIDE);
     limits.max_image_height = Some(MOST_SIDE);
     limits.max_alloc = Some(MOST_DECODED);
-    let mut reader = ImageReader::with_format(Cursor::new(content), format);
-    reader.limits(limits);
-    let image = reader.decode().map_err(|error| refused("one that can be decoded", error.to_string()))?;
+    let open = || {
+        let mut reader = ImageReader::with_format(Cursor::new(content), format);
+        reader.limits(limits.clone());
+        reader
+    };
+    let decode = || {
+        let cannot = |error: ImageError| refused("one that can be decoded", error.to_string());
+        // The limits are the decoder's: grey pixels that become colors are three times as many bytes afterwards.
+        let (width, height) = open().into_dimensions().map_err(cannot)?;
+        let bytes = u64::from(width) * u64::from(height) * if settings.color { 3 } else { 1 };
+        if bytes > MOST_DECODED {
+            return Err(refused(&format!("at most {MOST_DECODED} bytes of pixels"), bytes.to_string()));
+        }
+        open().decode().map_err(cannot)
+    };
+    // zune-jpeg 0.5.15 panics where some damaged files lead it: https://github.com/etemesi254/zune-image/issues/409
+    let image = panic::catch_unwind(decode)
+        .unwrap_or_else(|_| Err(refused("one that can be decoded", "one that the decoder panics at".to_owned())))?;
     if image.width() == 0 || image.height() == 0 {
         return Err(refused("at least one pixel", format!("{}x{}", image.height(), image.width())));
     }

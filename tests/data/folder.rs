@@ -97,4 +97,11 @@ fn cuts_of_an_image_are_refused_or_read_and_a_huge_one_is_refused() {
     huge[29..33].copy_from_slice(&sum.sum().to_be_bytes());
     folder.write("a/1.png", huge);
     refused(ImageSet::of_folder(&folder.0, &GREY), &["1.png: image: expected one that can be decoded"]);
+    // Of a few hundred bytes, and grey: the decoder may have the memory for it, and its colors would take three times that.
+    let mut wide = Vec::new();
+    let grey = DynamicImage::new_luma8(1, 1);
+    grey.write_to(&mut Cursor::new(&mut wide), ImageFormat::Jpeg).expect("a picture");
+    let frame = wide.windows(2).position(|marker| marker == [0xff, 0xc0]).expect("a frame");
+    wide[frame + 5..frame + 9].copy_from_slice(&[0x30, 0, 0x30, 0]);
+    refused(COLOR.decode(&wide, "wide"), &["wide: image: expected at most 268435456 bytes of pixels, got 452984832"]);
 }

@@ -1,0 +1,180 @@
+//! What the fuzzers and `tests/hostile.rs` do with an input: each parser takes it or refuses it, and what it takes can be
+//! used and written again.
+
+use std::{borrow::Cow, fmt::Display, str::FromStr};
+
+use flate2::read::MultiGzDecoder;
+use gradus::{
+    Activation, AnswerKind, Checkpoint, Coding, CsvSettings, Device, Encoder, EncoderSettings, Features, Idx,
+    ImageSettings, Loss, MissingCategory, MissingNumber, Model, Npy, Plan, Predictor, Table, Trainer, Unseen,
+};
+use serde_json::Value;
+
+#[allow(dead_code, reason = "replayed on the reference alone")]
+#[path = "../../examples/common/trace.rs"]
+mod trace;
+
+/// Fails where a find is.
+pub type Parser = fn(&[u8]);
+
+/// What is parsed, by the names of the targets.
+pub const PARSERS: [(&str, Parser); 11] = [
+    ("checkpoint", checkpoint),
+    ("encoder", encoder),
+    ("idx", idx),
+    ("image", image),
+    ("model", model),
+    ("names", names),
+    ("npy", npy),
+    ("npz", npz),
+    ("plan", plan),
+    ("table", table),
+    ("trace", trace),
+];
+
+/// No more values are computed with, for the sake of speed.
+const FEW: usize = 1 << 12;
+
+fn model(input: &[u8]) {
+    for bytes in [Cow::Borrowed(input)].into_iter().chain(mended(input)) {
+        let Ok(model) = Model::from_bytes(&bytes) else { continue };
+        let written = model.to_bytes().expect("what was read can be written");
+        assert_eq!(Model::from_bytes(&written).as_ref(), Ok(&model));
+        let inputs = model.network.inputs();
+        if inputs <= FEW
+            && let Ok(mut predictor) = Predictor::of(&Device::cpu(), &model)
+        {
+            let _ = predictor.predict(&vec![0.5; inputs]);
+        }
+    }
+}
+
+fn checkpoint(input: &[u8]) {
+    for bytes in [Cow::Borrowed(input)].into_iter().chain(mended(input)) {
+        let Ok(checkpoint) = Checkpoint::from_bytes(&bytes) else { continue };
+        let written = checkpoint.to_bytes().expect("what was read can be written");
+        // Compared as bytes, in which a loss that is no number is itself.
+        let again = Checkpoint::from_bytes(&written).and_then(|checkpoint| checkpoint.to_bytes());
+        assert_eq!(again.as_ref(), Ok(&written));
+        let _ = (checkpoint.history.to_string(), checkpoint.history.csv(), checkpoint.history.json_lines());
+        let network = &checkpoint.model.network;
+        let [inputs, outputs] = [network.inputs(), network.outputs()];
+        if inputs.max(outputs).max(checkpoint.settings.batch) <= FEW
+            && let Ok(mut trainer) = Trainer::resume(&Device::cpu(), &checkpoint, None)
+        {
+            let _ = trainer.step(&vec![0.5; inputs], &vec![0.5; outputs]);
+            let _ = trainer.checkpoint();
+        }
+    }
+}
+
+/// A safetensors file whose first bytes say how long its header is, and which has as many bytes as its tensors say: those
+/// two numbers alone are hard to hit.
+fn mended(input: &[u8]) -> Option<Cow<'_, [u8]>> {
+    const MOST: u64 = 1 << 16;
+    let input = input.get(8..)?;
+    let header = &input[..=input.iter().rposition(|byte| *byte == b'}')?];
+    let tensors: Value = serde_json::from_slice(header).ok()?;
+    let ends = tensors.as_object()?.values().filter_map(|tensor| tensor.get("data_offsets")?.get(1)?.as_u64());
+    let end = ends.max().filter(|end| *end <= MOST).unwrap_or(0) as usize;
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(input);
+    file.resize(8 + header.len() + end, 0);
+    Some(file.into())
+}
+
+fn table(input: &[u8]) {
+    let Some((&[how, encoding], content)) = input.split_first_chunk() else { return };
+    // Bit by bit.
+    let is = |bits: u8, bit: u8| bits >> bit & 1 == 1;
+    let delimiter = [None, Some(b';'), Some(b' '), Some(encoding)][usize::from(how & 3)];
+    let Ok(table) = Table::read(content, "table", &CsvSettings { delimiter, header: is(how, 2) }) else { return };
+    let columns = table.columns();
+    assert_eq!(columns.len(), table.names().len());
+    columns.iter().for_each(|column| assert!(!column.to_string().is_empty()));
+    let rows: Vec<_> = (0..table.rows()).rev().collect();
+    let turned = table.select(&rows).and_then(|turned| turned.select(&rows)).expect("rows that are there");
+    assert_eq!(turned, table);
+    let settings = EncoderSettings {
+        answers: [AnswerKind::Auto, AnswerKind::Classes, AnswerKind::Numbers][usize::from(how >> 3 & 3) % 3],
+        coding: if is(how, 5) { Coding::OneHot } else { Coding::Ids },
+        missing_number: if is(encoding, 0) { MissingNumber::Median } else { MissingNumber::Mean },
+        missing_category: if is(encoding, 1) { MissingCategory::Own } else { MissingCategory::MostFrequent },
+        unseen: if is(encoding, 2) { Unseen::None } else { Unseen::Refuse },
+        ..EncoderSettings::default()
+    };
+    let answer = table.names().last().expect("a column");
+    let Ok(encoder) = Encoder::learn(&table, answer, &settings) else { return };
+    assert_eq!(encoder.feature_names().len(), encoder.inputs());
+    let _ = encoder.dataset(&table);
+    let text = serde_json::to_string(&encoder).expect("a text");
+    assert_eq!(serde_json::from_str::<Encoder>(&text).expect("an encoder"), encoder);
+}
+
+fn encoder(input: &[u8]) {
+    let Ok(encoder) = serde_json::from_slice::<Encoder>(input) else { return };
+    let names = ["height", "color", "kind"];
+    let table = Table::new(&names, &["1.5", "red", "cat", "", "blue", "dog", "2", "", "cat"]).expect("a table");
+    let _ = (encoder.features(&table), encoder.dataset(&table), encoder.inputs(), encoder.feature_names());
+    let _ = (encoder.answer(), encoder.classes());
+}
+
+fn idx(input: &[u8]) {
+    let plain = Idx::read(input, "plain").ok();
+    let unpacked = Idx::read(MultiGzDecoder::new(input), "packed").ok();
+    for read in plain.into_iter().chain(unpacked) {
+        assert_eq!(read.sizes.iter().product::<usize>(), read.bytes.len());
+    }
+}
+
+fn npy(input: &[u8]) {
+    let Ok(array) = Npy::read(input, "array") else { return };
+    let len = match array.values() {
+        Features::F32(values) => values.len(),
+        Features::U8 { bytes, .. } => bytes.len(),
+        Features::File(_) => unreachable!("it was read"),
+    };
+    assert_eq!(array.sizes().iter().product::<usize>(), len);
+    let _ = (array.rows(), array.classes());
+}
+
+fn npz(input: &[u8]) {
+    let Ok(names) = Npy::read_names_in(input, "archive") else { return };
+    for name in names.iter().take(4) {
+        let _ = Npy::read_in(input, name, "archive");
+    }
+}
+
+fn image(input: &[u8]) {
+    let Some((how, content)) = input.split_first() else { return };
+    let size = if how & 2 == 2 { Some([2, 3]) } else { None };
+    let settings = ImageSettings { color: how & 1 == 1, size };
+    let Ok(([height, width], bytes)) = settings.decode(content, "image") else { return };
+    assert_eq!(bytes.len(), height * width * if settings.color { 3 } else { 1 });
+    assert!(size.is_none_or(|[h, w]| [h as usize, w as usize] == [height, width]));
+}
+
+fn plan(input: &[u8]) {
+    let Ok(text) = str::from_utf8(input) else { return };
+    survives::<Plan>(text);
+}
+
+fn names(input: &[u8]) {
+    let Ok(text) = str::from_utf8(input) else { return };
+    survives::<Activation>(text);
+    survives::<Loss>(text);
+}
+
+/// What a text is parsed to has a text of its own, which is parsed to the same.
+fn survives<T: FromStr<Err = gradus::Error> + Display + PartialEq + std::fmt::Debug>(text: &str) {
+    if let Ok(parsed) = text.parse::<T>() {
+        assert_eq!(parsed.to_string().parse(), Ok(parsed));
+    }
+}
+
+fn trace(input: &[u8]) {
+    let Ok(text) = str::from_utf8(input) else { return };
+    if let Ok(trace) = trace::Trace::parse(text) {
+        let _ = trace.replay_reference();
+    }
+}
