@@ -13,9 +13,11 @@ var<private> walked: u32;
 /// The step that is being taken. An entry sets it, so that no finish has to read it.
 var<private> current: Step;
 
-/// Where the rows that layer l takes in start; for the first layer they lie in the window of the batch.
-fn input_of(l: Layer, model: u32) -> u32 {
-    return model * ACTIVATIONS + l.input + (cursor.slot + walked) * l.input_slot;
+/// Where the rows that layer l takes in at the n-th step of the dispatch start; for the first layer they lie in the window of
+/// the batch. What decides how often there is a barrier comes from here and from `step_of`, and may not come from a private
+/// variable: for all that WGSL knows those differ from invocation to invocation.
+fn input_of(l: Layer, model: u32, n: u32) -> u32 {
+    return model * ACTIVATIONS + l.input + (cursor.slot + n) * l.input_slot;
 }
 
 fn output_of(l: Layer, model: u32) -> u32 {
@@ -35,6 +37,6 @@ fn delta_of(l: Layer, model: u32) -> u32 {
     return model * DELTAS + l.delta;
 }
 
-fn step_of(model: u32) -> Step {
-    return steps[(cursor.step + walked) * MODELS + model];
+fn step_of(model: u32, n: u32) -> Step {
+    return steps[(cursor.step + n) * MODELS + model];
 }

@@ -134,6 +134,17 @@ impl Device {
         self
     }
 
+    /// The same device, which is waited for so long at most: what takes longer is [`Error::Timeout`], and may still come to
+    /// its end on the device. Unless it is said, a GPU has 60 seconds for what is submitted at once, which is made to take
+    /// tenths of one, and a software adapter ten minutes. Browsers have a patience of their own.
+    #[must_use]
+    pub fn with_patience(mut self, patience: std::time::Duration) -> Self {
+        if let Machine::Gpu(gpu) = &mut self.machine {
+            gpu.patience = patience;
+        }
+        self
+    }
+
     /// The adapter's name, or what the CPU engine runs on.
     pub fn name(&self) -> String {
         match &self.machine {

@@ -146,7 +146,7 @@ pub enum Error {
     #[error("the device did not answer within {seconds} s")]
     Timeout {
         /// How long was waited.
-        seconds: u64,
+        seconds: f64,
     },
     /// A bug of this crate or of a driver: wgpu refused what we built.
     #[error("{what} was refused by wgpu: {why}")]

@@ -133,8 +133,8 @@ pub use export::{WgslFunction, WgslWeights};
 pub use features::Features;
 pub use file_rows::FileRows;
 pub use fit::{
-    Decision, EarlyStopping, Ended, Epoch, Fit, History, Monitor, Progress, RangeTest, Rates, ReduceOnPlateau, Split,
-    Validation,
+    Decision, Divergence, EarlyStopping, Ended, Epoch, Fit, History, Monitor, Progress, RangeTest, Rates,
+    ReduceOnPlateau, Split, Validation,
 };
 #[cfg(feature = "images")]
 pub use formats::folder::ImageSettings;

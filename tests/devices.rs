@@ -213,6 +213,27 @@ fn every_call_on_a_lost_device_is_an_error_again_and_again() {
     }
 }
 
+/// The host gives up, the device does not: what it was given is done, and it takes more.
+#[test]
+fn what_takes_too_long_is_an_error_and_the_device_goes_on() {
+    let network = Network::new(200).dense(600, Activation::Sigmoid).dense(3, Activation::Sigmoid);
+    let data = Dataset::new(512, vec![0.5; 512 * 200], vec![1_u32; 512]).expect("a data set");
+    let settings = Settings { batch: 512, ..settings() };
+    for adapter in adapters() {
+        let device = open(&adapter, None);
+        let train = |device: &Device| {
+            let mut trainer = Trainer::new(device, &network, &data, settings.clone())?;
+            trainer.run(8)?;
+            trainer.parameters()
+        };
+        let before = train(&device).expect("there is time");
+        let hasty = train(&device.clone().with_patience(Duration::from_micros(10)));
+        let Err(Error::Timeout { seconds }) = hasty else { panic!("{device}: {hasty:?}") };
+        assert!(seconds < 0.001, "{device}: {seconds}");
+        assert!(bits(&train(&device).expect("it is still there")) == bits(&before), "{device}");
+    }
+}
+
 #[test]
 fn a_trainer_for_a_lost_device_is_refused() {
     for adapter in adapters() {

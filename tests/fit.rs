@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use common::{bits, devices, numbers};
 use gradus::{
-    Activation, Answers, Dataset, Decision, Device, EarlyStopping, Ended, Error, Fit, History, Loss, Monitor, Network,
-    Optimizer, RangeTest, ReduceOnPlateau, Schedule, Settings, Split, Trainer, Validation,
+    Activation, Answers, Dataset, Decision, Device, Divergence, EarlyStopping, Ended, Error, Fit, History, Loss,
+    Monitor, Network, Optimizer, RangeTest, ReduceOnPlateau, Schedule, Settings, Split, Trainer, Validation,
 };
 
 const ROWS: usize = 90;
@@ -198,7 +198,7 @@ fn a_callback_sees_all_steps_and_decides() {
         straight.run(4).expect("steps");
         assert_eq!(parameters(&called), parameters(&straight), "{device}");
     }
-    let error = Error::Timeout { seconds: 1 };
+    let error = Error::Timeout { seconds: 1.0 };
     let refused = Fit::new(2).run_with(&mut trainer(&Device::cpu()), |_| Err(error.clone()));
     assert_eq!(refused, Err(error), "what a callback says against it ends the training");
     let refused = Fit::new(2).run_with(&mut trainer(&Device::cpu()), |_| Ok(Decision::LearningRate(f64::NAN)));
@@ -276,6 +276,49 @@ fn what_a_fit_cannot_do_is_refused() {
     assert!(matches!(diverged, Err(Error::Diverged { .. })), "{diverged:?}");
     trainer.restore().expect("it was kept");
     assert_eq!(parameters(&trainer), kept);
+}
+
+#[test]
+fn a_training_that_diverges_fails_stops_or_tries_again() {
+    let data = Dataset::new(4, &[1.0, 2.0, 3.0, 4.0], &[1.0, 2.0, 3.0, 4.0]).expect("a data set");
+    let network = Network::new(1).dense(1, Activation::Identity);
+    let settings = Settings { batch: 2, optimizer: Optimizer::sgd(0.01), ..Settings::default() };
+    for device in devices() {
+        // After three epochs the rate is far too large; until then each epoch is the best.
+        let train = |rule: Divergence| {
+            let mut trainer = Trainer::new(&device, &network, &data, settings.clone()).expect("a trainer");
+            let mut kept = Vec::new();
+            let fit = Fit::new(100).on_divergence(rule);
+            let outcome = fit.run_with(&mut trainer, |progress| {
+                if progress.history.epochs.len() == 3 && kept.is_empty() {
+                    kept = parameters(progress.trainer);
+                    return Ok(Decision::LearningRate(1e4));
+                }
+                Ok(Decision::GoOn)
+            });
+            (outcome, kept, trainer)
+        };
+        let (failed, ..) = train(Divergence::Fail);
+        assert!(matches!(failed, Err(Error::Diverged { .. })), "{device}: {failed:?}");
+
+        let (stopped, kept, trainer) = train(Divergence::Stop);
+        let history = stopped.expect("it stops");
+        assert_eq!((history.ended, parameters(&trainer)), (Ended::Diverged, kept), "{device}");
+        let finite = |history: &History| history.epochs.iter().all(|epoch| epoch.loss.is_finite());
+        assert!(finite(&history) && history.epochs.len() < 100, "{device}: {history}");
+
+        let (again, _, mut trainer) = train(Divergence::Retry { factor: 0.01, times: 5 });
+        let history = again.expect("it goes on");
+        assert!(history.ended == Ended::Epochs && finite(&history), "{device}: {history}");
+        assert!(trainer.learning_rate() <= 0.01001, "{device}: {}", trainer.learning_rate());
+        assert!(trainer.evaluate(&data).expect("an evaluation").loss() < 0.1, "{device}: {history}");
+
+        let (given_up, ..) = train(Divergence::Retry { factor: 0.9, times: 2 });
+        assert!(matches!(given_up, Err(Error::Diverged { .. })), "{device}: {given_up:?}");
+    }
+    let wrong = Fit::new(1).on_divergence(Divergence::Retry { factor: 1.0, times: 1 });
+    let wrong = wrong.train(&Device::cpu(), &network, &data, settings);
+    assert!(matches!(wrong, Err(Error::Setting { what: "factor of the rate after a divergence", .. })));
 }
 
 #[test]

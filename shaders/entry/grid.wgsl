@@ -13,7 +13,7 @@ fn down_first(p: Place, n: u32) -> u32 {
 @compute @workgroup_size(LANES)
 fn grid(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
         @builtin(local_invocation_index) lane: u32) {
-    current = step_of(group.z);
+    current = step_of(group.z, 0u);
     let number = group.x + group.y * groups.x;
     let within = number % GROUPS;
     let part = number / GROUPS;
@@ -23,7 +23,7 @@ fn grid(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
             break;
         }
     }
-    var p = product_place(l, group.z);
+    var p = product_place(l, group.z, 0u);
     // The last workgroups may be too many.
     p.rows = select(0u, p.rows, part < PARTS);
     product_tile(p, task(p, down_first(p, within - layer(l).first), part, SLICE), lane);

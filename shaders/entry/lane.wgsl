@@ -18,7 +18,7 @@ fn lane(@builtin(global_invocation_id) id: vec3u) {
         load_all(model);
         for (var n = 0u; n < WALK; n++) {
             walked = n;
-            current = step_of(model);
+            current = step_of(model, n);
             // The table of the chunk's steps ends with one without rows.
             if current.rows == 0u {
                 break;
@@ -60,7 +60,7 @@ fn load(number: u32, model: u32) {
 
 fn read_row(row: u32, model: u32) {
     for (var k = 0u; k < INPUT_STRIDE; k++) {
-        values[k] = activations[input_of(layer(0u), model) + row * INPUT_STRIDE + k];
+        values[k] = activations[input_of(layer(0u), model, walked) + row * INPUT_STRIDE + k];
     }
 }
 

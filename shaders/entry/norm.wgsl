@@ -4,8 +4,9 @@ var<workgroup> sums: array<vec4f, LANES>;
 
 @compute @workgroup_size(LANES)
 fn norm(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-    current = step_of(group.z);
-    if current.updates == 1u {
+    let step = step_of(group.z, 0u);
+    if step.updates == 1u {
+        current = step;
         sums[lane] = squares(group.z, group.x * LANES + lane, NORMS * LANES);
         for (var half = LANES / 2u; half > 0u; half /= 2u) {
             workgroupBarrier();

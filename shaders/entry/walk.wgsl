@@ -6,11 +6,12 @@ fn walk(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var n = 0u; n < WALK; n++) {
         walked = n;
         // The table of the chunk's steps ends with one without rows.
-        current = step_of(group.z);
-        if current.rows == 0u {
+        let step = step_of(group.z, n);
+        if step.rows == 0u {
             break;
         }
-        walk_step(group.x, group.z, lane);
+        current = step;
+        walk_step(group.x, group.z, n, lane);
     }
 }
 

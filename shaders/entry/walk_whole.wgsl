@@ -2,8 +2,8 @@
 
 var<workgroup> norms: array<vec4f, LANES>;
 
-fn update_all(model: u32, lane: u32) {
-    if current.updates == 1u {
+fn update_all(model: u32, n: u32, lane: u32) {
+    if step_of(model, n).updates == 1u {
         var sum = vec4f();
         if CLIPS {
             workgroupBarrier();

@@ -5,6 +5,6 @@ fn input_delta_finish(p: Place, part: u32, i: u32, j: u32, v: vec4f) {
     let before = p.layer - 1u;
     let at = i * l.input_stride + j / 4u;
     let to = delta_of(layer(before), p.model) + at;
-    let a = activations[input_of(l, p.model) + at];
+    let a = activations[input_of(l, p.model, walked) + at];
     deltas[to] = keep(v * slope_of(before, a, to), j, l.inputs);
 }

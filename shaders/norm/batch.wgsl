@@ -7,7 +7,7 @@ fn running_of(model: u32) -> u32 {
 
 @compute @workgroup_size(LANES)
 fn batch_norm(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-    current = step_of(group.z);
+    current = step_of(group.z, 0u);
     let l = layer(LAYER);
     let j = group.x;
     let column = normed_of(LAYER, group.z) + j;
@@ -55,7 +55,7 @@ fn batch_norm_running(@builtin(workgroup_id) group: vec3u, @builtin(local_invoca
 /// of shift and gain.
 @compute @workgroup_size(LANES)
 fn batch_norm_delta(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-    current = step_of(group.z);
+    current = step_of(group.z, 0u);
     let l = layer(LAYER);
     let j = group.x;
     let v = gain_and_shift(group.z, j, lane);

@@ -3,7 +3,7 @@
 @compute @workgroup_size(LANES)
 fn layer_norm(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,
               @builtin(local_invocation_index) lane: u32) {
-    current = step_of(group.z);
+    current = step_of(group.z, 0u);
     let l = layer(LAYER);
     let i = group.x + group.y * groups.x;
     let row = normed_of(LAYER, group.z) + min(i, BATCH - 1u) * l.output_stride;

@@ -61,14 +61,14 @@ fn gain_and_shift(model: u32, j: u32, lane: u32) -> mat2x4f {
 
 @compute @workgroup_size(LANES)
 fn gain_gradients(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-    current = step_of(group.z);
+    current = step_of(group.z, 0u);
     let v = gain_and_shift(group.z, group.x, lane);
 }
 
 /// The gradients of learned slopes: the sums over the rows of what `input_delta_prelu` left.
 @compute @workgroup_size(LANES)
 fn slope_gradients(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-    current = step_of(group.z);
+    current = step_of(group.z, 0u);
     var v = mat2x4f();
     for (var i = lane; i < current.rows; i += LANES) {
         v += mat2x4f(activations[normed_of(LAYER, group.z) + i * layer(LAYER).output_stride + group.x], vec4f());

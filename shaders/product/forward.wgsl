@@ -1,9 +1,9 @@
 // z = x W: a row of the batch a row, a neuron a column. The finish adds the bias.
 
-fn forward_place(number: u32, model: u32) -> Place {
+fn forward_place(number: u32, model: u32, n: u32) -> Place {
     let l = layer(number);
     return Place(number, model, BATCH, 4u * l.output_stride, 4u * l.input_stride,
-        Operand(input_of(l, model), l.input_stride), Operand(weight_of(l, model), l.output_stride), NO_ONES, 0u,
+        Operand(input_of(l, model, n), l.input_stride), Operand(weight_of(l, model), l.output_stride), NO_ONES, 0u,
         l.splits.x);
 }
 

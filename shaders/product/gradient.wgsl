@@ -1,9 +1,9 @@
 // dLoss/dW = x^T delta: an input a row, a neuron a column, and one row more for the biases, whose input is 1.
 
-fn gradient_place(number: u32, model: u32) -> Place {
+fn gradient_place(number: u32, model: u32, n: u32) -> Place {
     let l = layer(number);
     return Place(number, model, (l.inputs + 4u) / 4u * 4u, 4u * l.output_stride, BATCH,
-        Operand(input_of(l, model), l.input_stride), Operand(delta_of(l, model), l.output_stride), l.inputs, l.weight,
+        Operand(input_of(l, model, n), l.input_stride), Operand(delta_of(l, model), l.output_stride), l.inputs, l.weight,
         l.splits.z);
 }
 

@@ -1,6 +1,6 @@
 // dLoss/dx = delta W^T: a row of the batch a row, an input of the layer a column.
 
-fn input_delta_place(number: u32, model: u32) -> Place {
+fn input_delta_place(number: u32, model: u32, n: u32) -> Place {
     let l = layer(number);
     return Place(number, model, BATCH, 4u * l.input_stride, 4u * l.output_stride,
         Operand(delta_of(l, model), l.output_stride), Operand(weight_of(l, model), l.output_stride), NO_ONES, 0u,

@@ -321,7 +321,8 @@ impl Fit {
     ///
     /// # Errors
     /// As [`Trainer::run`] and [`Trainer::evaluate`]; [`Error::Setting`] for deciders that cannot decide. After
-    /// [`Error::Diverged`] the best epoch so far, if it was kept, can be had by [`Trainer::restore`].
+    /// [`Error::Diverged`], which [`Fit::on_divergence`] can avert, the best epoch so far, if it was kept, can be had by
+    /// [`Trainer::restore`].
     pub fn run(&self, trainer: &mut Trainer) -> Result<History> {
         pollster::block_on(self.run_async(trainer))
     }

@@ -68,6 +68,43 @@ impl Default for ReduceOnPlateau {
     }
 }
 
+/// What becomes of a training whose loss leaves the finite numbers.
+///
+/// Unless it fails, the parameters and the optimizer's state of the best epoch so far are kept on the device
+/// ([`crate::Trainer::keep`]) and taken up again: those that early stopping restores, or else those after the lowest loss, of
+/// the validation where there is one; before the first epoch, those at the start. The epoch that diverged is not in the
+/// history, and the place in the data set stays where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum Divergence {
+    /// [`Error::Diverged`]; the parameters stay as they are, which is of no use but to look at them.
+    #[default]
+    Fail,
+    /// It ends with the best, and the history says [`Ended::Diverged`](crate::Ended::Diverged).
+    Stop,
+    /// It goes on from the best at a smaller rate.
+    Retry {
+        /// What is left of the learning rate, above 0 and below 1.
+        factor: f64,
+        /// How often, before it fails.
+        times: usize,
+    },
+}
+
+impl Divergence {
+    /// # Errors
+    /// [`Error::Setting`] for a factor that makes no smaller rate.
+    pub(super) fn check(self) -> Result<()> {
+        match self {
+            Self::Retry { factor, .. } if !(factor > 0.0 && factor < 1.0) => Err(Error::Setting {
+                what: "factor of the rate after a divergence",
+                expected: "a number above 0 and below 1".into(),
+                got: factor.to_string(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// PyTorch's `eps`: a rate that would change by less stays.
 const LEAST_CHANGE: f64 = 1e-8;
 

@@ -63,7 +63,7 @@ pub enum Ended {
     Time,
     /// The callback said so.
     Callback,
-    /// The loss left the finite numbers: of one network among many. A trainer gives an error.
+    /// The loss left the finite numbers: of one network among many, or where [`crate::Fit::on_divergence`] says to stop.
     Diverged,
 }
 

@@ -9,7 +9,7 @@ mod together;
 
 use std::time::Duration;
 
-pub use deciders::{EarlyStopping, Monitor, ReduceOnPlateau};
+pub use deciders::{Divergence, EarlyStopping, Monitor, ReduceOnPlateau};
 pub use history::{Ended, Epoch, History};
 pub use range_test::{RangeTest, Rates};
 pub use split::Split;
@@ -44,6 +44,8 @@ pub struct Fit {
     pub early_stopping: Option<EarlyStopping>,
     /// Makes the learning rate smaller when a training gets no better.
     pub plateau: Option<ReduceOnPlateau>,
+    /// What becomes of it if the loss leaves the finite numbers. Of networks trained together each that does so stops.
+    pub divergence: Divergence,
     /// How many steps, at most.
     pub steps: Option<usize>,
     /// How long, at most. It is looked at after every epoch and wherever the callback is called, and what is under way is
@@ -136,6 +138,13 @@ impl Fit {
         self
     }
 
+    /// With this to be done if the loss leaves the finite numbers.
+    #[must_use]
+    pub const fn on_divergence(mut self, rule: Divergence) -> Self {
+        self.divergence = rule;
+        self
+    }
+
     /// With a budget of steps.
     #[must_use]
     pub const fn steps(mut self, steps: usize) -> Self {
@@ -221,7 +230,7 @@ impl Fit {
         mut callback: impl AsyncFnMut(&mut Progress<'_>) -> Result<Decision>,
     ) -> Result<History> {
         self.check(false)?;
-        let mut run = Run::new(self)?;
+        let mut run = Run::new(self, trainer).await?;
         for _ in 0..self.epochs {
             run.epoch(trainer, &mut callback).await?;
             if run.ended.is_some() {
@@ -243,6 +252,11 @@ impl Fit {
         }
         self.early_stopping.map_or(Ok(()), |rule| rule.check())?;
         self.plateau.map_or(Ok(()), |rule| rule.check())?;
+        self.divergence.check()?;
+        if together && matches!(self.divergence, Divergence::Retry { .. }) {
+            let (expected, got) = ("to fail or to stop".to_owned(), "to try again".to_owned());
+            return Err(Error::Setting { what: "divergence of one network among many", expected, got });
+        }
         let monitors = [self.early_stopping.map(|rule| rule.monitor), self.plateau.map(|rule| rule.monitor)];
         let validates = !matches!(self.validation, Validation::None);
         if let Some(monitor) = monitors.into_iter().flatten().find(|monitor| monitor.validates() && !validates) {

@@ -4,11 +4,11 @@
 use std::time::Instant;
 
 use super::{
-    Decision, Ended, Epoch, Fit, History, Progress, Validation,
+    Decision, Divergence, Ended, Epoch, Fit, History, Progress, Validation,
     deciders::{Plateau, Stopping},
     history::Open,
 };
-use crate::{Report, Result, Trainer};
+use crate::{Error, Metrics, Report, Result, Trainer};
 
 /// One call of [`Fit::run_with_async`].
 pub(super) struct Run<'a> {
@@ -21,18 +21,34 @@ pub(super) struct Run<'a> {
     /// What its steps brought since the callback was called last.
     untold: Report,
     clock: Clock,
+    /// The lowest loss of an epoch whose end is kept in case that the next diverges, and how often that has been.
+    lowest: f64,
+    divergences: usize,
     pub(super) ended: Option<Ended>,
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(fit: &'a Fit) -> Result<Self> {
+    pub(super) async fn new(fit: &'a Fit, trainer: &mut Trainer) -> Result<Self> {
         let (mut stopping, mut plateau) = (Stopping::default(), Plateau::default());
         for (number, epoch) in fit.after.epochs.iter().enumerate() {
             fit.early_stopping.map_or(Ok(()), |rule| stopping.look(&rule, number, epoch).map(drop))?;
             fit.plateau.map_or(Ok(()), |rule| plateau.look(&rule, epoch).map(drop))?;
         }
-        let (history, clock) = (fit.after.clone(), Clock::start());
-        Ok(Self { fit, history, stopping, plateau, taken: 0, untold: Report::default(), clock, ended: None })
+        if fit.divergence != Divergence::Fail && !(stopping.best.is_some() && trainer.has_kept()) {
+            trainer.keep_async().await?;
+        }
+        Ok(Self {
+            fit,
+            history: fit.after.clone(),
+            stopping,
+            plateau,
+            taken: 0,
+            untold: Report::default(),
+            clock: Clock::start(),
+            lowest: f64::INFINITY,
+            divergences: 0,
+            ended: None,
+        })
     }
 
     /// What is left of the trainer's epoch, unless something ends it before.
@@ -48,9 +64,13 @@ impl<'a> Run<'a> {
                 break;
             }
             let clock = Clock::start();
-            let some = trainer.run_async(steps).await?;
+            let outcome = trainer.run_async(steps).await;
             seconds += clock.seconds();
             self.taken += steps;
+            let some = match outcome {
+                Err(error @ Error::Diverged { .. }) => return self.diverged(trainer, error),
+                outcome => outcome?,
+            };
             report.extend(&some);
             self.untold.extend(&some);
             let is_over = trainer.steps().is_multiple_of(trainer.steps_per_epoch() as u64);
@@ -101,6 +121,21 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Goes back to what was kept, and says how it goes on.
+    fn diverged(&mut self, trainer: &mut Trainer, error: Error) -> Result<()> {
+        match self.fit.divergence {
+            Divergence::Stop => self.ended = Some(Ended::Diverged),
+            Divergence::Retry { factor, times } if self.divergences < times => {
+                trainer.set_learning_rate(factor * trainer.learning_rate())?;
+                self.check_budgets();
+            }
+            _ => return Err(error),
+        }
+        self.divergences += 1;
+        self.untold = Report::default();
+        trainer.restore()
+    }
+
     /// Looks at the last epoch.
     async fn decide(&mut self, trainer: &mut Trainer) -> Result<()> {
         let number = self.history.epochs.len() - 1;
@@ -114,6 +149,13 @@ impl<'a> Run<'a> {
                 self.ended = Some(Ended::NoImprovement);
             }
             self.history.best = self.stopping.best.map(|(best, _)| best);
+        }
+        let loss = epoch.validation.as_ref().map_or(epoch.loss, Metrics::loss);
+        let keeps =
+            self.fit.divergence != Divergence::Fail && !self.fit.early_stopping.is_some_and(|r| r.restores_best);
+        if keeps && loss < self.lowest {
+            self.lowest = loss;
+            trainer.keep_async().await?;
         }
         if let Some(rule) = &self.fit.plateau
             && self.plateau.look(rule, epoch)?

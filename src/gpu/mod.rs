@@ -44,16 +44,14 @@ pub(crate) mod trial;
 mod walks;
 mod windows;
 
+#[cfg(not(target_family = "wasm"))]
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{
     fmt,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
-};
-#[cfg(not(target_family = "wasm"))]
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
 };
 
@@ -61,7 +59,6 @@ use crate::{Error, Result, error::check_limit};
 
 /// The longest the host waits for a GPU, and for a software adapter, which may need minutes for what a GPU does in a
 /// second.
-#[cfg(not(target_family = "wasm"))]
 const PATIENCE: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(600)];
 
 /// llvmpipe ends every loop, without a word, once an invocation went round 65,535 times, all its loops together
@@ -94,6 +91,9 @@ pub(crate) struct Gpu {
     counts: Arc<Counts>,
     /// The most bytes of a data set that it is to hold, where that is limited.
     pub(crate) resident_limit: Option<u64>,
+    /// The longest the host waits for it.
+    #[cfg_attr(target_family = "wasm", allow(dead_code))]
+    pub(crate) patience: Duration,
 }
 
 /// How often the host did what it should not do inside an epoch.
@@ -131,8 +131,10 @@ impl Gpu {
     pub(crate) fn callers(device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let (info, limits) = (device.adapter_info(), device.limits());
         let loop_budget = (info.device_type == wgpu::DeviceType::Cpu).then_some(SOFTWARE_LOOPS);
+        let patience = PATIENCE[usize::from(loop_budget.is_some())];
         let (loss, fault, counts) = Default::default();
-        Self { device, queue, info, limits, loop_budget, is_own: false, loss, fault, counts, resident_limit: None }
+        let (is_own, resident_limit) = (false, None);
+        Self { device, queue, info, limits, loop_budget, is_own, loss, fault, counts, resident_limit, patience }
     }
 
     /// Whether it is a program that pretends to be a GPU.
@@ -238,14 +240,14 @@ impl Gpu {
     #[cfg(not(target_family = "wasm"))]
     pub(crate) async fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
         self.counts.waits.fetch_add(1, Ordering::Relaxed);
-        let patience = PATIENCE[usize::from(self.is_software())];
+        let patience = self.patience;
         let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(patience) };
         // wgpu 30 panics when it polls a device that was lost.
         let polled = catch_unwind(AssertUnwindSafe(|| self.device.poll(wait)));
         let lost = match polled {
             Ok(Ok(_)) => return self.check(),
             Ok(Err(wgpu::PollError::Timeout)) => {
-                return self.check().and(Err(Error::Timeout { seconds: patience.as_secs() }));
+                return self.check().and(Err(Error::Timeout { seconds: patience.as_secs_f64() }));
             }
             // wgpu drops what is submitted to a lost device, without a word, and knows no such submission then.
             Ok(Err(wgpu::PollError::WrongSubmissionIndex(..))) => "it takes no more commands",

@@ -1,10 +1,11 @@
-//! For tests alone: a WGSL file that says something else than it should, and which files were linked.
+//! For tests alone: a WGSL file that says something else than it should, which files were linked, and what came back.
 
 use std::{borrow::Cow, cell::RefCell, collections::HashSet};
 
 thread_local! {
     static MUTANT: RefCell<Option<[String; 2]>> = const { RefCell::new(None) };
     static LINKED: RefCell<HashSet<String>> = RefCell::default();
+    static READS: RefCell<Option<Vec<Vec<u8>>>> = const { RefCell::new(None) };
 }
 
 /// What is linked for a file: its own text, unless [`with`] is at work.
@@ -31,4 +32,20 @@ pub(crate) fn with<T>(mutant: [String; 2], work: impl FnOnce() -> T) -> T {
 /// The texts of the files that this thread has linked since the last call.
 pub(crate) fn linked() -> HashSet<String> {
     LINKED.take()
+}
+
+/// What was read back, if [`reads_of`] is at work.
+pub(super) fn came_back(bytes: &[u8]) {
+    READS.with_borrow_mut(|reads| {
+        if let Some(reads) = reads {
+            reads.push(bytes.to_vec());
+        }
+    });
+}
+
+/// Runs `work` and gives all that this thread read back meanwhile, in its order.
+pub(crate) fn reads_of(work: impl FnOnce()) -> Vec<Vec<u8>> {
+    READS.set(Some(Vec::new()));
+    work();
+    READS.take().unwrap_or_default()
 }

@@ -23,27 +23,27 @@ impl Maker<'_> {
         let (flop, bytes) = self.whole_step();
         // With a layer that is a constant all that depends on it is one as well; in a loop a step of XOR takes llvmpipe
         // half as long again.
-        let mut walk = "fn walk_step(block: u32, model: u32, lane: u32) {\n".to_owned();
+        let mut walk = "fn walk_step(block: u32, model: u32, n: u32, lane: u32) {\n".to_owned();
         let mut line = |call: String, barrier: bool| {
             let _ = writeln!(walk, "    {call};{}", if barrier { " storageBarrier();" } else { "" });
         };
         let last_layer = self.last();
         for l in 0..last_layer {
             let name = self.output(l).name();
-            line(format!("{name}_rows(forward_place({l}u, model), block, lane)"), true);
+            line(format!("{name}_rows(forward_place({l}u, model, n), block, lane)"), true);
         }
-        line(format!("output_rows(forward_place({last_layer}u, model), block, lane)"), true);
+        line(format!("output_rows(forward_place({last_layer}u, model, n), block, lane)"), true);
         if self.members.loss.looks_at_the_row() {
             line("softmax_deltas(block * ROWS, ROWS, model, lane)".to_owned(), true);
         }
         for l in (1..=last_layer).rev() {
-            line(format!("input_delta_rows(input_delta_place({l}u, model), block, lane)"), true);
+            line(format!("input_delta_rows(input_delta_place({l}u, model, n), block, lane)"), true);
         }
         for l in 0..=last_layer {
-            line(format!("gradient_part(gradient_place({l}u, model), block, lane)"), l == last_layer);
+            line(format!("gradient_part(gradient_place({l}u, model, n), block, lane)"), l == last_layer);
         }
         if last == Finish::Accumulate {
-            line("update_all(model, lane)".to_owned(), true);
+            line("update_all(model, n, lane)".to_owned(), true);
         }
         walk += "}\n";
         let mut constants = vec![("WALK", steps), ("ROWS", rows), ("PART", arenas.parameters)];

@@ -292,7 +292,6 @@ fn every_file_has_a_mutant_that_is_caught() {
 #[test]
 fn every_file_has_mutants() {
     for file in files() {
-        // What is said in other words everywhere: the one call of it.
         assert!(!mutants_of(&file).is_empty(), "{}", file.name);
     }
 }

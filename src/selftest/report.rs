@@ -56,10 +56,14 @@ impl Selftest {
         self.findings.iter().filter(|finding| !finding.passed)
     }
 
-    /// The parts in their order.
+    /// The parts, in the order in which they are first checked.
     fn parts(&self) -> Vec<&'static str> {
-        let mut parts: Vec<_> = self.findings.iter().map(|finding| finding.part).collect();
-        parts.dedup();
+        let mut parts = Vec::new();
+        for finding in &self.findings {
+            if !parts.contains(&finding.part) {
+                parts.push(finding.part);
+            }
+        }
         parts
     }
 }
@@ -91,9 +95,10 @@ impl fmt::Display for Selftest {
             match worst.max_by(|one, other| one.share().total_cmp(&other.share())) {
                 Some(worst) => writeln!(
                     f,
-                    "| {part} | {passed} of {count} | {:.1e} | {:.0} % | {} |",
+                    "| {part} | {passed} of {count} | {:.1e} | {:.0} % | {}: {} |",
                     worst.error,
                     100.0 * worst.share(),
+                    worst.check,
                     worst.what
                 )?,
                 None => writeln!(f, "| {part} | {passed} of {count} | | | |")?,

@@ -1,7 +1,10 @@
 use super::*;
 use crate::{
     Choice, Request,
-    gpu::adapters::{AdapterReport, Search},
+    gpu::{
+        adapters::{AdapterReport, Search},
+        mutant,
+    },
 };
 
 fn open(adapter: &AdapterReport) -> Device {
@@ -19,6 +22,31 @@ pub(super) fn llvmpipe() -> Option<Device> {
         name.contains("llvmpipe") && name.contains(&wanted)
     });
     found.map(open)
+}
+
+/// Writes down all that a selftest asks of wgpu, and all that comes back, for another implementation of WebGPU to do the same:
+/// see `.ci/browser`. On a device that is like those of browsers: with the default limits, and without subgroups.
+#[test]
+#[ignore = "writes files: .ci/browser"]
+fn the_checks_are_written_down() {
+    let folder = std::path::PathBuf::from(std::env::var_os("GRADUS_TRACE").expect("GRADUS_TRACE, a folder"));
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
+    let adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::VULKAN));
+    let is_llvmpipe = |adapter: &wgpu::Adapter| adapter.get_info().name.contains("llvmpipe");
+    let adapter = adapters.into_iter().find(is_llvmpipe).expect("llvmpipe");
+    let trace = wgpu::Trace::Directory(folder.clone());
+    let descriptor = wgpu::DeviceDescriptor { trace, ..Default::default() };
+    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).expect("a device");
+    let device = Device::from_wgpu(device, queue).expect("the default limits are enough");
+    let reads = mutant::reads_of(|| {
+        for check in Check::all(&device) {
+            let finding = pollster::block_on(check.finding(&device));
+            assert!(finding.passed, "{finding}");
+        }
+    });
+    let bytes: Vec<u8> =
+        reads.iter().flat_map(|read| [&(read.len() as u32).to_le_bytes(), &read[..]].concat()).collect();
+    std::fs::write(folder.join("reads.bin"), bytes).expect("a file");
 }
 
 #[test]

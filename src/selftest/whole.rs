@@ -18,12 +18,16 @@ use crate::{
 pub(crate) enum Whole {
     /// The gradients are the slopes of the loss, of a network of this number.
     Slopes(usize),
+    /// Values and slopes of every activation, near 0 and where it bends and ends.
+    Activations,
     /// XOR is learned, with the losses of the reference, and again with the same bits.
     Training,
     /// What a trainer says a network is worth on a data set.
     Evaluation,
     /// What networks are worth on rows of their own, of classes or of values.
     Scores { classes: bool },
+    /// Rows that the device does not hold are the rows that it would hold, on GPUs alone.
+    Stream,
     /// What networks answer together, with one output or several.
     Ensemble { outputs: usize },
     /// Formulas of the caller's own.
@@ -50,25 +54,29 @@ static QUARTIC: CustomLoss = CustomLoss::new(
 );
 
 impl Whole {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Slopes(0),
         Self::Slopes(1),
         Self::Slopes(2),
+        Self::Activations,
         Self::Training,
         Self::Evaluation,
         Self::Scores { classes: true },
         Self::Scores { classes: false },
+        Self::Stream,
         Self::Ensemble { outputs: 1 },
         Self::Ensemble { outputs: 3 },
-        Self::Formulas,
         Self::Recorded,
+        Self::Formulas,
         Self::Steps,
     ];
 
     pub(crate) const fn part(self) -> &'static str {
         match self {
             Self::Slopes(_) => "finite differences",
+            Self::Activations => "activations and losses",
             Self::Training => "training",
+            Self::Stream => "data",
             Self::Evaluation | Self::Scores { .. } | Self::Ensemble { .. } | Self::Recorded => "answers",
             Self::Formulas | Self::Steps => "tables",
         }
@@ -77,11 +85,13 @@ impl Whole {
     pub(crate) fn name(self) -> String {
         match self {
             Self::Slopes(number) => format!("slopes of the loss: {}", slopes_of(number).2),
+            Self::Activations => "every activation from -10000 to 10000".to_owned(),
             Self::Training => "XOR, 2-8-1 tanh sigmoid, mse, momentum, 100 steps, twice".to_owned(),
             Self::Evaluation => "evaluation of classes".to_owned(),
             Self::Scores { classes } => {
                 format!("scores of 3 networks on {}", if classes { "classes" } else { "values" })
             }
+            Self::Stream => "rows streamed to 3 networks".to_owned(),
             Self::Ensemble { outputs } => format!("5 networks together, outputs: {outputs}"),
             Self::Formulas => "formulas of the caller's own".to_owned(),
             Self::Recorded => "a recorded prediction".to_owned(),
@@ -90,7 +100,7 @@ impl Whole {
     }
 
     pub(crate) const fn needs_gpu(self) -> bool {
-        matches!(self, Self::Recorded | Self::Steps)
+        matches!(self, Self::Stream | Self::Recorded | Self::Steps)
     }
 
     /// # Errors
@@ -99,9 +109,11 @@ impl Whole {
         let mut found = Found::default();
         match self {
             Self::Slopes(number) => slopes(&mut found, device, number).await?,
+            Self::Activations => activations(&mut found, device).await?,
             Self::Training => training(&mut found, device).await?,
             Self::Evaluation => evaluation(&mut found, device).await?,
             Self::Scores { classes } => scores(&mut found, device, classes).await?,
+            Self::Stream => stream(&mut found, device).await?,
             Self::Ensemble { outputs } => ensemble(&mut found, device, outputs).await?,
             Self::Formulas => formulas(&mut found, device).await?,
             Self::Recorded => recording(&mut found, device).await?,
@@ -164,6 +176,35 @@ async fn slopes(found: &mut Found, device: &Device, number: usize) -> Result<()>
     Ok(())
 }
 
+/// A layer whose weights are the places, for an input of 1: its answers are the activation there, and the slopes of its
+/// biases the activation's.
+async fn activations(found: &mut Found, device: &Device) -> Result<()> {
+    const PLACES: [f32; 14] = [-1e4, -90.0, -20.0, -4.0, -2.6, -0.4, -1e-3, 1e-3, 0.2, 2.4, 5.0, 30.0, 95.0, 1e4];
+    for activation in Activation::ALL {
+        let network = Network::new(1).dense(PLACES.len(), *activation);
+        let settings = Settings { batch: 1, ..Settings::default() };
+        let mut trainer = Trainer::new_async(device, &network, None, settings.clone()).await?;
+        let mut parameters = trainer.parameters_async().await?;
+        parameters[0].weight = PLACES.to_vec();
+        parameters[0].bias.fill(0.0);
+        trainer.set_parameters(&parameters)?;
+        let reference = Reference::new(&network, settings.loss, settings.optimizer, &parameters)?;
+        let values = trainer.predict_async(&[1.0]).await?;
+        // Expected is what lies opposite, so that the difference loses no digits.
+        let t: Vec<f32> = values.iter().map(|a| -a).collect();
+        let slopes = &trainer.gradients_async(&[1.0], &t).await?[0].bias;
+        let their_values = reference.predict(&[1.0])?;
+        let their_slopes = &reference.gradients(&[1.0], &wide(&t))?[0].bias;
+        for (i, z) in PLACES.iter().enumerate() {
+            let least = f64::from(z.abs().min(1.0));
+            found.compare_to(format!("{activation} of {z}"), &values[i..=i], &their_values[i..=i], least, 1e-5);
+            let what = format!("slope of {activation} at {z}");
+            found.compare_to(what, &slopes[i..=i], &their_slopes[i..=i], least / PLACES.len() as f64, 1e-5);
+        }
+    }
+    Ok(())
+}
+
 async fn training(found: &mut Found, device: &Device) -> Result<()> {
     const STEPS: usize = 100;
     let (x, t) = ([0.0_f32, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0], [0.0_f32, 1.0, 1.0, 0.0]);
@@ -195,7 +236,8 @@ async fn training(found: &mut Found, device: &Device) -> Result<()> {
 
 async fn evaluation(found: &mut Found, device: &Device) -> Result<()> {
     let network = network(&[5, 4], Activation::Softmax);
-    let rows = 70;
+    // More than go at once.
+    let rows = 4500;
     let classes: Vec<u32> = (0..rows as u32).map(|row| row * 7 % 4).collect();
     let data = Dataset::new(rows, numbers(rows * 5, 1), classes)?;
     let settings = Settings { loss: Loss::SoftmaxCrossEntropy, ..Settings::default() };
@@ -253,6 +295,33 @@ async fn scores(found: &mut Found, device: &Device, classes: bool) -> Result<()>
                 found.compare(format!("mean squared error {of}"), &[ours], &[squared], 1e-5);
             }
         }
+    }
+    Ok(())
+}
+
+/// The same population on a data set that the device holds, and on one that is brought row by row.
+async fn stream(found: &mut Found, device: &Device) -> Result<()> {
+    const STEPS: usize = 150;
+    let (rows, network) = (500, network(&[3, 2], Activation::Tanh));
+    let data = Dataset::new(rows, numbers(rows * 3, 1), numbers(rows * 2, 2))?;
+    let member = |fold| {
+        let settings = Settings { batch: 8, seed: fold as u64, ..Settings::default() };
+        Member::new(settings).on(Rows::WithoutFold(Fold { fold, folds: 3, seed: Some(5) }))
+    };
+    let members: Vec<Member> = (0..3).map(member).collect();
+    let mut trained = Vec::new();
+    for device in [device.clone(), device.clone().with_resident_limit(0)] {
+        let mut population = Population::new_async(&device, &network, &data, &members).await?;
+        let losses = population.run_async(STEPS).await?.into_iter().flat_map(|report| bits_of(&report.losses));
+        let mut parameters = Vec::new();
+        for number in 0..members.len() {
+            parameters.extend(bits(&population.parameters_async(number).await?));
+        }
+        trained.push((losses.collect::<Vec<_>>(), parameters));
+    }
+    if let [(losses, parameters), (streamed_losses, streamed_parameters)] = &trained[..] {
+        found.same("losses", streamed_losses, losses);
+        found.same("parameters", streamed_parameters, parameters);
     }
     Ok(())
 }

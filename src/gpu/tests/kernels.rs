@@ -323,3 +323,25 @@ fn softmax_keeps_its_digits_far_from_zero() {
         }
     }
 }
+
+/// One dimension of a dispatch has 65,535 workgroups at most; from there on there are two.
+#[test]
+fn more_workgroups_than_one_dimension_has_compute_all() {
+    use crate::gpu::dispatches::folded;
+    assert_eq!(folded(65_535, 3), [65_535, 1, 3]);
+    assert_eq!(folded(65_536, 3), [32_768, 2, 3]);
+    assert_eq!(folded(2 * 65_535 + 1, 1), [43_691, 3, 1]);
+    let tile = Tile::Sliced { lanes: 64, split: 16 };
+    for gpu in gpus().into_iter().filter(|gpu| tile.runs_on(gpu)) {
+        // Four blocks of 4x4 weights a workgroup: the last that has them in one dimension, and the first that has not.
+        for inputs in [16 * 65_535 - 4, 16 * 65_535] {
+            let case = Case {
+                batch: 3,
+                rows: 3,
+                optimizer: Optimizer::sgd(0.1),
+                ..Case::new(network(&[inputs, 4], Activation::Tanh), Form::Layered(tile, 1))
+            };
+            case.check(&gpu, 1);
+        }
+    }
+}

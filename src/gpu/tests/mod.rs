@@ -3,6 +3,7 @@
 mod engine;
 mod ensemble;
 mod kernels;
+mod planner;
 mod shaders;
 
 use super::{Gpu, adapters::Search, engine::Engine};

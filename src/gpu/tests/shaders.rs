@@ -10,6 +10,7 @@ use crate::{
         arenas::{Arenas, Extent, Members},
         chunk::Length,
         dispatches::{Dispatch, Dispatches},
+        draft::{Draft, Setup},
         ensemble::{self, ENSEMBLE, Turn},
         kernel::{Binding, PAIR, SCALED_WINDOW, STEP, STEPS},
         windows::Pass,
@@ -85,6 +86,19 @@ fn around_predictions() -> Vec<Dispatch> {
         .collect()
 }
 
+/// What a selftest trains: with norms, learned slopes and dropout, too.
+fn selftested() -> Vec<Dispatch> {
+    let gpu = super::planner::described(wgpu::DeviceType::Cpu, 8);
+    let of = |(_, case, _): (_, Case, _)| {
+        let data = case.rows();
+        let plan = case.plan(&gpu);
+        let courses = (0..case.models).map(|model| case.course(model).expect("a course")).collect();
+        let setup = Setup { courses, ..case.setup(Some(&data), plan.as_ref()).expect("a course") };
+        Draft::new(&gpu, setup).expect("it can be trained").dispatches.all().cloned().collect::<Vec<_>>()
+    };
+    crate::selftest::cases::all(Tile::ALL).into_iter().flat_map(of).collect()
+}
+
 fn extent(rows: usize, models: usize, keeps_gradients: bool) -> Extent {
     Extent { rows, models, ring: 64, limit: 1 << 20, keeps_gradients, weighted: false }
 }
@@ -102,25 +116,39 @@ fn parsed(dispatch: &Dispatch) -> (naga::Module, ModuleInfo) {
     (module, info)
 }
 
+/// Translates a kernel to what every backend takes, and gives the SPIR-V.
+fn translated(name: &str, module: &naga::Module, info: &ModuleInfo) -> Vec<u32> {
+    let options = naga::back::msl::Options { lang_version: (2, 4), fake_missing_bindings: true, ..Default::default() };
+    naga::back::msl::write_string(module, info, &options, &naga::back::msl::PipelineOptions::default())
+        .unwrap_or_else(|error| panic!("{name}: MSL: {error}"));
+    let mut text = String::new();
+    let shader_model = naga::back::hlsl::ShaderModel::V6_0;
+    let options = naga::back::hlsl::Options { shader_model, fake_missing_bindings: true, ..Default::default() };
+    let pipeline = naga::back::hlsl::PipelineOptions::default();
+    naga::back::hlsl::Writer::new(&mut text, &options, &pipeline)
+        .write(module, info, None)
+        .unwrap_or_else(|error| panic!("{name}: HLSL: {error}"));
+    let options = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
+    naga::back::spv::write_vec(module, info, &options, None).unwrap_or_else(|error| panic!("{name}: SPIR-V: {error}"))
+}
+
+/// Where `GRADUS_SHADERS` names a folder, every WGSL text is put there beside its SPIR-V, for other tools to look at: see
+/// `.ci/translate`.
 #[test]
 fn everything_the_planner_emits_is_valid_and_translates_to_spirv_msl_and_hlsl() {
-    for dispatch in dispatches().into_iter().chain(around_predictions()) {
+    let folder = std::env::var_os("GRADUS_SHADERS").map(std::path::PathBuf::from);
+    let mut all = std::collections::HashSet::new();
+    for dispatch in dispatches().into_iter().chain(around_predictions()).chain(selftested()) {
+        if !all.insert(dispatch.source.clone()) {
+            continue;
+        }
         let (module, info) = parsed(&dispatch);
-        let name = &dispatch.name;
-        let options = naga::back::spv::Options { lang_version: (1, 3), ..Default::default() };
-        naga::back::spv::write_vec(&module, &info, &options, None)
-            .unwrap_or_else(|error| panic!("{name}: SPIR-V: {error}"));
-        let options =
-            naga::back::msl::Options { lang_version: (2, 4), fake_missing_bindings: true, ..Default::default() };
-        naga::back::msl::write_string(&module, &info, &options, &naga::back::msl::PipelineOptions::default())
-            .unwrap_or_else(|error| panic!("{name}: MSL: {error}"));
-        let mut text = String::new();
-        let shader_model = naga::back::hlsl::ShaderModel::V6_0;
-        let options = naga::back::hlsl::Options { shader_model, fake_missing_bindings: true, ..Default::default() };
-        let pipeline = naga::back::hlsl::PipelineOptions::default();
-        naga::back::hlsl::Writer::new(&mut text, &options, &pipeline)
-            .write(&module, &info, None)
-            .unwrap_or_else(|error| panic!("{name}: HLSL: {error}"));
+        let words = translated(&dispatch.name, &module, &info);
+        if let Some(folder) = &folder {
+            let file = |ending| folder.join(format!("{:04}.{ending}", all.len()));
+            std::fs::write(file("wgsl"), &dispatch.source).expect("a file");
+            std::fs::write(file("spv"), bytemuck::cast_slice(&words)).expect("a file");
+        }
     }
 }
 
@@ -258,4 +286,4 @@ fn the_plain_sigmoid_network_stays_as_it_is() {
     assert_eq!(hashes, PLAIN);
 }
 
-const PLAIN: [u64; 4] = [13058588811971535737, 17034143102662799762, 11611661541512406011, 4252857611682005562];
+const PLAIN: [u64; 4] = [17932968800483521345, 15373422250212634544, 10681288152010133598, 12051541161786851917];
