@@ -221,16 +221,20 @@ fn what_takes_too_long_is_an_error_and_the_device_goes_on() {
     let settings = Settings { batch: 512, ..settings() };
     for adapter in adapters() {
         let device = open(&adapter, None);
-        let train = |device: &Device| {
+        let train = |device: &Device, steps| {
             let mut trainer = Trainer::new(device, &network, &data, settings.clone())?;
-            trainer.run(8)?;
+            trainer.run(steps)?;
             trainer.parameters()
         };
-        let before = train(&device).expect("there is time");
-        let hasty = train(&device.clone().with_patience(Duration::from_micros(10)));
-        let Err(Error::Timeout { seconds }) = hasty else { panic!("{device}: {hasty:?}") };
-        assert!(seconds < 0.001, "{device}: {seconds}");
-        assert!(bits(&train(&device).expect("it is still there")) == bits(&before), "{device}");
+        let before = train(&device, 8).expect("there is time");
+        // A host that is held up while the device works finds it done: that is no failure, and is tried again.
+        let hasty = device.clone().with_patience(Duration::from_micros(10));
+        let seconds = (0..5).find_map(|_| match train(&hasty, 100).err()? {
+            Error::Timeout { seconds } => Some(seconds),
+            other => panic!("{device}: {other}"),
+        });
+        assert!(seconds.is_some_and(|seconds| seconds < 0.001), "{device}: {seconds:?}");
+        assert!(bits(&train(&device, 8).expect("it is still there")) == bits(&before), "{device}");
     }
 }
 
