@@ -97,7 +97,7 @@ for name in llvmpipe SwiftShader; do
     # others are passed once.
     some=''
     if [ "$name" = SwiftShader ] && { [ $# = 0 ] || [ "$1" = -- ]; }; then
-        some='--test training --test rows --test frame --test custom --test devices --test errors --test files --test exports --test population --test scores --test search --test ensemble --test streams'
+        some='--test training --test rows --test frame --test custom --test devices --test errors --test exports --test population --test scores --test ensemble --test streams'
         # The walk over all kernels takes minutes.
         [ "${GRADUS_TEST_QUICK:-}" = 1 ] || some="--lib $some"
     fi
