@@ -79,11 +79,11 @@ impl Case {
         Ok(found)
     }
 
-    /// What an engine is made of for it, with one model.
+    /// What an engine is made of for it.
     pub(crate) fn setup<'a>(&'a self, data: Option<&'a Dataset>, plan: Option<&'a Plan>) -> Result<Setup<'a>> {
         Ok(Setup {
             network: &self.network,
-            courses: vec![self.course(0)?],
+            courses: (0..self.models).map(|model| self.course(model)).collect::<Result<_>>()?,
             data,
             uploaded: None,
             streams: false,
@@ -104,9 +104,8 @@ impl Case {
 
     /// The engine with its parameters, every arena poisoned with NaN wherever a kernel has to write before it reads.
     pub(crate) async fn engine(&self, gpu: &Gpu, data: Option<&Dataset>, chunk: Option<usize>) -> Result<Engine> {
-        let courses = (0..self.models).map(|model| self.course(model)).collect::<Result<_>>()?;
         let plan = self.plan(gpu);
-        let setup = Setup { courses, chunk, ..self.setup(data, plan.as_ref())? };
+        let setup = Setup { chunk, ..self.setup(data, plan.as_ref())? };
         let mut engine = Engine::new(gpu, setup).await?;
         let layout = self.network.layout();
         let mut all = Vec::with_capacity(self.models * layout.len);

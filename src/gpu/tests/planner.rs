@@ -3,11 +3,7 @@
 use std::fmt::Write;
 
 use super::*;
-use crate::gpu::{
-    dispatches::Dispatch,
-    draft::{Draft, Setup},
-    planner,
-};
+use crate::gpu::{dispatches::Dispatch, draft::Draft, planner};
 
 /// An adapter as it says that it is, though nothing runs on it.
 pub(super) fn described(device_type: wgpu::DeviceType, subgroup: u32) -> Gpu {
@@ -73,8 +69,7 @@ fn the_planner_chooses_as_it_did() {
         for case in cases() {
             let _ = writeln!(all, "{name}: {case}");
             let data = case.rows();
-            let courses = (0..case.models).map(|model| case.course(model).expect("a course")).collect();
-            let setup = Setup { courses, ..case.setup(Some(&data), None).expect("a course") };
+            let setup = case.setup(Some(&data), None).expect("a course");
             let draft = match Draft::new(&gpu, setup) {
                 Ok(draft) => draft,
                 Err(refused) => {

@@ -10,7 +10,7 @@ use crate::{
         arenas::{Arenas, Extent, Members},
         chunk::Length,
         dispatches::{Dispatch, Dispatches},
-        draft::{Draft, Setup},
+        draft::Draft,
         ensemble::{self, ENSEMBLE, Turn},
         kernel::{Binding, PAIR, SCALED_WINDOW, STEP, STEPS},
         windows::Pass,
@@ -92,8 +92,7 @@ fn selftested() -> Vec<Dispatch> {
     let of = |(_, case, _): (_, Case, _)| {
         let data = case.rows();
         let plan = case.plan(&gpu);
-        let courses = (0..case.models).map(|model| case.course(model).expect("a course")).collect();
-        let setup = Setup { courses, ..case.setup(Some(&data), plan.as_ref()).expect("a course") };
+        let setup = case.setup(Some(&data), plan.as_ref()).expect("a course");
         Draft::new(&gpu, setup).expect("it can be trained").dispatches.all().cloned().collect::<Vec<_>>()
     };
     crate::selftest::cases::all(Tile::ALL).into_iter().flat_map(of).collect()
