@@ -365,4 +365,15 @@ mod environment {
             neuron(&[], &[("WGPU_ADAPTER_NAME", name)]).expect(0, &[&format!("device: {name}")]);
         }
     }
+
+    #[test]
+    fn a_software_adapter_is_refused_unless_it_is_named() {
+        let all = gradus::adapters(None).expect("adapters are listed");
+        if all.is_empty() || !all.iter().all(|adapter| adapter.is_software) {
+            return;
+        }
+        let named = "is used when its name is given";
+        neuron(&["--device", "gpu"], &[]).expect(2, &["no such device", &all[0].info.name, named]);
+        neuron(&[], &[]).expect(0, &["only software adapters were found, so this trains on the CPU"]);
+    }
 }
