@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::history::Epoch;
+use super::{Fit, history::Epoch};
 use crate::{Error, Metrics, Result};
 
 /// What is watched from epoch to epoch.
@@ -189,16 +189,46 @@ fn check_from_0(what: &'static str, got: f64) -> Result<()> {
     Err(Error::Setting { what, expected: "a finite number from 0 up".into(), got: got.to_string() })
 }
 
+/// How far the rules of a fit have come, for one network.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Deciders {
+    stopping: Stopping,
+    plateau: Plateau,
+}
+
+/// What the rules make of an epoch.
+pub(super) struct Verdict {
+    /// The best epoch so far, where one is looked for.
+    pub(super) best: Option<usize>,
+    /// Whether this is it, and its parameters are to be kept.
+    pub(super) keeps: bool,
+    /// Whether there has been no better one for long enough.
+    pub(super) stops: bool,
+    /// Whether the learning rate is to become smaller.
+    pub(super) reduces: bool,
+}
+
+impl Deciders {
+    /// Looks at an epoch, the last so far.
+    pub(super) fn look(&mut self, fit: &Fit, number: usize, epoch: &Epoch) -> Result<Verdict> {
+        let (is_best, stops) =
+            fit.early_stopping.map_or(Ok((false, false)), |rule| self.stopping.look(&rule, number, epoch))?;
+        let reduces = fit.plateau.map_or(Ok(false), |rule| self.plateau.look(&rule, epoch))?;
+        let best = self.stopping.best.map(|(best, _)| best);
+        Ok(Verdict { best, keeps: is_best && fit.restores_best(), stops, reduces })
+    }
+}
+
 /// How far [`EarlyStopping`] has come.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Stopping {
+struct Stopping {
     /// The best epoch, and its value.
-    pub(super) best: Option<(usize, f64)>,
+    best: Option<(usize, f64)>,
 }
 
 impl Stopping {
     /// Looks at an epoch, the last so far: whether it is the best, and whether it is time to stop.
-    pub(super) fn look(&mut self, rule: &EarlyStopping, number: usize, epoch: &Epoch) -> Result<(bool, bool)> {
+    fn look(&mut self, rule: &EarlyStopping, number: usize, epoch: &Epoch) -> Result<(bool, bool)> {
         let value = rule.monitor.of(epoch)?;
         let change = rule.minimum_change;
         let is_best = match self.best {
@@ -217,7 +247,7 @@ impl Stopping {
 
 /// How far [`ReduceOnPlateau`] has come.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Plateau {
+struct Plateau {
     best: Option<f64>,
     /// Epochs in a row that were no better.
     bad: usize,
@@ -227,7 +257,7 @@ pub(super) struct Plateau {
 
 impl Plateau {
     /// Looks at an epoch: whether the rate is to become smaller.
-    pub(super) fn look(&mut self, rule: &ReduceOnPlateau, epoch: &Epoch) -> Result<bool> {
+    fn look(&mut self, rule: &ReduceOnPlateau, epoch: &Epoch) -> Result<bool> {
         let value = rule.monitor.of(epoch)?;
         let is_better = match self.best {
             None => value.is_finite(),

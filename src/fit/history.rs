@@ -47,6 +47,13 @@ pub struct Epoch {
     pub seconds: f64,
 }
 
+impl Epoch {
+    pub(super) fn of(report: &Report, validation: Option<Metrics>, learning_rate: f64, seconds: f64) -> Self {
+        let (steps, loss, accuracy) = (report.losses.len(), report.loss(), report.accuracy());
+        Self { steps, loss, accuracy, validation, learning_rate, seconds }
+    }
+}
+
 /// Why a training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]

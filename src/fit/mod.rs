@@ -240,6 +240,28 @@ impl Fit {
         run.finish(trainer)
     }
 
+    /// Whether a training ends with the parameters of its best epoch.
+    fn restores_best(&self) -> bool {
+        self.early_stopping.is_some_and(|rule| rule.restores_best)
+    }
+
+    /// Whether one that had these epochs has to go back for that.
+    fn goes_back(&self, history: &History) -> bool {
+        let last = history.epochs.len().checked_sub(1);
+        self.restores_best() && history.best.is_some() && history.best != last
+    }
+
+    /// What a training that has taken so many steps and seconds has used up, if it has.
+    fn used_up(&self, steps: usize, seconds: f64) -> Option<Ended> {
+        if self.steps.is_some_and(|most| steps >= most) {
+            Some(Ended::Steps)
+        } else if self.time.is_some_and(|time| seconds >= time.as_secs_f64()) {
+            Some(Ended::Time)
+        } else {
+            None
+        }
+    }
+
     /// Refuses what cannot be done, with many networks or with one.
     fn check(&self, together: bool) -> Result<()> {
         if matches!(self.validation, Validation::LeftOut) && !together {

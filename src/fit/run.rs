@@ -4,9 +4,7 @@
 use std::time::Instant;
 
 use super::{
-    Decision, Divergence, Ended, Epoch, Fit, History, Progress, Validation,
-    deciders::{Plateau, Stopping},
-    history::Open,
+    Decision, Divergence, Ended, Epoch, Fit, History, Progress, Validation, deciders::Deciders, history::Open,
 };
 use crate::{Error, Metrics, Report, Result, Trainer};
 
@@ -14,8 +12,7 @@ use crate::{Error, Metrics, Report, Result, Trainer};
 pub(super) struct Run<'a> {
     fit: &'a Fit,
     history: History,
-    stopping: Stopping,
-    plateau: Plateau,
+    deciders: Deciders,
     /// Steps that this call has taken.
     taken: usize,
     /// What its steps brought since the callback was called last.
@@ -29,19 +26,17 @@ pub(super) struct Run<'a> {
 
 impl<'a> Run<'a> {
     pub(super) async fn new(fit: &'a Fit, trainer: &mut Trainer) -> Result<Self> {
-        let (mut stopping, mut plateau) = (Stopping::default(), Plateau::default());
+        let (mut deciders, mut best) = (Deciders::default(), None);
         for (number, epoch) in fit.after.epochs.iter().enumerate() {
-            fit.early_stopping.map_or(Ok(()), |rule| stopping.look(&rule, number, epoch).map(drop))?;
-            fit.plateau.map_or(Ok(()), |rule| plateau.look(&rule, epoch).map(drop))?;
+            best = deciders.look(fit, number, epoch)?.best;
         }
-        if fit.divergence != Divergence::Fail && !(stopping.best.is_some() && trainer.has_kept()) {
+        if fit.divergence != Divergence::Fail && !(best.is_some() && trainer.has_kept()) {
             trainer.keep_async().await?;
         }
         Ok(Self {
             fit,
             history: fit.after.clone(),
-            stopping,
-            plateau,
+            deciders,
             taken: 0,
             untold: Report::default(),
             clock: Clock::start(),
@@ -93,14 +88,7 @@ impl<'a> Run<'a> {
             Validation::Data(data) => Some(trainer.evaluate_async(data).await?),
             _ => None,
         };
-        self.history.epochs.push(Epoch {
-            steps: report.losses.len(),
-            loss: report.loss(),
-            accuracy: report.accuracy(),
-            validation,
-            learning_rate: trainer.last_learning_rate(),
-            seconds,
-        });
+        self.history.epochs.push(Epoch::of(&report, validation, trainer.last_learning_rate(), seconds));
         self.decide(trainer).await?;
         // What has just said stop need not hear of it.
         if self.ended == Some(Ended::Callback) { Ok(()) } else { self.call(trainer, callback, true).await }
@@ -114,11 +102,7 @@ impl<'a> Run<'a> {
     }
 
     fn check_budgets(&mut self) {
-        if self.fit.steps.is_some_and(|steps| self.taken >= steps) {
-            self.ended = Some(Ended::Steps);
-        } else if self.fit.time.is_some_and(|time| self.clock.seconds() >= time.as_secs_f64()) {
-            self.ended = Some(Ended::Time);
-        }
+        self.ended = self.fit.used_up(self.taken, self.clock.seconds()).or(self.ended);
     }
 
     /// Goes back to what was kept, and says how it goes on.
@@ -140,26 +124,20 @@ impl<'a> Run<'a> {
     async fn decide(&mut self, trainer: &mut Trainer) -> Result<()> {
         let number = self.history.epochs.len() - 1;
         let epoch = &self.history.epochs[number];
-        if let Some(rule) = &self.fit.early_stopping {
-            let (is_best, stops) = self.stopping.look(rule, number, epoch)?;
-            if is_best && rule.restores_best {
-                trainer.keep_async().await?;
-            }
-            if stops {
-                self.ended = Some(Ended::NoImprovement);
-            }
-            self.history.best = self.stopping.best.map(|(best, _)| best);
-        }
+        let verdict = self.deciders.look(self.fit, number, epoch)?;
         let loss = epoch.validation.as_ref().map_or(epoch.loss, Metrics::loss);
-        let keeps =
-            self.fit.divergence != Divergence::Fail && !self.fit.early_stopping.is_some_and(|r| r.restores_best);
-        if keeps && loss < self.lowest {
+        self.history.best = verdict.best.or(self.history.best);
+        if verdict.stops {
+            self.ended = Some(Ended::NoImprovement);
+        }
+        let is_lowest = self.fit.divergence != Divergence::Fail && !self.fit.restores_best() && loss < self.lowest;
+        if is_lowest {
             self.lowest = loss;
+        }
+        if verdict.keeps || is_lowest {
             trainer.keep_async().await?;
         }
-        if let Some(rule) = &self.fit.plateau
-            && self.plateau.look(rule, epoch)?
-        {
+        if let Some(rule) = self.fit.plateau.filter(|_| verdict.reduces) {
             trainer.set_learning_rate(rule.reduced(trainer.learning_rate()))?;
         }
         Ok(())
@@ -182,10 +160,8 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn finish(mut self, trainer: &mut Trainer) -> Result<History> {
-        let last = self.history.epochs.len().checked_sub(1);
         // A trainer that is not the one of the epochs before may have kept none of them.
-        let is_other = self.history.best.is_some() && self.history.best != last && trainer.has_kept();
-        if self.fit.early_stopping.is_some_and(|rule| rule.restores_best) && is_other {
+        if self.fit.goes_back(&self.history) && trainer.has_kept() {
             trainer.restore()?;
         }
         self.history.ended = self.ended.unwrap_or_default();

@@ -1,18 +1,13 @@
 //! Many networks that are taken through epochs together, each with decisions of its own.
 
-use super::{
-    Ended, Epoch, Fit, History, Validation,
-    deciders::{Plateau, Stopping},
-    run::Clock,
-};
+use super::{Ended, Epoch, Fit, History, Validation, deciders::Deciders, run::Clock};
 use crate::{Error, Population, Report, Result};
 
 /// One network on its way.
 #[derive(Default)]
 struct One {
     history: History,
-    stopping: Stopping,
-    plateau: Plateau,
+    deciders: Deciders,
     /// What the epoch that is under way has brought.
     report: Report,
     seconds: f64,
@@ -40,17 +35,13 @@ impl Fit {
             let start = Clock::start();
             let reports = if steps > 0 { population.run_async(steps).await? } else { Vec::new() };
             let seconds = start.seconds();
-            let is_late = self.time.is_some_and(|time| clock.seconds() >= time.as_secs_f64());
+            let since = clock.seconds();
             for member in &going {
                 let one = &mut all[*member];
                 reports.get(*member).into_iter().for_each(|report| one.report.extend(report));
                 one.seconds += seconds;
                 one.taken += steps;
-                if self.steps.is_some_and(|most| one.taken >= most) {
-                    one.ended = Some(Ended::Steps);
-                } else if is_late {
-                    one.ended = Some(Ended::Time);
-                }
+                one.ended = self.used_up(one.taken, since);
                 if !population.is_in_training(*member) {
                     one.ended = Some(Ended::Diverged);
                 }
@@ -82,29 +73,18 @@ impl Fit {
         for (member, validation) in due.into_iter().zip(validations) {
             let one = &mut all[member];
             let report = std::mem::take(&mut one.report);
-            one.history.epochs.push(Epoch {
-                steps: report.losses.len(),
-                loss: report.loss(),
-                accuracy: report.accuracy(),
-                validation,
-                learning_rate: population.last_learning_rate(member)?,
-                seconds: std::mem::take(&mut one.seconds),
-            });
+            let (rate, seconds) = (population.last_learning_rate(member)?, std::mem::take(&mut one.seconds));
+            one.history.epochs.push(Epoch::of(&report, validation, rate, seconds));
             let number = one.history.epochs.len() - 1;
-            let epoch = &one.history.epochs[number];
-            if let Some(rule) = &self.early_stopping {
-                let (is_best, stops) = one.stopping.look(rule, number, epoch)?;
-                if is_best && rule.restores_best {
-                    best.push(member);
-                }
-                if stops {
-                    one.ended = one.ended.or(Some(Ended::NoImprovement));
-                }
-                one.history.best = one.stopping.best.map(|(best, _)| best);
+            let verdict = one.deciders.look(self, number, &one.history.epochs[number])?;
+            one.history.best = verdict.best;
+            if verdict.keeps {
+                best.push(member);
             }
-            if let Some(rule) = &self.plateau
-                && one.plateau.look(rule, epoch)?
-            {
+            if verdict.stops {
+                one.ended = one.ended.or(Some(Ended::NoImprovement));
+            }
+            if let Some(rule) = self.plateau.filter(|_| verdict.reduces) {
                 let rate = rule.reduced(population.learning_rate(member)?);
                 population.set_learning_rate(member, rate)?;
             }
@@ -120,8 +100,7 @@ impl Fit {
     async fn leave(&self, population: &mut Population, all: &[One], ended: Vec<usize>, is_last: bool) -> Result<()> {
         for member in ended {
             let One { history, ended, .. } = &all[member];
-            let is_other = history.best.is_some() && history.best != history.epochs.len().checked_sub(1);
-            if self.early_stopping.is_some_and(|rule| rule.restores_best) && is_other {
+            if self.goes_back(history) {
                 population.restore(member)?;
             }
             if !is_last || *ended == Some(Ended::NoImprovement) {
