@@ -94,7 +94,7 @@ pub(crate) struct Way {
 /// How a tile of a product is computed; a file in `shaders/tile/` each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tile {
-    /// In 8 lanes of a subgroup, for software adapters that have such: 16x32 outputs or 16x64.
+    /// In 8 lanes of a subgroup, for software adapters that have such: 16x32 outputs or 32x64.
     Lanes8(usize),
     /// In registers alone, for other software adapters.
     Plain,

@@ -77,7 +77,7 @@ impl Tile {
     /// Rows and columns of a tile, and how many tiles a workgroup computes.
     pub(crate) const fn size(self) -> [usize; 3] {
         match self {
-            Self::Lanes8(columns) => [16, columns, 1],
+            Self::Lanes8(columns) => [columns / 2, columns, 1],
             Self::Plain => [8, 8, 8],
             Self::Sliced { lanes, split } => [4, 4, lanes / split],
             Self::Staged(size) => [size, size, 1],
@@ -93,7 +93,7 @@ impl Tile {
     /// How often an invocation goes round the loops of one tile of a product of `depth`.
     pub(super) const fn loops(self, depth: usize) -> usize {
         match self {
-            Self::Lanes8(_) => 16 * 2 + depth.div_ceil(8),
+            Self::Lanes8(columns) => columns / 2 * columns.div_ceil(32) + depth.div_ceil(256 / columns),
             Self::Plain => depth.div_ceil(4),
             Self::Sliced { split, .. } => depth.div_ceil(4 * split) + split.ilog2() as usize,
             Self::Staged(_) => depth.div_ceil(16) * (1 + 4),
