@@ -253,7 +253,7 @@ fn tiny(gpu: &Gpu, arenas: &Arenas) -> Option<Scheme> {
 }
 
 /// As many steps a dispatch as an invocation may go round its loops.
-fn steps_of(gpu: &Gpu, arenas: &Arenas, ways: Ways) -> Option<Scheme> {
+pub(super) fn steps_of(gpu: &Gpu, arenas: &Arenas, ways: Ways) -> Option<Scheme> {
     let steps = steps_a_dispatch(arenas, &ways, gpu.loop_budget).min(STEPS).min(arenas.room);
     (steps > 0).then_some(Scheme::Tiny { steps, ways })
 }

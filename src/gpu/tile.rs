@@ -90,13 +90,14 @@ impl Tile {
         (rows.div_ceil(height) * columns.div_ceil(width)).div_ceil(tiles)
     }
 
-    /// How often an invocation goes round the loops of one tile of a product of `depth`.
+    /// How often an invocation goes round the loops of one tile of a product of `depth`, and comes to their ends: that is a
+    /// round to llvmpipe, in which it finds that there is no other.
     pub(super) const fn loops(self, depth: usize) -> usize {
         match self {
-            Self::Lanes8(columns) => columns / 2 * columns.div_ceil(32) + depth.div_ceil(256 / columns),
-            Self::Plain => depth.div_ceil(4),
-            Self::Sliced { split, .. } => depth.div_ceil(4 * split) + split.ilog2() as usize,
-            Self::Staged(_) => depth.div_ceil(16) * (1 + 4),
+            Self::Lanes8(columns) => columns.div_ceil(32) * (columns / 2 + 1) + depth.div_ceil(256 / columns) + 1,
+            Self::Plain => depth.div_ceil(4) + 1,
+            Self::Sliced { split, .. } => depth.div_ceil(4 * split) + 1 + split.ilog2() as usize + 1,
+            Self::Staged(_) => depth.div_ceil(16) * (1 + 4 + 1) + 1,
         }
     }
 }

@@ -146,7 +146,7 @@ fn loops_of_a_walk(arenas: &Arenas, rows: usize, ways: &Ways, softmax: bool) -> 
     if arenas.kept.is_some() {
         loops += 2 * arenas.parameters.div_ceil(tile.lanes()) + tile.lanes() + arenas.layers.len() + 3;
     }
-    loops + if softmax { rows.div_ceil(tile.lanes()) * (1 + 3 * arenas.output_stride()) } else { 0 }
+    loops + if softmax { 1 + rows.div_ceil(tile.lanes()) * (4 + 3 * arenas.output_stride()) } else { 0 }
 }
 
 /// The same where an invocation is a network, if the driver unrolls no loop.

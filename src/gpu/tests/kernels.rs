@@ -1,4 +1,11 @@
 use super::*;
+use crate::{
+    gpu::{
+        draft::{Draft, Setup},
+        planner,
+    },
+    plan::{Plan, Scheme},
+};
 
 /// Sizes around the edges of a tile.
 fn sizes(tile: Tile) -> Vec<usize> {
@@ -280,6 +287,34 @@ fn the_loop_budget_of_a_software_adapter_is_kept_and_needed() {
             gpu.loop_budget = Some(2 * budget);
             let wrong = gradient(&gpu, &twice);
             assert!((wrong - expected).abs() > 0.1 * expected.abs(), "llvmpipe keeps counting: the budget can go");
+        }
+    }
+}
+
+/// A walk takes as many steps a dispatch as the budget lets it: the last is as whole as the first, or the bits would not be those
+/// of a dispatch a step.
+#[test]
+fn walks_as_long_as_the_loop_budget_lets_them_be_are_whole() {
+    for gpu in gpus().into_iter().filter(|gpu| gpu.loop_budget.is_some()) {
+        for tile in tiles(&gpu).into_iter().filter(|tile| !matches!(tile, Tile::Staged(_))) {
+            let case = Case { rows: 60, ..Case::new(network(&[90, 9, 3], Activation::Sigmoid), Form::Tiny(tile)) };
+            let data = case.rows();
+            let draft = Draft::new(&gpu, case.setup(Some(&data), None).expect("a course")).expect("a plan");
+            let ways = Ways::all(2, Way::of(tile));
+            let Some(longest) = planner::steps_of(&gpu, &draft.arenas, ways.clone()) else { panic!("{tile}") };
+            let Scheme::Tiny { steps, .. } = longest else { panic!("{longest}") };
+            let bits = |scheme: Scheme| {
+                let plan = Plan { scheme, ..case.plan(&gpu).expect("a plan") };
+                let setup = Setup { chunk: Some(steps), ..case.setup(Some(&data), Some(&plan)).expect("a course") };
+                let mut engine = pollster::block_on(Engine::new(&gpu, setup)).expect("an engine");
+                let layout = case.network.layout();
+                engine.set_parameters(&layout.flat(&case.parameters(0).expect("parameters")), &[]);
+                pollster::block_on(engine.run(0, 0, steps)).expect("steps");
+                let flat = pollster::block_on(engine.parameters()).expect("parameters");
+                flat.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+            };
+            let single = bits(Scheme::Tiny { steps: 1, ways });
+            assert!(bits(longest) == single, "{}: {tile}, {steps} steps", gpu.info.name);
         }
     }
 }
