@@ -41,7 +41,7 @@ const fn finished(h: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::step::epoch_key;
+    use crate::order::epoch_key;
 
     #[test]
     fn as_many_are_dropped_as_was_asked_wherever_one_looks() {

@@ -116,6 +116,7 @@ mod table;
 mod trainer;
 #[cfg(not(target_family = "wasm"))]
 mod tuner;
+mod upcoming;
 
 pub use activation::Activation;
 #[cfg(not(target_family = "wasm"))]

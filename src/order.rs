@@ -1,18 +1,8 @@
 //! The order in which an epoch takes the rows of a data set: a keyed bijection, so that any place of it can be computed
 //! alone, on any device. `shaders/permutation.wgsl` is the same integer code.
 
-use std::ops::Range;
-
-use crate::step::{Course, Step};
-
 /// How often the two halves of a place are mixed with each other.
 pub(crate) const ROUNDS: u32 = 16;
-
-/// Rows that are computed side by side: two vector registers of AVX-512, since each round waits for the one before.
-const LANES: usize = 32;
-
-/// Rows that are drawn ahead, so that small batches fill the lanes too.
-const AHEAD: usize = 512;
 
 /// The row that stands at each place of one epoch of one network.
 ///
@@ -27,7 +17,7 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// The order of `rows` rows for a key of [`crate::step::epoch_key`].
+    /// The order of `rows` rows for a key of [`epoch_key`].
     pub(crate) fn new(rows: u32, key: [u32; 2]) -> Self {
         Self::with_width(rows, width(rows), key)
     }
@@ -57,151 +47,6 @@ impl Order {
     }
 }
 
-/// The steps of a run and the rows that each takes, drawn ahead: [`Order::row`] for many places and epochs at a time, so
-/// that the compiler can keep them in vectors.
-pub(crate) struct Upcoming {
-    course: Course,
-    shuffle: bool,
-    width: u32,
-    height: u32,
-    /// The steps that are still to be drawn.
-    coming: Range<u64>,
-    /// How many more updates were made before each than steps on the data.
-    ahead: u64,
-    /// The last that was drawn.
-    last: Option<Step>,
-    steps: Vec<Step>,
-    rows: Vec<u32>,
-    /// How many of the drawn ones were taken.
-    taken: [usize; 2],
-}
-
-/// Points of the grids of some epochs on their way to their rows.
-struct Lanes {
-    x: [u32; LANES],
-    y: [u32; LANES],
-    key: [[u32; LANES]; 2],
-    /// Which row of those that are drawn it will be.
-    to: [u32; LANES],
-}
-
-impl Upcoming {
-    /// The given steps of a course; not shuffled, the rows stand in the order of the data set.
-    pub(crate) fn new(course: Course, shuffle: bool, steps: Range<u64>, before: u64) -> Self {
-        let ahead = before.wrapping_sub(steps.start);
-        let rows = course.rows as u32;
-        let width = width(rows);
-        let height = rows.div_ceil(width);
-        Self {
-            course,
-            shuffle,
-            width,
-            height,
-            coming: steps,
-            ahead,
-            last: None,
-            steps: Vec::new(),
-            rows: Vec::new(),
-            taken: [0; 2],
-        }
-    }
-
-    /// Whether [`Upcoming::draw`] has to be called before [`Upcoming::next`] for there to be a step.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.taken[0] == self.steps.len()
-    }
-
-    /// The next step that was drawn, and its rows.
-    #[inline]
-    pub(crate) fn next(&mut self) -> Option<(&Step, &[u32])> {
-        let step = self.steps.get(self.taken[0])?;
-        let first = self.taken[1];
-        self.taken = [self.taken[0] + 1, first + step.rows as usize];
-        Some((step, &self.rows[first..self.taken[1]]))
-    }
-
-    /// Draws more steps, when all that were drawn are taken.
-    #[inline(always)]
-    pub(crate) fn draw(&mut self) {
-        let count = ((AHEAD / self.course.batch).max(1) as u64).min(self.coming.end - self.coming.start);
-        let steps = self.coming.start..self.coming.start + count;
-        self.coming.start = steps.end;
-        self.taken = [0; 2];
-        self.steps.clear();
-        for n in steps {
-            let before = n.wrapping_add(self.ahead);
-            self.last = match &self.last {
-                Some(last) => Some(self.course.step_behind(last, n, before)),
-                None => Some(self.course.step(n, before)),
-            };
-            self.steps.extend(self.last);
-        }
-        self.rows.clear();
-        if self.shuffle {
-            self.rows.resize(self.steps.iter().map(|step| step.rows as usize).sum(), 0);
-            self.shuffle_rows();
-        } else {
-            self.rows.extend(self.steps.iter().flat_map(|step| step.first..step.first + step.rows));
-        }
-        if let Some(subset) = &self.course.subset {
-            self.rows.iter_mut().for_each(|place| *place = subset.row(*place));
-        }
-    }
-
-    #[inline(always)]
-    fn shuffle_rows(&mut self) {
-        let mut lanes = Lanes { x: [0; LANES], y: [0; LANES], key: [[0; LANES]; 2], to: [0; LANES] };
-        let (mut used, mut to, size) = (0, 0, [self.width, self.height]);
-        for step in &self.steps {
-            let (mut x, mut y) = (step.first % self.width, step.first / self.width);
-            for _ in 0..step.rows {
-                (lanes.x[used], lanes.y[used], lanes.to[used]) = (x, y, to);
-                (lanes.key[0][used], lanes.key[1][used]) = (step.key[0], step.key[1]);
-                (x, y) = if x + 1 == self.width { (0, y + 1) } else { (x + 1, y) };
-                to += 1;
-                used += 1;
-                while used == LANES {
-                    used = lanes.turn(self.course.rows as u32, size, used, &mut self.rows);
-                }
-            }
-        }
-        while used > 0 {
-            used = lanes.turn(self.course.rows as u32, size, used, &mut self.rows);
-        }
-    }
-}
-
-impl Lanes {
-    /// Takes the points in all lanes through the rounds. The rows of the `used` ones are found, but for those outside,
-    /// which move to the first lanes to go round again: so many are returned.
-    #[inline(always)]
-    fn turn(&mut self, rows: u32, [width, height]: [u32; 2], used: usize, into: &mut [u32]) -> usize {
-        let Self { x, y, key, to } = self;
-        for round in (0..ROUNDS).step_by(2) {
-            for lane in 0..LANES {
-                let key = [key[0][lane], key[1][lane]];
-                x[lane] = turned(x[lane], mixed(key, y[lane], round), width);
-            }
-            for lane in 0..LANES {
-                let key = [key[0][lane], key[1][lane]];
-                y[lane] = turned(y[lane], mixed(key, x[lane], round + 1), height);
-            }
-        }
-        let mut outside = 0;
-        for lane in 0..used {
-            let at = y[lane] * width + x[lane];
-            if at < rows {
-                into[to[lane] as usize] = at;
-            } else {
-                (x[outside], y[outside], to[outside]) = (x[lane], y[lane], to[lane]);
-                (key[0][outside], key[1][outside]) = (key[0][lane], key[1][lane]);
-                outside += 1;
-            }
-        }
-        outside
-    }
-}
-
 /// 32 bits that look random, from a coordinate, the round and the key (the finaliser is murmur3's).
 #[inline(always)]
 pub(crate) const fn mixed(key: [u32; 2], coordinate: u32, round: u32) -> u32 {
@@ -227,10 +72,34 @@ pub(crate) fn width(rows: u32) -> u32 {
     width.max(1)
 }
 
+/// The key of one epoch: splitmix64 over the seed.
+pub(crate) fn epoch_key(seed: u64, epoch: u64) -> [u32; 2] {
+    key_of(mixed_seed(seed), epoch)
+}
+
+/// What [`key_of`] makes the keys of all epochs from.
+pub(crate) const fn mixed_seed(seed: u64) -> u64 {
+    mix(mix(seed))
+}
+
+/// The key of one epoch, from what [`mixed_seed`] made of the seed.
+#[inline(always)]
+pub(crate) const fn key_of(mixed_seed: u64, epoch: u64) -> [u32; 2] {
+    let key = mix(mixed_seed ^ epoch);
+    [key as u32, (key >> 32) as u32]
+}
+
+#[inline(always)]
+const fn mix(z: u64) -> u64 {
+    let z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Loss, Optimizer, step::epoch_key};
 
     #[test]
     fn every_row_stands_at_one_place() {
@@ -239,41 +108,6 @@ mod tests {
             let mut seen: Vec<u32> = (0..rows).map(|place| order.row(place)).collect();
             seen.sort_unstable();
             assert!(seen.iter().enumerate().all(|(i, row)| i as u32 == *row), "{rows} rows");
-        }
-    }
-
-    #[test]
-    fn a_schedule_has_the_rows_of_every_step() {
-        for (rows, batch) in [(1, 1), (4, 4), (5, 2), (32, 4), (100, 17), (1797, 600), (3000, 3000)] {
-            let (loss, optimizer) = (Loss::Mse, Optimizer::sgd(0.1));
-            let course = Course {
-                rows,
-                subset: None,
-                batch,
-                outputs: 1,
-                loss,
-                optimizer,
-                schedule: crate::Schedule::Constant,
-                accumulate: 1,
-                seed: 3,
-                dropout: None,
-            };
-            for (shuffle, first) in [(true, 0), (true, 7), (false, 5)] {
-                let mut upcoming = Upcoming::new(course.clone(), shuffle, first..first + 300, first);
-                for n in first..first + 300 {
-                    if upcoming.is_empty() {
-                        upcoming.draw();
-                    }
-                    let (step, drawn) = upcoming.next().unwrap();
-                    assert_eq!(*step, course.step(n, n));
-                    let order = Order::new(rows as u32, step.key);
-                    let places = step.first..step.first + step.rows;
-                    let expected: Vec<_> = places.map(|p| if shuffle { order.row(p) } else { p }).collect();
-                    assert_eq!(drawn, expected, "{rows} rows, batch {batch}, step {n}, shuffled {shuffle}");
-                }
-                upcoming.draw();
-                assert!(upcoming.next().is_none());
-            }
         }
     }
 

@@ -181,7 +181,7 @@ impl Subset {
 
 fn key(seed: u64) -> [u32; 2] {
     // So that it has nothing to do with the order of an epoch of the same seed.
-    crate::step::epoch_key(seed ^ 0x52_6f_77_73, u64::MAX)
+    order::epoch_key(seed ^ 0x52_6f_77_73, u64::MAX)
 }
 
 #[cfg(test)]

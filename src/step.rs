@@ -2,7 +2,13 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::{Loss, Optimizer, Schedule, dropout::Dropout, optimizer::Numbers, rows::Subset};
+use crate::{
+    Loss, Optimizer, Schedule,
+    dropout::Dropout,
+    optimizer::Numbers,
+    order::{epoch_key, mixed_seed},
+    rows::Subset,
+};
 
 /// One row of the step table, the same struct in `shaders/table.wgsl`.
 #[repr(C)]
@@ -214,31 +220,6 @@ impl Course {
             kept: self.dropout.map_or(0.0, |dropout| dropout.scale),
         }
     }
-}
-
-/// The key of one epoch: splitmix64 over the seed.
-pub(crate) fn epoch_key(seed: u64, epoch: u64) -> [u32; 2] {
-    key_of(mixed_seed(seed), epoch)
-}
-
-/// What [`key_of`] makes the keys of all epochs from.
-pub(crate) const fn mixed_seed(seed: u64) -> u64 {
-    mix(mix(seed))
-}
-
-/// The key of one epoch, from what [`mixed_seed`] made of the seed.
-#[inline(always)]
-pub(crate) const fn key_of(mixed_seed: u64, epoch: u64) -> [u32; 2] {
-    let key = mix(mixed_seed ^ epoch);
-    [key as u32, (key >> 32) as u32]
-}
-
-#[inline(always)]
-const fn mix(z: u64) -> u64 {
-    let z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::{
     pace::IN_FLIGHT,
     resident::{Shard, bytes_of_rows, row_bytes, weight_bytes},
 };
-use crate::{Dataset, Result, error::check_limit, order::Upcoming, rows::Subset, step::Course};
+use crate::{Dataset, Result, error::check_limit, rows::Subset, step::Course, upcoming::Upcoming};
 
 /// As many chunks may be under way, and one more is being brought.
 const RING: usize = IN_FLIGHT + 1;

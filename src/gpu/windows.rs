@@ -32,9 +32,9 @@ fn scored(output_stride: usize, answers: &Answers) -> usize {
     if matches!(answers, Answers::Values(_)) { output_stride } else { 0 }
 }
 
-/// How often an invocation of `shaders/score.wgsl` goes round for each of its rows, and at last.
+/// How often an invocation of `shaders/score.wgsl` goes round for each of its rows, and at last; the ends of loops count.
 const fn score_loops(output_stride: usize, scored: usize) -> [usize; 2] {
-    [1 + 3 * output_stride + scored, 7 * (2 + 4 * scored)]
+    [1 + 3 * (output_stride + 1) + scored, 7 * (2 + 4 * scored) + 2 + scored]
 }
 
 /// How many rows a device can judge at once.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{Dataset, Report, cpu, order::Upcoming, step::Course};
+use crate::{Dataset, Report, cpu, step::Course, upcoming::Upcoming};
 
 /// On what a CPU engine takes its steps, and how.
 #[derive(Clone, Copy)]

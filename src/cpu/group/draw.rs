@@ -1,11 +1,11 @@
-//! The rows that the networks of a group take: what [`crate::order::Upcoming`] draws for one, here with a key in each lane.
+//! The rows that the networks of a group take: what [`crate::upcoming::Upcoming`] draws for one, here with a key in each lane.
 
 use std::ops::Range;
 
 use super::{AHEAD, Kind, LANES, Seat};
 use crate::{
-    order::{ROUNDS, mixed, turned, width},
-    step::{Course, key_of},
+    order::{ROUNDS, key_of, mixed, turned, width},
+    step::Course,
 };
 
 /// Steps that are drawn.

@@ -23,12 +23,7 @@ use pulp::{Arch, Simd, WithSimd};
 
 use self::{draw::Drawn, lines::Lines, pass::Work};
 use super::small::Small;
-use crate::{
-    Dataset, Network, Optimizer, Report,
-    network::Layout,
-    optimizer::Numbers,
-    step::{self, Course},
-};
+use crate::{Dataset, Network, Optimizer, Report, network::Layout, optimizer::Numbers, order, step::Course};
 pub(crate) use seats::Seat;
 
 /// The lanes of the longest vector registers.
@@ -269,7 +264,7 @@ impl Group {
         let ahead = (AHEAD / kind.course.batch).max(1) as u64;
         self.drawn.seeds = [0; LANES];
         for (lane, seat) in self.seats.iter().enumerate() {
-            self.drawn.seeds[lane] = step::mixed_seed(seat.course.seed);
+            self.drawn.seeds[lane] = order::mixed_seed(seat.course.seed);
             self.numbers.set(lane, seat.course.numbers(seat.since));
         }
         let mut optimizers = self.seats.iter().map(|seat| seat.course.optimizer);

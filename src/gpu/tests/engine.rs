@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    Device, Features, Settings, Trainer,
+    Device, Error, Features, Settings, Trainer,
     gpu::draft::{Metric, Setup},
     step::Step,
 };
@@ -217,6 +217,29 @@ fn the_device_finds_the_same_steps_as_the_host() {
                 };
                 assert_eq!(*found, expected, "{}, {optimizer:?}: step {step} of {model}", gpu.info.name);
             }
+        }
+    }
+}
+
+/// A bug of ours is an error and no panic, where it is waited for and where it is not, and a caller's handler hears nothing of it.
+#[test]
+fn what_wgpu_refuses_is_an_error() {
+    for gpu in gpus() {
+        let callers = Gpu::callers(gpu.device.clone(), gpu.queue.clone());
+        for ours in [&callers, &gpu] {
+            let wrong = wgpu::ShaderSource::Wgsl("fn nothing() -> f32 {}".into());
+            let descriptor = wgpu::ShaderModuleDescriptor { label: None, source: wrong };
+            let made = pollster::block_on(ours.scoped("a kernel", |device| device.create_shader_module(descriptor)));
+            assert!(matches!(made, Err(Error::Internal { .. })), "{made:?}");
+            ours.check().expect("the device goes on");
+
+            let usage = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+            let buffer = pollster::block_on(ours.buffer("a small one", 16, usage)).expect("a buffer");
+            let mut encoder = ours.encoder();
+            encoder.copy_buffer_to_buffer(&buffer, 0, &buffer, 1 << 20, 16);
+            ours.submit(encoder);
+            assert!(matches!(ours.check(), Err(Error::Internal { .. })), "{:?}", ours.check());
+            assert_eq!(gpu.check().is_ok(), std::ptr::eq(ours, &callers), "who hears of it");
         }
     }
 }
