@@ -297,7 +297,8 @@ fn the_loop_budget_of_a_software_adapter_is_kept_and_needed() {
 fn walks_as_long_as_the_loop_budget_lets_them_be_are_whole() {
     for gpu in gpus().into_iter().filter(|gpu| gpu.loop_budget.is_some()) {
         for tile in tiles(&gpu).into_iter().filter(|tile| !matches!(tile, Tile::Staged(_))) {
-            let case = Case { rows: 60, ..Case::new(network(&[90, 9, 3], Activation::Sigmoid), Form::Tiny(tile)) };
+            let network = network(&[400, 30, 3], Activation::Sigmoid);
+            let case = Case { batch: 8, rows: 60, ..Case::new(network, Form::Tiny(tile)) };
             let data = case.rows();
             let draft = Draft::new(&gpu, case.setup(Some(&data), None).expect("a course")).expect("a plan");
             let ways = Ways::all(2, Way::of(tile));
