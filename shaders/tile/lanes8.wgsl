@@ -1,7 +1,7 @@
 // A tile of 16x32 or 32x64 outputs a subgroup of 8 lanes, for software adapters with subgroups of 8: no workgroup memory, no
 // barrier. A lane has all rows of one or two of the columns' vec4s. Of A each lane loads one 4x4 block, and shuffles spread
 // it: there a load is a loop over the lanes, and a shuffle by a constant is one instruction. So loads are what a tile costs,
-// and the larger it is, the fewer there are for a product; still larger ones take the driver minutes to compile.
+// and the larger it is, the fewer there are for a product; still larger ones take the driver too long to compile.
 
 /// How deep the 8 blocks of A reach.
 const DEPTH: u32 = 128u / TILE_ROWS;
