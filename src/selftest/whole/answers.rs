@@ -1,9 +1,8 @@
 //! Checks of what trained networks answer, and what they are told to be worth.
 
-use super::wide;
+use super::{members, wide};
 use crate::{
-    Activation, Dataset, Device, Ensemble, Fold, Loss, Member, Model, Optimizer, Population, Result, Rows, Settings,
-    Trainer,
+    Activation, Dataset, Device, Ensemble, Loss, Model, Optimizer, Population, Result, Rows, Settings, Trainer,
     cpu::reference::Reference,
     device::Machine,
     gpu::trial::recorded,
@@ -43,11 +42,7 @@ pub(super) async fn scores(found: &mut Found, device: &Device, classes: bool) ->
     } else {
         Dataset::new(rows, x, numbers(rows * 2, 2))?
     };
-    let member = |fold| {
-        let settings = Settings { batch: 16, loss, seed: fold as u64, ..Settings::default() };
-        Member::new(settings).on(Rows::WithoutFold(Fold { fold, folds: 3, seed: Some(5) }))
-    };
-    let members: Vec<Member> = (0..3).map(member).collect();
+    let members = members(&Settings { batch: 16, loss, ..Settings::default() });
     let mut population = Population::new_async(device, &network, &data, &members).await?;
     population.run_async(3).await?;
     let left_out: Vec<Rows> = members.iter().filter_map(|member| member.rows.left_out()).collect();

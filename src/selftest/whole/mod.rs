@@ -4,7 +4,7 @@ mod answers;
 mod training;
 
 use super::found::Found;
-use crate::{Device, Result};
+use crate::{Device, Fold, Member, Result, Rows, Settings};
 
 /// What is checked besides what is trained beside the reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +99,15 @@ impl Whole {
         }
         Ok(found)
     }
+}
+
+/// Three networks, each with a seed of its own and without a third of the rows.
+fn members(settings: &Settings) -> Vec<Member> {
+    let member = |fold| {
+        let settings = Settings { seed: fold as u64, ..settings.clone() };
+        Member::new(settings).on(Rows::WithoutFold(Fold { fold, folds: 3, seed: Some(5) }))
+    };
+    (0..3).map(member).collect()
 }
 
 fn wide(values: &[f32]) -> Vec<f64> {

@@ -1,9 +1,9 @@
 //! Checks of training: that what is trained with is right, and that it trains.
 
-use super::wide;
+use super::{members, wide};
 use crate::{
-    Activation, CustomActivation, CustomLoss, Dataset, Device, Fold, LayerParameters, Loss, Member, Network, Optimizer,
-    Population, Result, Rows, Schedule, Settings, Trainer,
+    Activation, CustomActivation, CustomLoss, Dataset, Device, LayerParameters, Loss, Network, Optimizer, Population,
+    Result, Schedule, Settings, Trainer,
     cpu::reference::{Parameters, Reference},
     device::Machine,
     gpu::{draft::Setup, engine::Engine},
@@ -162,11 +162,7 @@ pub(super) async fn stream(found: &mut Found, device: &Device) -> Result<()> {
     const STEPS: usize = 150;
     let (rows, network) = (500, network(&[3, 2], Activation::Tanh));
     let data = Dataset::new(rows, numbers(rows * 3, 1), numbers(rows * 2, 2))?;
-    let member = |fold| {
-        let settings = Settings { batch: 8, seed: fold as u64, ..Settings::default() };
-        Member::new(settings).on(Rows::WithoutFold(Fold { fold, folds: 3, seed: Some(5) }))
-    };
-    let members: Vec<Member> = (0..3).map(member).collect();
+    let members = members(&Settings { batch: 8, ..Settings::default() });
     let mut trained = Vec::new();
     for device in [device.clone(), device.clone().with_resident_limit(0)] {
         let mut population = Population::new_async(&device, &network, &data, &members).await?;
