@@ -31,18 +31,33 @@ impl Order {
     pub(crate) fn row(&self, place: u32) -> u32 {
         let mut at = place;
         loop {
-            let (mut x, mut y) = (at % self.width, at / self.width);
-            for round in 0..ROUNDS {
-                if round % 2 == 0 {
-                    x = turned(x, mixed(self.key, y, round), self.width);
-                } else {
-                    y = turned(y, mixed(self.key, x, round), self.height);
-                }
-            }
-            at = y * self.width + x;
+            let (mut x, mut y) = ([at % self.width], [at / self.width]);
+            turn(&mut x, &mut y, &self.key.map(|half| [half]), [self.width, self.height]);
+            at = y[0] * self.width + x[0];
             if at < self.rows {
                 return at;
             }
+        }
+    }
+}
+
+/// Takes points of grids of one size through all rounds, each with a key of its own: side by side, so that the compiler can keep
+/// them in vectors.
+#[inline(always)]
+pub(crate) fn turn<const N: usize>(
+    x: &mut [u32; N],
+    y: &mut [u32; N],
+    keys: &[[u32; N]; 2],
+    [width, height]: [u32; 2],
+) {
+    for round in (0..ROUNDS).step_by(2) {
+        for lane in 0..N {
+            let key = [keys[0][lane], keys[1][lane]];
+            x[lane] = turned(x[lane], mixed(key, y[lane], round), width);
+        }
+        for lane in 0..N {
+            let key = [keys[0][lane], keys[1][lane]];
+            y[lane] = turned(y[lane], mixed(key, x[lane], round + 1), height);
         }
     }
 }
@@ -58,7 +73,7 @@ pub(crate) const fn mixed(key: [u32; 2], coordinate: u32, round: u32) -> u32 {
 
 /// `x` moved by a random amount around a circle of `size` points. Sizes stay within 65,536, so nothing overflows.
 #[inline(always)]
-pub(crate) const fn turned(x: u32, random: u32, size: u32) -> u32 {
+const fn turned(x: u32, random: u32, size: u32) -> u32 {
     let sum = x + (((random >> 16) * size) >> 16);
     if sum < size { sum } else { sum - size }
 }

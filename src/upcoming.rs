@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::{
-    order::{ROUNDS, mixed, turned, width},
+    order::{turn, width},
     step::{Course, Step},
 };
 
@@ -133,16 +133,7 @@ impl Lanes {
     #[inline(always)]
     fn turn(&mut self, rows: u32, [width, height]: [u32; 2], used: usize, into: &mut [u32]) -> usize {
         let Self { x, y, key, to } = self;
-        for round in (0..ROUNDS).step_by(2) {
-            for lane in 0..LANES {
-                let key = [key[0][lane], key[1][lane]];
-                x[lane] = turned(x[lane], mixed(key, y[lane], round), width);
-            }
-            for lane in 0..LANES {
-                let key = [key[0][lane], key[1][lane]];
-                y[lane] = turned(y[lane], mixed(key, x[lane], round + 1), height);
-            }
-        }
+        turn(x, y, key, [width, height]);
         let mut outside = 0;
         for lane in 0..used {
             let at = y[lane] * width + x[lane];

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{AHEAD, Kind, LANES, Seat};
 use crate::{
-    order::{ROUNDS, key_of, mixed, turned, width},
+    order::{key_of, turn, width},
     step::Course,
 };
 
@@ -120,16 +120,7 @@ impl<const N: usize, const P: usize> Points<N, P> {
         let Self { x, y, keys, .. } = self;
         let mut found = [u32::MAX; P];
         loop {
-            for round in (0..ROUNDS).step_by(2) {
-                for lane in 0..P {
-                    let key = [keys[0][lane], keys[1][lane]];
-                    x[lane] = turned(x[lane], mixed(key, y[lane], round), width);
-                }
-                for lane in 0..P {
-                    let key = [keys[0][lane], keys[1][lane]];
-                    y[lane] = turned(y[lane], mixed(key, x[lane], round + 1), height);
-                }
-            }
+            turn(x, y, keys, [width, height]);
             let mut outside = 0;
             for lane in 0..P {
                 let at = y[lane] * width + x[lane];
