@@ -343,7 +343,7 @@ impl std::str::FromStr for Activation {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     #[test]
@@ -363,6 +363,26 @@ mod tests {
                 let given = activation.gradient(z, activation.apply(z));
                 assert!((given - slope).abs() < 1e-8, "{activation} at {z}: {given} instead of {slope}");
             }
+        }
+    }
+
+    /// Those with kinks: where they are, and the slope there, as PyTorch 2 has it.
+    pub(crate) const KINKS: [(Activation, f64, f64); 9] = [
+        (Activation::Relu, 0.0, 0.0),
+        (Activation::LeakyRelu { slope: 0.01 }, 0.0, 0.01),
+        (Activation::Prelu { slope: 0.25 }, 0.0, 0.25),
+        (Activation::Elu { alpha: 0.5 }, 0.0, 0.5),
+        (Activation::Selu, 0.0, SELU[0] * SELU[1]),
+        (Activation::HardSigmoid, -3.0, 0.0),
+        (Activation::HardSigmoid, 3.0, 0.0),
+        (Activation::HardTanh, -1.0, 0.0),
+        (Activation::HardTanh, 1.0, 0.0),
+    ];
+
+    #[test]
+    fn slopes_at_kinks_are_those_of_pytorch() {
+        for (activation, z, slope) in KINKS {
+            assert_eq!(activation.gradient(z, activation.apply(z)), slope, "{activation} at {z}");
         }
     }
 

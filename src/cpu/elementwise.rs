@@ -225,6 +225,7 @@ pub(super) fn sign(x: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::activation::tests::KINKS;
 
     #[test]
     fn activations_are_as_exact_as_f32_lets_them_be() {
@@ -241,6 +242,16 @@ mod tests {
                 worst = worst.max((f64::from(value[0]) - expected).abs() / expected.abs().max(least));
             }
             assert!(worst < 2.5e-7, "{activation}, fused {fma:?}: {worst:e}");
+        }
+    }
+
+    #[test]
+    fn slopes_at_kinks_are_those_of_the_reference() {
+        // A prelu's slope is among what is kept.
+        for (activation, z, slope) in KINKS.into_iter().filter(|(a, ..)| a.slope_is_by_value()) {
+            let mut delta = [1.0];
+            times_slope(activation, &[activation.apply(z) as f32], &[], &mut delta);
+            assert!((f64::from(delta[0]) - slope).abs() < 1e-6, "{activation} at {z}: {}", delta[0]);
         }
     }
 
