@@ -80,7 +80,8 @@ pub enum Schedule {
         /// What comes then.
         then: Box<Schedule>,
     },
-    /// Another schedule, whose `t` counts epochs (PyTorch's, where `step()` is called after every epoch).
+    /// Another schedule, whose `t` counts epochs (PyTorch's, where `step()` is called after every epoch). An update of several
+    /// batches is of the epoch in which the first of them lies.
     PerEpoch(Box<Schedule>),
 }
 
@@ -154,6 +155,11 @@ impl Schedule {
 
     /// The factor of the rate at update `update`, counted from 0. A period or an epoch of 0 updates counts as one of 1.
     pub fn factor(&self, update: u64, updates_per_epoch: u64) -> f64 {
+        self.factor_among(update, 1, updates_per_epoch)
+    }
+
+    /// The same where `steps` steps make an update, and `steps_per_epoch` an epoch, whose ends may lie within an update.
+    pub(crate) fn factor_among(&self, update: u64, steps: u64, steps_per_epoch: u64) -> f64 {
         let t = update as f64;
         match self {
             Self::Constant => 1.0,
@@ -175,8 +181,11 @@ impl Schedule {
             }
             Self::InverseScaling { scale, power } => libm::pow(1.0 + t * scale, -power),
             Self::WarmUp { steps, start, .. } if update < *steps => start + (1.0 - start) * (t / *steps as f64),
-            Self::WarmUp { steps, then, .. } => then.factor(update - steps, updates_per_epoch),
-            Self::PerEpoch(schedule) => schedule.factor(update / updates_per_epoch.max(1), 1),
+            Self::WarmUp { steps: before, then, .. } => then.factor_among(update - before, steps, steps_per_epoch),
+            Self::PerEpoch(schedule) => {
+                let epoch = u128::from(update) * u128::from(steps) / u128::from(steps_per_epoch.max(1));
+                schedule.factor(u64::try_from(epoch).unwrap_or(u64::MAX), 1)
+            }
         }
     }
 

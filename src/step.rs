@@ -175,8 +175,7 @@ impl Course {
 
     /// By what the schedule multiplies the rate after `before` steps.
     pub(crate) fn factor(&self, before: u64) -> f64 {
-        let updates_per_epoch = (self.steps_per_epoch() / self.accumulate).max(1);
-        self.schedule.factor(before / self.accumulate, updates_per_epoch)
+        self.schedule.factor_among(before / self.accumulate, self.accumulate, self.steps_per_epoch())
     }
 
     /// A step on `rows` rows that the caller brings, after `before` others.
@@ -225,6 +224,26 @@ impl Course {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn epochs_are_counted_where_they_end_within_an_update() {
+        let factors = [1.0, 0.5, 0.25, 0.125];
+        let schedule = Schedule::Step { every: 1, factor: 0.5 }.per_epoch();
+        for (accumulate, steps_per_epoch) in [(1, 5), (2, 5), (2, 3), (8, 2)] {
+            let (rows, batch, loss, optimizer) = (32 * steps_per_epoch, 32, Loss::Mse, Optimizer::sgd(0.1));
+            let (subset, outputs, seed, dropout, schedule) = (None, 1, 1, None, schedule.clone());
+            let course = Course { rows, subset, batch, outputs, loss, optimizer, schedule, accumulate, seed, dropout };
+            for before in 0..4 * steps_per_epoch as u64 {
+                let first = before - before % accumulate;
+                let epoch = first / steps_per_epoch as u64;
+                assert_eq!(
+                    course.factor(before),
+                    factors[epoch as usize],
+                    "{accumulate}, {steps_per_epoch}, step {before}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn a_step_is_the_same_behind_another() {
