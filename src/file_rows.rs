@@ -129,7 +129,8 @@ impl FileRows {
 
     /// Refuses values that are not finite.
     pub(crate) fn check_finite(&self, what: &'static str) -> Result<()> {
-        if self.source.kind.letter != b'f' {
+        // Those that were picked are some of those that were looked at.
+        if self.source.kind.letter != b'f' || self.picked.is_some() {
             return Ok(());
         }
         let (width, columns) = (self.source.kind.width, self.columns);

@@ -168,6 +168,11 @@ fn rows_that_stay_in_their_file_train_the_same_bits() {
             }
         }
     }
+    // Rows that were picked make a data set of their own, however many.
+    let some =
+        Dataset::new(ROWS, Npy::rows_in(&floats).expect("rows"), classes()).and_then(|all| all.select(&[3; 2 * ROWS]));
+    let some = some.expect("rows").features().clone();
+    assert!(Dataset::new(2 * ROWS, some, vec![0_u32; 2 * ROWS]).is_ok());
     // What is made of them is what is made of those in memory.
     let (here, there) = (Npy::open(&floats).expect("an array"), Npy::rows_in(&floats).expect("rows"));
     let set = |features: Features| Dataset::new(ROWS, features, classes()).expect("a data set");

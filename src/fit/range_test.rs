@@ -70,7 +70,8 @@ impl RangeTest {
             let smoothed = mean / (1.0 - libm::pow(self.smoothing, (step + 1) as f64));
             points.push((self.rate(step), smoothed));
             least = least.min(smoothed);
-            if smoothed > TOO_LARGE * least {
+            // Losses below 0 grow from there.
+            if smoothed - least > (TOO_LARGE - 1.0) * least.abs() {
                 break;
             }
         }

@@ -56,6 +56,10 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<()> {
     let folder = whole.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
     let name = whole.file_name().unwrap_or_default().to_os_string();
     let save = || {
+        // A folder, or a device such as /dev/null: what it would be replaced by is not what was there.
+        if fs::metadata(&whole).is_ok_and(|old| !old.is_file()) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "what is there is no regular file"));
+        }
         fs::create_dir_all(&folder)?;
         let (beside, file) = loop {
             let mut name = name.clone();

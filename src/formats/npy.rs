@@ -161,12 +161,13 @@ impl Npy {
         Ok(Archive::read(content, file)?.arrays().map(str::to_owned).collect())
     }
 
-    /// Writes an npy file, of f32 or of bytes, row by row. Its folder is made if need be.
+    /// Writes an npy file, row by row: of bytes, if these are bytes with the scale that bytes of a file are given, 1/255, and
+    /// else of f32. Its folder is made if need be.
     ///
     /// # Errors
     /// [`Error::File`] if it cannot be written; the old file is still there then.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let (len, is_bytes) = (self.values.values(), self.values.scale_of_bytes().is_some());
+        let (len, is_bytes) = (self.values.values(), self.values.scale_of_bytes() == Some(1.0 / 255.0));
         let kind = if is_bytes {
             "|u1"
         } else if cfg!(target_endian = "big") {
@@ -191,9 +192,16 @@ impl Npy {
         content.push(b'\n');
         content.resize(whole + if is_bytes { len } else { 4 * len }, 0);
         let columns = if let Features::File(file) = &self.values { file.columns() } else { len };
+        let mut numbers = vec![0.0; columns];
         let each = (if is_bytes { columns } else { 4 * columns }).max(1);
-        let rows = content[whole..].chunks_exact_mut(each).enumerate();
-        rows.for_each(|(row, into)| self.values.write_bytes(row, columns, into));
+        for (row, into) in content[whole..].chunks_exact_mut(each).enumerate() {
+            if is_bytes {
+                self.values.write_bytes(row, columns, into);
+            } else {
+                self.values.write(row, &mut numbers);
+                into.copy_from_slice(bytemuck::cast_slice(&numbers));
+            }
+        }
         self.values.check_read()?;
         write(path.as_ref(), &content)
     }

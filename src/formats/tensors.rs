@@ -147,24 +147,25 @@ impl<'a> Reader<'a> {
         self.about.as_ref().map(parse).transpose()
     }
 
-    /// The parameters of a network whose tensors' names stand behind a prefix, with running statistics or without.
+    /// What there is for each parameter of a network, in tensors whose names stand behind a prefix: the parameters themselves
+    /// with their running statistics, or what an optimizer keeps, which may be infinite, such as a sum of squares.
     pub(crate) fn layers(
         &mut self,
         prefix: &str,
         network: &Network,
         names: &Names,
-        runs: bool,
+        are_parameters: bool,
     ) -> Result<Vec<LayerParameters>> {
         names.check(network)?;
         let mut layers = vec![LayerParameters::default(); network.layers().len()];
-        for tensor in names.tensors(network).iter().filter(|tensor| runs || !tensor.runs()) {
+        for tensor in names.tensors(network).iter().filter(|tensor| are_parameters || !tensor.runs()) {
             let name = prefix.to_owned() + &tensor.name;
-            *(tensor.place)(&mut layers[tensor.layer]) = self.values(name, &tensor.shape)?;
+            *(tensor.place)(&mut layers[tensor.layer]) = self.values(name, &tensor.shape, are_parameters)?;
         }
         Ok(layers)
     }
 
-    fn values(&mut self, name: String, shape: &[usize]) -> Result<Vec<f32>> {
+    fn values(&mut self, name: String, shape: &[usize], are_finite: bool) -> Result<Vec<f32>> {
         let place = format!("tensor {name}");
         let Ok(tensor) = self.tensors.tensor(&name) else {
             let mut there = self.tensors.names();
@@ -192,7 +193,8 @@ impl<'a> Reader<'a> {
             }
             other => return Err(wrong(&self.file, place, "F32, F64 or BF16", other)),
         };
-        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+        let is_wrong = |value: &f32| if are_finite { !value.is_finite() } else { value.is_nan() };
+        if let Some(at) = values.iter().position(is_wrong) {
             return Err(wrong(&self.file, place, "finite numbers", format_args!("{} at {at}", values[at])));
         }
         self.taken.insert(name);

@@ -77,9 +77,9 @@ pub async fn cross_val_score_async(
     folds: &KFold,
     fit: &Fit,
 ) -> Result<Scores> {
-    let members = folds.members(&Member::new(settings.clone()));
-    // No part is none of the members', which says that there are too few folds.
+    // As many as the rows at most, before there is a member for each.
     folds.fold(0).check(data.rows())?;
+    let members = folds.members(&Member::new(settings.clone()));
     let mut population = Population::new_async(device, network, data, &members).await?;
     let fit = fit.clone().validation(Validation::LeftOut);
     let histories = fit.run_together_async(&mut population).await?;

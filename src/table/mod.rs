@@ -38,6 +38,8 @@ pub struct Table {
     delimiter: u8,
     /// Whether `1,5` is a number.
     has_decimal_commas: bool,
+    /// Whether `1.234` is a whole one.
+    has_grouping_points: bool,
 }
 
 /// What a column of a table has in it. Its [`Display`] says so in a line.
@@ -107,7 +109,16 @@ impl Table {
             return refused(0, "names of columns", &"none");
         }
         let (text, ends, lines) = (String::new(), Vec::new(), Vec::new());
-        Ok(Self { file, names, text, ends, lines, delimiter: b',', has_decimal_commas: false })
+        Ok(Self {
+            file,
+            names,
+            text,
+            ends,
+            lines,
+            delimiter: b',',
+            has_decimal_commas: false,
+            has_grouping_points: false,
+        })
     }
 
     /// Adds a row, which has a cell for each name.
@@ -131,7 +142,8 @@ impl Table {
         self.delimiter
     }
 
-    /// Whether a comma stands in its numbers where others have a point.
+    /// Whether a comma stands in its numbers where others have a point. A point then stands between thousands in all of the
+    /// table if it does so before some comma (`1.234,5`), and is a decimal point as well if it does not.
     pub const fn has_decimal_commas(&self) -> bool {
         self.has_decimal_commas
     }
@@ -214,6 +226,11 @@ impl Table {
 
     /// The number that a cell is, if it is one and within f32's range.
     fn number(&self, cell: &str) -> Option<f64> {
+        if self.has_grouping_points
+            && let Some(whole) = ungrouped(cell)
+        {
+            return number(&whole);
+        }
         number(cell).or_else(|| number(&with_point(cell).filter(|_| self.has_decimal_commas)?))
     }
 
@@ -225,7 +242,13 @@ impl Table {
             let mut cells = self.cells(column).flatten();
             cells.any(|cell| cell.contains(',')) && self.cells(column).flatten().all(is_number)
         };
-        self.has_decimal_commas = self.delimiter != b',' && (0..self.names.len()).any(has_commas);
+        if self.delimiter != b',' {
+            let with_commas: Vec<usize> = (0..self.names.len()).filter(|column| has_commas(*column)).collect();
+            let is_both = |cell: &str| cell.contains('.') && cell.contains(',');
+            let has_both = |column: &usize| self.cells(*column).flatten().any(is_both);
+            (self.has_decimal_commas, self.has_grouping_points) =
+                (!with_commas.is_empty(), with_commas.iter().any(has_both));
+        }
     }
 
     /// The column of this name.
@@ -269,6 +292,16 @@ fn with_point(cell: &str) -> Option<String> {
     let first = groups.next().map_or(0, str::len);
     let is_grouped = !whole.contains('.') || (1..=3).contains(&first) && groups.all(|group| group.len() == 3);
     (is_grouped && !rest.contains([',', '.'])).then(|| format!("{}.{rest}", whole.replace('.', "")))
+}
+
+/// A whole number such as `1.234` as `1234`.
+fn ungrouped(cell: &str) -> Option<String> {
+    let mut groups = cell.trim_start_matches(['-', '+']).split('.');
+    let first = groups.next().filter(|first| (1..=3).contains(&first.len()) && !first.starts_with('0'))?;
+    let are_digits = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
+    let is_grouped =
+        cell.contains('.') && are_digits(first) && groups.all(|group| group.len() == 3 && are_digits(group));
+    is_grouped.then(|| cell.replace('.', ""))
 }
 
 /// The number that a text is, with a point, if it is one and within f32's range.

@@ -65,6 +65,15 @@ fn what_is_saved_is_what_is_read() {
             assert_eq!(begin % 64, 0, "as numpy aligns it");
         }
     }
+    // Bytes with another scale than those of a file are given are saved as what they stand for.
+    let truths = Npy::open(numpys("bool.npy")).unwrap();
+    for (array, expected) in [
+        (truths, [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]),
+        (Npy::new([2, 3], Features::U8 { bytes: vec![6; 6], scale: 0.25 }).unwrap(), [1.5; 6]),
+    ] {
+        array.save(&path).unwrap();
+        assert_eq!(Npy::open(&path).unwrap().values(), &floats(&expected));
+    }
     // The bytes themselves, but for the spaces that fill the header.
     Npy::open(numpys("little_f4.npy")).unwrap().save(&path).unwrap();
     assert_eq!(fs::read(&path).unwrap(), fs::read(numpys("little_f4.npy")).unwrap());

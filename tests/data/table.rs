@@ -63,6 +63,13 @@ fn commas_in_numbers_are_read_where_none_stand_between_cells() {
     assert_eq!(kinds(german), [numbers, ColumnKind::Categories { count: 2 }, ColumnKind::Categories { count: 3 }]);
     let table = read(german).unwrap();
     assert_eq!((table.delimiter(), table.has_decimal_commas(), table.cell(0, 0)), (b';', true, Some("1,5")));
+    // Where points stand between thousands, they do so in whole numbers too; else it is not known.
+    let column = |content: &str| {
+        let table = read(content).unwrap();
+        (0..table.rows()).map(|row| table.number_at(row, 0).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(column("a;b\n2.000;1.234,5\n-1.234.567;2\n0.125;3\n12.5;4\n"), [2000.0, -1_234_567.0, 0.125, 12.5]);
+    assert_eq!(column("a;b\n2.000;1,5\n12.345;2\n"), [2.0, 12.345]);
     for none in ["a,b\n\"1,5\",2\n", "a;b\n1,5;2\n1,5,5;2\n", "a;b\n12.34,5;2\n", "a;b\n1,5.5;2\n", "a;b\n1.5;2\n"] {
         assert!(!read(none).unwrap().has_decimal_commas(), "{none}");
     }
