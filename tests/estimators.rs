@@ -207,6 +207,7 @@ fn early_stopping_holds_rows_out_and_keeps_the_best() {
     let scores: Vec<f64> = history.epochs.iter().map(score).collect();
     let best = scores.iter().copied().fold(0.0, f64::max);
     let first_best = scores.iter().position(|score| *score == best).expect("there is one");
+    assert_eq!((history.best, history.tested().and_then(|metrics| metrics.accuracy())), (Some(first_best), Some(best)));
     let mut until = classifier().early_stopping(true).learning_rate_init(0.01).max_iter(first_best + 1);
     until.fit(&x, &y).expect("a fit");
     assert_eq!(parameters(&mut network), parameters(&mut until), "{scores:?}");

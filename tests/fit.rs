@@ -316,6 +316,29 @@ fn a_training_that_diverges_fails_stops_or_tries_again() {
         let (given_up, ..) = train(Divergence::Retry { factor: 0.9, times: 2 });
         assert!(matches!(given_up, Err(Error::Diverged { .. })), "{device}: {given_up:?}");
     }
+
+    // The best of the epochs before comes back with a checkpoint.
+    for device in devices() {
+        let (mut trainer, mut best) =
+            (Trainer::new(&device, &network, &data, settings.clone()).expect("a trainer"), Vec::new());
+        let fit = Fit::new(3).validate_on(&data).on_divergence(Divergence::Stop);
+        let history = fit.run_with(&mut trainer, |progress| {
+            if progress.history.epochs.len() == 2 {
+                best = parameters(progress.trainer);
+                return Ok(Decision::LearningRate(0.5));
+            }
+            Ok(Decision::GoOn)
+        });
+        let history = history.expect("three epochs");
+        let loss = |epoch: usize| history.epochs[epoch].validation.as_ref().expect("it validates").loss();
+        assert!(loss(1) < loss(0) && loss(1) < loss(2), "{device}: {history}");
+        let checkpoint = trainer.checkpoint().expect("a checkpoint").with_history(&history);
+        let mut again = Trainer::resume(&device, &checkpoint, Some(&data)).expect("a trainer");
+        again.set_learning_rate(1e4).expect("a rate");
+        let fit = Fit::new(100).validate_on(&data).on_divergence(Divergence::Stop).after(checkpoint.history);
+        let history = fit.run(&mut again).expect("it stops");
+        assert_eq!((history.ended, parameters(&again)), (Ended::Diverged, best), "{device}");
+    }
     let wrong = Fit::new(1).on_divergence(Divergence::Retry { factor: 1.0, times: 1 });
     let wrong = wrong.train(&Device::cpu(), &network, &data, settings);
     assert!(matches!(wrong, Err(Error::Setting { what: "factor of the rate after a divergence", .. })));
@@ -334,6 +357,13 @@ fn a_range_test_finds_where_the_loss_falls() {
         let suggestion = rates.suggestion.expect("the loss falls");
         assert!((1e-3..10.0).contains(&suggestion), "{device}: {suggestion}");
     }
+    // A loss that falls through 0 ends it no sooner: e^y - 10 y is -13 at best.
+    let counts = Dataset::new(8, vec![1.0f32; 8], vec![10.0f32; 8]).expect("a data set");
+    let network = Network::new(1).dense(1, Activation::Identity);
+    let settings = Settings { batch: 8, loss: Loss::Poisson, optimizer: Optimizer::sgd(1.0), ..Settings::default() };
+    let test = RangeTest { from: 1e-4, to: 1e-1, steps: 80, ..RangeTest::default() };
+    let rates = test.run(&Device::cpu(), &network, &counts, settings).expect("a test");
+    assert!(rates.points.len() == 80 && rates.points[79].1 < -10.0, "{:?}", rates.points);
 }
 
 #[test]

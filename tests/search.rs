@@ -93,6 +93,28 @@ fn a_grid_is_every_combination_and_says_which_is_best() {
 }
 
 #[test]
+fn a_network_that_diverged_is_never_the_best() {
+    // Nine rows of ten are of the class that stands for outputs that are no numbers.
+    let classes: Vec<u32> = (0..ROWS as u32).map(|row| u32::from(row % 10 == 0)).collect();
+    let data = Dataset::new(ROWS, numbers(ROWS * 2, 3), classes).expect("a data set");
+    for last in [Activation::Identity, Activation::Softmax] {
+        let loss = if last == Activation::Softmax { Loss::SoftmaxCrossEntropy } else { Loss::Mse };
+        let network = Network::new(2).dense(12, Activation::Identity).dense(2, last);
+        let member = Member::new(Settings { loss, optimizer: Optimizer::sgd(1.0), ..settings(8) });
+        for device in devices() {
+            for (rates_tried, best) in [([1e9, 1e-6], Some(1e-6)), ([1e9, 1e8], None)] {
+                let search = Search::grid(&member, &[rates(&rates_tried)]).expect("a grid");
+                let search = search.monitor(Monitor::ValidationAccuracy);
+                let search = search.validation(Validation::Split(Split { share: 0.3, stratified: true }));
+                let findings = search.train(&device, &network, &data, &Fit::new(3)).expect("a search");
+                let found = findings.best().map(|trial| trial.values[0]);
+                assert_eq!((found, findings.model.is_some()), (best, best.is_some()), "{device}, {last}: {findings}");
+            }
+        }
+    }
+}
+
+#[test]
 fn halving_drops_the_worse_and_takes_fewer_steps() {
     for device in devices() {
         let search =

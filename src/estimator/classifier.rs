@@ -4,7 +4,7 @@ use super::{
     Mlp, MlpClassifier, MlpSettings,
     core::{Fitted, Head, fitted},
 };
-use crate::{Activation, Dataset, Error, Features, Loss, Metrics, Result, error::check_len};
+use crate::{Activation, Dataset, Error, Features, Loss, Monitor, Result, error::check_len};
 
 /// What a classifier knows of its classes.
 #[derive(Debug, Clone)]
@@ -186,7 +186,7 @@ fn head(classes: usize) -> Head {
         1 => (Activation::Sigmoid, Loss::BinaryCrossEntropy),
         _ => (Activation::Identity, Loss::SoftmaxCrossEntropy),
     };
-    Head { outputs: outputs_of(classes), activation, loss, stratified: true, score: Metrics::accuracy }
+    Head { outputs: outputs_of(classes), activation, loss, stratified: true, score: Monitor::ValidationAccuracy }
 }
 
 /// Labels in their order, each once.

@@ -2,7 +2,7 @@
 
 use super::{LearningRate, MlpSettings};
 use crate::{
-    Activation, Dataset, Decision, Device, Error, Features, Fit, History, Loss, Metrics, Progress, Request, Result,
+    Activation, Dataset, Decision, Device, Error, Features, Fit, History, Loss, Monitor, Progress, Request, Result,
     Scaler, Settings, Split, Trainer, Validation, init::Draws,
 };
 
@@ -14,7 +14,7 @@ pub(super) struct Head {
     /// Whether the rows that validate have to have the same share of every class.
     pub(super) stratified: bool,
     /// The score of the rows that validate.
-    pub(super) score: fn(&Metrics) -> Option<f64>,
+    pub(super) score: Monitor,
 }
 
 /// What a fit leaves.
@@ -50,7 +50,8 @@ impl Fitted {
         let mut trainer = trainer(settings, head, data.inputs(), Some(&train), (batch, train.rows())).await?;
         let mut progress = Improvement::default();
         let decide = async |now: &mut Progress<'_>| progress.decide(settings, head, now).await;
-        let history = fit.run_with_async(&mut trainer, decide).await?;
+        let mut history = fit.run_with_async(&mut trainer, decide).await?;
+        history.best = progress.epoch;
         if settings.early_stopping && trainer.has_kept() {
             trainer.restore()?;
         }
@@ -132,13 +133,15 @@ async fn trainer(
 struct Improvement {
     /// The least loss, or the largest score with its sign turned.
     best: f64,
+    /// The number of that epoch, to which early stopping goes back.
+    epoch: Option<usize>,
     /// Epochs in a row that were no better.
     without: usize,
 }
 
 impl Default for Improvement {
     fn default() -> Self {
-        Self { best: f64::INFINITY, without: 0 }
+        Self { best: f64::INFINITY, epoch: None, without: 0 }
     }
 }
 
@@ -155,9 +158,10 @@ impl Improvement {
 
     async fn decide(&mut self, settings: &MlpSettings, head: &Head, now: &mut Progress<'_>) -> Result<Decision> {
         let Some(epoch) = now.history.last() else { return Ok(Decision::GoOn) };
-        let score = epoch.validation.as_ref().and_then(|validation| (head.score)(validation));
+        let score = epoch.validation.as_ref().and_then(|validation| head.score.of_validation(validation));
         let (is_best, is_enough) = self.look(settings, score.map_or(epoch.loss, |score| -score));
         if is_best && settings.early_stopping {
+            self.epoch = Some(now.history.epochs.len() - 1);
             now.trainer.keep_async().await?;
         }
         let rate = now.trainer.learning_rate();

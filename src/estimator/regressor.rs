@@ -4,7 +4,7 @@ use super::{
     MlpRegressor, MlpSettings,
     core::{Fitted, Head, fitted},
 };
-use crate::{Activation, Dataset, Error, Features, Loss, Metrics, Result, error::check_len};
+use crate::{Activation, Dataset, Error, Features, Loss, Monitor, Result, error::check_len};
 
 /// What a regressor knows of its answers.
 #[derive(Debug, Clone)]
@@ -98,7 +98,7 @@ impl MlpRegressor {
 
     const fn head(&self) -> Head {
         let (activation, outputs) = (Activation::Identity, self.task.outputs);
-        Head { outputs, activation, loss: HALF_SQUARED, stratified: false, score: Metrics::r2 }
+        Head { outputs, activation, loss: HALF_SQUARED, stratified: false, score: Monitor::ValidationR2 }
     }
 
     fn dataset(&self, x: Features, y: &[f32]) -> Result<Dataset> {

@@ -123,7 +123,7 @@ impl Monitor {
     fn of(self, epoch: &Epoch) -> Result<f64> {
         let value = match self {
             Self::TrainingLoss => Some(epoch.loss),
-            Self::TrainingAccuracy => epoch.accuracy,
+            Self::TrainingAccuracy => epoch.accuracy.map(|accuracy| of_finite(epoch.loss, accuracy)),
             _ => epoch.validation.as_ref().and_then(|metrics| self.of_validation(metrics)),
         };
         let none = || Error::Setting {
@@ -135,13 +135,19 @@ impl Monitor {
     }
 }
 
+/// What a network is worth that has this loss: no number where the loss is none, since outputs that are no numbers have the
+/// first class as their answer, which may well be right.
+const fn of_finite(loss: f64, worth: f64) -> f64 {
+    if loss.is_finite() { worth } else { f64::NAN }
+}
+
 impl Monitor {
     /// Its value on rows that validate, if it looks at those.
     pub(crate) fn of_validation(self, metrics: &Metrics) -> Option<f64> {
         match self {
             Self::ValidationLoss => Some(metrics.loss()),
-            Self::ValidationAccuracy => metrics.accuracy(),
-            Self::ValidationR2 => metrics.r2(),
+            Self::ValidationAccuracy => metrics.accuracy().map(|accuracy| of_finite(metrics.loss(), accuracy)),
+            Self::ValidationR2 => metrics.r2().map(|r2| of_finite(metrics.loss(), r2)),
             Self::TrainingLoss | Self::TrainingAccuracy => None,
         }
     }
@@ -348,6 +354,15 @@ mod tests {
         }
         let none = EarlyStopping { patience: 0, ..rule };
         assert_eq!(stops(none, &[3.0, 2.0, 2.0]), (Some(2), Some(1)), "no patience: the first that is no better");
+    }
+
+    #[test]
+    fn an_accuracy_without_a_loss_is_no_number() {
+        let monitor = Monitor::TrainingAccuracy;
+        for loss in [f64::NAN, f64::INFINITY] {
+            assert!(monitor.of(&epoch(loss, Some(0.9))).unwrap().is_nan());
+        }
+        assert_eq!(monitor.of(&epoch(1.0, Some(0.9))), Ok(0.9));
     }
 
     #[test]

@@ -52,6 +52,11 @@ impl Epoch {
         let (steps, loss, accuracy) = (report.losses.len(), report.loss(), report.accuracy());
         Self { steps, loss, accuracy, validation, learning_rate, seconds }
     }
+
+    /// The loss on the rows that validate, or on those of training where none do.
+    pub(super) fn held_out_loss(&self) -> f64 {
+        self.validation.as_ref().map_or(self.loss, Metrics::loss)
+    }
 }
 
 /// Why a training ended.
@@ -93,7 +98,8 @@ impl History {
         self.epochs.last()
     }
 
-    /// What the network was worth at last on the rows that validate: after its best epoch, where there was early stopping.
+    /// What the network was worth on the rows that validate: after its best epoch, where there was early stopping, to which it
+    /// is put back (unless [`EarlyStopping::restores_best`](crate::EarlyStopping::restores_best) is false), or after the last.
     pub fn tested(&self) -> Option<&Metrics> {
         let epoch = self.best.and_then(|best| self.epochs.get(best)).or_else(|| self.last())?;
         epoch.validation.as_ref()

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::{
     Decision, Divergence, Ended, Epoch, Fit, History, Progress, Validation, deciders::Deciders, history::Open,
 };
-use crate::{Error, Metrics, Report, Result, Trainer};
+use crate::{Error, Report, Result, Trainer};
 
 /// One call of [`Fit::run_with_async`].
 pub(super) struct Run<'a> {
@@ -30,9 +30,13 @@ impl<'a> Run<'a> {
         for (number, epoch) in fit.after.epochs.iter().enumerate() {
             best = deciders.look(fit, number, epoch)?.best;
         }
-        if fit.divergence != Divergence::Fail && !(best.is_some() && trainer.has_kept()) {
+        // What the epochs before have kept comes back with the trainer's checkpoint.
+        let has_best = !fit.after.epochs.is_empty() && trainer.has_kept() && (best.is_some() || !fit.restores_best());
+        if fit.divergence != Divergence::Fail && !has_best {
             trainer.keep_async().await?;
         }
+        let lowest =
+            fit.after.epochs.iter().map(Epoch::held_out_loss).filter(|_| has_best).fold(f64::INFINITY, f64::min);
         Ok(Self {
             fit,
             history: fit.after.clone(),
@@ -40,7 +44,7 @@ impl<'a> Run<'a> {
             taken: 0,
             untold: Report::default(),
             clock: Clock::start(),
-            lowest: f64::INFINITY,
+            lowest,
             divergences: 0,
             ended: None,
         })
@@ -125,7 +129,7 @@ impl<'a> Run<'a> {
         let number = self.history.epochs.len() - 1;
         let epoch = &self.history.epochs[number];
         let verdict = self.deciders.look(self.fit, number, epoch)?;
-        let loss = epoch.validation.as_ref().map_or(epoch.loss, Metrics::loss);
+        let loss = epoch.held_out_loss();
         self.history.best = verdict.best.or(self.history.best);
         if verdict.stops {
             self.ended = Some(Ended::NoImprovement);
