@@ -13,6 +13,10 @@ fn score(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
         // The loss has its weight already.
         judged += judge(output_in(model, row), t) * vec2f(1.0, weight_in(t));
         weights.x += weight_in(t);
+        if SHARES {
+            // The loss is of logits, the errors are those of what a network answers.
+            softmax_of_row(output_in(model, row), OUTPUTS, OUTPUT_STRIDE);
+        }
     }
     add(model * SCORE, judged, lane);
     add(model * SCORE + 1u, weights, lane);

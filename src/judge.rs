@@ -180,15 +180,17 @@ impl<'a> Judge<'a> {
     }
 
     /// Adds the outputs for some rows.
-    pub(crate) fn rows(&mut self, rows: Range<usize>, mut answers: Vec<f32>) -> Result<()> {
-        if self.ends_with_softmax {
-            // The loss is of logits, and these are as good as any: softmax forgets what is added to all of them.
-            answers.iter_mut().for_each(|y| *y = y.max(f32::MIN_POSITIVE).ln());
-        }
+    pub(crate) fn rows(&mut self, rows: Range<usize>, answers: Vec<f32>) -> Result<()> {
+        // The loss is of logits, and these are as good as any: softmax forgets what is added to all of them. Not max(): that
+        // would turn NaN into a number.
+        let logit = |y: &f32| if *y < f32::MIN_POSITIVE { f32::MIN_POSITIVE } else { *y }.ln();
+        let logits: Vec<f32> = answers.iter().filter(|_| self.ends_with_softmax).map(logit).collect();
+        let judged = if self.ends_with_softmax { &logits } else { &answers };
         let (outputs, mean_over) = (self.outputs, self.loss.mean_over(1, self.outputs) as f64);
         let (mut squared, mut absolute) = (vec![0.0; outputs], vec![0.0; outputs]);
         let mut expected = vec![0.0; outputs];
-        for (row, y) in rows.clone().zip(answers.chunks_exact(outputs)) {
+        let both = judged.chunks_exact(outputs).zip(answers.chunks_exact(outputs));
+        for (row, (y, answer)) in rows.clone().zip(both) {
             self.data.write_expected(row, &mut expected);
             let (loss, weight) = (loss_of_row(self.loss, y, &expected) / mean_over, f64::from(self.data.weight(row)));
             if self.classifies {
@@ -201,7 +203,8 @@ impl<'a> Judge<'a> {
             } else {
                 self.metrics.add_loss(loss * weight, weight)?;
             }
-            for ((squared, absolute), (y, t)) in squared.iter_mut().zip(&mut absolute).zip(y.iter().zip(&expected)) {
+            for ((squared, absolute), (y, t)) in squared.iter_mut().zip(&mut absolute).zip(answer.iter().zip(&expected))
+            {
                 let error = f64::from(*y) - f64::from(*t);
                 *squared += weight * error * error;
                 *absolute += weight * error.abs();
@@ -210,8 +213,8 @@ impl<'a> Judge<'a> {
         if let Answers::Values(values) = self.data.answers() {
             let weights = self.data.weights().map(|weights| weights[rows.clone()].iter().map(|w| f64::from(*w)));
             let weights: Option<Vec<f64>> = weights.map(Iterator::collect);
-            let answers = &values[rows.start * outputs..rows.end * outputs];
-            self.metrics.outputs(answers, weights.as_deref(), &squared, &absolute)?;
+            let expected = &values[rows.start * outputs..rows.end * outputs];
+            self.metrics.outputs(expected, weights.as_deref(), &squared, &absolute)?;
         }
         Ok(())
     }

@@ -64,6 +64,27 @@ fn wgsl_that_says_something_else_is_refused_where_it_would_run() {
 }
 
 #[test]
+fn loops_are_refused_where_their_rounds_are_limited() {
+    static LOOPING: CustomActivation = CustomActivation::new(
+        "halved",
+        "// Looks for the half of z.
+         fn halved(z: vec4f) -> vec4f { var y = z; for (var i = 0u; i < 64u; i++) { y = 0.5 * (y + 0.5 * z); } return y; }
+         fn halved_gradient(z: vec4f) -> vec4f { return vec4f(0.5); }",
+        |z| 0.5 * z,
+        |_| 0.5,
+    );
+    for adapter in common::adapters() {
+        let device = common::open(&adapter, None);
+        let outcome = trained(&device, Activation::Custom(&LOOPING), Loss::Mse);
+        if adapter.name.contains("llvmpipe") {
+            assert!(matches!(outcome, Err(Error::Setting { what: "WGSL of a formula", .. })), "{device}: {outcome:?}");
+        } else {
+            assert!(outcome.is_ok(), "{device}: {outcome:?}");
+        }
+    }
+}
+
+#[test]
 fn a_slope_that_is_not_the_formulas_is_refused_everywhere() {
     static WRONG: CustomActivation = CustomActivation::new("bent", LEAKY, |z| z * z, |z| z);
     for device in common::devices() {

@@ -4,8 +4,8 @@ mod common;
 
 use common::{bits, devices, numbers, xor};
 use gradus::{
-    Activation, Dataset, Error, Fold, Loss, Member, Metrics, Network, Optimizer, Population, Rows, Scaler, Scaling,
-    Settings, Trainer,
+    Activation, Answers, Dataset, Device, Error, Features, Fold, Loss, Member, Metrics, Network, Optimizer, Population,
+    Rows, Scaler, Scaling, Settings, Trainer,
 };
 
 fn rows_of(number: usize) -> Rows {
@@ -67,6 +67,29 @@ fn classes_that_are_logits() {
     // More rows than a predictor takes at once, and a number that no block divides.
     compare(&hidden.clone().dense(3, Activation::Identity), &of(53, 1), &of(5003, 2), &settings);
     compare(&hidden.dense(3, Activation::Softmax), &of(53, 1), &of(70, 2), &settings);
+}
+
+#[test]
+fn the_errors_of_shares_are_those_of_what_is_answered() {
+    let of = |rows: usize, seed| {
+        let shares = numbers(rows * 6, seed + 5);
+        let shares: Vec<f32> =
+            shares.chunks(6).flat_map(|s| s.iter().map(|v| v.abs() / s.iter().map(|v| v.abs()).sum::<f32>())).collect();
+        Dataset::new(rows, numbers(rows * 5, seed), shares).expect("a data set")
+    };
+    let settings = Settings { batch: 8, loss: Loss::SoftmaxCrossEntropy, ..Settings::default() };
+    let network = Network::new(5).dense(7, Activation::Tanh).dense(6, Activation::Softmax);
+    let data = of(150, 2);
+    compare(&network, &of(53, 1), &data, &settings);
+    let mut trainer = Trainer::new(&Device::cpu(), &network, &of(53, 1), settings).expect("a trainer");
+    let (Features::F32(inputs), Answers::Values(expected)) = (data.features(), data.answers()) else {
+        panic!("they are")
+    };
+    let answers = trainer.predict(inputs).expect("answers");
+    let squares = answers.iter().zip(expected.iter()).map(|(y, t)| f64::from(y - t).powi(2));
+    let mean = squares.sum::<f64>() / answers.len() as f64;
+    let told = trainer.evaluate(&data).expect("metrics").mean_squared_error().expect("they are values");
+    assert!((told - mean).abs() < 1e-6 * mean, "{told} and {mean}");
 }
 
 #[test]

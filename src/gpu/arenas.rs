@@ -303,16 +303,18 @@ impl Arenas {
 
     /// The arenas' names and lengths in bytes, all models together.
     pub(crate) fn bytes(&self, optimizer: Optimizer) -> [(&'static str, u64); 7] {
-        let vec4s = |n: usize| (self.models * n * VEC4).max(VEC4) as u64;
-        let pairs = self.models * (self.ring + self.window * self.measures());
+        // In 64 bits, since on the web `usize` has 32.
+        let models = self.models as u64;
+        let vec4s = |n: usize| (models * n as u64 * VEC4 as u64).max(VEC4 as u64);
+        let pairs = models * (self.ring + self.window * self.measures()) as u64;
         [
             ("parameters", vec4s(self.parameters)),
             ("optimizer state", vec4s(self.parameters * optimizer.planes() + self.statistics)),
             ("activations", vec4s(self.activations)),
             ("deltas", vec4s(self.deltas)),
             ("parts of sums", vec4s(self.parts)),
-            ("rows", (self.models * self.window * self.batch * size_of::<u32>()) as u64),
-            ("metrics", (pairs * size_of::<[f32; 2]>()) as u64),
+            ("rows", models * (self.window * self.batch * size_of::<u32>()) as u64),
+            ("metrics", pairs * size_of::<[f32; 2]>() as u64),
         ]
     }
 

@@ -9,7 +9,7 @@ use super::{
     read_back::read,
 };
 use crate::{
-    Activation, Loss, Network, Result,
+    Activation, Error, Loss, Network, Result,
     custom::{PLACES, check_close},
 };
 
@@ -42,8 +42,19 @@ pub(super) async fn check(gpu: &Gpu, network: &Network, loss: Loss) -> Result<()
     Ok(())
 }
 
+/// Whether there is one of WGSL's loops in a text, outside of comments.
+fn has_loop(text: &str) -> bool {
+    let code = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+    let mut words = code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'));
+    words.any(|word| matches!(word, "for" | "while" | "loop"))
+}
+
 async fn try_out(gpu: &Gpu, formula: &Formula<'_>) -> Result<()> {
     let Formula { name, wgsl, arguments, apply, gradient } = formula;
+    if gpu.loop_budget.is_some() && wgsl.iter().any(|text| has_loop(text)) {
+        let expected = "no loop, whose rounds a software adapter would count with those of the products".to_owned();
+        return Err(Error::Setting { what: "WGSL of a formula", expected, got: format!("one in that of {name}") });
+    }
     let pairs: Vec<(f64, f64)> = EXPECTED.iter().flat_map(|t| PLACES.map(|at| (at, *t))).collect();
     let count = pairs.len() / 4;
     let call = |function: &str, end: &str| {

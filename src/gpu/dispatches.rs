@@ -16,6 +16,12 @@ use crate::{
 /// Invocations of the kernels that compute no product.
 pub(super) const LANES: usize = 64;
 
+/// How often three loops over a row's outputs, which are so many vec4s, go round with their ends: as many as it takes to
+/// judge a row, or to make a softmax of it.
+pub(super) const fn rounds_of_a_row(output_stride: usize) -> usize {
+    3 * (output_stride + 1)
+}
+
 /// One dispatch: a kernel and its workgroups.
 #[derive(Debug, Clone)]
 pub(crate) struct Dispatch {
@@ -24,7 +30,7 @@ pub(crate) struct Dispatch {
     pub(crate) entry: &'static str,
     pub(crate) source: String,
     pub(crate) groups: [u32; 3],
-    /// How often an invocation goes round its loops, all of them together.
+    /// How often an invocation goes round its loops, all of them together, and comes to their ends.
     pub(crate) loops: usize,
     /// How many steps it takes at most.
     pub(crate) steps: usize,
@@ -86,7 +92,7 @@ impl Dispatches {
             all.extend(maker.normed(layer));
         }
         if members.ends_with_softmax {
-            all.push(maker.over_rows("softmax", "softmax", &[shader!("entry/softmax")]));
+            all.push(maker.over_rows("softmax", "softmax", &[shader!("entry/softmax"), shader!("softmax")]));
         }
         all
     }
@@ -204,7 +210,7 @@ impl Maker<'_> {
             entry,
             source: self.linked_without_products(vec![("LANES", LANES)], pieces),
             groups: folded(self.arenas.measures(), self.arenas.models),
-            loops: 1 + 3 * self.arenas.output_stride(),
+            loops: 1 + rounds_of_a_row(self.arenas.output_stride()),
             steps: 1,
             flop: 0,
             bytes: (3 * 16 * self.arenas.batch * self.arenas.output_stride()) as u64,

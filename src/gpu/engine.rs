@@ -466,11 +466,12 @@ impl Engine {
 
     /// Takes a network out of training: it changes places with the last that is in it. Its parameters stay.
     pub(crate) async fn stop(&mut self, slot: usize) -> Result<()> {
-        self.slots -= 1;
-        let last = self.slots;
-        if slot == last {
-            return Ok(());
+        let last = self.slots - 1;
+        if slot != last {
+            // Where there is no room for that, all stays as it was.
+            self.swap(slot, last).await?;
         }
+        self.slots = last;
         self.courses.swap(slot, last);
         self.timetable.swap(slot, last);
         if let Some((subsets, _)) = &self.subsets {
@@ -478,7 +479,7 @@ impl Engine {
             let subset = self.courses[slot].subset(self.members.data_rows);
             self.gpu.upload(subsets, (slot * size_of::<Subset>()) as u64, bytemuck::bytes_of(&subset));
         }
-        self.swap(slot, last).await
+        Ok(())
     }
 
     /// The most steps of a profile.

@@ -148,7 +148,7 @@ pub(super) fn dispatch(arenas: &Arenas) -> Dispatch {
         entry: "ensemble",
         source: constants + &text_of(shader!("ensemble")),
         groups: folded(numbers.div_ceil(64), 1),
-        loops: arenas.models * (2 + outputs) + outputs,
+        loops: arenas.models * (outputs + 3) + outputs + 2,
         steps: 1,
         flop: (5 * numbers * arenas.models) as u64,
         bytes: (4 * numbers * (arenas.models + NUMBERS)) as u64,

@@ -192,7 +192,7 @@ impl Scorer {
         has_subsets: bool,
     ) -> Result<Self> {
         // The loss takes logits.
-        let members = Members { ends_with_softmax: false, ..members.clone() };
+        let of_logits = Members { ends_with_softmax: false, ..members.clone() };
         let weighted = data.weights().is_some();
         let mut rows = data.rows().min(scored_at_once(gpu, network, data));
         let streams = has_subsets && matches!(held, Held::Never);
@@ -200,11 +200,11 @@ impl Scorer {
             // Each network brings rows of its own: four of each at least.
             rows = rows.min(4 * stream::at_once(gpu, data, 4 * models, weighted)?);
         }
-        let design = Design::new(gpu, network, models, &members, (rows.next_multiple_of(4), weighted))?;
+        let design = Design::new(gpu, network, models, &of_logits, (rows.next_multiple_of(4), weighted))?;
         let forward = Forward::new(gpu, design, set, buffers).await?;
         let room = forward.arenas.batch * if streams { models } else { 1 };
         let source = Source::new(gpu, data, held, (room, weighted)).await?;
-        let pass = Pass::new(&forward.arenas, &of_data(&members, data, has_subsets, streams), data);
+        let pass = Pass::new(&forward.arenas, &of_data(members, data, has_subsets, streams), data);
         pass.score.check(gpu)?;
         let pairs = score_pairs(&forward.arenas, data.answers());
         let scores = gpu.buffer("scores", (8 * pairs * models) as u64, ARENA).await?;

@@ -32,15 +32,16 @@ pub(super) fn scheme(gpu: &Gpu, arenas: &Arenas) -> Scheme {
     if arenas.has_vectors() {
         return layered;
     }
-    if is_smallest(arenas) && arenas.fits_registers {
-        lane(gpu, arenas).unwrap_or(layered)
+    let faster = if is_smallest(arenas) && arenas.fits_registers {
+        lane(gpu, arenas)
     } else if is_tiny(gpu, arenas) {
-        tiny(gpu, arenas).unwrap_or(layered)
+        tiny(gpu, arenas)
     } else if !gpu.is_software() && is_narrow(arenas) {
-        fused(gpu, arenas, ROWS).unwrap_or(layered)
+        fused(gpu, arenas, ROWS)
     } else {
-        layered
-    }
+        None
+    };
+    faster.filter(|scheme| check(gpu, scheme, arenas).is_ok()).unwrap_or(layered)
 }
 
 /// Schemes that may be better than the planner's, which is the first.
@@ -114,11 +115,20 @@ pub(super) fn check(gpu: &Gpu, scheme: &Scheme, arenas: &Arenas) -> Result<()> {
         return wrong("ways", format!("{first}, in one part, for every product of one dispatch"), way.to_string());
     }
     match scheme {
+        Scheme::Tiny { .. } if !walks(gpu, arenas, first) => {
+            wrong("tile", "one with room beside it in the workgroup's memory".to_owned(), first.to_string())
+        }
         Scheme::Fused { rows, .. } if rows % 64 != 0 || rows % first.size()[0] != 0 || first.size()[0] < 8 => {
             wrong("rows", "a multiple of 64 and of a tile's rows, and no sliced tile".to_owned(), rows.to_string())
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a device has what a walk by a tile needs: beside its numbers stand the squares of gradients that are kept.
+fn walks(gpu: &Gpu, arenas: &Arenas, tile: Tile) -> bool {
+    let squares = if arenas.kept.is_some() { 16 * tile.lanes() as u32 } else { 0 };
+    tile.runs_on(gpu) && tile.workgroup_bytes() + squares <= gpu.limits.max_compute_workgroup_storage_size
 }
 
 /// 4x4 blocks of weights.
@@ -140,8 +150,8 @@ fn lane(gpu: &Gpu, arenas: &Arenas) -> Option<Scheme> {
 }
 
 /// Floating-point operations of a step of one model, about.
-fn flop(arenas: &Arenas) -> usize {
-    6 * arenas.layers.iter().map(|l| arenas.batch * l.inputs * l.outputs).sum::<usize>()
+fn flop(arenas: &Arenas) -> u64 {
+    6 * arenas.layers.iter().map(|l| (arenas.batch * l.inputs) as u64 * l.outputs as u64).sum::<u64>()
 }
 
 /// Whether what surrounds the products of a step weighs more than they do.
@@ -237,7 +247,9 @@ fn tiny(gpu: &Gpu, arenas: &Arenas) -> Option<Scheme> {
     let all =
         [Product::Forward, Product::Gradient].into_iter().flat_map(|product| (0..layers).map(move |l| (product, l)));
     let most = all.map(|(product, layer)| blocks(of(product, layer))).max()?;
-    let lanes = most.next_power_of_two().clamp(32, 256);
+    let most = most.next_power_of_two().clamp(32, 256);
+    let mut lanes = [256, 128, 64, 32].into_iter().filter(|lanes| *lanes <= most);
+    let lanes = lanes.find(|lanes| walks(gpu, arenas, Tile::Sliced { lanes: *lanes, split: 1 }))?;
     let way = |product: Product, layer: usize| {
         let size = of(product, layer);
         let free = lanes / blocks(size).next_power_of_two().min(lanes);

@@ -49,7 +49,7 @@ impl Tile {
     }
 
     /// Bytes of workgroup memory.
-    const fn workgroup_bytes(self) -> u32 {
+    pub(super) const fn workgroup_bytes(self) -> u32 {
         match self {
             Self::Lanes8(_) | Self::Plain => 0,
             Self::Sliced { lanes, .. } => 64 * lanes as u32,

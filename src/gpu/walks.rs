@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{
     arenas::Arenas,
-    dispatches::{Dispatch, Maker, bytes_of},
+    dispatches::{Dispatch, Maker, bytes_of, rounds_of_a_row},
     link::{Parts, link},
     product::{Finish, Product},
 };
@@ -144,9 +144,11 @@ fn loops_of_a_walk(arenas: &Arenas, rows: usize, ways: &Ways, softmax: bool) -> 
     }
     let tile = ways.gradients.tile;
     if arenas.kept.is_some() {
-        loops += 2 * arenas.parameters.div_ceil(tile.lanes()) + tile.lanes() + arenas.layers.len() + 3;
+        let (each, layers) = (arenas.parameters.div_ceil(tile.lanes()), arenas.layers.len());
+        // Whether penalties reach a parameter is asked of each layer: a loop that llvmpipe unrolls if it is short.
+        loops += 2 * each + tile.lanes() + 3 + if layers > 32 { each * (layers + 1) } else { layers };
     }
-    loops + if softmax { 1 + rows.div_ceil(tile.lanes()) * (4 + 3 * arenas.output_stride()) } else { 0 }
+    loops + if softmax { 1 + rows.div_ceil(tile.lanes()) * (1 + rounds_of_a_row(arenas.output_stride())) } else { 0 }
 }
 
 /// The same where an invocation is a network, if the driver unrolls no loop.

@@ -5,7 +5,7 @@ use super::{
     Gpu,
     arenas::{Arenas, Members},
     chunk::Length,
-    dispatches::{Dispatch, Dispatches, LANES, Maker, Purpose, folded},
+    dispatches::{Dispatch, Dispatches, LANES, Maker, Purpose, folded, rounds_of_a_row},
     forward::ROWS,
     link::text_of,
 };
@@ -34,7 +34,7 @@ fn scored(output_stride: usize, answers: &Answers) -> usize {
 
 /// How often an invocation of `shaders/score.wgsl` goes round for each of its rows, and at last; the ends of loops count.
 const fn score_loops(output_stride: usize, scored: usize) -> [usize; 2] {
-    [1 + 3 * (output_stride + 1) + scored, 7 * (2 + 4 * scored) + 2 + scored]
+    [1 + 2 * rounds_of_a_row(output_stride) + scored, 7 * (2 + 4 * scored) + 2 + 2 * scored]
 }
 
 /// How many rows a device can judge at once.
@@ -105,7 +105,7 @@ impl Maker<'_> {
         let (arenas, window, epochs) = (self.arenas, self.arenas.window, shader!("epochs"));
         let judge = [shader!("judge"), shader!("normalizer"), epochs];
         if arenas.measures() == 1 {
-            let loops = arenas.batch * (1 + 3 * arenas.output_stride());
+            let loops = 1 + arenas.batch * (1 + rounds_of_a_row(arenas.output_stride()));
             let pieces = [&[shader!("measure_small")], &judge[..]].concat();
             return (self.over_window("measure_small", arenas.over_slots(1, window), loops, &pieces), None);
         }
@@ -113,7 +113,7 @@ impl Maker<'_> {
         let loops = arenas.measures().div_ceil(64) + 6;
         let total = [shader!("total"), shader!("sum"), epochs];
         (
-            self.over_window("measure", arenas.judged(window), 3 * arenas.output_stride() + 6, &pieces),
+            self.over_window("measure", arenas.judged(window), rounds_of_a_row(arenas.output_stride()) + 7, &pieces),
             Some(self.over_window("total", arenas.totalled(window), loops, &total)),
         )
     }
@@ -125,6 +125,7 @@ impl Maker<'_> {
             shader!("score"),
             shader!("judge"),
             shader!("normalizer"),
+            shader!("softmax"),
             shader!("sum"),
             shader!("pass"),
             self.rows(),
@@ -133,7 +134,9 @@ impl Maker<'_> {
         let [each, last] = score_loops(arenas.output_stride(), scored);
         let loops = arenas.measures() * each + last;
         let mut score = self.over_window("score", [1, 1, arenas.models as u32], loops, &pieces);
+        let shares = self.members.ends_with_softmax && scored > 0;
         score.source += &format!("const SCORED: u32 = {scored}u;\nconst SCORE: u32 = {}u;\n", 2 + 4 * scored);
+        score.source += &format!("const SHARES: bool = {shares};\n");
         score
     }
 
