@@ -157,8 +157,10 @@ impl Population {
             return Err(Error::Setting { what: "steps of a run", expected, got: steps.to_string() });
         }
         let mut reports = vec![Report::of(self.classifies); self.members.len()];
-        self.workers.run(self.done, steps, &mut reports).await?;
+        // Whatever becomes of them, they are taken: what a device was told to do it may still do after an error.
+        let before = self.done;
         self.done += steps as u64;
+        self.workers.run(before, steps, &mut reports).await?;
         let diverged: Vec<usize> = self.in_training().filter(|member| has_diverged(&reports[*member])).collect();
         for member in diverged {
             self.stop_async(member).await?;
@@ -173,8 +175,8 @@ impl Population {
     pub async fn stop_async(&mut self, member: usize) -> Result<()> {
         self.check(member)?;
         if self.stopped[member].is_none() {
-            self.stopped[member] = Some(self.done);
             self.workers.stop(member).await?;
+            self.stopped[member] = Some(self.done);
         }
         Ok(())
     }
