@@ -255,3 +255,31 @@ impl std::str::FromStr for Loss {
         parse("loss", text, Self::ALL, Self::name, Self::with_parameter)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_parse() {
+        for loss in Loss::ALL {
+            assert_eq!(loss.name().parse(), Ok(*loss));
+            assert_eq!(loss.to_string().parse(), Ok(*loss));
+        }
+        assert_eq!("huber(0.5)".parse(), Ok(Loss::Huber { delta: 0.5 }));
+        assert!("mse(1)".parse::<Loss>().is_err());
+    }
+
+    #[test]
+    fn losses_of_classes_are_told_from_those_of_values() {
+        let classifies: Vec<_> = Loss::ALL.iter().filter(|loss| loss.classifies()).map(|loss| loss.name()).collect();
+        let expected = [
+            "binary_cross_entropy",
+            "binary_cross_entropy_with_logits",
+            "softmax_cross_entropy",
+            "smoothed_cross_entropy",
+            "hinge",
+        ];
+        assert_eq!(classifies, expected);
+    }
+}

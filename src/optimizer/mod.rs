@@ -383,6 +383,44 @@ mod tests {
     }
 
     #[test]
+    fn those_that_differ_in_numbers_alone_are_of_one_kind() {
+        for optimizer in Optimizer::ALL {
+            let other = Optimizer { learning_rate: 0.5, weight_decay: 0.25, l1: 0.125, ..*optimizer };
+            assert_eq!(other.kind(), optimizer.kind(), "{optimizer:?}");
+        }
+        let one = Optimizer::sgd(0.1);
+        let (momentum, adam) = (Optimizer::momentum(0.1, 0.9), Optimizer::adam(0.1));
+        let amsgrad = Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, amsgrad: true };
+        for (one, other) in [
+            (one, momentum),
+            (one, one.clip_value(1.0)),
+            (one, one.clip_norm(1.0)),
+            (one, one.average(0.5)),
+            (one, one.spare_biases()),
+            (momentum, Optimizer::nesterov(0.1, 0.9)),
+            (momentum, adam),
+            (adam, Optimizer::new(amsgrad, 0.1)),
+        ] {
+            assert_ne!(one.kind(), other.kind(), "{one:?}, {other:?}");
+        }
+    }
+
+    #[test]
+    fn what_surrounds_a_rule_is_among_its_numbers() {
+        let coupled = Optimizer::sgd(0.5).weight_decay(0.25).l1(0.125).clip_value(2.0).clip_norm(4.0).average(0.75);
+        let numbers = coupled.numbers(1, 0.5);
+        assert_eq!((numbers.learning_rate, numbers.decay, numbers.l1), (0.25, 0.25, 0.125));
+        assert_eq!((numbers.clip_value, numbers.clip_norm, numbers.average), (2.0, 4.0, 0.25));
+        // A decay of its own follows the rate.
+        assert_eq!(coupled.decoupled_decay(0.25).numbers(1, 0.5).decay, 0.0625);
+        let numbers = Optimizer::sgd(0.5).numbers(1, 1.0);
+        assert_eq!(
+            [numbers.decay, numbers.l1, numbers.clip_value, numbers.clip_norm, numbers.average],
+            [0.0, 0.0, 0.0, 0.0, 1.0]
+        );
+    }
+
+    #[test]
     fn nadams_numbers_are_exact_however_late() {
         let optimizer = Optimizer::new(Rule::ALL[6], 0.002);
         for t in [1, 2, 10, 300, 350, 400, 450, 1000] {
