@@ -324,3 +324,21 @@ pub(super) fn check_within(what: &'static str, got: f64, least: f64, most: f64) 
 pub(crate) fn sign(x: f64) -> f64 {
     if x == 0.0 { 0.0 } else { x.signum() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rprop_takes_a_turn_back_and_then_steps_less() {
+        let rprop = Rule::Rprop { shrink: 0.5, grow: 1.25, least: 1e-6, most: 50.0 };
+        let (mut p, mut state) = (1.0, [0.0; 2]);
+        // PyTorch's: where the sign turns, the step is halved and the gradient forgotten.
+        for (t, g, expected) in
+            [(1, 3.0, 0.75), (2, 1.0, 0.4375), (3, -1.0, 0.4375), (4, -2.0, 0.593_75), (5, -0.1, 0.789_062_5)]
+        {
+            p = rprop.apply(0.25, t, p, g, &mut state);
+            assert_eq!(p, expected, "update {t}");
+        }
+    }
+}
