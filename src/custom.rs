@@ -7,8 +7,8 @@ use crate::{Error, Result};
 ///
 /// The WGSL text has two functions, `fn NAME(z: vec4f) -> vec4f` and `fn NAME_gradient(z: vec4f) -> vec4f`, and may have
 /// more. That the formulas and their slopes belong together is checked by finite differences, and that WGSL says the
-/// same as Rust by running it, when a trainer is made. It has no loops where it is to run on llvmpipe, which counts their
-/// rounds.
+/// same as Rust by running it, when a trainer is made. It may have loops on GPUs alone: a software adapter counts
+/// their rounds with those of the products.
 ///
 /// ```
 /// use gradus::{Activation, CustomActivation};
