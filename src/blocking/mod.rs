@@ -180,7 +180,7 @@ impl Trainer {
     /// The training as it stands, to save it and to go on later.
     ///
     /// # Errors
-    /// As [`Trainer::losses`] and [`Trainer::parameters`]; [`Error::NonFinite`] if parameters have left the finite numbers.
+    /// As [`Trainer::losses`] and [`Trainer::parameters`].
     pub fn checkpoint(&mut self) -> Result<Checkpoint> {
         pollster::block_on(self.checkpoint_async())
     }
