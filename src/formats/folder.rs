@@ -19,6 +19,10 @@ const MOST_FILE: u64 = 1 << 26;
 /// The most pixels on a side.
 const MOST_SIDE: u32 = 1 << 14;
 
+/// The most pixels that a byte of a file can stand for: deflate makes 1,032 bytes of one, with 8 pixels in each; JPEG is far
+/// below that.
+const PIXELS_A_BYTE: u64 = 8 * 1032;
+
 /// The most memory for decoding an image, and for what it becomes.
 const MOST_DECODED: u64 = 1 << 28;
 
@@ -154,6 +158,11 @@ fn decoded_bytes(content: &[u8], name: &str, settings: &ImageSettings) -> Result
         let bytes = u64::from(width) * u64::from(height) * if settings.color { 3 } else { 1 };
         if bytes > MOST_DECODED {
             return Err(refused(&format!("at most {MOST_DECODED} bytes of pixels"), bytes.to_string()));
+        }
+        // What is cut off is decoded to its end all the same, and that of a large image takes seconds.
+        let (pixels, held) = (u64::from(width) * u64::from(height), PIXELS_A_BYTE * content.len() as u64);
+        if pixels > held {
+            return Err(refused(&format!("at most {held} pixels in {} bytes", content.len()), pixels.to_string()));
         }
         open().decode().map_err(cannot)
     };
