@@ -57,7 +57,8 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<()> {
     let name = whole.file_name().unwrap_or_default().to_os_string();
     let save = || {
         // A folder, or a device such as /dev/null: what it would be replaced by is not what was there.
-        if fs::metadata(&whole).is_ok_and(|old| !old.is_file()) {
+        let old = fs::metadata(&whole).ok();
+        if old.as_ref().is_some_and(|old| !old.is_file()) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "what is there is no regular file"));
         }
         fs::create_dir_all(&folder)?;
@@ -74,7 +75,7 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<()> {
         };
         let fill = || {
             // Who may not read the old file may not read the new one.
-            fs::metadata(&whole).map_or(Ok(()), |old| file.set_permissions(old.permissions()))?;
+            old.as_ref().map_or(Ok(()), |old| file.set_permissions(old.permissions()))?;
             (&file).write_all(content)?;
             file.sync_all()?;
             fs::rename(&beside, &whole)

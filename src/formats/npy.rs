@@ -167,7 +167,8 @@ impl Npy {
     /// # Errors
     /// [`Error::File`] if it cannot be written; the old file is still there then.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let (len, is_bytes) = (self.values.values(), self.values.scale_of_bytes() == Some(1.0 / 255.0));
+        let (len, scale) = (self.values.values(), self.values.scale_of_bytes());
+        let is_bytes = scale == Some(1.0 / 255.0);
         let kind = if is_bytes {
             "|u1"
         } else if cfg!(target_endian = "big") {
@@ -192,10 +193,11 @@ impl Npy {
         content.push(b'\n');
         content.resize(whole + if is_bytes { len } else { 4 * len }, 0);
         let columns = if let Features::File(file) = &self.values { file.columns() } else { len };
-        let mut numbers = vec![0.0; columns];
+        // Bytes that stand for other numbers than those of a file.
+        let mut numbers = vec![0.0; if scale.is_some() && !is_bytes { columns } else { 0 }];
         let each = (if is_bytes { columns } else { 4 * columns }).max(1);
         for (row, into) in content[whole..].chunks_exact_mut(each).enumerate() {
-            if is_bytes {
+            if numbers.is_empty() {
                 self.values.write_bytes(row, columns, into);
             } else {
                 self.values.write(row, &mut numbers);

@@ -32,7 +32,8 @@ fn scored(output_stride: usize, answers: &Answers) -> usize {
     if matches!(answers, Answers::Values(_)) { output_stride } else { 0 }
 }
 
-/// How often an invocation of `shaders/score.wgsl` goes round for each of its rows, and at last; the ends of loops count.
+/// How often an invocation of `shaders/score.wgsl` goes round for each of its rows, of which shares may have to be made, and at
+/// last; the ends of loops count.
 const fn score_loops(output_stride: usize, scored: usize) -> [usize; 2] {
     [1 + 2 * rounds_of_a_row(output_stride) + scored, 7 * (2 + 4 * scored) + 2 + 2 * scored]
 }

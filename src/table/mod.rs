@@ -288,20 +288,21 @@ fn is_missing(cell: &str) -> bool {
 /// A number such as `1,5` or `1.234,5` as `1.5` or `1234.5`; none for what has not one comma, or a point behind it.
 fn with_point(cell: &str) -> Option<String> {
     let (whole, rest) = cell.split_once(',')?;
-    let mut groups = whole.trim_start_matches(['-', '+']).split('.');
-    let first = groups.next().map_or(0, str::len);
-    let is_grouped = !whole.contains('.') || (1..=3).contains(&first) && groups.all(|group| group.len() == 3);
-    (is_grouped && !rest.contains([',', '.'])).then(|| format!("{}.{rest}", whole.replace('.', "")))
+    let is_whole = !whole.contains('.') || is_grouped(whole);
+    (is_whole && !rest.contains([',', '.'])).then(|| format!("{}.{rest}", whole.replace('.', "")))
 }
 
 /// A whole number such as `1.234` as `1234`.
 fn ungrouped(cell: &str) -> Option<String> {
+    let digits = cell.trim_start_matches(['-', '+']);
+    let are_digits = !digits.starts_with('0') && digits.bytes().all(|byte| byte == b'.' || byte.is_ascii_digit());
+    (are_digits && cell.contains('.') && is_grouped(cell)).then(|| cell.replace('.', ""))
+}
+
+/// Whether points stand before every three places of a number.
+fn is_grouped(cell: &str) -> bool {
     let mut groups = cell.trim_start_matches(['-', '+']).split('.');
-    let first = groups.next().filter(|first| (1..=3).contains(&first.len()) && !first.starts_with('0'))?;
-    let are_digits = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
-    let is_grouped =
-        cell.contains('.') && are_digits(first) && groups.all(|group| group.len() == 3 && are_digits(group));
-    is_grouped.then(|| cell.replace('.', ""))
+    groups.next().is_some_and(|first| (1..=3).contains(&first.len())) && groups.all(|group| group.len() == 3)
 }
 
 /// The number that a text is, with a point, if it is one and within f32's range.
