@@ -63,9 +63,9 @@ pub(crate) enum Scheme {
     Cpu(String),
     /// A dispatch for each.
     Layered(Ways),
-    /// Blocks of rows through all layers, forward and back, each with its part of the gradients; a second dispatch adds
-    /// the parts up and updates.
-    Fused { rows: usize, ways: Ways },
+    /// Blocks of `rows` rows through all layers, forward and back, shared out among `groups` workgroups, each with its part of
+    /// the gradients; a second dispatch adds the parts up and updates.
+    Fused { rows: usize, groups: usize },
     /// Whole steps, many of them, in one workgroup.
     Tiny { steps: usize, ways: Ways },
     /// Whole steps, many of them, in one invocation, of which a workgroup has `lanes`, each for a network of its own.
@@ -129,8 +129,8 @@ impl Plan {
 impl Scheme {
     pub(crate) const fn ways(&self) -> Option<&Ways> {
         match self {
-            Self::Cpu(_) | Self::Lane { .. } => None,
-            Self::Layered(ways) | Self::Fused { ways, .. } | Self::Tiny { ways, .. } => Some(ways),
+            Self::Cpu(_) | Self::Fused { .. } | Self::Lane { .. } => None,
+            Self::Layered(ways) | Self::Tiny { ways, .. } => Some(ways),
         }
     }
 }
@@ -183,7 +183,7 @@ impl fmt::Display for Scheme {
         match self {
             Self::Cpu(how) => write!(f, "cpu, {how}"),
             Self::Layered(_) => write!(f, "layered"),
-            Self::Fused { rows, .. } => write!(f, "fused, {rows} rows"),
+            Self::Fused { rows, groups } => write!(f, "fused, {rows} rows in {groups} workgroups"),
             Self::Tiny { steps, .. } => write!(f, "tiny, {steps} steps"),
             Self::Lane { steps, lanes } => write!(f, "lane, {steps} steps in {lanes} lanes"),
         }
@@ -261,6 +261,10 @@ impl<'a> Lines<'a> {
     }
 }
 
+/// What the schemes of a GPU look like.
+const SCHEMES: &str =
+    "layered, or such as: fused, 64 rows in 256 workgroups; tiny, 100 steps; lane, 100 steps in 8 lanes";
+
 pub(crate) fn wrong(what: &'static str, expected: &str, got: &str) -> Error {
     Error::Plan { what, expected: expected.to_owned(), got: got.to_owned() }
 }
@@ -328,12 +332,15 @@ impl FromStr for Plan {
         if let Some(how) = scheme.strip_prefix("cpu, ") {
             return Ok(Self { of, scheme: Scheme::Cpu(how.to_owned()), table: Vec::new() });
         }
-        if let Some(size) = scheme.strip_prefix("lane, ") {
-            let numbers = size.strip_suffix(" lanes").and_then(|size| size.split_once(" steps in "));
-            let numbers = numbers.and_then(|(steps, lanes)| number(steps).zip(number(lanes)));
-            let expected = "such as: lane, 100 steps in 8 lanes";
-            let (steps, lanes) = numbers.ok_or_else(|| wrong("scheme", expected, scheme))?;
+        let two = |kind: &str, [between, end]: [&str; 2]| {
+            let (first, second) = scheme.strip_prefix(kind)?.strip_suffix(end)?.split_once(between)?;
+            number(first).zip(number(second))
+        };
+        if let Some((steps, lanes)) = two("lane, ", [" steps in ", " lanes"]) {
             return Ok(Self { of, scheme: Scheme::Lane { steps, lanes }, table: Vec::new() });
+        }
+        if let Some((rows, groups)) = two("fused, ", [" rows in ", " workgroups"]) {
+            return Ok(Self { of, scheme: Scheme::Fused { rows, groups }, table: Vec::new() });
         }
         let layers = of.network.split('-').count().saturating_sub(1);
         let way = |name: String| {
@@ -346,12 +353,10 @@ impl FromStr for Plan {
             gradients: way("gradients".to_owned())?,
         };
         let (kind, rest) = scheme.split_once(", ").unwrap_or((scheme, ""));
-        let count = |unit| rest.strip_suffix(unit).and_then(number);
-        let scheme = match (kind, count(" rows"), count(" steps")) {
-            ("layered", ..) if rest.is_empty() => Scheme::Layered(ways),
-            ("fused", Some(rows), _) => Scheme::Fused { rows, ways },
-            ("tiny", _, Some(steps)) => Scheme::Tiny { steps, ways },
-            _ => return Err(wrong("scheme", "layered, or such as: fused, 64 rows; tiny, 100 steps", scheme)),
+        let scheme = match (kind, rest.strip_suffix(" steps").and_then(number)) {
+            ("layered", _) if rest.is_empty() => Scheme::Layered(ways),
+            ("tiny", Some(steps)) => Scheme::Tiny { steps, ways },
+            _ => return Err(wrong("scheme", SCHEMES, scheme)),
         };
         Ok(Self { of, scheme, table: Vec::new() })
     }
@@ -380,7 +385,7 @@ mod tests {
             let ways = Ways { gradients: Way { tile, parts: i + 1 }, ..Ways::all(2, Way::of(tile)) };
             for scheme in [
                 Scheme::Layered(ways.clone()),
-                Scheme::Fused { rows: 64, ways: ways.clone() },
+                Scheme::Fused { rows: 64, groups: 9 },
                 Scheme::Tiny { steps: 7, ways },
                 Scheme::Lane { steps: 7, lanes: 8 },
                 Scheme::Cpu("2 threads, by rows".to_owned()),
@@ -399,7 +404,8 @@ mod tests {
         for (from, to) in [
             ("gradus: 0.1.0", ""),
             ("scheme: layered", "scheme: layered, 5 rows"),
-            ("scheme: layered", "scheme: fused, 0 rows"),
+            ("scheme: layered", "scheme: fused, 64 rows"),
+            ("scheme: layered", "scheme: fused, 0 rows in 9 workgroups"),
             ("scheme: layered", "scheme: tiny, 99999999 steps"),
             ("forward 1: plain", "forward 1: plane"),
             ("forward 1: plain", "forward 1: sliced 8/16"),

@@ -44,7 +44,7 @@ fn schemes(plan: &Plan) -> [String; 5] {
         of("layered", "plain"),
         of("layered", "staged 32 in 2 parts"),
         of("layered", "sliced 64/16"),
-        of("fused, 64 rows", "plain"),
+        of("fused, 16 rows in 3 workgroups", "plain"),
         of("tiny, 7 steps", "sliced 32/4"),
     ]
 }
@@ -90,9 +90,12 @@ fn a_plan_that_does_not_fit_is_refused_before_anything_is_made() {
         refused(text.replace(": 9-20-3", ": 9-20-4"), "network");
         let [layered, _, sliced, fused, tiny] = schemes(&plan);
         if device.is_gpu() {
-            refused(layered.replace("layered", "fused, 100 rows"), "rows");
-            refused(sliced.replace("layered", "fused, 64 rows"), "rows");
-            refused(fused.replace("forward 1: plain", "forward 1: plain in 2 parts"), "ways");
+            refused(fused.replace("16 rows", "18 rows"), "rows");
+            refused(fused.replace("16 rows", "4096 rows"), "rows");
+            refused(
+                sliced.replace("layered", "tiny, 5 steps").replace("1: sliced 64/16", "1: sliced 64/8 in 2 parts"),
+                "ways",
+            );
             refused(tiny.replace("forward 1: sliced 32/4", "forward 1: plain"), "ways");
             refused(layered.replace("layered", "lane, 5 steps in 99999 lanes"), "lanes");
         } else {

@@ -125,7 +125,7 @@ fn blocks_of_rows_and_parts_of_sums_give_each_network_its_bits_too() {
     for device in devices().into_iter().skip(1) {
         let first = Trainer::new(&device, &network, &data, settings.clone()).expect("a trainer").plan().to_string();
         let head = first.lines().take(5).collect::<Vec<_>>().join("\n");
-        for (scheme, tile) in [("fused, 64 rows", "plain"), ("layered", "staged 32 in 2 parts")] {
+        for (scheme, tile) in [("fused, 16 rows in 2 workgroups", "plain"), ("layered", "staged 32 in 2 parts")] {
             let ways = ["forward 0", "forward 1", "input_delta 1", "gradients"].map(|name| format!("{name}: {tile}"));
             let plan = format!("{head}\nscheme: {scheme}\n{}\n", ways.join("\n")).parse().expect("a plan");
             let settings = Settings { plan: Some(plan), ..settings.clone() };

@@ -1,5 +1,5 @@
-// A step in one dispatch: a workgroup takes some rows of the batch through all layers, forward and back, and computes
-// their part of the gradients. If the rows are the whole batch, that updates the parameters, and the next step follows.
+// Whole steps, many of them, in one dispatch: one workgroup takes the batch through all layers, forward and back, updates the
+// parameters, and goes on to the next.
 
 @compute @workgroup_size(LANES)
 fn walk(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -11,31 +11,17 @@ fn walk(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
             break;
         }
         current = step;
-        walk_step(group.x, group.z, n, lane);
+        walk_step(group.z, n, lane);
     }
-}
-
-/// How many times a workgroup computes as many tiles as it can at once, for so many rows of a product.
-fn rounds(p: Place, rows: u32) -> u32 {
-    let tiles = (rows + TILE_ROWS - 1u) / TILE_ROWS * ((p.columns + TILE_COLUMNS - 1u) / TILE_COLUMNS);
-    let at_once = TILES / p.split;
-    return (tiles + at_once - 1u) / at_once;
 }
 
 // For each product of a kernel:
 
-/// The product's rows that are the workgroup's.
-fn product_rows(p: Place, block: u32, lane: u32) {
-    let count = rounds(p, ROWS);
-    for (var t = block * count; t < (block + 1u) * count; t++) {
+/// A workgroup computes as many tiles as it can at once, in as many rounds as that takes.
+fn product_all(p: Place, lane: u32) {
+    let tiles = (p.rows + TILE_ROWS - 1u) / TILE_ROWS * ((p.columns + TILE_COLUMNS - 1u) / TILE_COLUMNS);
+    let at_once = TILES / p.split;
+    for (var t = 0u; t < (tiles + at_once - 1u) / at_once; t++) {
         product_tile(p, task(p, t, 0u, p.depth), lane);
-    }
-}
-
-/// The part of the sums that is over the workgroup's rows.
-fn product_part(p: Place, block: u32, lane: u32) {
-    let count = rounds(p, p.rows);
-    for (var t = 0u; t < count; t++) {
-        product_tile(p, task(p, t, block, ROWS), lane);
     }
 }

@@ -1,11 +1,13 @@
 // a = activate(z + b) and its slope as in forward_slope, some of them dropped and the others larger
 
-fn forward_dropout_finish(p: Place, part: u32, i: u32, j: u32, v: vec4f) {
+fn forward_dropout_finish(p: Place, part: u32, i: u32, j: u32, v: vec4f) -> vec4f {
     let l = layer(p.layer);
     let at = i * l.output_stride + j / 4u;
     let z = v + parameters[p.right.at + l.inputs * p.right.stride + j / 4u];
     let a = activate(p.layer, z);
     let share = kept_share(p.layer, i, j);
-    activations[output_of(l, p.model) + at] = keep(share * a, j, l.outputs);
+    let kept = keep(share * a, j, l.outputs);
+    activations[output_of(l, p.model) + at] = kept;
     deltas[delta_of(l, p.model) + at] = keep(share * activate_gradient(p.layer, z, a), j, l.outputs);
+    return kept;
 }

@@ -1,6 +1,6 @@
 // y = activate(z + b) and delta = dLoss/dz, for the last layer and a loss that looks at one output at a time
 
-fn output_delta_finish(p: Place, part: u32, i: u32, j: u32, v: vec4f) {
+fn output_delta_finish(p: Place, part: u32, i: u32, j: u32, v: vec4f) -> vec4f {
     let l = layer(p.layer);
     let at = i * l.output_stride + j / 4u;
     let z = v + parameters[p.right.at + l.inputs * p.right.stride + j / 4u];
@@ -11,7 +11,8 @@ fn output_delta_finish(p: Place, part: u32, i: u32, j: u32, v: vec4f) {
     }
     delta *= row_weight(expected_of(p.model) + i * l.output_stride); // weighted
     // The rows that a short batch lacks teach nothing.
-    let columns = select(0u, l.outputs, i < current.rows);
+    delta = keep(delta, j, select(0u, l.outputs, i < current.rows));
     activations[output_of(l, p.model) + at] = keep(y, j, l.outputs);
-    deltas[delta_of(l, p.model) + at] = keep(delta, j, columns);
+    deltas[delta_of(l, p.model) + at] = delta; // laid down
+    return delta;
 }

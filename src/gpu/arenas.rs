@@ -263,7 +263,8 @@ impl Arenas {
         self.parameters.div_ceil(4 * 64).clamp(1, 64)
     }
 
-    fn parts_of(&self, scheme: &Scheme) -> usize {
+    /// The `vec4`s of what a scheme stores in parts.
+    pub(super) fn parts_of(&self, scheme: &Scheme) -> usize {
         let stored = |way: &Way, part: usize| if way.parts > 1 { way.parts * part } else { 0 };
         match scheme {
             Scheme::Layered(ways) => {
@@ -275,7 +276,7 @@ impl Arenas {
                     layers(Product::Forward, &ways.forward, 0).max(layers(Product::InputDelta, &ways.input_delta, 1));
                 deltas.max(stored(&ways.gradients, self.parameters))
             }
-            Scheme::Fused { rows, .. } => self.batch.div_ceil(*rows) * self.parameters,
+            Scheme::Fused { groups, .. } => groups * self.parameters,
             Scheme::Cpu(_) | Scheme::Tiny { .. } | Scheme::Lane { .. } => 0,
         }
     }

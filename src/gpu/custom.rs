@@ -49,14 +49,8 @@ fn has_loop(text: &str) -> bool {
     words.any(|word| matches!(word, "for" | "while" | "loop"))
 }
 
-async fn try_out(gpu: &Gpu, formula: &Formula<'_>) -> Result<()> {
-    let Formula { name, wgsl, arguments, apply, gradient } = formula;
-    if gpu.loop_budget.is_some() && wgsl.iter().any(|text| has_loop(text)) {
-        let expected = "no loop, whose rounds a software adapter would count with those of the products".to_owned();
-        return Err(Error::Setting { what: "WGSL of a formula", expected, got: format!("one in that of {name}") });
-    }
-    let pairs: Vec<(f64, f64)> = EXPECTED.iter().flat_map(|t| PLACES.map(|at| (at, *t))).collect();
-    let count = pairs.len() / 4;
+/// Calls a formula and its derivative at `count` places.
+pub(super) fn dispatch(name: &str, wgsl: &[&str], arguments: &str, count: usize) -> Dispatch {
     let call = |function: &str, end: &str| {
         format!("fn {function}(at: vec4f, expected: vec4f) -> vec4f {{ return {name}{end}({arguments}); }}\n")
     };
@@ -68,9 +62,18 @@ async fn try_out(gpu: &Gpu, formula: &Formula<'_>) -> Result<()> {
         text_of(shader!("custom")).to_string(),
     ];
     let (name, source) = (format!("the WGSL of {name}"), source.concat());
-    let dispatch =
-        Dispatch { entry: "custom", groups: [1; 3], loops: count, steps: 1, flop: 0, bytes: 0, name, source };
+    Dispatch { entry: "custom", groups: [1; 3], loops: count, steps: 1, flop: 0, bytes: 0, name, source }
+}
 
+async fn try_out(gpu: &Gpu, formula: &Formula<'_>) -> Result<()> {
+    let Formula { name, wgsl, arguments, apply, gradient } = formula;
+    if gpu.loop_budget.is_some() && wgsl.iter().any(|text| has_loop(text)) {
+        let expected = "no loop, whose rounds a software adapter would count with those of the products".to_owned();
+        return Err(Error::Setting { what: "WGSL of a formula", expected, got: format!("one in that of {name}") });
+    }
+    let pairs: Vec<(f64, f64)> = EXPECTED.iter().flat_map(|t| PLACES.map(|at| (at, *t))).collect();
+    let count = pairs.len() / 4;
+    let dispatch = dispatch(name, wgsl, arguments, count);
     let set = Set::new(gpu, "custom", &[Binding::Cursor, Binding::Write]).await?;
     let kernel = set.kernel(gpu, &dispatch).await?;
     let cursor = gpu.buffer("custom", PAIR, wgpu::BufferUsages::UNIFORM).await?;

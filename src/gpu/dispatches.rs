@@ -69,8 +69,12 @@ impl Dispatches {
         let (step, walk) = match scheme {
             Scheme::Cpu(_) => (Vec::new(), 1),
             Scheme::Layered(ways) => (maker.updated(maker.layered(ways, maker.last_finish())), 1),
-            Scheme::Fused { rows, ways } => (maker.updated(maker.fused(*rows, ways)), 1),
-            Scheme::Tiny { steps, ways } => (vec![maker.walk(arenas.batch, *steps, ways, maker.last_finish())], *steps),
+            Scheme::Fused { rows, groups } => {
+                let last = (Product::Gradient, maker.last_finish());
+                let sum = maker.sum(last, 0..=maker.last(), *groups, arenas.parameters);
+                (maker.updated(vec![maker.fused(*rows, *groups), sum]), 1)
+            }
+            Scheme::Tiny { steps, ways } => (vec![maker.walk(*steps, ways, maker.last_finish())], *steps),
             Scheme::Lane { steps, lanes } => (vec![maker.lane(*steps, *lanes)], *steps),
         };
         let [order, gather] = maker.bring(features, answers, shader!("epochs"));
@@ -305,15 +309,6 @@ impl Maker<'_> {
         Dispatch { name: format!("{entry} {layer}"), entry, source, groups, loops, steps: 1, flop: 0, bytes }
     }
 
-    /// Blocks of rows through all products, then the sum of the gradients' parts.
-    fn fused(&self, rows: usize, ways: &Ways) -> Vec<Dispatch> {
-        let summed = self.arenas.batch.div_ceil(rows);
-        vec![
-            self.walk(rows, 1, ways, Finish::Store),
-            self.sum((Product::Gradient, self.last_finish()), 0..=self.last(), summed, self.arenas.parameters),
-        ]
-    }
-
     fn product(&self, (product, finish): (Product, Finish), layer: usize, way: Way) -> Vec<Dispatch> {
         self.grid((product, finish), layer..=layer, way)
     }
@@ -354,7 +349,8 @@ impl Maker<'_> {
         vec![first, self.sum((product, finish), layers, parts, part)]
     }
 
-    /// The second pass of products that were computed in parts.
+    /// The second pass of products that were computed in parts. Many parts are read by several invocations each, which would
+    /// wait for one after the other.
     fn sum(
         &self,
         what: (Product, Finish),
@@ -362,6 +358,7 @@ impl Maker<'_> {
         summed: usize,
         part: usize,
     ) -> Dispatch {
+        let split = if summed >= 32 { 8 } else { 1 };
         let constants = vec![
             ("SLICE", 1),
             ("PARTS", 1),
@@ -372,10 +369,10 @@ impl Maker<'_> {
             ("TILE_ROWS", 1),
             ("TILE_COLUMNS", 4),
         ];
-        let groups = |[rows, columns, _]: [usize; 3]| (rows * columns / 4).div_ceil(LANES);
-        let mut sum = self.grid_of(what, layers, groups, (1, 1), constants, vec![shader!("tile/sum")]);
+        let groups = |[rows, columns, _]: [usize; 3]| (rows * columns / 4 * split).div_ceil(LANES);
+        let mut sum = self.grid_of(what, layers, groups, (1, split), constants, vec![shader!("tile/sum")]);
         sum.name = format!("sum of {summed} parts of {}", sum.name);
-        (sum.loops, sum.flop) = (sum.loops + summed, 0);
+        (sum.loops, sum.flop) = (sum.loops + summed.div_ceil(split) + 2 + split.ilog2() as usize, 0);
         sum.bytes = (16 * part * (summed + 2)) as u64;
         sum
     }

@@ -15,11 +15,16 @@ use super::{
 use crate::{Activation, Loss, Optimizer, dropout::Dropout, norm};
 
 /// Whether a line belongs to what is linked: one that ends in `// weighted` is there for rows with weights alone, one in
-/// `// noisy` for inputs with noise, one in `// scaled` for those that are scaled. Networks without do not pay for them, nor know of them.
-fn belongs(line: &str, arenas: &Arenas, members: &Members) -> bool {
+/// `// noisy` for inputs with noise, one in `// scaled` for those that are scaled, one in `// laid down` where the next
+/// product does not find in workgroup memory what it takes in. Networks without do not pay for them, nor know of them.
+fn belongs(line: &str, arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> bool {
     let line = line.trim_end();
-    let kinds =
-        [("// weighted", arenas.weight.is_some()), ("// noisy", members.noise > 0.0), ("// scaled", members.is_scaled)];
+    let kinds = [
+        ("// weighted", arenas.weight.is_some()),
+        ("// noisy", members.noise > 0.0),
+        ("// scaled", members.is_scaled),
+        ("// laid down", !parts.pieces.contains(&shader!("entry/fused"))),
+    ];
     kinds.into_iter().all(|(end, is_there)| is_there || !line.ends_with(end))
 }
 
@@ -150,7 +155,7 @@ pub(super) fn link(arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> Str
     used.dedup();
     for piece in used.iter().chain(&[shader!("table")]).chain(&parts.pieces) {
         let piece: String =
-            text_of(piece).split_inclusive('\n').filter(|line| belongs(line, arenas, members)).collect();
+            text_of(piece).split_inclusive('\n').filter(|line| belongs(line, arenas, members, parts)).collect();
         let (once, each) = piece.split_once(GENERIC).unwrap_or((&piece, ""));
         text += "\n";
         text += once;

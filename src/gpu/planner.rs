@@ -5,7 +5,7 @@ use super::{
     Gpu,
     arenas::Arenas,
     product::Product,
-    walks::{loops_of_a_lane, steps_a_dispatch},
+    walks::{Blocks, loops_of_a_lane, steps_a_dispatch},
 };
 use crate::{
     Error, Result,
@@ -15,8 +15,8 @@ use crate::{
 /// Workgroups that keep a GPU busy. wgpu does not tell how many cores there are; a large GPU has some 130, a small one 8.
 const BUSY: usize = 128;
 
-/// Rows of a block in a fused step.
-const ROWS: usize = 128;
+/// The most blocks of gradients that an invocation of a fused step keeps in registers.
+const OWNED: usize = 12;
 
 /// The most blocks of weights that are kept in registers, as often again for their gradients, and the most rows that are
 /// taken one after the other.
@@ -36,8 +36,8 @@ pub(super) fn scheme(gpu: &Gpu, arenas: &Arenas) -> Scheme {
         lane(gpu, arenas)
     } else if is_tiny(gpu, arenas) {
         tiny(gpu, arenas)
-    } else if !gpu.is_software() && is_narrow(arenas) {
-        fused(gpu, arenas, ROWS)
+    } else if !gpu.is_software() && has_many_rows(arenas) {
+        fused(gpu, arenas).next()
     } else {
         None
     };
@@ -52,7 +52,7 @@ pub(super) fn candidates(gpu: &Gpu, arenas: &Arenas) -> Vec<Scheme> {
     let may_be_tiny = flop(arenas) <= 20_000_000;
     all.extend(tiny(gpu, arenas).filter(|_| may_be_tiny));
     all.extend(lane(gpu, arenas).filter(|_| blocks(arenas) <= LANE_BLOCKS));
-    all.extend([ROWS / 2, ROWS, 2 * ROWS, 4 * ROWS].into_iter().filter_map(|rows| fused(gpu, arenas, rows)));
+    all.extend(fused(gpu, arenas));
     let tiles: &[Tile] = if gpu.is_software() {
         &[Tile::Plain, Tile::Lanes8(32), Tile::Lanes8(64)]
     } else {
@@ -81,6 +81,10 @@ pub(super) fn candidates(gpu: &Gpu, arenas: &Arenas) -> Vec<Scheme> {
 /// Refuses a scheme that this network or this device cannot follow.
 pub(super) fn check(gpu: &Gpu, scheme: &Scheme, arenas: &Arenas) -> Result<()> {
     let wrong = |what, expected: String, got: String| Err(Error::Plan { what, expected, got });
+    if arenas.has_vectors() && !matches!(scheme, Scheme::Layered(_)) {
+        let expected = "layered, for a network with norms or learned slopes".to_owned();
+        return wrong("scheme", expected, scheme.to_string());
+    }
     if let Scheme::Lane { lanes, .. } = scheme {
         if !arenas.fits_registers {
             let expected =
@@ -91,13 +95,15 @@ pub(super) fn check(gpu: &Gpu, scheme: &Scheme, arenas: &Arenas) -> Result<()> {
             gpu.limits.max_compute_invocations_per_workgroup.min(gpu.limits.max_compute_workgroup_size_x) as usize;
         return if *lanes <= have { Ok(()) } else { wrong("lanes", format!("at most {have}"), lanes.to_string()) };
     }
+    if let Scheme::Fused { rows, .. } = scheme {
+        return match has_room(gpu, arenas, *rows) {
+            true => Ok(()),
+            false => wrong("rows", "a multiple of 4 for which a workgroup has room".to_owned(), rows.to_string()),
+        };
+    }
     let Some(ways) = scheme.ways() else {
         return wrong("scheme", "one for a GPU".to_owned(), scheme.to_string());
     };
-    if arenas.has_vectors() && !matches!(scheme, Scheme::Layered(_)) {
-        let expected = "layered, for a network with norms or learned slopes".to_owned();
-        return wrong("scheme", expected, scheme.to_string());
-    }
     let layers = arenas.layers.len();
     if ways.forward.len() != layers || ways.input_delta.len() + 1 != layers {
         return wrong("network", format!("{layers} layers"), ways.forward.len().to_string());
@@ -117,9 +123,6 @@ pub(super) fn check(gpu: &Gpu, scheme: &Scheme, arenas: &Arenas) -> Result<()> {
     match scheme {
         Scheme::Tiny { .. } if !walks(gpu, arenas, first) => {
             wrong("tile", "one with room beside it in the workgroup's memory".to_owned(), first.to_string())
-        }
-        Scheme::Fused { rows, .. } if rows % 64 != 0 || rows % first.size()[0] != 0 || first.size()[0] < 8 => {
-            wrong("rows", "a multiple of 64 and of a tile's rows, and no sliced tile".to_owned(), rows.to_string())
         }
         _ => Ok(()),
     }
@@ -161,10 +164,9 @@ fn is_tiny(gpu: &Gpu, arenas: &Arenas) -> bool {
     flop(arenas) <= most
 }
 
-/// Whether a block of rows does not leave the cache on its way through all layers, and there are many.
-fn is_narrow(arenas: &Arenas) -> bool {
-    let widest = arenas.layers.iter().map(|l| l.inputs.max(l.outputs)).max().unwrap_or(0);
-    widest <= 128 && arenas.batch >= 16 * ROWS
+/// Whether there are so many rows that a block of them keeps each core of a GPU busy.
+fn has_many_rows(arenas: &Arenas) -> bool {
+    arenas.batch >= 16 * BUSY
 }
 
 fn software_tile(gpu: &Gpu, columns: usize) -> Tile {
@@ -270,11 +272,23 @@ pub(super) fn steps_of(gpu: &Gpu, arenas: &Arenas, ways: Ways) -> Option<Scheme>
     (steps > 0).then_some(Scheme::Tiny { steps, ways })
 }
 
-/// Blocks of rows through all layers.
-fn fused(gpu: &Gpu, arenas: &Arenas, rows: usize) -> Option<Scheme> {
-    let widest = arenas.layers.iter().map(|l| 4 * l.output_stride).max()?;
-    let tile = if gpu.is_software() { software_tile(gpu, widest) } else { Tile::Staged(64) };
-    let scheme = Scheme::Fused { rows, ways: Ways::all(arenas.layers.len(), Way::of(tile)) };
-    let parts = 16 * arenas.models * arenas.batch.div_ceil(rows) * arenas.parameters;
-    (arenas.batch > rows && tile.runs_on(gpu) && parts <= gpu.most_bytes()).then_some(scheme)
+/// Blocks of rows through all layers, where a workgroup has room for them; the best first, as far as one can tell.
+fn fused(gpu: &Gpu, arenas: &Arenas) -> impl Iterator<Item = Scheme> {
+    let rows = [128, 64, 32].into_iter().filter(|rows| arenas.batch > *rows && has_room(gpu, arenas, *rows));
+    let scheme =
+        |rows| [2 * BUSY, BUSY].map(|most| Scheme::Fused { rows, groups: most.min(arenas.batch.div_ceil(rows)) });
+    let fits = |scheme: &Scheme| 16 * arenas.models * arenas.parts_of(scheme) <= gpu.most_bytes();
+    rows.flat_map(scheme).filter(fits).collect::<Vec<_>>().into_iter()
+}
+
+/// Whether a workgroup has the memory for a block of rows, the invocations for its products and they the registers for the
+/// gradients.
+fn has_room(gpu: &Gpu, arenas: &Arenas, rows: usize) -> bool {
+    if !rows.is_multiple_of(4) || rows > 1024 {
+        return false;
+    }
+    let Blocks { lanes, owned, bytes } = Blocks::of(arenas, rows);
+    let limits = &gpu.limits;
+    let most = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x).min(256);
+    lanes <= most as usize && bytes <= limits.max_compute_workgroup_storage_size && owned.iter().sum::<usize>() <= OWNED
 }

@@ -1,4 +1,4 @@
-//! The dispatches that hold a whole step, or many: the kernels of `shaders/entry/walk.wgsl` and `shaders/entry/lane.wgsl`.
+//! The dispatches that hold a whole step, or many: the kernels of `shaders/entry/` that are called walk, lane and fused.
 
 use std::fmt::Write;
 
@@ -11,42 +11,41 @@ use super::{
 use crate::plan::{Way, Ways};
 
 impl Maker<'_> {
-    /// Every product of a step in one dispatch, a workgroup for each block of `rows` rows; `last` says what becomes of
-    /// the gradients, and `steps` how many steps are taken.
-    pub(super) fn walk(&self, rows: usize, steps: usize, ways: &Ways, last: Finish) -> Dispatch {
+    /// Every product of some steps in one workgroup; `last` says what becomes of the gradients.
+    pub(super) fn walk(&self, steps: usize, ways: &Ways, last: Finish) -> Dispatch {
         let arenas = self.arenas;
-        let (blocks, tile) = (arenas.batch.div_ceil(rows), ways.gradients.tile);
-        let loops = steps * loops_of_a_walk(arenas, rows, ways, self.members.loss.looks_at_the_row());
+        let tile = ways.gradients.tile;
+        let loops = steps * loops_of_a_walk(arenas, ways, self.members.loss.looks_at_the_row());
         let splits =
             (0..=self.last()).map(|layer| ways.of_layer(layer).map(|way| way.map_or(1, |way| way.tile.split())));
         let splits = splits.collect();
         let (flop, bytes) = self.whole_step();
         // With a layer that is a constant all that depends on it is one as well; in a loop a step of XOR takes llvmpipe
         // half as long again.
-        let mut walk = "fn walk_step(block: u32, model: u32, n: u32, lane: u32) {\n".to_owned();
+        let mut walk = "fn walk_step(model: u32, n: u32, lane: u32) {\n".to_owned();
         let mut line = |call: String, barrier: bool| {
             let _ = writeln!(walk, "    {call};{}", if barrier { " storageBarrier();" } else { "" });
         };
         let last_layer = self.last();
         for l in 0..last_layer {
             let name = self.output(l).name();
-            line(format!("{name}_rows(forward_place({l}u, model, n), block, lane)"), true);
+            line(format!("{name}_all(forward_place({l}u, model, n), lane)"), true);
         }
-        line(format!("output_rows(forward_place({last_layer}u, model, n), block, lane)"), true);
+        line(format!("output_all(forward_place({last_layer}u, model, n), lane)"), true);
         if self.members.loss.looks_at_the_row() {
-            line("softmax_deltas(block * ROWS, ROWS, model, lane)".to_owned(), true);
+            line("softmax_deltas(0u, BATCH, model, lane)".to_owned(), true);
         }
         for l in (1..=last_layer).rev() {
-            line(format!("input_delta_rows(input_delta_place({l}u, model, n), block, lane)"), true);
+            line(format!("input_delta_all(input_delta_place({l}u, model, n), lane)"), true);
         }
         for l in 0..=last_layer {
-            line(format!("gradient_part(gradient_place({l}u, model, n), block, lane)"), l == last_layer);
+            line(format!("gradient_all(gradient_place({l}u, model, n), lane)"), l == last_layer);
         }
         if last == Finish::Accumulate {
             line("update_all(model, n, lane)".to_owned(), true);
         }
         walk += "}\n";
-        let mut constants = vec![("WALK", steps), ("ROWS", rows), ("PART", arenas.parameters)];
+        let mut constants = vec![("WALK", steps), ("PART", arenas.parameters)];
         constants.extend(tile.constants());
         let mut pieces = vec![shader!("entry/walk"), shader!("tile/block"), shader!("place"), shader!("step")];
         pieces.extend([shader!("softmax_delta"), shader!("normalizer")]);
@@ -54,26 +53,86 @@ impl Maker<'_> {
         if last == Finish::Accumulate {
             pieces.push(shader!("entry/walk_whole"));
         }
-        let mut hidden = vec![("forward", Product::Forward, Finish::Forward)];
-        for finish in [Finish::ForwardSlope, Finish::ForwardDropout] {
-            if (0..last_layer).any(|layer| self.output(layer) == finish) {
-                hidden.push((finish.name(), Product::Forward, finish));
-            }
-        }
-        let products = [
-            ("output", Product::Forward, self.output(self.last())),
-            ("input_delta", Product::InputDelta, Finish::InputDelta),
-            ("gradient", Product::Gradient, last),
-        ];
-        let products = [hidden.as_slice(), &products].concat();
+        let products = [self.hidden().as_slice(), &[("gradient", Product::Gradient, last)]].concat();
         let parts = Parts { constants, products, splits, walk, pieces, ..Parts::default() };
         Dispatch {
-            name: if steps > 1 { format!("whole steps, {tile}") } else { format!("blocks of {rows} rows, {tile}") },
+            name: format!("whole steps, {tile}"),
             entry: "walk",
             source: link(arenas, self.members, &parts),
-            groups: [blocks as u32, 1, arenas.models as u32],
+            groups: [1, 1, arenas.models as u32],
             loops,
             steps,
+            flop,
+            bytes,
+        }
+    }
+
+    /// The products on the way forward and back, each with the name that it has in a walk.
+    fn hidden(&self) -> Vec<(&'static str, Product, Finish)> {
+        let mut all = vec![("forward", Product::Forward, Finish::Forward)];
+        for finish in [Finish::ForwardSlope, Finish::ForwardDropout] {
+            if (0..self.last()).any(|layer| self.output(layer) == finish) {
+                all.push((finish.name(), Product::Forward, finish));
+            }
+        }
+        all.push(("output", Product::Forward, self.output(self.last())));
+        all.push(("input_delta", Product::InputDelta, Finish::InputDelta));
+        all
+    }
+
+    /// The step of a batch but for the sum of the gradients' parts, of which each of so many workgroups leaves one.
+    pub(super) fn fused(&self, rows: usize, groups: usize) -> Dispatch {
+        let arenas = self.arenas;
+        let Blocks { lanes, owned, .. } = Blocks::of(arenas, rows);
+        let last = self.last();
+        let mut walk =
+            "fn take_rows(first: u32, model: u32, lane: u32) {\n    hold_inputs(first, model, lane);\n".to_owned();
+        let mut line = |call: String| {
+            let _ = writeln!(walk, "    {call};");
+        };
+        for l in 0..=last {
+            let name = if l == last { "output" } else { self.output(l).name() };
+            line(format!("{name}_block(forward_place({l}u, model, 0u), first, lane)"));
+        }
+        let softmax = self.members.loss.looks_at_the_row();
+        line(if softmax { "hold_deltas(first, model, lane)" } else { "storageBarrier()" }.to_owned());
+        for l in (0..=last).rev() {
+            (0..owned[l]).for_each(|own| line(format!("add_gradients({l}u, {own}u, first, model, lane)")));
+            if l > 0 {
+                line(format!("input_delta_block(input_delta_place({l}u, model, 0u), first, lane)"));
+            }
+        }
+        walk += "}\nfn store_all(group: u32, model: u32, lane: u32) {\n";
+        for (l, owned) in owned.iter().enumerate() {
+            for own in 0..*owned {
+                let _ = writeln!(walk, "    store_gradients({l}u, {own}u, group, model, lane);");
+            }
+        }
+        walk += "}\n";
+        let firsts = owned.iter().scan(0, |all, owned| {
+            *all += owned;
+            Some(*all - owned)
+        });
+        let constants = vec![
+            ("ROWS", rows),
+            ("GROUPS", groups),
+            ("LANES", lanes),
+            ("HELD", rows * widest(arenas)),
+            ("BLOCKS", owned.iter().sum()),
+            ("PART", arenas.parameters),
+        ];
+        let mut pieces = vec![shader!("entry/fused"), shader!("tile/block"), shader!("place"), shader!("step")];
+        pieces.extend([shader!("softmax_delta"), shader!("normalizer")]);
+        let firsts = firsts.collect();
+        let parts = Parts { constants, firsts, products: self.hidden(), walk, pieces, ..Parts::default() };
+        let (flop, bytes) = self.whole_step();
+        Dispatch {
+            name: format!("blocks of {rows} rows"),
+            entry: "fused",
+            source: link(arenas, self.members, &parts),
+            groups: [groups as u32, 1, arenas.models as u32],
+            loops: loops_of_blocks(arenas, rows, groups, softmax),
+            steps: 1,
             flop,
             bytes,
         }
@@ -131,14 +190,48 @@ impl Maker<'_> {
 /// In the order of [`Ways::of_layer`].
 const PRODUCTS: [Product; 3] = [Product::Forward, Product::InputDelta, Product::Gradient];
 
-/// How often an invocation goes round its loops for a step of a walk over `rows` rows.
-fn loops_of_a_walk(arenas: &Arenas, rows: usize, ways: &Ways, softmax: bool) -> usize {
+/// What a workgroup of a fused step has: 4x4 blocks of each product of a block of rows.
+pub(super) struct Blocks {
+    /// Its invocations: as many as the widest product has blocks.
+    pub(super) lanes: usize,
+    /// How many blocks of each layer's gradients an invocation keeps in registers.
+    pub(super) owned: Vec<usize>,
+    /// Bytes of workgroup memory.
+    pub(super) bytes: u32,
+}
+
+impl Blocks {
+    pub(super) fn of(arenas: &Arenas, rows: usize) -> Self {
+        let lanes = (rows / 4 * widest(arenas)).next_multiple_of(32);
+        let owned = arenas.layers.iter().map(|l| (l.input_stride * l.output_stride).div_ceil(lanes)).collect();
+        Self { lanes, owned, bytes: (16 * rows * widest(arenas)) as u32 }
+    }
+}
+
+/// The vec4s of the widest layer.
+fn widest(arenas: &Arenas) -> usize {
+    arenas.layers.iter().map(|l| l.input_stride.max(l.output_stride)).max().unwrap_or(1)
+}
+
+/// How often an invocation goes round its loops for all of a workgroup's blocks of rows.
+fn loops_of_blocks(arenas: &Arenas, rows: usize, groups: usize, softmax: bool) -> usize {
+    let Blocks { lanes, owned, .. } = Blocks::of(arenas, rows);
+    let held = |stride: usize| 1 + (rows * stride).div_ceil(lanes);
+    let products = arenas.layers.iter().map(|l| 2 + l.input_stride + l.output_stride).sum::<usize>();
+    let gradients = owned.iter().sum::<usize>() * (1 + rows / 4);
+    let outputs = arenas.output_stride();
+    let rows_looked_at = 1 + rows.div_ceil(lanes) * (1 + rounds_of_a_row(outputs));
+    let more = if softmax { rows_looked_at + held(outputs) } else { 0 };
+    2 + arenas.batch.div_ceil(rows).div_ceil(groups) * (1 + held(arenas.input_stride()) + products + gradients + more)
+}
+
+/// How often an invocation goes round its loops for a step of a walk.
+fn loops_of_a_walk(arenas: &Arenas, ways: &Ways, softmax: bool) -> usize {
     let mut loops = 8;
     for layer in 0..arenas.layers.len() {
         for (product, way) in PRODUCTS.into_iter().zip(ways.of_layer(layer)) {
             let Some(Way { tile, .. }) = way else { continue };
             let [height, columns, depth] = arenas.size(product, layer);
-            let (height, depth) = if product == Product::Gradient { (height, rows) } else { (rows, depth) };
             loops += 1 + tile.groups(height, columns) * (1 + tile.loops(depth));
         }
     }
@@ -148,7 +241,12 @@ fn loops_of_a_walk(arenas: &Arenas, rows: usize, ways: &Ways, softmax: bool) -> 
         // Whether penalties reach a parameter is asked of each layer: a loop that llvmpipe unrolls if it is short.
         loops += 2 * each + tile.lanes() + 3 + if layers > 32 { each * (layers + 1) } else { layers };
     }
-    loops + if softmax { 1 + rows.div_ceil(tile.lanes()) * (1 + rounds_of_a_row(arenas.output_stride())) } else { 0 }
+    loops
+        + if softmax {
+            1 + arenas.batch.div_ceil(tile.lanes()) * (1 + rounds_of_a_row(arenas.output_stride()))
+        } else {
+            0
+        }
 }
 
 /// The same where an invocation is a network, if the driver unrolls no loop.
@@ -157,7 +255,7 @@ pub(super) fn loops_of_a_lane(arenas: &Arenas) -> usize {
     8 + 2 * blocks + arenas.batch * (1 + arenas.input_stride() + 3 * blocks + 5 * arenas.output_stride())
 }
 
-/// How many steps an invocation can take in one dispatch, if the whole batch is one workgroup's.
+/// How many steps an invocation can take in one dispatch.
 pub(super) fn steps_a_dispatch(arenas: &Arenas, ways: &Ways, budget: Option<usize>) -> usize {
-    budget.map_or(usize::MAX, |budget| budget / loops_of_a_walk(arenas, arenas.batch, ways, true))
+    budget.map_or(usize::MAX, |budget| budget / loops_of_a_walk(arenas, ways, true))
 }

@@ -19,7 +19,8 @@ pub(crate) enum Form {
     Planned,
     /// Each product in so many parts.
     Layered(Tile, usize),
-    Fused(Tile),
+    /// In blocks of so many rows, which two workgroups share.
+    Fused(usize),
     Tiny(Tile),
     Lane,
 }
@@ -33,7 +34,7 @@ impl Form {
         match self {
             Self::Planned => None,
             Self::Layered(tile, parts) => Some(Scheme::Layered(ways(tile, parts))),
-            Self::Fused(tile) => Some(Scheme::Fused { rows: tile.size()[0].next_multiple_of(64), ways: ways(tile, 1) }),
+            Self::Fused(rows) => Some(Scheme::Fused { rows, groups: 2 }),
             Self::Lane => Some(Scheme::Lane { steps: 3, lanes: 8 }),
             Self::Tiny(tile) => Some(Scheme::Tiny { steps: 3, ways: ways(tile, 1) }),
         }
@@ -45,7 +46,7 @@ impl fmt::Display for Form {
         match self {
             Self::Planned => f.write_str("planned"),
             Self::Layered(tile, parts) => write!(f, "layered {}", Way { tile: *tile, parts: *parts }),
-            Self::Fused(tile) => write!(f, "fused {tile}"),
+            Self::Fused(rows) => write!(f, "fused {rows}"),
             Self::Tiny(tile) => write!(f, "tiny {tile}"),
             Self::Lane => f.write_str("lane"),
         }

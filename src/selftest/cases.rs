@@ -41,7 +41,8 @@ fn forms() -> Vec<Case> {
     let of = |widths: &[usize], form, models| Case { models, ..Case::new(network(widths, Activation::Tanh), form) };
     let wide = Tile::Sliced { lanes: 64, split: 8 };
     vec![
-        Case { batch: 70, rows: 150, ..of(&[5, 9, 3], Form::Fused(Tile::Plain), 1) },
+        // Several blocks a workgroup, the last of them short, and more gradients than one block an invocation.
+        Case { batch: 70, rows: 150, ..of(&[5, 33, 36, 3], Form::Fused(16), 3) },
         Case { batch: 19, rows: 40, ..of(&[13, 11, 3], Form::Tiny(wide), 3) },
         of(&[5, 3, 4, 2], Form::Lane, 9),
         Case {

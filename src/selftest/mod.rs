@@ -98,6 +98,6 @@ pub async fn selftest_async(device: &Device) -> Selftest {
 }
 
 #[cfg(test)]
-mod mutants;
+pub(crate) mod mutants;
 #[cfg(test)]
 mod tests;

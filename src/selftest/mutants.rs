@@ -14,10 +14,10 @@ use crate::{Device, Error, gpu::mutant};
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// A WGSL file.
-struct File {
+pub(crate) struct File {
     /// From `shaders/` on.
-    name: String,
-    text: String,
+    pub(crate) name: String,
+    pub(crate) text: String,
 }
 
 /// One place of a file, and what is put there.
@@ -38,7 +38,7 @@ enum Fate {
     Survived,
 }
 
-fn files() -> Vec<File> {
+pub(crate) fn files() -> Vec<File> {
     fn walk(folder: &Path, all: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).expect("a folder") {
             let path = entry.expect("an entry").path();
