@@ -124,7 +124,7 @@ impl Checkpoint {
         let (mut writer, names) = (Writer::default(), Names::sequential(network));
         self.state.write(&mut writer, TRAINING, network, &names)?;
         if let Some(kept) = &self.kept {
-            writer.layers(KEPT, network, &names, kept.parameters.clone())?;
+            writer.layers(KEPT, network, &names, &kept.parameters)?;
             kept.state.write(&mut writer, KEPT, network, &names)?;
         }
         let training = TrainingRecord {
@@ -210,11 +210,11 @@ impl Checkpoint {
 }
 
 impl State {
-    fn write(&self, writer: &mut Writer, prefix: &str, network: &Network, names: &Names) -> Result<()> {
+    fn write<'a>(&'a self, writer: &mut Writer<'a>, prefix: &str, network: &Network, names: &Names) -> Result<()> {
         for (i, plane) in self.planes.iter().enumerate() {
-            writer.layers(&format!("{prefix}state.{i}."), network, names, plane.clone())?;
+            writer.layers(&format!("{prefix}state.{i}."), network, names, plane)?;
         }
-        let gradients = self.gradients.clone();
+        let gradients = self.gradients.as_ref();
         gradients.map_or(Ok(()), |gradients| writer.layers(&gradients_of(prefix), network, names, gradients))
     }
 

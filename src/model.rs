@@ -131,7 +131,11 @@ impl Model {
     }
 
     /// The bytes of its file with what a checkpoint adds.
-    pub(crate) fn to_bytes_with<T: Serialize>(&self, mut writer: Writer, training: Option<T>) -> Result<Vec<u8>> {
+    pub(crate) fn to_bytes_with<'a, T: Serialize>(
+        &'a self,
+        mut writer: Writer<'a>,
+        training: Option<T>,
+    ) -> Result<Vec<u8>> {
         self.check()?;
         self.write(&mut writer, &Names::sequential(&self.network))?;
         let (network, scaler, notes) = (NetworkRecord::of(&self.network), self.scaler.clone(), self.notes.clone());
@@ -210,8 +214,8 @@ impl Model {
         Ok((model, record.training))
     }
 
-    fn write(&self, writer: &mut Writer, names: &Names) -> Result<()> {
-        writer.layers("", &self.network, names, self.parameters.clone())?;
+    fn write<'a>(&'a self, writer: &mut Writer<'a>, names: &Names) -> Result<()> {
+        writer.layers("", &self.network, names, &self.parameters)?;
         writer.counters(&self.network, names);
         Ok(())
     }

@@ -77,21 +77,25 @@ impl Names {
         let mut tensors = Vec::new();
         for (layer, (dense, name)) in network.layers().iter().zip(&self.dense).enumerate() {
             let vector = vec![dense.outputs];
-            let mut push = |name: String, shape: &[usize], place| {
+            let mut push = |name: String, shape: &[usize], place: Place| {
                 tensors.push(Tensor { name, shape: shape.to_vec(), layer, place });
             };
-            push(format!("{name}.weight"), &[dense.outputs, dense.inputs], |l| &mut l.weight);
-            push(format!("{name}.bias"), &vector, |l| &mut l.bias);
+            push(format!("{name}.weight"), &[dense.outputs, dense.inputs], (|l| &l.weight, |l| &mut l.weight));
+            push(format!("{name}.bias"), &vector, (|l| &l.bias, |l| &mut l.bias));
             if let Some((norm, name)) = dense.norm.and_then(|norm| Some((norm, norms.next()?))) {
-                push(format!("{name}.weight"), &vector, |l| &mut l.gain);
-                push(format!("{name}.bias"), &vector, |l| &mut l.shift);
+                push(format!("{name}.weight"), &vector, (|l| &l.gain, |l| &mut l.gain));
+                push(format!("{name}.bias"), &vector, (|l| &l.shift, |l| &mut l.shift));
                 if norm == Norm::Batch {
-                    push(format!("{name}.running_mean"), &vector, |l| &mut l.running_mean);
-                    push(format!("{name}.running_var"), &vector, |l| &mut l.running_variance);
+                    push(format!("{name}.running_mean"), &vector, (|l| &l.running_mean, |l| &mut l.running_mean));
+                    push(
+                        format!("{name}.running_var"),
+                        &vector,
+                        (|l| &l.running_variance, |l| &mut l.running_variance),
+                    );
                 }
             }
             if let Some(name) = dense.activation.is_learned().then(|| slopes.next()).flatten() {
-                push(format!("{name}.weight"), &vector, |l| &mut l.slope);
+                push(format!("{name}.weight"), &vector, (|l| &l.slope, |l| &mut l.slope));
             }
         }
         tensors
@@ -104,12 +108,15 @@ impl Names {
     }
 }
 
+/// Where in a layer's parameters a tensor lies, to be read and to be written.
+type Place = (fn(&LayerParameters) -> &Vec<f32>, fn(&mut LayerParameters) -> &mut Vec<f32>);
+
 /// One tensor of a network in a file.
 pub(super) struct Tensor {
     pub(super) name: String,
     pub(super) shape: Vec<usize>,
     pub(super) layer: usize,
-    pub(super) place: fn(&mut LayerParameters) -> &mut Vec<f32>,
+    pub(super) place: Place,
 }
 
 impl Tensor {

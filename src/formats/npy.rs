@@ -182,7 +182,9 @@ impl Npy {
         let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({sizes}), }}");
         // The values begin at a multiple of 64 bytes, after a line's end.
         let whole = (10 + header.len() + 1).next_multiple_of(64);
-        let mut content = b"\x93NUMPY\x01\x00".to_vec();
+        let bytes = if is_bytes { len } else { 4 * len };
+        let mut content = room(whole + bytes, "the content of an array's file")?;
+        content.extend_from_slice(b"\x93NUMPY\x01\x00");
         let Ok(length) = u16::try_from(whole - 10) else {
             let (expected, got) = ("sizes that a header has room for".to_owned(), self.sizes.len().to_string());
             return Err(Error::Setting { what: "sizes of an array", expected, got });
@@ -191,7 +193,7 @@ impl Npy {
         content.extend(header.bytes());
         content.resize(whole - 1, b' ');
         content.push(b'\n');
-        content.resize(whole + if is_bytes { len } else { 4 * len }, 0);
+        content.resize(whole + bytes, 0);
         let columns = if let Features::File(file) = &self.values { file.columns() } else { len };
         // Bytes that stand for other numbers than those of a file.
         let mut numbers = vec![0.0; if scale.is_some() && !is_bytes { columns } else { 0 }];

@@ -2,18 +2,21 @@
 //! differ from one run to the next, and the same content is to be the same bytes.
 
 use std::{
-    borrow::Cow,
     collections::{BTreeSet, HashMap},
     fs::File,
     io::Read,
     path::Path,
 };
 
-use safetensors::{Dtype, SafeTensorError, SafeTensors, View};
+use bytemuck::AnyBitPattern;
+use safetensors::{
+    Dtype, SafeTensorError, SafeTensors,
+    tensor::{Metadata, TensorInfo},
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{list, names::Names, wrong};
-use crate::{Error, LayerParameters, Network, Result};
+use crate::{Error, LayerParameters, Network, Result, error::room};
 
 /// The longest header that safetensors reads, in bytes.
 const LONGEST: u64 = 100_000_000;
@@ -22,52 +25,34 @@ const LONGEST: u64 = 100_000_000;
 const KEY: &str = "gradus";
 
 /// A tensor on the way into a file.
-struct Values {
+struct Values<'a> {
     dtype: Dtype,
     shape: Vec<usize>,
-    bytes: Vec<u8>,
-}
-
-impl View for Values {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.bytes)
-    }
-
-    fn data_len(&self) -> usize {
-        self.bytes.len()
-    }
+    bytes: &'a [u8],
 }
 
 /// What is gathered for a file.
 #[derive(Default)]
-pub(crate) struct Writer {
-    tensors: Vec<(String, Values)>,
+pub(crate) struct Writer<'a> {
+    tensors: Vec<(String, Values<'a>)>,
 }
 
-impl Writer {
+impl<'a> Writer<'a> {
     /// Adds the parameters of a network, each tensor's name behind a prefix; running statistics where there are some.
     pub(crate) fn layers(
         &mut self,
         prefix: &str,
         network: &Network,
         names: &Names,
-        mut layers: Vec<LayerParameters>,
+        layers: &'a [LayerParameters],
     ) -> Result<()> {
         names.check(network)?;
         for tensor in names.tensors(network) {
-            let values = std::mem::take((tensor.place)(&mut layers[tensor.layer]));
+            let values = (tensor.place.0)(&layers[tensor.layer]);
             if tensor.runs() && values.is_empty() {
                 continue;
             }
-            let bytes = bytemuck::cast_slice(&values).to_vec();
+            let bytes = bytemuck::cast_slice(values);
             self.tensors
                 .push((prefix.to_owned() + &tensor.name, Values { dtype: Dtype::F32, shape: tensor.shape, bytes }));
         }
@@ -76,16 +61,36 @@ impl Writer {
 
     /// Adds the counters that PyTorch asks for beside a batch norm's statistics: 0, as no batch was seen there.
     pub(crate) fn counters(&mut self, network: &Network, names: &Names) {
-        let zero = || Values { dtype: Dtype::I64, shape: Vec::new(), bytes: vec![0; 8] };
+        let zero = || Values { dtype: Dtype::I64, shape: Vec::new(), bytes: &[0; 8] };
         self.tensors.extend(names.counters(network).into_iter().map(|name| (name, zero())));
     }
 
     /// The bytes of the file; `record` is what it says of the tensors.
-    pub(crate) fn bytes(self, record: Option<&impl Serialize>) -> Result<Vec<u8>> {
+    pub(crate) fn bytes(mut self, record: Option<&impl Serialize>) -> Result<Vec<u8>> {
         let refused = |why: String| Error::Internal { what: "a safetensors file".into(), why };
         let text = record.map(serde_json::to_string).transpose().map_err(|error| refused(error.to_string()))?;
         let about = text.map(|text| HashMap::from([(KEY.to_owned(), text)]));
-        safetensors::serialize(self.tensors, about).map_err(|error| refused(error.to_string()))
+        // The order of `safetensors::serialize`, which aborts where it finds no memory: the widest types first, then by name.
+        self.tensors.sort_by(|(one, a), (other, b)| b.dtype.cmp(&a.dtype).then_with(|| one.cmp(other)));
+        let mut end = 0;
+        let place = |(name, values): &(String, Values<'_>)| {
+            let begin = end;
+            end += values.bytes.len();
+            let (dtype, shape) = (values.dtype, values.shape.clone());
+            (name.clone(), TensorInfo { dtype, shape, data_offsets: (begin, end) })
+        };
+        let places = self.tensors.iter().map(place).collect();
+        let places = Metadata::new(about, places).map_err(|error| refused(error.to_string()))?;
+        let mut header = serde_json::to_vec(&places).map_err(|error| refused(error.to_string()))?;
+        header.resize(header.len().next_multiple_of(8), b' ');
+        if header.len() as u64 > LONGEST {
+            return Err(refused(format!("a header of {} bytes", header.len())));
+        }
+        let mut content = room(8 + header.len() + end, "the content of a safetensors file")?;
+        content.extend((header.len() as u64).to_le_bytes());
+        content.extend(header);
+        self.tensors.iter().for_each(|(_, values)| content.extend_from_slice(values.bytes));
+        Ok(content)
     }
 }
 
@@ -160,7 +165,7 @@ impl<'a> Reader<'a> {
         let mut layers = vec![LayerParameters::default(); network.layers().len()];
         for tensor in names.tensors(network).iter().filter(|tensor| are_parameters || !tensor.runs()) {
             let name = prefix.to_owned() + &tensor.name;
-            *(tensor.place)(&mut layers[tensor.layer]) = self.values(name, &tensor.shape, are_parameters)?;
+            *(tensor.place.1)(&mut layers[tensor.layer]) = self.values(name, &tensor.shape, are_parameters)?;
         }
         Ok(layers)
     }
@@ -180,17 +185,11 @@ impl<'a> Reader<'a> {
                 format_args!("{:?}", tensor.shape()),
             ));
         }
-        let values: Vec<f32> = match tensor.dtype() {
-            Dtype::F32 => bytemuck::pod_collect_to_vec(tensor.data()),
-            Dtype::F64 => {
-                let wide: Vec<f64> = bytemuck::pod_collect_to_vec(tensor.data());
-                wide.into_iter().map(|value| value as f32).collect()
-            }
+        let values = match tensor.dtype() {
+            Dtype::F32 => numbers(tensor.data(), &place, |value: f32| value)?,
+            Dtype::F64 => numbers(tensor.data(), &place, |value: f64| value as f32)?,
             // The upper half of an f32.
-            Dtype::BF16 => {
-                let halves: Vec<u16> = bytemuck::pod_collect_to_vec(tensor.data());
-                halves.into_iter().map(|half| f32::from_bits(u32::from(half) << 16)).collect()
-            }
+            Dtype::BF16 => numbers(tensor.data(), &place, |half: u16| f32::from_bits(u32::from(half) << 16))?,
             other => return Err(wrong(&self.file, place, "F32, F64 or BF16", other)),
         };
         let is_wrong = |value: &f32| if are_finite { !value.is_finite() } else { value.is_nan() };
@@ -217,4 +216,11 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+/// The values that lie in bytes, each as an f32.
+fn numbers<T: AnyBitPattern>(bytes: &[u8], what: &str, number: impl Fn(T) -> f32) -> Result<Vec<f32>> {
+    let mut into = room(bytes.len() / size_of::<T>(), what)?;
+    into.extend(bytes.chunks_exact(size_of::<T>()).map(|value| number(bytemuck::pod_read_unaligned(value))));
+    Ok(into)
 }

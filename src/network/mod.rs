@@ -53,13 +53,22 @@ pub struct Dense {
 impl Dense {
     /// Its parameters, all 0.
     pub(crate) fn zeros(&self) -> LayerParameters {
-        let of = |is_there: bool| vec![0.0; if is_there { self.outputs } else { 0 }];
-        let (has_norm, learns) = (self.norm.is_some(), self.activation.is_learned());
-        let weight = vec![0.0; self.inputs * self.outputs];
-        let (gain, shift, slope) = (of(has_norm), of(has_norm), of(learns));
-        let runs = self.norm == Some(Norm::Batch);
-        let (running_mean, running_variance) = (of(runs), of(runs));
-        LayerParameters { weight, bias: of(true), gain, shift, slope, running_mean, running_variance }
+        let [norm, slope, running] = self.lengths().map(|len| vec![0.0; len]);
+        LayerParameters {
+            weight: vec![0.0; self.inputs * self.outputs],
+            bias: vec![0.0; self.outputs],
+            gain: norm.clone(),
+            shift: norm,
+            slope,
+            running_mean: running.clone(),
+            running_variance: running,
+        }
+    }
+
+    /// How long its gains and shifts are, its slopes, and its running means and variances.
+    fn lengths(&self) -> [usize; 3] {
+        let is_there = [self.norm.is_some(), self.activation.is_learned(), self.norm == Some(Norm::Batch)];
+        is_there.map(|is_there| if is_there { self.outputs } else { 0 })
     }
 
     /// How many vectors lie behind its weights.
@@ -345,14 +354,13 @@ impl Network {
         for (i, (layer, given)) in self.layers.iter().zip(layers).enumerate() {
             check_len(&format!("weights of layer {i}"), layer.inputs * layer.outputs, given.weight.len())?;
             check_len(&format!("biases of layer {i}"), layer.outputs, given.bias.len())?;
-            let zeros = layer.zeros();
-            check_len(&format!("gains of layer {i}"), zeros.gain.len(), given.gain.len())?;
-            check_len(&format!("shifts of layer {i}"), zeros.shift.len(), given.shift.len())?;
-            check_len(&format!("slopes of layer {i}"), zeros.slope.len(), given.slope.len())?;
+            let [norm, slope, running] = layer.lengths();
+            check_len(&format!("gains of layer {i}"), norm, given.gain.len())?;
+            check_len(&format!("shifts of layer {i}"), norm, given.shift.len())?;
+            check_len(&format!("slopes of layer {i}"), slope, given.slope.len())?;
             check_finite("weights", layer.inputs, &given.weight)?;
-            check_len(&format!("running means of layer {i}"), zeros.running_mean.len(), given.running_mean.len())?;
-            let len = zeros.running_variance.len();
-            check_len(&format!("running variances of layer {i}"), len, given.running_variance.len())?;
+            check_len(&format!("running means of layer {i}"), running, given.running_mean.len())?;
+            check_len(&format!("running variances of layer {i}"), running, given.running_variance.len())?;
             for (what, vector) in [
                 ("biases", &given.bias),
                 ("gains", &given.gain),

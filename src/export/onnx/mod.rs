@@ -4,9 +4,11 @@ mod proto;
 
 use std::path::Path;
 
-use prost::Message;
+use prost::{EncodeError, Message};
 
-use crate::{Activation, Dense, Error, LayerParameters, Model, Norm, Result, activation::SELU, formats, norm};
+use crate::{
+    Activation, Dense, Error, LayerParameters, Model, Norm, Result, activation::SELU, error::room, formats, norm,
+};
 use proto::{
     AttributeProto, Dimension, FLOAT, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
     TensorProto, TensorShapeProto, TensorType, TypeProto, ValueInfoProto,
@@ -43,7 +45,7 @@ fn bytes(model: &Model) -> Result<Vec<u8>> {
     let mut graph = Graph { nodes: Vec::new(), tensors: Vec::new(), last: "input".to_owned() };
     if let Some(scaler) = &model.scaler {
         for (operator, name, values) in [("Sub", "shift", scaler.shift()), ("Mul", "factor", scaler.factor())] {
-            graph.tensor(&format!("scaler.{name}"), &[values.len()], values);
+            graph.tensor(&format!("scaler.{name}"), &[values.len()], values)?;
             graph.node(operator, &[&format!("scaler.{name}")], &[]);
         }
     }
@@ -80,7 +82,11 @@ fn bytes(model: &Model) -> Result<Vec<u8>> {
         let (expected, got) = (format!("at most {MOST}, as protobuf has it"), file.encoded_len().to_string());
         return Err(Error::Setting { what: "bytes of an ONNX file", expected, got });
     }
-    Ok(file.encode_to_vec())
+    let mut content = room(file.encoded_len(), "the content of an ONNX file")?;
+    // What it has room for it does not refuse.
+    let refused = |error: EncodeError| Error::Internal { what: "an ONNX file".into(), why: error.to_string() };
+    file.encode(&mut content).map_err(refused)?;
+    Ok(content)
 }
 
 /// A graph that grows by its end.
@@ -92,13 +98,16 @@ struct Graph {
 }
 
 impl Graph {
-    fn tensor(&mut self, name: &str, sizes: &[usize], values: &[f32]) {
+    fn tensor(&mut self, name: &str, sizes: &[usize], values: &[f32]) -> Result<()> {
+        let mut raw_data = room(size_of_val(values), name)?;
+        raw_data.extend_from_slice(bytemuck::cast_slice(values));
         self.tensors.push(TensorProto {
             dims: sizes.iter().map(|size| *size as i64).collect(),
             data_type: FLOAT,
             name: name.to_owned(),
-            raw_data: bytemuck::cast_slice(values).to_vec(),
+            raw_data,
         });
+        Ok(())
     }
 
     /// A node that takes what the last one gives, and then others.
@@ -118,15 +127,22 @@ impl Graph {
     /// A layer: `activation(norm(x W^T + b))`.
     fn layer(&mut self, i: usize, dense: &Dense, parameters: &LayerParameters) -> Result<()> {
         let name = |what: &str| format!("{i}.{what}");
-        let mut vector = |what: &str, values: &[f32]| {
-            self.tensor(&name(what), &[values.len()], values);
-            name(what)
+        let mut vector = |what: &str, values: &[f32]| -> Result<String> {
+            self.tensor(&name(what), &[values.len()], values)?;
+            Ok(name(what))
         };
-        let bias = vector("bias", &parameters.bias);
-        let norm = dense.norm.map(|_| [vector("gain", &parameters.gain), vector("shift", &parameters.shift)]);
-        let running = (dense.norm == Some(Norm::Batch))
-            .then(|| [vector("mean", &parameters.running_mean), vector("variance", &parameters.running_variance)]);
-        self.tensor(&name("weight"), &[dense.outputs, dense.inputs], &parameters.weight);
+        let bias = vector("bias", &parameters.bias)?;
+        let norm = match dense.norm {
+            Some(_) => Some([vector("gain", &parameters.gain)?, vector("shift", &parameters.shift)?]),
+            None => None,
+        };
+        let running = match dense.norm {
+            Some(Norm::Batch) => {
+                Some([vector("mean", &parameters.running_mean)?, vector("variance", &parameters.running_variance)?])
+            }
+            _ => None,
+        };
+        self.tensor(&name("weight"), &[dense.outputs, dense.inputs], &parameters.weight)?;
         self.node("Gemm", &[&name("weight"), &bias], &[("transB", Attribute::Int(1))]);
         if let Some([gain, shift]) = &norm {
             let epsilon = ("epsilon", Attribute::Float(norm::EPSILON));
@@ -163,13 +179,13 @@ impl Graph {
             }
             Activation::HardTanh => {
                 let [low, high] = [format!("{i}.low"), format!("{i}.high")];
-                self.tensor(&low, &[], &[-1.0]);
-                self.tensor(&high, &[], &[1.0]);
+                self.tensor(&low, &[], &[-1.0])?;
+                self.tensor(&high, &[], &[1.0])?;
                 self.node("Clip", &[&low, &high], &[]);
             }
             Activation::Sine { frequency } => {
                 let name = format!("{i}.frequency");
-                self.tensor(&name, &[], &[frequency as f32]);
+                self.tensor(&name, &[], &[frequency as f32])?;
                 self.node("Mul", &[&name], &[]);
                 self.node("Sin", &[], &[]);
             }
@@ -180,7 +196,7 @@ impl Graph {
             }
             Activation::Prelu { .. } => {
                 let name = format!("{i}.slope");
-                self.tensor(&name, &[parameters.slope.len()], &parameters.slope);
+                self.tensor(&name, &[parameters.slope.len()], &parameters.slope)?;
                 self.node("PRelu", &[&name], &[]);
             }
             Activation::Softmax => self.node("Softmax", &[], &[("axis", Attribute::Int(-1))]),
