@@ -160,21 +160,23 @@ impl Gpu {
     /// Runs `build` and gives what wgpu says against it as an error instead of a panic.
     pub(crate) async fn scoped<T>(&self, what: &str, build: impl FnOnce(&wgpu::Device) -> T) -> Result<T> {
         self.check()?;
-        let (value, scopes) = {
-            let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
-            let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
-            let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-            let value = build(&self.device);
-            // The guards belong to this thread and close in reverse; only their answers may wait.
-            let scopes = (validation.pop(), internal.pop(), memory.pop());
-            (value, scopes)
-        };
-        let errors = [scopes.0.await, scopes.1.await, scopes.2.await];
+        let (value, [validation, internal, memory]) = self.judged(|| build(&self.device));
+        let errors = [validation.await, internal.await, memory.await];
         match errors.into_iter().flatten().next() {
             // On a device that is gone all is invalid.
             Some(error) => Err(self.check_alive().await.err().unwrap_or_else(|| from_wgpu(what, error))),
             None => self.check().map(|()| value),
         }
+    }
+
+    /// Runs `work`. What comes with its value answers what wgpu says against it, an answer for each kind of error.
+    fn judged<T>(&self, work: impl FnOnce() -> T) -> (T, [impl Future<Output = Option<wgpu::Error>>; 3]) {
+        let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
+        let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let value = work();
+        // The guards belong to this thread and close in reverse; only their answers may wait.
+        (value, [validation.pop(), internal.pop(), memory.pop()])
     }
 
     /// A buffer of `bytes`, all 0.
@@ -225,13 +227,13 @@ impl Gpu {
         if self.is_own {
             return command();
         }
-        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let value = command();
-        // Natively the answer is there at once; on the web it is not waited for.
-        let mut answer = std::pin::pin!(scope.pop());
+        let (value, answers) = self.judged(command);
+        // Natively they are there at once; on the web they are not waited for.
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        if let std::task::Poll::Ready(Some(error)) = answer.as_mut().poll(&mut context) {
-            let _ = self.fault.set(from_wgpu(what, error));
+        for answer in answers {
+            if let std::task::Poll::Ready(Some(error)) = std::pin::pin!(answer).poll(&mut context) {
+                let _ = self.fault.set(from_wgpu(what, error));
+            }
         }
         value
     }
