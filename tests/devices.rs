@@ -94,10 +94,13 @@ fn a_limit_beyond_the_adapters_is_refused() {
 fn a_device_that_is_too_small_is_refused_with_the_limit_the_need_and_the_have() {
     for adapter in adapters() {
         let few = wgpu::Limits { max_storage_buffers_per_shader_stage: 4, ..adapter.limits.clone() };
-        let error = Device::request(&request(&adapter, Some(few))).expect_err("a step needs more");
-        let Error::Limit { limit, need, have, .. } = &error else { panic!("{error}") };
-        assert_eq!((*limit, *have), ("max_storage_buffers_per_shader_stage", 4), "{error}");
-        assert!((5..=8).contains(need) && error.to_string().contains(&adapter.info.name), "{error}");
+        let (device, queue) = callers(&adapter, Some(few.clone()));
+        for refused in [Device::request(&request(&adapter, Some(few))), Device::from_wgpu(device, queue)] {
+            let error = refused.expect_err("a step needs more");
+            let Error::Limit { limit, need, have, .. } = &error else { panic!("{error}") };
+            assert_eq!((*limit, *have), ("max_storage_buffers_per_shader_stage", 4), "{error}");
+            assert!((5..=8).contains(need) && error.to_string().contains(&adapter.info.name), "{error}");
+        }
 
         let limits = wgpu::Limits { max_storage_buffer_binding_size: 64 << 10, ..adapter.limits.clone() };
         let small = open(&adapter, Some(limits));
@@ -128,7 +131,7 @@ fn a_device_with_the_default_limits_trains_the_same_bits() {
 fn a_callers_device_trains_and_keeps_its_handlers() {
     for adapter in adapters() {
         let name = adapter.info.name.clone();
-        let (device, queue) = callers(&adapter);
+        let (device, queue) = callers(&adapter, None);
         let (heard, lost) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (errors, losses) = (Arc::clone(&heard), Arc::clone(&lost));
         device.on_uncaptured_error(Arc::new(move |_| {
@@ -182,7 +185,7 @@ const CALLS: [Call; 8] = [
 fn own_and_callers(adapter: &AdapterReport) -> [(Device, wgpu::Device); 2] {
     let own = open(adapter, None);
     let handle = own.wgpu().expect("it is an adapter").0.clone();
-    let (device, queue) = callers(adapter);
+    let (device, queue) = callers(adapter, None);
     let callers = Device::from_wgpu(device.clone(), queue).expect("the adapter's limits are enough");
     [(own, handle), (callers, device)]
 }

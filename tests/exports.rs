@@ -130,7 +130,7 @@ fn run(
 fn a_function_in_somebodys_shader_answers_as_the_network_does() {
     let rows = numbers(ROWS * 5, 8);
     for adapter in adapters() {
-        let device = callers(&adapter);
+        let device = callers(&adapter, None);
         for (name, model) in models() {
             let sizes = (model.network.inputs(), model.network.outputs());
             let expected = answers(&model, &rows);
@@ -186,7 +186,7 @@ fn what_cannot_be_exported_is_refused() {
     for adapter in adapters() {
         let function = custom.to_wgsl("net", WgslWeights::Constants).expect("WGSL has it");
         let rows = numbers(10, 1);
-        let found = run(&callers(&adapter), &function, (5, 3), &rows);
+        let found = run(&callers(&adapter, None), &function, (5, 3), &rows);
         assert!(found.iter().zip(answers(&custom, &rows)).all(|(a, b)| (a - b).abs() < 1e-5), "{}", adapter.info.name);
     }
     let large = of(Network::new(5).dense(2000, Activation::Relu).dense(3, Activation::Identity));

@@ -22,7 +22,7 @@ fn settings() -> Settings {
 /// The devices of every adapter, made as an application makes its own.
 fn frames() -> impl Iterator<Item = (Device, wgpu::Device, wgpu::Queue)> {
     adapters().into_iter().map(|adapter| {
-        let (device, queue) = callers(&adapter);
+        let (device, queue) = callers(&adapter, None);
         (Device::from_wgpu(device.clone(), queue.clone()).expect("its limits are enough"), device, queue)
     })
 }

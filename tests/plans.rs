@@ -4,7 +4,7 @@ mod common;
 
 use std::{fs, time::Duration};
 
-use common::{bits, devices, numbers};
+use common::{adapters, bits, callers, devices, numbers};
 use gradus::{Activation, Dataset, Device, Error, Network, Optimizer, Plan, Schedule, Settings, Trainer, Tuner};
 
 const ROWS: usize = 200;
@@ -67,6 +67,18 @@ fn a_plan_that_is_saved_and_pinned_gives_the_same_bits() {
             assert!(followed.contains(text.lines().nth(5).unwrap_or_default()), "{device}: {followed} for {text}");
             assert_eq!(trained(pinned()), trained(pinned()), "{device}: {text}");
         }
+    }
+}
+
+#[test]
+fn a_tile_of_subgroups_is_refused_on_a_device_without_them() {
+    for adapter in adapters() {
+        let (device, queue) = callers(&adapter, None);
+        let device = Device::from_wgpu(device, queue).expect("the adapter's limits are enough");
+        let plan = trainer(&device, None).expect("a trainer").plan();
+        let [layered, ..] = schemes(&plan).map(|text| text.replace("plain", "lanes8 32"));
+        let refused = trainer(&device, Some(layered.parse().expect("a plan"))).err();
+        assert!(matches!(&refused, Some(Error::Plan { what: "tile", .. })), "{device}: {refused:?}");
     }
 }
 

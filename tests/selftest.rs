@@ -25,7 +25,7 @@ fn a_lost_device_ends_it_with_what_was_found() {
     for adapter in adapters() {
         let ours = open(&adapter, None);
         let handle = ours.wgpu().expect("a GPU").0.clone();
-        let (device, queue) = callers(&adapter);
+        let (device, queue) = callers(&adapter, None);
         let theirs = Device::from_wgpu(device.clone(), queue).expect("the adapter's limits are enough");
         for (device, handle) in [(ours, handle), (theirs, device)] {
             handle.destroy();

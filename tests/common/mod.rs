@@ -49,15 +49,17 @@ pub fn request(adapter: &AdapterReport, limits: Option<wgpu::Limits>) -> Request
     Request { choice, backends: Some(adapter.info.backend.into()), limits }
 }
 
-/// A device and queue as an application of its own would have them; the adapter's limits.
-pub fn callers(adapter: &AdapterReport) -> (wgpu::Device, wgpu::Queue) {
+/// A device and queue as an application of its own would have them, without features; the adapter's limits unless others
+/// are given.
+pub fn callers(adapter: &AdapterReport, limits: Option<wgpu::Limits>) -> (wgpu::Device, wgpu::Queue) {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     let backends = adapter.info.backend.into();
     descriptor.backends = backends;
     let all = pollster::block_on(wgpu::Instance::new(descriptor).enumerate_adapters(backends));
     let found = all.into_iter().find(|one| one.get_info().name == adapter.info.name).expect("it was listed");
-    let limits = wgpu::DeviceDescriptor { required_limits: found.limits(), ..wgpu::DeviceDescriptor::default() };
-    pollster::block_on(found.request_device(&limits)).expect("the adapter gives a device")
+    let required_limits = limits.unwrap_or_else(|| found.limits());
+    let descriptor = wgpu::DeviceDescriptor { required_limits, ..wgpu::DeviceDescriptor::default() };
+    pollster::block_on(found.request_device(&descriptor)).expect("the adapter gives a device")
 }
 
 /// Numbers from -1 to 1 in which swapped rows and columns show: 251 is a prime.
@@ -121,9 +123,16 @@ pub fn example(name: &str) -> Command {
     command
 }
 
-/// Runs a command to its end. One that takes longer than a child of these tests ever should is ended, and fails.
+/// Longer than a child of these tests ever should take.
+pub const LIMIT: Duration = Duration::from_secs(240);
+
+/// Runs a command to its end. One that takes longer than it ever should is ended, and fails.
 pub fn run(command: &mut Command) -> Outcome {
-    const LIMIT: Duration = Duration::from_secs(240);
+    run_within(command, LIMIT)
+}
+
+/// [`run`] for a command that may take as long as this.
+pub fn run_within(command: &mut Command, limit: Duration) -> Outcome {
     let piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = piped.spawn().expect("the program starts");
     // Both pipes are emptied all the time, or a child that writes much would wait for ever.
@@ -141,14 +150,30 @@ pub fn run(command: &mut Command) -> Outcome {
         if let Some(status) = child.try_wait().expect("a child can be waited for") {
             break status;
         }
-        if start.elapsed() > LIMIT {
+        if start.elapsed() > limit {
             child.kill().expect("a child can be ended");
-            panic!("{command:?} did not end within {LIMIT:?}");
+            panic!("{command:?} did not end within {limit:?}");
         }
         thread::sleep(Duration::from_millis(20));
     };
     let [stdout, stderr] = [stdout, stderr].map(|pipe| pipe.join().expect("a pipe is read"));
     Outcome { status: status.code(), stdout, stderr }
+}
+
+/// A number of KiB that Linux tells of this process: `VmSize`, all that is mapped, `VmRSS`, what it takes, or `VmHWM`, the
+/// most that it took.
+pub fn kib(name: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("it is told");
+    line.trim_matches(|c: char| !c.is_ascii_digit()).parse().expect("a number")
+}
+
+/// Lets this process have so many MiB more than it has, on Linux.
+pub fn leave(mebibytes: u64) {
+    let limit = (kib("VmSize") << 10) + (mebibytes << 20);
+    let id = std::process::id().to_string();
+    let set = Command::new("prlimit").args(["--pid", &id, &format!("--as={limit}:")]).status();
+    assert!(set.expect("prlimit is part of every Linux").success());
 }
 
 /// A new folder for one test's files, removed with it.
