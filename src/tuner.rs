@@ -94,10 +94,15 @@ impl Tuner {
                 let mut trainer = Trainer::new(device, network, &data, settings)?;
                 seconds_of_a_step(&mut trainer, each)
             });
-            let seconds = measured.unwrap_or_else(|error| {
-                log::warn!("a plan was passed over: {error}\n{plan}");
-                f64::INFINITY
-            });
+            let seconds = match measured {
+                Ok(seconds) => seconds,
+                // That is no plan's fault, and no other would do better.
+                Err(lost @ Error::DeviceLost { .. }) => return Err(lost),
+                Err(error) => {
+                    log::warn!("a plan was passed over: {error}\n{plan}");
+                    f64::INFINITY
+                }
+            };
             all.push(Tuned { plan, seconds });
         }
         all.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));

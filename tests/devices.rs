@@ -3,19 +3,22 @@
 mod common;
 
 use std::{
+    env,
+    process::Command,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use common::{XOR, adapters, bits, callers, devices, numbers, open, request, run, xor};
+use common::{XOR, adapters, bits, callers, devices, kib, numbers, open, request, run, xor};
 use gradus::{
-    Activation, AdapterReport, Choice, Dataset, Dense, Device, Error, Features, Init, LayerParameters, Loss, Metrics,
-    Network, Optimizer, Report, Request, Settings, Trainer, cpu::reference::Reference, wgpu,
+    Activation, AdapterReport, Choice, Dataset, Dense, Device, Ensemble, Error, Features, Fit, Init, LayerParameters,
+    Loss, Member, Metrics, Network, Optimizer, Population, Predictor, RangeTest, Report, Request, Settings, Trainer,
+    Tuner, cpu::reference::Reference, wgpu,
 };
 
 fn network() -> Network {
@@ -23,7 +26,7 @@ fn network() -> Network {
 }
 
 fn settings() -> Settings {
-    Settings { batch: 3, optimizer: Optimizer::momentum(0.5, 0.9), ..Settings::default() }
+    Settings { batch: 3, optimizer: Optimizer::momentum(0.5, 0.9).average(0.9), ..Settings::default() }
 }
 
 fn trainer(device: &Device) -> Trainer {
@@ -170,7 +173,7 @@ fn a_callers_device_trains_and_keeps_its_handlers() {
 type Call = (&'static str, fn(&mut Trainer) -> gradus::Result<()>);
 
 /// Every call that needs the device's answer.
-const CALLS: [Call; 8] = [
+const CALLS: [Call; 13] = [
     ("run", |trainer| trainer.run(5).map(drop)),
     ("epoch", |trainer| trainer.epoch().map(drop)),
     ("step and losses", |trainer| trainer.step(&XOR.0[..6], &XOR.1[..3]).and_then(|()| trainer.losses().map(drop))),
@@ -178,7 +181,12 @@ const CALLS: [Call; 8] = [
     ("predict", |trainer| trainer.predict(&XOR.0).map(drop)),
     ("evaluate", |trainer| trainer.evaluate(&xor()).map(drop)),
     ("gradients", |trainer| trainer.gradients(&XOR.0[..6], &XOR.1[..3]).map(drop)),
+    ("histograms", |trainer| trainer.histograms(&XOR.0[..6], &XOR.1[..3], 5).map(drop)),
+    ("profile", |trainer| trainer.profile(3).map(drop)),
     ("parameters", |trainer| trainer.parameters().map(drop)),
+    ("averaged_parameters", |trainer| trainer.averaged_parameters().map(drop)),
+    ("model", |trainer| trainer.model().map(drop)),
+    ("checkpoint", |trainer| trainer.checkpoint().map(drop)),
 ];
 
 /// A device of gradus's own and one of the caller's, each with the handle that destroys it.
@@ -197,9 +205,11 @@ fn every_call_on_a_lost_device_is_an_error_again_and_again() {
             // What the calls need is built when they are made for the first time: for one trainer after the loss.
             let mut trainers = [trainer(&device), trainer(&device)];
             let parameters = trainers[0].parameters().expect("parameters");
+            trainers.iter_mut().for_each(|trainer| trainer.keep().expect("it is there"));
             for (name, call) in CALLS {
                 call(&mut trainers[0]).unwrap_or_else(|error| panic!("{device}: {name}: {error}"));
             }
+            let mut encoder = handle.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             handle.destroy();
             in_time(device.to_string(), move || {
                 for trainer in &mut trainers {
@@ -208,10 +218,94 @@ fn every_call_on_a_lost_device_is_an_error_again_and_again() {
                         assert!(matches!(error, Error::DeviceLost { .. }), "{name}: {error}");
                         assert!(error.to_string().starts_with("the device was lost: "), "{error}");
                     }
-                    // It waits for nothing, so it may not know; it only must not panic.
-                    let _ = trainer.set_parameters(&parameters);
+                    // They wait for nothing, so they may not know; they only must not panic.
+                    let _ = (trainer.set_parameters(&parameters), trainer.keep(), trainer.restore());
+                    let _ = trainer.record(&mut encoder, 2);
                 }
             });
+        }
+    }
+}
+
+/// What else trains and answers.
+struct Others {
+    device: Device,
+    population: Population,
+    trainer: Trainer,
+    predictor: Predictor,
+    ensemble: Ensemble,
+}
+
+impl Others {
+    fn new(device: &Device) -> gradus::Result<Self> {
+        let members: Vec<_> = (0..4).map(|seed| Member::new(Settings { seed, ..settings() })).collect();
+        let trainer = Trainer::new(device, &network(), &xor(), settings())?;
+        let model = trainer.model()?;
+        Ok(Self {
+            device: device.clone(),
+            population: Population::new(device, &network(), &xor(), &members)?,
+            trainer,
+            predictor: Predictor::of(device, &model)?,
+            ensemble: Ensemble::new(device, &[model.clone(), model])?,
+        })
+    }
+}
+
+/// One call of them.
+type Other = (&'static str, fn(&mut Others) -> gradus::Result<()>);
+
+const OTHERS: [Other; 12] = [
+    ("Population::run", |of| of.population.run(5).map(drop)),
+    ("Population::stop", |of| {
+        let first = of.population.in_training().next();
+        of.population.stop(first.expect("there were four"))
+    }),
+    ("Population::predict", |of| of.population.predict(&XOR.0).map(drop)),
+    ("Population::evaluate", |of| of.population.evaluate(&xor()).map(drop)),
+    ("Population::model", |of| of.population.model(2).map(drop)),
+    ("Fit::run_together", |of| Fit::new(2).run_together(&mut of.population).map(drop)),
+    ("Fit::run", |of| Fit::new(2).validate_on(&xor()).run(&mut of.trainer).map(drop)),
+    ("Predictor::predict", |of| of.predictor.predict(&XOR.0).map(drop)),
+    ("Ensemble::predict", |of| of.ensemble.predict(&XOR.0).map(drop)),
+    ("Fit::train", |of| Fit::new(2).train(&of.device, &network(), &xor(), settings()).map(drop)),
+    ("RangeTest::run", |of| RangeTest::default().run(&of.device, &network(), &xor(), settings()).map(drop)),
+    ("any of them", |of| Others::new(&of.device).map(drop)),
+];
+
+#[test]
+fn whatever_else_trains_or_answers_tells_that_its_device_is_lost() {
+    for adapter in adapters() {
+        // What the calls need is built when they are made for the first time: once after the loss.
+        for ((device, handle), has_answered) in own_and_callers(&adapter).into_iter().zip([true, false]) {
+            let mut others = Others::new(&device).unwrap_or_else(|error| panic!("{device}: {error}"));
+            for (name, call) in OTHERS.into_iter().filter(|_| has_answered) {
+                call(&mut others).unwrap_or_else(|error| panic!("{device}: {name}: {error}"));
+            }
+            handle.destroy();
+            in_time(device.to_string(), move || {
+                for (name, call) in OTHERS.into_iter().chain(OTHERS) {
+                    let answer = call(&mut others);
+                    assert!(matches!(answer, Err(Error::DeviceLost { .. })), "{name}: {answer:?}");
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn a_device_lost_while_plans_are_measured_gives_none() {
+    for adapter in adapters() {
+        for (device, handle) in own_and_callers(&adapter) {
+            let waits = thread::spawn(move || {
+                thread::sleep(Duration::from_secs(1));
+                handle.destroy();
+            });
+            in_time(device.to_string(), move || {
+                let tuner = Tuner { time: Duration::from_secs(600), cache: None };
+                let plan = tuner.tune(&device, &network(), &settings());
+                assert!(matches!(plan, Err(Error::DeviceLost { .. })), "{plan:?}");
+            });
+            waits.join().expect("it only waits");
         }
     }
 }
@@ -231,7 +325,7 @@ fn what_takes_too_long_is_an_error_and_the_device_goes_on() {
         };
         let before = train(&device, 8).expect("there is time");
         // A host that is held up while the device works finds it done: that is no failure, and is tried again.
-        let hasty = device.clone().with_patience(Duration::from_micros(10));
+        let hasty = device.clone().with_patience(Duration::ZERO);
         let seconds = (0..5).find_map(|_| match train(&hasty, 100).err()? {
             Error::Timeout { seconds } => Some(seconds),
             other => panic!("{device}: {other}"),
@@ -261,8 +355,12 @@ fn a_trainer_for_a_lost_device_is_refused() {
 fn a_device_lost_in_the_middle_of_a_run_ends_it() {
     for adapter in adapters() {
         for (device, handle) in own_and_callers(&adapter) {
+            let mut undisturbed = trainer(&device);
+            undisturbed.run(40).expect("steps");
+            let undisturbed = bits(&undisturbed.parameters().expect("parameters"));
             let mut running = trainer(&device);
             running.run(10).expect("steps");
+            let checkpoint = running.checkpoint().expect("a checkpoint");
             let waits = thread::spawn(move || {
                 thread::sleep(Duration::from_millis(150));
                 handle.destroy();
@@ -273,8 +371,12 @@ fn a_device_lost_in_the_middle_of_a_run_ends_it() {
                 assert!(matches!(running.run(1), Err(Error::DeviceLost { .. })));
             });
             waits.join().expect("it only waits");
+            let new = open(&adapter, None);
+            let mut resumed =
+                Trainer::resume(&new, &checkpoint, Some(&xor())).expect("a new device is as good as ever");
+            resumed.run(30).expect("steps");
+            assert!(bits(&resumed.parameters().expect("parameters")) == undisturbed, "{}", adapter.info.name);
         }
-        trainer(&open(&adapter, None)).run(10).expect("a new device is as good as ever");
     }
 }
 
@@ -309,15 +411,49 @@ fn trainers_on_several_threads_share_a_device_and_give_the_bits_they_give_alone(
     }
 }
 
+/// What tells a process started by this test that it is alone in it, as it is to be for its memory to be told.
+const ALONE: &str = "GRADUS_TEST_ALONE";
+
 #[test]
 fn a_trainer_may_go_while_its_steps_are_under_way() {
-    for device in devices() {
-        for _ in 0..3 {
-            let mut trainer = Trainer::by_hand(&device, &network(), settings()).expect("a trainer");
-            trainer.step(&XOR.0[..6], &XOR.1[..3]).expect("a step");
+    if env::var_os(ALONE).is_none() {
+        let mut child = Command::new(env::current_exe().expect("a file"));
+        child.args(["--exact", "a_trainer_may_go_while_its_steps_are_under_way", "--nocapture"]).env(ALONE, "1");
+        run(&mut child).expect(0, &["1 passed"]);
+        return;
+    }
+    for adapter in adapters() {
+        let device = open(&adapter, None);
+        let hasty = device.clone().with_patience(Duration::ZERO);
+        let (start, mut given_up, mut taken) = (Instant::now(), 0, Vec::new());
+        // Not so many where the driver compiles for seconds.
+        for round in (0..100).take_while(|_| start.elapsed() < Duration::from_secs(90)) {
+            let trainer = if round % 2 == 1 {
+                // Its losses are being read when the host gives up, or it is still being made.
+                let mut made = Trainer::new(&hasty, &network(), &xor(), settings());
+                match made.as_mut().map_err(|error| error.clone()).and_then(|trainer| trainer.run(1_000)) {
+                    Ok(_) => {}
+                    Err(Error::Timeout { .. }) => given_up += 1,
+                    Err(other) => panic!("{device}: {other}"),
+                }
+                made.ok()
+            } else {
+                // Of some, nothing else has the device any more.
+                let on = if round % 10 == 0 { open(&adapter, None) } else { device.clone() };
+                let mut trainer = Trainer::by_hand(&on, &network(), settings()).expect("a trainer");
+                trainer.step(&XOR.0[..6], &XOR.1[..3]).expect("a step");
+                Some(trainer)
+            };
             // Another thread may drop it.
             thread::spawn(move || drop(trainer)).join().expect("dropping is quiet");
+            if cfg!(target_os = "linux") {
+                taken.push(kib("VmRSS"));
+            }
         }
+        println!("{device}: {given_up} of {} given up, KiB after each: {taken:?}", taken.len());
+        assert!(given_up > 0, "{device}: it was always in time");
+        let grown = taken.last().zip(taken.get(taken.len() / 4)).map_or(0, |(last, early)| last.saturating_sub(*early));
+        assert!(grown <= 8192, "{device}: {grown} KiB more, of {taken:?}");
         trainer(&device).run(10).expect("the device is still good");
     }
 }
