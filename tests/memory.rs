@@ -3,26 +3,13 @@
 
 mod common;
 
-use std::{
-    env, fs,
-    process::{Command, id},
-};
+use std::{env, process::Command};
 
-use common::{adapters, bits, numbers, open, run, xor};
+use common::{adapters, bits, leave, numbers, open, run, xor};
 use gradus::{Activation, Dataset, Device, Error, Loss, Network, Settings, Trainer};
 
 /// What tells a process started by this test which adapter it is to be without memory on.
 const ADAPTER: &str = "GRADUS_TEST_MEMORY_OF";
-
-/// Lets this process have so many MiB more than it has.
-fn leave(mebibytes: u64) {
-    let status = fs::read_to_string("/proc/self/status").expect("the system tells");
-    let line = status.lines().find(|line| line.starts_with("VmSize:")).expect("the size of all that is mapped");
-    let kibibytes: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number");
-    let limit = (kibibytes << 10) + (mebibytes << 20);
-    let set = Command::new("prlimit").args(["--pid", &id().to_string(), &format!("--as={limit}:")]).status();
-    assert!(set.expect("prlimit is part of every Linux").success());
-}
 
 fn small(device: &Device) -> Vec<u32> {
     let network = Network::new(2).dense(8, Activation::Tanh).dense(1, Activation::Sigmoid);
@@ -34,6 +21,11 @@ fn small(device: &Device) -> Vec<u32> {
 /// Of 1024 bytes each.
 const ROWS: usize = 1 << 19;
 
+fn half_a_gib() -> Dataset {
+    Dataset::new(ROWS, vec![7; ROWS * 1024], numbers(ROWS * 4, 3)).expect("a data set")
+}
+
+/// Whether it was streamed, and what came of it.
 fn fitted(device: &Device, data: &Dataset) -> (bool, Vec<u32>) {
     let network = Network::new(1024).dense(4, Activation::Sigmoid);
     let settings = Settings { batch: 64, loss: Loss::Mse, ..Settings::default() };
@@ -45,7 +37,7 @@ fn fitted(device: &Device, data: &Dataset) -> (bool, Vec<u32>) {
 
 /// What a child does: with memory and then without.
 fn with_little(device: &Device) {
-    let data = Dataset::new(ROWS, vec![7; ROWS * 1024], numbers(ROWS * 4, 3)).expect("half a GiB");
+    let data = half_a_gib();
     let before = (small(device), fitted(device, &data));
     assert!(!before.1.0, "it was to be held by the device");
 
@@ -62,19 +54,40 @@ fn with_little(device: &Device) {
     assert!(small(device) == before.0, "the device goes on");
 }
 
-#[test]
-fn what_finds_no_memory_is_an_error_or_streamed_and_the_device_goes_on() {
+/// What a child does: with memory for the data set on the device, and for less than half of another copy.
+fn with_enough(device: &Device) {
+    let data = half_a_gib();
+    small(device);
+    leave(512 + 192);
+    let (streams, first) = fitted(device, &data);
+    assert!(!streams, "there was room for it");
+    leave(4096);
+    assert!(fitted(device, &data) == (false, first));
+}
+
+/// Does what a child does in one for each software adapter, in which the test starts again.
+fn in_children(test: &str, told: &[&str], work: fn(&Device)) {
     let wanted = env::var(ADAPTER).ok();
     for adapter in adapters() {
         match &wanted {
-            Some(name) if *name == adapter.info.name => return with_little(&open(&adapter, None)),
+            Some(name) if *name == adapter.info.name => return work(&open(&adapter, None)),
             None if adapter.is_software => {
                 let mut child = Command::new(env::current_exe().expect("a file"));
-                let test = "what_finds_no_memory_is_an_error_or_streamed_and_the_device_goes_on";
                 child.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(ADAPTER, &adapter.info.name);
-                run(&mut child).expect(0, &["refused: "]);
+                run(&mut child).expect(0, told);
             }
             _ => {}
         }
     }
+}
+
+#[test]
+fn what_finds_no_memory_is_an_error_or_streamed_and_the_device_goes_on() {
+    let test = "what_finds_no_memory_is_an_error_or_streamed_and_the_device_goes_on";
+    in_children(test, &["refused: "], with_little);
+}
+
+#[test]
+fn a_data_set_is_uploaded_where_there_is_no_room_for_a_second_copy() {
+    in_children("a_data_set_is_uploaded_where_there_is_no_room_for_a_second_copy", &["1 passed"], with_enough);
 }
