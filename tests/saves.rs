@@ -1,18 +1,23 @@
 //! Saving when things go wrong: a process that is killed at any moment, a full disk, a folder that nobody may write to. The
 //! file is the old one or the new one, whole.
 //!
-//! `GRADUS_TEST_KILLS` says how often a process is killed: 20 times unless it is set.
+//! `GRADUS_TEST_KILLS` says how often a process is killed: 20 times unless it is set. `GRADUS_TEST_MUST_MOUNT=1` makes it a
+//! failure that disks cannot be mounted, or users not changed.
 #![cfg(feature = "npy")]
+
+mod common;
 
 use std::{
     env, fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio, id},
+    sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
 
+use common::LIMIT;
 use gradus::{Activation, Checkpoint, Device, LayerParameters, Model, Network, Npy, Settings, Trainer};
 
 /// What tells a process started by these tests in which folder to do what the test of the same name says.
@@ -83,13 +88,16 @@ fn a_save_that_is_killed_leaves_the_old_file_or_the_new() {
             .spawn()
             .expect("a process");
         let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
-        assert!(lines.any(|line| line.ends_with("saving")), "it saves nothing");
+        let (tell, told) = mpsc::channel();
+        thread::spawn(move || tell.send(lines.any(|line| line.ends_with("saving"))));
+        let saves = told.recv_timeout(LIMIT);
         // Anywhere in the next few saves: the golden ratio's multiples fall everywhere.
         let moment = f64::from(kill) * 0.618_033_988_749_895 % 1.0;
         let start = Instant::now();
         thread::sleep(Duration::from_secs_f64(0.02 * moment));
         child.kill().expect("it runs");
         let ended = child.wait().expect("it ended");
+        assert_eq!(saves, Ok(true), "it saves nothing");
         assert!(!ended.success(), "it ended by itself, after {:?}", start.elapsed());
         let numbers = [
             number(&Model::load(folder.join(MODEL)).unwrap_or_else(|error| panic!("kill {kill}: {error}"))),
@@ -149,6 +157,13 @@ fn fail_to_save(folder: &Path) {
     }
 }
 
+/// What this machine does not let a test do.
+#[cfg(unix)]
+fn skip(what: &str) {
+    assert_ne!(env::var("GRADUS_TEST_MUST_MOUNT").as_deref(), Ok("1"), "{what}");
+    println!("skipped: {what}");
+}
+
 /// The names of the files in a folder, and what is in them.
 #[cfg(unix)]
 fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
@@ -161,6 +176,8 @@ fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 #[cfg(unix)]
 #[test]
 fn a_save_without_room_is_an_error_that_leaves_the_old_file_alone() {
+    use common::run;
+    use std::os::unix::fs::PermissionsExt;
     const NAME: &str = "a_save_without_room_is_an_error_that_leaves_the_old_file_alone";
     if let Some(folder) = env::var_os(FOLDER) {
         return fail_to_save(Path::new(&folder));
@@ -175,9 +192,29 @@ fn a_save_without_room_is_an_error_that_leaves_the_old_file_alone() {
         shell.args(["-c", &script]).arg(&folder).arg(test.get_program()).args(test.get_args()).env(FOLDER, &folder);
         shell
     };
-    let limited = staged("trap '' XFSZ; ulimit -f 100").output().expect("a shell");
-    assert!(limited.status.success(), "{limited:?}");
-    println!("{}", String::from_utf8_lossy(&limited.stdout));
+    let fails = |command: &mut Command| println!("{}", run(command).expect(0, &["1 passed"]).stdout);
+    fails(&mut staged("trap '' XFSZ; ulimit -f 100"));
+
+    // A folder that nobody may write to. Root may, and has to become somebody else, who may not reach this program.
+    let mode = |mode| fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).expect("it is ours");
+    let can = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
+    let other = |program: &Path, arguments: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--clear-groups"]).arg(program).args(arguments).env(FOLDER, &folder);
+        command
+    };
+    mode(0o555);
+    let program = folder.with_extension("test");
+    fs::copy(env::current_exe().expect("a file"), &program).expect("a copy");
+    if !can(Command::new("test").arg("-w").arg(&folder)) {
+        fails(&mut again(NAME, &folder));
+    } else if can(&mut other(&program, &["--list"])) {
+        fails(&mut other(&program, &["--exact", NAME, "--nocapture", "--test-threads=1"]));
+    } else {
+        skip("a folder that nobody may write to: root cannot become somebody else");
+    }
+    fs::remove_file(program).expect("it is there");
+    mode(0o755);
 
     // A disk of its own, seen by its processes alone: full, then read-only.
     let mount = "mount -t tmpfs -o size=64k gradus \"$folder\" && cp \"$folder.old\" \"$folder/model.safetensors\"";
@@ -188,15 +225,12 @@ fn a_save_without_room_is_an_error_that_leaves_the_old_file_alone() {
         command.args(["--mount", "--map-root-user", "sh"]).args(plain.get_args()).env(FOLDER, &folder);
         command
     };
-    let can = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
     if can(Command::new("unshare").args(["--mount", "--map-root-user", "sh", "-c", "mount -t tmpfs gradus /mnt"])) {
         for last in ["true", "mount -o remount,ro \"$folder\""] {
-            let output = unshared(format!("{mount} && {last} || exit 9")).output().expect("a shell");
-            assert!(output.status.success(), "{last}: {output:?}");
-            println!("{}", String::from_utf8_lossy(&output.stdout));
+            fails(&mut unshared(format!("{mount} && {last} || exit 9")));
         }
     } else {
-        println!("skipped: a disk that is full and one that is read-only, since nothing can be mounted here");
+        skip("a disk that is full and one that is read-only: nothing can be mounted");
     }
     assert_eq!(number(&Model::load(folder.join(MODEL)).expect("the old one")), 1);
     fs::remove_file(folder.with_extension("old")).expect("it is there");
