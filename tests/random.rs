@@ -1,14 +1,17 @@
-//! Networks, batches and settings that nobody thought of, on every device beside the reference: drawn from fixed seeds, so
-//! that a case that fails fails again. `src/gpu/tests` walks the kernels one by one; this walks what users put together.
+//! Networks, batches and settings that nobody thought of, on every device beside the reference, or where dropout and noise
+//! are drawn beside the CPU engine: from fixed seeds, so that a case that fails fails again. `src/gpu/tests` walks the kernels
+//! one by one; this walks what users put together.
 //!
 //! `GRADUS_TEST_CASES` says how many cases an adapter has, if it is not 3; the CPU engine has 100 times as many.
 
 mod common;
 
+use std::ops::Range;
+
 use common::devices;
 use gradus::{
-    Activation, Dataset, Device, Init, LayerParameters, Loss, Network, Norm, Optimizer, Result, Rule, Settings,
-    Trainer,
+    Activation, Answers, Dataset, Device, Features, Init, LayerParameters, Loss, Network, Norm, Optimizer, Result,
+    Rule, Scaler, Schedule, Settings, Trainer,
     cpu::reference::{Parameters, Reference},
 };
 
@@ -56,6 +59,39 @@ struct Case {
     rows: usize,
     steps: usize,
     by_hand: bool,
+    /// What only a data set has: features that are bytes, answers that are class ids, a scaling.
+    has_bytes: bool,
+    has_classes: bool,
+    scaler: Option<Scaler>,
+}
+
+/// What a case is trained on, as the caller has it, and as the network sees it.
+struct Given {
+    x: Vec<f32>,
+    scaled: Vec<f32>,
+    t: Vec<f32>,
+    weights: Vec<f32>,
+    /// None where it is brought by hand.
+    data: Option<Dataset>,
+}
+
+/// Losses, parameters, and the averages of parameters if there are some.
+type Trained = (Vec<f64>, Vec<Parameters>, Option<Vec<Parameters>>);
+
+impl Given {
+    /// Some rows as a caller brings them: features, answers and weights.
+    fn rows(&self, rows: Range<usize>, of: &Case) -> [&[f32]; 3] {
+        let [x, t] = [(&self.x, of.network.inputs()), (&self.t, of.network.outputs())]
+            .map(|(values, width)| &values[rows.start * width..rows.end * width]);
+        [x, t, self.weights.get(rows).unwrap_or_default()]
+    }
+
+    /// Some rows as the network sees them.
+    fn seen(&self, rows: Range<usize>, of: &Case) -> [Vec<f64>; 3] {
+        let [_, t, weights] = self.rows(rows.clone(), of);
+        let inputs = of.network.inputs();
+        [&self.scaled[rows.start * inputs..rows.end * inputs], t, weights].map(wide)
+    }
 }
 
 impl Case {
@@ -76,6 +112,9 @@ impl Case {
             if may_have_a_norm && draws.once_in(4) {
                 network = if draws.once_in(2) { network.layer_norm() } else { network.batch_norm() };
             }
+            if draws.once_in(6) {
+                network = network.dropout(draws.number(0.1, 0.6));
+            }
         }
         let looks_at_the_row = matches!(loss, Loss::SoftmaxCrossEntropy | Loss::SmoothedCrossEntropy { .. });
         let outputs = draws.count(if looks_at_the_row { 2 } else { 1 }, 40);
@@ -85,19 +124,46 @@ impl Case {
         // A batch norm over one or two rows divides by what is 0 but for rounding.
         let least = if network.layers().iter().any(|layer| layer.norm == Some(Norm::Batch)) { 8 } else { 1 };
         let batch = draws.count(least, 70);
+        let by_hand = draws.once_in(2);
+        // Per epoch, the reference would have to know where epochs end.
+        let schedules = Schedule::examples().into_iter().filter(|schedule| !matches!(schedule, Schedule::PerEpoch(_)));
+        let schedules: Vec<_> = schedules.collect();
         let settings = Settings {
             batch,
             loss,
             optimizer,
+            schedule: schedules[draws.count(0, schedules.len() - 1)].clone(),
             accumulate: draws.one(&[1, 1, 1, 2, 3]),
             weighted: draws.once_in(3),
-            shuffle: false,
+            shuffle: !by_hand && draws.once_in(3),
+            input_noise: if draws.once_in(6) { draws.number(0.01, 0.3) } else { 0.0 },
             seed: draws.next(),
             ..Settings::default()
         };
         let rows = batch + draws.count(least, 70);
         let rows = rows + if (1..least).contains(&(rows % batch)) { least } else { 0 };
-        Self { network, settings, rows, steps: draws.count(1, 6), by_hand: draws.once_in(2) }
+        // In whatever order: it is one batch.
+        let rows = if settings.shuffle { batch } else { rows };
+        let inputs = network.inputs();
+        let scaler = |draws: &mut Draws| Scaler::new(draws.numbers(inputs, -0.5, 0.5), draws.numbers(inputs, 0.5, 2.0));
+        Self {
+            steps: draws.count(1, 6),
+            has_bytes: !by_hand && draws.once_in(3),
+            has_classes: !by_hand
+                && outputs > 1
+                && (loss.output_activation().is_some() || matches!(loss, Loss::Mse))
+                && draws.once_in(2),
+            scaler: (!by_hand && draws.once_in(3)).then(|| scaler(draws).expect("a number for each")),
+            network,
+            settings,
+            rows,
+            by_hand,
+        }
+    }
+
+    /// Whether anything is drawn while it is trained.
+    fn is_noisy(&self) -> bool {
+        self.settings.input_noise > 0.0 || self.network.layers().iter().any(|layer| layer.dropout > 0.0)
     }
 
     /// Any rule and anything around it. Where a rule divides by a root it gets an epsilon that can be seen: a gradient that
@@ -149,59 +215,143 @@ impl Case {
         }
     }
 
+    /// Something to train on.
+    fn given(&self, draws: &mut Draws) -> Result<Given> {
+        let Self { network, rows, .. } = self;
+        let (inputs, outputs) = (network.inputs(), network.outputs());
+        let (x, features): (Vec<f32>, Features) = if self.has_bytes {
+            let bytes: Vec<u8> = (0..rows * inputs).map(|_| draws.count(0, 255) as u8).collect();
+            (bytes.iter().map(|byte| f32::from(*byte) / 255.0).collect(), bytes.into())
+        } else {
+            let x = draws.numbers(rows * inputs, -1.0, 1.0);
+            (x.clone(), x.into())
+        };
+        let (t, answers): (Vec<f32>, Answers) = if self.has_classes {
+            let classes: Vec<u32> = (0..*rows).map(|_| draws.count(0, outputs - 1) as u32).collect();
+            let row = |class: u32| (0..outputs as u32).map(move |i| if i == class { 1.0 } else { 0.0 });
+            (classes.iter().copied().flat_map(row).collect(), classes.into())
+        } else {
+            let t = self.expected(*rows, draws);
+            (t.clone(), t.into())
+        };
+        let weights = if self.settings.weighted { draws.numbers(*rows, 0.0, 2.0) } else { Vec::new() };
+        let mut scaled = x.clone();
+        let mut data = Dataset::new(*rows, features, answers)?;
+        if self.settings.weighted {
+            data = data.with_weights(weights.clone())?;
+        }
+        if let Some(scaler) = &self.scaler {
+            scaler.apply(&mut scaled)?;
+            data = data.with_scaling(scaler)?;
+        }
+        Ok(Given { x, scaled, t, weights, data: (!self.by_hand).then_some(data) })
+    }
+
+    fn trainer(&self, device: &Device, given: &Given) -> Result<Trainer> {
+        let Self { network, settings, .. } = self;
+        match &given.data {
+            Some(data) => Trainer::new(device, network, data, settings.clone()),
+            None => Trainer::by_hand(device, network, settings.clone()),
+        }
+    }
+
+    /// The rows of each step: the batches of one epoch after another, of which the last may be short.
+    fn batches(&self) -> Vec<Range<usize>> {
+        let batches = (0..self.rows).step_by(self.settings.batch);
+        let batches = batches.map(|first| first..(first + self.settings.batch).min(self.rows));
+        batches.collect::<Vec<_>>().into_iter().cycle().take(self.steps).collect()
+    }
+
+    /// Takes the steps, on a data set so many at once, and gives their losses.
+    fn train(&self, trainer: &mut Trainer, given: &Given, at_once: usize) -> Result<Vec<f32>> {
+        let batches = self.batches();
+        if !self.by_hand {
+            let runs = batches.chunks(at_once).map(|steps| trainer.run(steps.len()).map(|report| report.losses));
+            return Ok(runs.collect::<Result<Vec<_>>>()?.concat());
+        }
+        for batch in batches {
+            let [x, t, weights] = given.rows(batch, self);
+            match self.settings.weighted {
+                true => trainer.step_weighted(x, t, weights),
+                false => trainer.step(x, t),
+            }?;
+        }
+        Ok(trainer.losses()?.losses)
+    }
+
     /// Trains on a device and beside it, and compares all that comes out.
     fn check(&self, device: &Device, draws: &mut Draws, what: &str) -> Result<()> {
-        let Self { network, settings, rows, steps, by_hand } = self;
-        let [inputs, outputs] = [network.inputs(), network.outputs()];
-        let (x, t) = (draws.numbers(rows * inputs, -1.0, 1.0), self.expected(*rows, draws));
-        let weights = if settings.weighted { draws.numbers(*rows, 0.0, 2.0) } else { Vec::new() };
-        let mut trainer = if *by_hand {
-            Trainer::by_hand(device, network, settings.clone())
-        } else {
-            let data = Dataset::new(*rows, x.clone(), t.clone());
-            let data =
-                data.and_then(|data| if weights.is_empty() { Ok(data) } else { data.with_weights(weights.clone()) });
-            Trainer::new(device, network, &data?, settings.clone())
-        }?;
-        let start = trainer.parameters()?;
-        let mut reference = Reference::new(network, settings.loss, settings.optimizer, &start)?;
-        reference = reference.accumulating(settings.accumulate as u64);
-
-        // The batches of one epoch after another; the last of each may be short.
-        let batches = (0..*rows).step_by(settings.batch).map(|first| first..(first + settings.batch).min(*rows));
-        let batches: Vec<_> = batches.cycle().take(*steps).collect();
-        let mut theirs = Vec::new();
-        for batch in &batches {
-            let of = |values: &[f32], width: usize| values[batch.start * width..batch.end * width].to_vec();
-            let [x, t] = [of(&x, inputs), of(&t, outputs)];
-            let weights = weights.get(batch.clone()).unwrap_or_default();
-            if theirs.is_empty() {
-                let ours = match settings.weighted {
-                    true => trainer.gradients_weighted(&x, &t, weights),
-                    false => trainer.gradients(&x, &t),
-                };
-                let theirs = reference.gradients_weighted(&wide(&x), &wide(&t), &wide(weights))?;
-                self.compare(&format!("{what}: gradients"), &ours?, &theirs, false);
-            }
-            if *by_hand {
-                match settings.weighted {
-                    true => trainer.step_weighted(&x, &t, weights),
-                    false => trainer.step(&x, &t),
-                }?;
-            }
-            theirs.push(reference.step_weighted(&wide(&x), &wide(&t), &wide(weights))?);
-        }
-        let report = if *by_hand { trainer.losses() } else { trainer.run(*steps) }?;
+        let given = self.given(draws)?;
+        let mut trainer = self.trainer(device, &given)?;
+        let (losses, parameters, averages) =
+            if self.is_noisy() { self.on_the_cpu(&given)? } else { self.by_the_reference(&mut trainer, &given, what)? };
+        let ours = self.train(&mut trainer, &given, self.steps)?;
         let tolerance = self.tolerance();
-        for (step, (ours, theirs)) in report.losses.iter().zip(&theirs).enumerate() {
+        for (step, (ours, theirs)) in ours.iter().zip(&losses).enumerate() {
             let error = (f64::from(*ours) - theirs).abs() / theirs.abs().max(0.1);
             assert!(error <= tolerance, "{what}: the loss of step {step} is {ours} instead of {theirs}");
         }
-        assert_eq!(report.losses.len(), theirs.len(), "{what}");
-        self.compare(&format!("{what}: parameters"), &trainer.parameters()?, reference.parameters(), true);
-        if let Some(theirs) = reference.averaged_parameters() {
+        assert_eq!(ours.len(), losses.len(), "{what}");
+        self.compare(&format!("{what}: parameters"), &trainer.parameters()?, &parameters, true);
+        if let Some(theirs) = averages {
             self.compare(&format!("{what}: averages"), &trainer.averaged_parameters()?, &theirs, true);
         }
+        self.bring_wrong_lengths(&mut trainer, &given, what)
+    }
+
+    /// The losses, the parameters and their averages as the reference has them; the gradients of the first batch are compared.
+    fn by_the_reference(&self, trainer: &mut Trainer, given: &Given, what: &str) -> Result<Trained> {
+        let Settings { loss, optimizer, accumulate, schedule, weighted, .. } = &self.settings;
+        let mut reference = Reference::new(&self.network, *loss, *optimizer, &trainer.parameters()?)?;
+        reference = reference.accumulating(*accumulate as u64);
+        let batches = self.batches();
+        let [x, t, weights] = given.rows(batches[0].clone(), self);
+        let ours = if *weighted { trainer.gradients_weighted(x, t, weights) } else { trainer.gradients(x, t) };
+        let [x, t, weights] = given.seen(batches[0].clone(), self);
+        let theirs = reference.gradients_weighted(&x, &t, &weights)?;
+        self.compare(&format!("{what}: gradients"), &ours?, &theirs, false);
+        let mut losses = Vec::new();
+        for (step, batch) in batches.into_iter().enumerate() {
+            let [x, t, weights] = given.seen(batch, self);
+            let factor = schedule.factor((step / accumulate) as u64, 1);
+            reference.set_learning_rate(factor * optimizer.learning_rate)?;
+            losses.push(reference.step_weighted(&x, &t, &weights)?);
+        }
+        Ok((losses, reference.parameters().to_vec(), reference.averaged_parameters()))
+    }
+
+    /// The same as the CPU engine has it, which takes one step after the other: what is drawn follows from the seed.
+    fn on_the_cpu(&self, given: &Given) -> Result<Trained> {
+        let mut trainer = self.trainer(&Device::cpu(), given)?;
+        let losses = self.train(&mut trainer, given, 1)?.into_iter().map(f64::from).collect();
+        let wide = |layers: Vec<LayerParameters>| layers.iter().map(Parameters::from).collect();
+        let averages = self.settings.optimizer.average.map(|_| trainer.averaged_parameters()).transpose()?;
+        Ok((losses, wide(trainer.parameters()?), averages.map(wide)))
+    }
+
+    /// What is too short or too long is refused and changes nothing.
+    fn bring_wrong_lengths(&self, trainer: &mut Trainer, given: &Given, what: &str) -> Result<()> {
+        let before = trainer.parameters()?;
+        let [x, t, _] = given.rows(0..1, self);
+        let long = |values: &[f32]| [values, &[0.5]].concat();
+        let mut bent = before.clone();
+        bent[0].weight.pop();
+        let refused = [
+            trainer.step(&x[1..], t).err(),
+            trainer.step(x, &long(t)).err(),
+            trainer.step(&[], &[]).err(),
+            trainer.step_weighted(x, t, &[1.0, 1.0]).err(),
+            trainer.gradients(&x[1..], t).err(),
+            trainer.gradients(x, &t[1..]).err(),
+            trainer.predict(if x.len() == 1 { &[] } else { &x[1..] }).err(),
+            trainer.set_parameters(&bent).err(),
+            trainer.set_parameters(&before[1..]).err(),
+            Dataset::new(1, long(x), t).and_then(|data| trainer.evaluate(&data)).err(),
+        ];
+        for (number, error) in refused.iter().enumerate() {
+            assert!(error.is_some(), "{what}: wrong length {number}");
+        }
+        assert!(trainer.parameters()? == before, "{what}: what was refused changed something");
         Ok(())
     }
 
