@@ -1,12 +1,21 @@
 //! What the fuzzers and `tests/hostile.rs` do with an input: each parser takes it or refuses it, and what it takes can be
 //! used and written again.
 
-use std::{borrow::Cow, fmt::Display, str::FromStr};
+use std::{
+    borrow::Cow,
+    env,
+    fmt::Display,
+    fs,
+    path::{Path, PathBuf},
+    process,
+    str::FromStr,
+};
 
 use flate2::read::MultiGzDecoder;
 use gradus::{
-    Activation, AnswerKind, Checkpoint, Coding, CsvSettings, Device, Encoder, EncoderSettings, Features, Idx,
-    ImageSettings, Loss, MissingCategory, MissingNumber, Model, Npy, Plan, Predictor, Table, Trainer, Unseen,
+    Activation, AnswerKind, Checkpoint, Coding, CsvSettings, Dataset, Device, Encoder, EncoderSettings, Features, Idx,
+    ImageSettings, Loss, MissingCategory, MissingNumber, Model, Names, Network, Npy, Plan, Predictor, Settings, Table,
+    Trainer, Unseen,
 };
 use serde_json::Value;
 
@@ -18,7 +27,7 @@ mod trace;
 pub type Parser = fn(&[u8]);
 
 /// What is parsed, by the names of the targets.
-pub const PARSERS: [(&str, Parser); 11] = [
+pub const PARSERS: [(&str, Parser); 13] = [
     ("checkpoint", checkpoint),
     ("encoder", encoder),
     ("idx", idx),
@@ -28,8 +37,10 @@ pub const PARSERS: [(&str, Parser); 11] = [
     ("npy", npy),
     ("npz", npz),
     ("plan", plan),
+    ("rows", rows),
     ("table", table),
     ("trace", trace),
+    ("weights", weights),
 ];
 
 /// No more values are computed with, for the sake of speed.
@@ -81,6 +92,60 @@ fn mended(input: &[u8]) -> Option<Cow<'_, [u8]>> {
     file.extend(input);
     file.resize(8 + header.len() + end, 0);
     Some(file.into())
+}
+
+/// By names of PyTorch's and of the caller's own.
+fn weights(input: &[u8]) {
+    let plain = Network::new(5).dense(7, Activation::Tanh).dense(3, Activation::Identity);
+    let normed = Network::new(5).dense(7, Activation::Tanh).batch_norm().dense(3, Activation::Identity);
+    let own = Names { dense: vec!["fc1".into(), "fc2".into()], norms: vec!["bn1".into()], ..Names::default() };
+    for bytes in [Cow::Borrowed(input)].into_iter().chain(mended(input)) {
+        let file = RamFile::new("weights", &bytes);
+        for (network, names) in [(&plain, &Names::sequential(&plain)), (&normed, &own)] {
+            let Ok(model) = Model::load_weights(&file.0, network, names) else { continue };
+            let written = model.to_bytes().expect("what was read can be written");
+            assert_eq!(Model::from_bytes(&written).as_ref(), Ok(&model));
+        }
+    }
+}
+
+/// Rows that stay in their file, which ends early in the second epoch.
+fn rows(input: &[u8]) {
+    let file = RamFile::new("rows", input);
+    for opened in [Npy::rows_in(&file.0), Idx::rows_in(&file.0)] {
+        let Ok(rows) = opened else { continue };
+        let [count, columns] = [rows.rows(), rows.columns()];
+        let network = Network::new(columns).dense(2, Activation::Sigmoid);
+        let settings = Settings { batch: count, ..Settings::default() };
+        let data = Dataset::new(count, rows, vec![1_u32; count]);
+        let trained = data.and_then(|data| {
+            let mut trainer = Trainer::new(&Device::cpu(), &network, &data, settings)?;
+            trainer.epoch().map(|_| trainer)
+        });
+        if let Ok(mut trainer) = trained {
+            fs::write(&file.0, &input[..input.len() - 1]).expect("it was made");
+            assert!(trainer.epoch().is_err(), "a row that is not there");
+        }
+    }
+}
+
+/// A file of an input, in memory where the system has a folder there.
+struct RamFile(PathBuf);
+
+impl RamFile {
+    fn new(name: &str, content: &[u8]) -> Self {
+        let ram = Path::new("/dev/shm");
+        let folder = if ram.is_dir() { ram.to_owned() } else { env::temp_dir() };
+        let path = folder.join(format!("gradus-{name}-{}", process::id()));
+        fs::write(&path, content).expect("a file");
+        Self(path)
+    }
+}
+
+impl Drop for RamFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
 }
 
 fn table(input: &[u8]) {
