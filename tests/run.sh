@@ -97,9 +97,9 @@ for name in llvmpipe SwiftShader; do
     # others are passed once.
     some=''
     if [ "$name" = SwiftShader ] && { [ $# = 0 ] || [ "$1" = -- ]; }; then
-        some='--test training --test rows --test frame --test custom --test devices --test errors --test exports --test population --test scores --test ensemble --test streams'
-        # The walk over all kernels takes minutes.
-        [ "${GRADUS_TEST_QUICK:-}" = 1 ] || some="--lib $some"
+        some='--test training --test rows --test frame --test custom --test devices --test errors --test exports'
+        # These and the walk over all kernels take minutes.
+        [ "${GRADUS_TEST_QUICK:-}" = 1 ] || some="--lib $some --test population --test scores --test ensemble --test streams"
     fi
     # shellcheck disable=SC2086
     WGPU_BACKEND=vulkan WGPU_ADAPTER_NAME=$name VK_DRIVER_FILES=$driver cargo test --all-features $some "$@"

@@ -40,14 +40,18 @@ fn tiles(gpu: &Gpu) -> Vec<Tile> {
     Tile::ALL.iter().copied().filter(|tile| tile.runs_on(gpu)).collect()
 }
 
+/// Whether the walk over all kernels is to be a short one: a software adapter takes seconds to compile most of them.
+fn is_quick() -> bool {
+    std::env::var("GRADUS_TEST_QUICK").as_deref() == Ok("1")
+}
+
 /// Every form, with the tiles that are the quickest to compile.
 const FORMS: [Form; 5] = [Form::Planned, Form::Layered(Tile::Plain, 3), Form::Fused(4), Form::Tiny(SMALL), Form::Lane];
 
 impl Case {
     /// Trains on the device and in the reference, and fails unless all that comes out is the same.
     fn check(&self, gpu: &Gpu, steps: usize) {
-        let takes_any_way = matches!(self.form, Form::Planned | Form::Layered(Tile::Plain, _));
-        let answers = self.answers || (self.models == 1 && !self.drops() && takes_any_way);
+        let answers = self.answers || (self.models == 1 && !self.drops() && matches!(self.form, Form::Planned));
         let this = Self { answers, ..self.clone() };
         let what = format!("{}: {self}", gpu.info.name);
         let machine = Machine::Gpu(Box::new(gpu.clone()));
