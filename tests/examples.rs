@@ -2,15 +2,19 @@
 
 mod common;
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, time::Duration};
 
-use common::{Folder, Outcome, adapters, example, run};
+use common::{Folder, LIMIT, Outcome, adapters, example, run_within};
 
 /// Runs an example with no wish from the environment as to its device.
 fn ran(name: &str, arguments: &[&str]) -> Outcome {
+    ran_within(name, arguments, LIMIT)
+}
+
+fn ran_within(name: &str, arguments: &[&str], limit: Duration) -> Outcome {
     let mut command = example(name);
     command.env_remove("WGPU_ADAPTER_NAME").env_remove("WGPU_BACKEND");
-    run(command.args(arguments))
+    run_within(command.args(arguments), limit)
 }
 
 fn trace(name: &str) -> PathBuf {
@@ -65,7 +69,8 @@ fn adapters_lists_what_is_there_and_what_auto_takes() {
 #[test]
 fn doctor_passes_every_check_and_times_what_is_right() {
     for name in names() {
-        let outcome = ran("doctor", &["--device", &name, "--json"]);
+        // It compiles as many kernels as many of these tests together.
+        let outcome = ran_within("doctor", &["--device", &name, "--json"], 4 * LIMIT);
         outcome.expect(0, &["## gradus selftest: all ", "Adapters that are there:", "% of the products' best"]);
         let json = outcome.json();
         assert!(json["example"] == "doctor" && json["passed"] == true && json["ended"].is_null(), "{json}");
