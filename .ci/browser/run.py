@@ -25,7 +25,7 @@ import threading
 HERE = pathlib.Path(__file__).resolve().parent
 # How far a number may be from llvmpipe's, in units of the largest of what was read at once.
 TOLERANCE = 1e-3
-SECONDS = 300
+SECONDS = 900
 CHROMIUM = [
     "--headless=new", "--no-sandbox", "--no-first-run", "--disable-quic", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader",
