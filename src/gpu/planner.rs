@@ -52,7 +52,8 @@ pub(super) fn candidates(gpu: &Gpu, arenas: &Arenas) -> Vec<Scheme> {
     let may_be_tiny = flop(arenas) <= 20_000_000;
     all.extend(tiny(gpu, arenas).filter(|_| may_be_tiny));
     all.extend(lane(gpu, arenas).filter(|_| blocks(arenas) <= LANE_BLOCKS));
-    all.extend(fused(gpu, arenas));
+    // On software they never were: its workgroup memory is no nearer than its arenas.
+    all.extend(fused(gpu, arenas).filter(|_| !gpu.is_software()));
     let tiles: &[Tile] = if gpu.is_software() {
         &[Tile::Plain, Tile::Lanes8(32), Tile::Lanes8(64)]
     } else {
