@@ -109,21 +109,17 @@ impl Maker<'_> {
             }
         }
         walk += "}\n";
-        let firsts = owned.iter().scan(0, |all, owned| {
-            *all += owned;
-            Some(*all - owned)
-        });
+        let (firsts, blocks) = running(owned);
         let constants = vec![
             ("ROWS", rows),
             ("GROUPS", groups),
             ("LANES", lanes),
             ("HELD", rows * widest(arenas)),
-            ("BLOCKS", owned.iter().sum()),
+            ("BLOCKS", blocks),
             ("PART", arenas.parameters),
         ];
         let mut pieces = vec![shader!("entry/fused"), shader!("tile/block"), shader!("place"), shader!("step")];
         pieces.extend([shader!("softmax_delta"), shader!("normalizer")]);
-        let firsts = firsts.collect();
         let parts = Parts { constants, firsts, products: self.hidden(), walk, pieces, ..Parts::default() };
         let (flop, bytes) = self.whole_step();
         Dispatch {
@@ -141,13 +137,7 @@ impl Maker<'_> {
     /// Whole steps of a network in one invocation each.
     pub(super) fn lane(&self, steps: usize, lanes: usize) -> Dispatch {
         let arenas = self.arenas;
-        let mut blocks = 0;
-        let firsts = arenas.layers.iter().map(|l| {
-            let first = blocks;
-            blocks += l.input_stride * l.output_stride;
-            first
-        });
-        let firsts = firsts.collect();
+        let (firsts, blocks) = running(arenas.layers.iter().map(|l| l.input_stride * l.output_stride));
         let neurons = arenas.layers.iter().map(|l| l.output_stride).sum();
         let constants = vec![("WALK", steps), ("LANES", lanes), ("BLOCKS", blocks), ("NEURONS", neurons)];
         let layers = || 0..=self.last();
@@ -187,6 +177,16 @@ impl Maker<'_> {
     }
 }
 
+/// Where each of these begins behind the others, and all together.
+fn running(counts: impl IntoIterator<Item = usize>) -> (Vec<usize>, usize) {
+    let mut all = 0;
+    let mut first = |count: usize| {
+        all += count;
+        all - count
+    };
+    (counts.into_iter().map(&mut first).collect(), all)
+}
+
 /// In the order of [`Ways::of_layer`].
 const PRODUCTS: [Product; 3] = [Product::Forward, Product::InputDelta, Product::Gradient];
 
@@ -219,10 +219,13 @@ fn loops_of_blocks(arenas: &Arenas, rows: usize, groups: usize, softmax: bool) -
     let held = |stride: usize| 1 + (rows * stride).div_ceil(lanes);
     let products = arenas.layers.iter().map(|l| 2 + l.input_stride + l.output_stride).sum::<usize>();
     let gradients = owned.iter().sum::<usize>() * (1 + rows / 4);
-    let outputs = arenas.output_stride();
-    let rows_looked_at = 1 + rows.div_ceil(lanes) * (1 + rounds_of_a_row(outputs));
-    let more = if softmax { rows_looked_at + held(outputs) } else { 0 };
+    let more = if softmax { loops_over_rows(arenas, rows, lanes) + held(arenas.output_stride()) } else { 0 };
     2 + arenas.batch.div_ceil(rows).div_ceil(groups) * (1 + held(arenas.input_stride()) + products + gradients + more)
+}
+
+/// The same for a loss that looks at whole rows of outputs, one an invocation.
+fn loops_over_rows(arenas: &Arenas, rows: usize, lanes: usize) -> usize {
+    1 + rows.div_ceil(lanes) * (1 + rounds_of_a_row(arenas.output_stride()))
 }
 
 /// How often an invocation goes round its loops for a step of a walk.
@@ -241,12 +244,7 @@ fn loops_of_a_walk(arenas: &Arenas, ways: &Ways, softmax: bool) -> usize {
         // Whether penalties reach a parameter is asked of each layer: a loop that llvmpipe unrolls if it is short.
         loops += 2 * each + tile.lanes() + 3 + if layers > 32 { each * (layers + 1) } else { layers };
     }
-    loops
-        + if softmax {
-            1 + arenas.batch.div_ceil(tile.lanes()) * (1 + rounds_of_a_row(arenas.output_stride()))
-        } else {
-            0
-        }
+    loops + if softmax { loops_over_rows(arenas, arenas.batch, tile.lanes()) } else { 0 }
 }
 
 /// The same where an invocation is a network, if the driver unrolls no loop.
