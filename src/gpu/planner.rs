@@ -37,7 +37,7 @@ pub(super) fn scheme(gpu: &Gpu, arenas: &Arenas) -> Scheme {
     } else if is_tiny(gpu, arenas) {
         tiny(gpu, arenas)
     } else if !gpu.is_software() && has_many_rows(arenas) {
-        fused(gpu, arenas).next()
+        fused(gpu, arenas).into_iter().next()
     } else {
         None
     };
@@ -53,7 +53,7 @@ pub(super) fn candidates(gpu: &Gpu, arenas: &Arenas) -> Vec<Scheme> {
     all.extend(tiny(gpu, arenas).filter(|_| may_be_tiny));
     all.extend(lane(gpu, arenas).filter(|_| blocks(arenas) <= LANE_BLOCKS));
     // On software they never were: its workgroup memory is no nearer than its arenas.
-    all.extend(fused(gpu, arenas).filter(|_| !gpu.is_software()));
+    all.extend(fused(gpu, arenas).into_iter().filter(|_| !gpu.is_software()));
     let tiles: &[Tile] = if gpu.is_software() {
         &[Tile::Plain, Tile::Lanes8(32), Tile::Lanes8(64)]
     } else {
@@ -92,8 +92,7 @@ pub(super) fn check(gpu: &Gpu, scheme: &Scheme, arenas: &Arenas) -> Result<()> {
                 "another one where outputs are dropped, gradients accumulated or their norm is clipped".to_owned();
             return wrong("scheme", expected, scheme.to_string());
         }
-        let have =
-            gpu.limits.max_compute_invocations_per_workgroup.min(gpu.limits.max_compute_workgroup_size_x) as usize;
+        let have = most_lanes(gpu);
         return if *lanes <= have { Ok(()) } else { wrong("lanes", format!("at most {have}"), lanes.to_string()) };
     }
     if let Scheme::Fused { rows, .. } = scheme {
@@ -127,6 +126,11 @@ pub(super) fn check(gpu: &Gpu, scheme: &Scheme, arenas: &Arenas) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// The most invocations in a row that a workgroup may have.
+fn most_lanes(gpu: &Gpu) -> usize {
+    gpu.limits.max_compute_invocations_per_workgroup.min(gpu.limits.max_compute_workgroup_size_x) as usize
 }
 
 /// Whether a device has what a walk by a tile needs: beside its numbers stand the squares of gradients that are kept.
@@ -274,12 +278,12 @@ pub(super) fn steps_of(gpu: &Gpu, arenas: &Arenas, ways: Ways) -> Option<Scheme>
 }
 
 /// Blocks of rows through all layers, where a workgroup has room for them; the best first, as far as one can tell.
-fn fused(gpu: &Gpu, arenas: &Arenas) -> impl Iterator<Item = Scheme> {
+fn fused(gpu: &Gpu, arenas: &Arenas) -> Vec<Scheme> {
     let rows = [128, 64, 32].into_iter().filter(|rows| arenas.batch > *rows && has_room(gpu, arenas, *rows));
     let scheme =
         |rows| [2 * BUSY, BUSY].map(|most| Scheme::Fused { rows, groups: most.min(arenas.batch.div_ceil(rows)) });
     let fits = |scheme: &Scheme| 16 * arenas.models * arenas.parts_of(scheme) <= gpu.most_bytes();
-    rows.flat_map(scheme).filter(fits).collect::<Vec<_>>().into_iter()
+    rows.flat_map(scheme).filter(fits).collect()
 }
 
 /// Whether a workgroup has the memory for a block of rows, the invocations for its products and they the registers for the
@@ -289,7 +293,7 @@ fn has_room(gpu: &Gpu, arenas: &Arenas, rows: usize) -> bool {
         return false;
     }
     let Blocks { lanes, owned, bytes } = Blocks::of(arenas, rows);
-    let limits = &gpu.limits;
-    let most = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x).min(256);
-    lanes <= most as usize && bytes <= limits.max_compute_workgroup_storage_size && owned.iter().sum::<usize>() <= OWNED
+    lanes <= most_lanes(gpu).min(256)
+        && bytes <= gpu.limits.max_compute_workgroup_storage_size
+        && owned.iter().sum::<usize>() <= OWNED
 }
