@@ -88,8 +88,11 @@ impl Reading {
         let submission = gpu.submit(encoder);
         gpu.counts.maps.fetch_add(1, Ordering::Relaxed);
         let (sender, mapped) = oneshot_channel();
-        into.map_async(wgpu::MapMode::Read, 0..bytes, move |answer| {
-            let _ = sender.send(answer);
+        // Made while the device was lost, the buffer is invalid, of which this is the first word.
+        gpu.guarded("a map", || {
+            into.map_async(wgpu::MapMode::Read, 0..bytes, move |answer| {
+                let _ = sender.send(answer);
+            });
         });
         Self { device: gpu.device.clone(), buffer: into.clone(), submission, mapped, bytes, is_live: true }
     }
@@ -149,4 +152,27 @@ pub(super) async fn done(gpu: &Gpu) {
         let _ = sender.send(());
     });
     receiver.receive().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::tests::gpus;
+
+    #[test]
+    fn what_is_made_as_the_device_is_lost_is_read_without_a_word_to_the_callers_handler() {
+        for own in gpus() {
+            let gpu = Gpu::callers(own.device.clone(), own.queue.clone());
+            gpu.device.on_uncaptured_error(std::sync::Arc::new(|error| panic!("the handler heard of it: {error}")));
+            gpu.device.destroy();
+            let answer = pollster::block_on(async {
+                let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
+                let (source, pipe) = (gpu.buffer("source", 64, usage).await?, Pipe::new(&gpu, "pipe", 64).await?);
+                let mut flow = pipe.flow(&gpu);
+                flow.read((), &source, (0, 64), &mut |(), _: Vec<f32>| {}).await?;
+                flow.finish(&mut |(), _: Vec<f32>| {}).await
+            });
+            assert!(matches!(answer, Err(Error::DeviceLost { .. })), "{}: {answer:?}", gpu.info.name);
+        }
+    }
 }

@@ -25,12 +25,13 @@ impl Engine {
         // A write through the queue would overtake what is recorded, and overwrite what a recording before it needs: so
         // the entries travel with the commands.
         let bytes = entries.bytes();
-        let staged = self.gpu.device.create_buffer(&wgpu::BufferDescriptor {
+        let descriptor = wgpu::BufferDescriptor {
             label: Some("steps"),
             size: bytes.len() as u64,
             usage: wgpu::BufferUsages::COPY_SRC,
             mapped_at_creation: true,
-        });
+        };
+        let staged = self.gpu.guarded("the table of steps", || self.gpu.device.create_buffer(&descriptor));
         let mapped = staged.slice(..).get_mapped_range_mut();
         let mut mapped = mapped.map_err(|error| Error::OutOfMemory { what: format!("the table of steps: {error}") })?;
         mapped.copy_from_slice(&bytes);

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Every adapter there is, or those that `WGPU_ADAPTER_NAME` means. None is a failure, unless the environment says so.
-fn gpus() -> Vec<Gpu> {
+pub(super) fn gpus() -> Vec<Gpu> {
     let found = pollster::block_on(Search::default().report()).expect("adapters are listed");
     let wanted = std::env::var("WGPU_ADAPTER_NAME").map(|name| name.to_lowercase()).unwrap_or_default();
     let infos = found.into_iter().map(|adapter| adapter.info).filter(|info| info.name.to_lowercase().contains(&wanted));
