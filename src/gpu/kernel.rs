@@ -1,6 +1,10 @@
 //! A kernel: linked WGSL made into a pipeline, and the two sets of arenas that kernels are bound to.
 
-use std::{num::NonZeroU64, sync::atomic::Ordering};
+use std::{
+    collections::VecDeque,
+    num::NonZeroU64,
+    sync::{Mutex, PoisonError, atomic::Ordering},
+};
 
 use super::{Gpu, dispatches::Dispatch};
 use crate::Result;
@@ -53,17 +57,21 @@ pub(super) const STEPS: &[Binding] = {
     &[Cursor, Read, Read, Write]
 };
 
+/// So many pipelines are kept beside those in use.
+const KEPT: usize = 256;
+
 /// Bytes of the structs `Cursor`, `Shard` and `Chunk`.
 pub(super) const PAIR: u64 = 8;
 
 /// A set of bindings that several kernels share, so that it is bound once for all of them.
 pub(super) struct Set {
+    bindings: &'static [Binding],
     layout: wgpu::BindGroupLayout,
     pipelines: wgpu::PipelineLayout,
 }
 
 impl Set {
-    pub(super) async fn new(gpu: &Gpu, label: &str, bindings: &[Binding]) -> Result<Self> {
+    pub(super) async fn new(gpu: &Gpu, label: &str, bindings: &'static [Binding]) -> Result<Self> {
         let entry = |(i, binding): (usize, &Binding)| wgpu::BindGroupLayoutEntry {
             binding: i as u32,
             visibility: wgpu::ShaderStages::COMPUTE,
@@ -87,7 +95,7 @@ impl Set {
                 bind_group_layouts: &[Some(&layout)],
                 immediate_size: 0,
             });
-            Self { layout, pipelines }
+            Self { bindings, layout, pipelines }
         })
         .await
     }
@@ -125,10 +133,15 @@ impl Set {
         Ok(kernels)
     }
 
-    /// Builds the pipeline of a dispatch.
+    /// The pipeline of a dispatch: built, unless the device has one of the same text.
     pub(super) async fn kernel(&self, gpu: &Gpu, dispatch: &Dispatch) -> Result<Kernel> {
+        let (built, groups) = (&gpu.pipelines, dispatch.groups);
+        if let Some(pipeline) = built.find(self.bindings, dispatch) {
+            return Ok(Kernel { pipeline, groups });
+        }
         let label = Some(dispatch.name.as_str());
         let source = wgpu::ShaderSource::Wgsl(dispatch.source.as_str().into());
+        gpu.counts.pipelines.fetch_add(1, Ordering::Relaxed);
         let pipeline = gpu
             .scoped(&dispatch.name, |device| {
                 let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source });
@@ -146,7 +159,43 @@ impl Set {
                 })
             })
             .await?;
-        Ok(Kernel { pipeline, groups: dispatch.groups })
+        built.keep(self.bindings, dispatch, &pipeline);
+        Ok(Kernel { pipeline, groups })
+    }
+}
+
+/// The pipelines that a device was asked for last, the latest at the end. Drivers take up to seconds for one, and folds,
+/// searches and restarts ask for the same again and again.
+#[derive(Default)]
+pub(super) struct Pipelines(Mutex<VecDeque<Built>>);
+
+/// A pipeline and what it was built of.
+struct Built {
+    bindings: &'static [Binding],
+    entry: &'static str,
+    source: String,
+    pipeline: wgpu::ComputePipeline,
+}
+
+impl Pipelines {
+    fn find(&self, bindings: &[Binding], dispatch: &Dispatch) -> Option<wgpu::ComputePipeline> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |built: &Built| {
+            built.bindings == bindings && built.entry == dispatch.entry && built.source == dispatch.source
+        };
+        let found = all.iter().position(is_it).and_then(|at| all.remove(at))?;
+        let pipeline = found.pipeline.clone();
+        all.push_back(found);
+        Some(pipeline)
+    }
+
+    fn keep(&self, bindings: &'static [Binding], dispatch: &Dispatch, pipeline: &wgpu::ComputePipeline) {
+        let Dispatch { entry, ref source, .. } = *dispatch;
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() == KEPT {
+            all.pop_front();
+        }
+        all.push_back(Built { bindings, entry, source: source.clone(), pipeline: pipeline.clone() });
     }
 }
 

@@ -89,6 +89,7 @@ pub(crate) struct Gpu {
     /// The first thing that went wrong outside any error scope.
     fault: Arc<OnceLock<Error>>,
     counts: Arc<Counts>,
+    pipelines: Arc<kernel::Pipelines>,
     /// The most bytes of a data set that it is to hold, where that is limited.
     pub(crate) resident_limit: Option<u64>,
     /// The longest the host waits for it.
@@ -101,6 +102,7 @@ pub(crate) struct Gpu {
 struct Counts {
     buffers: AtomicU64,
     bind_groups: AtomicU64,
+    pipelines: AtomicU64,
     maps: AtomicU64,
     waits: AtomicU64,
 }
@@ -132,9 +134,22 @@ impl Gpu {
         let (info, limits) = (device.adapter_info(), device.limits());
         let loop_budget = (info.device_type == wgpu::DeviceType::Cpu).then_some(SOFTWARE_LOOPS);
         let patience = PATIENCE[usize::from(loop_budget.is_some())];
-        let (loss, fault, counts) = Default::default();
+        let (loss, fault, counts, pipelines) = Default::default();
         let (is_own, resident_limit) = (false, None);
-        Self { device, queue, info, limits, loop_budget, is_own, loss, fault, counts, resident_limit, patience }
+        Self {
+            device,
+            queue,
+            info,
+            limits,
+            loop_budget,
+            is_own,
+            loss,
+            fault,
+            counts,
+            pipelines,
+            resident_limit,
+            patience,
+        }
     }
 
     /// Whether it is a program that pretends to be a GPU.
@@ -266,11 +281,11 @@ impl Gpu {
         self.check()
     }
 
-    /// Buffers made, bind groups made, maps and waits so far.
+    /// Buffers made, bind groups made, pipelines built, maps and waits so far.
     #[cfg(test)]
-    pub(crate) fn counts(&self) -> [u64; 4] {
+    pub(crate) fn counts(&self) -> [u64; 5] {
         let c = &self.counts;
-        [&c.buffers, &c.bind_groups, &c.maps, &c.waits].map(|count| count.load(Ordering::Relaxed))
+        [&c.buffers, &c.bind_groups, &c.pipelines, &c.maps, &c.waits].map(|count| count.load(Ordering::Relaxed))
     }
 }
 

@@ -77,9 +77,28 @@ fn an_epoch_maps_waits_allocates_and_binds_nothing() {
         let mut engine = case.built(&gpu, Some(&data), None);
         let before = gpu.counts();
         pollster::block_on(engine.run(0, 0, 200)).expect("an epoch");
-        let [buffers, bind_groups, maps, waits] = std::array::from_fn(|i| gpu.counts()[i] - before[i]);
-        assert_eq!([buffers, bind_groups], [0, 0], "{}", gpu.info.name);
+        let [buffers, bind_groups, pipelines, maps, waits] = std::array::from_fn(|i| gpu.counts()[i] - before[i]);
+        assert_eq!([buffers, bind_groups, pipelines], [0, 0, 0], "{}", gpu.info.name);
         assert_eq!([maps, waits], [1, 1], "{}: the losses are read once, after the epoch", gpu.info.name);
+    }
+}
+
+/// What is built is found again by its text, for trainings of the same network and batch on any rows of one kind.
+#[test]
+fn a_second_training_of_the_same_network_builds_no_pipelines() {
+    for gpu in gpus() {
+        let network = network(&[8, 12, 4], Activation::Sigmoid);
+        let case = Case { batch: 4, rows: 40, ..Case::new(network, Form::Planned) };
+        let built = |case: &Case| {
+            let [_, _, before, ..] = gpu.counts();
+            let (metrics, flat) = trained(&gpu, case, &case.rows(), None, 20);
+            let [_, _, after, ..] = gpu.counts();
+            (after - before, metrics, flat)
+        };
+        let ((first, metrics, flat), (second, again, and_again)) = (built(&case), built(&case));
+        assert!(first > 0 && second == 0, "{}: {first}, then {second}", gpu.info.name);
+        assert!((metrics, flat) == (again, and_again), "{}: other bits", gpu.info.name);
+        assert!(built(&Case { batch: 5, ..case.clone() }).0 > 0, "{}: another batch", gpu.info.name);
     }
 }
 
