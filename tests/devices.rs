@@ -427,7 +427,7 @@ fn a_trainer_may_go_while_its_steps_are_under_way() {
         let hasty = device.clone().with_patience(Duration::ZERO);
         let (start, mut given_up, mut taken) = (Instant::now(), 0, Vec::new());
         // Not so many where the driver compiles for seconds.
-        for round in (0..100).take_while(|_| start.elapsed() < Duration::from_secs(30)) {
+        for round in (0..100).take_while(|_| start.elapsed() < Duration::from_secs(90)) {
             let trainer = if round % 2 == 1 {
                 // Its losses are being read when the host gives up, or it is still being made.
                 let mut made = Trainer::new(&hasty, &network(), &xor(), settings());

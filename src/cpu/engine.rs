@@ -331,7 +331,7 @@ mod tests {
             }
             (all, wanted, weights)
         };
-        for n in 0..10 {
+        for n in 0..20 {
             let step = course.step(n, n);
             let (inputs, expected, weights) = rows(step.first as usize, step.rows as usize);
             if n % 9 == 0 && network.layers().iter().all(|layer| layer.dropout == 0.0) {
