@@ -36,7 +36,7 @@ pub(super) fn scheme(gpu: &Gpu, arenas: &Arenas) -> Scheme {
         lane(gpu, arenas)
     } else if is_tiny(gpu, arenas) {
         tiny(gpu, arenas)
-    } else if !gpu.is_software() && has_many_rows(arenas) {
+    } else if has_many_rows(arenas) {
         fused(gpu, arenas).into_iter().next()
     } else {
         None
@@ -52,8 +52,7 @@ pub(super) fn candidates(gpu: &Gpu, arenas: &Arenas) -> Vec<Scheme> {
     let may_be_tiny = flop(arenas) <= 20_000_000;
     all.extend(tiny(gpu, arenas).filter(|_| may_be_tiny));
     all.extend(lane(gpu, arenas).filter(|_| blocks(arenas) <= LANE_BLOCKS));
-    // On software they never were: its workgroup memory is no nearer than its arenas.
-    all.extend(fused(gpu, arenas).into_iter().filter(|_| !gpu.is_software()));
+    all.extend(fused(gpu, arenas));
     let tiles: &[Tile] = if gpu.is_software() {
         &[Tile::Plain, Tile::Lanes8(32), Tile::Lanes8(64)]
     } else {
@@ -279,6 +278,10 @@ pub(super) fn steps_of(gpu: &Gpu, arenas: &Arenas, ways: Ways) -> Option<Scheme>
 
 /// Blocks of rows through all layers, where a workgroup has room for them; the best first, as far as one can tell.
 fn fused(gpu: &Gpu, arenas: &Arenas) -> Vec<Scheme> {
+    // There they never were faster: the workgroup memory of software is no nearer than its arenas.
+    if gpu.is_software() {
+        return Vec::new();
+    }
     let rows = [128, 64, 32].into_iter().filter(|rows| arenas.batch > *rows && has_room(gpu, arenas, *rows));
     let scheme =
         |rows| [2 * BUSY, BUSY].map(|most| Scheme::Fused { rows, groups: most.min(arenas.batch.div_ceil(rows)) });
