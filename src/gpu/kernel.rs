@@ -57,9 +57,6 @@ pub(super) const STEPS: &[Binding] = {
     &[Cursor, Read, Read, Write]
 };
 
-/// So many pipelines are kept beside those in use.
-const KEPT: usize = 256;
-
 /// Bytes of the structs `Cursor`, `Shard` and `Chunk`.
 pub(super) const PAIR: u64 = 8;
 
@@ -163,6 +160,9 @@ impl Set {
         Ok(Kernel { pipeline, groups })
     }
 }
+
+/// So many pipelines a device keeps, in use or not.
+const KEPT: usize = 256;
 
 /// The pipelines that a device was asked for last, the latest at the end. Drivers take up to seconds for one, and folds,
 /// searches and restarts ask for the same again and again.
