@@ -22,6 +22,9 @@ use crate::{
 /// How close to the threshold, or to the next class, an output may come to be counted as either.
 const UNSURE: f64 = 1e-3;
 
+/// What is compared of two trainings that are the same.
+const AGAIN: &str = "bits of the same training again";
+
 /// What a training brought: metrics `[step][model]`, and of all models the parameters, their averages and the running
 /// statistics, flat.
 struct Trained {
@@ -31,8 +34,18 @@ struct Trained {
     statistics: Vec<f32>,
 }
 
+impl Trained {
+    /// All of it, to the last bit.
+    fn bits(&self) -> Vec<u32> {
+        let Self { metrics, parameters, averages, statistics } = self;
+        let numbers = [metrics.as_flattened(), parameters, averages.as_deref().unwrap_or_default(), statistics];
+        numbers.concat().into_iter().map(f32::to_bits).collect()
+    }
+}
+
 impl Case {
-    /// Trains on a machine and in the reference, and compares losses, right answers, parameters, gradients and predictions.
+    /// Trains on a machine and in the reference, and compares losses, right answers, parameters, gradients and predictions; and
+    /// trains again, which has to give the same bits.
     ///
     /// # Errors
     /// Whatever goes wrong before there is something to compare.
@@ -42,38 +55,26 @@ impl Case {
         match machine {
             Machine::Gpu(gpu) => {
                 let gpu = gpu.afresh(self.most_bytes);
-                let mut engine = self.engine(&gpu, Some(&data), None).await?;
-                let metrics = engine.run(0, 0, steps).await?;
-                let (parameters, averages) = (engine.parameters().await?, engine.average().await?);
-                let trained = Trained { metrics, parameters, averages, statistics: engine.statistics().await? };
+                let (mut engine, trained) = self.on_gpu(&gpu, &data, steps).await?;
                 self.judge(&mut found, &data, &trained, steps)?;
                 if self.answers {
                     self.judge_more(&mut found, &mut engine, &data, &trained).await?;
                 }
+                drop(engine);
+                let (_, again) = self.on_gpu(&gpu, &data, steps).await?;
+                found.same(AGAIN, &again.bits(), &trained.bits());
                 gpu.check()?;
             }
             Machine::Cpu => {
-                let engines = (0..self.models).map(|model| self.on_cpu(&data, model, steps));
-                let (engines, reports): (Vec<_>, Vec<Report>) =
-                    engines.collect::<Result<Vec<_>>>()?.into_iter().unzip();
-                let metric = |step: usize| reports.iter().map(move |r| [r.losses[step], r.right[step] as f32]);
-                let all = |of: fn(&cpu::engine::Engine) -> Vec<f32>| engines.iter().flat_map(of).collect::<Vec<_>>();
-                let trained = Trained {
-                    metrics: (0..steps).flat_map(metric).collect(),
-                    parameters: all(|engine| engine.parameters().to_vec()),
-                    averages: engines
-                        .iter()
-                        .map(cpu::engine::Engine::average)
-                        .collect::<Option<Vec<_>>>()
-                        .map(|a| a.concat()),
-                    statistics: all(|engine| engine.statistics().to_vec()),
-                };
+                let (engine, trained) = self.on_cpu(&data, steps)?;
                 self.judge(&mut found, &data, &trained, steps)?;
                 if self.answers {
-                    let layers = self.network.layers_of(engines[0].parameters(), engines[0].statistics());
+                    let layers = self.network.layers_of(engine.parameters(), engine.statistics());
                     let (inputs, outputs) = self.predicted(&data, &layers)?;
-                    found.compare("outputs", &engines[0].predict(&inputs), &outputs, self.tolerance());
+                    found.compare("outputs", &engine.predict(&inputs), &outputs, self.tolerance());
                 }
+                let (_, again) = self.on_cpu(&data, steps)?;
+                found.same(AGAIN, &again.bits(), &trained.bits());
             }
         }
         Ok(found)
@@ -122,8 +123,33 @@ impl Case {
         Ok(engine)
     }
 
+    /// An engine that has trained all models, and what it brought.
+    async fn on_gpu(&self, gpu: &Gpu, data: &Dataset, steps: usize) -> Result<(Engine, Trained)> {
+        let mut engine = self.engine(gpu, Some(data), None).await?;
+        let metrics = engine.run(0, 0, steps).await?;
+        let (parameters, averages) = (engine.parameters().await?, engine.average().await?);
+        let trained = Trained { metrics, parameters, averages, statistics: engine.statistics().await? };
+        Ok((engine, trained))
+    }
+
+    /// The CPU engine of the first model, and what all of them brought.
+    fn on_cpu(&self, data: &Dataset, steps: usize) -> Result<(cpu::engine::Engine, Trained)> {
+        let engines = (0..self.models).map(|model| self.model_on_cpu(data, model, steps));
+        let (mut engines, reports): (Vec<_>, Vec<Report>) = engines.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        let metric = |step: usize| reports.iter().map(move |r| [r.losses[step], r.right[step] as f32]);
+        let all = |of: fn(&cpu::engine::Engine) -> Vec<f32>| engines.iter().flat_map(of).collect::<Vec<_>>();
+        let averages = engines.iter().map(cpu::engine::Engine::average).collect::<Option<Vec<_>>>();
+        let trained = Trained {
+            metrics: (0..steps).flat_map(metric).collect(),
+            parameters: all(|engine| engine.parameters().to_vec()),
+            averages: averages.map(|averages| averages.concat()),
+            statistics: all(|engine| engine.statistics().to_vec()),
+        };
+        Ok((engines.swap_remove(0), trained))
+    }
+
     /// A model trained by the CPU engine, and what it told.
-    fn on_cpu(&self, data: &Dataset, model: usize, steps: usize) -> Result<(cpu::engine::Engine, Report)> {
+    fn model_on_cpu(&self, data: &Dataset, model: usize, steps: usize) -> Result<(cpu::engine::Engine, Report)> {
         let (network, mut course) = (self.network_of(model), self.course(model)?);
         let own = match course.subset.take() {
             Some(subset) => {
