@@ -13,6 +13,7 @@
 use rayon::prelude::*;
 
 use super::{
+    gemm::first_cache,
     layer::{Fill, Lane},
     math::Loops,
     predictor::predict,
@@ -127,11 +128,16 @@ impl Engine {
         let scheme = Scheme::Cpu(format!("{way}, {threads} thread{}", if threads == 1 { "" } else { "s" }));
         // pulp's name of the vector instructions that are used, such as V4.
         let vectors = format!("{:?}", shape.arch);
-        let driver = vectors.split('(').next().unwrap_or_default().to_owned();
+        let driver = format!("{}, {}", vectors.split('(').next().unwrap_or_default(), first_cache());
         let of = Identity::new("CPU engine".to_owned(), driver, network, batch);
         let (kernel, flop) = ("whole step".to_owned(), network.flop(batch));
         let bytes = 4 * (4 * self.parameters.len() + batch * network.inputs()) as u64;
         Plan { of, scheme, table: vec![PlanRow { kernel, workgroups: threads as u64, steps: 1, flop, bytes }] }
+    }
+
+    /// How many threads a step has.
+    pub(crate) fn threads(&self) -> usize {
+        self.shape.threads
     }
 
     /// The parameters, flat.

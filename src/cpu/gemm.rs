@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use gemm_common::cache::CACHE_INFO;
+
 /// Up to so many multiplications a plain loop is faster than the crate, which needs about 0.1 us for a call (measured
 /// on a Zen 5).
 const SMALL: usize = 100;
@@ -60,6 +62,12 @@ pub(super) fn multiply_columns(rows: &mut [f32], stride: usize, from: Range<usiz
         let a = Operand { at: all.add(from.start), row_stride: stride, column_stride: 1 };
         product([count, b.columns, b.rows], a, b.operand(), all.add(to), stride, 0.0, 1.0);
     }
+}
+
+/// What the crate cuts long sums into blocks by, beside the sizes of a product: another CPU's may round them otherwise.
+pub(super) fn first_cache() -> String {
+    let [first, ..] = *CACHE_INFO;
+    format!("first cache {} KiB in {} ways", first.cache_bytes >> 10, first.associativity)
 }
 
 /// A matrix without its bounds.
