@@ -10,11 +10,11 @@ use crate::{
 /// Rows that are computed side by side: two vector registers of AVX-512, since each round waits for the one before.
 const LANES: usize = 32;
 
-/// Rows that are drawn ahead, so that small batches fill the lanes too.
+/// Rows of a round, or those of one larger batch: so many that small batches fill the lanes too.
 const AHEAD: usize = 512;
 
-/// The steps of a run and the rows that each takes, drawn ahead: [`crate::order::Order::row`] for many places and epochs at a time, so
-/// that the compiler can keep them in vectors.
+/// The steps of a run, drawn round by round: [`crate::order::Order::row`] for many places and epochs at a time, so that the
+/// compiler can keep them in vectors.
 pub(crate) struct Upcoming {
     course: Course,
     shuffle: bool,
@@ -26,10 +26,31 @@ pub(crate) struct Upcoming {
     ahead: u64,
     /// The last that was drawn.
     last: Option<Step>,
+}
+
+/// Some steps that were drawn together, and the rows that each takes.
+#[derive(Default)]
+pub(crate) struct Round {
     steps: Vec<Step>,
     rows: Vec<u32>,
-    /// How many of the drawn ones were taken.
-    taken: [usize; 2],
+}
+
+impl Round {
+    /// The rows of all its steps, one behind the other.
+    pub(crate) fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
+    /// Each step, and its rows.
+    #[inline]
+    pub(crate) fn steps(&self) -> impl Iterator<Item = (&Step, &[u32])> {
+        let mut rest = self.rows.as_slice();
+        self.steps.iter().map(move |step| {
+            let (rows, behind) = rest.split_at(step.rows as usize);
+            rest = behind;
+            (step, rows)
+        })
+    }
 }
 
 /// Points of the grids of some epochs on their way to their rows.
@@ -47,68 +68,46 @@ impl Upcoming {
         let ahead = before.wrapping_sub(steps.start);
         let rows = course.rows as u32;
         let width = width(rows);
-        let height = rows.div_ceil(width);
-        Self {
-            course,
-            shuffle,
-            width,
-            height,
-            coming: steps,
-            ahead,
-            last: None,
-            steps: Vec::new(),
-            rows: Vec::new(),
-            taken: [0; 2],
-        }
+        Self { course, shuffle, width, height: rows.div_ceil(width), coming: steps, ahead, last: None }
     }
 
-    /// Whether [`Upcoming::draw`] has to be called before [`Upcoming::next`] for there to be a step.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.taken[0] == self.steps.len()
+    /// How many rows a round has at most.
+    pub(crate) fn most(&self) -> usize {
+        AHEAD.max(self.course.batch)
     }
 
-    /// The next step that was drawn, and its rows.
-    #[inline]
-    pub(crate) fn next(&mut self) -> Option<(&Step, &[u32])> {
-        let step = self.steps.get(self.taken[0])?;
-        let first = self.taken[1];
-        self.taken = [self.taken[0] + 1, first + step.rows as usize];
-        Some((step, &self.rows[first..self.taken[1]]))
-    }
-
-    /// Draws more steps, when all that were drawn are taken.
+    /// Draws the next round, and says whether it has any steps: none are left when all were drawn.
     #[inline(always)]
-    pub(crate) fn draw(&mut self) {
+    pub(crate) fn draw(&mut self, Round { steps, rows }: &mut Round) -> bool {
         let count = ((AHEAD / self.course.batch).max(1) as u64).min(self.coming.end - self.coming.start);
-        let steps = self.coming.start..self.coming.start + count;
-        self.coming.start = steps.end;
-        self.taken = [0; 2];
-        self.steps.clear();
-        for n in steps {
+        steps.clear();
+        for n in self.coming.start..self.coming.start + count {
             let before = n.wrapping_add(self.ahead);
             self.last = match &self.last {
                 Some(last) => Some(self.course.step_behind(last, n, before)),
                 None => Some(self.course.step(n, before)),
             };
-            self.steps.extend(self.last);
+            steps.extend(self.last);
         }
-        self.rows.clear();
+        self.coming.start += count;
+        rows.clear();
         if self.shuffle {
-            self.rows.resize(self.steps.iter().map(|step| step.rows as usize).sum(), 0);
-            self.shuffle_rows();
+            rows.resize(steps.iter().map(|step| step.rows as usize).sum(), 0);
+            self.shuffle_rows(steps, rows);
         } else {
-            self.rows.extend(self.steps.iter().flat_map(|step| step.first..step.first + step.rows));
+            rows.extend(steps.iter().flat_map(|step| step.first..step.first + step.rows));
         }
         if let Some(subset) = &self.course.subset {
-            self.rows.iter_mut().for_each(|place| *place = subset.row(*place));
+            rows.iter_mut().for_each(|place| *place = subset.row(*place));
         }
+        count > 0
     }
 
     #[inline(always)]
-    fn shuffle_rows(&mut self) {
+    fn shuffle_rows(&self, steps: &[Step], rows: &mut [u32]) {
         let mut lanes = Lanes { x: [0; LANES], y: [0; LANES], key: [[0; LANES]; 2], to: [0; LANES] };
         let (mut used, mut to, size) = (0, 0, [self.width, self.height]);
-        for step in &self.steps {
+        for step in steps {
             let (mut x, mut y) = (step.first % self.width, step.first / self.width);
             for _ in 0..step.rows {
                 (lanes.x[used], lanes.y[used], lanes.to[used]) = (x, y, to);
@@ -117,12 +116,12 @@ impl Upcoming {
                 to += 1;
                 used += 1;
                 while used == LANES {
-                    used = lanes.turn(self.course.rows as u32, size, used, &mut self.rows);
+                    used = lanes.turn(self.course.rows as u32, size, used, rows);
                 }
             }
         }
         while used > 0 {
-            used = lanes.turn(self.course.rows as u32, size, used, &mut self.rows);
+            used = lanes.turn(self.course.rows as u32, size, used, rows);
         }
     }
 }
@@ -172,19 +171,19 @@ mod tests {
             };
             for (shuffle, first) in [(true, 0), (true, 7), (false, 5)] {
                 let mut upcoming = Upcoming::new(course.clone(), shuffle, first..first + 300, first);
-                for n in first..first + 300 {
-                    if upcoming.is_empty() {
-                        upcoming.draw();
+                let mut round = Round::default();
+                let mut n = first;
+                while upcoming.draw(&mut round) {
+                    for (step, drawn) in round.steps() {
+                        assert_eq!(*step, course.step(n, n));
+                        let order = Order::new(rows as u32, step.key);
+                        let places = step.first..step.first + step.rows;
+                        let expected: Vec<_> = places.map(|p| if shuffle { order.row(p) } else { p }).collect();
+                        assert_eq!(drawn, expected, "{rows} rows, batch {batch}, step {n}, shuffled {shuffle}");
+                        n += 1;
                     }
-                    let (step, drawn) = upcoming.next().unwrap();
-                    assert_eq!(*step, course.step(n, n));
-                    let order = Order::new(rows as u32, step.key);
-                    let places = step.first..step.first + step.rows;
-                    let expected: Vec<_> = places.map(|p| if shuffle { order.row(p) } else { p }).collect();
-                    assert_eq!(drawn, expected, "{rows} rows, batch {batch}, step {n}, shuffled {shuffle}");
                 }
-                upcoming.draw();
-                assert!(upcoming.next().is_none());
+                assert_eq!(n, first + 300);
             }
         }
     }

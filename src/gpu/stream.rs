@@ -9,7 +9,13 @@ use super::{
     pace::IN_FLIGHT,
     resident::{Shard, bytes_of_rows, row_bytes, weight_bytes},
 };
-use crate::{Dataset, Result, error::check_limit, rows::Subset, step::Course, upcoming::Upcoming};
+use crate::{
+    Dataset, Result,
+    error::check_limit,
+    rows::Subset,
+    step::Course,
+    upcoming::{Round, Upcoming},
+};
 
 /// As many chunks may be under way, and one more is being brought.
 const RING: usize = IN_FLIGHT + 1;
@@ -100,12 +106,10 @@ impl Stream {
         let mut rows = vec![NO_ROW; steps * arenas.models * arenas.batch];
         for (slot, course) in courses.iter().enumerate() {
             let mut upcoming = Upcoming::new(course.clone(), shuffle, first..first + steps as u64, before);
-            let batches = rows.chunks_exact_mut(arenas.batch).skip(slot).step_by(arenas.models);
-            for batch in batches {
-                if upcoming.is_empty() {
-                    upcoming.draw();
-                }
-                if let Some((_, taken)) = upcoming.next() {
+            let mut batches = rows.chunks_exact_mut(arenas.batch).skip(slot).step_by(arenas.models);
+            let mut round = Round::default();
+            while upcoming.draw(&mut round) {
+                for ((_, taken), batch) in round.steps().zip(&mut batches) {
                     batch[..taken.len()].copy_from_slice(taken);
                 }
             }
@@ -115,13 +119,15 @@ impl Stream {
 
     /// Brings a batch of so many rows of an evaluation: as they lie, or of each network's own.
     pub(super) fn bring_batch(&self, gpu: &Gpu, (rows, batch): (usize, usize), subsets: &[Subset]) {
-        let places = (batch * rows) as u32..((batch + 1) * rows) as u32;
+        // The last batch may end behind the last number that a row can have.
+        let first = batch as u64 * rows as u64;
+        let places = first..first + rows as u64;
         if subsets.is_empty() {
-            let rows: Vec<u32> = (places.start..places.end.min(self.data.rows() as u32)).collect();
-            return self.bring(gpu, places.start, &rows);
+            let rows: Vec<u32> = (first..places.end.min(self.data.rows() as u64)).map(|row| row as u32).collect();
+            return self.bring(gpu, first as u32, &rows);
         }
         let of_one = |subset: &Subset| {
-            let row = |place: u32| if place < subset.rows { subset.row(place) } else { NO_ROW };
+            let row = |place: u64| if place < subset.rows.into() { subset.row(place as u32) } else { NO_ROW };
             places.clone().map(row).collect::<Vec<_>>()
         };
         let rows: Vec<u32> = subsets.iter().flat_map(of_one).collect();

@@ -1,8 +1,15 @@
 //! Steps of the CPU engine on a data set.
 
-use std::ops::Range;
+use std::{mem, ops::Range};
 
-use crate::{Dataset, Report, cpu, step::Course, upcoming::Upcoming};
+use crate::{
+    Dataset, Report, cpu,
+    step::{Course, Step},
+    upcoming::{Round, Upcoming},
+};
+
+/// So many values at most are read ahead of the steps that take them: 16 MiB of them, twice.
+const READ_AHEAD: usize = 1 << 22;
 
 /// On what a CPU engine takes its steps, and how.
 #[derive(Clone, Copy)]
@@ -24,40 +31,94 @@ impl Resident<'_> {
         before: u64,
         report: &mut Report,
     ) {
-        let Self { data, shuffle, noise, weighted } = *self;
-        let is_plain = !weighted && noise == 0.0 && data.scaler().is_none();
-        let mut upcoming = Upcoming::new(course, shuffle, steps.clone(), before);
-        for _ in steps {
-            if upcoming.is_empty() {
-                engine.in_vectors(
-                    #[inline(always)]
-                    || upcoming.draw(),
-                );
+        let data = self.data;
+        let mut upcoming = Upcoming::new(course, self.shuffle, steps, before);
+        // Where a step has several threads, they read its rows beside each other.
+        if data.is_in_a_file() && engine.threads() == 1 && upcoming.most() * data.inputs() <= READ_AHEAD {
+            return rayon::scope(|_| self.run_from_a_file(engine, &mut upcoming, report));
+        }
+        let mut round = Round::default();
+        while drawn(engine, &mut upcoming, &mut round) {
+            for (step, rows) in round.steps() {
+                let read = |i: usize, inputs: &mut [f32]| data.write_raw_features(rows[i] as usize, inputs);
+                self.step(engine, (step, rows), read, report);
             }
-            let Some((step, rows)) = upcoming.next() else { return };
-            let write = |i: usize, inputs: &mut [f32], expected: &mut [f32]| {
-                data.write_raw_features(rows[i] as usize, inputs);
-                data.write_expected(rows[i] as usize, expected);
-            };
-            // A step of XOR feels it if each row asks whether there are weights, noise or scales.
-            let outcome = if is_plain {
-                engine.step(step, |i, inputs, expected| {
-                    write(i, inputs, expected);
-                    1.0
-                })
-            } else {
-                engine.step(step, |i, inputs, expected| {
-                    write(i, inputs, expected);
-                    if let Some(scaler) = data.scaler() {
-                        scaler.apply_to_row(inputs);
-                    }
-                    if noise > 0.0 {
-                        cpu::noise::add(noise, step.key, step.first + i as u32, inputs);
-                    }
-                    data.weight(rows[i] as usize)
-                })
-            };
-            report.push(outcome.loss, outcome.right, step.rows);
         }
     }
+
+    /// The same where reading a row takes a while: another thread reads the next round's meanwhile.
+    fn run_from_a_file(&self, engine: &mut cpu::engine::Engine, upcoming: &mut Upcoming, report: &mut Report) {
+        let columns = self.data.inputs();
+        let (mut round, mut next) = (Round::default(), Round::default());
+        let (mut here, mut coming) = (Vec::new(), Vec::new());
+        let read = |round: &Round, into: &mut Vec<f32>| {
+            into.resize(round.rows().len() * columns, 0.0);
+            let places = into.chunks_exact_mut(columns);
+            round.rows().iter().zip(places).for_each(|(row, to)| self.data.write_raw_features(*row as usize, to));
+        };
+        let mut has_next = drawn(engine, upcoming, &mut next);
+        read(&next, &mut coming);
+        while has_next {
+            mem::swap(&mut round, &mut next);
+            mem::swap(&mut here, &mut coming);
+            has_next = drawn(engine, upcoming, &mut next);
+            let train = || {
+                let mut rest = here.as_slice();
+                for (step, rows) in round.steps() {
+                    let (features, behind) = rest.split_at(rows.len() * columns);
+                    let copy = |i: usize, to: &mut [f32]| to.copy_from_slice(&features[i * columns..(i + 1) * columns]);
+                    self.step(engine, (step, rows), copy, report);
+                    rest = behind;
+                }
+            };
+            rayon::join(train, || read(&next, &mut coming));
+        }
+    }
+
+    /// A step on some rows, whose features are written by `features`, as they are in the data set.
+    #[inline]
+    fn step(
+        &self,
+        engine: &mut cpu::engine::Engine,
+        (step, rows): (&Step, &[u32]),
+        features: impl Fn(usize, &mut [f32]) + Sync,
+        report: &mut Report,
+    ) {
+        let Self { data, noise, weighted, .. } = *self;
+        let is_plain = !weighted && noise == 0.0 && data.scaler().is_none();
+        let write = |i: usize, inputs: &mut [f32], expected: &mut [f32]| {
+            features(i, inputs);
+            data.write_expected(rows[i] as usize, expected);
+        };
+        // A step of XOR feels it if each row asks whether there are weights, noise or scales.
+        let outcome = if is_plain {
+            engine.step(step, |i, inputs, expected| {
+                write(i, inputs, expected);
+                1.0
+            })
+        } else {
+            engine.step(step, |i, inputs, expected| {
+                write(i, inputs, expected);
+                if let Some(scaler) = data.scaler() {
+                    scaler.apply_to_row(inputs);
+                }
+                if noise > 0.0 {
+                    cpu::noise::add(noise, step.key, step.first + i as u32, inputs);
+                }
+                data.weight(rows[i] as usize)
+            })
+        };
+        report.push(outcome.loss, outcome.right, step.rows);
+    }
+}
+
+/// Draws the next steps, if there are any.
+#[inline]
+fn drawn(engine: &cpu::engine::Engine, upcoming: &mut Upcoming, round: &mut Round) -> bool {
+    let mut has_any = false;
+    engine.in_vectors(
+        #[inline(always)]
+        || has_any = upcoming.draw(round),
+    );
+    has_any
 }
