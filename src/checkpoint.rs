@@ -84,7 +84,6 @@ pub(crate) struct Kept {
 #[serde(deny_unknown_fields)]
 struct TrainingRecord {
     settings: SettingsRecord,
-    history: History,
     counts: Counts,
     /// The steps since the optimizer started when something was kept, if it was.
     kept: Option<u64>,
@@ -92,6 +91,9 @@ struct TrainingRecord {
 
 /// What the names of the tensors begin with that were kept.
 const KEPT: &str = "training.kept.";
+
+/// The tensor whose bytes are the history, as JSON: beside the settings it would soon be more than a header may hold.
+const HISTORY: &str = "training.history";
 
 impl Checkpoint {
     /// The same with the epochs so far.
@@ -127,9 +129,11 @@ impl Checkpoint {
             writer.layers(KEPT, network, &names, &kept.parameters)?;
             kept.state.write(&mut writer, KEPT, network, &names)?;
         }
+        let history = serde_json::to_vec(&self.history)
+            .map_err(|error| Error::Internal { what: "a history as JSON".into(), why: error.to_string() })?;
+        writer.bytes_of(HISTORY, &history);
         let training = TrainingRecord {
             settings: SettingsRecord::of(&self.settings),
-            history: self.history.clone(),
             counts: self.counts,
             kept: self.kept.as_ref().map(|kept| kept.since),
         };
@@ -186,10 +190,12 @@ impl Checkpoint {
     fn read(file: &str, bytes: &[u8], formulas: &Formulas<'_>) -> Result<Self> {
         let mut reader = Reader::new(file, bytes)?;
         let (model, training) = Model::read_with::<TrainingRecord>(file, &mut reader, formulas)?;
-        let Some(TrainingRecord { settings, history, counts, kept }) = training else {
+        let Some(TrainingRecord { settings, counts, kept }) = training else {
             let got = "a model, which Model::load reads";
             return Err(formats::wrong(&file, "metadata", "a checkpoint", got));
         };
+        let history = serde_json::from_slice(reader.bytes_of(HISTORY)?)
+            .map_err(|error| formats::wrong(&file, format_args!("tensor {HISTORY}"), "a history as JSON", error))?;
         let network = &model.network;
         let settings = settings.settings(network, formulas)?;
         let names = Names::sequential(network);

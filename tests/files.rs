@@ -412,3 +412,33 @@ fn files_of_the_first_format_are_read_and_written_as_they_are() {
         assert_eq!(Model::from_bytes(&bytes).and_then(|model| model.to_bytes()).expect("bytes"), bytes, "model {name}");
     }
 }
+
+/// A header has 100 MB at most, which the matrices of many classes are after some hundred epochs.
+#[test]
+fn the_epochs_of_a_checkpoint_are_not_in_its_header() {
+    let mut trainer = trained(&Device::cpu(), &rich(), settings(), 1);
+    let history = Fit::new(100).validate_on(&data()).run(&mut trainer).expect("epochs");
+    let checkpoint = trainer.checkpoint().expect("a checkpoint");
+    let header = |checkpoint: &Checkpoint| {
+        let bytes = checkpoint.to_bytes().expect("bytes");
+        assert_eq!(Checkpoint::from_bytes(&bytes).as_ref(), Ok(checkpoint));
+        u64::from_le_bytes(bytes[..8].try_into().expect("eight"))
+    };
+    let (without, with) = (header(&checkpoint), header(&checkpoint.clone().with_history(&history)));
+    assert!((without..=without + 16).contains(&with), "{with} bytes instead of {without}");
+}
+
+#[test]
+fn an_optimizer_whose_state_is_no_number_is_saved_and_read() {
+    let settings = Settings { optimizer: Optimizer::momentum(0.1, 0.9), ..settings() };
+    let mut trainer = trained(&Device::cpu(), &rich(), settings, 3);
+    let mut bytes = trainer.checkpoint().and_then(|checkpoint| checkpoint.to_bytes()).expect("bytes");
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().expect("eight")) as usize;
+    let about: Value = serde_json::from_slice(&bytes[8..header]).expect("JSON");
+    let of_state = |(name, _): &(&String, &Value)| name.starts_with("training.state.");
+    let (_, tensor) = about.as_object().expect("tensors").iter().find(of_state).expect("an optimizer with a state");
+    let at = header + tensor["data_offsets"][0].as_u64().expect("a place") as usize;
+    bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    let again = Checkpoint::from_bytes(&bytes).and_then(|checkpoint| checkpoint.to_bytes()).expect("bytes");
+    assert!(again == bytes);
+}

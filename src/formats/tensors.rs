@@ -11,7 +11,7 @@ use std::{
 use bytemuck::AnyBitPattern;
 use safetensors::{
     Dtype, SafeTensorError, SafeTensors,
-    tensor::{Metadata, TensorInfo},
+    tensor::{Metadata, TensorInfo, TensorView},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -59,6 +59,11 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
+    /// Adds bytes.
+    pub(crate) fn bytes_of(&mut self, name: &str, bytes: &'a [u8]) {
+        self.tensors.push((name.to_owned(), Values { dtype: Dtype::U8, shape: vec![bytes.len()], bytes }));
+    }
+
     /// Adds the counters that PyTorch asks for beside a batch norm's statistics: 0, as no batch was seen there.
     pub(crate) fn counters(&mut self, network: &Network, names: &Names) {
         let zero = || Values { dtype: Dtype::I64, shape: Vec::new(), bytes: &[0; 8] };
@@ -84,7 +89,8 @@ impl<'a> Writer<'a> {
         let mut header = serde_json::to_vec(&places).map_err(|error| refused(error.to_string()))?;
         header.resize(header.len().next_multiple_of(8), b' ');
         if header.len() as u64 > LONGEST {
-            return Err(refused(format!("a header of {} bytes", header.len())));
+            let (expected, got) = (format!("at most {LONGEST} bytes, of notes above all"), header.len().to_string());
+            return Err(Error::Setting { what: "header of a safetensors file", expected, got });
         }
         let mut content = room(8 + header.len() + end, "the content of a safetensors file")?;
         content.extend((header.len() as u64).to_le_bytes());
@@ -153,7 +159,8 @@ impl<'a> Reader<'a> {
     }
 
     /// What there is for each parameter of a network, in tensors whose names stand behind a prefix: the parameters themselves
-    /// with their running statistics, or what an optimizer keeps, which may be infinite, such as a sum of squares.
+    /// with their running statistics, or what an optimizer keeps, which may be any number or none, such as the root of an infinite
+    /// sum of squares.
     pub(crate) fn layers(
         &mut self,
         prefix: &str,
@@ -170,13 +177,26 @@ impl<'a> Reader<'a> {
         Ok(layers)
     }
 
-    fn values(&mut self, name: String, shape: &[usize], are_finite: bool) -> Result<Vec<f32>> {
-        let place = format!("tensor {name}");
-        let Ok(tensor) = self.tensors.tensor(&name) else {
+    /// Bytes that were added by [`Writer::bytes_of`].
+    pub(crate) fn bytes_of(&mut self, name: &str) -> Result<&'a [u8]> {
+        let tensor = self.tensor(name)?;
+        if tensor.dtype() != Dtype::U8 {
+            return Err(wrong(&self.file, format_args!("tensor {name}"), "U8", tensor.dtype()));
+        }
+        self.taken.insert(name.to_owned());
+        Ok(tensor.data())
+    }
+
+    fn tensor(&self, name: &str) -> Result<TensorView<'a>> {
+        self.tensors.tensor(name).map_err(|_| {
             let mut there = self.tensors.names();
             there.sort_unstable();
-            return Err(wrong(&self.file, place, "to be there", list(&there)));
-        };
+            wrong(&self.file, format_args!("tensor {name}"), "to be there", list(&there))
+        })
+    }
+
+    fn values(&mut self, name: String, shape: &[usize], are_finite: bool) -> Result<Vec<f32>> {
+        let (place, tensor) = (format!("tensor {name}"), self.tensor(&name)?);
         if tensor.shape() != shape {
             return Err(wrong(
                 &self.file,
@@ -192,8 +212,7 @@ impl<'a> Reader<'a> {
             Dtype::BF16 => numbers(tensor.data(), &place, |half: u16| f32::from_bits(u32::from(half) << 16))?,
             other => return Err(wrong(&self.file, place, "F32, F64 or BF16", other)),
         };
-        let is_wrong = |value: &f32| if are_finite { !value.is_finite() } else { value.is_nan() };
-        if let Some(at) = values.iter().position(is_wrong) {
+        if let Some(at) = values.iter().position(|value| are_finite && !value.is_finite()) {
             return Err(wrong(&self.file, place, "finite numbers", format_args!("{} at {at}", values[at])));
         }
         self.taken.insert(name);
