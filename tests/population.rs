@@ -153,6 +153,31 @@ fn what_diverges_is_stopped_and_the_others_go_on() {
     }
 }
 
+/// All batches are all rows, so that each has the same gradients until there is an update.
+#[test]
+fn batches_that_waited_when_it_was_kept_are_taken_up_where_as_many_wait_now() {
+    let network = Network::new(5).dense(1, Activation::Identity);
+    let data = Dataset::new(ROWS, numbers(ROWS * 5, 1), numbers(ROWS, 2)).expect("a data set");
+    let settings = Settings { batch: ROWS, accumulate: 4, optimizer: Optimizer::sgd(0.1), ..Settings::default() };
+    for device in devices() {
+        // After 6 steps two batches wait; what an update changes then, if it is kept and put back after some more.
+        let change = |between: usize| {
+            let members = [Member::new(settings.clone())];
+            let mut population = Population::new(&device, &network, &data, &members).expect("a population");
+            population.run(6).and_then(|_| population.keep(&[0])).expect("it is kept");
+            let before = population.parameters(0).expect("parameters")[0].weight[0];
+            population.run(between).and_then(|_| population.restore(0)).expect("it is put back");
+            population.run(4 - (6 + between) % 4).expect("an update");
+            population.parameters(0).expect("parameters")[0].weight[0] - before
+        };
+        let whole = change(0);
+        for (between, share) in [(4, 1.0), (1, 0.25), (2, 1.0), (3, 0.75)] {
+            let error = (change(between) - share * whole).abs() / whole.abs();
+            assert!(error < 1e-4, "{device}: {between} steps between, {error}");
+        }
+    }
+}
+
 #[test]
 fn what_makes_no_population_is_refused() {
     let network = Network::new(5).dense(3, Activation::Identity);

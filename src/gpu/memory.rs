@@ -72,14 +72,18 @@ impl Engine {
         Ok(())
     }
 
-    /// Puts the network in a slot back to what was kept of it, if anything was.
-    pub(crate) fn restore_slot(&self, slot: usize) {
+    /// Puts the network in a slot back to what was kept of it, if anything was; the gradients that wait for more batches may be
+    /// forgotten instead.
+    pub(crate) fn restore_slot(&self, slot: usize, with_gradients: bool) {
         let Some(kept) = &self.kept else { return };
         let Buffers { parameters, state, parts, .. } = &self.buffers;
         let mut encoder = self.gpu.encoder();
         let to = self.regions(slot..slot + 1, [parameters, state, parts]);
         for ((from, at, bytes), (to, _, _)) in self.regions(slot..slot + 1, kept.buffers()).all().zip(to.all()) {
             encoder.copy_buffer_to_buffer(from, *at, to, *at, *bytes);
+        }
+        if let Some((gradients, at, bytes)) = to.gradients.filter(|_| !with_gradients) {
+            encoder.clear_buffer(gradients, at, Some(bytes));
         }
         self.gpu.submit(encoder);
     }

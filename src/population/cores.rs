@@ -230,14 +230,17 @@ impl Cores {
     }
 
     /// Goes back to what was kept last of a network, if anything was.
-    pub(super) fn restore(&mut self, member: usize) {
-        let Some(memory) = &self.kept[member] else { return };
+    pub(super) fn restore(&mut self, member: usize, with_gradients: bool) {
+        let Some(mut memory) = self.kept[member].clone() else { return };
+        if !with_gradients {
+            memory.gradients.iter_mut().for_each(|gradients| gradients.fill(0.0));
+        }
         match &mut self.places[member] {
-            Place::Alone(alone) => alone.engine.set_memory(memory),
-            Place::Left(left) => left.memory = memory.clone(),
+            Place::Alone(alone) => alone.engine.set_memory(&memory),
+            Place::Left(left) => left.memory = memory,
             Place::Lane { class, group, lane } => {
                 let Class { kind, groups, .. } = &mut self.classes[*class];
-                kind.iter().for_each(|kind| groups[*group].set_memory(kind, *lane, memory));
+                kind.iter().for_each(|kind| groups[*group].set_memory(kind, *lane, &memory));
             }
         }
     }
@@ -313,14 +316,14 @@ mod tests {
             alone[1].keep().unwrap();
             cores.stop(0);
             run(&mut cores, &mut alone, [6, 6], &[0]);
-            cores.restore(1);
+            cores.restore(1, true);
             alone[1].restore().unwrap();
             for member in [0, 1, members.len() - 1] {
                 cores.set_learning_rate(member, 0.05);
                 alone[member].set_learning_rate(0.05).unwrap();
             }
             run(&mut cores, &mut alone, [12, 6], &[0]);
-            cores.restore(1);
+            cores.restore(1, true);
             alone[1].restore().unwrap();
             run(&mut cores, &mut alone, [18, 4], &[0]);
             let inputs = numbers(4 * 5);

@@ -47,8 +47,8 @@ pub struct Population {
     stopped: Vec<Option<u64>>,
     /// Steps that those in training have taken.
     done: u64,
-    /// Of which something is kept.
-    kept: Vec<bool>,
+    /// After how many steps something was kept of each, if anything was.
+    kept: Vec<Option<u64>>,
     classifies: bool,
     data: Dataset,
     /// The data set that they were tested on last.
@@ -75,7 +75,7 @@ impl Population {
             workers,
             stopped: vec![None; members.len()],
             done: 0,
-            kept: vec![false; members.len()],
+            kept: vec![None; members.len()],
             classifies,
             data: data.clone(),
             tested: None,
@@ -259,12 +259,15 @@ impl Population {
     pub async fn keep_async(&mut self, members: &[usize]) -> Result<()> {
         members.iter().try_for_each(|member| self.check(*member))?;
         self.workers.keep(members).await?;
-        members.iter().for_each(|member| self.kept[*member] = true);
-        Ok(())
+        members.iter().try_for_each(|member| {
+            self.kept[*member] = Some(self.steps(*member)?);
+            Ok(())
+        })
     }
 
     /// Puts a network back to what was kept of it last. If it is in training, its optimizer goes on from there, while the
-    /// place in its rows and in its schedule stays.
+    /// place in its rows and in its schedule stays. Batches that an update was waiting with are taken up again where it waits
+    /// for as many now, and are forgotten otherwise.
     ///
     /// # Errors
     /// [`Error::Setting`] if there is no such network, or nothing was kept of it.
@@ -275,10 +278,10 @@ impl Population {
             expected: "some that Population::keep has kept".into(),
             got: format!("none of number {member}"),
         };
-        if !self.kept[member] {
-            return Err(none());
-        }
-        self.workers.restore(member);
+        let kept = self.kept[member].ok_or_else(none)?;
+        let batches = |steps: u64| steps % self.members[member].settings.accumulate as u64;
+        let with_gradients = batches(kept) == batches(self.steps(member)?);
+        self.workers.restore(member, with_gradients);
         Ok(())
     }
 

@@ -188,9 +188,9 @@ impl Waves {
         Ok(())
     }
 
-    pub(super) fn restore(&self, member: usize) {
+    pub(super) fn restore(&self, member: usize, with_gradients: bool) {
         let [engine, slot] = self.places[member];
-        self.engines[engine].restore_slot(slot);
+        self.engines[engine].restore_slot(slot, with_gradients);
     }
 
     pub(super) async fn memory(&self, member: usize) -> Result<Memory> {

@@ -102,10 +102,10 @@ impl Workers {
     }
 
     /// Puts a network back to what was kept of it last.
-    pub(super) fn restore(&mut self, member: usize) {
+    pub(super) fn restore(&mut self, member: usize, with_gradients: bool) {
         match self {
-            Self::Gpu(waves) => waves.restore(member),
-            Self::Cpu(cores) => cores.restore(member),
+            Self::Gpu(waves) => waves.restore(member, with_gradients),
+            Self::Cpu(cores) => cores.restore(member, with_gradients),
         }
     }
 
