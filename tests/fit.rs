@@ -278,6 +278,24 @@ fn what_a_fit_cannot_do_is_refused() {
     assert_eq!(parameters(&trainer), kept);
 }
 
+/// A trainer that goes on from epochs whose best it has not kept stays where its own lead.
+#[test]
+fn a_best_that_was_never_kept_is_not_gone_back_to() {
+    let slow = Settings { optimizer: Optimizer::sgd(1e-6), ..settings() };
+    for device in devices() {
+        let fit = |epochs| Fit::new(epochs).validate_on(&data()).early_stopping(EarlyStopping::default());
+        let before = fit(5).run(&mut trainer(&device)).expect("epochs");
+        let ends = [Divergence::Fail, Divergence::Stop].map(|rule| {
+            let mut another = Trainer::new(&device, &network(), &data(), slow.clone()).expect("a trainer");
+            let history = fit(3).after(before.clone()).on_divergence(rule).run(&mut another).expect("epochs");
+            assert_eq!((history.epochs.len(), history.best), (8, before.best), "{device}");
+            (another.steps(), parameters(&another))
+        });
+        let untrained = Trainer::new(&device, &network(), &data(), slow.clone()).expect("a trainer");
+        assert!(ends[0] == ends[1] && ends[0].1 != parameters(&untrained), "{device}");
+    }
+}
+
 #[test]
 fn a_training_that_diverges_fails_stops_or_tries_again() {
     let data = Dataset::new(4, &[1.0, 2.0, 3.0, 4.0], &[1.0, 2.0, 3.0, 4.0]).expect("a data set");

@@ -4,8 +4,8 @@ mod common;
 
 use common::{devices, numbers};
 use gradus::{
-    Activation, Dataset, Device, EarlyStopping, Error, Fit, Halving, Hyperparameter, KFold, Loss, Member, Monitor,
-    Network, Optimizer, Search, Settings, Split, Validation, cross_val_score,
+    Activation, Dataset, Device, EarlyStopping, Ended, Error, Fit, Halving, Hyperparameter, KFold, Loss, Member,
+    Monitor, Network, Optimizer, Search, Settings, Split, Validation, cross_val_score,
 };
 
 const ROWS: usize = 81;
@@ -110,6 +110,27 @@ fn a_network_that_diverged_is_never_the_best() {
                 let found = findings.best().map(|trial| trial.values[0]);
                 assert_eq!((found, findings.model.is_some()), (best, best.is_some()), "{device}, {last}: {findings}");
             }
+        }
+    }
+}
+
+/// Its best epoch is worth something, but is not the network that there is.
+#[test]
+fn a_network_that_diverged_after_its_best_epoch_loses_no_findings() {
+    let network = Network::new(2).dense(2, Activation::Identity);
+    for device in devices() {
+        for restores_best in [false, true] {
+            let rate = 1e2;
+            let member = Member::new(Settings { loss: Loss::Mse, optimizer: Optimizer::sgd(rate), ..settings(8) });
+            let search = Search::grid(&member, &[rates(&[rate])]).expect("a grid");
+            let search = search.validation(Validation::Split(Split { share: 0.3, stratified: true }));
+            let stopping = EarlyStopping { restores_best, ..EarlyStopping::default() };
+            let fit = Fit::new(9).early_stopping(stopping);
+            let findings = search.train(&device, &network, &data(), &fit).expect("a search");
+            let history = &findings.trials[0].histories[0];
+            let tested = history.tested().map(|metrics| metrics.loss().is_finite());
+            assert_eq!((history.ended, tested), (Ended::Diverged, Some(true)), "{device}: {history}");
+            assert_eq!(findings.model.is_some(), restores_best, "{device}: {findings}");
         }
     }
 }

@@ -120,7 +120,7 @@ impl Ensemble {
 
 impl Search {
     /// Trains all combinations as `fit` says, whose validation is the search's, and judges each by what it was worth at last,
-    /// or after its best epoch where there is early stopping. One that diverges is the worst.
+    /// or after its best epoch where there is early stopping. One that diverges, and is not put back there, is the worst.
     ///
     /// # Errors
     /// [`Error::Setting`] if it is not said what validates or twice, and as [`Population::new`] and [`Fit::run_together`].

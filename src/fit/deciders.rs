@@ -85,7 +85,7 @@ pub enum Divergence {
     Retry {
         /// What is left of the learning rate, above 0 and below 1.
         factor: f64,
-        /// How often, before it fails.
+        /// How often in one call of the fit, before it fails.
         times: usize,
     },
 }

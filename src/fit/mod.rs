@@ -145,14 +145,14 @@ impl Fit {
         self
     }
 
-    /// With a budget of steps.
+    /// With a budget of steps, for each call.
     #[must_use]
     pub const fn steps(mut self, steps: usize) -> Self {
         self.steps = Some(steps);
         self
     }
 
-    /// With a budget of time.
+    /// With a budget of time for each call.
     #[must_use]
     pub const fn time(mut self, time: Duration) -> Self {
         self.time = Some(time);
@@ -241,7 +241,7 @@ impl Fit {
     }
 
     /// Whether a training ends with the parameters of its best epoch.
-    fn restores_best(&self) -> bool {
+    pub(crate) fn restores_best(&self) -> bool {
         self.early_stopping.is_some_and(|rule| rule.restores_best)
     }
 

@@ -18,6 +18,8 @@ pub(super) struct Run<'a> {
     /// What its steps brought since the callback was called last.
     untold: Report,
     clock: Clock,
+    /// Whether what is kept is the best epoch, and not the start of this call.
+    keeps_best: bool,
     /// The lowest loss of an epoch whose end is kept in case that the next diverges, and how often that has been.
     lowest: f64,
     divergences: usize,
@@ -44,6 +46,7 @@ impl<'a> Run<'a> {
             taken: 0,
             untold: Report::default(),
             clock: Clock::start(),
+            keeps_best: has_best,
             lowest,
             divergences: 0,
             ended: None,
@@ -140,6 +143,7 @@ impl<'a> Run<'a> {
         }
         if verdict.keeps || is_lowest {
             trainer.keep_async().await?;
+            self.keeps_best = true;
         }
         if let Some(rule) = self.fit.plateau.filter(|_| verdict.reduces) {
             trainer.set_learning_rate(rule.reduced(trainer.learning_rate()))?;
@@ -164,8 +168,8 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn finish(mut self, trainer: &mut Trainer) -> Result<History> {
-        // A trainer that is not the one of the epochs before may have kept none of them.
-        if self.fit.goes_back(&self.history) && trainer.has_kept() {
+        // A trainer that is not the one of the epochs before has kept none of them.
+        if self.fit.goes_back(&self.history) && self.keeps_best {
             trainer.restore()?;
         }
         self.history.ended = self.ended.unwrap_or_default();

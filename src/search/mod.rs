@@ -10,7 +10,9 @@ pub use findings::{Findings, Trial};
 pub use folds::{KFold, Scores, cross_val_score_async};
 pub use hyperparameter::Hyperparameter;
 
-use crate::{Dataset, Device, Error, Fit, History, Member, Monitor, Network, Result, Rows, Validation, init::Draws};
+use crate::{
+    Dataset, Device, Ended, Error, Fit, History, Member, Monitor, Network, Result, Rows, Validation, init::Draws,
+};
 
 /// Many settings of one network, to find the best: all of them train together, as a [`Population`](crate::Population)
 /// does. Where kernels have to differ, because of the batch size for example, there are some populations, one after the
@@ -172,10 +174,13 @@ impl Search {
         let fit = fit.clone().validation(validation);
         let mut field = Field::new(device, network, &data, &self.members()?).await?;
         let histories = field.fit(&fit).await?;
+        // What was put back is worth what it was there.
+        let is_lost = |history: &History| history.ended == Ended::Diverged && !fit.restores_best();
+        let tested = |history: &History| history.tested().filter(|_| !is_lost(history)).cloned();
         let trial = |(candidate, histories): (&Candidate, Vec<History>)| Trial {
             values: candidate.values.clone(),
             member: candidate.member.clone(),
-            scores: Scores { metrics: histories.iter().map(|history| history.tested().cloned()).collect() },
+            scores: Scores { metrics: histories.iter().map(tested).collect() },
             steps: histories.iter().map(History::steps).sum(),
             histories,
             dropped: false,
