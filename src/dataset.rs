@@ -1,10 +1,10 @@
 //! A data set: rows of features, and an answer for each.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     Error, Features, Result, Scaler,
-    error::{check_finite, check_len},
+    error::{check_finite, check_len, room},
     features::{from_values, select},
 };
 
@@ -94,14 +94,19 @@ impl Dataset {
     /// (scikit-learn's `balanced`). A class without rows gets 0.
     ///
     /// # Errors
-    /// [`Error::Setting`] if the answers are no classes.
+    /// [`Error::Setting`] if the answers are no classes, [`Error::OutOfMemory`] if the largest has no room for all up to it.
     pub fn balanced_class_weights(&self) -> Result<Vec<f32>> {
         let classes = self.classes()?;
-        let mut counts = vec![0u32; classes.iter().max().map_or(0, |most| *most as usize + 1)];
-        classes.iter().for_each(|class| counts[*class as usize] += 1);
-        let present = counts.iter().filter(|count| **count > 0).count() as f64;
-        let weight = |count: u32| if count == 0 { 0.0 } else { self.rows as f64 / (present * f64::from(count)) };
-        Ok(counts.into_iter().map(|count| weight(count) as f32).collect())
+        let mut counts = BTreeMap::new();
+        classes.iter().for_each(|class| *counts.entry(*class as usize).or_insert(0u32) += 1);
+        let count = counts.last_key_value().map_or(0, |(most, _)| most.saturating_add(1));
+        // A class has any number: what cannot be is an error and no abort.
+        room::<f32>(count, "weights of the classes")?;
+        let mut weights = vec![0.0; count];
+        for (class, rows) in &counts {
+            weights[*class] = (self.rows as f64 / (counts.len() as f64 * f64::from(*rows))) as f32;
+        }
+        Ok(weights)
     }
 
     /// The answers, where they are classes.
@@ -270,7 +275,7 @@ impl Dataset {
     }
 }
 
-fn wrong_count(rows: usize) -> Error {
+pub(crate) fn wrong_count(rows: usize) -> Error {
     let (expected, got) = ("1 to 4294967295".to_owned(), rows.to_string());
     Error::Setting { what: "rows of a data set", expected, got }
 }

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use crate::{Error, Result};
+use crate::{Error, Result, error::room};
 
 /// How many bytes are read at once where numbers become others.
 const PIECE: usize = 8192;
@@ -135,7 +135,8 @@ impl FileRows {
         }
         let (width, columns) = (self.source.kind.width, self.columns);
         let at_once = (BLOCK / (width * columns).max(1)).max(1);
-        let mut values = vec![0; at_once * columns * width];
+        let mut values = room((at_once * columns).saturating_mul(width), "a row of a file")?;
+        values.resize(at_once * columns * width, 0);
         for first in (0..self.rows).step_by(at_once) {
             let block = &mut values[..at_once.min(self.rows - first) * columns * width];
             self.source.read(first * columns, block);

@@ -54,9 +54,32 @@ impl Report {
         self.rows.extend(&other.rows);
     }
 
+    /// Forgets all but the last steps.
+    pub(crate) fn keep_last(&mut self, steps: usize) {
+        let before = self.losses.len().saturating_sub(steps);
+        self.losses.drain(..before);
+        self.right.drain(..before);
+        self.rows.drain(..before);
+    }
+
     pub(crate) fn push(&mut self, loss: f32, right: u32, rows: u32) {
         self.losses.push(loss);
         self.right.push(right);
         self.rows.push(rows);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_steps_are_kept() {
+        let mut report = Report::of(true);
+        (0..5).for_each(|n| report.push(n as f32, n, 10 * n));
+        report.keep_last(7);
+        assert_eq!(report.rows.len(), 5);
+        report.keep_last(2);
+        assert_eq!((report.losses, report.right, report.rows), (vec![3.0, 4.0], vec![3, 4], vec![30, 40]));
     }
 }

@@ -5,6 +5,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::{
     Error, Result,
+    dataset::wrong_count,
     order::{self, Order, mixed},
 };
 
@@ -109,7 +110,7 @@ impl Subset {
 
     /// Of a data set of so many rows; none where it is all of them.
     pub(crate) fn of(which: Rows, rows: usize) -> Result<Option<Self>> {
-        let all = Self::whole(rows as u32);
+        let all = Self::whole(u32::try_from(rows).map_err(|_| wrong_count(rows))?);
         let sized = |count: usize| Self { rows: count as u32, width: order::width(count as u32), ..all };
         Ok(Some(match which {
             Rows::All => return Ok(None),

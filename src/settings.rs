@@ -69,8 +69,9 @@ impl Settings {
             let expected = format!("1 to {MOST_ROWS} rows");
             return Err(Error::Setting { what: "batch", expected, got: self.batch.to_string() });
         }
-        if self.accumulate == 0 {
-            return Err(Error::Setting { what: "accumulate", expected: "at least one batch".into(), got: "0".into() });
+        if self.accumulate == 0 || u32::try_from(self.accumulate).is_err() {
+            let (expected, got) = (format!("1 to {} batches", u32::MAX), self.accumulate.to_string());
+            return Err(Error::Setting { what: "accumulate", expected, got });
         }
         if !(self.input_noise >= 0.0 && (self.input_noise as f32).is_finite()) {
             let (expected, got) = ("a finite number from 0 up".to_owned(), self.input_noise.to_string());

@@ -175,6 +175,11 @@ fn settings_that_cannot_be_used_are_refused() {
     let kept = |momentum| Settings { optimizer: Optimizer::momentum(0.1, momentum), ..all() };
     let cases = [
         (Settings { chunk: Some(0), ..all() }, "chunk: expected at least one step, got 0".to_owned()),
+        (Settings { accumulate: 0, ..all() }, "accumulate: expected 1 to 4294967295 batches, got 0".to_owned()),
+        (
+            Settings { accumulate: 1 << 32, ..all() },
+            "accumulate: expected 1 to 4294967295 batches, got 4294967296".to_owned(),
+        ),
         (sgd(f64::NAN), format!("{rate} NaN")),
         (sgd(f64::INFINITY), format!("{rate} inf")),
         (sgd(-0.5), format!("{rate} -0.5")),

@@ -50,7 +50,7 @@ mod large {
     use std::io::{self, Read, Write};
 
     use flate2::{Compression, write::GzEncoder};
-    use gradus::{Activation, Error, Idx, LayerParameters, Model, Names, Network, Npy};
+    use gradus::{Activation, Dataset, Error, Idx, LayerParameters, Model, Names, Network, Npy};
 
     use super::*;
     use common::Folder;
@@ -103,6 +103,20 @@ mod large {
         refused("save_weights", model.save_weights(&new, &names));
         refused("an array", array.save(&new));
         assert!(!new.exists());
+
+        // A class may have any number, and a row any length.
+        let one = |class: u32| Dataset::new(1, &[0.0], &[class]).expect("a data set");
+        refused("weights of classes", one(u32::MAX).balanced_class_weights());
+        let long = folder.0.join("long.npy");
+        let columns = 1_u64 << 34;
+        let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': (1, {columns}), }}");
+        let mut content = b"\x93NUMPY\x01\x00".to_vec();
+        content.extend((header.len() as u16).to_le_bytes());
+        content.extend(header.bytes());
+        fs::write(&long, &content).expect("a file");
+        let opened = fs::OpenOptions::new().write(true).open(&long).expect("a file");
+        opened.set_len(content.len() as u64 + 4 * columns).expect("a file with holes");
+        refused("a row", Npy::rows_in(&long).and_then(|rows| Dataset::new(1, rows, &[0.0])));
 
         leave(2048);
         model.save(&new).expect("there is memory again");

@@ -6,8 +6,8 @@ use std::{fs, path::PathBuf};
 
 use common::{adapters, bits, devices, numbers, open};
 use gradus::{
-    Activation, Dataset, Device, Error, Features, Fold, Idx, Loss, Member, Network, Npy, Optimizer, Population, Report,
-    Rows, Scaler, Scaling, Settings, Split, Trainer,
+    Activation, Dataset, Device, Error, Features, Fold, Idx, Loss, Member, MlpClassifier, Network, Npy, Optimizer,
+    Population, Report, Rows, Scaler, Scaling, Settings, Split, Trainer,
 };
 
 const ROWS: usize = 101;
@@ -208,6 +208,16 @@ fn a_file_that_ends_while_it_trains_is_an_error_again_and_again() {
             assert!(matches!(refused, Error::File { .. }), "{device}: {refused}");
             assert!(refused.to_string().contains("rows.npy: it ends before byte"), "{device}: {refused}");
             assert!(matches!(trainer.evaluate(&data), Err(Error::File { .. })), "{device}");
+        }
+        // Bytes are not looked at before they are taken.
+        Npy::new([ROWS, INPUTS], bytes()).expect("an array").save(&path).expect("a file");
+        let rows = Npy::rows_in(&path).expect("rows");
+        let file = fs::OpenOptions::new().write(true).open(&path).expect("a file");
+        file.set_len(300).expect("it is cut");
+        let mut network = MlpClassifier::new().device(device.clone());
+        for _ in 0..2 {
+            let refused = network.partial_fit(rows.clone(), &classes(), Some(&[0, 1, 2])).map(drop);
+            assert!(matches!(refused, Err(Error::File { .. })), "{device}: {refused:?}");
         }
     }
     fs::remove_dir_all(folder).expect("it was made above");

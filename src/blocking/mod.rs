@@ -21,8 +21,8 @@ pub fn adapters(backends: Option<wgpu::Backends>) -> Result<Vec<AdapterReport>> 
 }
 
 /// Whether everything that this crate computes is right on a device: every kernel, plan and member of the families against the
-/// reference, gradients against finite differences, a short training against its expected losses and against itself, and
-/// what evaluations, ensembles and predictions answer. Print what it returns and put it into an issue.
+/// reference and, trained again, against itself to the last bit, gradients against finite differences, a short training against
+/// its expected losses, and what evaluations, ensembles and predictions answer. Print what it returns and put it into an issue.
 ///
 /// It trains only networks of its own, and takes some seconds, most of which the driver compiles kernels. A check that fails
 /// does not end it; a device that is lost, or does not answer in time, does.
@@ -112,7 +112,7 @@ impl Trainer {
         pollster::block_on(self.step_weighted_async(inputs, expected, weights))
     }
 
-    /// Losses and right answers of the steps by hand since the last call. Waits for them.
+    /// Losses and right answers of the steps by hand since the last call, of more than 1,048,576 the last. Waits for them.
     ///
     /// # Errors
     /// As [`Trainer::run`].

@@ -91,6 +91,7 @@ impl Fitted {
                 data.write_features(*row, x);
                 data.write_expected(*row, t);
             }
+            data.check_read()?;
             trainer.step_async(&x, &t).await?;
         }
         self.loss_curve.push(trainer.losses_async().await?.loss());

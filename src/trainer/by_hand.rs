@@ -9,6 +9,9 @@ use crate::{
     step::{Batch, Step},
 };
 
+/// So many steps are remembered of those that nobody has asked for.
+const UNTOLD: usize = 1 << 20;
+
 impl Trainer {
     /// What dropout multiplies each layer's outputs by in the next step by hand, of so many rows.
     #[cfg(not(target_family = "wasm"))]
@@ -61,7 +64,9 @@ impl Trainer {
     pub async fn losses_async(&mut self) -> Result<Report> {
         self.collect_async().await?;
         let empty = Report::of(self.classifies);
-        Ok(std::mem::replace(&mut self.untold, empty))
+        let mut report = std::mem::replace(&mut self.untold, empty);
+        report.keep_last(UNTOLD);
+        Ok(report)
     }
 
     /// [`Trainer::loss`], asynchronously.
@@ -149,6 +154,10 @@ impl Trainer {
     /// Keeps what the last steps, by hand, brought until it is asked for.
     pub(super) fn tell(&mut self, report: &Report) -> Result<()> {
         self.untold.extend(report);
+        // Not one by one, since those behind move up each time.
+        if self.untold.losses.len() >= 2 * UNTOLD {
+            self.untold.keep_last(UNTOLD);
+        }
         self.check_losses(report)
     }
 }
