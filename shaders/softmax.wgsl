@@ -3,6 +3,8 @@
 fn softmax_of_row(row: u32, outputs: u32, output_stride: u32) {
     let normalizer = normalizer_of(row, outputs);
     for (var j = 0u; j < output_stride; j++) {
-        activations[row + j] = keep(exp((activations[row + j] - normalizer.x) - normalizer.y), 4u * j, outputs);
+        // As in the loss: 0 for the largest.
+        let below = min(activations[row + j] - normalizer.x, vec4f());
+        activations[row + j] = keep(exp(below - normalizer.y), 4u * j, outputs);
     }
 }

@@ -1,10 +1,11 @@
 // sin and cos, which WGSL guarantees only within 2^-11: the angle is taken to within pi/4 of a quarter turn, by pi/2 in
-// three parts whose first have so few bits that their products are exact, and then by the Taylor series
+// three parts whose first have so few bits that their products are exact, and then by the Taylor series. By fma, whose parts no
+// compiler puts together again
 
 /// sin(x) in quarter turn number `shift`: 0 for sin(x), 1 for cos(x). For |x| up to some 10,000.
 fn circle(x: vec4f, shift: f32) -> vec4f {
     let n = round(x * 0.636619772);
-    let r = ((x - n * 1.5703125) - n * 0.000483512878) - n * 3.13855737e-7;
+    let r = fma(n, vec4f(-3.13855737e-7), fma(n, vec4f(-0.000483512878), fma(n, vec4f(-1.5703125), x)));
     let s = r * r;
     let sine = r * (1.0 + s * (-1.0 / 6.0 + s * (1.0 / 120.0 + s * (-1.0 / 5040.0 + s * (1.0 / 362880.0)))));
     let cosine = 1.0 + s * (-0.5 + s * (1.0 / 24.0 + s * (-1.0 / 720.0 + s * (1.0 / 40320.0 + s * (-1.0 / 3628800.0)))));
