@@ -164,6 +164,8 @@ impl Engine {
         };
         let half = (arenas.models * arenas.ring / 2 * size_of::<Metric>()) as u64;
         let flop = network.flop(arenas.batch * arenas.models);
+        let groups = |dispatch: &Dispatch| dispatch.groups.iter().map(|groups| f64::from(*groups)).product();
+        let widest = dispatches.step.iter().map(groups).fold(1.0, f64::max);
         Ok(Self {
             gpu: gpu.clone(),
             network: network.clone(),
@@ -171,7 +173,7 @@ impl Engine {
             courses,
             members,
             scheme,
-            pace: Pace::new(gpu.is_software(), chunk, flop, kernels.step.len()),
+            pace: Pace::new(gpu.is_software(), chunk, flop, (kernels.step.len(), widest)),
             dispatches,
             losses: Pipe::new(gpu, "losses", half).await?,
             arenas,

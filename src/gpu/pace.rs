@@ -25,9 +25,17 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(is_software: bool, fixed: Option<usize>, flop: u64, dispatches: usize) -> Self {
-        // First guesses of the budget, the speed and the cost of a dispatch; only the first chunks depend on them.
-        let (budget, speed, dispatch) = if is_software { (0.25, 5e9, 40e-6) } else { (0.05, 1e12, 4e-6) };
+    /// Of steps of so many FLOP in so many dispatches, the widest of so many workgroups.
+    pub(super) fn new(
+        is_software: bool,
+        fixed: Option<usize>,
+        flop: u64,
+        (dispatches, workgroups): (usize, f64),
+    ) -> Self {
+        // First guesses of the budget, the speed and the cost of a dispatch; only the first chunks depend on them, but a GPU
+        // that one workgroup keeps for too long is reset. No chunk is learned from on the web.
+        let (budget, speed, dispatch) =
+            if is_software { (0.25, 5e9, 40e-6) } else { (0.05, (1e10 * workgroups).min(1e12), 4e-6) };
         Self {
             fixed,
             budget,
