@@ -84,14 +84,17 @@ const FORMULAS: [&str; 36] = [
 ];
 
 /// Replays every `step`th trace from the `first` on. A software adapter takes seconds to build the kernels of a trace, so
-/// those of [`FORMULAS`] are left out there unless `GRADUS_TEST_ALL_TRACES=1`. The CPU engine and the reference replay all.
+/// those of [`FORMULAS`] are left out there unless `GRADUS_TEST_ALL_TRACES=1`, and where it has to be quick two of three of the
+/// others as well. The CPU engine and the reference replay all.
 fn every_device_trains_as_pytorch_does(first: usize, step: usize) {
     let traces = traces();
     assert!(FORMULAS.iter().all(|name| traces.contains_key(*name)));
-    let all = std::env::var("GRADUS_TEST_ALL_TRACES").is_ok_and(|value| value == "1");
+    let is_set = |name: &str| std::env::var(name).is_ok_and(|value| value == "1");
+    let (all, is_quick) = (is_set("GRADUS_TEST_ALL_TRACES"), is_set("GRADUS_TEST_QUICK"));
     let mut wrong = Vec::new();
     let mut replay = |device: &Device, is_slow: bool| {
         let taken = traces.iter().filter(|(name, _)| !is_slow || !FORMULAS.contains(&name.as_str()));
+        let step = if is_slow && is_quick { 3 * step } else { step };
         for (name, trace) in taken.skip(first).step_by(step) {
             let errors = trace.replay(device).expect("it runs");
             wrong.extend(judge(&device.to_string(), name, &errors, TOLERANCE));

@@ -6,6 +6,8 @@ mod kernels;
 mod planner;
 mod shaders;
 
+use rayon::prelude::*;
+
 use super::{Gpu, adapters::Search, engine::Engine};
 use crate::{
     Activation, Dataset, LayerParameters, Loss, Network, Optimizer,
@@ -38,6 +40,11 @@ fn open(info: &wgpu::AdapterInfo, limits: Option<&wgpu::Limits>) -> Gpu {
 /// The tiles that run on a device.
 fn tiles(gpu: &Gpu) -> Vec<Tile> {
     Tile::ALL.iter().copied().filter(|tile| tile.runs_on(gpu)).collect()
+}
+
+/// Checks so many steps of each on all cores, since a driver compiles most of the time.
+fn check_all(gpu: &Gpu, cases: Vec<(Case, usize)>) {
+    cases.into_par_iter().with_max_len(1).for_each(|(case, steps)| case.check(gpu, steps));
 }
 
 /// Whether the walk over all kernels is to be a short one: a software adapter takes seconds to compile most of them.
