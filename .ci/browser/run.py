@@ -2,7 +2,7 @@
 """Another implementation of WebGPU: Chromium's, with Tint as its compiler and SwiftShader as its device, without a screen.
 
 It has to compile every shader that the planner emits, with its analysis of what is uniform, and to come to the numbers of a
-selftest that was recorded on llvmpipe. Takes half a minute when all is built.
+selftest that was recorded on llvmpipe. Takes some minutes when all is built.
 
     .ci/browser/run.py
 """
