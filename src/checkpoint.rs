@@ -33,8 +33,8 @@ use crate::{
 /// # Files
 ///
 /// A file is that of its [`Model`], which [`Model::load`] reads, with more tensors and more metadata: the optimizer's state,
-/// gradients that wait for more batches, and what early stopping has kept. The same content gives the same bytes. The data
-/// set is not in it, and the losses of steps by hand that nobody has asked for are forgotten.
+/// gradients that wait for more batches, what early stopping has kept, and the epochs so far, as JSON. The same content gives
+/// the same bytes. The data set is not in it, and the losses of steps by hand that nobody has asked for are forgotten.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Checkpoint {
