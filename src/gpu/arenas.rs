@@ -1,6 +1,6 @@
 //! Where everything lies on the device: one arena a role, laid out for a network, a batch size and a number of models.
 
-use super::product::Product;
+use super::{binding_limit, product::Product};
 use crate::{
     Activation, Loss, Network, Norm, Optimizer, Result,
     error::check_limit,
@@ -321,10 +321,8 @@ impl Arenas {
 
     /// Refuses what the device's limits cannot hold, before anything is allocated.
     pub(crate) fn check(&self, optimizer: Optimizer, limits: &wgpu::Limits) -> Result<()> {
-        // WGSL counts the bytes of a binding in u32, whatever the device offers.
-        let binding = limits.max_storage_buffer_binding_size.min(u32::MAX.into());
         for (name, need) in self.bytes(optimizer) {
-            check_limit(name, "max_storage_buffer_binding_size", need, binding)?;
+            check_limit(name, "max_storage_buffer_binding_size", need, binding_limit(limits))?;
             check_limit(name, "max_buffer_size", need, limits.max_buffer_size)?;
         }
         Ok(())

@@ -113,6 +113,12 @@ impl fmt::Debug for Gpu {
     }
 }
 
+/// The most bytes that a device binds. WGSL counts them in u32, whatever the device offers, and some drivers miscompute beyond
+/// 4 GiB (wgpu #10305).
+fn binding_limit(limits: &wgpu::Limits) -> u64 {
+    limits.max_storage_buffer_binding_size.min(u32::MAX.into())
+}
+
 impl Gpu {
     /// A device of our own: its faults are kept as values, nothing panics.
     fn own(device: wgpu::Device, queue: wgpu::Queue) -> Self {
@@ -203,11 +209,10 @@ impl Gpu {
         self.scoped(&format!("buffer of {bytes} bytes for {label}"), |device| device.create_buffer(&descriptor)).await
     }
 
-    /// The most bytes that one binding of a buffer may have. WGSL counts them in u32, and some drivers miscompute beyond
-    /// 4 GiB (wgpu #10305).
+    /// The most bytes that one binding of a buffer may have.
     pub(crate) fn most_bytes(&self) -> usize {
-        let limit = self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size);
-        usize::try_from(limit.min(u64::from(u32::MAX))).unwrap_or(usize::MAX) / 16 * 16
+        let limit = binding_limit(&self.limits).min(self.limits.max_buffer_size);
+        usize::try_from(limit).unwrap_or(usize::MAX) / 16 * 16
     }
 
     /// Writes `data` to a buffer, in pieces that the driver can stage.
