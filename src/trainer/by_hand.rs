@@ -153,12 +153,17 @@ impl Trainer {
 
     /// Keeps what the last steps, by hand, brought until it is asked for.
     pub(super) fn tell(&mut self, report: &Report) -> Result<()> {
+        self.remember(report);
+        self.check_losses(report)
+    }
+
+    /// The same of steps that were looked at.
+    pub(super) fn remember(&mut self, report: &Report) {
         self.untold.extend(report);
         // Not one by one, since those behind move up each time.
         if self.untold.losses.len() >= 2 * UNTOLD {
             self.untold.keep_last(UNTOLD);
         }
-        self.check_losses(report)
     }
 }
 

@@ -204,7 +204,7 @@ impl Trainer {
             }
         }
         if let Err(diverged) = self.check_losses(&report) {
-            self.untold.extend(&report);
+            self.remember(&report);
             return Err(diverged);
         }
         Ok(report)
