@@ -12,9 +12,9 @@ use crate::{
 
 /// A GPU that wgpu reaches, or the CPU. A clone is the same device.
 ///
-/// It keeps some hundreds of compute pipelines, those that were asked for last, so that a second training of a network, with other rows
-/// or another seed, starts in milliseconds where the driver takes seconds to compile: share one device rather than to open
-/// it again.
+/// It keeps some hundreds of compute pipelines, those that were asked for last, so that a second training of a network, with
+/// other rows or another seed, starts in milliseconds where the driver takes seconds to compile: share one device rather than
+/// to open it again.
 #[derive(Debug, Clone)]
 pub struct Device {
     pub(crate) machine: Machine,
