@@ -1,5 +1,7 @@
 //! What a device reaches at best, measured here and now: a bare product, a copy, and a dispatch of next to nothing.
 
+use gemm_common::Parallelism;
+use gemm_f32::gemm::f32::get_gemm_fn;
 use gradus::{Device, Settings, Tuner, wgpu};
 use rayon::prelude::*;
 
@@ -41,26 +43,26 @@ impl Ceilings {
 fn cpu_gemm(seconds: f64) -> Outcome<f64> {
     const N: usize = 1024;
     let (a, b, mut into) = (vec![1.0_f32; N * N], vec![1.0_f32; N * N], vec![0.0_f32; N * N]);
-    let (one, row, all_threads) = (1, N as isize, gemm::Parallelism::Rayon(0));
+    let (one, row, all_threads) = (1, N as isize, Parallelism::Rayon(0));
     let product = times(seconds, |products| {
         for _ in 0..products {
             let (a, b, into) = (a.as_ptr(), b.as_ptr(), into.as_mut_ptr());
             // SAFETY: all three are N rows of N, row by row, and `into` is none of the others.
             unsafe {
-                gemm::gemm(
+                get_gemm_fn()(
                     N,
                     N,
                     N,
                     into,
-                    one,
                     row,
+                    one,
                     false,
-                    a,
-                    one,
-                    row,
                     b,
-                    one,
                     row,
+                    one,
+                    a,
+                    row,
+                    one,
                     0.0,
                     1.0,
                     false,

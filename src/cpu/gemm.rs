@@ -3,7 +3,8 @@
 
 use std::ops::Range;
 
-use gemm_common::cache::CACHE_INFO;
+use gemm_common::{Parallelism, cache::CACHE_INFO};
+use gemm_f32::gemm::f32::get_gemm_fn;
 
 /// Up to so many multiplications a plain loop is faster than the crate, which needs about 0.1 us for a call (measured
 /// on a Zen 5).
@@ -106,26 +107,27 @@ unsafe fn product([m, n, k]: [usize; 3], a: Operand, b: Operand, into: *mut f32,
         [a.row_stride, a.column_stride, b.row_stride, b.column_stride].map(|stride| stride as isize);
     // SAFETY: the caller vouches for every element within the size.
     unsafe {
-        gemm::gemm(
-            m,
+        // Turned over, `into` being row by row: the crate's kernels write columns.
+        get_gemm_fn()(
             n,
+            m,
             k,
             into,
-            one,
             stride,
+            one,
             keep != 0.0,
-            a.at,
-            a_column,
-            a_row,
             b.at,
-            b_column,
             b_row,
+            b_column,
+            a.at,
+            a_row,
+            a_column,
             keep,
             scale,
             false,
             false,
             false,
-            gemm::Parallelism::None,
+            Parallelism::None,
         );
     }
 }
