@@ -1,10 +1,6 @@
 //! Devices that are not there, too small, shared, the caller's own, or lost.
 
-mod common;
-
 use std::{
-    env,
-    process::Command,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -14,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{XOR, adapters, bits, callers, devices, kib, numbers, open, request, run, xor};
+use crate::common::{XOR, adapters, again, bits, callers, devices, is_alone, kib, numbers, open, request, run, xor};
 use gradus::{
     Activation, AdapterReport, Choice, Dataset, Dense, Device, Ensemble, Error, Features, Fit, Init, LayerParameters,
     Loss, Member, Metrics, Network, Optimizer, Population, Predictor, RangeTest, Report, Request, Settings, Trainer,
@@ -411,15 +407,10 @@ fn trainers_on_several_threads_share_a_device_and_give_the_bits_they_give_alone(
     }
 }
 
-/// What tells a process started by this test that it is alone in it, as it is to be for its memory to be told.
-const ALONE: &str = "GRADUS_TEST_ALONE";
-
 #[test]
 fn a_trainer_may_go_while_its_steps_are_under_way() {
-    if env::var_os(ALONE).is_none() {
-        let mut child = Command::new(env::current_exe().expect("a file"));
-        child.args(["--exact", "a_trainer_may_go_while_its_steps_are_under_way", "--nocapture"]).env(ALONE, "1");
-        run(&mut child).expect(0, &["1 passed"]);
+    if !is_alone() {
+        run(&mut again("devices::a_trainer_may_go_while_its_steps_are_under_way")).expect(0, &["1 passed"]);
         return;
     }
     for adapter in adapters() {
@@ -460,7 +451,8 @@ fn a_trainer_may_go_while_its_steps_are_under_way() {
 
 /// The examples' programs with another environment: what is read once a process cannot be tested in this one.
 mod environment {
-    use super::{common, run};
+    use super::run;
+    use crate::common;
 
     fn neuron(arguments: &[&str], environment: &[(&str, &str)]) -> common::Outcome {
         let mut command = common::example("neuron");

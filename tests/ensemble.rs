@@ -1,8 +1,6 @@
 //! Networks that answer together: as a plain computation over the answers of each has it.
 
-mod common;
-
-use common::{adapters, devices, numbers, open};
+use crate::common::{adapters, devices, numbers, open};
 use gradus::{
     Activation, Consensus, Dataset, Device, Ensemble, Error, Init, Loss, Member, Model, Network, Optimizer, Population,
     Predictor, Rows, Scaler, Settings, Trainer, wgpu,

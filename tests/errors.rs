@@ -1,8 +1,6 @@
 //! What a caller can do wrong, on every device: an error says what was expected and what was found, and nothing panics.
 
-mod common;
-
-use common::{XOR, bits, devices, xor};
+use crate::common::{XOR, bits, devices, xor};
 use gradus::{
     Activation, Dataset, Error, Features, Init, LayerParameters, Loss, Network, Optimizer, Settings, Trainer,
     cpu::reference::Reference,

@@ -1,10 +1,8 @@
 //! The examples as a user runs them: programs with arguments, an exit status and what they write.
 
-mod common;
-
 use std::{fs, path::PathBuf, time::Duration};
 
-use common::{Folder, LIMIT, Outcome, adapters, example, run_within};
+use crate::common::{Folder, LIMIT, Outcome, adapters, example, is_quick, run_within};
 
 /// Runs an example with no wish from the environment as to its device.
 fn ran(name: &str, arguments: &[&str]) -> Outcome {
@@ -86,7 +84,7 @@ fn doctor_passes_every_check_and_times_what_is_right() {
 
 #[test]
 fn digits_learns_says_so_and_draws_pictures() {
-    let folder = Folder::new("digits");
+    let folder = Folder::new();
     let out = folder.0.to_str().expect("a plain path");
     let arguments = ["--epochs", "2", "--seed", "3", "--device", "cpu", "--json", "--out", out];
     let outcome = ran("digits", &arguments);
@@ -113,10 +111,10 @@ fn digits_learns_says_so_and_draws_pictures() {
 
 #[test]
 fn frame_trains_in_a_render_loop_and_draws_what_was_learned() {
-    let folder = Folder::new("frame");
+    let folder = Folder::new();
     let out = folder.0.to_str().expect("a plain path");
     ran("frame", &["--device", "cpu", "--out", out]).expect(1, &["frames are drawn on a GPU"]);
-    for adapter in common::adapters() {
+    for adapter in crate::common::adapters() {
         let outcome = ran("frame", &["--frames", "16", "--device", &adapter.info.name, "--json", "--out", out]);
         outcome.expect(0, &["16 frames with 16 steps each", "frames.png"]);
         let json = outcome.json();
@@ -129,7 +127,7 @@ fn frame_trains_in_a_render_loop_and_draws_what_was_learned() {
 
 #[test]
 fn rates_suggests_one_that_learns_and_draws_why() {
-    let folder = Folder::new("rates");
+    let folder = Folder::new();
     let out = folder.0.to_str().expect("a plain path");
     let outcome = ran("rates", &["--epochs", "2", "--device", "cpu", "--json", "--out", out]);
     outcome.expect(0, &["suggested: ", "2 epochs with it: ", "picture: "]);
@@ -143,9 +141,9 @@ fn rates_suggests_one_that_learns_and_draws_why() {
 
 #[test]
 fn sweep_finds_a_rate_and_halving_finds_one_as_good_in_a_third_of_the_steps() {
-    let folder = Folder::new("sweep");
+    let folder = Folder::new();
     let out = folder.0.to_str().expect("a plain path");
-    for name in names() {
+    for name in names().into_iter().take(if is_quick() { 1 } else { usize::MAX }) {
         let own = ["--epochs", "8", "--rates", "32", "--json", "--out", out, "--device", &name];
         let outcome = ran("sweep", &own);
         outcome.expect(0, &["32 networks went 8 times through 1442 digits", "best: ", "halving: ", "picture: "]);
@@ -166,7 +164,7 @@ fn sweep_finds_a_rate_and_halving_finds_one_as_good_in_a_third_of_the_steps() {
 
 #[test]
 fn ensemble_parts_where_nothing_was_measured_and_draws_it() {
-    let folder = Folder::new("ensemble");
+    let folder = Folder::new();
     let out = folder.0.to_str().expect("a plain path");
     let own = ["--epochs", "100", "--networks", "12", "--seed", "3", "--json", "--out", out];
     for name in names() {
@@ -187,7 +185,7 @@ fn ensemble_parts_where_nothing_was_measured_and_draws_it() {
 /// However short the time, the smallest network is measured; a slow machine may leave out every other one.
 #[test]
 fn compare_measures_draws_and_says_where_the_device_wins() {
-    let folder = Folder::new("compare");
+    let folder = Folder::new();
     let out = folder.0.to_str().expect("a plain path");
     let all = adapters();
     for adapter in all.iter().filter(|adapter| adapter.is_software) {
@@ -236,7 +234,7 @@ fn replay_judges_by_its_tolerance() {
 
 #[test]
 fn replay_refuses_what_it_cannot_replay_and_says_why() {
-    let folder = Folder::new("replay");
+    let folder = Folder::new();
     let good = fs::read_to_string(trace("sigmoid_mse_sgd.json")).expect("a trace");
     let path = |path: PathBuf| path.to_str().expect("a plain path").to_owned();
     let cut = path(folder.file("cut.json", &good[..good.len() / 2]));
@@ -278,8 +276,8 @@ fn mnist_without_data_says_how_to_get_it_in_one_line() {
 }
 
 /// Files as `mnist` and `fashion` read them, with 20 images of 28x28 pixels for training and 10 for the test.
-fn idx_files(name: &str) -> Folder {
-    let folder = Folder::new(name);
+fn idx_files() -> Folder {
+    let folder = Folder::new();
     for (part, rows) in [("train", 20u32), ("t10k", 10)] {
         let words = |words: &[u32]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<_>>();
         let pixels = (0..rows * 784).map(|i| (i * 37 % 251) as u8);
@@ -297,7 +295,7 @@ fn fashion_says_how_to_get_the_data_and_trains_on_them() {
     outcome.expect(2, &["no train-images-idx3-ubyte (or .gz) in /nonexistent", "apt-get install"]);
     assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
 
-    let folder = idx_files("fashion");
+    let folder = idx_files();
     let data = folder.0.to_str().expect("a plain path");
     let arguments = ["--device", "cpu", "--epochs", "2", "--seeds", "2", "--batch", "8", "--json", "--data", data];
     let outcome = ran("fashion", &arguments);
@@ -318,7 +316,7 @@ fn fashion_says_how_to_get_the_data_and_trains_on_them() {
 
 #[test]
 fn mnist_trains_on_idx_files() {
-    let folder = idx_files("mnist");
+    let folder = idx_files();
     let data = folder.0.to_str().expect("a plain path");
     let out = folder.0.join("out");
     let own = ["--device", "cpu", "--epochs", "2", "--json", "--data", data, "--out", out.to_str().expect("plain")];

@@ -1,11 +1,9 @@
 //! Trained networks in other programs: as WGSL functions in shaders of others, and as ONNX and safetensors files, which
 //! Python reads where `GRADUS_TEST_PYTHON` names one that has onnx, onnxruntime and safetensors.
 
-mod common;
+use std::process::Command;
 
-use std::{fs, process::Command};
-
-use common::{adapters, callers, numbers};
+use crate::common::{self, Folder, adapters, callers, numbers};
 use gradus::{
     Activation, CustomActivation, Dataset, Device, Model, Network, Scaler, Scaling, Settings, Trainer, WgslWeights,
     wgpu,
@@ -207,7 +205,7 @@ fn python_runs_and_reads_what_was_written() {
     let Ok(python) = std::env::var("GRADUS_TEST_PYTHON") else {
         return eprintln!("not tested: GRADUS_TEST_PYTHON names no Python with onnx, onnxruntime and safetensors");
     };
-    let folder = std::env::temp_dir().join(format!("gradus-exports-{}", std::process::id()));
+    let folder = Folder::new();
     let inputs = numbers(ROWS * 5, 8);
     let mut cases = Vec::new();
     for (i, (name, mut model)) in models().into_iter().enumerate() {
@@ -221,9 +219,8 @@ fn python_runs_and_reads_what_was_written() {
         cases.push(json!({ "name": name, "file": file, "layers": layers, "weights": weights,
             "scaled": model.scaler.is_some(), "inputs": inputs, "outputs": answers(&model, &inputs) }));
     }
-    fs::write(folder.join("cases.json"), json!(cases).to_string()).expect("a file");
+    folder.file("cases.json", json!(cases).to_string());
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/files/check_files.py");
-    let outcome = common::run(Command::new(python).arg(script).arg(&folder));
+    let outcome = common::run(Command::new(python).arg(script).arg(&folder.0));
     outcome.expect(0, &[&format!("{} models", cases.len())]);
-    fs::remove_dir_all(folder).expect("it was made here");
 }

@@ -1,13 +1,11 @@
 //! What leaves the program and comes back: models, checkpoints, and PyTorch's files.
 
-mod common;
-
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use common::{devices, numbers};
+use crate::common::{Folder, devices, numbers};
 use gradus::{
     Activation, Checkpoint, CustomActivation, Dataset, Decision, Device, EarlyStopping, Error, Fit, Formulas, Loss,
     Model, Monitor, Names, Network, Optimizer, Predictor, ReduceOnPlateau, Scaler, Scaling, Schedule, Settings,
@@ -24,14 +22,6 @@ fn data() -> Dataset {
 
 fn settings() -> Settings {
     Settings { batch: 8, seed: 7, ..Settings::default() }
-}
-
-/// A folder of the test's own, which is empty.
-fn folder(name: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("gradus-files-{name}-{}", std::process::id()));
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).expect("a folder");
-    folder
 }
 
 fn close(what: &str, tolerance: f32, ours: &[f32], theirs: &[f32]) {
@@ -62,7 +52,8 @@ fn trained(device: &Device, network: &Network, settings: Settings, steps: usize)
 
 #[test]
 fn a_model_comes_back_as_it_was_and_the_same_model_is_the_same_bytes() {
-    let path = folder("model").join("model.safetensors");
+    let folder = Folder::new();
+    let path = folder.join("model.safetensors");
     let data = data();
     let data = data.clone().with_scaling(&Scaler::learn(Scaling::Standard, &data)).expect("a scaler of its columns");
     let mut trainer = Trainer::new(&Device::cpu(), &rich(), &data, settings()).expect("a trainer");
@@ -252,8 +243,8 @@ fn what_does_not_belong_to_a_checkpoint_is_refused() {
     other.model.network = Network::new(5).dense(3, Activation::Tanh);
     assert!(other.to_bytes().is_err());
     assert_eq!(message(&other, &data()), "layers of parameters: expected 1 values, got 4");
-    for adapter in common::adapters() {
-        let device = common::open(&adapter, None);
+    for adapter in crate::common::adapters() {
+        let device = crate::common::open(&adapter, None);
         let refused = Trainer::resume(&device, &checkpoint, Some(&data())).expect_err("its plan is the CPU's");
         assert!(matches!(refused, Error::Plan { what: "device", .. }), "{refused}");
         let mut anywhere = checkpoint.clone();
@@ -280,7 +271,8 @@ static SQUARE: CustomActivation = CustomActivation::new(
 
 #[test]
 fn a_formula_of_the_callers_own_is_named_by_the_file_and_given_by_the_caller() {
-    let path = folder("custom").join("checkpoint");
+    let folder = Folder::new();
+    let path = folder.join("checkpoint");
     let network = Network::new(5).dense(4, Activation::Custom(&SQUARE)).dense(3, Activation::Identity);
     let mut trainer = trained(&Device::cpu(), &network, settings(), 5);
     trainer.checkpoint().and_then(|checkpoint| checkpoint.save(&path)).expect("a file");
@@ -325,7 +317,8 @@ fn networks_of_pytorch_give_pytorchs_answers() {
             close(&format!("{device}, {file}"), 2e-6, &found, &answers(expected));
         }
         // And back: the same tensors.
-        let ours = folder("back").join(file);
+        let folder = Folder::new();
+        let ours = folder.join(file);
         model.save_weights(&ours, &names).expect("a file");
         assert_eq!(Model::load_weights(&ours, network, &names).as_ref(), Ok(&model));
     }

@@ -1,10 +1,8 @@
 //! Training over epochs, on every device: what it decides, when, and that it decides the same again.
 
-mod common;
-
 use std::time::Duration;
 
-use common::{bits, devices, numbers};
+use crate::common::{bits, devices, numbers};
 use gradus::{
     Activation, Answers, Dataset, Decision, Device, Divergence, EarlyStopping, Ended, Error, Fit, History, Loss,
     Monitor, Network, Optimizer, RangeTest, ReduceOnPlateau, Schedule, Settings, Split, Trainer, Validation,

@@ -1,11 +1,9 @@
 //! The guide says what is: its WGSL stands in `shaders/`, its numbers are those of the example `neuron`. Its snippets are
 //! tests of their own.
 
-mod common;
-
 use std::{fs, path::Path};
 
-use common::{example, run};
+use crate::common::{example, run};
 
 /// Names and texts of the chapters, in order.
 fn chapters() -> Vec<(String, String)> {

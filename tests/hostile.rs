@@ -3,11 +3,9 @@
 //! are larger than the memory. A panic names its input.
 #![cfg(all(feature = "csv", feature = "images", feature = "npy"))]
 
-mod common;
+use std::{env, fs, panic, path::Path};
 
-use std::{env, fs, panic, path::Path, process::Command};
-
-use common::{leave, run};
+use crate::common::{again, leave, run};
 
 #[path = "fuzz/parsers.rs"]
 mod parsers;
@@ -16,15 +14,14 @@ mod parsers;
 /// `.ci/memcheck` sets it, it may take all.
 const LEFT: &str = "GRADUS_TEST_MIB_LEFT";
 
-/// A test again, in a process of its own; what is caught there shall not be told.
-fn again(test: &str, left: &str) {
-    let mut child = Command::new(env::current_exe().expect("a file"));
-    run(child.args(["--exact", test]).env(LEFT, left)).expect(0, &["1 passed"]);
+/// A test of these in a process of its own.
+fn apart(test: &str, left: &str) {
+    run(again(&format!("hostile::{test}")).env(LEFT, left)).expect(0, &["1 passed"]);
 }
 
 #[test]
 fn every_input_of_the_fuzzers_is_taken_or_refused() {
-    let Ok(left) = env::var(LEFT) else { return again("every_input_of_the_fuzzers_is_taken_or_refused", "512") };
+    let Ok(left) = env::var(LEFT) else { return apart("every_input_of_the_fuzzers_is_taken_or_refused", "512") };
     if cfg!(target_os = "linux")
         && let Ok(left) = left.parse()
     {
@@ -53,7 +50,7 @@ mod large {
     use gradus::{Activation, Dataset, Error, Idx, LayerParameters, Model, Names, Network, Npy};
 
     use super::*;
-    use common::Folder;
+    use crate::common::Folder;
 
     const WIDE: usize = 1 << 13;
 
@@ -81,9 +78,9 @@ mod large {
     #[test]
     fn what_there_is_no_memory_for_is_neither_loaded_nor_saved() {
         if env::var(LEFT).is_err() {
-            return again("large::what_there_is_no_memory_for_is_neither_loaded_nor_saved", "");
+            return apart("large::what_there_is_no_memory_for_is_neither_loaded_nor_saved", "");
         }
-        let folder = Folder::new("large");
+        let folder = Folder::new();
         let [file, packed, new] = ["model.safetensors", "labels.gz", "new"].map(|name| folder.0.join(name));
         let (model, array) = (model(), Npy::new([WIDE, WIDE], vec![0.5; WIDE * WIDE]).expect("an array"));
         let names = Names::sequential(&model.network);

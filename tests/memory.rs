@@ -1,11 +1,9 @@
 //! A device without memory left. Both software drivers take theirs from the process, so a child process has little.
 #![cfg(target_os = "linux")]
 
-mod common;
+use std::env;
 
-use std::{env, process::Command};
-
-use common::{adapters, bits, leave, numbers, open, run, xor};
+use crate::common::{adapters, again, bits, leave, numbers, open, run, xor};
 use gradus::{Activation, Dataset, Device, Error, Loss, Network, Settings, Trainer};
 
 /// What tells a process started by this test which adapter it is to be without memory on.
@@ -72,9 +70,7 @@ fn in_children(test: &str, told: &[&str], work: fn(&Device)) {
         match &wanted {
             Some(name) if *name == adapter.info.name => return work(&open(&adapter, None)),
             None if adapter.is_software => {
-                let mut child = Command::new(env::current_exe().expect("a file"));
-                child.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(ADAPTER, &adapter.info.name);
-                run(&mut child).expect(0, told);
+                run(again(test).env(ADAPTER, &adapter.info.name)).expect(0, told);
             }
             _ => {}
         }
@@ -83,11 +79,11 @@ fn in_children(test: &str, told: &[&str], work: fn(&Device)) {
 
 #[test]
 fn what_finds_no_memory_is_an_error_or_streamed_and_the_device_goes_on() {
-    let test = "what_finds_no_memory_is_an_error_or_streamed_and_the_device_goes_on";
+    let test = "memory::what_finds_no_memory_is_an_error_or_streamed_and_the_device_goes_on";
     in_children(test, &["refused: "], with_little);
 }
 
 #[test]
 fn a_data_set_is_uploaded_where_there_is_no_room_for_a_second_copy() {
-    in_children("a_data_set_is_uploaded_where_there_is_no_room_for_a_second_copy", &["1 passed"], with_enough);
+    in_children("memory::a_data_set_is_uploaded_where_there_is_no_room_for_a_second_copy", &["1 passed"], with_enough);
 }

@@ -1,10 +1,8 @@
 //! Plans on every device: printed, saved, pinned, refused, found by measuring, and what a profile tells of them.
 
-mod common;
-
 use std::{fs, time::Duration};
 
-use common::{adapters, bits, callers, devices, numbers};
+use crate::common::{Folder, adapters, bits, callers, devices, numbers};
 use gradus::{Activation, Dataset, Device, Error, Network, Optimizer, Plan, Schedule, Settings, Trainer, Tuner};
 
 const ROWS: usize = 200;
@@ -118,8 +116,9 @@ fn a_plan_that_does_not_fit_is_refused_before_anything_is_made() {
 
 #[test]
 fn the_tuner_measures_plans_that_are_right_and_keeps_the_fastest() {
-    let folder = std::env::temp_dir().join(format!("gradus-plans-{}", std::process::id()));
-    let tuner = Tuner { time: Duration::from_millis(200), cache: Some(folder.clone()) };
+    let folder = Folder::new();
+    let cache = folder.join("cache");
+    let tuner = Tuner { time: Duration::from_millis(200), cache: Some(cache.clone()) };
     for device in devices() {
         let measured = tuner.measure(&device, &network(), &settings(None)).expect("measurements");
         assert!(measured.iter().all(|tuned| tuned.seconds.is_finite()), "{device}: {measured:?}");
@@ -133,15 +132,14 @@ fn the_tuner_measures_plans_that_are_right_and_keeps_the_fastest() {
         trained(trainer(&device, Some(again)).expect("a plan that fits"));
 
         // A file of another driver is replaced.
-        let files: Vec<_> =
-            fs::read_dir(&folder).expect("the cache").map(|file| file.expect("a file").path()).collect();
+        let files: Vec<_> = fs::read_dir(&cache).expect("the cache").map(|file| file.expect("a file").path()).collect();
         let [file] = files.as_slice() else { panic!("{files:?}") };
         let stale = found.to_string().replace("driver: ", "driver: of old, ");
         fs::write(file, &stale).expect("the file");
         let plan = tuner.tune(&device, &network(), &settings(None)).expect("a new plan");
         assert!(!plan.to_string().contains("of old"), "{device}");
         assert_ne!(fs::read_to_string(file).expect("the file"), stale, "{device}");
-        fs::remove_dir_all(&folder).expect("the cache");
+        fs::remove_dir_all(&cache).expect("the cache");
     }
 }
 

@@ -1,8 +1,6 @@
 //! Many networks at once: each ends with the bits that it has alone.
 
-mod common;
-
-use common::{adapters, bits, devices, numbers, open, xor};
+use crate::common::{adapters, bits, devices, numbers, open, xor};
 use gradus::{
     Activation, Dataset, Device, EarlyStopping, Ended, Error, Fit, Fold, History, Loss, Member, Network, Optimizer,
     Population, ReduceOnPlateau, Report, Rows, Schedule, Settings, Trainer, Validation, wgpu,

@@ -4,11 +4,9 @@
 //!
 //! `GRADUS_TEST_CASES` says how many cases an adapter has, if it is not 3; the CPU engine has 100 times as many.
 
-mod common;
-
 use std::ops::Range;
 
-use common::devices;
+use crate::common::devices;
 use gradus::{
     Activation, Answers, Dataset, Device, Features, Init, LayerParameters, Loss, Network, Norm, Optimizer, Result,
     Rule, Scaler, Schedule, Settings, Trainer,

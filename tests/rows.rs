@@ -1,8 +1,6 @@
 //! What is done with single rows in training, on every device: their weights, and noise on their features.
 
-mod common;
-
-use common::{bits, devices, numbers};
+use crate::common::{bits, devices, numbers};
 use gradus::{
     Activation, Dataset, Device, Error, LayerParameters, Loss, Network, Optimizer, Settings, Trainer,
     cpu::reference::Reference,

@@ -4,7 +4,7 @@
 #
 #   tests/run.sh                       on the adapters that are there
 #   tests/run.sh --all-drivers         once on llvmpipe and once on SwiftShader, both installed if need be
-#   tests/run.sh --test training -- xor
+#   tests/run.sh --test all training::
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -95,12 +95,15 @@ for name in llvmpipe SwiftShader; do
     say "the tests on $name, $driver"
     # What a second driver may do otherwise are the kernels and the calls that reach them; where no test is named, the
     # others are passed once.
-    some=''
+    of='' some=''
     if [ "$name" = SwiftShader ] && { [ $# = 0 ] || [ "$1" = -- ]; }; then
-        some='--test training --test rows --test frame --test custom --test devices --test errors --test exports'
+        of='--test all' some='training:: rows:: frame:: custom:: devices:: errors:: exports::'
         # These and the walk over all kernels take minutes.
-        [ "${GRADUS_TEST_QUICK:-}" = 1 ] || some="--lib $some --test population --test scores --test ensemble --test streams"
+        if [ "${GRADUS_TEST_QUICK:-}" != 1 ]; then
+            of="--lib $of" some="$some gpu:: population:: scores:: ensemble:: streams::"
+        fi
+        [ $# != 0 ] || set -- --
     fi
     # shellcheck disable=SC2086
-    WGPU_BACKEND=vulkan WGPU_ADAPTER_NAME=$name VK_DRIVER_FILES=$driver cargo test --all-features $some "$@"
+    WGPU_BACKEND=vulkan WGPU_ADAPTER_NAME=$name VK_DRIVER_FILES=$driver cargo test --all-features $of "$@" $some
 done

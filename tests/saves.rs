@@ -5,31 +5,21 @@
 //! failure that disks cannot be mounted, or users not changed.
 #![cfg(feature = "npy")]
 
-mod common;
-
 use std::{
     env, fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio, id},
+    process::{Child, Command, Stdio},
     sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
 
-use common::LIMIT;
+use crate::common::{Folder, LIMIT, again};
 use gradus::{Activation, Checkpoint, Device, LayerParameters, Model, Network, Npy, Settings, Trainer};
 
 /// What tells a process started by these tests in which folder to do what the test of the same name says.
 const FOLDER: &str = "GRADUS_TEST_SAVES_IN";
-
-/// A folder of the test's own, which is empty.
-fn folder(name: &str) -> PathBuf {
-    let folder = env::temp_dir().join(format!("gradus-saves-{name}-{}", id()));
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).expect("a folder");
-    folder
-}
 
 /// A model whose every parameter is the number, `width` times 256 of them.
 fn model(number: u16, width: usize) -> Model {
@@ -67,23 +57,18 @@ fn save_for_ever(folder: &Path) {
     }
 }
 
-/// This test again, in a process of its own, there to do its part in a folder.
-fn again(test: &str, folder: &Path) -> Command {
-    let mut command = Command::new(env::current_exe().expect("a file"));
-    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(FOLDER, folder);
-    command
-}
-
 #[test]
 fn a_save_that_is_killed_leaves_the_old_file_or_the_new() {
     if let Some(folder) = env::var_os(FOLDER) {
         return save_for_ever(Path::new(&folder));
     }
     let times: u32 = env::var("GRADUS_TEST_KILLS").map_or(20, |times| times.parse().expect("a number of kills"));
-    let folder = folder("killed");
+    let own = Folder::new();
+    let folder = own.0.as_path();
     let [mut same, mut between, mut left] = [0, 0, 0];
     for kill in 0..times {
-        let mut child: Child = again("a_save_that_is_killed_leaves_the_old_file_or_the_new", &folder)
+        let mut child: Child = again("saves::a_save_that_is_killed_leaves_the_old_file_or_the_new")
+            .env(FOLDER, folder)
             .stdout(Stdio::piped())
             .spawn()
             .expect("a process");
@@ -120,7 +105,7 @@ fn a_save_that_is_killed_leaves_the_old_file_or_the_new() {
             between += 1
         }
         // What was being written stays beside, under a name that is nobody's.
-        for file in fs::read_dir(&folder).expect("a folder").map(|entry| entry.expect("a file").path()) {
+        for file in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("a file").path()) {
             if ![MODEL, CHECKPOINT, ARRAY].iter().any(|name| file.ends_with(name)) {
                 assert_eq!(file.extension(), Some("new".as_ref()), "{file:?}");
                 fs::remove_file(file).expect("it is there");
@@ -131,7 +116,6 @@ fn a_save_that_is_killed_leaves_the_old_file_or_the_new() {
     println!(
         "{times} kills: {left} in the middle of a file, {between} between the first and the last, {same} elsewhere"
     );
-    fs::remove_dir_all(folder).expect("it is there");
 }
 
 /// Tries to save what has no room, or no place: every kind of file, over an old one.
@@ -176,38 +160,39 @@ fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 #[cfg(unix)]
 #[test]
 fn a_save_without_room_is_an_error_that_leaves_the_old_file_alone() {
-    use common::run;
+    use crate::common::run;
     use std::os::unix::fs::PermissionsExt;
-    const NAME: &str = "a_save_without_room_is_an_error_that_leaves_the_old_file_alone";
+    const NAME: &str = "saves::a_save_without_room_is_an_error_that_leaves_the_old_file_alone";
     if let Some(folder) = env::var_os(FOLDER) {
         return fail_to_save(Path::new(&folder));
     }
-    let folder = folder("full");
+    let own = Folder::new();
+    let folder = own.0.as_path();
     model(1, 1).save(folder.join(MODEL)).expect("a file");
     // A shell sets the stage and becomes this test. `ulimit -f` counts blocks of 512 or 1024 bytes.
     let staged = |stage: &str| {
-        let test = again(NAME, &folder);
+        let test = again(NAME);
         let script = format!("folder=$0; {stage}; exec \"$@\"");
         let mut shell = Command::new("sh");
-        shell.args(["-c", &script]).arg(&folder).arg(test.get_program()).args(test.get_args()).env(FOLDER, &folder);
+        shell.args(["-c", &script]).arg(folder).arg(test.get_program()).args(test.get_args()).env(FOLDER, folder);
         shell
     };
     let fails = |command: &mut Command| println!("{}", run(command).expect(0, &["1 passed"]).stdout);
     fails(&mut staged("trap '' XFSZ; ulimit -f 100"));
 
     // A folder that nobody may write to. Root may, and has to become somebody else, who may not reach this program.
-    let mode = |mode| fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).expect("it is ours");
+    let mode = |mode| fs::set_permissions(folder, fs::Permissions::from_mode(mode)).expect("it is ours");
     let can = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
     let other = |program: &Path, arguments: &[&str]| {
         let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--clear-groups"]).arg(program).args(arguments).env(FOLDER, &folder);
+        command.args(["--reuid=65534", "--clear-groups"]).arg(program).args(arguments).env(FOLDER, folder);
         command
     };
     mode(0o555);
     let program = folder.with_extension("test");
     fs::copy(env::current_exe().expect("a file"), &program).expect("a copy");
-    if !can(Command::new("test").arg("-w").arg(&folder)) {
-        fails(&mut again(NAME, &folder));
+    if !can(Command::new("test").arg("-w").arg(folder)) {
+        fails(again(NAME).env(FOLDER, folder));
     } else if can(&mut other(&program, &["--list"])) {
         fails(&mut other(&program, &["--exact", NAME, "--nocapture", "--test-threads=1"]));
     } else {
@@ -222,7 +207,7 @@ fn a_save_without_room_is_an_error_that_leaves_the_old_file_alone() {
     let unshared = |stage: String| {
         let plain = staged(&stage);
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--map-root-user", "sh"]).args(plain.get_args()).env(FOLDER, &folder);
+        command.args(["--mount", "--map-root-user", "sh"]).args(plain.get_args()).env(FOLDER, folder);
         command
     };
     if can(Command::new("unshare").args(["--mount", "--map-root-user", "sh", "-c", "mount -t tmpfs gradus /mnt"])) {
@@ -234,5 +219,4 @@ fn a_save_without_room_is_an_error_that_leaves_the_old_file_alone() {
     }
     assert_eq!(number(&Model::load(folder.join(MODEL)).expect("the old one")), 1);
     fs::remove_file(folder.with_extension("old")).expect("it is there");
-    fs::remove_dir_all(folder).expect("it is there");
 }

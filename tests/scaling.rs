@@ -1,8 +1,6 @@
 //! Features that are scaled on the device: as if they had been scaled before.
 
-mod common;
-
-use common::{bits, devices, numbers};
+use crate::common::{bits, devices, numbers};
 use gradus::{Activation, Dataset, Features, Network, Optimizer, Scaler, Scaling, Settings, Trainer};
 
 const ROWS: usize = 37;

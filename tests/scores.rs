@@ -1,8 +1,6 @@
 //! What many networks are worth, in one read back, is what each alone is worth.
 
-mod common;
-
-use common::{bits, devices, numbers, xor};
+use crate::common::{bits, devices, numbers, xor};
 use gradus::{
     Activation, Answers, Dataset, Device, Error, Features, Fold, Loss, Member, Metrics, Network, Optimizer, Population,
     Rows, Scaler, Scaling, Settings, Trainer,

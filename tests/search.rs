@@ -1,8 +1,6 @@
 //! Cross-validation, grids, random searches and successive halving, on every device.
 
-mod common;
-
-use common::{devices, numbers};
+use crate::common::{devices, numbers};
 use gradus::{
     Activation, Dataset, Device, EarlyStopping, Ended, Error, Fit, Halving, Hyperparameter, KFold, Loss, Member,
     Monitor, Network, Optimizer, Search, Settings, Split, Validation, cross_val_score,

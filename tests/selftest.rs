@@ -1,8 +1,6 @@
 //! The selftest as a caller runs it: it passes where the tests do, and tells what it was.
 
-mod common;
-
-use common::{adapters, callers, devices, open};
+use crate::common::{adapters, callers, devices, open};
 use gradus::{Device, Error, selftest};
 
 #[test]

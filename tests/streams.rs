@@ -1,10 +1,8 @@
 //! Data sets that the device does not hold, and those that stay in their file: the same bits, and an error where there are none.
 
-mod common;
+use std::fs;
 
-use std::{fs, path::PathBuf};
-
-use common::{adapters, bits, devices, numbers, open};
+use crate::common::{Folder, adapters, bits, devices, numbers, open};
 use gradus::{
     Activation, Dataset, Device, Error, Features, Fold, Idx, Loss, Member, MlpClassifier, Network, Npy, Optimizer,
     Population, Report, Rows, Scaler, Scaling, Settings, Split, Trainer,
@@ -125,14 +123,6 @@ fn networks_with_rows_of_their_own_take_them_from_a_stream_too() {
     }
 }
 
-/// A folder that is empty.
-fn folder(name: &str) -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("gradus-streams-{name}-{}", std::process::id()));
-    let _ = fs::remove_dir_all(&folder);
-    fs::create_dir_all(&folder).expect("a folder");
-    folder
-}
-
 /// An npy file of these numbers, as f64 with the highest byte first.
 fn big_f64(values: &[f32]) -> Vec<u8> {
     let header = format!("{{'descr': '>f8', 'fortran_order': False, 'shape': ({ROWS}, 2, 3), }}");
@@ -145,7 +135,7 @@ fn big_f64(values: &[f32]) -> Vec<u8> {
 
 #[test]
 fn rows_that_stay_in_their_file_train_the_same_bits() {
-    let folder = folder("rows");
+    let folder = Folder::new();
     let [floats, wide, small, idx] = ["f4.npy", "f8.npy", "u1.npy", "images"].map(|name| folder.join(name));
     let values = numbers(ROWS * INPUTS, 1);
     Npy::new([ROWS, INPUTS], values.clone()).expect("an array").save(&floats).expect("a file");
@@ -186,12 +176,11 @@ fn rows_that_stay_in_their_file_train_the_same_bits() {
         assert_eq!((here.rows(), here.answers()), (there.rows(), there.answers()));
         (0..here.rows()).for_each(|row| assert_eq!(here.row(row), there.row(row), "row {row}"));
     }
-    fs::remove_dir_all(folder).expect("it was made above");
 }
 
 #[test]
 fn a_file_that_ends_while_it_trains_is_an_error_again_and_again() {
-    let folder = folder("cut");
+    let folder = Folder::new();
     let path = folder.join("rows.npy");
     for device in devices() {
         Npy::new([ROWS, INPUTS], numbers(ROWS * INPUTS, 1)).expect("an array").save(&path).expect("a file");
@@ -220,12 +209,11 @@ fn a_file_that_ends_while_it_trains_is_an_error_again_and_again() {
             assert!(matches!(refused, Err(Error::File { .. })), "{device}: {refused:?}");
         }
     }
-    fs::remove_dir_all(folder).expect("it was made above");
 }
 
 #[test]
 fn a_file_whose_rows_cannot_stay_there_is_refused() {
-    let folder = folder("refused");
+    let folder = Folder::new();
     let path = folder.join("rows.npy");
     let saved = |values: Vec<f32>| {
         Npy::new([ROWS, INPUTS], values).expect("an array").save(&path).expect("a file");
@@ -255,5 +243,4 @@ fn a_file_whose_rows_cannot_stay_there_is_refused() {
     let idx = [[0x803, 2, 2, 2].map(u32::to_be_bytes).concat(), vec![0; 7]].concat();
     fs::write(&path, idx).expect("a file");
     assert!(matches!(Idx::rows_in(&path), Err(Error::Format { .. })));
-    fs::remove_dir_all(folder).expect("it was made above");
 }

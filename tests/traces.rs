@@ -1,13 +1,13 @@
 //! Trainings that PyTorch recorded in 64 bits (`traces/make_reference.py` and `traces/make_traces.py`), on the reference
 //! and on every device.
 
-mod common;
 /// The reader and player of `--example replay`; its own tests run here as well.
 #[path = "../examples/common/trace.rs"]
 mod trace;
 
 use std::{collections::BTreeMap, path::Path};
 
+use crate::common::{adapters, is_quick, open};
 use gradus::Device;
 use trace::{TensorError, Trace};
 
@@ -84,25 +84,24 @@ const FORMULAS: [&str; 36] = [
 ];
 
 /// Replays every `step`th trace from the `first` on. A software adapter takes seconds to build the kernels of a trace, so
-/// those of [`FORMULAS`] are left out there unless `GRADUS_TEST_ALL_TRACES=1`, and where it has to be quick two of three of the
+/// those of [`FORMULAS`] are left out there unless `GRADUS_TEST_ALL_TRACES=1`, and where it has to be quick four of five of the
 /// others as well. The CPU engine and the reference replay all.
 fn every_device_trains_as_pytorch_does(first: usize, step: usize) {
     let traces = traces();
     assert!(FORMULAS.iter().all(|name| traces.contains_key(*name)));
-    let is_set = |name: &str| std::env::var(name).is_ok_and(|value| value == "1");
-    let (all, is_quick) = (is_set("GRADUS_TEST_ALL_TRACES"), is_set("GRADUS_TEST_QUICK"));
+    let all = std::env::var("GRADUS_TEST_ALL_TRACES").is_ok_and(|value| value == "1");
     let mut wrong = Vec::new();
     let mut replay = |device: &Device, is_slow: bool| {
         let taken = traces.iter().filter(|(name, _)| !is_slow || !FORMULAS.contains(&name.as_str()));
-        let step = if is_slow && is_quick { 3 * step } else { step };
+        let step = if is_slow && is_quick() { 5 * step } else { step };
         for (name, trace) in taken.skip(first).step_by(step) {
             let errors = trace.replay(device).expect("it runs");
             wrong.extend(judge(&device.to_string(), name, &errors, TOLERANCE));
         }
     };
     replay(&Device::cpu(), false);
-    for adapter in common::adapters() {
-        replay(&common::open(&adapter, None), adapter.is_software && !all);
+    for adapter in adapters() {
+        replay(&open(&adapter, None), adapter.is_software && !all);
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }

@@ -1,10 +1,8 @@
 //! The examples `train` and `predict` as somebody uses them who writes no code.
 
-mod common;
-
 use std::fs;
 
-use common::{Folder, Outcome, adapters, example, numbers, run};
+use crate::common::{Folder, Outcome, adapters, example, numbers, run};
 use gradus::{Encoder, Model};
 
 fn ran(name: &str, arguments: &[&str]) -> Outcome {
@@ -44,7 +42,7 @@ fn plane() -> String {
 
 #[test]
 fn classes_are_learned_saved_and_predicted() {
-    let folder = Folder::new("train-classes");
+    let folder = Folder::new();
     let data = text(folder.file("discs.csv", &discs()));
     let [saved, output] = ["saved", "out.csv"].map(|name| text(folder.0.join(name)));
     let arguments = [&data, "--target", "kind", "--missing", "fill", "--save", &saved, "--epochs", "100", "--json"];
@@ -105,7 +103,7 @@ fn classes_are_learned_saved_and_predicted() {
 
 #[test]
 fn numbers_are_learned_saved_and_predicted_as_they_stand_in_the_file() {
-    let folder = Folder::new("train-numbers");
+    let folder = Folder::new();
     let data = text(folder.file("plane.csv", &plane()));
     let saved = text(folder.0.join("saved"));
     let arguments = [&data, "--target", "price", "--save", &saved, "--hidden", "16", "--activation", "tanh", "--json"];
@@ -143,7 +141,7 @@ fn last_cell(line: &str, delimiter: char) -> f64 {
 
 #[test]
 fn a_gpu_trains_as_well() {
-    let folder = Folder::new("train-gpu");
+    let folder = Folder::new();
     let data = text(folder.file("discs.csv", &discs()));
     let saved = text(folder.0.join("saved"));
     for adapter in adapters().into_iter().filter(|adapter| adapter.is_software) {
@@ -155,7 +153,7 @@ fn a_gpu_trains_as_well() {
 
 #[test]
 fn mistakes_are_told_in_a_way_that_helps() {
-    let folder = Folder::new("train-mistakes");
+    let folder = Folder::new();
     let out = text(folder.0.join("out"));
     let file = |name: &str, head: &str, rows: usize, row: &dyn Fn(usize) -> String| {
         text(folder.file(name, &(head.to_owned() + &(0..rows).map(row).collect::<String>())))

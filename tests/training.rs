@@ -1,10 +1,8 @@
 //! Training through the public calls, on every device: what it promises a user, whatever it runs on.
 
-mod common;
-
 use std::collections::HashSet;
 
-use common::{XOR, bits, devices, numbers, xor};
+use crate::common::{XOR, bits, devices, numbers, xor};
 use gradus::{
     Activation, Dataset, Device, Init, LayerParameters, Loss, Network, Optimizer, Report, Settings, Trainer,
     cpu::reference::{Reference, loss_value},

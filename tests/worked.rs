@@ -1,10 +1,8 @@
 //! The worked examples, one for each kind of data, as a user runs them.
 
-mod common;
-
 use std::{fs, io::Write, path::Path, process::Command};
 
-use common::{Folder, Outcome, example, run};
+use crate::common::{Folder, Outcome, example, run};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::Value;
 
@@ -36,7 +34,7 @@ fn check_svg(path: &Path) {
 
 #[test]
 fn spirals_are_told_apart_and_the_boundary_is_drawn() {
-    let folder = Folder::new("spirals");
+    let folder = Folder::new();
     let outcome = ran("spirals", &folder, &["--seeds", "2"]);
     outcome.expect(0, &["epoch 200/200", "2 seeds: ", "baseline, logistic regression: ", "picture: "]);
     let json = outcome.json();
@@ -50,7 +48,7 @@ fn spirals_are_told_apart_and_the_boundary_is_drawn() {
 
 #[test]
 fn concrete_is_told_better_than_by_a_line() {
-    let folder = Folder::new("concrete");
+    let folder = Folder::new();
     let outcome = ran("concrete", &folder, &["--seeds", "3"]);
     outcome.expect(0, &["seed 2: r² 0.", "3 seeds: r²", "baseline, linear regression: r² 0.", "picture: "]);
     let json = outcome.json();
@@ -87,7 +85,7 @@ fn pages(folder: &Folder) {
 
 #[test]
 fn text_learns_from_any_manual_pages_and_says_how_to_get_some() {
-    let folder = Folder::new("text");
+    let folder = Folder::new();
     let data = folder.0.to_str().expect("a plain path");
     let none = ran("text", &folder, &["--data", data]);
     none.expect(2, &["no manual pages of manpages-cs", "apt-get install manpages-cs manpages-da", "dpkg -x"]);
@@ -108,7 +106,7 @@ fn text_learns_from_any_manual_pages_and_says_how_to_get_some() {
 /// Where Debian's packages are, on their text.
 #[test]
 fn text_tells_the_languages_of_manual_pages() {
-    let folder = Folder::new("languages");
+    let folder = Folder::new();
     let outcome = ran("text", &folder, &["--epochs", "2"]);
     if outcome.status == Some(2) && outcome.stderr.contains("apt-get install manpages-cs") {
         eprintln!("not tested: Debian's translated manual pages are not there");
@@ -122,7 +120,7 @@ fn text_tells_the_languages_of_manual_pages() {
 
 #[test]
 fn sound_tells_words_or_says_how_to_get_a_speaker() {
-    let folder = Folder::new("sound");
+    let folder = Folder::new();
     let nowhere = folder.0.to_str().expect("a plain path");
     let none = run(example("sound").env("PATH", nowhere).args(["--device", "cpu", "--out", nowhere]));
     none.expect(2, &["no espeak-ng; run `sudo apt-get install espeak-ng`"]);

@@ -1,11 +1,11 @@
-//! What the tests share: the devices to walk, data that is easy to make, and child processes with a time limit.
-#![allow(dead_code, reason = "each test takes its share of it, and none takes all")]
+//! What the tests share: the devices to walk, data that is easy to make, child processes with a time limit, and folders.
 
 use std::{
     collections::HashSet,
     io::Read,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -17,6 +17,16 @@ pub fn devices() -> Vec<Device> {
     let adapters = adapters();
     let opened = adapters.iter().map(|adapter| open(adapter, None));
     std::iter::once(Device::cpu()).chain(opened).collect()
+}
+
+/// The same for what lies above them and is one code for all; where it has to be quick, the CPU engine alone.
+pub fn devices_unless_quick() -> Vec<Device> {
+    if is_quick() { vec![Device::cpu()] } else { devices() }
+}
+
+/// Whether the tests are to be few: a software adapter takes seconds to compile most kernels.
+pub fn is_quick() -> bool {
+    std::env::var("GRADUS_TEST_QUICK").is_ok_and(|value| value == "1")
 }
 
 /// Every adapter of every backend, or the one that `WGPU_ADAPTER_NAME` names. None at all is a failure, unless the
@@ -114,12 +124,29 @@ pub fn example(name: &str) -> Command {
     let program = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     assert!(
         program.is_file(),
-        "{} is not there: `cargo test` builds it, and so does `cargo build --examples`; `cargo test --test NAME` alone \
+        "{} is not there: `cargo test` builds it, and so does `cargo build --examples`; `cargo test --test all` alone \
          does not",
         program.display()
     );
     let mut command = Command::new(program);
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command
+}
+
+const ALONE: &str = "GRADUS_TEST_ALONE";
+
+/// Whether this process is there for one test.
+pub fn is_alone() -> bool {
+    std::env::var_os(ALONE).is_some()
+}
+
+/// A test again, in a process of its own, for what concerns a whole process: its memory, its limits, its end. It is named with
+/// its module.
+///
+/// What the process finds in its environment tells it that it is the one: see [`is_alone`].
+pub fn again(test: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("a test has a path"));
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(ALONE, "1");
     command
 }
 
@@ -162,13 +189,15 @@ pub fn run_within(command: &mut Command, limit: Duration) -> Outcome {
 
 /// A number of KiB that Linux tells of this process: `VmSize`, all that is mapped, `VmRSS`, what it takes, or `VmHWM`, the
 /// most that it took.
+#[cfg(target_os = "linux")]
 pub fn kib(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells");
     let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("it is told");
     line.trim_matches(|c: char| !c.is_ascii_digit()).parse().expect("a number")
 }
 
-/// Lets this process have so many MiB more than it has, on Linux.
+/// Lets this process have so many MiB more than it has.
+#[cfg(target_os = "linux")]
 pub fn leave(mebibytes: u64) {
     let limit = (kib("VmSize") << 10) + (mebibytes << 20);
     let id = std::process::id().to_string();
@@ -176,20 +205,28 @@ pub fn leave(mebibytes: u64) {
     assert!(set.expect("prlimit is part of every Linux").success());
 }
 
-/// A new folder for one test's files, removed with it.
+/// A new folder for a test's files, removed with it.
 pub struct Folder(pub PathBuf);
 
 impl Folder {
-    pub fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("gradus-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a temporary folder");
-        Self(folder)
+    pub fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("gradus-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a temporary folder");
+        Self(path)
     }
 
-    /// Writes a file and gives its path.
-    pub fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.0.join(name);
-        std::fs::write(&path, text).expect("a temporary file");
+    /// The path of a file in it.
+    pub fn join(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Writes a file, in folders that are made if need be, and gives its path.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.join(name);
+        std::fs::create_dir_all(path.parent().expect("it is in the folder")).expect("a folder");
+        std::fs::write(&path, content).expect("a temporary file");
         path
     }
 }

@@ -1,7 +1,7 @@
 use gradus::{Answers, Dataset, Features};
 use ndarray::{Array1, Array2, array, s};
 
-use crate::refused;
+use super::refused;
 
 #[test]
 fn arrays_in_any_order_of_memory_become_data_sets() {

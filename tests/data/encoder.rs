@@ -3,7 +3,7 @@ use gradus::{
     Result, Table, Unseen,
 };
 
-use crate::refused;
+use super::refused;
 
 const NAMES: [&str; 4] = ["age", "color", "zip", "kind"];
 

@@ -3,7 +3,8 @@ use std::{fs, io::Cursor};
 use gradus::{Answers, Features, ImageSet, ImageSettings};
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 
-use crate::{Folder, refused};
+use super::refused;
+use crate::common::Folder;
 
 /// A picture of one color, `[height, width]`.
 fn picture([height, width]: [u32; 2], color: [u8; 3], format: ImageFormat) -> Vec<u8> {
@@ -19,12 +20,12 @@ const COLOR: ImageSettings = ImageSettings { color: true, size: None };
 #[test]
 fn a_folder_a_class_becomes_bytes_in_the_order_of_the_names() {
     let folder = Folder::new();
-    folder.write("dog/2.PNG", picture([1, 2], [30; 3], ImageFormat::Png));
-    folder.write("dog/1.png", picture([1, 2], [20; 3], ImageFormat::Png));
+    folder.file("dog/2.PNG", picture([1, 2], [30; 3], ImageFormat::Png));
+    folder.file("dog/1.png", picture([1, 2], [20; 3], ImageFormat::Png));
     // Under a wrong name, as they often are.
-    folder.write("cat/a.jpeg", picture([1, 2], [10, 20, 30], ImageFormat::Png));
+    folder.file("cat/a.jpeg", picture([1, 2], [10, 20, 30], ImageFormat::Png));
     for other in ["cat/.hidden.png", "cat/notes.txt", ".git/config", "README.md"] {
-        folder.write(other, "not an image");
+        folder.file(other, "not an image");
     }
     let set = ImageSet::of_folder(&folder.0, &GREY).unwrap();
     assert_eq!((set.height, set.width, set.channels), (1, 2, 1));
@@ -43,8 +44,8 @@ fn a_folder_a_class_becomes_bytes_in_the_order_of_the_names() {
 #[test]
 fn images_of_other_sizes_are_refused_or_resized_and_jpeg_is_read() {
     let folder = Folder::new();
-    folder.write("a/1.jpg", picture([8, 16], [200, 100, 50], ImageFormat::Jpeg));
-    folder.write("a/2.png", picture([9, 16], [200, 100, 50], ImageFormat::Png));
+    folder.file("a/1.jpg", picture([8, 16], [200, 100, 50], ImageFormat::Jpeg));
+    folder.file("a/2.png", picture([9, 16], [200, 100, 50], ImageFormat::Png));
     refused(ImageSet::of_folder(&folder.0, &COLOR), &["2.png: image: expected 8x16 pixels, as the first", "got 9x16"]);
     let set = ImageSet::of_folder(&folder.0, &ImageSettings { color: true, size: Some([4, 5]) }).unwrap();
     assert_eq!((set.height, set.width, set.data.inputs()), (4, 5, 60));
@@ -61,12 +62,12 @@ fn images_of_other_sizes_are_refused_or_resized_and_jpeg_is_read() {
 fn what_is_no_folder_of_images_is_refused_with_its_file() {
     let folder = Folder::new();
     refused(ImageSet::of_folder(&folder.0, &GREY), &["folder: expected a folder for each class, got none"]);
-    refused(ImageSet::of_folder(folder.0.join("nowhere"), &GREY), &["nowhere: "]);
-    fs::create_dir(folder.0.join("empty")).unwrap();
+    refused(ImageSet::of_folder(folder.join("nowhere"), &GREY), &["nowhere: "]);
+    fs::create_dir(folder.join("empty")).unwrap();
     refused(ImageSet::of_folder(&folder.0, &GREY), &["empty: folder: expected PNG or JPEG files, got none"]);
-    folder.write("empty/1.png", picture([2, 2], [1; 3], ImageFormat::Png));
+    folder.file("empty/1.png", picture([2, 2], [1; 3], ImageFormat::Png));
     for (content, words) in [(&b""[..], "an empty file"), (b"GIF89a", "[47, 49, 46, 38, 39, 61]")] {
-        folder.write("empty/2.png", content);
+        folder.file("empty/2.png", content);
         refused(ImageSet::of_folder(&folder.0, &GREY), &["2.png: image: expected PNG or JPEG, got", words]);
     }
 }
@@ -77,7 +78,7 @@ fn cuts_of_an_image_are_refused_or_read_and_a_huge_one_is_refused() {
     for format in [ImageFormat::Png, ImageFormat::Jpeg] {
         let whole = picture([5, 7], [1, 2, 3], format);
         for end in (0..whole.len()).step_by(3) {
-            folder.write("a/1.png", &whole[..end]);
+            folder.file("a/1.png", &whole[..end]);
             if let Err(error) = ImageSet::of_folder(&folder.0, &GREY) {
                 assert!(error.to_string().contains("1.png: image: expected "), "{error}");
             }
@@ -85,7 +86,7 @@ fn cuts_of_an_image_are_refused_or_read_and_a_huge_one_is_refused() {
         for at in (0..whole.len()).step_by(3) {
             let mut changed = whole.clone();
             changed[at] ^= 0xff;
-            folder.write("a/1.png", changed);
+            folder.file("a/1.png", changed);
             let _ = ImageSet::of_folder(&folder.0, &GREY);
         }
     }
@@ -95,7 +96,7 @@ fn cuts_of_an_image_are_refused_or_read_and_a_huge_one_is_refused() {
     let mut sum = flate2::Crc::new();
     sum.update(&huge[12..29]);
     huge[29..33].copy_from_slice(&sum.sum().to_be_bytes());
-    folder.write("a/1.png", huge);
+    folder.file("a/1.png", huge);
     refused(ImageSet::of_folder(&folder.0, &GREY), &["1.png: image: expected one that can be decoded"]);
     // Of a few hundred bytes, and grey: the decoder may have the memory for it, and its colors would take three times that.
     let mut wide = Vec::new();

@@ -3,7 +3,8 @@ use std::{fs, io::Write};
 use flate2::{Compression, write::GzEncoder};
 use gradus::{Answers, Features, Idx, ImageSet};
 
-use crate::{Folder, refused};
+use super::refused;
+use crate::common::Folder;
 
 /// A file with these big-endian words in front.
 fn file(words: &[u32], values: &[u8]) -> Vec<u8> {
@@ -20,8 +21,8 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 fn images_and_labels_are_read_plain_and_compressed_and_stay_bytes() {
     let folder = Folder::new();
     let images = file(&[0x0803, 2, 1, 3], &[1, 2, 3, 4, 5, 6]);
-    let labels = folder.write("labels", file(&[0x0801, 2], &[2, 0]));
-    for images in [folder.write("images", &images), folder.write("images.GZ", gzip(&images))] {
+    let labels = folder.file("labels", file(&[0x0801, 2], &[2, 0]));
+    for images in [folder.file("images", &images), folder.file("images.GZ", gzip(&images))] {
         assert_eq!(Idx::open(&images).unwrap(), Idx { sizes: vec![2, 1, 3], bytes: vec![1, 2, 3, 4, 5, 6] });
         let set = ImageSet::of_idx(&images, &labels).unwrap();
         assert_eq!((set.height, set.width, set.channels), (1, 3, 1));
@@ -29,8 +30,8 @@ fn images_and_labels_are_read_plain_and_compressed_and_stay_bytes() {
         assert_eq!(set.data.features(), &Features::U8 { bytes: vec![1, 2, 3, 4, 5, 6], scale: 1.0 / 255.0 });
         assert_eq!(set.data.answers(), &Answers::Classes(vec![2, 0]));
     }
-    let three = folder.write("three", file(&[0x0801, 3], &[2, 0, 1]));
-    let images = folder.0.join("images");
+    let three = folder.file("three", file(&[0x0801, 3], &[2, 0, 1]));
+    let images = folder.join("images");
     refused(
         ImageSet::of_idx(&images, &three),
         &["three: byte 4, the sizes: expected [2], a label for each", "got [3]"],
@@ -39,7 +40,7 @@ fn images_and_labels_are_read_plain_and_compressed_and_stay_bytes() {
         ImageSet::of_idx(&three, &labels),
         &["three: byte 4, the sizes: expected 3: rows, height and width, got [3]"],
     );
-    refused(Idx::open(folder.0.join("none")), &["none: "]);
+    refused(Idx::open(folder.join("none")), &["none: "]);
 }
 
 #[test]
@@ -76,17 +77,17 @@ fn a_compressed_file_is_refused_when_it_is_cut_damaged_or_a_bomb() {
     let folder = Folder::new();
     let whole = gzip(&file(&[0x0803, 16, 8, 8], &[9; 1024]));
     for end in 0..whole.len() {
-        refused(Idx::open(folder.write("cut.gz", &whole[..end])), &["cut.gz: byte "]);
+        refused(Idx::open(folder.file("cut.gz", &whole[..end])), &["cut.gz: byte "]);
     }
     for at in 0..whole.len() {
         let mut damaged = whole.clone();
         damaged[at] ^= 0xff;
         // The time in gzip's header and such may be anything.
-        let _ = Idx::open(folder.write("damaged.gz", &damaged));
-        assert!(at < 10 || Idx::open(folder.0.join("damaged.gz")).is_err(), "byte {at}");
+        let _ = Idx::open(folder.file("damaged.gz", &damaged));
+        assert!(at < 10 || Idx::open(folder.join("damaged.gz")).is_err(), "byte {at}");
     }
     // 64 MiB of zeros behind one value: no more than one byte of them is read.
-    let bomb = folder.write("bomb.gz", gzip(&file(&[0x0803, 1, 1, 1], &vec![0; 1 << 26])));
+    let bomb = folder.file("bomb.gz", gzip(&file(&[0x0803, 1, 1, 1], &vec![0; 1 << 26])));
     refused(Idx::open(bomb), &["bomb.gz: byte 16, the values: expected 1 bytes, got more"]);
     assert!(Idx::open(&folder.0).is_err() && fs::metadata(&folder.0).is_ok(), "a folder");
 }

@@ -2,7 +2,8 @@ use std::{fs, path::PathBuf};
 
 use gradus::{Dataset, Features, Npy};
 
-use crate::{Folder, refused};
+use super::refused;
+use crate::common::Folder;
 
 /// A file that numpy wrote.
 fn numpys(name: &str) -> PathBuf {
@@ -54,7 +55,7 @@ fn an_archive_gives_its_arrays_by_name_and_they_become_a_data_set() {
 #[test]
 fn what_is_saved_is_what_is_read() {
     let folder = Folder::new();
-    let path = folder.0.join("deeper").join("saved.npy");
+    let path = folder.join("deeper").join("saved.npy");
     for sizes in [&[][..], &[6], &[2, 3], &[1, 6, 1], &[0, 3]] {
         let count = sizes.iter().product::<usize>();
         let values: Vec<f32> = [0.5, -1.0, f32::MAX, 1e-40, f32::NEG_INFINITY, 0.0][..count].to_vec();
@@ -95,7 +96,7 @@ fn class_ids_are_whole_numbers() {
 fn what_is_no_npy_file_is_refused_with_its_byte() {
     let folder = Folder::new();
     let good = "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }";
-    assert_eq!(Npy::open(folder.write("good.npy", npy(good, &[0; 8]))).unwrap().values(), &floats(&[0.0; 2]));
+    assert_eq!(Npy::open(folder.file("good.npy", npy(good, &[0; 8]))).unwrap().values(), &floats(&[0.0; 2]));
     let headers = [
         ("{'descr': '<f4', 'fortran_order': False, 'shape': (2,) ", "byte 65, the header: expected '}', got its end"),
         ("('descr')", "byte 10, the header: expected '{', got \"('descr')\""),
@@ -114,25 +115,22 @@ fn what_is_no_npy_file_is_refused_with_its_byte() {
         ("{'descr", "byte 11, the header: expected a string in quotes, got \"'descr\""),
     ];
     for (header, words) in headers {
-        refused(Npy::open(folder.write("bad.npy", npy(header, &[0; 8]))), &["bad.npy: byte ", words]);
+        refused(Npy::open(folder.file("bad.npy", npy(header, &[0; 8]))), &["bad.npy: byte ", words]);
     }
     let huge = ["4611686018427387904, 4", "9223372036854775807", "1000000000000", "3", "1", "0"];
     for sizes in huge {
         let header = good.replace("2,", sizes);
-        refused(Npy::open(folder.write("huge.npy", npy(&header, &[0; 8]))), &["the values: expected [", "got 8 bytes"]);
+        refused(Npy::open(folder.file("huge.npy", npy(&header, &[0; 8]))), &["the values: expected [", "got 8 bytes"]);
     }
-    refused(Npy::open(folder.write("nested.npy", npy(&"[".repeat(60_000), &[]))), &["expected '{', got \"[[[["]);
-    refused(
-        Npy::open(folder.write("empty.npy", "")),
-        &["empty.npy: byte 0, the header: expected \\x93NUMPY, got \"\""],
-    );
-    refused(Npy::open(folder.write("text.npy", "<html>")), &["got \"<html>\""]);
-    refused(Npy::open(folder.write("new.npy", b"\x93NUMPY\x04\x00\x00\x00")), &["version 1, 2 or 3, got 4"]);
+    refused(Npy::open(folder.file("nested.npy", npy(&"[".repeat(60_000), &[]))), &["expected '{', got \"[[[["]);
+    refused(Npy::open(folder.file("empty.npy", "")), &["empty.npy: byte 0, the header: expected \\x93NUMPY, got \"\""]);
+    refused(Npy::open(folder.file("text.npy", "<html>")), &["got \"<html>\""]);
+    refused(Npy::open(folder.file("new.npy", b"\x93NUMPY\x04\x00\x00\x00")), &["version 1, 2 or 3, got 4"]);
     let long = [b"\x93NUMPY\x02\x00", &u32::MAX.to_le_bytes()[..]].concat();
-    refused(Npy::open(folder.write("long.npy", long)), &["byte 12, the header: expected 4294967295 bytes, got 0"]);
+    refused(Npy::open(folder.file("long.npy", long)), &["byte 12, the header: expected 4294967295 bytes, got 0"]);
     refused(Npy::open(numpys("text.npy")), &["text.npy: byte 20, the header: expected numbers", "got \"'<U2'"]);
     refused(Npy::open(numpys("record.npy")), &["record.npy: byte 20, the header: expected numbers", "got \"[('a'"]);
-    refused(Npy::open(folder.0.join("none.npy")), &["none.npy: "]);
+    refused(Npy::open(folder.join("none.npy")), &["none.npy: "]);
 }
 
 #[test]
@@ -152,12 +150,12 @@ fn every_cut_and_every_changed_byte_is_read_or_refused() {
     for name in ["stored.npz", "deflated.npz"] {
         let whole = fs::read(numpys(name)).unwrap();
         for end in 0..whole.len() {
-            refused(Npy::open_in(folder.write("cut.npz", &whole[..end]), "x"), &["cut.npz: byte "]);
+            refused(Npy::open_in(folder.file("cut.npz", &whole[..end]), "x"), &["cut.npz: byte "]);
         }
         for (at, change) in (0..whole.len()).flat_map(|at| [0x01, 0xff].map(|change| (at, change))) {
             let mut changed = whole.clone();
             changed[at] ^= change;
-            let path = folder.write("changed.npz", changed);
+            let path = folder.file("changed.npz", changed);
             let _ = Npy::open_in(&path, "x");
         }
     }
@@ -171,7 +169,7 @@ fn an_archive_that_lies_is_refused() {
     let changed = |at: usize, bytes: &[u8]| {
         let mut changed = whole.clone();
         changed[at..at + bytes.len()].copy_from_slice(bytes);
-        Npy::open_in(folder.write("lies.npz", changed), "x")
+        Npy::open_in(folder.file("lies.npz", changed), "x")
     };
     refused(changed(list + 24, &[1, 0, 0, 0]), &["byte 0, x.npy: expected 1 bytes, got more"]);
     refused(changed(list + 24, &[0xfe, 0xff, 0xff, 0xff]), &["expected 4294967294 bytes, got 2176"]);
@@ -183,7 +181,7 @@ fn an_archive_that_lies_is_refused() {
     refused(changed(list + 8, &[1]), &["or encrypted"]);
     refused(changed(whole.len() - 12, &[9, 0]), &["expected 9 entries in the list of the archive, got 2"]);
     refused(changed(whole.len() - 6, &[0xff; 4]), &["byte 4294967295: expected 2 entries"]);
-    refused(Npy::names_in(folder.write("empty.npz", "")), &["empty.npz: byte 0, the end: expected the list of a zip"]);
+    refused(Npy::names_in(folder.file("empty.npz", "")), &["empty.npz: byte 0, the end: expected the list of a zip"]);
     refused(
         Npy::names_in(numpys("u1.npy")),
         &["u1.npy: byte 134, the end: expected the list of a zip archive, got none"],

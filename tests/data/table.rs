@@ -1,6 +1,7 @@
 use gradus::{ColumnKind, CsvSettings, Encoder, EncoderSettings, Result, Table};
 
-use crate::{Folder, refused};
+use super::refused;
+use crate::common::Folder;
 
 const AUTO: CsvSettings = CsvSettings { delimiter: None, header: true };
 
@@ -27,7 +28,7 @@ fn a_file_is_read_whatever_its_delimiter_ends_of_lines_and_quotes() {
         }
     }
     let folder = Folder::new();
-    let path = folder.write("x.csv", "a\n\"two\nlines\"\n3\n");
+    let path = folder.file("x.csv", "a\n\"two\nlines\"\n3\n");
     assert_eq!(cells(&Table::open(&path, &AUTO).unwrap()), [["two\nlines"], ["3"]]);
     let none = Table::read(b"1|2\n3|4", "t", &CsvSettings { delimiter: Some(b'|'), header: false }).unwrap();
     assert_eq!((none.names(), cells(&none)), (&["1".to_owned(), "2".into()][..], vec![vec!["1", "2"], vec!["3", "4"]]));
@@ -112,8 +113,8 @@ fn what_is_wrong_is_told_with_its_line() {
         refused(Table::read(b"a\n1", "t", &settings), &["delimiter: expected an ASCII character"]);
     }
     let folder = Folder::new();
-    refused(Table::open(folder.0.join("none.csv"), &AUTO), &["none.csv: "]);
-    let large = folder.0.join("large.csv");
+    refused(Table::open(folder.join("none.csv"), &AUTO), &["none.csv: "]);
+    let large = folder.join("large.csv");
     std::fs::File::create(&large).and_then(|file| file.set_len((1 << 30) + 1)).unwrap();
     refused(Table::open(&large, &AUTO), &["large.csv: size: expected at most 1073741824 bytes, got 1073741825"]);
 }

@@ -1,0 +1,36 @@
+//! All tests of what users reach, as one program, since each of its own would take the library apart and link it once more.
+//! `cargo test --test all rows::` passes those of one file.
+
+mod common;
+
+mod custom;
+mod data;
+mod devices;
+mod endurance;
+mod ensemble;
+mod errors;
+mod estimators;
+mod examples;
+mod exports;
+mod files;
+mod fit;
+mod frame;
+mod guide;
+mod hostile;
+mod memory;
+mod pictures;
+mod plans;
+mod population;
+mod random;
+mod rows;
+mod saves;
+mod scaling;
+mod schedules;
+mod scores;
+mod search;
+mod selftest;
+mod streams;
+mod traces;
+mod train;
+mod training;
+mod worked;
