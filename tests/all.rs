@@ -2,6 +2,9 @@
 //! `cargo test --test all rows::` passes those of one file.
 
 mod common;
+/// The reader and player of `--example replay`; its own tests run here as well.
+#[path = "../examples/common/trace.rs"]
+mod trace;
 
 mod custom;
 mod data;

@@ -239,7 +239,7 @@ fn replay_refuses_what_it_cannot_replay_and_says_why() {
     let path = |path: PathBuf| path.to_str().expect("a plain path").to_owned();
     let cut = path(folder.file("cut.json", &good[..good.len() / 2]));
     let empty = path(folder.file("empty.json", "{}"));
-    let unsupported = path(folder.file("unsupported.json", &good.replacen("\"sgd\"", "\"lbfgs\"", 1)));
+    let unsupported = path(folder.file("unsupported.json", good.replacen("\"sgd\"", "\"lbfgs\"", 1)));
     let good = path(trace("sigmoid_mse_sgd.json"));
     for (arguments, why) in [
         (vec![cut.as_str()], "malformed trace"),

@@ -1,15 +1,13 @@
 //! Trainings that PyTorch recorded in 64 bits (`traces/make_reference.py` and `traces/make_traces.py`), on the reference
 //! and on every device.
 
-/// The reader and player of `--example replay`; its own tests run here as well.
-#[path = "../examples/common/trace.rs"]
-mod trace;
-
 use std::{collections::BTreeMap, path::Path};
 
-use crate::common::{adapters, is_quick, open};
+use crate::{
+    common::{adapters, is_quick, open},
+    trace::{TensorError, Trace},
+};
 use gradus::Device;
-use trace::{TensorError, Trace};
 
 /// How far f32 may be from PyTorch's f64; see [`TensorError`].
 const TOLERANCE: f64 = 1e-5;

@@ -43,7 +43,7 @@ fn plane() -> String {
 #[test]
 fn classes_are_learned_saved_and_predicted() {
     let folder = Folder::new();
-    let data = text(folder.file("discs.csv", &discs()));
+    let data = text(folder.file("discs.csv", discs()));
     let [saved, output] = ["saved", "out.csv"].map(|name| text(folder.0.join(name)));
     let arguments = [&data, "--target", "kind", "--missing", "fill", "--save", &saved, "--epochs", "100", "--json"];
     let outcome = ran("train", &arguments);
@@ -104,7 +104,7 @@ fn classes_are_learned_saved_and_predicted() {
 #[test]
 fn numbers_are_learned_saved_and_predicted_as_they_stand_in_the_file() {
     let folder = Folder::new();
-    let data = text(folder.file("plane.csv", &plane()));
+    let data = text(folder.file("plane.csv", plane()));
     let saved = text(folder.0.join("saved"));
     let arguments = [&data, "--target", "price", "--save", &saved, "--hidden", "16", "--activation", "tanh", "--json"];
     let outcome = ran("train", &arguments);
@@ -142,7 +142,7 @@ fn last_cell(line: &str, delimiter: char) -> f64 {
 #[test]
 fn a_gpu_trains_as_well() {
     let folder = Folder::new();
-    let data = text(folder.file("discs.csv", &discs()));
+    let data = text(folder.file("discs.csv", discs()));
     let saved = text(folder.0.join("saved"));
     for adapter in adapters().into_iter().filter(|adapter| adapter.is_software) {
         let arguments = [&data, "--target", "kind", "--ignore", "city", "--epochs", "3", "--save", &saved];

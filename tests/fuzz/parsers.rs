@@ -19,10 +19,6 @@ use gradus::{
 };
 use serde_json::Value;
 
-#[allow(dead_code, reason = "replayed on the reference alone")]
-#[path = "../../examples/common/trace.rs"]
-mod trace;
-
 /// Fails where a find is.
 pub type Parser = fn(&[u8]);
 
@@ -239,7 +235,7 @@ fn survives<T: FromStr<Err = gradus::Error> + Display + PartialEq + std::fmt::De
 
 fn trace(input: &[u8]) {
     let Ok(text) = str::from_utf8(input) else { return };
-    if let Ok(trace) = trace::Trace::parse(text) {
+    if let Ok(trace) = crate::trace::Trace::parse(text) {
         let _ = trace.replay_reference();
     }
 }

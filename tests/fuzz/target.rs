@@ -10,6 +10,9 @@ use std::{
 use libfuzzer_sys::fuzz_target;
 
 mod parsers;
+#[allow(dead_code, reason = "replayed on the reference alone")]
+#[path = "../../examples/common/trace.rs"]
+mod trace;
 
 /// The most memory that one allocation may take: an input has some kilobytes.
 const MOST: usize = if matches!(env!("CARGO_BIN_NAME").as_bytes(), b"image") {
