@@ -7,6 +7,8 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use rayon::prelude::*;
+
 use crate::{Error, Result, error::room};
 
 /// How many bytes are read at once where numbers become others.
@@ -15,8 +17,17 @@ const PIECE: usize = 8192;
 /// How many bytes are read at once where all are.
 const BLOCK: usize = 1 << 20;
 
-/// Rows of features in a file, for data sets that are larger than the memory: a step reads the rows that it takes, and no
-/// others. A clone is the same file.
+/// Rows of many that lie no more bytes apart than this are read together: a call of the system takes as long as reading those.
+const GAP: usize = 4096;
+
+/// How many bytes are read together at most: they are to stay in a cache until they are numbers.
+const SPAN: usize = 1 << 17;
+
+/// So many rows of many are read by one thread, beside others.
+const SHARE: usize = 1024;
+
+/// Rows of features in a file, for data sets that are larger than the memory: a step reads the rows that it takes, and
+/// what lies between those that are near each other. A clone is the same file.
 ///
 /// [`Npy::rows_in`](crate::Npy::rows_in) and [`Idx::rows_in`](crate::Idx::rows_in) open files so; a
 /// [`Dataset`](crate::Dataset) takes the rows as it takes a vector, and keeps its answers and weights in memory.
@@ -157,23 +168,39 @@ impl FileRows {
 
     /// Writes a row as numbers.
     pub(crate) fn write(&self, row: usize, into: &mut [f32]) {
-        let Source { kind, scale, .. } = *self.source;
-        let first = self.number(row) * self.columns;
-        if kind.letter == b'f' && kind.width == 4 && kind.is_big_endian == cfg!(target_endian = "big") {
-            return self.source.read(first, bytemuck::cast_slice_mut(into));
-        }
-        let mut piece = [0; PIECE];
-        let at_once = PIECE / kind.width;
-        for (i, into) in into.chunks_mut(at_once).enumerate() {
-            let piece = &mut piece[..into.len() * kind.width];
-            self.source.read(first + i * at_once, piece);
-            if kind.width == 1 && kind.letter != b'i' {
-                // Not one by one by its kind, so that the compiler can keep them in vectors.
-                into.iter_mut().zip(&*piece).for_each(|(to, byte)| *to = f32::from(*byte) * scale);
+        self.source.write(self.number(row) * self.columns, into);
+    }
+
+    /// Writes rows as numbers, one behind the other: those that are near each other in the file are read together.
+    pub(crate) fn write_all(&self, rows: &[u32], into: &mut [f32]) {
+        let places = into.chunks_exact_mut(self.columns);
+        let mut all: Vec<_> = rows.iter().map(|row| self.number(*row as usize)).zip(places).collect();
+        all.sort_unstable_by_key(|(row, _)| *row);
+        all.par_chunks_mut(SHARE).for_each(|some| self.write_in_order(some));
+    }
+
+    /// Writes rows that are in the order of the file.
+    fn write_in_order(&self, mut rest: &mut [(usize, &mut [f32])]) {
+        let bytes = self.columns * self.source.kind.width;
+        let mut span = Vec::new();
+        while let Some((first, _)) = rest.first() {
+            let (first, mut last) = (*first, *first);
+            let is_near = |(row, _): &&(usize, &mut [f32])| {
+                let is_near = (row - last) * bytes <= GAP + bytes && (row + 1 - first) * bytes <= SPAN;
+                last = if is_near { *row } else { last };
+                is_near
+            };
+            let count = rest.iter().take_while(is_near).count().max(1);
+            let (some, behind) = rest.split_at_mut(count);
+            rest = behind;
+            if let [(row, to)] = some {
+                self.source.write(*row * self.columns, to);
                 continue;
             }
-            for (to, value) in into.iter_mut().zip(piece.chunks_exact(kind.width)) {
-                *to = kind.number(value) * scale;
+            span.resize((last + 1 - first) * bytes, 0);
+            self.source.read(first * self.columns, &mut span);
+            for (row, to) in some {
+                self.source.numbers(&span[(*row - first) * bytes..][..bytes], to);
             }
         }
     }
@@ -187,6 +214,40 @@ impl PartialEq for FileRows {
 }
 
 impl Source {
+    /// Writes the values from number `first` on as numbers.
+    fn write(&self, first: usize, into: &mut [f32]) {
+        if self.is_plain() {
+            return self.read(first, bytemuck::cast_slice_mut(into));
+        }
+        let mut piece = [0; PIECE];
+        let at_once = PIECE / self.kind.width;
+        for (i, into) in into.chunks_mut(at_once).enumerate() {
+            let piece = &mut piece[..into.len() * self.kind.width];
+            self.read(first + i * at_once, piece);
+            self.numbers(piece, into);
+        }
+    }
+
+    /// Writes values as numbers.
+    fn numbers(&self, values: &[u8], into: &mut [f32]) {
+        let Self { kind, scale, .. } = *self;
+        if self.is_plain() {
+            bytemuck::cast_slice_mut(into).copy_from_slice(values);
+        } else if kind.width == 1 && kind.letter != b'i' {
+            // Not one by one by its kind, so that the compiler can keep them in vectors.
+            into.iter_mut().zip(values).for_each(|(to, byte)| *to = f32::from(*byte) * scale);
+        } else {
+            let values = values.chunks_exact(kind.width);
+            into.iter_mut().zip(values).for_each(|(to, value)| *to = kind.number(value) * scale);
+        }
+    }
+
+    /// Whether the values are f32 as they are in memory.
+    fn is_plain(&self) -> bool {
+        let Kind { letter, width, is_big_endian } = self.kind;
+        letter == b'f' && width == 4 && is_big_endian == cfg!(target_endian = "big")
+    }
+
     /// Reads the bytes of the values from number `first` on; zeros if it cannot.
     fn read(&self, first: usize, into: &mut [u8]) {
         let at = self.begin + (first * self.kind.width) as u64;
@@ -225,4 +286,45 @@ fn read_at(file: &File, mut into: &mut [u8], mut at: u64) -> io::Result<()> {
 #[cfg(not(any(unix, windows)))]
 fn read_at(_: &File, _: &mut [u8], _: u64) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Narrow rows, of which more lie near each other than are read together, rows that are no f32, and some that are longer
+    /// than what is read together.
+    #[test]
+    fn rows_that_are_read_together_are_those_that_are_read_alone() {
+        let path = std::env::temp_dir().join(format!("gradus-file-rows-{}", std::process::id()));
+        let values: Vec<u8> = (0..3 * SPAN + 7).map(|i| (i * 7 % 61) as u8).collect();
+        fs::write(&path, &values).unwrap();
+        let float = Kind { letter: b'f', width: 4, is_big_endian: cfg!(target_endian = "big") };
+        for (kind, columns) in [
+            (float, 5),
+            (Kind { is_big_endian: !float.is_big_endian, ..float }, 5),
+            (Kind::BYTE, 9),
+            (float, SPAN / 4 + 9),
+        ] {
+            let rows = (values.len() - 7) / (columns * kind.width);
+            let all = FileRows::new(&path, File::open(&path).unwrap(), 7, kind, [rows, columns]);
+            let picked = all.picked(&(0..rows).rev().collect::<Vec<_>>());
+            // All of them, some far apart, some twice, and none.
+            for (count, stride) in [(rows, 1), (rows, 7), (rows / 3, 1001), (2 * rows, 1), (0, 1)] {
+                let wanted: Vec<u32> = (0..count).map(|i| ((i * stride) % rows) as u32).collect();
+                for from in [&all, &picked] {
+                    let [mut together, mut alone] = [(); 2].map(|()| vec![0.0; count * columns]);
+                    from.write_all(&wanted, &mut together);
+                    let places = alone.chunks_exact_mut(columns);
+                    wanted.iter().zip(places).for_each(|(row, to)| from.write(*row as usize, to));
+                    let [together, alone] = [together, alone].map(|all| bytemuck::cast_vec::<f32, u32>(all));
+                    assert!(together == alone, "{kind:?}, {columns} columns, {count} rows");
+                    from.check().unwrap();
+                }
+            }
+        }
+        fs::remove_file(path).unwrap();
+    }
 }

@@ -135,11 +135,6 @@ impl Engine {
         Plan { of, scheme, table: vec![PlanRow { kernel, workgroups: threads as u64, steps: 1, flop, bytes }] }
     }
 
-    /// How many threads a step has.
-    pub(crate) fn threads(&self) -> usize {
-        self.shape.threads
-    }
-
     /// The parameters, flat.
     pub(crate) fn parameters(&self) -> &[f32] {
         &self.parameters

@@ -33,8 +33,7 @@ impl Resident<'_> {
     ) {
         let data = self.data;
         let mut upcoming = Upcoming::new(course, self.shuffle, steps, before);
-        // Where a step has several threads, they read its rows beside each other.
-        if data.is_in_a_file() && engine.threads() == 1 && upcoming.most() * data.inputs() <= READ_AHEAD {
+        if data.is_in_a_file() && upcoming.most() * data.inputs() <= READ_AHEAD {
             return rayon::scope(|_| self.run_from_a_file(engine, &mut upcoming, report));
         }
         let mut round = Round::default();
@@ -53,8 +52,7 @@ impl Resident<'_> {
         let (mut here, mut coming) = (Vec::new(), Vec::new());
         let read = |round: &Round, into: &mut Vec<f32>| {
             into.resize(round.rows().len() * columns, 0.0);
-            let places = into.chunks_exact_mut(columns);
-            round.rows().iter().zip(places).for_each(|(row, to)| self.data.write_raw_features(*row as usize, to));
+            self.data.features().write_all(round.rows(), columns, into);
         };
         let mut has_next = drawn(engine, upcoming, &mut next);
         read(&next, &mut coming);
