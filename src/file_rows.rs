@@ -319,7 +319,7 @@ mod tests {
                     from.write_all(&wanted, &mut together);
                     let places = alone.chunks_exact_mut(columns);
                     wanted.iter().zip(places).for_each(|(row, to)| from.write(*row as usize, to));
-                    let [together, alone] = [together, alone].map(|all| bytemuck::cast_vec::<f32, u32>(all));
+                    let [together, alone] = [together, alone].map(bytemuck::cast_vec::<f32, u32>);
                     assert!(together == alone, "{kind:?}, {columns} columns, {count} rows");
                     from.check().unwrap();
                 }
