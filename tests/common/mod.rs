@@ -189,15 +189,13 @@ pub fn run_within(command: &mut Command, limit: Duration) -> Outcome {
 
 /// A number of KiB that Linux tells of this process: `VmSize`, all that is mapped, `VmRSS`, what it takes, or `VmHWM`, the
 /// most that it took.
-#[cfg(target_os = "linux")]
 pub fn kib(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells");
     let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("it is told");
     line.trim_matches(|c: char| !c.is_ascii_digit()).parse().expect("a number")
 }
 
-/// Lets this process have so many MiB more than it has.
-#[cfg(target_os = "linux")]
+/// Lets this process have so many MiB more than it has, on Linux.
 pub fn leave(mebibytes: u64) {
     let limit = (kib("VmSize") << 10) + (mebibytes << 20);
     let id = std::process::id().to_string();
