@@ -145,14 +145,6 @@ impl Features {
         }
     }
 
-    /// Writes rows as numbers, one behind the other.
-    pub(crate) fn write_all(&self, rows: &[u32], columns: usize, into: &mut [f32]) {
-        match self {
-            Self::File(file) => file.write_all(rows, into),
-            _ => rows.iter().zip(into.chunks_exact_mut(columns)).for_each(|(row, to)| self.write(*row as usize, to)),
-        }
-    }
-
     /// Writes a row as it is to be on a device: f32, or the bytes if they are bytes.
     pub(crate) fn write_bytes(&self, row: usize, columns: usize, into: &mut [u8]) {
         let span = row * columns..(row + 1) * columns;

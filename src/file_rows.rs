@@ -186,9 +186,9 @@ impl FileRows {
         while let Some((first, _)) = rest.first() {
             let (first, mut last) = (*first, *first);
             let is_near = |(row, _): &&(usize, &mut [f32])| {
-                let is_near = (row - last) * bytes <= GAP + bytes && (row + 1 - first) * bytes <= SPAN;
-                last = if is_near { *row } else { last };
-                is_near
+                let gap = (row - last) * bytes;
+                last = *row;
+                gap <= GAP + bytes && (row + 1 - first) * bytes <= SPAN
             };
             let count = rest.iter().take_while(is_near).count().max(1);
             let (some, behind) = rest.split_at_mut(count);
@@ -197,7 +197,8 @@ impl FileRows {
                 self.source.write(*row * self.columns, to);
                 continue;
             }
-            span.resize((last + 1 - first) * bytes, 0);
+            let end = some.last().map_or(first, |(row, _)| row + 1);
+            span.resize((end - first) * bytes, 0);
             self.source.read(first * self.columns, &mut span);
             for (row, to) in some {
                 self.source.numbers(&span[(*row - first) * bytes..][..bytes], to);

@@ -3,7 +3,7 @@
 use std::{mem, ops::Range};
 
 use crate::{
-    Dataset, Report, cpu,
+    Dataset, Features, FileRows, Report, cpu,
     step::{Course, Step},
     upcoming::{Round, Upcoming},
 };
@@ -33,8 +33,10 @@ impl Resident<'_> {
     ) {
         let data = self.data;
         let mut upcoming = Upcoming::new(course, self.shuffle, steps, before);
-        if data.is_in_a_file() && upcoming.most() * data.inputs() <= READ_AHEAD {
-            return rayon::scope(|_| self.run_from_a_file(engine, &mut upcoming, report));
+        if let Features::File(file) = data.features()
+            && upcoming.most() * data.inputs() <= READ_AHEAD
+        {
+            return rayon::scope(|_| self.run_from_a_file(file, engine, &mut upcoming, report));
         }
         let mut round = Round::default();
         while drawn(engine, &mut upcoming, &mut round) {
@@ -46,13 +48,19 @@ impl Resident<'_> {
     }
 
     /// The same where reading a row takes a while: another thread reads the next round's meanwhile.
-    fn run_from_a_file(&self, engine: &mut cpu::engine::Engine, upcoming: &mut Upcoming, report: &mut Report) {
-        let columns = self.data.inputs();
+    fn run_from_a_file(
+        &self,
+        file: &FileRows,
+        engine: &mut cpu::engine::Engine,
+        upcoming: &mut Upcoming,
+        report: &mut Report,
+    ) {
+        let columns = file.columns();
         let (mut round, mut next) = (Round::default(), Round::default());
         let (mut here, mut coming) = (Vec::new(), Vec::new());
         let read = |round: &Round, into: &mut Vec<f32>| {
             into.resize(round.rows().len() * columns, 0.0);
-            self.data.features().write_all(round.rows(), columns, into);
+            file.write_all(round.rows(), into);
         };
         let mut has_next = drawn(engine, upcoming, &mut next);
         read(&next, &mut coming);
