@@ -1,5 +1,6 @@
 //! Formulas of the caller's own, on every device.
 
+use crate::common::{XOR, adapters, devices, open, xor};
 use gradus::{Activation, CustomActivation, CustomLoss, Error, Init, Loss, Network, Optimizer, Settings, Trainer};
 
 const LEAKY: &str = "
@@ -21,14 +22,14 @@ fn trained(device: &gradus::Device, activation: Activation, loss: Loss) -> Resul
     let network = Network::new(2).dense(7, activation).dense(1, Activation::Sigmoid);
     let network = network.init(Init::HeUniform, Init::Zeros);
     let settings = Settings { batch: 4, loss, optimizer: Optimizer::sgd(0.5), ..Settings::default() };
-    let mut trainer = Trainer::new(device, &network, &crate::common::xor(), settings)?;
+    let mut trainer = Trainer::new(device, &network, &xor(), settings)?;
     trainer.run(50)?;
-    trainer.predict(&crate::common::XOR.0)
+    trainer.predict(&XOR.0)
 }
 
 #[test]
 fn a_formula_of_the_callers_trains_as_ours_does() {
-    for device in crate::common::devices() {
+    for device in devices() {
         let (bent, leaky) = (Activation::Custom(&BENT), Activation::LeakyRelu { slope: 0.3 });
         let (ours, theirs) = (trained(&device, leaky, Loss::Mse), trained(&device, bent, Loss::Mse));
         let (ours, theirs) = (ours.expect("it runs"), theirs.expect("it runs"));
@@ -49,7 +50,7 @@ fn wgsl_that_says_something_else_is_refused_where_it_would_run() {
         |z| z,
         |_| 1.0,
     );
-    for device in crate::common::devices() {
+    for device in devices() {
         let [wrong, broken] = [&WRONG, &BROKEN].map(|custom| trained(&device, Activation::Custom(custom), Loss::Mse));
         if device.is_gpu() {
             assert!(matches!(wrong, Err(Error::Formula { .. })), "{device}: {wrong:?}");
@@ -71,8 +72,8 @@ fn loops_are_refused_where_their_rounds_are_limited() {
         |z| 0.5 * z,
         |_| 0.5,
     );
-    for adapter in crate::common::adapters() {
-        let device = crate::common::open(&adapter, None);
+    for adapter in adapters() {
+        let device = open(&adapter, None);
         let outcome = trained(&device, Activation::Custom(&LOOPING), Loss::Mse);
         if adapter.info.device_type == gradus::wgpu::DeviceType::Cpu {
             assert!(matches!(outcome, Err(Error::Setting { what: "WGSL of a formula", .. })), "{device}: {outcome:?}");
@@ -85,7 +86,7 @@ fn loops_are_refused_where_their_rounds_are_limited() {
 #[test]
 fn a_slope_that_is_not_the_formulas_is_refused_everywhere() {
     static WRONG: CustomActivation = CustomActivation::new("bent", LEAKY, |z| z * z, |z| z);
-    for device in crate::common::devices() {
+    for device in devices() {
         let wrong = trained(&device, Activation::Custom(&WRONG), Loss::Mse);
         assert!(matches!(wrong, Err(Error::Formula { .. })), "{device}: {wrong:?}");
     }

@@ -114,7 +114,7 @@ fn frame_trains_in_a_render_loop_and_draws_what_was_learned() {
     let folder = Folder::new();
     let out = folder.0.to_str().expect("a plain path");
     ran("frame", &["--device", "cpu", "--out", out]).expect(1, &["frames are drawn on a GPU"]);
-    for adapter in crate::common::adapters() {
+    for adapter in adapters() {
         let outcome = ran("frame", &["--frames", "16", "--device", &adapter.info.name, "--json", "--out", out]);
         outcome.expect(0, &["16 frames with 16 steps each", "frames.png"]);
         let json = outcome.json();

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::common::{Folder, devices, numbers};
+use crate::common::{Folder, adapters, devices, numbers, open};
 use gradus::{
     Activation, Checkpoint, CustomActivation, Dataset, Decision, Device, EarlyStopping, Error, Fit, Formulas, Loss,
     Model, Monitor, Names, Network, Optimizer, Predictor, ReduceOnPlateau, Scaler, Scaling, Schedule, Settings,
@@ -243,8 +243,8 @@ fn what_does_not_belong_to_a_checkpoint_is_refused() {
     other.model.network = Network::new(5).dense(3, Activation::Tanh);
     assert!(other.to_bytes().is_err());
     assert_eq!(message(&other, &data()), "layers of parameters: expected 1 values, got 4");
-    for adapter in crate::common::adapters() {
-        let device = crate::common::open(&adapter, None);
+    for adapter in adapters() {
+        let device = open(&adapter, None);
         let refused = Trainer::resume(&device, &checkpoint, Some(&data())).expect_err("its plan is the CPU's");
         assert!(matches!(refused, Error::Plan { what: "device", .. }), "{refused}");
         let mut anywhere = checkpoint.clone();

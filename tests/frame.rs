@@ -1,6 +1,6 @@
 //! Training and predicting in the caller's own frame: its device, its encoder, its buffers.
 
-use crate::common::{adapters, bits, callers, numbers};
+use crate::common::{adapters, bits, callers, devices, numbers};
 use gradus::{Activation, Dataset, Device, Error, Network, Optimizer, Predictor, Settings, Trainer, wgpu};
 
 const ROWS: usize = 50;
@@ -104,7 +104,7 @@ fn predictions_go_into_a_buffer_of_the_callers() {
 
 #[test]
 fn a_predictor_answers_as_the_trainer_whose_parameters_it_has() {
-    for device in crate::common::devices() {
+    for device in devices() {
         let mut trainer = Trainer::new(&device, &network(), &data(), settings()).expect("a trainer");
         let mut predictor = Predictor::new(&device, &network(), &trainer.parameters().expect("some")).expect("one");
         trainer.run(20).expect("it trains");

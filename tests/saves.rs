@@ -183,9 +183,9 @@ fn a_save_without_room_is_an_error_that_leaves_the_old_file_alone() {
     // A folder that nobody may write to. Root may, and has to become somebody else, who may not reach this program.
     let mode = |mode| fs::set_permissions(folder, fs::Permissions::from_mode(mode)).expect("it is ours");
     let can = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
-    let other = |program: &Path, arguments: &[&str]| {
+    let other = |program: &Path, like: &Command| {
         let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--clear-groups"]).arg(program).args(arguments).env(FOLDER, folder);
+        command.args(["--reuid=65534", "--clear-groups"]).arg(program).args(like.get_args()).env(FOLDER, folder);
         command
     };
     mode(0o555);
@@ -193,8 +193,8 @@ fn a_save_without_room_is_an_error_that_leaves_the_old_file_alone() {
     fs::copy(env::current_exe().expect("a file"), &program).expect("a copy");
     if !can(Command::new("test").arg("-w").arg(folder)) {
         fails(again(NAME).env(FOLDER, folder));
-    } else if can(&mut other(&program, &["--list"])) {
-        fails(&mut other(&program, &["--exact", NAME, "--nocapture", "--test-threads=1"]));
+    } else if can(&mut other(&program, Command::new(&program).arg("--list"))) {
+        fails(&mut other(&program, &again(NAME)));
     } else {
         skip("a folder that nobody may write to: root cannot become somebody else");
     }
