@@ -171,39 +171,60 @@ impl FileRows {
         self.source.write(self.number(row) * self.columns, into);
     }
 
-    /// Writes rows as numbers, one behind the other: those that are near each other in the file are read together.
-    pub(crate) fn write_all(&self, rows: &[u32], into: &mut [f32]) {
-        let places = into.chunks_exact_mut(self.columns);
-        let mut all: Vec<_> = rows.iter().map(|row| self.number(*row as usize)).zip(places).collect();
-        all.sort_unstable_by_key(|(row, _)| *row);
-        all.par_chunks_mut(SHARE).for_each(|some| self.write_in_order(some));
+    /// Writes rows as numbers, each to its place: those that are near each other in the file are read together.
+    pub(crate) fn write_all<'a>(&self, rows: impl Iterator<Item = (usize, &'a mut [f32])>) {
+        self.in_order(rows, Source::write, Source::numbers);
     }
 
-    /// Writes rows that are in the order of the file.
-    fn write_in_order(&self, mut rest: &mut [(usize, &mut [f32])]) {
-        let bytes = self.columns * self.source.kind.width;
-        let mut span = Vec::new();
-        while let Some((first, _)) = rest.first() {
-            let (first, mut last) = (*first, *first);
-            let is_near = |(row, _): &&(usize, &mut [f32])| {
-                let gap = (row - last) * bytes;
-                last = *row;
-                gap <= GAP + bytes && (row + 1 - first) * bytes <= SPAN
-            };
-            let count = rest.iter().take_while(is_near).count().max(1);
-            let (some, behind) = rest.split_at_mut(count);
-            rest = behind;
-            if let [(row, to)] = some {
-                self.source.write(*row * self.columns, to);
-                continue;
+    /// Writes rows as the bytes that they are, like [`FileRows::write_all`].
+    pub(crate) fn write_all_bytes<'a>(&self, rows: impl Iterator<Item = (usize, &'a mut [u8])>) {
+        self.in_order(rows, Source::read, |_, bytes, into| into.copy_from_slice(bytes));
+    }
+
+    /// Writes rows in the order of the file: `alone` from there, or `read` from what was read with others.
+    fn in_order<'a, T: Send + 'a>(
+        &self,
+        rows: impl Iterator<Item = (usize, &'a mut [T])>,
+        alone: impl Fn(&Source, usize, &mut [T]) + Sync,
+        read: impl Fn(&Source, &[u8], &mut [T]) + Sync,
+    ) {
+        let mut all: Vec<_> = rows.map(|(row, to)| (self.number(row), to)).collect();
+        all.sort_unstable_by_key(|(row, _)| *row);
+        all.par_chunks_mut(SHARE).for_each(|mut rest| {
+            let mut span = Vec::new();
+            while let Some((first, _)) = rest.first() {
+                let first = *first;
+                let (some, behind) = rest.split_at_mut(self.count_near(rest.iter().map(|(row, _)| *row)));
+                rest = behind;
+                if let [(row, to)] = some {
+                    alone(&self.source, *row * self.columns, to);
+                    continue;
+                }
+                let (bytes, end) = (self.bytes(), some.last().map_or(first, |(row, _)| row + 1));
+                span.resize((end - first) * bytes, 0);
+                self.source.read(first * self.columns, &mut span);
+                for (row, to) in some {
+                    read(&self.source, &span[(*row - first) * bytes..][..bytes], to);
+                }
             }
-            let end = some.last().map_or(first, |(row, _)| row + 1);
-            span.resize((end - first) * bytes, 0);
-            self.source.read(first * self.columns, &mut span);
-            for (row, to) in some {
-                self.source.numbers(&span[(*row - first) * bytes..][..bytes], to);
-            }
-        }
+        });
+    }
+
+    /// How many of these rows, in the order of the file, are read together: one at least.
+    fn count_near(&self, mut rows: impl Iterator<Item = usize>) -> usize {
+        let Some(first) = rows.next() else { return 0 };
+        let (bytes, mut last) = (self.bytes(), first);
+        let is_near = |row: &usize| {
+            let gap = (row - last) * bytes;
+            last = *row;
+            gap <= GAP + bytes && (row + 1 - first) * bytes <= SPAN
+        };
+        1 + rows.take_while(is_near).count()
+    }
+
+    /// Bytes of a row in the file.
+    fn bytes(&self) -> usize {
+        self.columns * self.source.kind.width
     }
 }
 
@@ -314,14 +335,19 @@ mod tests {
             let picked = all.picked(&(0..rows).rev().collect::<Vec<_>>());
             // All of them, some far apart, some twice, and none.
             for (count, stride) in [(rows, 1), (rows, 7), (rows / 3, 1001), (2 * rows, 1), (0, 1)] {
-                let wanted: Vec<u32> = (0..count).map(|i| ((i * stride) % rows) as u32).collect();
+                let wanted: Vec<usize> = (0..count).map(|i| (i * stride) % rows).collect();
                 for from in [&all, &picked] {
+                    let wanted = || wanted.iter().copied();
                     let [mut together, mut alone] = [(); 2].map(|()| vec![0.0; count * columns]);
-                    from.write_all(&wanted, &mut together);
-                    let places = alone.chunks_exact_mut(columns);
-                    wanted.iter().zip(places).for_each(|(row, to)| from.write(*row as usize, to));
+                    from.write_all(wanted().zip(together.chunks_exact_mut(columns)));
+                    wanted().zip(alone.chunks_exact_mut(columns)).for_each(|(row, to)| from.write(row, to));
                     let [together, alone] = [together, alone].map(bytemuck::cast_vec::<f32, u32>);
                     assert!(together == alone, "{kind:?}, {columns} columns, {count} rows");
+                    let bytes = columns * kind.width;
+                    let [mut together, mut alone] = [(); 2].map(|()| vec![0; count * bytes]);
+                    from.write_all_bytes(wanted().zip(together.chunks_exact_mut(bytes)));
+                    wanted().zip(alone.chunks_exact_mut(bytes)).for_each(|(row, to)| from.write_bytes(row, to));
+                    assert!(together == alone, "bytes of {kind:?}, {columns} columns, {count} rows");
                     from.check().unwrap();
                 }
             }

@@ -9,7 +9,7 @@ use super::{
     buffers::Buffers,
     kernel::{PAIR, SCALED_WINDOW, Set, WINDOW},
 };
-use crate::{Answers, Dataset, Result, Scaler, error::check_limit, network::padded, rows::Subset};
+use crate::{Answers, Dataset, Features, FileRows, Result, Scaler, error::check_limit, network::padded, rows::Subset};
 
 /// From so many bytes on they are written by several threads.
 const WORTH_A_THREAD: usize = 1 << 18;
@@ -161,40 +161,57 @@ impl Shard {
         row: impl Fn(usize) -> Option<usize> + Sync,
     ) {
         let [features, answers] = row_bytes(data);
-        let of_row = |write: fn(&Dataset, usize, &mut [u8])| {
-            let row = &row;
-            move |place: usize, into: &mut [u8]| row(place).into_iter().for_each(|row| write(data, row, into))
+        let row = &row;
+        let one_by_one = |bytes, write: fn(&Dataset, usize, &mut [u8])| {
+            let of_place = move |place, into: &mut [u8]| row(place).into_iter().for_each(|row| write(data, row, into));
+            move |first: usize, piece: &mut [u8]| write_rows(first, piece, bytes, of_place)
         };
-        write(gpu, (&self.features, 0), count, features, of_row(write_features));
-        write(gpu, (&self.answers, 0), count, answers, of_row(write_answer));
+        write(gpu, (&self.features, 0), count, features, |first, piece| match data.features() {
+            Features::File(file) => {
+                let places = piece.chunks_exact_mut(features).zip(first..);
+                write_from_a_file(file, places.filter_map(|(into, place)| Some((row(place)?, into))));
+            }
+            _ => one_by_one(features, write_features)(first, piece),
+        });
+        write(gpu, (&self.answers, 0), count, answers, one_by_one(answers, write_answer));
         if weighted {
-            let weight = |data: &Dataset, row: usize, into: &mut [u8]| put(into, &[data.weight(row)]);
-            write(gpu, (&self.answers, room * answers), count, 4, of_row(weight));
+            write(gpu, (&self.answers, room * answers), count, 4, one_by_one(4, write_weight));
         }
     }
 }
 
-/// Uploads `count` rows of `bytes` each from some byte of a buffer on, a few megabytes at a time, so that the host holds no
-/// second copy of them all.
-fn write(
-    gpu: &Gpu,
-    (to, start): (&wgpu::Buffer, usize),
-    count: usize,
-    bytes: usize,
-    fill: impl Fn(usize, &mut [u8]) + Sync,
-) {
+/// Uploads `count` rows of `bytes` each, whole words, from some byte of a buffer on, a few megabytes at a time, so that the
+/// host holds no second copy of them all; `fill` writes those from a place on.
+fn write(gpu: &Gpu, (to, start): (&wgpu::Buffer, usize), count: usize, bytes: usize, fill: impl Fn(usize, &mut [u8])) {
     let at_once = (super::UPLOAD / bytes).max(1);
-    let mut piece = Vec::new();
+    // Words, so that numbers in it are aligned.
+    let mut piece: Vec<u32> = Vec::new();
     for first in (0..count).step_by(at_once) {
         piece.clear();
-        piece.resize(at_once.min(count - first) * bytes, 0);
-        if piece.len() < WORTH_A_THREAD {
-            piece.chunks_exact_mut(bytes).enumerate().for_each(|(i, into)| fill(first + i, into));
-        } else {
-            piece.par_chunks_exact_mut(bytes).enumerate().for_each(|(i, into)| fill(first + i, into));
-        }
-        gpu.upload(to, (start + first * bytes) as u64, &piece);
+        piece.resize(at_once.min(count - first) * bytes / 4, 0);
+        let piece = bytemuck::cast_slice_mut(&mut piece);
+        fill(first, piece);
+        gpu.upload(to, (start + first * bytes) as u64, piece);
         gpu.submit(gpu.encoder()); // or wgpu would stage all pieces at once
+    }
+}
+
+/// Writes the rows of a piece, of `bytes` each, one by one.
+fn write_rows(first: usize, piece: &mut [u8], bytes: usize, write: impl Fn(usize, &mut [u8]) + Sync) {
+    if piece.len() < WORTH_A_THREAD {
+        piece.chunks_exact_mut(bytes).enumerate().for_each(|(i, into)| write(first + i, into));
+    } else {
+        piece.par_chunks_exact_mut(bytes).enumerate().for_each(|(i, into)| write(first + i, into));
+    }
+}
+
+/// Writes rows of a file as they are on a device: bytes, or f32.
+fn write_from_a_file<'a>(file: &FileRows, rows: impl Iterator<Item = (usize, &'a mut [u8])>) {
+    let columns = file.columns();
+    if file.scale_of_bytes().is_some() {
+        file.write_all_bytes(rows.map(|(row, into)| (row, &mut into[..columns])));
+    } else {
+        file.write_all(rows.map(|(row, into)| (row, bytemuck::cast_slice_mut(&mut into[..4 * columns]))));
     }
 }
 
@@ -210,6 +227,10 @@ fn write_answer(data: &Dataset, row: usize, into: &mut [u8]) {
         }
         Answers::Classes(classes) => put(into, &classes[row..=row]),
     }
+}
+
+fn write_weight(data: &Dataset, row: usize, into: &mut [u8]) {
+    put(into, &[data.weight(row)]);
 }
 
 fn put<T: bytemuck::NoUninit>(into: &mut [u8], values: &[T]) {

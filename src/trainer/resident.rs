@@ -60,7 +60,7 @@ impl Resident<'_> {
         let (mut here, mut coming) = (Vec::new(), Vec::new());
         let read = |round: &Round, into: &mut Vec<f32>| {
             into.resize(round.rows().len() * columns, 0.0);
-            file.write_all(round.rows(), into);
+            file.write_all(round.rows().iter().map(|row| *row as usize).zip(into.chunks_exact_mut(columns)));
         };
         let mut has_next = drawn(engine, upcoming, &mut next);
         read(&next, &mut coming);
