@@ -55,21 +55,41 @@ pub(crate) fn right_of_columns<'a>(
 /// The place of the first largest value; 0 where all of them are NaN.
 #[inline(always)]
 fn largest(values: &[f32]) -> u32 {
-    let (mut largest, mut at) = ([f32::NEG_INFINITY; LANES], [0; LANES]);
-    let chunks = values.chunks_exact(LANES);
-    let (rest, first) = (chunks.remainder(), (values.len() - chunks.remainder().len()) as u32);
-    for (place, chunk) in (0..).step_by(LANES).zip(chunks) {
+    // Looked for a second time: lanes that keep a value and its place stay no vectors on AVX2.
+    let most = folded(values, f32::NEG_INFINITY, |_, value| value, |a, b| if b > a { b } else { a });
+    let at = folded(values, u32::MAX, |place, value| if value == most { place } else { u32::MAX }, u32::min);
+    if at == u32::MAX { 0 } else { at }
+}
+
+/// What `both` makes of `of` all places and values, beginning with `none`.
+#[inline(always)]
+fn folded<T: Copy>(values: &[f32], none: T, of: impl Fn(u32, f32) -> T, both: impl Fn(T, T) -> T) -> T {
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let behind = (values.len() - rest.len()) as u32;
+    let all = (behind..).zip(rest).fold(none, |all, (place, value)| both(all, of(place, *value)));
+    if chunks.is_empty() {
+        return all;
+    }
+    let mut lanes = [none; LANES];
+    for (first, chunk) in (0..).step_by(LANES).zip(chunks) {
         for lane in 0..LANES {
-            let is_larger = chunk[lane] > largest[lane];
-            at[lane] = if is_larger { place + lane as u32 } else { at[lane] };
-            largest[lane] = if is_larger { chunk[lane] } else { largest[lane] };
+            lanes[lane] = both(lanes[lane], of(first + lane as u32, chunk[lane]));
         }
     }
-    let most = largest.iter().fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a });
-    let places = largest.iter().zip(at).map(|(value, at)| if *value == most { at } else { u32::MAX });
-    let place = places.fold(u32::MAX, u32::min);
-    let of_rest = |(most, at), (place, value): (u32, &f32)| if *value > most { (*value, place) } else { (most, at) };
-    (first..).zip(rest).fold((most, place), of_rest).1
+    both(halved(lanes, &both), all)
+}
+
+/// What `both` makes of all lanes, half to half.
+#[inline(always)]
+fn halved<T: Copy>(mut lanes: [T; LANES], both: impl Fn(T, T) -> T) -> T {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] = both(lanes[lane], lanes[lane + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
 }
 
 /// Calls a function with, behind its other arguments, that of the loss of one output, which is a constant there: so none
@@ -120,7 +140,7 @@ pub(crate) fn loss_of_row(loss: Loss, y: &[f32], t: &[f32]) -> f64 {
                 lanes[lane] += one((&y[lane], &t[lane]));
             }
         }
-        lanes.iter().sum::<f64>() + rest
+        halved(lanes, |a, b| a + b) + rest
     }
     with_loss!(sum(loss, y, t))
 }
