@@ -178,15 +178,24 @@ impl Gpu {
         self.wait(self.submit(self.encoder())).await
     }
 
+    /// `Ok` unless the device was lost or refused something. That it is gone may be told after what it refused because of that,
+    /// so then it is asked.
+    async fn checked(&self) -> Result<()> {
+        match self.check() {
+            Err(error) if !matches!(error, Error::DeviceLost { .. }) => self.check_alive().await,
+            told => told,
+        }
+    }
+
     /// Runs `build` and gives what wgpu says against it as an error instead of a panic.
     pub(crate) async fn scoped<T>(&self, what: &str, build: impl FnOnce(&wgpu::Device) -> T) -> Result<T> {
-        self.check()?;
+        self.checked().await?;
         let (value, [validation, internal, memory]) = self.judged(|| build(&self.device));
         let errors = [validation.await, internal.await, memory.await];
         match errors.into_iter().flatten().next() {
             // On a device that is gone all is invalid.
             Some(error) => Err(self.check_alive().await.err().unwrap_or_else(|| from_wgpu(what, error))),
-            None => self.check().map(|()| value),
+            None => self.checked().await.map(|()| value),
         }
     }
 

@@ -70,7 +70,7 @@ impl<K> Flow<'_, K> {
         while !self.under_way.is_empty() {
             self.finish_oldest(take).await?;
         }
-        self.gpu.check()
+        self.gpu.checked().await
     }
 
     async fn finish_oldest<T: Pod>(&mut self, take: &mut impl FnMut(K, Vec<T>)) -> Result<()> {
