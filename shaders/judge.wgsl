@@ -3,9 +3,10 @@
 /// The loss of a row before the mean, and 1 where its answer is right: a single output on the right side of the
 /// threshold, or the largest of several (the first of equals) where the largest is expected.
 fn judge(y: u32, t: u32) -> vec2f {
-    var normalizer = vec2f();
+    // The sum of the row is for the slope alone.
+    var normalizer = vec3f();
     if LOSS_NEEDS_NORMALIZER {
-        normalizer = normalizer_of(y, OUTPUTS);
+        normalizer = vec3f(normalizer_of(y, OUTPUTS), 0.0);
     }
     var sum = vec4f();
     var top = vec2f(-3.4e38);

@@ -13,6 +13,15 @@ fn normalizer_of(row: u32, outputs: u32) -> vec2f {
     return vec2f(largest, log(sum.x + sum.y + sum.z + sum.w));
 }
 
+/// The sum of a row of expected outputs.
+fn sum_of_row(row: u32, outputs: u32) -> f32 {
+    var sum = vec4f();
+    for (var j = 0u; j < outputs; j += 4u) {
+        sum += keep(activations[row + j / 4u], j, outputs);
+    }
+    return sum.x + sum.y + sum.z + sum.w;
+}
+
 /// v with the smallest number in the padding, so that no maximum is found there.
 fn kept_below(v: vec4f, column: u32, columns: u32) -> vec4f {
     return select(vec4f(-3.4e38), v, vec4u(column) + vec4u(0u, 1u, 2u, 3u) < vec4u(columns));

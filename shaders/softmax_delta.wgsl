@@ -13,12 +13,13 @@ fn softmax_delta(i: u32, model: u32) {
     let l = layer(LAYERS - 1u);
     let row = i * l.output_stride;
     let y = output_of(l, model) + row;
-    let normalizer = normalizer_of(y, l.outputs);
+    let t = expected_of(model) + row;
+    let normalizer = vec3f(normalizer_of(y, l.outputs), sum_of_row(t, l.outputs));
     // The rows that a short batch lacks teach nothing.
     let columns = select(0u, l.outputs, i < current.rows);
     for (var j = 0u; j < l.output_stride; j++) {
-        let gradient = loss_gradient(activations[y + j], activations[expected_of(model) + row + j], normalizer);
+        let gradient = loss_gradient(activations[y + j], activations[t + j], normalizer);
         deltas[delta_of(l, model) + row + j] = keep(current.scale * gradient, 4u * j, columns);
-        deltas[delta_of(l, model) + row + j] *= row_weight(expected_of(model) + row); // weighted
+        deltas[delta_of(l, model) + row + j] *= row_weight(t); // weighted
     }
 }

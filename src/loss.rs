@@ -29,8 +29,8 @@ pub enum Loss {
     /// Binary cross-entropy of logits: `ln(1 + e^y) - t y`, the mean over the batch and the outputs. The output layer has
     /// to be the identity; a single output says yes above 0.
     BinaryCrossEntropyWithLogits,
-    /// Softmax and cross-entropy in one, on logits: `ln(sum e^y) - y[class]`, the mean over the batch.
-    /// The output layer has to be the identity.
+    /// Softmax and cross-entropy in one, on logits: `ln(sum e^y) - y[class]`, the mean over the batch. The output layer has to
+    /// be the identity. Expected values may be any share of several classes: it is then the sum of that times each.
     SoftmaxCrossEntropy,
     /// The same with smoothed labels (Szegedy et al. 2016): `smoothing` of the expectation is spread over all classes, so
     /// that the right one is expected with `1 - smoothing + smoothing / classes`.
@@ -167,8 +167,9 @@ impl Loss {
     }
 
     /// The derivative of [`Loss::apply`], before the mean: by the output layer's `z` where the loss demands the activation
-    /// ([`Loss::output_activation`]), else by `y`.
-    pub fn gradient(self, y: f64, t: f64, normalizer: f64, outputs: usize) -> f64 {
+    /// ([`Loss::output_activation`]), else by `y`. Softmax looks at the sum of the whole row's expected outputs, too, which is
+    /// 1 for a class.
+    pub fn gradient(self, y: f64, t: f64, (normalizer, sum): (f64, f64), outputs: usize) -> f64 {
         match self {
             Self::Mse => 2.0 * (y - t),
             Self::L1 => sign(y - t),
@@ -176,8 +177,10 @@ impl Loss {
             Self::LogCosh => (y - t).tanh(),
             Self::BinaryCrossEntropy => y - t,
             Self::BinaryCrossEntropyWithLogits => 1.0 / (1.0 + (-y).exp()) - t,
-            Self::SoftmaxCrossEntropy => (y - normalizer).exp() - t,
-            Self::SmoothedCrossEntropy { smoothing } => (y - normalizer).exp() - smoothed(t, smoothing, outputs),
+            Self::SoftmaxCrossEntropy => (y - normalizer).exp() * sum - t,
+            Self::SmoothedCrossEntropy { smoothing } => {
+                (y - normalizer).exp() * smoothed(sum, smoothing, 1) - smoothed(t, smoothing, outputs)
+            }
             Self::Hinge => {
                 let s = 2.0 * t - 1.0;
                 if s * y < 1.0 { -s } else { 0.0 }

@@ -201,6 +201,10 @@ impl Case {
     fn expected(&self, rows: usize, draws: &mut Draws) -> Vec<f32> {
         let outputs = self.network.outputs();
         match self.settings.loss {
+            // Rows of no class and of more than one, too.
+            Loss::SoftmaxCrossEntropy | Loss::SmoothedCrossEntropy { .. } if draws.once_in(2) => {
+                draws.numbers(rows * outputs, 0.0, 1.0)
+            }
             Loss::SoftmaxCrossEntropy | Loss::SmoothedCrossEntropy { .. } => {
                 let row = |class| (0..outputs).map(move |i| if i == class { 1.0 } else { 0.0 });
                 (0..rows).flat_map(|_| row(draws.count(0, outputs - 1))).collect()

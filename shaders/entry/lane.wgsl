@@ -88,17 +88,18 @@ fn output_delta(row: u32, model: u32) {
     for (var j = 0u; j < l.output_stride; j++) {
         activations[output_of(l, model) + at + j] = values[INPUT_STRIDE + n + j];
     }
-    var normalizer = vec2f();
+    let t = expected_of(model) + at;
+    var normalizer = vec3f();
     if LOSS_NEEDS_NORMALIZER {
-        normalizer = normalizer_of(output_of(l, model) + at, l.outputs);
+        normalizer = vec3f(normalizer_of(output_of(l, model) + at, l.outputs), sum_of_row(t, l.outputs));
     }
     for (var j = 0u; j < l.output_stride; j++) {
         let y = values[INPUT_STRIDE + n + j];
-        var delta = current.scale * loss_gradient(y, activations[expected_of(model) + at + j], normalizer);
+        var delta = current.scale * loss_gradient(y, activations[t + j], normalizer);
         if !LOSS_GRADIENT_IS_BY_Z {
             delta *= row_deltas[n + j];
         }
-        delta *= row_weight(expected_of(model) + at); // weighted
+        delta *= row_weight(t); // weighted
         row_deltas[n + j] = keep(delta, 4u * j, l.outputs);
     }
 }

@@ -196,16 +196,21 @@ pub(super) fn softmax_delta<const N: usize>(
             *sum += delta;
         }
     }
-    let (kept, spread) = match loss {
-        Loss::SmoothedCrossEntropy { smoothing } => {
-            let outputs = y.len().div_ceil(stride);
-            ((1.0 - smoothing) as f32, (smoothing / outputs as f64) as f32)
+    let smoothing = if let Loss::SmoothedCrossEntropy { smoothing } = loss { smoothing } else { 0.0 };
+    let (kept, spread) = ((1.0 - smoothing) as f32, (smoothing / y.len().div_ceil(stride) as f64) as f32);
+    // What is expected in all, over the sum of the exponentials.
+    let mut factors = [0.0; N];
+    for t in t.chunks(stride) {
+        for (factor, t) in factors.iter_mut().zip(t) {
+            *factor += t;
         }
-        _ => (1.0, 0.0),
-    };
+    }
+    for (factor, sum) in factors.iter_mut().zip(&sum) {
+        *factor = fma.mul_add(*factor, kept, smoothing as f32) / sum;
+    }
     for (delta, t) in delta.chunks_mut(stride).zip(t.chunks(stride)) {
-        for (delta, (t, sum)) in delta[..N].iter_mut().zip(t.iter().zip(&sum)) {
-            *delta = (*delta / sum - fma.mul_add(*t, kept, spread)) * scale;
+        for (delta, (t, factor)) in delta[..N].iter_mut().zip(t.iter().zip(&factors)) {
+            *delta = (*delta * factor - fma.mul_add(*t, kept, spread)) * scale;
         }
     }
 }

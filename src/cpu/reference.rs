@@ -169,13 +169,13 @@ pub fn output_delta(loss: Loss, layer: &Dense, z: &[f64], y: &[f64], t: &[f64], 
     let rows = z.chunks_exact(layer.outputs).zip(y.chunks_exact(layer.outputs)).zip(t.chunks_exact(layer.outputs));
     for (row, ((z, y), t)) in rows.enumerate() {
         let scale = scale * weights.get(row).unwrap_or(&1.0);
-        let normalizer = normalizer(y.iter().copied());
+        let of_row = (normalizer(y.iter().copied()), t.iter().sum());
         for ((z, y), t) in z.iter().zip(y).zip(t) {
             let slope = match loss.output_activation() {
                 Some(_) => 1.0,
                 None => layer.activation.gradient(*z, *y),
             };
-            delta.push(loss.gradient(*y, *t, normalizer, layer.outputs) * slope * scale);
+            delta.push(loss.gradient(*y, *t, of_row, layer.outputs) * slope * scale);
         }
     }
     delta
@@ -589,7 +589,8 @@ mod tests {
                 let network = network.init(Init::Normal { deviation: 0.7 }, Init::Normal { deviation: 0.3 });
                 let first = network.layout().layers(&network.initial(4).unwrap());
                 let mut trainer = Reference::new(&network, *loss, Optimizer::sgd(0.1), &first).unwrap();
-                let (x, t) = (numbers(7 * 3), [1.0, 0.0, 0.0, 1.0].repeat(4)[..14].to_vec());
+                // Rows of no class and of more than one, too.
+                let (x, t) = (numbers(7 * 3), [1.0, 0.0, 0.0, 1.0, 0.5, 1.0, 0.0].repeat(2));
                 let gradients = trainer.gradients(&x, &t).unwrap();
                 compare_slopes(&mut trainer, &gradients, (&x, &t), &format!("{activation}, {loss}"));
             }

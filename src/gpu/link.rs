@@ -100,7 +100,7 @@ pub(super) fn link(arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> Str
             (loss, Some(number)) => format!("{}{end}(y, t, normalizer, {:?}f)", loss.name(), number as f32),
             (loss, None) => format!("{}{end}(y, t, normalizer)", loss.name()),
         };
-        text += &alias(&format!("{function}(y: vec4f, t: vec4f, normalizer: vec2f) -> vec4f"), body);
+        text += &alias(&format!("{function}(y: vec4f, t: vec4f, normalizer: vec3f) -> vec4f"), body);
     }
     let mut used: Vec<_> = activations().flat_map(|a| a.wgsl()).chain(members.loss.wgsl()).copied().collect();
     if parts.pieces.contains(&shader!("step")) {

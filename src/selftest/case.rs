@@ -71,7 +71,7 @@ pub(crate) struct Case {
     /// Whether the features are bytes, and whether they are scaled column by column.
     pub(crate) bytes: bool,
     pub(crate) scaled: bool,
-    /// Whether the answers are classes though the loss looks at no row.
+    /// Whether the answers are classes.
     pub(crate) classes: bool,
     /// Whether each model has rows of its own, and whether it drops a share of its own.
     pub(crate) subsets: bool,
@@ -108,7 +108,7 @@ impl Case {
         }
     }
 
-    /// Features from -1 to 1, or bytes, and answers from 0 to 1; softmax gets classes. Weights go from 0 to 2.
+    /// Features from -1 to 1, or bytes, and answers from 0 to 1, or classes. Weights go from 0 to 2.
     ///
     /// # Errors
     /// Those of [`Dataset::new`] and what else makes it, if a case is none.
@@ -118,7 +118,7 @@ impl Case {
         let answers = numbers(rows * outputs, 2).iter().map(|v| 0.5 * v + 0.5).collect::<Vec<_>>();
         let classes: Vec<u32> = (0..rows).map(|row| (row * 7 % outputs.max(2)) as u32).collect();
         let bytes = || features.iter().map(|v| (v * 100.0 + 120.0) as u8).collect::<Vec<_>>();
-        let mut data = match (self.bytes, self.classes || self.loss.looks_at_the_row()) {
+        let mut data = match (self.bytes, self.classes) {
             (false, false) => Dataset::new(rows, &features, answers)?,
             (false, true) => Dataset::new(rows, &features, classes)?,
             (true, false) => Dataset::new(rows, bytes(), answers)?,

@@ -59,7 +59,7 @@ fn forms() -> Vec<Case> {
 /// A network that ends in a softmax.
 fn softmax(form: Form) -> Case {
     let network = network(&[4, 6], Activation::Tanh).dense(5, Activation::Softmax);
-    Case { loss: Loss::SoftmaxCrossEntropy, weighted: true, ..Case::new(network, form) }
+    Case { loss: Loss::SoftmaxCrossEntropy, classes: true, weighted: true, ..Case::new(network, form) }
 }
 
 /// Every loss, and beside it the activations, two at a time, in the form that is the quickest to compile and under the
