@@ -9,26 +9,23 @@ const DEPTH: u32 = 128u / TILE_ROWS;
 /// 16 rows of 4 columns.
 struct Strip { r0: mat4x4f, r4: mat4x4f, r8: mat4x4f, r12: mat4x4f }
 
-/// c + a b, for a column a of A whose 16 rows lie in the lanes 0 to 3.
-fn first_four(c: Strip, a: vec4f, b: vec4f) -> Strip {
+/// c + a b, for the 4 rows of A that lie in a lane: all of b at once, so that c can stay in registers meanwhile. The lane has
+/// to be a constant, or the shuffle would be slow.
+fn four_rows(c: mat4x4f, a: mat4x4f, lane: u32, b: mat4x4f) -> mat4x4f {
+    return c + outer(subgroupShuffle(a[0], lane), b[0]) + outer(subgroupShuffle(a[1], lane), b[1])
+        + outer(subgroupShuffle(a[2], lane), b[2]) + outer(subgroupShuffle(a[3], lane), b[3]);
+}
+
+/// The same for the 16 rows in the lanes 0 to 3.
+fn first_lanes(c: Strip, a: mat4x4f, b: mat4x4f) -> Strip {
     return Strip(
-        c.r0 + outer(subgroupShuffle(a, 0u), b), c.r4 + outer(subgroupShuffle(a, 1u), b),
-        c.r8 + outer(subgroupShuffle(a, 2u), b), c.r12 + outer(subgroupShuffle(a, 3u), b));
+        four_rows(c.r0, a, 0u, b), four_rows(c.r4, a, 1u, b), four_rows(c.r8, a, 2u, b), four_rows(c.r12, a, 3u, b));
 }
 
-/// The same for one in the lanes 4 to 7; a shuffle that is no constant would be slow.
-fn last_four(c: Strip, a: vec4f, b: vec4f) -> Strip {
+/// And for those in the lanes 4 to 7.
+fn last_lanes(c: Strip, a: mat4x4f, b: mat4x4f) -> Strip {
     return Strip(
-        c.r0 + outer(subgroupShuffle(a, 4u), b), c.r4 + outer(subgroupShuffle(a, 5u), b),
-        c.r8 + outer(subgroupShuffle(a, 6u), b), c.r12 + outer(subgroupShuffle(a, 7u), b));
-}
-
-fn first_block(c: Strip, a: mat4x4f, b: mat4x4f) -> Strip {
-    return first_four(first_four(first_four(first_four(c, a[0], b[0]), a[1], b[1]), a[2], b[2]), a[3], b[3]);
-}
-
-fn last_block(c: Strip, a: mat4x4f, b: mat4x4f) -> Strip {
-    return last_four(last_four(last_four(last_four(c, a[0], b[0]), a[1], b[1]), a[2], b[2]), a[3], b[3]);
+        four_rows(c.r0, a, 4u, b), four_rows(c.r4, a, 5u, b), four_rows(c.r8, a, 6u, b), four_rows(c.r12, a, 7u, b));
 }
 
 // For each product of a kernel:
@@ -61,16 +58,16 @@ fn product_tile(p: Place, task: Task, lane: u32) {
     for (var k = task.start; k < task.end; k += DEPTH) {
         let a = product_left(p, i + below, k + behind);
         let b0 = product_right(p, k, j);
-        c0 = first_block(c0, a, b0);
+        c0 = first_lanes(c0, a, b0);
         if TILE_ROWS > 16u {
-            d0 = last_block(d0, a, b0);
+            d0 = last_lanes(d0, a, b0);
         } else if k + 4u < task.end {
-            c0 = last_block(c0, a, product_right(p, k + 4u, j));
+            c0 = last_lanes(c0, a, product_right(p, k + 4u, j));
         }
         if TILE_COLUMNS > 32u {
             let b32 = product_right(p, k, j + 32u);
-            c32 = first_block(c32, a, b32);
-            d32 = last_block(d32, a, b32);
+            c32 = first_lanes(c32, a, b32);
+            d32 = last_lanes(d32, a, b32);
         }
     }
     product_finish_strips(p, task.part, i, j, c0, d0);
