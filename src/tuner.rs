@@ -62,7 +62,7 @@ impl Tuner {
         let plans = candidates(device, network, settings)?;
         let own = plans[0].clone();
         let file = self.cache.as_ref().map(|folder| folder.join(file_name(&own)));
-        if let Some(plan) = file.as_ref().and_then(|file| cached(file, &own)) {
+        if let Some(plan) = file.as_ref().and_then(|file| cached(file, &plans)) {
             return Ok(plan);
         }
         let best = self.time(plans, device, network, settings)?.into_iter().next();
@@ -89,9 +89,12 @@ impl Tuner {
         let each = self.time / plans.len().max(1) as u32;
         let mut all = Vec::new();
         for plan in plans {
+            // At a rate of 0, since nobody knows that these numbers can be learned: where the loss diverges a training ends.
+            let optimizer = Optimizer { learning_rate: 0.0, ..settings.optimizer };
+            let timed = Settings { plan: Some(plan.clone()), optimizer, ..settings.clone() };
             let settings = Settings { plan: Some(plan.clone()), ..settings.clone() };
             let measured = check(device, network, &settings).and_then(|()| {
-                let mut trainer = Trainer::new(device, network, &data, settings)?;
+                let mut trainer = Trainer::new(device, network, &data, timed)?;
                 seconds_of_a_step(&mut trainer, each)
             });
             let seconds = match measured {
@@ -185,16 +188,22 @@ fn seconds_of_a_step(trainer: &mut Trainer, time: Duration) -> Result<f64> {
     Ok(best)
 }
 
-/// A name that says for whom the plan is, but not for which driver and version: a newer one has to find the stale file.
+/// A name that says for whom the plan is, but not for which driver and version: a newer one has to find the stale file. What
+/// is too long for a file's name is cut: two that differ only there take the same file in turn.
 fn file_name(plan: &Plan) -> String {
-    let name = format!("{} {} {}", plan.of.device, plan.of.network, plan.of.batch);
+    let name = format!("{} {} {}", plan.of.batch, plan.of.device, plan.of.network);
     let safe = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' });
-    safe.collect::<String>() + ".plan"
+    safe.take(200).collect::<String>() + ".plan"
 }
 
-/// The plan in a file, unless there is none or it is stale.
-fn cached(file: &Path, own: &Plan) -> Option<Plan> {
+/// The plan in a file, unless there is none or it is stale: none of those that may be the fastest, for other settings maybe.
+fn cached(file: &Path, plans: &[Plan]) -> Option<Plan> {
     let text = fs::read_to_string(file).ok()?;
-    let plan = text.parse::<Plan>().and_then(|plan| own.of.check(&plan.of).map(|()| plan));
+    let plan = text.parse::<Plan>().and_then(|plan| {
+        plans[0].of.check(&plan.of)?;
+        let (expected, got) = ("one for these settings".to_owned(), plan.scheme.to_string());
+        let is_known = plans.iter().any(|known| known.scheme == plan.scheme);
+        if is_known { Ok(plan) } else { Err(Error::Plan { what: "scheme", expected, got }) }
+    });
     plan.inspect_err(|error| log::warn!("{} is stale and will be replaced: {error}", file.display())).ok()
 }

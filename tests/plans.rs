@@ -108,6 +108,14 @@ fn a_plan_that_does_not_fit_is_refused_before_anything_is_made() {
             );
             refused(tiny.replace("forward 1: sliced 32/4", "forward 1: plain"), "ways");
             refused(layered.replace("layered", "lane, 5 steps in 99999 lanes"), "lanes");
+
+            // No invocation can hold so many weights.
+            let wide = Network::new(64).dense(64, Activation::Tanh);
+            let of = |plan| Trainer::by_hand(&device, &wide, Settings { plan, ..Settings::default() });
+            let [layered, ..] = schemes(&of(None).expect("a trainer").plan());
+            let plan = layered.replace("layered", "lane, 1 steps in 8 lanes").parse().expect("a plan");
+            let error = of(Some(plan)).err();
+            assert!(matches!(error, Some(Error::Plan { what: "scheme", .. })), "{device}: {error:?}");
         } else {
             refused(layered, "scheme");
         }
@@ -131,16 +139,41 @@ fn the_tuner_measures_plans_that_are_right_and_keeps_the_fastest() {
         assert_eq!(head(&found), head(&again), "{device}");
         trained(trainer(&device, Some(again)).expect("a plan that fits"));
 
-        // A file of another driver is replaced.
+        // A file of another driver is replaced, and so is one of a plan that other settings may have found.
         let files: Vec<_> = fs::read_dir(&cache).expect("the cache").map(|file| file.expect("a file").path()).collect();
         let [file] = files.as_slice() else { panic!("{files:?}") };
-        let stale = found.to_string().replace("driver: ", "driver: of old, ");
-        fs::write(file, &stale).expect("the file");
-        let plan = tuner.tune(&device, &network(), &settings(None)).expect("a new plan");
-        assert!(!plan.to_string().contains("of old"), "{device}");
-        assert_ne!(fs::read_to_string(file).expect("the file"), stale, "{device}");
+        let scheme = found.to_string().lines().find(|line| line.starts_with("scheme")).expect("its scheme").to_owned();
+        for (of_now, of_old) in [("driver: ", "driver: of old, "), (scheme.as_str(), "scheme: cpu, of old")] {
+            let stale = found.to_string().replace(of_now, of_old);
+            fs::write(file, &stale).expect("the file");
+            let plan = tuner.tune(&device, &network(), &settings(None)).expect("a new plan");
+            assert!(!plan.to_string().contains("of old"), "{device}");
+            assert_ne!(fs::read_to_string(file).expect("the file"), stale, "{device}");
+        }
         fs::remove_dir_all(&cache).expect("the cache");
     }
+}
+
+/// No plan is slower because a training at the caller's rate would diverge on the tuner's numbers.
+#[test]
+fn the_tuner_measures_what_would_diverge() {
+    let network = Network::new(9).dense(3, Activation::Identity);
+    let settings = Settings { batch: 8, optimizer: Optimizer::sgd(100.0), ..Settings::default() };
+    let tuner = Tuner { time: Duration::from_millis(200), cache: None };
+    for device in devices() {
+        let measured = tuner.measure(&device, &network, &settings).expect("measurements");
+        assert!(measured.iter().all(|tuned| tuned.seconds.is_finite()), "{device}: {measured:?}");
+    }
+}
+
+/// The names of files have an end, those of devices and widths may have more.
+#[test]
+fn the_tuner_keeps_plans_of_deep_networks() {
+    let folder = Folder::new();
+    let network = (0..100).fold(Network::new(2), |network, _| network.dense(2, Activation::Tanh));
+    let tuner = Tuner { time: Duration::ZERO, cache: Some(folder.join("cache")) };
+    let settings = Settings { batch: 1, ..Settings::default() };
+    tuner.tune(&Device::cpu(), &network, &settings).expect("a plan");
 }
 
 /// The text without its table.

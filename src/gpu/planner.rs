@@ -21,6 +21,8 @@ const OWNED: usize = 12;
 /// The most blocks of weights that are kept in registers, as often again for their gradients, and the most rows that are
 /// taken one after the other.
 const LANE_BLOCKS: usize = 6;
+/// The most blocks that a plan from elsewhere may ask an invocation to keep: a driver may be long over more, or fail.
+const MOST_BLOCKS: usize = 64;
 const LANE_ROWS: usize = 16;
 
 /// The most steps of one dispatch.
@@ -89,6 +91,10 @@ pub(super) fn check(gpu: &Gpu, scheme: &Scheme, arenas: &Arenas) -> Result<()> {
         if !arenas.fits_registers {
             let expected =
                 "another one where outputs are dropped, gradients accumulated or their norm is clipped".to_owned();
+            return wrong("scheme", expected, scheme.to_string());
+        }
+        if blocks(arenas) > MOST_BLOCKS {
+            let expected = format!("another one for more than {MOST_BLOCKS} blocks of weights");
             return wrong("scheme", expected, scheme.to_string());
         }
         let have = most_lanes(gpu);
