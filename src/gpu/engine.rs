@@ -38,7 +38,7 @@ pub(crate) struct Engine {
     scheme: Scheme,
     pub(super) dispatches: Dispatches,
     pub(super) arenas: Arenas,
-    pace: Pace,
+    pub(super) pace: Pace,
 
     pub(super) buffers: Buffers,
     pub(super) timetable: Timetable,
@@ -484,7 +484,7 @@ impl Engine {
         Ok(())
     }
 
-    /// The most steps of a profile.
+    /// The most steps of a submission.
     pub(crate) const fn chunk(&self) -> usize {
         self.buffers.chunk
     }

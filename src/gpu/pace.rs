@@ -53,6 +53,8 @@ impl Pace {
 
     /// Notes that chunks follow, one after the other, on a device that is idle.
     pub(super) fn start(&mut self) {
+        // What a run left that ended with an error.
+        self.in_flight.clear();
         #[cfg(not(target_family = "wasm"))]
         {
             self.since = Some(Instant::now());
@@ -84,8 +86,8 @@ impl Pace {
     /// The device was busy since the last wait, so that time is what `steps` took.
     #[cfg(not(target_family = "wasm"))]
     fn learn(&mut self, steps: usize) {
-        let Some(since) = self.since.as_mut() else { return };
-        let measured = since.elapsed().as_secs_f64() / steps.max(1) as f64;
+        let Some(since) = self.since.as_mut().filter(|_| steps > 0) else { return };
+        let measured = since.elapsed().as_secs_f64() / steps as f64;
         *since = Instant::now();
         // Half of the old, so that one odd wait does not rule; at most twice as long a chunk as the last.
         self.step = (0.5 * (self.step + measured)).max(1e-7);

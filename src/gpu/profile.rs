@@ -16,8 +16,28 @@ fn has_clock(gpu: &Gpu) -> bool {
 }
 
 impl Engine {
-    /// Takes the steps `first` to `first + steps`, after `before` updates, as many as fit into one chunk, and gives the seconds of each kernel a step,
-    /// the metrics as [`Engine::run`] does, and whether the device took the times.
+    /// How many of so many steps a profile takes: those of one chunk, and by the device's clock no more than a submission
+    /// should have, or there are times for.
+    pub(crate) fn profiled(&self, steps: usize) -> usize {
+        let mut steps = steps.clamp(1, self.chunk());
+        if has_clock(&self.gpu) {
+            steps = steps.min(self.pace.steps());
+            while steps > 1 && self.visits(steps) >= TIMES as usize {
+                steps /= 2;
+            }
+        }
+        steps
+    }
+
+    /// How many dispatches so many steps are.
+    fn visits(&self, steps: usize) -> usize {
+        let mut visits = 0;
+        self.visit(steps, true, |_| visits += 1);
+        visits
+    }
+
+    /// Takes the steps `first` to `first + steps`, after `before` updates, of [`Engine::profiled`], and gives the seconds of
+    /// each kernel a step, the metrics as [`Engine::run`] does, and whether the device took the times.
     pub(crate) async fn profile(
         &mut self,
         first: u64,
@@ -56,27 +76,19 @@ impl Engine {
             pass.write_timestamp(&queries, 0);
             self.visit(steps, true, |visit| {
                 visit.record(&mut pass);
-                // Beyond the last time there is nothing more to learn.
-                if kernels.len() + 1 < TIMES as usize {
-                    kernels.push(visit.number);
-                    pass.write_timestamp(&queries, kernels.len() as u32);
-                }
+                kernels.push(visit.number);
+                pass.write_timestamp(&queries, kernels.len() as u32);
             });
         }
         encoder.resolve_query_set(&queries, 0..kernels.len() as u32 + 1, &times, 0);
         gpu.wait(gpu.submit(encoder)).await?;
         let taken: Vec<u64> = read(gpu, &times, 0, kernels.len() + 1).await?;
         let period = f64::from(gpu.queue.get_timestamp_period()) * 1e-9;
-        let all = self.dispatches.all().count();
-        let (mut seconds, mut counted) = (vec![(0.0, 0_u32); all], vec![0_u32; all]);
-        self.visit(steps, true, |visit| counted[visit.number] += 1);
+        let mut seconds = vec![0.0; self.dispatches.all().count()];
         for (kernel, pair) in kernels.iter().zip(taken.windows(2)) {
-            let (sum, count) = &mut seconds[*kernel];
-            *sum += pair[1].saturating_sub(pair[0]) as f64 * period;
-            *count += 1;
+            seconds[*kernel] += pair[1].saturating_sub(pair[0]) as f64 * period;
         }
-        let whole = |((sum, count), all): (&(f64, u32), &u32)| sum / f64::from((*count).max(1)) * f64::from(*all);
-        Ok(seconds.iter().zip(&counted).map(whole).collect())
+        Ok(seconds)
     }
 
     async fn by_host(&self, gpu: &Gpu, steps: usize) -> Result<Vec<f64>> {
@@ -87,16 +99,17 @@ impl Engine {
             empty = empty.min(start.elapsed().as_secs_f64());
         }
         let mut seconds = vec![0.0; self.dispatches.all().count()];
-        let mut submissions = Vec::new();
+        let mut waited = Ok(());
         self.visit(steps, true, |visit| {
+            if waited.is_err() {
+                return;
+            }
             // Each is waited for before the next is submitted; wgpu's wait is not asynchronous on native platforms.
             let start = Instant::now();
             let submission = gpu.compute(|pass| visit.record_alone(pass));
-            let waited = pollster::block_on(gpu.wait(submission));
+            waited = pollster::block_on(gpu.wait(submission));
             seconds[visit.number] += (start.elapsed().as_secs_f64() - empty).max(0.0);
-            submissions.push(waited);
         });
-        submissions.into_iter().collect::<Result<()>>()?;
-        Ok(seconds)
+        waited.map(|()| seconds)
     }
 }

@@ -211,23 +211,26 @@ impl Trainer {
     }
 
     /// Takes steps on the data set, timing each kernel, and then as many again, timed together: in all twice as many, and
-    /// one before them. Where kernels take many steps at once, `steps` should be many; a profile takes 4096 at most, fewer on small devices.
+    /// one before them. Where kernels take many steps at once, `steps` should be many; of more than one submission should have, a
+    /// profile takes fewer.
     ///
     /// # Errors
     /// As [`Trainer::run`].
     #[cfg(not(target_family = "wasm"))]
     pub fn profile(&mut self, steps: usize) -> Result<Profile> {
         pollster::block_on(self.run_async(1))?;
-        let most = if let Worker::Gpu(engine) = &self.engine { engine.chunk() } else { usize::MAX };
-        let steps = steps.clamp(1, most);
+        let steps = if let Worker::Gpu(engine) = &self.engine { engine.profiled(steps) } else { steps.max(1) };
+        let (first, before) = (self.done, self.since);
         let mut kernels = Vec::new();
         let mut by_device = false;
         if let Worker::Gpu(engine) = &mut self.engine {
-            let metrics;
-            (kernels, metrics, by_device) = pollster::block_on(engine.profile(self.done, self.since, steps))?;
-            let mut report = Report::of(self.classifies);
-            push_all(&mut report, &self.course, self.done, metrics);
+            let taken = pollster::block_on(engine.profile(first, before, steps));
+            // Whatever ended the profile, the device may have taken them.
             self.count(steps as u64);
+            let metrics;
+            (kernels, metrics, by_device) = taken?;
+            let mut report = Report::of(self.classifies);
+            push_all(&mut report, &self.course, first, metrics);
             self.tell(&report)?;
         }
         let start = std::time::Instant::now();
@@ -306,10 +309,10 @@ impl Trainer {
         Ok(())
     }
 
-    /// Sets weights and biases; the optimizer starts anew.
+    /// Sets weights and biases; the optimizer and the schedule start anew, and the place in the data set stays.
     ///
     /// # Errors
-    /// [`Error::Shape`] if they are not this network's, [`Error::NonFinite`].
+    /// [`Error::Shape`] if they are not this network's, [`Error::NonFinite`], [`Error::Setting`] for a running variance below 0.
     pub fn set_parameters(&mut self, layers: &[LayerParameters]) -> Result<()> {
         self.network.check_parameters(layers)?;
         let (flat, statistics) = (self.network.layout().flat(layers), self.network.statistics(layers));
@@ -337,7 +340,8 @@ impl Trainer {
     }
 
     /// Goes back to the parameters and the optimizer's state that [`Trainer::keep`] kept last, again and again if need be.
-    /// The learning rate stays as it is, and so does the place in the data set.
+    /// The schedule goes back with them; the learning rate that it multiplies stays as it is, and so does the place in the data
+    /// set.
     ///
     /// # Errors
     /// [`Error::Setting`] if none were kept.
