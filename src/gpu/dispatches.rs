@@ -432,13 +432,16 @@ impl Maker<'_> {
     pub(super) fn flop(&self, product: Product, layer: usize) -> u64 {
         let l = &self.arenas.layers[layer];
         let is_for_nothing = product == Product::InputDelta && layer == 0;
-        if is_for_nothing { 0 } else { 2 * (self.arenas.batch * l.inputs * l.outputs * self.arenas.models) as u64 }
+        let [batch, inputs, outputs, models] =
+            [self.arenas.batch, l.inputs, l.outputs, self.arenas.models].map(|n| n as u64);
+        if is_for_nothing { 0 } else { 2 * batch * inputs * outputs * models }
     }
 }
 
 /// Read both operands, write the result, each once.
-pub(super) fn bytes_of([rows, columns, depth]: [usize; 3]) -> u64 {
-    4 * (rows * depth + depth * columns + rows * columns) as u64
+pub(super) fn bytes_of(size: [usize; 3]) -> u64 {
+    let [rows, columns, depth] = size.map(|n| n as u64);
+    4 * (rows * depth + depth * columns + rows * columns)
 }
 
 /// `groups` workgroups over two dimensions, since one holds only 65,535; at most as many too many as the second is long.
