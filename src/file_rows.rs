@@ -194,13 +194,14 @@ impl FileRows {
             let mut span = Vec::new();
             while let Some((first, _)) = rest.first() {
                 let first = *first;
-                let (some, behind) = rest.split_at_mut(self.count_near(rest.iter().map(|(row, _)| *row)));
+                let (count, end) = self.near(first, rest[1..].iter().map(|(row, _)| *row));
+                let (some, behind) = rest.split_at_mut(count);
                 rest = behind;
                 if let [(row, to)] = some {
                     alone(&self.source, *row * self.columns, to);
                     continue;
                 }
-                let (bytes, end) = (self.bytes(), some.last().map_or(first, |(row, _)| row + 1));
+                let bytes = self.bytes();
                 span.resize((end - first) * bytes, 0);
                 self.source.read(first * self.columns, &mut span);
                 for (row, to) in some {
@@ -210,16 +211,17 @@ impl FileRows {
         });
     }
 
-    /// How many of these rows, in the order of the file, are read together: one at least.
-    fn count_near(&self, mut rows: impl Iterator<Item = usize>) -> usize {
-        let Some(first) = rows.next() else { return 0 };
-        let (bytes, mut last) = (self.bytes(), first);
-        let is_near = |row: &usize| {
-            let gap = (row - last) * bytes;
-            last = *row;
-            gap <= GAP + bytes && (row + 1 - first) * bytes <= SPAN
-        };
-        1 + rows.take_while(is_near).count()
+    /// How many rows are read together, `first` and those of `behind`, in the order of the file, that are near; and the row of
+    /// the file after the last of them.
+    fn near(&self, first: usize, behind: impl Iterator<Item = usize>) -> (usize, usize) {
+        let (bytes, mut count, mut end) = (self.bytes(), 1, first + 1);
+        for row in behind {
+            if (row + 1 - end) * bytes > GAP + bytes || (row + 1 - first) * bytes > SPAN {
+                break;
+            }
+            (count, end) = (count + 1, row + 1);
+        }
+        (count, end)
     }
 
     /// Bytes of a row in the file.
