@@ -38,7 +38,8 @@ impl Dataset {
     ///
     /// # Shapes
     /// - features: `[rows, inputs]`, row by row
-    /// - answers: `[rows, outputs]` values, or `[rows]` class ids
+    /// - answers: `[rows, outputs]` values, or `[rows]` class ids from 0 to `outputs - 1`; a network of one output takes 0 for
+    ///   no and 1 for yes
     ///
     /// # Errors
     /// [`Error::Shape`] if the values do not divide into `rows` rows, [`Error::NonFinite`] if one is not a finite number,

@@ -88,7 +88,7 @@ impl Device {
     /// # Errors
     /// [`Error::NoDevice`] if it is not there, with a list of what is; [`Error::Device`] if the adapter gives no device
     /// with the limits asked for; [`Error::Limit`] if a limit is below what every kernel needs; [`Error::Setting`] if
-    /// `WGPU_BACKEND` names no backend.
+    /// `WGPU_BACKEND` names no backend, or `WGPU_POWER_PREF` no preference.
     pub async fn request_async(request: &Request) -> Result<Self> {
         let mut search = Search { backends: request.backends, ..Search::default() };
         match &request.choice {
@@ -199,7 +199,7 @@ impl fmt::Display for Device {
 /// Every adapter of the backends, the best first; see [`Request::backends`].
 ///
 /// # Errors
-/// [`Error::Setting`] if `WGPU_BACKEND` names no backend.
+/// [`Error::Setting`] if `WGPU_BACKEND` names no backend, or `WGPU_POWER_PREF` no preference.
 pub async fn adapters_async(backends: Option<wgpu::Backends>) -> Result<Vec<AdapterReport>> {
     Search { backends, ..Search::default() }.report().await
 }

@@ -18,8 +18,8 @@
 //!
 //! What a network asks for adds to that, and what it does not ask for is not linked: clipping the gradient's norm two, or
 //! accumulating batches one, since the update waits for whole gradients; a layer norm one forward and two back, a batch norm
-//! one and one, a learned slope one back, and with either the update one. Those networks, and those alone, are always
-//! computed layer by layer.
+//! one and one, a learned slope one back, and with either the update one. Networks with a norm or a learned slope, and those
+//! alone, are always computed layer by layer.
 //!
 //! # Many networks
 //!

@@ -15,7 +15,7 @@ use crate::{Error, Loss};
 /// Every adapter of the backends, the best first; see [`Request::backends`].
 ///
 /// # Errors
-/// [`Error::Setting`] if `WGPU_BACKEND` names no backend.
+/// [`Error::Setting`] if `WGPU_BACKEND` names no backend, or `WGPU_POWER_PREF` is none of low, high and none.
 pub fn adapters(backends: Option<wgpu::Backends>) -> Result<Vec<AdapterReport>> {
     pollster::block_on(adapters_async(backends))
 }
@@ -55,7 +55,8 @@ impl Trainer {
     /// # Errors
     /// [`Error::Setting`] for settings or a network that cannot be used, [`Error::Shape`] and [`Error::Class`] if the
     /// data set does not fit the network, [`Error::Limit`] if the device is too small, before anything is allocated,
-    /// [`Error::OutOfMemory`], and [`Error::DeviceLost`].
+    /// [`Error::Plan`] for a [`Settings::plan`] that is for something else, [`Error::File`] if rows are in a file that cannot be
+    /// read, [`Error::OutOfMemory`], and [`Error::DeviceLost`].
     pub fn new(device: &Device, network: &Network, data: &Dataset, settings: Settings) -> Result<Self> {
         pollster::block_on(Self::new_async(device, network, Some(data), settings))
     }
@@ -71,7 +72,8 @@ impl Trainer {
     /// Takes that many steps on the data set, all on the device; epochs follow one another. Waits for the last one.
     ///
     /// # Errors
-    /// [`Error::Diverged`] if a step's loss is not a finite number ([`Trainer::losses`] then gives all of them), [`Error::DeviceLost`], [`Error::Timeout`], and
+    /// [`Error::Diverged`] if a step's loss is not a finite number ([`Trainer::losses`] then gives all of them),
+    /// [`Error::DeviceLost`], [`Error::Timeout`], [`Error::File`] if rows are in a file that can no longer be read, and
     /// [`Error::Setting`] if there is no data set or there are more than 2^32 steps.
     pub fn run(&mut self, steps: usize) -> Result<Report> {
         pollster::block_on(self.run_async(steps))
@@ -133,7 +135,8 @@ impl Trainer {
     /// inputs are brought here and scaled likewise, as in every call that takes inputs.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the values do not divide into rows, [`Error::NonFinite`], [`Error::DeviceLost`].
+    /// [`Error::Shape`] if the values do not divide into rows, [`Error::NonFinite`], [`Error::DeviceLost`],
+    /// [`Error::Timeout`].
     pub fn predict(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
         pollster::block_on(self.predict_async(inputs))
     }
@@ -156,7 +159,8 @@ impl Trainer {
     /// as the training data are, unless it brings a scaling of its own.
     ///
     /// # Errors
-    /// [`Error::Shape`] and [`Error::Class`] if the data set does not fit the network, [`Error::DeviceLost`].
+    /// [`Error::Shape`] and [`Error::Class`] if the data set does not fit the network, [`Error::File`], [`Error::DeviceLost`],
+    /// [`Error::Timeout`].
     pub fn evaluate(&mut self, data: &Dataset) -> Result<Metrics> {
         pollster::block_on(self.evaluate_async(data))
     }
@@ -267,7 +271,8 @@ impl Predictor {
     /// The outputs, `[rows, outputs]`, for inputs `[rows, inputs]` of any number of rows from 1 up.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the values do not divide into rows, [`Error::NonFinite`], [`Error::DeviceLost`].
+    /// [`Error::Shape`] if the values do not divide into rows, [`Error::NonFinite`], [`Error::DeviceLost`],
+    /// [`Error::Timeout`].
     pub fn predict(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
         pollster::block_on(self.predict_async(inputs))
     }

@@ -22,7 +22,8 @@ impl Population {
     /// Gives what each has told, empty for those that are not in training. One whose loss is no finite number is stopped.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`], [`Error::Timeout`], and [`Error::Setting`] for more than 2^32 steps.
+    /// [`Error::DeviceLost`], [`Error::Timeout`], [`Error::File`] if rows are in a file that can no longer be read, and
+    /// [`Error::Setting`] for more than 2^32 steps.
     pub fn run(&mut self, steps: usize) -> Result<Vec<Report>> {
         pollster::block_on(self.run_async(steps))
     }
@@ -88,8 +89,9 @@ impl Population {
         pollster::block_on(self.model_async(member))
     }
 
-    /// Some of the networks, such as [`Population::in_training`], put together on a device, which may be another one; they
-    /// vote if they were trained to tell classes. Training goes on without them.
+    /// Some of the networks, put together on a device, which may be another one; they vote if they were trained to tell classes.
+    /// [`Population::in_training`] gives those that did not stop; after early stopping that may be none. Training goes on
+    /// without them.
     ///
     /// # Errors
     /// As [`Population::model`] and [`Ensemble::new`].

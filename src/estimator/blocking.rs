@@ -1,7 +1,7 @@
 //! The blocking twins of what is asynchronous, for platforms where a thread may wait: everywhere but on the web.
 
 #[cfg(doc)]
-use crate::{Dataset, Error, Fit, Trainer};
+use crate::{Dataset, Device, Error, Fit, Trainer};
 use crate::{Features, Mlp, MlpClassifier, MlpRegressor, Model, Result};
 
 impl<L: Ord + Clone> MlpClassifier<L> {
@@ -13,7 +13,7 @@ impl<L: Ord + Clone> MlpClassifier<L> {
     ///
     /// # Errors
     /// [`Error::Setting`] for settings that cannot be used, no rows, or labels that are all the same, [`Error::Shape`] if `x`
-    /// does not divide into the rows of `y`, [`Error::NonFinite`], and as [`Fit::run`].
+    /// does not divide into the rows of `y`, [`Error::NonFinite`], and as [`Device::auto`], [`Trainer::new`] and [`Fit::run`].
     pub fn fit(&mut self, x: impl Into<Features>, y: &[L]) -> Result<&mut Self> {
         pollster::block_on(self.fit_async(x, y))
     }
@@ -30,7 +30,8 @@ impl<L: Ord + Clone> MlpClassifier<L> {
     /// that will ever come, unless there was a fit before; class weights do not count here.
     ///
     /// # Errors
-    /// As [`MlpClassifier::fit`]; [`Error::Setting`] for a label that is none of the classes, and with early stopping.
+    /// As [`MlpClassifier::fit`]; [`Error::Setting`] for a label that is none of the classes, for none at the first call or others
+    /// later, with early stopping, and with a scaling that no fit has learned.
     pub fn partial_fit(&mut self, x: impl Into<Features>, y: &[L], classes: Option<&[L]>) -> Result<&mut Self> {
         pollster::block_on(self.partial_fit_async(x, y, classes))
     }
@@ -81,7 +82,7 @@ impl MlpRegressor {
     ///
     /// # Errors
     /// [`Error::Setting`] for settings that cannot be used or no rows, [`Error::Shape`] if `x` does not divide into the rows
-    /// of `y`, [`Error::NonFinite`], and as [`Fit::run`].
+    /// of `y`, [`Error::NonFinite`], and as [`Device::auto`], [`Trainer::new`] and [`Fit::run`].
     pub fn fit(&mut self, x: impl Into<Features>, y: &[f32]) -> Result<&mut Self> {
         pollster::block_on(self.fit_async(x, y))
     }
@@ -97,7 +98,7 @@ impl MlpRegressor {
     /// Takes what is fitted so far, or a new network, through these rows once, in batches.
     ///
     /// # Errors
-    /// As [`MlpRegressor::fit`]; [`Error::Setting`] with early stopping.
+    /// As [`MlpRegressor::fit`]; [`Error::Setting`] with early stopping, and with a scaling that no fit has learned.
     pub fn partial_fit(&mut self, x: impl Into<Features>, y: &[f32]) -> Result<&mut Self> {
         pollster::block_on(self.partial_fit_async(x, y))
     }

@@ -22,7 +22,7 @@ pub enum ClassWeights<L> {
     Equal,
     /// So that all classes weigh the same: [`Dataset::balanced_class_weights`].
     Balanced,
-    /// As given; 1 for a class that is not among them.
+    /// As given; 1 for a class that is not among them. A class that no row has is refused.
     Each(Vec<(L, f32)>),
 }
 

@@ -28,6 +28,8 @@ use core::{Fitted, fitted};
 /// - A velocity does not contain the learning rate, as PyTorch has it; it matters where the rate changes.
 /// - A row's weight multiplies what it counts in a mean over the number of rows; scikit-learn divides by the sum of the
 ///   weights in the batch, which is the same where they are 1 in the mean.
+/// - The numbers of a solver stand in its [`Rule`](crate::Rule), and there is no `lbfgs`. `random_state` is 0 unless set, so that two
+///   fits are the same.
 /// - There is no `warm_start`: [a partial fit](MlpClassifier::partial_fit) goes on from any fit.
 pub struct Mlp<Task> {
     settings: MlpSettings,

@@ -9,10 +9,12 @@ impl Trainer {
     /// Records steps on the data set into the caller's encoder, on the caller's device ([`Device::from_wgpu`]): when the
     /// caller submits it, they are taken. Nothing is waited for, no thread is started and no handler is touched. Recordings
     /// have to be submitted in the order in which they were made, and before another call of this trainer that trains or
-    /// reads; [`Trainer::losses`] tells their losses, of the last 2048 or more that were not asked for.
+    /// reads; [`Trainer::losses`] tells their losses. Where those of a recording have no more room (there is some for the steps of
+    /// an epoch, for 4096 at least and 65,536 at most), all that were not asked for are forgotten.
     ///
     /// # Errors
-    /// [`Error::Setting`] on the CPU, without a data set or with one that is streamed, or for no step or more than fit ([`Settings::chunk`] or 4096).
+    /// [`Error::Setting`] on the CPU, without a data set or with one that is streamed, or for no step
+    /// or more than fit: 4096, on a small device fewer; it says how many.
     pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, steps: usize) -> Result<()> {
         self.check_data()?;
         let Worker::Gpu(engine) = &mut self.engine else { return Err(no_gpu("recording")) };
