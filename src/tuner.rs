@@ -29,7 +29,8 @@ pub struct Tuner {
     /// About how long all measurements take together.
     pub time: Duration,
     /// A folder of plans that were found before. A plan is taken from there if it was made for the same device, driver,
-    /// version of gradus, network and batch; otherwise it is said that it is stale, and why, and it is replaced.
+    /// version of gradus, network and batch, and may be the fastest for these settings; otherwise it is said that it is
+    /// stale, and why, and it is replaced.
     pub cache: Option<PathBuf>,
 }
 
