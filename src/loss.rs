@@ -30,7 +30,8 @@ pub enum Loss {
     /// to be the identity; a single output says yes above 0.
     BinaryCrossEntropyWithLogits,
     /// Softmax and cross-entropy in one, on logits: `ln(sum e^y) - y[class]`, the mean over the batch. The output layer has to
-    /// be the identity. Expected values may be any share of several classes: it is then the sum of that times each.
+    /// be the identity. Where several classes are expected in shares `t`, it is the sum of
+    /// `t (ln(sum e^y) - y)`.
     SoftmaxCrossEntropy,
     /// The same with smoothed labels (Szegedy et al. 2016): `smoothing` of the expectation is spread over all classes, so
     /// that the right one is expected with `1 - smoothing + smoothing / classes`.

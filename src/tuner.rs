@@ -90,12 +90,11 @@ impl Tuner {
         let each = self.time / plans.len().max(1) as u32;
         let mut all = Vec::new();
         for plan in plans {
-            // At a rate of 0, since nobody knows that these numbers can be learned: where the loss diverges a training ends.
-            let optimizer = Optimizer { learning_rate: 0.0, ..settings.optimizer };
-            let timed = Settings { plan: Some(plan.clone()), optimizer, ..settings.clone() };
             let settings = Settings { plan: Some(plan.clone()), ..settings.clone() };
             let measured = check(device, network, &settings).and_then(|()| {
-                let mut trainer = Trainer::new(device, network, &data, timed)?;
+                // At a rate of 0, since nobody knows that these numbers can be learned: where the loss diverges a training ends.
+                let optimizer = Optimizer { learning_rate: 0.0, ..settings.optimizer };
+                let mut trainer = Trainer::new(device, network, &data, Settings { optimizer, ..settings })?;
                 seconds_of_a_step(&mut trainer, each)
             });
             let seconds = match measured {

@@ -21,9 +21,9 @@ const OWNED: usize = 12;
 /// The most blocks of weights that are kept in registers, as often again for their gradients, and the most rows that are
 /// taken one after the other.
 const LANE_BLOCKS: usize = 6;
+const LANE_ROWS: usize = 16;
 /// The most blocks that a plan from elsewhere may ask an invocation to keep: a driver may be long over more, or fail.
 const MOST_BLOCKS: usize = 64;
-const LANE_ROWS: usize = 16;
 
 /// The most steps of one dispatch.
 const STEPS: usize = 1024;
