@@ -9,18 +9,19 @@ mod common;
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use clap::Parser;
 use csv::WriterBuilder;
-use gradus::{Encoder, Table};
+use gradus::{CsvSettings, Encoder, Encoding, Table};
 use serde_json::json;
 
 use common::{
     Exit, Options,
-    tables::{self, Quality},
+    csv_options::{CsvOptions, readings},
+    tables::{self, Quality, Unknown, few, shell, short},
 };
 
 /// Predicts the rows of a CSV file by a model that `train` has saved.
@@ -32,6 +33,11 @@ struct Arguments {
     model: PathBuf,
     /// The CSV file
     file: PathBuf,
+    #[command(flatten)]
+    csv: CsvOptions,
+    /// Categories that the model does not know: stop with an error, or ignore them [default: as in train]
+    #[arg(long, value_enum)]
+    unknown_categories: Option<Unknown>,
     /// The file to write [default: standard output]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -45,14 +51,12 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let options = &arguments.options;
     options.only(&[]);
     let (model, encoder) = tables::load(&arguments.model)?;
-    let table = tables::open(&arguments.file)?;
-    let features = encoder.features(&table).map_err(|error| {
-        let text = error.to_string();
-        let is_missing = text.ends_with("a missing value");
-        let hint =
-            if is_missing { "; a model of `train --missing fill` can do without where it had to learn to" } else { "" };
-        Exit::Refused(text + hint)
-    })?;
+    let encoder = match arguments.unknown_categories {
+        Some(unknown) => encoder.with_unseen(unknown.unseen()),
+        None => encoder,
+    };
+    let table = opened(arguments, &encoder)?;
+    let features = encoder.features(&table).map_err(|error| explained(&error))?;
     let device = options.open()?;
     let answers = tables::answers(&device, &model, &features)?;
 
@@ -83,13 +87,84 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     Ok(())
 }
 
-/// The file with the predictions behind its own columns, with what stands between cells and in numbers there.
-fn written(table: &Table, encoder: &Encoder, answers: &[(usize, f32)]) -> csv::Result<Vec<u8>> {
-    let mut writer = WriterBuilder::new().delimiter(table.delimiter()).from_writer(Vec::new());
-    let number = |value: f32| {
-        let text = value.to_string();
-        if table.has_decimal_commas() { text.replace('.', ",") } else { text }
+/// Reads the file in the way in which the model's training file was read.
+fn opened(arguments: &Arguments, encoder: &Encoder) -> Result<Table, Exit> {
+    let (path, options) = (&arguments.file, &arguments.csv);
+    let trained = encoder.csv_settings().cloned().unwrap_or_default();
+    // What marks a Unicode file is in the file itself.
+    let encoding = trained.encoding.filter(|encoding| *encoding == Encoding::Windows1252);
+    let settings = options.settings(&CsvSettings { encoding, ..trained.clone() })?;
+    let has_columns = |table: &Table| encoder.columns().iter().all(|name| table.names().contains(name));
+    let mut table = tables::open(path, &settings);
+    let mut is_other = false;
+    if !options.has_delimiter() && !table.as_ref().is_ok_and(has_columns) {
+        let detected = tables::open(path, &CsvSettings { delimiter: None, ..settings });
+        if detected.as_ref().is_ok_and(has_columns) {
+            (table, is_other) = (detected, true);
+        }
+    }
+    let table = table?;
+    readings(&table).iter().for_each(|line| eprintln!("{line}"));
+    if is_other {
+        let [ours, theirs] = [trained.delimiter.unwrap_or(b','), table.delimiter()].map(char::from);
+        eprintln!("the cells are separated by {theirs:?}, those of the training file by {ours:?}");
+    }
+    if !options.has_numbers() {
+        check_numbers(path, &table, encoder, is_other)?;
+    }
+    Ok(table)
+}
+
+/// Compares how the numbers of the file are written, by themselves, with how the model reads them. It is an error if the
+/// file differs from the training file in its delimiter, too, and a warning otherwise.
+fn check_numbers(path: &Path, table: &Table, encoder: &Encoder, is_other: bool) -> Result<(), Exit> {
+    for (at, column) in table.columns().into_iter().enumerate() {
+        let (Some(trained), Some(here)) = (encoder.number_format(&column.name), column.format) else { continue };
+        let cells = (0..table.rows()).filter(|row| !table.is_missing(*row, at)).filter_map(|row| table.cell(row, at));
+        let Some(cell) = cells.into_iter().find(|cell| trained.parse(cell) != here.parse(cell)) else { continue };
+        let (name, cell, is_refused) = (short(&column.name), short(cell), is_other || trained.parse(cell).is_none());
+        let why = format!(
+            "{}: column {name:?}: the model learned numbers written with {trained}, but the numbers here look as if written with \
+             {here}, such as {cell:?}",
+            path.display()
+        );
+        let [ours, theirs] = [trained, here].map(|format| shell(&format!("{}={}", column.name, format.decimal)));
+        if is_refused {
+            return Err(Exit::Refused(format!("{why}; --decimal {theirs} or --decimal {ours} says which is right")));
+        }
+        eprintln!("{why}; they are read as in the training (--decimal {theirs} changes that)");
+    }
+    Ok(())
+}
+
+/// The message of an error of the encoder, with the option that helps.
+fn explained(error: &gradus::Error) -> Exit {
+    let text = error.to_string();
+    let gradus::Error::Format { expected, got, .. } = error else { return Exit::Refused(text) };
+    let hint = match () {
+        () if got.ends_with("a missing value") => {
+            "; a model of `train --missing fill` can do without where it had to learn to"
+        }
+        () if expected.starts_with("one of") => "; --unknown-categories ignore goes on without it",
+        () if expected.starts_with("a number written with") => "; --decimal says how the numbers here are written",
+        () => "",
     };
+    Exit::Refused(text + hint)
+}
+
+/// The file with the predictions behind its own columns, with the delimiter, the decimal mark and the byte order mark of
+/// the file.
+fn written(table: &Table, encoder: &Encoder, answers: &[(usize, f32)]) -> csv::Result<Vec<u8>> {
+    let has_mark = table.csv_settings().encoding.is_some_and(Encoding::has_byte_order_mark);
+    let begin = if has_mark { "\u{feff}".as_bytes().to_vec() } else { Vec::new() };
+    let mut writer = WriterBuilder::new().delimiter(table.delimiter()).from_writer(begin);
+    let formats = table.names().iter().enumerate().filter_map(|(at, name)| {
+        // As the model reads the column, if it does, and else as it stands.
+        encoder.number_format(name).or(table.number_format(at))
+    });
+    let has_commas = formats.into_iter().any(|format| format.decimal == ',')
+        || encoder.number_format(encoder.answer()).is_some_and(|format| format.decimal == ',');
+    let number = |text: String| if has_commas { text.replace('.', ",") } else { text };
     let mut names = table.names().to_vec();
     let free = |wanted: &str| {
         let taken = |name: &String| table.names().contains(name);
@@ -107,28 +182,42 @@ fn written(table: &Table, encoder: &Encoder, answers: &[(usize, f32)]) -> csv::R
         if let Some(classes) = encoder.classes() {
             writer.write_field(&classes[*class])?;
         }
-        writer.write_field(number(*value))?;
+        let offset = encoder.target_offset();
+        let value = if offset == 0.0 { value.to_string() } else { (f64::from(*value) + f64::from(offset)).to_string() };
+        writer.write_field(number(value))?;
         writer.write_record(None::<&[u8]>)?;
     }
     writer.into_inner().map_err(|error| io::Error::other(error.to_string()).into())
 }
 
-/// How good the answers are in the rows that say what is right, and how many those are, if the column is there.
+/// How good the predictions are in the rows whose target is known, and how many those are, if the target column is there.
 fn judged(table: &Table, encoder: &Encoder, answers: &[(usize, f32)]) -> Result<Option<(Quality, usize)>, Exit> {
     let Some(column) = table.names().iter().position(|name| name == encoder.answer()) else { return Ok(None) };
-    let cell = |row: usize| table.cell(row, column).unwrap_or_default();
-    let rows = answers.iter().enumerate();
     let (quality, count) = match encoder.classes() {
         Some(classes) => {
-            let class = |row| classes.iter().position(|class| class == cell(row));
-            let pairs: Vec<_> = rows.filter_map(|(row, (answer, _))| Some((class(row)?, *answer))).collect();
+            let known = encoder.target_classes(table).into_iter().zip(answers);
+            let pairs: Vec<_> = known.filter_map(|(class, (answer, _))| Some((class? as usize, *answer))).collect();
             (Quality::of_classes(classes.len(), pairs.iter().copied())?, pairs.len())
         }
         None => {
-            let value = |row| table.number_at(row, column).map(|value| value as f32);
-            let pairs: Vec<_> = rows.filter_map(|(row, (_, answer))| Some((value(row)?, *answer))).collect();
+            let known = encoder.target_values(table).into_iter().zip(answers);
+            let offset = f64::from(encoder.target_offset());
+            let pairs: Vec<_> =
+                known.filter_map(|(value, (_, answer))| Some(((value? - offset) as f32, *answer))).collect();
             (Quality::of_numbers(pairs.iter().copied())?, pairs.len())
         }
     };
+    let is_there = |row: &usize| !table.is_missing(*row, column);
+    let there = (0..table.rows()).filter(is_there).count();
+    if count < there {
+        let known = encoder
+            .classes()
+            .map_or("a number".to_owned(), |classes| format!("a class of the model ({})", few(classes, 12)));
+        let name = encoder.answer();
+        match count {
+            0 => eprintln!("{name:?} is present, but none of its {there} values is {known}"),
+            _ => eprintln!("{name:?}: {} of its {there} values are not {known}, and do not count", there - count),
+        }
+    }
     Ok((count > 0).then_some((quality, count)))
 }

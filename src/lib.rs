@@ -164,11 +164,9 @@ pub use schedule::Schedule;
 pub use search::{Findings, Halving, Hyperparameter, KFold, Scores, Search, Trial, cross_val_score_async};
 pub use selftest::{Finding, Selftest, selftest_async};
 pub use settings::Settings;
-#[cfg(feature = "csv")]
-pub use table::CsvSettings;
 pub use table::{
-    AnswerKind, Coding, Column, ColumnKind, Encoder, EncoderSettings, FeatureColumns, MissingCategory, MissingNumber,
-    Table, Unseen,
+    AnswerKind, Coding, Column, ColumnKind, CsvSettings, Encoder, EncoderSettings, Encoding, FeatureColumns,
+    MissingCategory, MissingNumber, NumberFormat, Reading, Table, Unseen,
 };
 pub use trainer::Trainer;
 #[cfg(not(target_family = "wasm"))]

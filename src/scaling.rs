@@ -173,6 +173,25 @@ impl Scaler {
     }
 }
 
+/// How many times its range a number may be from 0 before an offset is subtracted without a closer look: from here on, a
+/// range has less than 2^14 different f32.
+const FAR: f64 = 1024.0;
+
+/// What has to be subtracted in f64 from values of this range, before they become f32, so that different ones stay
+/// different: 0 if they do without it. The values are asked for only if their range does not decide it.
+pub(crate) fn resolution_offset([least, most]: [f64; 2], values: impl FnOnce() -> Vec<f64>) -> f32 {
+    let (range, largest) = (most - least, most.abs().max(least.abs()));
+    if !range.is_finite() || largest <= 4.0 * range || range == 0.0 {
+        return 0.0;
+    }
+    let collapses = || {
+        let mut values = values();
+        values.sort_unstable_by(f64::total_cmp);
+        values.windows(2).any(|pair| pair[0] != pair[1] && pair[0] as f32 == pair[1] as f32)
+    };
+    if largest > FAR * range || collapses() { least as f32 } else { 0.0 }
+}
+
 /// Raw inputs as the network sees them.
 pub(crate) fn scaled<'a>(scaler: Option<&Scaler>, inputs: &'a [f32]) -> Cow<'a, [f32]> {
     let mut inputs = Cow::Borrowed(inputs);

@@ -3,6 +3,7 @@
 
 pub mod answers;
 pub mod classifier;
+pub mod csv_options;
 pub mod digits;
 pub mod manual_pages;
 pub mod mnist;

@@ -2,43 +2,71 @@
 
 use std::{fs, path::Path};
 
-use gradus::{Average, Confusion, CsvSettings, Device, Encoder, Error, Model, Predictor, Regression, Table};
+use gradus::{Average, Confusion, CsvSettings, Device, Encoder, Error, Model, Predictor, Regression, Table, Unseen};
 use serde_json::{Value, json};
 
-use super::{Exit, classifier::percent};
+use super::{Exit, classifier::percent, csv_options};
 
 /// Under these names a saved model has its encoder, the column that it tells, and its inputs one by one.
 const ENCODER: &str = "encoder";
 const TARGET: &str = "target";
 const FEATURES: &str = "features";
+const TARGET_OFFSET: &str = "target_offset";
 
 /// What a beginner's file, not the program, is to blame for.
 pub fn refused(error: Error) -> Exit {
     Exit::Refused(error.to_string())
 }
 
-/// Reads a CSV file with the names of its columns in the first line.
-pub fn open(path: &Path) -> Result<Table, Exit> {
+/// Reads a CSV file.
+pub fn open(path: &Path, settings: &CsvSettings) -> Result<Table, Exit> {
     let of_spreadsheet = ["xlsx", "xls", "ods", "numbers"];
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     if of_spreadsheet.contains(&&*extension) && path.is_file() {
         let why = "a spreadsheet's own file; save it as CSV in UTF-8";
         return Err(Exit::Refused(format!("{}: {why}", path.display())));
     }
-    let table = Table::open(path, &CsvSettings::default()).map_err(refused)?;
+    let table =
+        Table::open(path, settings).map_err(|error| Exit::Refused(csv_options::explained(&error, path, settings)))?;
     match table.rows() {
         0 => Err(Exit::Refused(format!("{}: no rows below the names of the columns", path.display()))),
         _ => Ok(table),
     }
 }
 
-/// The columns' names, those with spaces or commas in quotes, as a command line takes them.
+/// At most so many names are listed.
+const LISTED: usize = 12;
+
+/// A text of at most 40 characters.
+pub fn short(text: &str) -> String {
+    match text.char_indices().nth(40) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}...", &text[..end]),
+    }
+}
+
+/// A few texts, and how many more there are.
+pub fn few<T: AsRef<str>>(texts: &[T], most: usize) -> String {
+    let mut listed: Vec<String> = texts.iter().take(most).map(|text| short(text.as_ref())).collect();
+    if texts.len() > most {
+        listed.push(format!("... ({} in all)", texts.len()));
+    }
+    listed.join(", ")
+}
+
+/// The names of the columns, those with spaces or commas in quotes, as a command line takes them.
 pub fn names(table: &Table) -> String {
-    let quoted = |name: &String| {
-        let is_plain = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "_-.".contains(c));
-        if is_plain { name.clone() } else { format!("{name:?}") }
-    };
-    table.names().iter().map(quoted).collect::<Vec<_>>().join(", ")
+    few(&table.names().iter().map(|name| shell(&short(name))).collect::<Vec<_>>(), LISTED)
+}
+
+/// A text as a shell takes it for one argument.
+pub fn shell(text: &str) -> String {
+    let is_plain = !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "_-.,=/:".contains(c));
+    match text {
+        _ if is_plain => text.to_owned(),
+        _ if !text.contains(['"', '$', '`', '\\', '!']) => format!("\"{text}\""),
+        _ => format!("'{}'", text.replace('\'', "'\\''")),
+    }
 }
 
 /// The place of a column, or what the columns are called.
@@ -46,9 +74,50 @@ pub fn find(table: &Table, option: &str, name: &str) -> Result<usize, Exit> {
     let place = |is_it: &dyn Fn(&String) -> bool| table.names().iter().position(is_it);
     place(&|one| one == name).ok_or_else(|| {
         let alike = place(&|one| one.to_lowercase() == name.trim().to_lowercase());
-        let hint = alike.map_or(String::new(), |at| format!(" (is it {:?}?)", table.names()[at]));
-        Exit::Refused(format!("{option} {name:?}: no such column{hint}; the columns are {}", names(table)))
+        let hint = alike.map_or(String::new(), |at| format!(" (is it {:?}?)", short(&table.names()[at])));
+        let hint = match table.names() {
+            [only] => {
+                format!("{hint}; it has one column, {:?}: --delimiter CHAR sets what separates cells", short(only))
+            }
+            _ => format!("{hint}; the columns are {}", names(table)),
+        };
+        Exit::Refused(format!("{option} {:?}: no such column{hint}", short(name)))
     })
+}
+
+/// The places of the columns that an option names: each value is the name of a column, or several names between commas,
+/// those with a comma in double quotes.
+pub fn find_all(table: &Table, option: &str, values: &[String]) -> Result<Vec<usize>, Exit> {
+    let mut places = Vec::new();
+    for value in values {
+        if let Some(at) = table.names().iter().position(|name| name == value) {
+            places.push(at);
+            continue;
+        }
+        let mut reader =
+            csv::ReaderBuilder::new().has_headers(false).trim(csv::Trim::All).from_reader(value.as_bytes());
+        for name in reader.records().flatten().flat_map(|record| record.iter().map(str::to_owned).collect::<Vec<_>>()) {
+            places.push(find(table, option, &name)?);
+        }
+    }
+    Ok(places)
+}
+
+/// What becomes of a category that a model did not learn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Unknown {
+    Error,
+    Ignore,
+}
+
+impl Unknown {
+    /// The same for an encoder.
+    pub const fn unseen(self) -> Unseen {
+        match self {
+            Self::Error => Unseen::Refuse,
+            Self::Ignore => Unseen::None,
+        }
+    }
 }
 
 /// Puts into a model's notes what it takes to use it.
@@ -57,6 +126,10 @@ pub fn note(model: &mut Model, encoder: &Encoder) -> Result<(), Exit> {
     model.notes.insert(ENCODER.to_owned(), json(serde_json::to_string(encoder))?);
     model.notes.insert(FEATURES.to_owned(), json(serde_json::to_string(&encoder.feature_names()))?);
     model.notes.insert(TARGET.to_owned(), encoder.answer().to_owned());
+    if encoder.target_offset() != 0.0 {
+        // Whoever reads the outputs without the encoder has to add it.
+        model.notes.insert(TARGET_OFFSET.to_owned(), encoder.target_offset().to_string());
+    }
     Ok(())
 }
 

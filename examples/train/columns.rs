@@ -1,12 +1,16 @@
-//! The columns of a table: what they are, which of them a network can learn from, and what stands in the way.
+//! The columns of a table: which of them a network can learn from, and what stands in the way.
 
 use gradus::{
     AnswerKind, Column, ColumnKind, Encoder, EncoderSettings, FeatureColumns, MissingCategory, MissingNumber, Table,
+    Unseen,
 };
 
+use super::roles::{Role, roles, show, target};
 use crate::common::{
-    Exit, say,
-    tables::{find, names, refused},
+    Exit,
+    csv_options::readings,
+    say,
+    tables::{find_all, names, refused, shell, short},
 };
 
 /// What the command line says of the columns.
@@ -14,6 +18,8 @@ pub struct Wishes<'a> {
     pub target: Option<&'a str>,
     pub ignore: &'a [String],
     pub categories: &'a [String],
+    pub keep: &'a [String],
+    pub unseen: Unseen,
     pub kind: AnswerKind,
     pub fills: bool,
 }
@@ -25,50 +31,36 @@ const LEAST_ROWS: usize = 20;
 const MOST_CATEGORIES: usize = 128;
 const MANY_CATEGORIES: usize = 20;
 
-/// As many columns are shown at most.
-const SHOWN: usize = 40;
+/// As many columns are named in a message at most.
+const NAMED: usize = 8;
 
-/// What becomes of a column.
-#[derive(Clone, Copy, PartialEq)]
-enum Role {
-    Target,
-    Feature,
-    Ignored,
-    Empty,
-    /// It numbers the rows from 0 or 1 on, as pandas, R and data bases write it: what a row stands at is no property of it.
-    Numbering,
-}
+/// The most bytes of options in a message: names may be of any length.
+const LONGEST: usize = 1000;
 
 /// Says what is in a table, and learns how it becomes numbers. The table that comes back has those of its rows that have
-/// an answer.
-pub fn learn(file: &str, table: Table, wishes: &Wishes<'_>) -> Result<(Table, Encoder), Exit> {
+/// a target.
+pub fn learn(file: &str, all: Table, wishes: &Wishes<'_>) -> Result<(Table, Encoder), Exit> {
+    say!("{file}: {} rows, {} columns", all.rows(), all.names().len());
+    readings(&all).iter().for_each(|line| say!("{line}"));
+    let target = target(&all, wishes);
+    let (table, left_out) = match &target {
+        Ok(Some(at)) if wishes.fills => with_targets(&all, *at)?,
+        _ => (None, 0),
+    };
+    let table = table.unwrap_or_else(|| all.clone());
     let columns = table.columns();
-    let mut roles: Vec<Role> = columns.iter().zip(0..).map(|(column, at)| first_role(&table, column, at)).collect();
-    for name in wishes.ignore {
-        roles[find(&table, "--ignore", name)?] = Role::Ignored;
-    }
-    for name in wishes.categories {
-        find(&table, "--categories", name)?;
-    }
-    let target = wishes.target.map(|name| find(&table, "--target", name)).transpose();
-    if let Ok(Some(at)) = target {
-        if roles[at] == Role::Ignored {
-            return Err(Exit::Refused(format!("--ignore {:?}: that is the target", columns[at].name)));
-        }
-        roles[at] = Role::Target;
-    }
-    if !roles.contains(&Role::Feature) {
-        // Then it may be the time.
-        roles.iter_mut().filter(|role| **role == Role::Numbering).for_each(|role| *role = Role::Feature);
-    }
-    say!("{file}: {} rows, {} columns", table.rows(), columns.len());
-    show(&columns, &roles, wishes.fills);
+    let roles = roles(&all, &table, &columns, target.as_ref().ok().copied().flatten(), wishes)?;
+    drop(all);
+    show(&table, &columns, &roles, wishes);
     let Some(target) = target? else {
         let why = "no --target: which column should be predicted? The columns are";
         return Err(Exit::Refused(format!("{why} {}", names(&table))));
     };
 
-    let table = with_answers(table, &columns[target], target, wishes.fills)?;
+    check_target(&table, &columns[target])?;
+    if left_out > 0 {
+        say!("{left_out} rows have no {:?}: they are left out", short(&columns[target].name));
+    }
     if table.rows() < LEAST_ROWS {
         let rows = table.rows();
         return Err(Exit::Refused(format!(
@@ -77,126 +69,128 @@ pub fn learn(file: &str, table: Table, wishes: &Wishes<'_>) -> Result<(Table, En
     }
     let features: Vec<usize> = (0..columns.len()).filter(|at| roles[*at] == Role::Feature).collect();
     if features.is_empty() {
-        return Err(Exit::Refused(format!("{file}: no column is left to tell {:?} from", columns[target].name)));
+        let name = short(&columns[target].name);
+        return Err(Exit::Refused(format!("{file}: no column is left to tell {name:?} from")));
     }
-    check_categories(&table, &columns, &features, wishes)?;
+    check_categories(file, &table, &columns, &features, wishes)?;
     check_missing(&columns, &features, wishes.fills)?;
-    let settings = settings(&columns, &features, wishes);
+    let settings = settings(&table, &columns, &features, wishes)?;
     let encoder = Encoder::learn(&table, &columns[target].name, &settings).map_err(refused)?;
     Ok((table, encoder))
 }
 
-fn settings(columns: &[Column], features: &[usize], wishes: &Wishes<'_>) -> EncoderSettings {
-    let features: Vec<String> = features.iter().map(|at| columns[*at].name.clone()).collect();
-    let categories = wishes.categories.iter().filter(|name| features.contains(name)).cloned().collect();
+fn settings(
+    table: &Table,
+    columns: &[Column],
+    features: &[usize],
+    wishes: &Wishes<'_>,
+) -> Result<EncoderSettings, Exit> {
+    let categories = find_all(table, "--categories", wishes.categories)?;
+    let name = |at: &usize| columns[*at].name.clone();
     let (missing_number, missing_category) = match wishes.fills {
         true => (MissingNumber::Median, MissingCategory::Own),
         false => (MissingNumber::Refuse, MissingCategory::Refuse),
     };
-    EncoderSettings {
-        features: FeatureColumns::Only(features),
-        categories,
+    Ok(EncoderSettings {
+        features: FeatureColumns::Only(features.iter().map(name).collect()),
+        categories: categories.iter().filter(|at| features.contains(at)).map(name).collect(),
         most_categories: MOST_CATEGORIES,
         missing_number,
         missing_category,
+        unseen: wishes.unseen,
         answers: wishes.kind,
         ..EncoderSettings::default()
+    })
+}
+
+/// The rows that have a target, if some have none, and how many have none.
+fn with_targets(table: &Table, at: usize) -> Result<(Option<Table>, usize), Exit> {
+    let rows: Vec<usize> = (0..table.rows()).filter(|row| !table.is_missing(*row, at)).collect();
+    match table.rows() - rows.len() {
+        0 => Ok((None, 0)),
+        _ if rows.is_empty() => Ok((None, 0)),
+        missing => table.select(&rows).map(|some| (Some(some), missing)).map_err(refused),
     }
 }
 
-/// What becomes of a column if nobody says anything.
-fn first_role(table: &Table, column: &Column, at: usize) -> Role {
-    let numbers_rows =
-        |first: usize| (0..table.rows()).all(|row| table.number_at(row, at) == Some((row + first) as f64));
-    match column.kind {
-        ColumnKind::Empty => Role::Empty,
-        ColumnKind::Numbers { .. } if column.missing == 0 && (numbers_rows(0) || numbers_rows(1)) => Role::Numbering,
-        _ => Role::Feature,
-    }
-}
-
-/// Prints the columns, each with what becomes of it.
-fn show(columns: &[Column], roles: &[Role], fills: bool) {
-    let wide = columns.iter().take(SHOWN).map(|column| column.name.chars().count().min(30)).max().unwrap_or(0);
-    for (column, role) in columns.iter().zip(roles).take(SHOWN) {
-        let about = column.to_string();
-        let about = about.strip_prefix(&format!("{}: ", column.name)).unwrap_or(&about);
-        let becomes = match (role, column.kind) {
-            (Role::Target, _) => "; the target",
-            (Role::Ignored, _) => "; ignored",
-            (Role::Empty, _) => "; left out",
-            (Role::Numbering, _) => "; left out, as it numbers the rows",
-            (Role::Feature, ColumnKind::Numbers { .. }) if column.missing > 0 && fills => ", to be their median",
-            (Role::Feature, _) if column.missing > 0 && fills => ", to be a category of their own",
-            (Role::Feature, _) => "",
-        };
-        say!("  {:<wide$}  {about}{becomes}", column.name);
-    }
-    if columns.len() > SHOWN {
-        say!("  and {} more", columns.len() - SHOWN);
-    }
-}
-
-/// The rows that have an answer.
-fn with_answers(table: Table, target: &Column, at: usize, fills: bool) -> Result<Table, Exit> {
-    let (name, missing) = (&target.name, target.missing);
-    if missing == 0 {
-        return Ok(table);
-    }
+/// Refuses a target that is missing somewhere.
+fn check_target(table: &Table, target: &Column) -> Result<(), Exit> {
+    let (name, missing) = (short(&target.name), target.missing);
     if missing == table.rows() {
         return Err(Exit::Refused(format!("the target {name:?} is empty in every row")));
     }
-    if !fills {
+    if missing > 0 {
         let why = format!("the target {name:?} is missing in {missing} of {} rows", table.rows());
-        return Err(Exit::Refused(format!("{why}; --missing fill goes on without those rows")));
+        let how = "--missing fill goes on without those rows; if their word is a value, --missing-values sets the words for \
+                   missing ones";
+        return Err(Exit::Refused(format!("{why}; {how}")));
     }
-    say!("{missing} rows have no {name:?}: they are left out");
-    table.select(&(0..table.rows()).filter(|row| !table.is_missing(*row, at)).collect::<Vec<_>>()).map_err(refused)
+    Ok(())
 }
 
 /// Refuses columns of names, texts, dates or ids, and numbers with something else among them.
-fn check_categories(table: &Table, columns: &[Column], features: &[usize], wishes: &Wishes<'_>) -> Result<(), Exit> {
+fn check_categories(
+    file: &str,
+    table: &Table,
+    columns: &[Column],
+    features: &[usize],
+    wishes: &Wishes<'_>,
+) -> Result<(), Exit> {
+    let categories = find_all(table, "--categories", wishes.categories)?;
     let mut wrong = Vec::new();
     for at in features {
-        let Column { name, missing, kind } = &columns[*at];
+        let Column { name, missing, kind, .. } = &columns[*at];
         let ColumnKind::Categories { count } = *kind else { continue };
         let there = table.rows().saturating_sub(*missing);
         if count <= MANY_CATEGORIES || count <= MOST_CATEGORIES && 2 * count <= there {
             continue;
         }
-        let is_number = |row: &usize| table.number_at(*row, *at).is_some();
-        if 2 * (0..table.rows()).filter(is_number).count() > there && !wishes.categories.contains(name) {
-            // The library knows the line of the cell that is none.
-            let numbers = EncoderSettings { numbers: vec![name.clone()], ..settings(columns, &[*at], wishes) };
-            let target = wishes.target.unwrap_or_default();
-            let fills = EncoderSettings { missing_number: MissingNumber::Median, ..numbers };
-            let Err(error) = Encoder::learn(table, target, &fills) else { continue };
-            let why = "mend that cell, empty it (and give --missing fill)";
-            return Err(Exit::Refused(format!("{error}; {why}, or leave the column out with --ignore {name:?}")));
+        let name = short(name);
+        if let Some((row, numbers)) = table.first_non_number(*at)
+            && 2 * numbers > there
+            && !categories.contains(at)
+        {
+            let (line, cell) = (table.line(row).unwrap_or_default(), short(table.cell(row, *at).unwrap_or_default()));
+            return Err(Exit::Refused(format!(
+                "{file}: line {line}, column {name:?}: expected a number, got {cell:?}; mend that cell, or read it as a missing \
+                 value (--missing-values {} --missing fill), or leave the column out with --ignore {}",
+                shell(&cell),
+                shell(&name)
+            )));
         }
-        let example = table.cell(0, *at).unwrap_or_default();
-        let example: String = example.chars().take(30).collect();
-        wrong.push((name, format!("{name:?} has {count} different texts in {there} rows, such as {example:?}")));
+        let example = short(table.cell(0, *at).unwrap_or_default());
+        wrong.push((*at, format!("{name:?} has {count} different texts in {there} rows, such as {example:?}")));
     }
     if wrong.is_empty() {
         return Ok(());
     }
-    let (names, texts): (Vec<_>, Vec<_>) = wrong.into_iter().unzip();
-    let names = names.iter().map(|name| name.as_str()).chain(wishes.ignore.iter().map(String::as_str));
+    let more = wrong.len().saturating_sub(NAMED);
+    let (places, mut texts): (Vec<usize>, Vec<String>) = wrong.into_iter().take(NAMED).unzip();
+    if more > 0 {
+        texts.push(format!("{more} more columns"));
+    }
+    let ignored = find_all(table, "--ignore", wishes.ignore)?;
+    let mut options = String::new();
+    for at in places.iter().chain(&ignored) {
+        let option = format!(" --ignore {}", shell(&columns[*at].name));
+        if options.len() + option.len() < LONGEST {
+            options += &option;
+        }
+    }
     let why = "too many to learn from, as names, dates and numbers of customers are";
-    let option = names.collect::<Vec<_>>().join(",");
-    Err(Exit::Refused(format!("{}: {why}; leave them out with --ignore {option:?}", texts.join("; "))))
+    Err(Exit::Refused(format!("{}: {why}; leave them out with{options}", texts.join("; "))))
 }
 
 /// Refuses missing cells, unless they are filled.
 fn check_missing(columns: &[Column], features: &[usize], fills: bool) -> Result<(), Exit> {
     let missing = features.iter().map(|at| &columns[*at]).filter(|column| column.missing > 0);
-    let texts: Vec<String> = missing.map(|column| format!("{} in {:?}", column.missing, column.name)).collect();
+    let texts: Vec<String> = missing.map(|column| format!("{} in {:?}", column.missing, short(&column.name))).collect();
     if fills || texts.is_empty() {
         return Ok(());
     }
-    let first = texts.iter().take(8).cloned().collect::<Vec<_>>().join(", ");
-    let more = if texts.len() > 8 { format!(" and in {} more columns", texts.len() - 8) } else { String::new() };
+    let first = texts.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    let more =
+        if texts.len() > NAMED { format!(" and in {} more columns", texts.len() - NAMED) } else { String::new() };
     let how = "--missing fill puts the median of a column in their place, and a category of its own where it is text";
     Err(Exit::Refused(format!("values are missing: {first}{more}; {how}; --ignore leaves columns out")))
 }

@@ -13,15 +13,20 @@ mod common;
 mod baselines;
 mod columns;
 mod report;
+mod roles;
 mod training;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, ValueEnum};
-use gradus::{Activation, AnswerKind, Optimizer};
+use gradus::{Activation, AnswerKind, CsvSettings, Optimizer};
 
 use columns::Wishes;
-use common::{Exit, Options, tables};
+use common::{
+    Exit, Options,
+    csv_options::CsvOptions,
+    tables::{self, Unknown},
+};
 use training::Recipe;
 
 /// Trains a network on a CSV file.
@@ -34,19 +39,27 @@ pub struct Arguments {
     /// The column to predict
     #[arg(long, value_name = "COLUMN")]
     target: Option<String>,
-    /// Columns that the network is not shown
-    #[arg(long, value_name = "COLUMN,COLUMN", value_delimiter = ',')]
+    #[command(flatten)]
+    csv: CsvOptions,
+    /// Columns that are not features; a name with a comma in an option of its own
+    #[arg(long, value_name = "COLUMN,COLUMN")]
     ignore: Vec<String>,
-    /// Columns that are categories though they look like numbers, as postal codes do
-    #[arg(long, value_name = "COLUMN,COLUMN", value_delimiter = ',')]
+    /// Columns that are categories although they look like numbers, such as postal codes
+    #[arg(long, value_name = "COLUMN,COLUMN")]
     categories: Vec<String>,
+    /// Columns that are features although they look like row numbers
+    #[arg(long, value_name = "COLUMN,COLUMN")]
+    keep: Vec<String>,
+    /// Categories that the model does not know when it predicts: stop with an error, or ignore them
+    #[arg(long, value_enum, default_value = "error")]
+    unknown_categories: Unknown,
     /// Predict a class [default: if the target is text, or few different whole numbers]
     #[arg(long, conflicts_with = "regress")]
     classify: bool,
     /// Predict a number
     #[arg(long)]
     regress: bool,
-    /// What to do where a value is missing: say so, or fill in the column's median, or a category of its own
+    /// Missing values: stop with an error, or fill in the median (numbers) or a separate category
     #[arg(long, value_enum, default_value = "error")]
     missing: Missing,
     /// The widths of the hidden layers; 0 for none
@@ -118,12 +131,14 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let options = &arguments.options;
     options.only(&["--epochs", "--seed", "--out"]);
-    let table = tables::open(&arguments.file)?;
+    let table = tables::open(&arguments.file, &arguments.csv.settings(&CsvSettings::default())?)?;
     let file = arguments.file.display().to_string();
     let wishes = Wishes {
         target: arguments.target.as_deref(),
         ignore: &arguments.ignore,
         categories: &arguments.categories,
+        keep: &arguments.keep,
+        unseen: arguments.unknown_categories.unseen(),
         kind: match (arguments.classify, arguments.regress) {
             (true, _) => AnswerKind::Classes,
             (_, true) => AnswerKind::Numbers,

@@ -9,7 +9,7 @@ use crate::{
     Arguments,
     common::{
         Exit, say,
-        tables::{digits, refused},
+        tables::{digits, few, refused, short},
     },
 };
 
@@ -123,7 +123,7 @@ fn tell_target(encoder: &Encoder, data: &Dataset) -> Result<(), Exit> {
         (Some(classes), Answers::Classes(ids)) => tell_classes(encoder.answer(), classes, ids),
         (_, Answers::Values(values)) => {
             let (mean, deviation) = mean_and_deviation(values)?;
-            let [mean, deviation] = [mean, deviation].map(digits);
+            let [mean, deviation] = [mean + f64::from(encoder.target_offset()), deviation].map(digits);
             say!("to predict: {}, numbers with mean {mean}, standard deviation {deviation}", encoder.answer());
             Ok(())
         }
@@ -132,8 +132,10 @@ fn tell_target(encoder: &Encoder, data: &Dataset) -> Result<(), Exit> {
 }
 
 fn tell_classes(name: &str, classes: &[String], ids: &[u32]) -> Result<(), Exit> {
+    let name = short(name);
     let are_numbers = classes.iter().all(|class| class.parse::<f64>().is_ok());
     if let [only] = classes {
+        let only = short(only);
         return Err(Exit::Refused(format!("the target {name:?} is {only:?} in every row: nothing to tell apart")));
     }
     if 2 * classes.len() > ids.len() {
@@ -145,7 +147,7 @@ fn tell_classes(name: &str, classes: &[String], ids: &[u32]) -> Result<(), Exit>
     let mut counts = vec![0; classes.len()];
     ids.iter().for_each(|id| counts[*id as usize] += 1);
     let each: Vec<String> =
-        classes.iter().zip(&counts).take(FEW).map(|(class, count)| format!("{class} {count}")).collect();
+        classes.iter().zip(&counts).take(FEW).map(|(class, count)| format!("{} {count}", short(class))).collect();
     let more = if classes.len() > FEW { ", ..." } else { "" };
     say!("to predict: {name}, {} classes: {}{more}", classes.len(), each.join(", "));
     if are_numbers {
@@ -154,7 +156,7 @@ fn tell_classes(name: &str, classes: &[String], ids: &[u32]) -> Result<(), Exit>
     let rare = classes.iter().zip(counts).filter(|(_, count)| *count < 5).map(|(class, _)| class.as_str());
     match rare.collect::<Vec<_>>().as_slice() {
         [] => {}
-        rare => say!("classes with few rows to learn from and to test on: {}", rare.join(", ")),
+        rare => say!("classes with few rows to learn from and to test on: {}", few(rare, FEW)),
     }
     Ok(())
 }

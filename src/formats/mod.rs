@@ -15,8 +15,8 @@ mod npy_header;
 pub(crate) mod number;
 pub(crate) mod records;
 pub(crate) mod tensors;
-#[cfg(feature = "npy")]
-mod zip;
+#[cfg(any(feature = "csv", feature = "npy"))]
+pub(crate) mod zip;
 
 use std::{
     fmt::Display,

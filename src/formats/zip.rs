@@ -22,7 +22,7 @@ const END_BYTES: usize = 22;
 
 /// What an archive lists.
 #[derive(Debug)]
-pub(super) struct Archive<'a> {
+pub(crate) struct Archive<'a> {
     content: &'a [u8],
     file: &'a str,
     entries: Vec<Entry>,
@@ -70,6 +70,7 @@ impl<'a> Archive<'a> {
         self.entries.iter().map(|entry| entry.name.as_str())
     }
 
+    #[cfg(feature = "npy")]
     /// The names of the arrays among them, without .npy.
     pub fn arrays(&self) -> impl Iterator<Item = &str> {
         self.names().filter_map(|name| name.strip_suffix(".npy"))

@@ -1,13 +1,17 @@
 //! How one column becomes features.
 
-use std::collections::HashMap;
-
 use serde::{Deserialize, Serialize};
 
-use super::{ColumnKind, EncoderSettings, MissingCategory, MissingNumber, Table, Unseen, quoted};
+use super::{
+    EncoderSettings, MissingCategory, MissingNumber, NumberFormat, Table, Unseen,
+    answer::a_number,
+    categories::{Equality, Index},
+    quoted,
+};
 use crate::{
     Error, Result,
     formats::{list, wrong},
+    scaling::resolution_offset,
     table::Coding,
 };
 
@@ -23,7 +27,13 @@ pub(super) struct Coded {
 enum Code {
     Number {
         /// What stands for a missing one.
-        fill: Option<f32>,
+        fill: Option<f64>,
+        /// How they are written; as the table at hand has it if a file of an earlier version does not say it.
+        #[serde(default)]
+        format: Option<NumberFormat>,
+        /// What is subtracted in f64 before a number becomes an f32.
+        #[serde(default)]
+        offset: f32,
     },
     Categories {
         /// In the order of their features or ids; the empty text is the category of what is missing.
@@ -31,6 +41,9 @@ enum Code {
         /// Which of them stands for a missing one.
         fill: Option<usize>,
         one_hot: bool,
+        /// Which cells are the same category.
+        #[serde(default)]
+        equality: Equality,
     },
 }
 
@@ -38,10 +51,15 @@ impl Coded {
     /// Learns what a column's cells become.
     pub fn learn(table: &Table, column: usize, settings: &EncoderSettings) -> Result<Self> {
         let name = table.names[column].clone();
-        let is_text = matches!(table.column(column).kind, ColumnKind::Categories { .. });
-        let is_number = settings.numbers.contains(&name) || !is_text && !settings.categories.contains(&name);
+        let format = table.number_format(column);
+        let is_empty = table.scans[column].missing == table.rows();
+        let is_number =
+            settings.numbers.contains(&name) || (format.is_some() || is_empty) && !settings.categories.contains(&name);
         let code = match is_number {
-            true => Code::Number { fill: fill_of_numbers(table, column, settings)? },
+            true => {
+                let fill = fill_of_numbers(table, column, settings)?;
+                Code::Number { fill, format, offset: offset(table, column) }
+            }
             false => categories(table, column, settings)?,
         };
         Ok(Self { name, code })
@@ -55,6 +73,11 @@ impl Coded {
         }
     }
 
+    /// How its numbers are written.
+    pub const fn number_format(&self) -> Option<NumberFormat> {
+        if let Code::Number { format, .. } = self.code { format } else { None }
+    }
+
     /// The names of those features.
     pub fn feature_names(&self) -> Vec<String> {
         match &self.code {
@@ -66,29 +89,50 @@ impl Coded {
         }
     }
 
-    /// Writes its features to the columns from `first` on of rows that are `width` wide, and zeros so far.
-    pub fn write(&self, table: &Table, unseen: Unseen, first: usize, width: usize, rows: &mut [f32]) -> Result<()> {
+    /// Prepares to write its features of a table, from the feature `first` on.
+    pub fn writer<'a>(&'a self, table: &'a Table, unseen: Unseen, first: usize) -> Result<Writer<'a>> {
         let column = table.find(&self.name)?;
-        let cells = table.cells(column).enumerate().zip(rows.chunks_exact_mut(width.max(1)));
-        match &self.code {
-            Code::Number { fill } => {
-                for ((row, cell), into) in cells {
-                    let value = cell.map_or(*fill, |text| table.number(text).map(|value| value as f32));
-                    into[first] = value.ok_or_else(|| table.wrong(row, column, "a number"))?;
-                }
+        let (format, index) = match &self.code {
+            Code::Number { format, .. } => (format.or(table.number_format(column)).unwrap_or_default(), None),
+            Code::Categories { names, equality, .. } => (NumberFormat::PLAIN, Some(equality.index(names))),
+        };
+        Ok(Writer { table, column, code: &self.code, format, index, unseen, first })
+    }
+}
+
+/// Writes the features of one column.
+pub(super) struct Writer<'a> {
+    table: &'a Table,
+    column: usize,
+    code: &'a Code,
+    format: NumberFormat,
+    index: Option<Index>,
+    unseen: Unseen,
+    first: usize,
+}
+
+impl Writer<'_> {
+    /// Writes the features of a row to its place in `into`, which is zeros so far.
+    pub fn write(&self, row: usize, into: &mut [f32]) -> Result<()> {
+        let Self { table, column, first, .. } = *self;
+        let text = table.text_of(row, column);
+        let cell = Some(text).filter(|cell| !table.missing.contains(cell));
+        match self.code {
+            Code::Number { fill, offset, .. } => {
+                let value = cell.map_or(*fill, |text| self.format.parse(text));
+                let value = value.ok_or_else(|| table.wrong(row, column, a_number(self.format)))?;
+                into[first] = (value - f64::from(*offset)) as f32;
             }
-            Code::Categories { names, fill, one_hot } => {
-                let ids: HashMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
-                for ((row, cell), into) in cells {
-                    match cell.map_or(*fill, |text| ids.get(text).copied()).filter(|id| *id < names.len()) {
-                        Some(id) if *one_hot => into[first + id] = 1.0,
-                        Some(id) => into[first] = id as f32,
-                        None if cell.is_none() || unseen == Unseen::Refuse => {
-                            return Err(table.wrong(row, column, format_args!("one of {}", list(names))));
-                        }
-                        None if *one_hot => {}
-                        None => into[first] = -1.0,
+            Code::Categories { names, fill, one_hot, .. } => {
+                let find = |text| self.index.as_ref().and_then(|index| index.find(text));
+                match cell.map_or(*fill, find).filter(|id| *id < names.len()) {
+                    Some(id) if *one_hot => into[first + id] = 1.0,
+                    Some(id) => into[first] = id as f32,
+                    None if cell.is_none() || self.unseen == Unseen::Refuse => {
+                        return Err(table.wrong(row, column, format_args!("one of {}", list(names))));
                     }
+                    None if *one_hot => {}
+                    None => into[first] = -1.0,
                 }
             }
         }
@@ -96,24 +140,35 @@ impl Coded {
     }
 }
 
+/// What is subtracted from the numbers of a column, so that they stay different as f32: 0 if they do anyway.
+pub(super) fn offset(table: &Table, column: usize) -> f32 {
+    let scan = table.scans[column];
+    let values = || {
+        let format = scan.format.unwrap_or_default();
+        table.cells(column).flatten().filter_map(|cell| format.parse(cell)).collect()
+    };
+    if scan.is_inexact { resolution_offset(scan.range, values) } else { 0.0 }
+}
+
 /// What stands for a missing number of a column.
-fn fill_of_numbers(table: &Table, column: usize, settings: &EncoderSettings) -> Result<Option<f32>> {
+fn fill_of_numbers(table: &Table, column: usize, settings: &EncoderSettings) -> Result<Option<f64>> {
+    let format = table.number_format(column).unwrap_or_default();
     let mut values = Vec::new();
     for (row, text) in table.cells(column).enumerate().filter_map(|(row, cell)| Some((row, cell?))) {
-        values.push(table.number(text).ok_or_else(|| table.wrong(row, column, "a number"))?);
+        values.push(format.parse(text).ok_or_else(|| table.wrong(row, column, "a number"))?);
     }
     if values.is_empty() {
         return Err(nothing_there(table, column));
     }
     Ok(match settings.missing_number {
         MissingNumber::Refuse => None,
-        MissingNumber::Mean => Some((values.iter().sum::<f64>() / values.len() as f64) as f32),
+        MissingNumber::Mean => Some(values.iter().sum::<f64>() / values.len() as f64),
         MissingNumber::Median => {
             values.sort_by(f64::total_cmp);
             let [low, high] = [(values.len() - 1) / 2, values.len() / 2].map(|at| values[at]);
-            Some(((low + high) / 2.0) as f32)
+            Some((low + high) / 2.0)
         }
-        MissingNumber::Value(value) => Some(value),
+        MissingNumber::Value(value) => Some(f64::from(value)),
     })
 }
 
@@ -123,7 +178,7 @@ pub(super) fn check_count(table: &Table, column: usize, count: usize, most: usiz
         return Ok(());
     }
     let mut cells = table.cells(column).enumerate();
-    let is_text = |cell: &(usize, Option<&str>)| cell.1.is_some_and(|text| table.number(text).is_none());
+    let is_text = |cell: &(usize, Option<&str>)| cell.1.is_some_and(|text| NumberFormat::PLAIN.parse(text).is_none());
     let example = cells.find(is_text).map_or(String::new(), |(row, cell)| {
         format!("; {} in line {} is no number", quoted(cell.unwrap_or_default()), table.lines[row])
     });
@@ -133,38 +188,25 @@ pub(super) fn check_count(table: &Table, column: usize, count: usize, most: usiz
 }
 
 fn categories(table: &Table, column: usize, settings: &EncoderSettings) -> Result<Code> {
-    let mut counts = HashMap::<&str, usize>::new();
-    table.cells(column).flatten().for_each(|text| *counts.entry(text).or_default() += 1);
-    if counts.is_empty() {
+    let equality = Equality::of(table, column);
+    let categories = equality.categories(table.cells(column).flatten());
+    if categories.is_empty() {
         return Err(nothing_there(table, column));
     }
-    let mut names = sorted(table, counts.keys().copied());
+    let (mut names, counts): (Vec<String>, Vec<usize>) = categories.into_iter().unzip();
     check_count(table, column, names.len(), settings.most_categories, "to leave it out, name it in features")?;
-    let is_missing_somewhere = table.cells(column).any(|cell| cell.is_none());
+    let is_missing_somewhere = table.scans[column].missing > 0;
     let fill = match settings.missing_category {
         MissingCategory::Refuse => None,
         // The last of equals wins, so they are walked backwards.
-        MissingCategory::MostFrequent => {
-            (0..names.len()).rev().max_by_key(|id| counts.get(names[*id].as_str()).copied())
-        }
+        MissingCategory::MostFrequent => (0..names.len()).rev().max_by_key(|id| counts[*id]),
         MissingCategory::Own if is_missing_somewhere => {
             names.push(String::new());
             Some(names.len() - 1)
         }
         MissingCategory::Own => None,
     };
-    Ok(Code::Categories { names, fill, one_hot: settings.coding == Coding::OneHot })
-}
-
-/// Different categories: by their value where all are numbers, else by their text.
-pub(super) fn sorted<'a>(table: &Table, categories: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let mut names: Vec<String> = categories.map(str::to_owned).collect();
-    names.sort_unstable();
-    names.dedup();
-    if names.iter().all(|name| table.number(name).is_some()) {
-        names.sort_by(|a, b| table.number(a).partial_cmp(&table.number(b)).unwrap_or(std::cmp::Ordering::Equal));
-    }
-    names
+    Ok(Code::Categories { names, fill, one_hot: settings.coding == Coding::OneHot, equality })
 }
 
 fn nothing_there(table: &Table, column: usize) -> Error {

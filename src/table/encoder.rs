@@ -1,9 +1,16 @@
 //! From a table to numbers: learned once, applied to every table with these columns, and saved with a model.
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{EncoderSettings, FeatureColumns, MissingNumber, Table, Unseen, answer::Answer, column::Coded};
+use super::{
+    CsvSettings, EncoderSettings, FeatureColumns, MissingNumber, NumberFormat, Table, Unseen, answer::Answer,
+    column::Coded,
+};
 use crate::{Dataset, Error, Result, error::room, formats::list};
+
+/// The cells that one thread encodes before the next takes over.
+const CELLS: usize = 1 << 16;
 
 /// Turns the rows of a table into features and answers, as it learned to from one.
 ///
@@ -27,6 +34,9 @@ pub struct Encoder {
     columns: Vec<Coded>,
     answer: Answer,
     unseen: Unseen,
+    /// How the table that it learned from was read.
+    #[serde(default)]
+    csv: Option<CsvSettings>,
 }
 
 impl Encoder {
@@ -73,6 +83,7 @@ impl Encoder {
             answer: Answer::learn(table, answer, settings.answers, settings.most_categories)?,
             columns: columns.into_iter().map(|at| Coded::learn(table, at, settings)).collect::<Result<_>>()?,
             unseen: settings.unseen,
+            csv: Some(table.csv_settings().clone()),
         })
     }
 
@@ -98,11 +109,64 @@ impl Encoder {
         let mut rows = room(len, "the features of a table")?;
         rows.resize(len, 0.0);
         let mut first = 0;
+        let mut writers = Vec::with_capacity(self.columns.len());
         for column in &self.columns {
-            column.write(table, self.unseen, first, width, &mut rows)?;
+            writers.push(column.writer(table, self.unseen, first)?);
             first += column.width();
         }
-        Ok(rows)
+        let chunk = (CELLS / self.columns.len().max(1)).max(1);
+        let write = |(at, rows): (usize, &mut [f32])| {
+            for (row, into) in (at * chunk..).zip(rows.chunks_exact_mut(width)) {
+                writers.iter().try_for_each(|writer| writer.write(row, into))?;
+            }
+            Ok(())
+        };
+        // The first error by its row, whichever thread is the first to find one.
+        let failed = rows.par_chunks_mut((chunk * width).max(1)).enumerate().map(write).find_first(Result::is_err);
+        failed.unwrap_or(Ok(())).map(|()| rows)
+    }
+
+    /// The same encoder, with another treatment of categories that it did not learn.
+    #[must_use]
+    pub fn with_unseen(self, unseen: Unseen) -> Self {
+        Self { unseen, ..self }
+    }
+
+    /// How the file was read that it learned from: later files have to be read alike. None for an encoder that was saved by
+    /// a version that did not keep it.
+    pub const fn csv_settings(&self) -> Option<&CsvSettings> {
+        self.csv.as_ref()
+    }
+
+    /// How the numbers of a column are written that it learned from, features or target; none for other columns.
+    pub fn number_format(&self, column: &str) -> Option<NumberFormat> {
+        let feature = self.columns.iter().find(|one| one.name == column).and_then(Coded::number_format);
+        feature.or(self.answer.format.filter(|_| self.answer.name == column && self.answer.classes.is_none()))
+    }
+
+    /// What is subtracted from a numeric target before it becomes an f32, so that the values of a column near 1e9 stay
+    /// different: a network that is trained on [`Encoder::dataset`] predicts the target minus this number. It is 0 if the
+    /// targets stay different without it.
+    pub const fn target_offset(&self) -> f32 {
+        self.answer.offset
+    }
+
+    /// The class ids of the rows of a table; none in a row whose target is missing or not one of the classes, and in all
+    /// rows if the table has no target column or the targets are numbers.
+    pub fn target_classes(&self, table: &Table) -> Vec<Option<u32>> {
+        match (table.find(&self.answer.name), &self.answer.classes) {
+            (Ok(column), Some(_)) => self.answer.known_classes(table, column),
+            _ => vec![None; table.rows()],
+        }
+    }
+
+    /// The numeric targets of the rows of a table, as they stand in it; none in a row whose target is missing or not a
+    /// number, and in all rows if the table has no target column or the targets are classes.
+    pub fn target_values(&self, table: &Table) -> Vec<Option<f64>> {
+        match (table.find(&self.answer.name), &self.answer.classes) {
+            (Ok(column), None) => self.answer.known_values(table, column),
+            _ => vec![None; table.rows()],
+        }
     }
 
     /// How many features a row has.
@@ -113,6 +177,11 @@ impl Encoder {
     /// The names of the features: a column's, or `column=category`.
     pub fn feature_names(&self) -> Vec<String> {
         self.columns.iter().flat_map(Coded::feature_names).collect()
+    }
+
+    /// The names of the columns that it learned from, without the target.
+    pub fn columns(&self) -> Vec<&String> {
+        self.columns.iter().map(|column| &column.name).collect()
     }
 
     /// The name of the column of answers.

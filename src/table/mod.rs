@@ -1,29 +1,41 @@
 //! Tables: named columns of text, and how they become the numbers of a data set.
 
 mod answer;
+mod categories;
 mod column;
 #[cfg(feature = "csv")]
 mod csv;
+#[cfg(feature = "csv")]
+mod decode;
+#[cfg(feature = "csv")]
+mod dialect;
 mod encoder;
+mod number_format;
+mod scan;
 mod settings;
 
 use std::fmt::{self, Display};
 
-#[cfg(feature = "csv")]
-pub use csv::CsvSettings;
 pub use encoder::Encoder;
-pub use settings::{AnswerKind, Coding, EncoderSettings, FeatureColumns, MissingCategory, MissingNumber, Unseen};
+pub use number_format::NumberFormat;
+pub use settings::{
+    AnswerKind, Coding, CsvSettings, EncoderSettings, Encoding, FeatureColumns, MissingCategory, MissingNumber,
+    Reading, Unseen,
+};
 
 use crate::{
     Error, Result,
     error::check_len,
     formats::{list, wrong},
 };
+use scan::Scan;
+use settings::MissingWords;
 
 /// Rows of text in named columns, as a CSV file has them.
 ///
-/// A cell is missing if it is empty, `NA`, `N/A`, `#N/A`, `<NA>`, `NaN`, `null` or `?`, in capitals or not.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A cell is missing if it is empty or one of the [`CsvSettings::missing_values`]. A column is numbers if all of its other
+/// cells are, in one [`NumberFormat`], which is decided from all of them.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Table {
     /// What errors call it.
     file: String,
@@ -34,15 +46,15 @@ pub struct Table {
     ends: Vec<u32>,
     /// The line of each row, counted from 1.
     lines: Vec<u32>,
-    /// What stood between the cells.
-    delimiter: u8,
-    /// Whether `1,5` is a number.
-    has_decimal_commas: bool,
-    /// Whether `1.234` is a whole one.
-    has_grouping_points: bool,
+    /// How it was read, with what was detected.
+    settings: CsvSettings,
+    missing: MissingWords,
+    /// What the columns hold.
+    scans: Vec<Scan>,
+    readings: Vec<Reading>,
 }
 
-/// What a column of a table has in it. Its [`Display`] says so in a line.
+/// A column of a table. Its [`Display`] describes it in a line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Column {
     /// Its name.
@@ -51,6 +63,11 @@ pub struct Column {
     pub missing: usize,
     /// What the others are.
     pub kind: ColumnKind,
+    /// How its numbers are written, if it has numbers.
+    pub format: Option<NumberFormat>,
+    /// Another format in which all of its cells are numbers too, but other ones, with the smallest and the largest of them:
+    /// the cells alone do not decide between the two.
+    pub alternative: Option<(NumberFormat, [f64; 2])>,
 }
 
 /// What the cells of a column are that are not missing.
@@ -82,16 +99,18 @@ impl Table {
     /// # Errors
     /// [`Error::Format`] for a name that is empty or there twice, [`Error::Shape`] if the cells do not divide into rows.
     pub fn new<S: AsRef<str>>(names: &[S], cells: &[S]) -> Result<Self> {
-        let mut table = Self::empty("table".into(), 1, names)?;
+        let settings = CsvSettings { delimiter: Some(b','), ..CsvSettings::default() };
+        let mut table = Self::empty("table".into(), 1, names, settings)?;
         check_len("cells of a table", cells.len() / names.len() * names.len(), cells.len())?;
         for (row, line) in cells.chunks(names.len()).zip(2..) {
-            table.push(line, row.iter().map(S::as_ref))?;
+            table.push(line, row.iter().map(|cell| cell.as_ref().as_bytes()))?;
         }
+        table.scans = table.scan(&[]);
         Ok(table)
     }
 
     /// Without rows; the names stand in a line of the file.
-    fn empty<S: AsRef<str>>(file: String, line: u32, names: &[S]) -> Result<Self> {
+    fn empty<S: AsRef<str>>(file: String, line: u32, names: &[S], settings: CsvSettings) -> Result<Self> {
         let names: Vec<String> = names.iter().map(|name| name.as_ref().trim().to_owned()).collect();
         let refused = |column: usize, expected: &str, got: &dyn Display| {
             Err(wrong(&file, format_args!("line {line}, column {}", column + 1), expected, got))
@@ -109,21 +128,14 @@ impl Table {
             return refused(0, "names of columns", &"none");
         }
         let (text, ends, lines) = (String::new(), Vec::new(), Vec::new());
-        Ok(Self {
-            file,
-            names,
-            text,
-            ends,
-            lines,
-            delimiter: b',',
-            has_decimal_commas: false,
-            has_grouping_points: false,
-        })
+        let missing = MissingWords::new(&settings.missing_values);
+        Ok(Self { file, names, text, ends, lines, settings, missing, scans: Vec::new(), readings: Vec::new() })
     }
 
-    /// Adds a row, which has a cell for each name.
-    fn push<'a>(&mut self, line: u32, cells: impl Iterator<Item = &'a str>) -> Result<()> {
+    /// Adds a row, which has a cell for each name; the cells are valid UTF-8.
+    fn push<'a>(&mut self, line: u32, cells: impl Iterator<Item = &'a [u8]>) -> Result<()> {
         for cell in cells {
+            let cell = String::from_utf8_lossy(cell.trim_ascii());
             self.text.push_str(cell.trim());
             let too_much = |_| Error::OutOfMemory { what: format!("{}: more than 4 GiB of text", self.file) };
             self.ends.push(u32::try_from(self.text.len()).map_err(too_much)?);
@@ -137,15 +149,24 @@ impl Table {
         self.lines.len()
     }
 
-    /// What stands between the cells of its file: a comma for a table that is from none.
-    pub const fn delimiter(&self) -> u8 {
-        self.delimiter
+    /// The delimiter between the cells of its file: a comma for a table that comes from no file.
+    pub fn delimiter(&self) -> u8 {
+        self.settings.delimiter.unwrap_or(b',')
     }
 
-    /// Whether a comma stands in its numbers where others have a point. A point then stands between thousands in all of the
-    /// table if it does so before some comma (`1.234,5`), and is a decimal point as well if it does not.
-    pub const fn has_decimal_commas(&self) -> bool {
-        self.has_decimal_commas
+    /// How it was read: the settings that it was opened with, and what was detected.
+    pub const fn csv_settings(&self) -> &CsvSettings {
+        &self.settings
+    }
+
+    /// How its file was read where the file does not state it.
+    pub fn readings(&self) -> &[Reading] {
+        &self.readings
+    }
+
+    /// How the numbers of a column are written; none if it is not a column of numbers.
+    pub fn number_format(&self, column: usize) -> Option<NumberFormat> {
+        self.scans.get(column).and_then(|scan| scan.format)
     }
 
     /// A table of the given rows of this one, in the order given; errors still tell their lines in the file.
@@ -153,16 +174,30 @@ impl Table {
     /// # Errors
     /// [`Error::Setting`] for a row that is not there, [`Error::OutOfMemory`].
     pub fn select(&self, rows: &[usize]) -> Result<Self> {
-        let (file, names) = (self.file.clone(), self.names.clone());
-        let mut some = Self { file, names, text: String::new(), ends: Vec::new(), lines: Vec::new(), ..*self };
+        let (text, ends, lines) = (String::new(), Vec::new(), Vec::new());
+        let (settings, missing) = (self.settings.clone(), self.missing.clone());
+        let (file, names, readings) = (self.file.clone(), self.names.clone(), self.readings.clone());
+        let mut some = Self { file, names, text, ends, lines, settings, missing, scans: Vec::new(), readings };
         for row in rows {
             if *row >= self.rows() {
                 let (expected, got) = (format!("below {}", self.rows()), row.to_string());
                 return Err(Error::Setting { what: "row to select", expected, got });
             }
-            some.push(self.lines[*row], (0..self.names.len()).map(|column| self.text_of(*row, column)))?;
+            let cells = (0..self.names.len()).map(|column| self.text_of(*row, column).as_bytes());
+            some.push(self.lines[*row], cells)?;
+        }
+        // Numbers are still written as in all rows; what was not a column of numbers may be one now.
+        let known: Vec<_> = self.scans.iter().map(|scan| scan.format).collect();
+        some.scans = some.scan(&known);
+        for (some, all) in some.scans.iter_mut().zip(&self.scans) {
+            some.alternative = some.alternative.or(all.alternative.filter(|_| some.format == all.format));
         }
         Ok(some)
+    }
+
+    /// The line of a row in its file, counted from 1; none beyond the table.
+    pub fn line(&self, row: usize) -> Option<u32> {
+        self.lines.get(row).copied()
     }
 
     /// The names of the columns.
@@ -175,14 +210,15 @@ impl Table {
         (row < self.rows() && column < self.names.len()).then(|| self.text_of(row, column))
     }
 
-    /// The number in a cell; none for one that is missing or something else.
+    /// The number in a cell, in the format of its column; none for one that is missing or something else.
     pub fn number_at(&self, row: usize, column: usize) -> Option<f64> {
-        self.number(self.cell(row, column)?)
+        let format = self.number_format(column).unwrap_or_default();
+        format.parse(self.cell(row, column)?)
     }
 
     /// Whether a cell is missing, as one beyond the table is.
     pub fn is_missing(&self, row: usize, column: usize) -> bool {
-        self.cell(row, column).is_none_or(is_missing)
+        self.cell(row, column).is_none_or(|cell| self.missing.contains(cell))
     }
 
     /// What the columns have in them.
@@ -198,57 +234,21 @@ impl Table {
 
     /// The cells of a column from the first row down; none for one that is missing.
     fn cells(&self, column: usize) -> impl Iterator<Item = Option<&str>> {
-        (0..self.rows()).map(move |row| Some(self.text_of(row, column)).filter(|cell| !is_missing(cell)))
+        (0..self.rows()).map(move |row| Some(self.text_of(row, column)).filter(|cell| !self.missing.contains(cell)))
     }
 
     fn column(&self, column: usize) -> Column {
-        let (mut least, mut most, mut are_numbers) = (f64::INFINITY, f64::NEG_INFINITY, true);
-        let mut missing = 0;
-        let mut seen = std::collections::HashSet::new();
-        for cell in self.cells(column) {
-            let Some(text) = cell else {
-                missing += 1;
-                continue;
-            };
-            seen.insert(text);
-            match self.number(text) {
-                Some(value) => (least, most) = (least.min(value), most.max(value)),
-                None => are_numbers = false,
+        let Scan { missing, format, alternative, range: [least, most], .. } = self.scans[column];
+        let kind = match format {
+            _ if missing == self.rows() => ColumnKind::Empty,
+            Some(_) => ColumnKind::Numbers { least, most },
+            None => {
+                let equality = categories::Equality::of(self, column);
+                ColumnKind::Categories { count: equality.categories(self.cells(column).flatten()).len() }
             }
-        }
-        let kind = match (seen.len(), are_numbers) {
-            (0, _) => ColumnKind::Empty,
-            (_, true) => ColumnKind::Numbers { least, most },
-            (count, false) => ColumnKind::Categories { count },
         };
-        Column { name: self.names[column].clone(), missing, kind }
-    }
-
-    /// The number that a cell is, if it is one and within f32's range.
-    fn number(&self, cell: &str) -> Option<f64> {
-        if self.has_grouping_points
-            && let Some(whole) = ungrouped(cell)
-        {
-            return number(&whole);
-        }
-        number(cell).or_else(|| number(&with_point(cell).filter(|_| self.has_decimal_commas)?))
-    }
-
-    /// Finds out whether the numbers have commas: where a comma separates no cells, and a column is all numbers with them.
-    #[cfg(feature = "csv")]
-    fn look_for_decimal_commas(&mut self) {
-        let is_number = |cell: &str| number(cell).is_some() || with_point(cell).is_some_and(|n| number(&n).is_some());
-        let has_commas = |column: usize| {
-            let mut cells = self.cells(column).flatten();
-            cells.any(|cell| cell.contains(',')) && self.cells(column).flatten().all(is_number)
-        };
-        if self.delimiter != b',' {
-            let with_commas: Vec<usize> = (0..self.names.len()).filter(|column| has_commas(*column)).collect();
-            let is_both = |cell: &str| cell.contains('.') && cell.contains(',');
-            let has_both = |column: &usize| self.cells(*column).flatten().any(is_both);
-            (self.has_decimal_commas, self.has_grouping_points) =
-                (!with_commas.is_empty(), with_commas.iter().any(has_both));
-        }
+        let alternative = alternative.map(|format| (format, self.range_of(column, format).0));
+        Column { name: self.names[column].clone(), missing, kind, format, alternative }
     }
 
     /// The column of this name.
@@ -262,7 +262,7 @@ impl Table {
     fn wrong(&self, row: usize, column: usize, expected: impl Display) -> Error {
         let place = format!("line {}, column {}", self.lines[row], quoted(&self.names[column]));
         let text = self.text_of(row, column);
-        if is_missing(text) {
+        if self.missing.contains(text) {
             return wrong(&self.file, place, expected, format_args!("{}, a missing value", quoted(text)));
         }
         wrong(&self.file, place, expected, quoted(text))
@@ -273,41 +273,17 @@ impl Display for Column {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.name)?;
         match self.kind {
-            ColumnKind::Numbers { least, most } => write!(f, "numbers from {least} to {most}")?,
+            ColumnKind::Numbers { least, most } => {
+                write!(f, "numbers from {least} to {most}")?;
+                if let Some(format) = self.format.filter(|format| *format != NumberFormat::PLAIN) {
+                    write!(f, ", written with {format}")?;
+                }
+            }
             ColumnKind::Categories { count } => write!(f, "{count} categories")?,
             ColumnKind::Empty => f.write_str("empty")?,
         }
         if self.missing > 0 { write!(f, ", {} missing", self.missing) } else { Ok(()) }
     }
-}
-
-fn is_missing(cell: &str) -> bool {
-    ["", "NA", "N/A", "#N/A", "<NA>", "NaN", "null", "?"].iter().any(|missing| cell.eq_ignore_ascii_case(missing))
-}
-
-/// A number such as `1,5` or `1.234,5` as `1.5` or `1234.5`; none for what has not one comma, or a point behind it.
-fn with_point(cell: &str) -> Option<String> {
-    let (whole, rest) = cell.split_once(',')?;
-    let is_whole = !whole.contains('.') || is_grouped(whole);
-    (is_whole && !rest.contains([',', '.'])).then(|| format!("{}.{rest}", whole.replace('.', "")))
-}
-
-/// A whole number such as `1.234` as `1234`.
-fn ungrouped(cell: &str) -> Option<String> {
-    let digits = cell.trim_start_matches(['-', '+']);
-    let are_digits = !digits.starts_with('0') && digits.bytes().all(|byte| byte == b'.' || byte.is_ascii_digit());
-    (are_digits && cell.contains('.') && is_grouped(cell)).then(|| cell.replace('.', ""))
-}
-
-/// Whether points stand before every three places of a number.
-fn is_grouped(cell: &str) -> bool {
-    let mut groups = cell.trim_start_matches(['-', '+']).split('.');
-    groups.next().is_some_and(|first| (1..=3).contains(&first.len())) && groups.all(|group| group.len() == 3)
-}
-
-/// The number that a text is, with a point, if it is one and within f32's range.
-fn number(cell: &str) -> Option<f64> {
-    cell.parse().ok().filter(|value: &f64| (*value as f32).is_finite())
 }
 
 /// Text for an error: in quotes, and not too much of it.

@@ -1,0 +1,197 @@
+//! What becomes of each column of a table: the target, a feature, or nothing.
+
+use gradus::{Column, ColumnKind, Table};
+
+use super::columns::Wishes;
+use crate::common::{
+    Exit,
+    csv_options::ambiguity,
+    say,
+    tables::{find, find_all, shell, short},
+};
+
+/// As many columns are shown at most, and as many notes.
+const SHOWN: usize = 40;
+const NOTES: usize = 8;
+
+/// What becomes of a column.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Role {
+    Target,
+    Feature,
+    Ignored,
+    Empty,
+    /// It holds the numbers 0 or 1 to the number of rows, each once, as pandas, R and data bases number rows. They say
+    /// nothing of a row, but may tell the target of a file that was once sorted by it.
+    RowNumbers,
+}
+
+/// The roles of the columns of `all`, of which `table` has the rows with a target.
+pub fn roles(
+    all: &Table,
+    table: &Table,
+    columns: &[Column],
+    target: Option<usize>,
+    wishes: &Wishes<'_>,
+) -> Result<Vec<Role>, Exit> {
+    let mut roles: Vec<Role> = (0..columns.len())
+        .map(|at| match columns[at].kind {
+            ColumnKind::Empty => Role::Empty,
+            ColumnKind::Numbers { .. } if first_number(all, at).is_some_and(|first| first == 0.0 || first == 1.0) => {
+                Role::RowNumbers
+            }
+            _ => Role::Feature,
+        })
+        .collect();
+    let kept = find_all(table, "--keep", wishes.keep)?.into_iter();
+    for at in kept.chain(find_all(table, "--categories", wishes.categories)?) {
+        if roles[at] == Role::RowNumbers {
+            roles[at] = Role::Feature;
+        }
+    }
+    for at in find_all(table, "--ignore", wishes.ignore)? {
+        roles[at] = Role::Ignored;
+    }
+    if let Some(at) = target {
+        if roles[at] == Role::Ignored {
+            return Err(Exit::Refused(format!("--ignore {}: that is the target", shell(&short(&columns[at].name)))));
+        }
+        roles[at] = Role::Target;
+    }
+    if !roles.contains(&Role::Feature) {
+        // A single column that counts the rows may be the time.
+        roles.iter_mut().filter(|role| **role == Role::RowNumbers).for_each(|role| *role = Role::Feature);
+    }
+    Ok(roles)
+}
+
+/// The smallest number of a column that holds as many consecutive whole numbers as there are rows, each once, in any order.
+fn first_number(table: &Table, at: usize) -> Option<f64> {
+    let values: Option<Vec<f64>> = (0..table.rows()).map(|row| table.number_at(row, at)).collect();
+    let values = values?;
+    let first = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let mut is_seen = vec![false; values.len()];
+    for value in values {
+        let place = value - first;
+        let seen = is_seen.get_mut(place as usize).filter(|seen| place.fract() == 0.0 && !**seen)?;
+        *seen = true;
+    }
+    Some(first)
+}
+
+/// The place of the target, if the command line names one.
+pub fn target(table: &Table, wishes: &Wishes<'_>) -> Result<Option<usize>, Exit> {
+    wishes.target.map(|name| find(table, "--target", name)).transpose()
+}
+
+/// Prints the columns, each with what becomes of it, and what is to be known of how they were read.
+pub fn show(table: &Table, columns: &[Column], roles: &[Role], wishes: &Wishes<'_>) {
+    let wide = columns.iter().take(SHOWN).map(|column| short(&column.name).chars().count()).max().unwrap_or(0);
+    for (column, role) in columns.iter().zip(roles).take(SHOWN) {
+        let about = column.to_string();
+        let about = about.strip_prefix(&format!("{}: ", column.name)).unwrap_or(&about);
+        let becomes = match (role, column.kind) {
+            (Role::Target, _) => "; the target".to_owned(),
+            (Role::Ignored, _) => "; ignored".to_owned(),
+            (Role::Empty, _) => "; left out".to_owned(),
+            (Role::RowNumbers, _) => {
+                format!("; left out, as it numbers the rows (--keep {} uses it)", shell(&short(&column.name)))
+            }
+            (Role::Feature, ColumnKind::Numbers { .. }) if column.missing > 0 && wishes.fills => {
+                ", to be their median".to_owned()
+            }
+            (Role::Feature, _) if column.missing > 0 && wishes.fills => ", to be a category of their own".to_owned(),
+            (Role::Feature, _) => String::new(),
+        };
+        say!("  {:<wide$}  {about}{becomes}", short(&column.name));
+    }
+    if columns.len() > SHOWN {
+        say!("  and {} more", columns.len() - SHOWN);
+    }
+    let is_used = |at: &usize| [Role::Target, Role::Feature].contains(&roles[*at]);
+    let notes: Vec<String> =
+        (0..columns.len()).filter(is_used).flat_map(|at| notes(table, columns, at, roles[at])).collect();
+    for note in notes.iter().take(NOTES) {
+        say!("{note}");
+    }
+    if notes.len() > NOTES {
+        say!("and {} more notes on columns", notes.len() - NOTES);
+    }
+}
+
+/// What is to be known of a column.
+fn notes(table: &Table, columns: &[Column], at: usize, role: Role) -> Vec<String> {
+    let column = &columns[at];
+    let name = short(&column.name);
+    let mut notes = Vec::new();
+    if let Some(other) = ambiguity(column) {
+        notes.push(format!("{name:?} can be read in two ways; {other}"));
+    }
+    if let ColumnKind::Categories { count } = column.kind {
+        if let Some((row, numbers)) = table.first_non_number(at)
+            && 2 * numbers > table.rows() - column.missing
+        {
+            let there = table.rows() - column.missing;
+            let cell = short(table.cell(row, at).unwrap_or_default());
+            let line = table.line(row).unwrap_or_default();
+            notes.push(format!(
+                "{numbers} of the {there} cells of {name:?} are numbers, but {cell:?} in line {line} is not: all are read as \
+                 categories; if it marks a missing value: --missing-values {} --missing fill",
+                shell(&cell)
+            ));
+        }
+        if let Some((one, other)) = differ_in_case(table, at, count) {
+            notes.push(format!(
+                "{name:?}: {one:?} and {other:?} differ only in upper and lower case, and are two categories"
+            ));
+        }
+    }
+    if let Some((word, count)) = missing_word(table, at, column) {
+        notes.push(format!(
+            "{count} cells of {name:?} are {word:?} and read as missing; if that is a value, --missing-values sets the words \
+             for missing ones (--missing-values \"\" leaves only the empty cell)"
+        ));
+    }
+    if role == Role::Feature
+        && let Some(first) = first_number(table, at).filter(|first| *first > 1.0)
+    {
+        notes.push(format!(
+            "{name:?} holds each whole number from {first} to {} once, as row numbers do, which may give the target away; \
+             to leave it out: --ignore {}",
+            first + table.rows() as f64 - 1.0,
+            shell(&name)
+        ));
+    }
+    notes
+}
+
+/// Two categories that differ only in case.
+fn differ_in_case(table: &Table, at: usize, count: usize) -> Option<(String, String)> {
+    if count > 1000 {
+        return None;
+    }
+    let mut seen = std::collections::BTreeMap::new();
+    let cells = (0..table.rows()).filter(|row| !table.is_missing(*row, at)).filter_map(|row| table.cell(row, at));
+    let distinct: std::collections::BTreeSet<&str> = cells.collect();
+    if distinct.len() > count {
+        // Truth words are one category in every case.
+        return None;
+    }
+    for cell in distinct {
+        if let Some(other) = seen.insert(cell.to_lowercase(), cell) {
+            return Some((short(other), short(cell)));
+        }
+    }
+    None
+}
+
+/// The word of the missing cells of a column of categories, if it is not the empty cell.
+fn missing_word(table: &Table, at: usize, column: &Column) -> Option<(String, usize)> {
+    if column.missing == 0 || !matches!(column.kind, ColumnKind::Categories { .. }) {
+        return None;
+    }
+    let words = (0..table.rows()).filter(|row| table.is_missing(*row, at)).filter_map(|row| table.cell(row, at));
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    let first = words.first()?;
+    Some(((*first).to_owned(), words.iter().filter(|word| *word == first).count()))
+}

@@ -1,0 +1,138 @@
+//! From the bytes of a file to text: compression, byte order marks and encodings.
+
+use std::{borrow::Cow, io::Read};
+
+use super::Encoding;
+use crate::{
+    Result,
+    formats::{wrong, zip::Archive},
+};
+use flate2::read::MultiGzDecoder;
+
+const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Decompresses a file that is compressed: gzip, or a zip archive with one file. At most `most` bytes come out.
+pub(super) fn decompress<'a>(content: &'a [u8], name: &str, most: u64) -> Result<Cow<'a, [u8]>> {
+    if content.starts_with(b"\x1f\x8b") {
+        let mut unpacked = Vec::new();
+        // Some writers pad the stream with zero bytes, which gzip ignores.
+        let trimmed = content.len() - content.iter().rev().take_while(|byte| **byte == 0).count();
+        for end in [content.len(), trimmed] {
+            unpacked.clear();
+            match MultiGzDecoder::new(&content[..end]).take(most + 1).read_to_end(&mut unpacked) {
+                Ok(_) => return Ok(unpacked.into()),
+                Err(_) if end != trimmed => {}
+                Err(error) => {
+                    return Err(wrong(&name, "gzip", "a complete gzip stream", error));
+                }
+            }
+        }
+    }
+    if content.starts_with(b"PK\x03\x04") {
+        let archive = Archive::read(content, name)?;
+        let files: Vec<&str> = archive.names().filter(|file| !file.ends_with('/')).collect();
+        return match files.as_slice() {
+            _ if files.contains(&"[Content_Types].xml") => {
+                let advice = "a workbook (xlsx); save the sheet as CSV";
+                Err(wrong(&name, "zip", "text, or a zip archive with one CSV file", advice))
+            }
+            [file] => archive.open(file, most).map(Into::into),
+            _ => Err(wrong(&name, "zip", "an archive with one file", format_args!("{} files", files.len()))),
+        };
+    }
+    for (magic, format) in [
+        (&b"\x28\xb5\x2f\xfd"[..], "zstd"),
+        (b"BZh", "bzip2"),
+        (b"\xfd7zXZ\0", "xz"),
+        (b"7z\xbc\xaf\x27\x1c", "7z"),
+        (b"PAR1", "Parquet"),
+        (b"ARROW1", "Arrow"),
+        (b"\xd0\xcf\x11\xe0", "an old Excel workbook"),
+        (b"\x93NUMPY", "npy"),
+        (b"SQLite format 3\0", "SQLite"),
+        (b"%PDF", "PDF"),
+    ] {
+        if content.starts_with(magic) {
+            let got = format!("a file in another format: {format}; convert it to CSV first");
+            return Err(wrong(&name, "byte 0", "text in columns (CSV)", got));
+        }
+    }
+    Ok(content.into())
+}
+
+/// The text of a file and its encoding: as asked for, or by its byte order mark, or UTF-16 by its zero bytes, or UTF-8.
+pub(super) fn decode(content: Cow<'_, [u8]>, name: &str, encoding: Option<Encoding>) -> Result<(String, Encoding)> {
+    let encoding = encoding.unwrap_or_else(|| detect(&content));
+    let text = match encoding {
+        Encoding::Utf8 | Encoding::Utf8Bom => match content.strip_prefix(UTF8_MARK) {
+            Some(rest) => String::from_utf8(rest.to_vec()),
+            None => String::from_utf8(content.into_owned()),
+        },
+        Encoding::Utf16Le => return utf16(&content, name, u16::from_le_bytes).map(|text| (text, encoding)),
+        Encoding::Utf16Be => return utf16(&content, name, u16::from_be_bytes).map(|text| (text, encoding)),
+        Encoding::Windows1252 => {
+            let (text, _) = encoding_rs::WINDOWS_1252.decode_without_bom_handling(&content);
+            return Ok((text.into_owned(), encoding));
+        }
+    };
+    text.map(|text| (text, encoding)).map_err(|error| {
+        let (before, rest) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
+        let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+        let place = format!("line {}, byte {column}", 1 + super::csv::line_ends(before));
+        let got = format!(
+            "{:02x?}; if the file is in Windows-1252 or Latin-1, set that encoding",
+            &rest[..rest.len().min(4)]
+        );
+        wrong(&name, place, "text in UTF-8, as which a spreadsheet can save it", got)
+    })
+}
+
+fn detect(content: &[u8]) -> Encoding {
+    match content {
+        [0xef, 0xbb, 0xbf, ..] => Encoding::Utf8Bom,
+        [0xff, 0xfe, ..] => Encoding::Utf16Le,
+        [0xfe, 0xff, ..] => Encoding::Utf16Be,
+        [a, 0, b, 0, ..] if *a > 0 && *b > 0 => Encoding::Utf16Le,
+        [0, a, 0, b, ..] if *a > 0 && *b > 0 => Encoding::Utf16Be,
+        _ => Encoding::Utf8,
+    }
+}
+
+fn utf16(content: &[u8], name: &str, unit: impl Fn([u8; 2]) -> u16) -> Result<String> {
+    let (pairs, rest) = content.as_chunks::<2>();
+    let units = pairs.iter().map(|pair| unit(*pair));
+    let text: std::result::Result<String, _> = char::decode_utf16(units).collect();
+    let (Ok(text), []) = (text, rest) else {
+        return Err(wrong(&name, "text", "UTF-16", "an odd number of bytes or an unpaired surrogate"));
+    };
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(content: &[u8]) -> (String, Encoding) {
+        decode(content.into(), "t", None).unwrap()
+    }
+
+    #[test]
+    fn every_encoding_gives_the_same_text() {
+        let utf16 = |mark: bool, bytes: fn(u16) -> [u8; 2]| {
+            let text = if mark { "\u{feff}a;ä\n1;€" } else { "a;ä\n1;€" };
+            text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>()
+        };
+        for (content, encoding) in [
+            ("a;ä\n1;€".as_bytes().to_vec(), Encoding::Utf8),
+            ("\u{feff}a;ä\n1;€".as_bytes().to_vec(), Encoding::Utf8Bom),
+            (utf16(true, u16::to_le_bytes), Encoding::Utf16Le),
+            (utf16(true, u16::to_be_bytes), Encoding::Utf16Be),
+            (utf16(false, u16::to_be_bytes), Encoding::Utf16Be),
+        ] {
+            assert_eq!(text(&content), ("a;ä\n1;€".to_owned(), encoding), "{encoding:?}");
+        }
+        let latin = decode(b"\xe4\x80"[..].into(), "t", Some(Encoding::Windows1252)).unwrap();
+        assert_eq!(latin.0, "ä€");
+        assert!(decode(b"\xff\xfea"[..].into(), "t", None).is_err());
+    }
+}
