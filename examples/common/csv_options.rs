@@ -27,9 +27,12 @@ pub struct CsvOptions {
     /// Character encoding [default: UTF-8 or UTF-16, detected]
     #[arg(long, value_enum)]
     encoding: Option<EncodingName>,
-    /// Words for a missing value besides the empty cell; "" for none [default: those of pandas]
+    /// More words for a missing value, besides the empty cell and those of pandas (NA, N/A, NaN, None, null, ...)
     #[arg(long, value_name = "WORD,WORD", value_delimiter = ',')]
-    missing_values: Option<Vec<String>>,
+    missing_values: Vec<String>,
+    /// Read the words of pandas for a missing value as values
+    #[arg(long)]
+    no_default_missing_values: bool,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -73,9 +76,10 @@ impl CsvOptions {
                 EncodingName::Windows1252 => Some(Encoding::Windows1252),
             };
         }
-        if let Some(words) = &self.missing_values {
-            settings.missing_values = words.iter().filter(|word| !word.is_empty()).cloned().collect();
+        if self.no_default_missing_values {
+            settings.missing_values.retain(|word| !CsvSettings::MISSING_VALUES.contains(&word.as_str()));
         }
+        settings.missing_values.extend(self.missing_values.iter().map(|word| word.trim().to_owned()));
         Ok(settings)
     }
 

@@ -121,8 +121,7 @@ fn check_target(table: &Table, target: &Column) -> Result<(), Exit> {
     }
     if missing > 0 {
         let why = format!("the target {name:?} is missing in {missing} of {} rows", table.rows());
-        let how = "--missing fill goes on without those rows; if their word is a value, --missing-values sets the words for \
-                   missing ones";
+        let how = "--missing fill goes on without those rows; --no-default-missing-values reads NA, None and the like as values";
         return Err(Exit::Refused(format!("{why}; {how}")));
     }
     Ok(())

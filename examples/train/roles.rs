@@ -148,8 +148,7 @@ fn notes(table: &Table, columns: &[Column], at: usize, role: Role) -> Vec<String
     }
     if let Some((word, count)) = missing_word(table, at, column) {
         notes.push(format!(
-            "{count} cells of {name:?} are {word:?} and read as missing; if that is a value, --missing-values sets the words \
-             for missing ones (--missing-values \"\" leaves only the empty cell)"
+            "{count} cells of {name:?} are {word:?} and read as missing; if that is a value: --no-default-missing-values"
         ));
     }
     if role == Role::Feature

@@ -89,26 +89,30 @@ impl Equality {
         categories
     }
 
-    /// The place of each category by its key.
+    /// The place of each category by its name and by its key.
     pub fn index(self, names: &[String]) -> Index {
-        let places = names.iter().enumerate().rev().map(|(at, name)| (self.key(name).into_owned(), at)).collect();
-        Index { equality: self, places }
+        let mut places = HashMap::new();
+        for (at, name) in names.iter().enumerate() {
+            places.entry(self.key(name).into_owned()).or_insert(at);
+        }
+        let spellings = names.iter().filter_map(|name| Some((name.clone(), *places.get(&*self.key(name))?))).collect();
+        Index { equality: self, spellings, places }
     }
 }
 
 /// Finds categories.
 pub(super) struct Index {
     equality: Equality,
+    /// The names: nearly all cells are spelled like one, and need no key.
+    spellings: HashMap<String, usize>,
     places: HashMap<String, usize>,
 }
 
 impl Index {
     /// The place of the category of a cell, if it is one of those known.
     pub fn find(&self, cell: &str) -> Option<usize> {
-        match self.equality {
-            Equality::Text => self.places.get(cell).copied(),
-            _ => self.places.get(&*self.equality.key(cell)).copied(),
-        }
+        let place = self.spellings.get(cell).or_else(|| self.places.get(&*self.equality.key(cell)));
+        place.copied()
     }
 }
 

@@ -152,6 +152,10 @@ pub(super) fn offset(table: &Table, column: usize) -> f32 {
 
 /// What stands for a missing number of a column.
 fn fill_of_numbers(table: &Table, column: usize, settings: &EncoderSettings) -> Result<Option<f64>> {
+    if table.number_format(column).is_some() && settings.missing_number == MissingNumber::Refuse {
+        // All cells are numbers, and nothing is filled in.
+        return Ok(None);
+    }
     let format = table.number_format(column).unwrap_or_default();
     let mut values = Vec::new();
     for (row, text) in table.cells(column).enumerate().filter_map(|(row, cell)| Some((row, cell?))) {

@@ -1,8 +1,12 @@
 //! CSV files: lines of cells, in quotes where they contain a delimiter or a line end.
 
-use std::{io::Read, path::Path};
+use std::{
+    io::{Chain, Read},
+    path::Path,
+};
 
 use csv::{ByteRecord, ReaderBuilder};
+use rayon::prelude::*;
 
 use super::{
     CsvSettings, Reading, Table,
@@ -53,16 +57,11 @@ impl Table {
         if plain.len() as u64 > MOST {
             return Err(wrong(&name, "size", format_args!("at most {MOST} bytes"), plain.len()));
         }
-        let (text, encoding) = decode(plain, name, settings.encoding)?;
+        let (text, encoding) = decode(&plain, name, settings.encoding)?;
         let dialect = dialect::detect(&text, settings);
         let settings = CsvSettings { delimiter: Some(dialect.delimiter), encoding: Some(encoding), ..settings.clone() };
-        let mut parser = Parser { name, dialect: &dialect, settings, table: None, trailing: 0 };
-        match dialect.delimiter {
-            WHITESPACE => parser.run(dialect::tabs(&text).as_bytes())?,
-            _ => parser.run(text.as_bytes())?,
-        }
-        drop(text);
-        let mut table = parser.finish()?;
+        let text = if dialect.delimiter == WHITESPACE { dialect::tabs(&text).into() } else { text };
+        let mut table = parse(text.as_bytes(), name, &dialect, settings)?;
         table.scans = table.scan(&[]);
         if table.settings.header && table.names.iter().all(|name| is_number(name)) {
             table.readings.push(Reading::NumericHeader);
@@ -71,83 +70,204 @@ impl Table {
     }
 }
 
-struct Parser<'a> {
-    name: &'a str,
-    dialect: &'a Dialect,
-    settings: CsvSettings,
-    table: Option<Table>,
-    /// Rows with an empty cell behind the last column.
-    trailing: usize,
+/// Splits the text of a file into the names of the columns and the cells.
+fn parse(content: &[u8], name: &str, dialect: &Dialect, settings: CsvSettings) -> Result<Table> {
+    let comment = settings.comment;
+    let part = |begin: usize, end: usize, line: u32| Part { name, content, begin, end, line, dialect, comment };
+    let mut records = part(dialect.begin, content.len(), 1 + line_ends(&content[..dialect.begin])).records();
+    let mut record = ByteRecord::new();
+    let Some(header_line) = records.next(&mut record)? else {
+        return Err(wrong(&name, "line 1", "the names of columns", "an empty file"));
+    };
+    if record.len() > MOST_COLUMNS {
+        let expected = format_args!("at most {MOST_COLUMNS} columns");
+        return Err(wrong(&name, format_args!("line {header_line}"), expected, record.len()));
+    }
+    let names: Vec<String> = match settings.header {
+        true => (1..).zip(record.iter()).map(named).collect(),
+        false => (1..=record.len()).map(|column| column.to_string()).collect(),
+    };
+    let is_header = settings.header;
+    let mut table = Table::empty(name.to_owned(), header_line, &names, settings)?;
+    table.readings.extend(dialect.readings.iter().cloned());
+    let mut shape = Shape { columns: names.len(), is_trailing: false };
+    let mut cells = Cells::default();
+    if is_header {
+        let begin = behind_line_end(content, records.position().min(content.len()));
+        if records.next(&mut record)?.is_none() {
+            return Ok(table);
+        }
+        shape.is_trailing = record.len() == shape.columns + 1 && record[shape.columns].trim_ascii().is_empty();
+        records = part(begin, content.len(), line_at(content, dialect.begin, begin)).records();
+    } else {
+        cells.push(header_line, record.iter())?;
+    }
+    let begin = behind_line_end(content, records.position().min(content.len()));
+    cells.text.reserve(content.len() - begin);
+    // Without quotes every line is a record, so that parts of the file are independent.
+    if memchr::memchr(b'"', &content[begin..]).is_some() {
+        cells.read(records, shape, name)?;
+    } else {
+        let mut line = line_at(content, dialect.begin, begin);
+        for wave in parts(content, begin).chunks(PARTS) {
+            let counted: Vec<u32> = wave.par_iter().map(|(begin, end)| line_ends(&content[*begin..*end])).collect();
+            let firsts: Vec<u32> =
+                counted.iter().scan(line, |line, count| Some(std::mem::replace(line, *line + count))).collect();
+            line += counted.iter().sum::<u32>();
+            let read = wave.par_iter().zip(firsts).map(|((begin, end), line)| {
+                let mut cells = Cells::default();
+                cells.read(part(*begin, *end, line).records(), shape, name).map(|()| cells)
+            });
+            for one in read.collect::<Vec<_>>() {
+                cells.append(one?);
+            }
+        }
+    }
+    if shape.is_trailing {
+        table.readings.push(Reading::TrailingDelimiters);
+    }
+    // The text was valid before it was cut at delimiters.
+    table.text = String::from_utf8(cells.text).map_err(|error| wrong(&name, "text", "UTF-8", error))?;
+    (table.ends, table.lines) = (cells.ends, cells.lines);
+    Ok(table)
 }
 
-impl Parser<'_> {
-    fn run(&mut self, content: &[u8]) -> Result<()> {
-        let mut builder = ReaderBuilder::new();
-        let delimiter = if self.dialect.delimiter == WHITESPACE { b'\t' } else { self.dialect.delimiter };
-        builder.delimiter(delimiter).has_headers(false).flexible(true).buffer_capacity(1 << 16);
-        builder.comment(self.settings.comment);
-        let mut reader = builder.from_reader(content[self.dialect.begin..].chain(AFTER));
+/// The bytes of a part of a file, and how many parts are read before their cells are put together.
+const PART: usize = 1 << 22;
+const PARTS: usize = 16;
+
+/// Cuts a text without quotes behind line ends.
+fn parts(content: &[u8], mut begin: usize) -> Vec<(usize, usize)> {
+    let mut parts = Vec::new();
+    while begin < content.len() {
+        let least = (begin + PART).min(content.len());
+        let end = memchr::memchr2(b'\n', b'\r', &content[least..])
+            .map_or(content.len(), |at| behind_line_end(content, least + at + 1));
+        parts.push((begin, end));
+        begin = end;
+    }
+    parts
+}
+
+/// The line at a byte, if the byte `begin` is in a line that ends are counted from.
+fn line_at(content: &[u8], begin: usize, at: usize) -> u32 {
+    1 + line_ends(&content[..begin]) + line_ends(&content[begin..at])
+}
+
+/// How many cells a line has.
+#[derive(Clone, Copy)]
+struct Shape {
+    columns: usize,
+    /// Whether every line has an empty cell behind the last column.
+    is_trailing: bool,
+}
+
+/// Cells of a table, row by row.
+#[derive(Default)]
+struct Cells {
+    text: Vec<u8>,
+    ends: Vec<u32>,
+    lines: Vec<u32>,
+}
+
+impl Cells {
+    fn push<'a>(&mut self, line: u32, cells: impl Iterator<Item = &'a [u8]>) -> Result<()> {
+        for cell in cells {
+            let cell = cell.trim_ascii();
+            let is_ascii = [cell.first(), cell.last()].into_iter().flatten().all(u8::is_ascii);
+            match str::from_utf8(cell) {
+                Ok(cell) if !is_ascii => self.text.extend_from_slice(cell.trim().as_bytes()),
+                _ => self.text.extend_from_slice(cell),
+            }
+            self.ends.push(self.text.len() as u32);
+        }
+        self.lines.push(line);
+        Ok(())
+    }
+
+    /// Reads the rest of a part.
+    fn read(&mut self, mut records: Records<'_>, shape: Shape, name: &str) -> Result<()> {
         let mut record = ByteRecord::new();
-        let mut lines = Lines { content, at: 0, line: 1, comment: self.settings.comment };
-        loop {
-            let begin = self.dialect.begin + reader.position().byte() as usize;
-            let is_read = reader.read_byte_record(&mut record).is_ok_and(|is_read| is_read);
-            let line = lines.of(begin);
-            if lines.at >= content.len() {
-                return Ok(());
+        while let Some(line) = records.next(&mut record)? {
+            let Shape { columns, is_trailing } = shape;
+            let expected = columns + usize::from(is_trailing);
+            let ends_empty = record.len() == columns + 1 && record[columns].trim_ascii().is_empty();
+            if record.len() != expected || is_trailing && !ends_empty {
+                let mut got = record.len().to_string();
+                if ends_empty {
+                    got += ", the last of which is empty: the line ends in a delimiter, and the lines before do not";
+                } else if is_trailing && record.len() == columns {
+                    got += ", without the delimiter at the end that the lines before have";
+                }
+                let expected = format_args!("{columns} cells, as the first line has");
+                return Err(wrong(&name, format_args!("line {line}"), expected, got));
             }
-            // At the end, AFTER is part of a last cell whose quote is not closed.
-            let end = self.dialect.begin + reader.position().byte() as usize;
-            if !is_read || end >= content.len() + AFTER.len() {
-                let place = format!("line {line}");
-                return Err(wrong(&self.name, place, "a quote that is closed", "the end of the file"));
-            }
-            self.add(line, &record)?;
+            self.push(line, record.iter().take(columns))?;
         }
+        Ok(())
     }
 
-    fn add(&mut self, line: u32, record: &ByteRecord) -> Result<()> {
-        let refused = |place: String, expected: String, got: String| Err(wrong(&self.name, place, expected, got));
-        let Some(table) = &mut self.table else {
-            if record.len() > MOST_COLUMNS {
-                return refused(
-                    format!("line {line}"),
-                    format!("at most {MOST_COLUMNS} columns"),
-                    record.len().to_string(),
-                );
-            }
-            let names: Vec<String> = match self.settings.header {
-                true => (1..).zip(record.iter()).map(named).collect(),
-                false => (1..=record.len()).map(|column| column.to_string()).collect(),
-            };
-            let table = self.table.insert(Table::empty(self.name.to_owned(), line, &names, self.settings.clone())?);
-            return if self.settings.header { Ok(()) } else { table.push(line, record.iter()) };
-        };
-        let columns = table.names.len();
-        let is_trailing = record.len() == columns + 1 && record[columns].trim_ascii().is_empty();
-        if is_trailing && self.trailing == table.rows() {
-            self.trailing += 1;
-        } else if record.len() != columns || self.trailing > 0 {
-            let mut got = record.len().to_string();
-            if is_trailing {
-                got += ", the last of which is empty: the line ends in a delimiter, and lines before do not";
-            } else if record.len() == columns {
-                got += ", without the delimiter at the end that all lines before have";
-            }
-            let expected = format!("{} cells, as the first line has", columns + usize::from(self.trailing > 0));
-            return refused(format!("line {line}"), expected, got);
+    fn append(&mut self, other: Self) {
+        let begin = self.text.len() as u32;
+        self.text.extend_from_slice(&other.text);
+        self.ends.extend(other.ends.iter().map(|end| begin + end));
+        self.lines.extend_from_slice(&other.lines);
+    }
+}
+
+/// A part of a file that consists of whole records.
+struct Part<'a> {
+    name: &'a str,
+    content: &'a [u8],
+    begin: usize,
+    end: usize,
+    /// The line in which it begins.
+    line: u32,
+    dialect: &'a Dialect,
+    comment: Option<u8>,
+}
+
+/// The records of a part.
+struct Records<'a> {
+    name: &'a str,
+    begin: usize,
+    end: usize,
+    reader: csv::Reader<Chain<&'a [u8], &'static [u8]>>,
+    lines: Lines<'a>,
+}
+
+impl<'a> Part<'a> {
+    fn records(self) -> Records<'a> {
+        let Self { name, content, begin, end, line, dialect, comment } = self;
+        let mut builder = ReaderBuilder::new();
+        let delimiter = if dialect.delimiter == WHITESPACE { b'\t' } else { dialect.delimiter };
+        builder.delimiter(delimiter).has_headers(false).flexible(true).buffer_capacity(1 << 16).comment(comment);
+        let reader = builder.from_reader(content[begin..end].chain(AFTER));
+        let lines = Lines { content: &content[..end], at: begin, line, comment };
+        Records { name, begin, end, reader, lines }
+    }
+}
+
+impl Records<'_> {
+    /// Reads a record that is not empty, and returns its line.
+    fn next(&mut self, record: &mut ByteRecord) -> Result<Option<u32>> {
+        let begin = self.position();
+        let is_read = self.reader.read_byte_record(record).is_ok_and(|is_read| is_read);
+        let line = self.lines.of(begin);
+        if self.lines.at >= self.end {
+            return Ok(None);
         }
-        table.push(line, record.iter().take(columns))
+        // At the end, AFTER is part of a last cell whose quote is not closed.
+        if !is_read || self.position() >= self.end + AFTER.len() {
+            let place = format!("line {line}");
+            return Err(wrong(&self.name, place, "a quote that is closed", "the end of the file"));
+        }
+        Ok(Some(line))
     }
 
-    fn finish(self) -> Result<Table> {
-        let missing = || wrong(&self.name, "line 1", "the names of columns", "an empty file");
-        let mut table = self.table.ok_or_else(missing)?;
-        table.readings.extend(self.dialect.readings.iter().cloned());
-        if self.trailing > 0 {
-            table.readings.push(Reading::TrailingDelimiters);
-        }
-        Ok(table)
+    /// The byte of the file up to which it was read.
+    fn position(&self) -> usize {
+        self.begin + self.reader.position().byte() as usize
     }
 }
 
@@ -191,12 +311,14 @@ impl Lines<'_> {
 
 /// How many lines end in a piece of text; a line may end in `\n`, `\r\n` or `\r`.
 pub(super) fn line_ends(text: &[u8]) -> u32 {
-    let (mut ends, mut before) = (0, 0);
-    for byte in text {
-        ends += u32::from(*byte == b'\n' && before != b'\r' || *byte == b'\r');
-        before = *byte;
-    }
-    ends
+    let returns = memchr::memchr_iter(b'\r', text).filter(|at| text.get(at + 1) != Some(&b'\n'));
+    (memchr::memchr_iter(b'\n', text).count() + returns.count()) as u32
+}
+
+/// The byte behind a line end, where `at` may lie within `\r\n`.
+fn behind_line_end(content: &[u8], at: usize) -> usize {
+    let is_within = at > 0 && content[at - 1] == b'\r' && content.get(at) == Some(&b'\n');
+    at + usize::from(is_within)
 }
 
 impl CsvSettings {

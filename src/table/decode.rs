@@ -61,22 +61,23 @@ pub(super) fn decompress<'a>(content: &'a [u8], name: &str, most: u64) -> Result
 }
 
 /// The text of a file and its encoding: as asked for, or by its byte order mark, or UTF-16 by its zero bytes, or UTF-8.
-pub(super) fn decode(content: Cow<'_, [u8]>, name: &str, encoding: Option<Encoding>) -> Result<(String, Encoding)> {
-    let encoding = encoding.unwrap_or_else(|| detect(&content));
+pub(super) fn decode<'a>(
+    content: &'a [u8],
+    name: &str,
+    encoding: Option<Encoding>,
+) -> Result<(Cow<'a, str>, Encoding)> {
+    let encoding = encoding.unwrap_or_else(|| detect(content));
     let text = match encoding {
-        Encoding::Utf8 | Encoding::Utf8Bom => match content.strip_prefix(UTF8_MARK) {
-            Some(rest) => String::from_utf8(rest.to_vec()),
-            None => String::from_utf8(content.into_owned()),
-        },
-        Encoding::Utf16Le => return utf16(&content, name, u16::from_le_bytes).map(|text| (text, encoding)),
-        Encoding::Utf16Be => return utf16(&content, name, u16::from_be_bytes).map(|text| (text, encoding)),
+        Encoding::Utf8 | Encoding::Utf8Bom => content.strip_prefix(UTF8_MARK).unwrap_or(content),
+        Encoding::Utf16Le => return utf16(content, name, u16::from_le_bytes).map(|text| (text.into(), encoding)),
+        Encoding::Utf16Be => return utf16(content, name, u16::from_be_bytes).map(|text| (text.into(), encoding)),
         Encoding::Windows1252 => {
-            let (text, _) = encoding_rs::WINDOWS_1252.decode_without_bom_handling(&content);
-            return Ok((text.into_owned(), encoding));
+            let (text, _) = encoding_rs::WINDOWS_1252.decode_without_bom_handling(content);
+            return Ok((text, encoding));
         }
     };
-    text.map(|text| (text, encoding)).map_err(|error| {
-        let (before, rest) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
+    str::from_utf8(text).map(|text| (text.into(), encoding)).map_err(|error| {
+        let (before, rest) = text.split_at(error.valid_up_to());
         let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
         let place = format!("line {}, byte {column}", 1 + super::csv::line_ends(before));
         let got = format!(
@@ -113,7 +114,8 @@ mod tests {
     use super::*;
 
     fn text(content: &[u8]) -> (String, Encoding) {
-        decode(content.into(), "t", None).unwrap()
+        let (text, encoding) = decode(content, "t", None).unwrap();
+        (text.into_owned(), encoding)
     }
 
     #[test]
@@ -131,8 +133,8 @@ mod tests {
         ] {
             assert_eq!(text(&content), ("a;ä\n1;€".to_owned(), encoding), "{encoding:?}");
         }
-        let latin = decode(b"\xe4\x80"[..].into(), "t", Some(Encoding::Windows1252)).unwrap();
+        let latin = decode(b"\xe4\x80", "t", Some(Encoding::Windows1252)).unwrap();
         assert_eq!(latin.0, "ä€");
-        assert!(decode(b"\xff\xfea"[..].into(), "t", None).is_err());
+        assert!(decode(b"\xff\xfea", "t", None).is_err());
     }
 }

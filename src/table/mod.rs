@@ -103,7 +103,7 @@ impl Table {
         let mut table = Self::empty("table".into(), 1, names, settings)?;
         check_len("cells of a table", cells.len() / names.len() * names.len(), cells.len())?;
         for (row, line) in cells.chunks(names.len()).zip(2..) {
-            table.push(line, row.iter().map(|cell| cell.as_ref().as_bytes()))?;
+            table.push(line, row.iter().map(S::as_ref))?;
         }
         table.scans = table.scan(&[]);
         Ok(table)
@@ -132,10 +132,9 @@ impl Table {
         Ok(Self { file, names, text, ends, lines, settings, missing, scans: Vec::new(), readings: Vec::new() })
     }
 
-    /// Adds a row, which has a cell for each name; the cells are valid UTF-8.
-    fn push<'a>(&mut self, line: u32, cells: impl Iterator<Item = &'a [u8]>) -> Result<()> {
+    /// Adds a row, which has a cell for each name.
+    fn push<'a>(&mut self, line: u32, cells: impl Iterator<Item = &'a str>) -> Result<()> {
         for cell in cells {
-            let cell = String::from_utf8_lossy(cell.trim_ascii());
             self.text.push_str(cell.trim());
             let too_much = |_| Error::OutOfMemory { what: format!("{}: more than 4 GiB of text", self.file) };
             self.ends.push(u32::try_from(self.text.len()).map_err(too_much)?);
@@ -183,7 +182,7 @@ impl Table {
                 let (expected, got) = (format!("below {}", self.rows()), row.to_string());
                 return Err(Error::Setting { what: "row to select", expected, got });
             }
-            let cells = (0..self.names.len()).map(|column| self.text_of(*row, column).as_bytes());
+            let cells = (0..self.names.len()).map(|column| self.text_of(*row, column));
             some.push(self.lines[*row], cells)?;
         }
         // Numbers are still written as in all rows; what was not a column of numbers may be one now.

@@ -123,8 +123,39 @@ impl Display for NumberFormat {
 }
 
 /// The number that a text is with a decimal point, if it is one and within the range of f32.
+#[inline]
 pub(super) fn plain(cell: &str) -> Option<f64> {
-    cell.parse().ok().filter(|value: &f64| (*value as f32).is_finite())
+    short(cell.as_bytes()).or_else(|| cell.parse().ok().filter(|value: &f64| (*value as f32).is_finite()))
+}
+
+/// The number of a text of at most 15 digits, as nearly all are: both the digits as a whole number and the power of ten are
+/// f64 without rounding, so that their quotient is rounded once, as it has to be.
+#[inline]
+fn short(cell: &[u8]) -> Option<f64> {
+    const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+    let (is_negative, digits) = match cell {
+        [b'-', rest @ ..] => (true, rest),
+        all => (false, all),
+    };
+    let (mut whole, mut places, mut is_fraction) = (0u64, 0, false);
+    if digits.len() > 16 || digits.len() <= usize::from(digits.contains(&b'.')) {
+        return None;
+    }
+    for byte in digits {
+        match byte {
+            b'0'..=b'9' => {
+                whole = 10 * whole + u64::from(byte - b'0');
+                places += usize::from(is_fraction);
+            }
+            b'.' if !is_fraction => is_fraction = true,
+            _ => return None,
+        }
+    }
+    if digits.len() - usize::from(is_fraction) > 15 {
+        return None;
+    }
+    let value = whole as f64 / POWERS[places];
+    Some(if is_negative { -value } else { value })
 }
 
 /// Whether a character separates thousands where `mark` does: spaces and apostrophes have several code points.
@@ -181,6 +212,24 @@ mod tests {
         assert_eq!(german.parse("1.5"), None);
         assert_eq!(NumberFormat::new(',', Some(' ')).parse("12\u{202f}345,5"), Some(12345.5));
         assert_eq!(NumberFormat::new('.', Some('\'')).parse("1’234.50"), Some(1234.5));
+    }
+
+    #[test]
+    fn short_numbers_are_parsed_as_the_standard_library_parses_them() {
+        let mut state = 1u64;
+        for _ in 0..20_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let digits = (state >> 20) % 10u64.pow((state >> 60) as u32);
+            let mut text = digits.to_string();
+            text.insert((state >> 8) as usize % (text.len() + 1), '.');
+            for text in [format!("-{text}"), text] {
+                assert_eq!(plain(&text).map(f64::to_bits), text.parse().ok().map(f64::to_bits), "{text}");
+            }
+        }
+        for none in ["", "-", ".", "-.", "1.2.3", "--1", "1-", "٣"] {
+            assert_eq!(plain(none), None, "{none}");
+        }
+        assert_eq!(["1.", ".5", "+1", "1e2", "007"].map(plain), [1.0, 0.5, 1.0, 100.0, 7.0].map(Some));
     }
 
     #[test]

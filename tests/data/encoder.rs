@@ -163,7 +163,7 @@ fn answers_are_classes_or_numbers() {
     refused(of(&["1", "x"], AnswerKind::Numbers), &["line 3, column \"kind\": expected a number, got \"x\""]);
     refused(
         of(&["1", "NA"], AnswerKind::Auto),
-        &["line 3, column \"kind\": expected an answer, got \"NA\", a missing"],
+        &["line 3, column \"kind\": expected a target value, got \"NA\", a missing"],
     );
 }
 

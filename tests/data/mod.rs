@@ -9,6 +9,7 @@ mod folder;
 mod idx;
 #[cfg(feature = "npy")]
 mod npy;
+mod number_formats;
 #[cfg(feature = "csv")]
 mod table;
 

@@ -149,7 +149,11 @@ fn table(input: &[u8]) {
     // Bit by bit.
     let is = |bits: u8, bit: u8| bits >> bit & 1 == 1;
     let delimiter = [None, Some(b';'), Some(b' '), Some(encoding)][usize::from(how & 3)];
-    let Ok(table) = Table::read(content, "table", &CsvSettings { delimiter, header: is(how, 2) }) else { return };
+    let Ok(table) =
+        Table::read(content, "table", &CsvSettings { delimiter, header: is(how, 2), ..CsvSettings::default() })
+    else {
+        return;
+    };
     let columns = table.columns();
     assert_eq!(columns.len(), table.names().len());
     columns.iter().for_each(|column| assert!(!column.to_string().is_empty()));
