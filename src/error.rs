@@ -179,10 +179,19 @@ pub(crate) fn check_len(what: &str, expected: usize, got: usize) -> Result<()> {
 
 /// `Ok` if every value is finite, the place of the first that is not otherwise. `columns` is the length of a row.
 pub(crate) fn check_finite(what: &'static str, columns: usize, values: &[f32]) -> Result<()> {
-    match values.iter().position(|v| !v.is_finite()) {
+    match first_not_finite(values) {
         None => Ok(()),
         Some(at) => Err(Error::NonFinite { what, row: at / columns, column: at % columns, value: values[at] }),
     }
+}
+
+/// The index of the first value that is not finite.
+pub(crate) fn first_not_finite(values: &[f32]) -> Option<usize> {
+    const BLOCK: usize = 1024;
+    // A loop that can stop at every value is not vectorized: check whole blocks, and search only the block that fails.
+    let is_finite = |block: &[f32]| block.iter().fold(true, |all, value| all & value.is_finite());
+    let block = values.chunks(BLOCK).position(|block| !is_finite(block))? * BLOCK;
+    values[block..].iter().position(|value| !value.is_finite()).map(|at| block + at)
 }
 
 /// An empty vector with room for so many values.

@@ -130,6 +130,29 @@ impl Features {
         })
     }
 
+    /// The stored values as class ids, one each. Bytes are ids whatever their scale is.
+    pub(crate) fn classes(&self) -> Result<Vec<u32>> {
+        let read;
+        let mut values = self;
+        if let Self::File(_) = values {
+            read = values.clone().in_memory()?;
+            values = &read;
+        }
+        let values = match values {
+            Self::U8 { bytes, .. } => return Ok(bytes.iter().map(|byte| u32::from(*byte)).collect()),
+            Self::F32(values) => values,
+            Self::File(_) => unreachable!("read above"),
+        };
+        match values.iter().position(|value| !(0.0..EXACT).contains(value) || value.fract() != 0.0) {
+            None => Ok(values.iter().map(|value| *value as u32).collect()),
+            Some(at) => {
+                let expected = format!("whole numbers from 0 to below {EXACT}");
+                let got = format!("{} at {at}", values[at]);
+                Err(Error::Setting { what: "class ids of an array", expected, got })
+            }
+        }
+    }
+
     /// Writes a row as numbers.
     #[inline]
     pub(crate) fn write(&self, row: usize, into: &mut [f32]) {
@@ -160,6 +183,9 @@ impl Features {
         }
     }
 }
+
+/// Below this, every whole number is an f32; from here on, an integer of a file may have been rounded to its neighbor.
+const EXACT: f32 = (1 << 24) as f32;
 
 /// What errors call them.
 const WHAT: &str = "features";

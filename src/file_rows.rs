@@ -7,15 +7,19 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use half::f16;
 use rayon::prelude::*;
 
-use crate::{Error, Result, error::room};
+use crate::{
+    Error, Features, Result,
+    error::{first_not_finite, room},
+};
 
 /// How many bytes are read at once where numbers become others.
 const PIECE: usize = 8192;
 
-/// How many bytes are read at once where all are.
-const BLOCK: usize = 1 << 20;
+/// How many bytes are read at once where all are: they stay in the cache between the read and the check.
+const BLOCK: usize = 1 << 17;
 
 /// Rows of many that lie no more bytes apart than this are read together: a call of the system takes as long as reading those.
 const GAP: usize = 4096;
@@ -67,8 +71,6 @@ pub(crate) struct Kind {
 }
 
 impl Kind {
-    pub(crate) const BYTE: Self = Self { letter: b'u', width: 1, is_big_endian: false };
-
     /// What bytes are multiplied by, if these values stay bytes.
     pub(crate) fn scale_of_bytes(self) -> Option<f32> {
         match (self.letter, self.width) {
@@ -78,23 +80,46 @@ impl Kind {
         }
     }
 
-    /// The value of `width` bytes, rounded to an f32 if it is none.
-    #[inline]
-    pub(crate) fn number(self, value: &[u8]) -> f32 {
-        // From the lowest byte up, in the first places.
-        let mut bytes = [0; 8];
-        bytes[..self.width].copy_from_slice(value);
-        if self.is_big_endian {
-            bytes[..self.width].reverse();
-        }
-        let unsigned = u64::from_le_bytes(bytes);
-        let above = 64 - 8 * self.width as u32;
+    /// Converts values to f32, rounded where they are not exact.
+    pub(crate) fn numbers(self, bytes: &[u8], into: &mut [f32]) {
         match (self.letter, self.width) {
-            (b'f', 4) => f32::from_bits(unsigned as u32),
-            (b'f', _) => f64::from_bits(unsigned) as f32,
-            // Shifted up and down again, so that the sign fills what is above.
-            (b'i', _) => (((unsigned << above) as i64) >> above) as f32,
-            _ => unsigned as f32,
+            (b'f', 2) => self.each(bytes, into, |v| f16::from_le_bytes(v).to_f32()),
+            (b'f', 4) => self.each(bytes, into, f32::from_le_bytes),
+            (b'f', _) => self.each(bytes, into, |v| f64::from_le_bytes(v) as f32),
+            (b'i', 1) => self.each(bytes, into, |v| f32::from(i8::from_le_bytes(v))),
+            (b'i', 2) => self.each(bytes, into, |v| f32::from(i16::from_le_bytes(v))),
+            (b'i', 4) => self.each(bytes, into, |v| i32::from_le_bytes(v) as f32),
+            (b'i', _) => self.each(bytes, into, |v| i64::from_le_bytes(v) as f32),
+            (_, 1) => self.each(bytes, into, |[v]: [u8; 1]| f32::from(v)),
+            (_, 2) => self.each(bytes, into, |v| f32::from(u16::from_le_bytes(v))),
+            (_, 4) => self.each(bytes, into, |v| u32::from_le_bytes(v) as f32),
+            _ => self.each(bytes, into, |v| u64::from_le_bytes(v) as f32),
+        }
+    }
+
+    /// The values of `bytes`: bytes stay bytes, all other numbers become f32.
+    pub(crate) fn features(self, bytes: Vec<u8>) -> Result<Features> {
+        if let Some(scale) = self.scale_of_bytes() {
+            return Ok(Features::U8 { bytes, scale });
+        }
+        let count = bytes.len() / self.width;
+        let mut values = room(count, "the values of an array")?;
+        values.resize(count, 0.0);
+        self.numbers(&bytes, &mut values);
+        Ok(Features::F32(values))
+    }
+
+    /// Converts values of `N` bytes, lowest byte first. One loop per type, so that the compiler can use vectors.
+    fn each<const N: usize>(self, bytes: &[u8], into: &mut [f32], number: impl Fn([u8; N]) -> f32) {
+        let (values, _) = bytes.as_chunks::<N>();
+        if self.is_big_endian {
+            into.iter_mut().zip(values).for_each(|(to, value)| {
+                let mut value = *value;
+                value.reverse();
+                *to = number(value);
+            });
+        } else {
+            into.iter_mut().zip(values).for_each(|(to, value)| *to = number(*value));
         }
     }
 }
@@ -138,24 +163,27 @@ impl FileRows {
         self.source.fault.get().map_or(Ok(()), |fault| Err(fault.clone()))
     }
 
-    /// Refuses values that are not finite.
+    /// Refuses values that are not finite as f32, in one pass over the file from start to end.
     pub(crate) fn check_finite(&self, what: &'static str) -> Result<()> {
-        // Those that were picked are some of those that were looked at.
+        // Picked rows are rows of a file that was checked as a whole.
         if self.source.kind.letter != b'f' || self.picked.is_some() {
             return Ok(());
         }
-        let (width, columns) = (self.source.kind.width, self.columns);
-        let at_once = (BLOCK / (width * columns).max(1)).max(1);
-        let mut values = room((at_once * columns).saturating_mul(width), "a row of a file")?;
-        values.resize(at_once * columns * width, 0);
-        for first in (0..self.rows).step_by(at_once) {
-            let block = &mut values[..at_once.min(self.rows - first) * columns * width];
-            self.source.read(first * columns, block);
+        let Source { kind, .. } = *self.source;
+        let all = self.rows * self.columns;
+        let at_once = (BLOCK / kind.width).min(all);
+        let mut bytes = room(at_once * kind.width, "a block of a file")?;
+        bytes.resize(at_once * kind.width, 0);
+        let mut numbers = vec![0.0; at_once];
+        for first in (0..all).step_by(at_once.max(1)) {
+            let count = at_once.min(all - first);
+            let (bytes, numbers) = (&mut bytes[..count * kind.width], &mut numbers[..count]);
+            self.source.read(first, bytes);
             self.check()?;
-            let mut numbers = block.chunks_exact(width).map(|value| self.source.kind.number(value));
-            if let Some(at) = numbers.position(|value| !value.is_finite()) {
-                let value = self.source.kind.number(&block[at * width..(at + 1) * width]);
-                return Err(Error::NonFinite { what, row: first + at / columns, column: at % columns, value });
+            kind.numbers(bytes, numbers);
+            if let Some(at) = first_not_finite(numbers) {
+                let (row, column) = ((first + at) / self.columns, (first + at) % self.columns);
+                return Err(Error::NonFinite { what, row, column, value: numbers[at] });
             }
         }
         Ok(())
@@ -261,8 +289,10 @@ impl Source {
             // Not one by one by its kind, so that the compiler can keep them in vectors.
             into.iter_mut().zip(values).for_each(|(to, byte)| *to = f32::from(*byte) * scale);
         } else {
-            let values = values.chunks_exact(kind.width);
-            into.iter_mut().zip(values).for_each(|(to, value)| *to = kind.number(value) * scale);
+            kind.numbers(values, into);
+            if scale != 1.0 {
+                into.iter_mut().for_each(|value| *value *= scale);
+            }
         }
     }
 
@@ -318,6 +348,52 @@ mod tests {
 
     use super::*;
 
+    /// Against the definition of binary16 (IEEE 754), computed in f64.
+    #[test]
+    fn every_half_precision_number_is_converted_exactly() {
+        for is_big_endian in [false, true] {
+            let kind = Kind { letter: b'f', width: 2, is_big_endian };
+            let to_bytes = if is_big_endian { u16::to_be_bytes } else { u16::to_le_bytes };
+            let patterns = 0..=u16::MAX;
+            let bytes: Vec<u8> = patterns.clone().flat_map(to_bytes).collect();
+            let mut numbers = vec![0.0; 1 << 16];
+            kind.numbers(&bytes, &mut numbers);
+            for (pattern, number) in patterns.zip(numbers) {
+                let sign = if pattern >> 15 == 1 { -1.0 } else { 1.0 };
+                let (exponent, fraction) = (i32::from(pattern >> 10 & 0x1f), f64::from(pattern & 0x3ff));
+                let expected = match exponent {
+                    0 => sign * fraction * 2f64.powi(-24),
+                    0x1f if fraction == 0.0 => sign * f64::INFINITY,
+                    0x1f => f64::NAN,
+                    _ => sign * (1024.0 + fraction) * 2f64.powi(exponent - 25),
+                };
+                let is_same = number.to_bits() == (expected as f32).to_bits() || number.is_nan() && expected.is_nan();
+                assert!(is_same, "{pattern:#06x}: {number}, not {expected}");
+            }
+        }
+    }
+
+    /// In every block, and in rows that are longer than a block.
+    #[test]
+    fn the_first_value_that_is_not_finite_is_told_with_its_row_and_column() {
+        let path = std::env::temp_dir().join(format!("gradus-file-rows-finite-{}", std::process::id()));
+        let count = BLOCK / 8 + 30;
+        for (at, columns) in [(0, 2), (5, 2), (BLOCK / 8 - 1, 2), (BLOCK / 8, 2), (count - 1, 1), (count - 1, count)] {
+            // The last is more than f32 can hold, although it is finite as f64.
+            for value in [f64::NAN, f64::NEG_INFINITY, 1e300] {
+                let mut values = vec![f64::from(f32::MAX); count];
+                values[at] = value;
+                fs::write(&path, values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>()).unwrap();
+                let kind = Kind { letter: b'f', width: 8, is_big_endian: false };
+                let rows = FileRows::new(&path, File::open(&path).unwrap(), 0, kind, [count / columns, columns]);
+                let found = rows.check_finite("features");
+                let Err(Error::NonFinite { row, column, .. }) = found else { panic!("{found:?}") };
+                assert_eq!((row, column), (at / columns, at % columns));
+            }
+        }
+        fs::remove_file(path).unwrap();
+    }
+
     /// Narrow rows, of which more lie near each other than are read together, rows that are no f32, and some that are longer
     /// than what is read together.
     #[test]
@@ -329,7 +405,9 @@ mod tests {
         for (kind, columns) in [
             (float, 5),
             (Kind { is_big_endian: !float.is_big_endian, ..float }, 5),
-            (Kind::BYTE, 9),
+            (Kind { letter: b'u', width: 1, ..float }, 9),
+            (Kind { width: 2, ..float }, 9),
+            (Kind { letter: b'i', width: 2, is_big_endian: true }, 5),
             (float, SPAN / 4 + 9),
         ] {
             let rows = (values.len() - 7) / (columns * kind.width);

@@ -169,7 +169,7 @@ impl Model {
     }
 
     /// Reads the parameters of a network from a safetensors file of PyTorch's, for example, whose tensors have these names.
-    /// F64 and BF16 become f32.
+    /// F64, F16 and BF16 become f32.
     ///
     /// # Errors
     /// [`Error::File`] if it cannot be read, [`Error::Format`] if a tensor is not there, of another shape or type, not

@@ -200,6 +200,46 @@ fn what_cannot_be_exported_is_refused() {
     }
 }
 
+/// The names of the variables in the text, of what custom activations declare, and of types and functions of WGSL.
+#[test]
+fn a_text_is_valid_under_its_name_or_the_name_is_refused_with_the_reason() {
+    static SQUARE: CustomActivation = CustomActivation::new(
+        "square",
+        "const weights: f32 = 2.0;
+        fn square(z: vec4f) -> vec4f { return z * z; }
+        fn square_gradient(z: vec4f) -> vec4f { return weights * z; }",
+        |z| z * z,
+        |z| 2.0 * z,
+    );
+    let of = |name: &str, network: Network| trained((name.to_owned(), network, Some(Scaling::Standard))).1;
+    let own = of("own", Network::new(5).dense(3, Activation::Gelu).layer_norm().dense(3, Activation::Softmax));
+    let valid = |text: &str, name: &str| {
+        let module = naga::front::wgsl::parse_str(text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(module.functions.iter().any(|(_, function)| function.name.as_deref() == Some(name)));
+        naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty())
+            .validate(&module)
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+    };
+    let names =
+        ["input", "output", "x0", "x1", "i", "j", "k", "z", "a", "e", "most", "sum", "mean0", "weights", "gelu"];
+    let types = ["vec2f", "vec4h", "mat4x4f", "mat2x3h", "array", "u32", "exp", "inverseSqrt", "i32", "f16", "fn"];
+    for weights in [WgslWeights::Constants, WgslWeights::Buffer { group: 2, binding: 1 }] {
+        for name in names {
+            valid(&own.to_wgsl(name, weights).unwrap_or_else(|error| panic!("{name}: {error}")).text, name);
+        }
+        for name in types {
+            let error = own.to_wgsl(name, weights).expect_err("WGSL's own").to_string();
+            assert!(error.contains(&format!("{name:?}, which is a keyword, a reserved word")), "{error}");
+        }
+    }
+    let error = own.to_wgsl("1net", WgslWeights::Constants).expect_err("no name").to_string();
+    assert!(error.contains("expected ASCII letters, digits and _, beginning with a letter, got \"1net\""), "{error}");
+    // `net_weights` would be declared twice.
+    let custom = of("custom", Network::new(5).dense(4, Activation::Custom(&SQUARE)).dense(3, Activation::Tanh));
+    let error = custom.to_wgsl("net", WgslWeights::Constants).expect_err("two of a name").to_string();
+    assert!(error.contains("the custom activations square") && error.contains("net_weights"), "{error}");
+}
+
 #[test]
 fn python_runs_and_reads_what_was_written() {
     let Ok(python) = std::env::var("GRADUS_TEST_PYTHON") else {

@@ -7,9 +7,9 @@ use std::{
 
 use crate::common::{Folder, adapters, devices, numbers, open};
 use gradus::{
-    Activation, Checkpoint, CustomActivation, Dataset, Decision, Device, EarlyStopping, Error, Fit, Formulas, Loss,
-    Model, Monitor, Names, Network, Optimizer, Predictor, ReduceOnPlateau, Scaler, Scaling, Schedule, Settings,
-    Trainer,
+    Activation, Checkpoint, CustomActivation, Dataset, Decision, Device, EarlyStopping, Error, Fit, Formulas,
+    LayerParameters, Loss, Model, Monitor, Names, Network, Optimizer, Predictor, ReduceOnPlateau, Scaler, Scaling,
+    Schedule, Settings, Trainer,
 };
 use serde_json::Value;
 
@@ -322,6 +322,27 @@ fn networks_of_pytorch_give_pytorchs_answers() {
         model.save_weights(&ours, &names).expect("a file");
         assert_eq!(Model::load_weights(&ours, network, &names).as_ref(), Ok(&model));
     }
+}
+
+/// Half precision as others save it, with bits that numpy gives these numbers.
+#[test]
+fn weights_of_half_precision_are_loaded() {
+    let network = Network::new(3).dense(1, Activation::Identity);
+    let file = |weights: [u16; 3]| {
+        let header = concat!(
+            r#"{"0.bias":{"dtype":"F16","shape":[1],"data_offsets":[0,2]},"#,
+            r#""0.weight":{"dtype":"F16","shape":[1,3],"data_offsets":[2,8]}}"#
+        );
+        let values = [0x3e00].into_iter().chain(weights).flat_map(u16::to_le_bytes);
+        [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &values.collect::<Vec<_>>()].concat()
+    };
+    let folder = Folder::new();
+    let names = Names::sequential(&network);
+    let load = |weights| Model::load_weights(folder.file("half", file(weights)), &network, &names);
+    let parameters = load([0x3555, 0x0001, 0xfbff]).expect("weights").parameters;
+    assert_eq!(parameters, [LayerParameters::new(vec![0.333_251_95, 5.960_464_5e-8, -65504.0], vec![1.5])]);
+    let error = load([0x3555, 0x7c00, 0]).expect_err("infinity").to_string();
+    assert!(error.ends_with("half: tensor 0.weight: expected finite numbers, got inf at 1"), "{error}");
 }
 
 #[test]

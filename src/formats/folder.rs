@@ -1,17 +1,20 @@
 //! Images from a folder with a folder a class: PNG and JPEG files.
 
 use std::{
-    fs,
+    fs::{self, Metadata},
     io::Cursor,
     panic,
     path::{Path, PathBuf},
 };
 
-use image::{DynamicImage, ImageError, ImageFormat, ImageReader, Limits, imageops::FilterType};
+use image::{
+    DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage, imageops::FilterType,
+    metadata::Orientation,
+};
 use rayon::prelude::*;
 
-use super::{failed, image_set::ImageSet, read, wrong};
-use crate::{Dataset, Error, Result, error::room};
+use super::{failed, image_set::ImageSet, list, read, signature::describe, wrong};
+use crate::{Error, Result, error::room};
 
 /// The most bytes of a file.
 const MOST_FILE: u64 = 1 << 26;
@@ -30,13 +33,27 @@ const MOST_DECODED: u64 = 1 << 28;
 const MOST: u64 = 1 << 34;
 
 /// How images are read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+///
+/// ```
+/// # use gradus::ImageSettings;
+/// let settings = ImageSettings { color: true, size: Some([32, 32]), ..ImageSettings::default() };
+/// assert_eq!(settings.background, [255; 3]);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImageSettings {
-    /// Whether a pixel becomes red, green and blue, and not one grey.
+    /// Whether a pixel becomes red, green and blue, and not one gray.
     pub color: bool,
     /// What every image is resized to, `[height, width]`; its sides need not stay in proportion. If none, all have to be
     /// of the same size.
     pub size: Option<[u32; 2]>,
+    /// The red, green and blue over which transparent pixels are blended: white by default, as a browser shows them.
+    pub background: [u8; 3],
+}
+
+impl Default for ImageSettings {
+    fn default() -> Self {
+        Self { color: false, size: None, background: [255; 3] }
+    }
 }
 
 impl ImageSettings {
@@ -64,26 +81,40 @@ impl ImageSettings {
 
 impl ImageSet {
     /// Of a folder with a folder for each class, which has the class's name, and PNG and JPEG files in those. Classes are
-    /// sorted by name and so are the images of each; transparency is dropped, and 16 bits a channel become 8.
+    /// sorted by name and so are the images of each. Transparent pixels are blended over [`ImageSettings::background`], the
+    /// orientation that a camera has stored (EXIF) is applied, and 16 bits a channel become 8.
     ///
-    /// Files that do not end in png, jpg or jpeg are passed over, and so is what begins with a dot.
+    /// Files that do not end in png, jpg or jpeg are passed over, and so is what begins with a dot. A warning is logged for
+    /// those that are images of other formats by their names, and for images that are identical in several classes
+    /// ([`ImageSet::duplicates`]).
     ///
     /// # Errors
-    /// [`Error::File`] for what cannot be read, [`Error::Format`] if there is no class, a class without images, or an image
-    /// that cannot be decoded, is of another size than the first, or larger than 2^14 pixels a side or 2^28 bytes,
-    /// [`Error::Setting`] for a size to resize to that has longer sides.
+    /// [`Error::File`] for what cannot be read, such as a link that leads nowhere, [`Error::Format`] if there is no class, a
+    /// class without images, or an image that cannot be decoded, is of another size than the first, or larger than 2^14
+    /// pixels a side or 2^28 bytes, [`Error::Setting`] for a size to resize to that has longer sides.
     pub fn of_folder(folder: impl AsRef<Path>, settings: &ImageSettings) -> Result<Self> {
         let folder = folder.as_ref();
         settings.check()?;
-        let (mut classes, mut files) = (Vec::new(), Vec::new());
-        for class in entries(folder)?.into_iter().filter(|path| path.is_dir()) {
-            let images: Vec<_> = entries(&class)?.into_iter().filter(|path| is_image(path)).collect();
-            if images.is_empty() {
+        let (mut classes, mut files, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
+        for (class, _) in entries(folder)?.into_iter().filter(|(_, about)| about.is_dir()) {
+            let count = files.len();
+            for (path, about) in entries(&class)? {
+                if ends_in(&path, &["png", "jpg", "jpeg"]) {
+                    if !about.is_file() {
+                        return Err(wrong(&path.display(), "image", "a file", "a folder or a device"));
+                    }
+                    files.push((path, classes.len() as u32));
+                } else if ends_in(&path, OTHERS) {
+                    skipped.push(path.display().to_string());
+                }
+            }
+            if files.len() == count {
                 return Err(wrong(&class.display(), "folder", "PNG or JPEG files", "none"));
             }
-            let id = classes.len() as u32;
             classes.push(class.file_name().unwrap_or_default().to_string_lossy().into_owned());
-            files.extend(images.into_iter().map(|path| (path, id)));
+        }
+        if !skipped.is_empty() {
+            log::warn!("images that are neither PNG nor JPEG are skipped; convert them: {}", list(&skipped));
         }
         let Some((first, _)) = files.first() else {
             return Err(wrong(&folder.display(), "folder", "a folder for each class", "none"));
@@ -111,25 +142,35 @@ impl ImageSet {
             }
         }
         let ids: Vec<u32> = files.iter().map(|(_, class)| *class).collect();
-        Ok(Self { height, width, channels, classes, data: Dataset::new(files.len(), bytes, ids)? })
+        let files = files.into_iter().map(|(path, _)| path).collect();
+        Self::new([height, width, channels], classes, bytes, ids, files)
     }
 }
+
+/// How the names of images end that are not read.
+const OTHERS: &[&str] = &[
+    "avif", "bmp", "gif", "heic", "heif", "jfif", "jp2", "jxl", "pbm", "pgm", "pnm", "ppm", "tga", "tif", "tiff",
+    "webp",
+];
 
 /// Images that are decoded at the same time.
 const AT_ONCE: usize = 64;
 
-/// What is in a folder and does not begin with a dot, sorted.
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+/// What is in a folder and does not begin with a dot, sorted, with what it is: links are followed.
+fn entries(folder: &Path) -> Result<Vec<(PathBuf, Metadata)>> {
     let all = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>();
     let mut paths = all().map_err(|error| failed(folder, &error))?;
     paths.retain(|path| !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")));
     paths.sort();
-    Ok(paths)
+    let about = |path: PathBuf| match fs::metadata(&path) {
+        Ok(about) => Ok((path, about)),
+        Err(error) => Err(failed(&path, &error)),
+    };
+    paths.into_iter().map(about).collect()
 }
 
-fn is_image(path: &Path) -> bool {
-    let ends = |end: &std::ffi::OsStr| ["png", "jpg", "jpeg"].iter().any(|one| end.eq_ignore_ascii_case(one));
-    path.extension().is_some_and(ends) && path.is_file()
+fn ends_in(path: &Path, ends: &[&str]) -> bool {
+    path.extension().is_some_and(|end| ends.iter().any(|one| end.eq_ignore_ascii_case(one)))
 }
 
 /// The image in a file, in the colors and of the size that were asked for.
@@ -141,21 +182,25 @@ fn decoded_bytes(content: &[u8], name: &str, settings: &ImageSettings) -> Result
     let refused = |expected: &str, got: String| wrong(&name, "image", expected, got);
     // What it is stands in its first bytes; names are often wrong.
     let format = image::guess_format(content).ok().filter(|is| [ImageFormat::Png, ImageFormat::Jpeg].contains(is));
-    let format = format.ok_or_else(|| refused("PNG or JPEG", first_bytes(content)))?;
+    let format = format.ok_or_else(|| refused("a PNG or JPEG image", describe(content)))?;
     let mut limits = Limits::default();
     limits.max_image_width = Some(MOST_SIDE);
     limits.max_image_height = Some(MOST_SIDE);
     limits.max_alloc = Some(MOST_DECODED);
-    let open = || {
-        let mut reader = ImageReader::with_format(Cursor::new(content), format);
-        reader.limits(limits.clone());
-        reader
-    };
     let decode = || {
         let cannot = |error: ImageError| refused("one that can be decoded", error.to_string());
-        // The limits are the decoder's: grey pixels that become colors are three times as many bytes afterwards.
-        let (width, height) = open().into_dimensions().map_err(cannot)?;
-        let bytes = u64::from(width) * u64::from(height) * if settings.color { 3 } else { 1 };
+        let mut reader = ImageReader::with_format(Cursor::new(content), format);
+        reader.limits(limits.clone());
+        let mut decoder = reader.into_decoder().map_err(cannot)?;
+        let (width, height) = decoder.dimensions();
+        // The decoder limits what it decodes to. Gray pixels that become colors take three times as many bytes afterwards,
+        // and transparent ones four while they are blended.
+        let each = match (decoder.color_type().has_alpha(), settings.color) {
+            (true, _) => 4,
+            (false, true) => 3,
+            (false, false) => 1,
+        };
+        let bytes = u64::from(width) * u64::from(height) * each;
         if bytes > MOST_DECODED {
             return Err(refused(&format!("at most {MOST_DECODED} bytes of pixels"), bytes.to_string()));
         }
@@ -164,7 +209,16 @@ fn decoded_bytes(content: &[u8], name: &str, settings: &ImageSettings) -> Result
         if pixels > held {
             return Err(refused(&format!("at most {held} pixels in {} bytes", content.len()), pixels.to_string()));
         }
-        open().decode().map_err(cannot)
+        let mut left = limits.clone();
+        left.reserve(decoder.total_bytes()).and_then(|()| decoder.set_limits(left)).map_err(cannot)?;
+        let orientation = match format {
+            ImageFormat::Png => png_orientation(content),
+            // An orientation that cannot be read is none.
+            _ => decoder.orientation().unwrap_or(Orientation::NoTransforms),
+        };
+        let mut image = DynamicImage::from_decoder(decoder).map_err(cannot)?;
+        image.apply_orientation(orientation);
+        Ok(image)
     };
     // zune-jpeg 0.5.15 panics where some damaged files lead it: https://github.com/etemesi254/zune-image/issues/409
     let image = panic::catch_unwind(decode)
@@ -172,10 +226,12 @@ fn decoded_bytes(content: &[u8], name: &str, settings: &ImageSettings) -> Result
     if image.width() == 0 || image.height() == 0 {
         return Err(refused("at least one pixel", format!("{}x{}", image.height(), image.width())));
     }
-    // The colors first: to blend pixels that are transparent would let their hidden colors in.
-    let image = match settings.color {
-        true => DynamicImage::from(image.to_rgb8()),
-        false => DynamicImage::from(image.to_luma8()),
+    // The colors before the size: a mean over pixels that are transparent would let their hidden colors in.
+    let image = match (image.color().has_alpha(), settings.color) {
+        (true, true) => DynamicImage::from(blended(&image, settings.background)),
+        (true, false) => DynamicImage::from(DynamicImage::from(blended(&image, settings.background)).to_luma8()),
+        (false, true) => DynamicImage::from(image.to_rgb8()),
+        (false, false) => DynamicImage::from(image.to_luma8()),
     };
     Ok(match settings.size {
         Some([height, width]) if (width, height) != (image.width(), image.height()) => {
@@ -185,11 +241,34 @@ fn decoded_bytes(content: &[u8], name: &str, settings: &ImageSettings) -> Result
     })
 }
 
-fn first_bytes(content: &[u8]) -> String {
-    match content {
-        [] => "an empty file".to_owned(),
-        _ => format!("a file that begins with the bytes {:02x?}", &content[..content.len().min(8)]),
+/// The orientation in the eXIf chunk of a PNG file, which may stand behind the pixels, where the decoder does not look.
+fn png_orientation(content: &[u8]) -> Orientation {
+    const SIGNATURE: usize = 8;
+    let mut rest = content.get(SIGNATURE..).unwrap_or_default();
+    while let Some((&[a, b, c, d, ref kind @ ..], behind)) = rest.split_first_chunk::<8>() {
+        let length = u32::from_be_bytes([a, b, c, d]) as usize;
+        if kind == b"eXIf" {
+            let chunk = behind.get(..length).and_then(Orientation::from_exif_chunk);
+            return chunk.unwrap_or(Orientation::NoTransforms);
+        }
+        // Four bytes of a checksum follow the content.
+        rest = length.checked_add(4).and_then(|length| behind.get(length..)).unwrap_or_default();
     }
+    Orientation::NoTransforms
+}
+
+/// An image over a background, by the shares of its alpha channel.
+fn blended(image: &DynamicImage, background: [u8; 3]) -> RgbImage {
+    let image = image.to_rgba8();
+    let mut over = RgbImage::new(image.width(), image.height());
+    for (to, from) in over.pixels_mut().zip(image.pixels()) {
+        let alpha = u32::from(from[3]);
+        for (channel, below) in background.into_iter().enumerate() {
+            let sum = u32::from(from[channel]) * alpha + u32::from(below) * (255 - alpha);
+            to[channel] = ((sum + 127) / 255) as u8;
+        }
+    }
+    over
 }
 
 fn fill(into: &mut [u8], image: &DynamicImage, [height, width]: [usize; 2], path: &Path) -> Result<()> {

@@ -5,14 +5,12 @@
 
 use std::{
     fs::File,
-    io::{self, BufReader, ErrorKind, Read},
+    io::{self, ErrorKind, Read},
     path::{Path, PathBuf},
 };
 
-use flate2::read::MultiGzDecoder;
-
-use super::{failed, wrong};
-use crate::{Error, FileRows, Result, file_rows::Kind};
+use super::{failed, gzip::decompressed, signature, wrong};
+use crate::{Error, Features, FileRows, Result, file_rows::Kind};
 
 /// The most values a file may hold; the largest IDX sets in use (EMNIST) have about 550 million.
 const MOST: usize = 1 << 30;
@@ -20,32 +18,30 @@ const MOST: usize = 1 << 30;
 /// How much memory is taken before the first value was seen.
 const FIRST: usize = 1 << 20;
 
-/// The values of an IDX file: bytes, and the sizes of the array that they are.
+/// The values of an IDX file and the sizes of the array that they are. Unsigned bytes stay bytes, all other numbers become
+/// f32.
 ///
 /// [`ImageSet::of_idx`](crate::ImageSet::of_idx) makes a data set of two such files.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Idx {
     /// The sizes, the slowest first: `[rows, height, width]` for images, `[rows]` for labels.
     pub sizes: Vec<usize>,
     /// The values, row by row.
-    pub bytes: Vec<u8>,
+    pub values: Features,
 }
 
 impl Idx {
-    /// Reads a file. A name that ends in `.gz` is a compressed one.
+    /// Reads a file of unsigned or signed bytes, 16-bit or 32-bit integers, f32 or f64 (types 0x08, 0x09, 0x0B, 0x0C, 0x0D and
+    /// 0x0E), plain or compressed by gzip. Compression is recognized by the content, not by the name. Numbers that are not
+    /// exact as f32 are rounded.
     ///
     /// # Errors
-    /// [`Error::File`] if it cannot be read, [`Error::Format`] if it is no IDX file of unsigned bytes, has more than 2^30 of
-    /// them or other than its sizes say. Places are bytes of the file when it is no longer compressed.
+    /// [`Error::File`] if it cannot be read, [`Error::Format`] if it is no IDX file, has more than 2^30 values or a different
+    /// number of values than its sizes say. Locations are bytes of the decompressed content.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let file = BufReader::new(File::open(path).map_err(|error| failed(path, &error))?);
-        let name = path.display().to_string();
-        if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("gz")) {
-            Self::read(MultiGzDecoder::new(file), &name)
-        } else {
-            Self::read(file, &name)
-        }
+        let file = File::open(path).map_err(|error| failed(path, &error))?;
+        Self::read(file, &path.display().to_string())
     }
 
     /// Opens a file, which is not compressed, for its rows to be read when they are needed: it may be larger than the
@@ -54,48 +50,63 @@ impl Idx {
     /// # use gradus::{Dataset, Idx};
     /// let images = Idx::rows_in("train-images-idx3-ubyte")?;
     /// let labels = Idx::open("train-labels-idx1-ubyte")?;
-    /// let data = Dataset::new(images.rows(), images, labels.bytes)?;
+    /// let data = Dataset::new(images.rows(), images, labels.classes()?)?;
     /// # Ok::<(), gradus::Error>(())
     /// ```
     ///
     /// # Errors
-    /// As [`Idx::open`], for a file of any size.
+    /// As [`Idx::open`], for a file of any size; and [`Error::Format`] for a compressed file, whose rows cannot be read one
+    /// by one.
     pub fn rows_in(path: impl AsRef<Path>) -> Result<FileRows> {
         let path = path.as_ref();
         let name = path.display().to_string();
         let mut file = File::open(path).map_err(|error| failed(path, &error))?;
-        let Header { sizes, len, begin } = Header::read(&mut file, &name, usize::MAX)?;
+        let Header { kind, sizes, len, begin } = Header::read(&mut file, &name, usize::MAX)?;
         let bytes = file.metadata().map_err(|error| failed(path, &error))?.len();
-        if begin.checked_add(len as u64) != Some(bytes) {
+        let need = len.checked_mul(kind.width).and_then(|len| begin.checked_add(len as u64));
+        if need != Some(bytes) {
             let place = format!("byte {begin}, the values");
-            return Err(wrong(&name, place, format_args!("{len} bytes"), bytes.saturating_sub(begin)));
+            let expected = format_args!("{len} values of {} bytes", kind.width).to_string();
+            return Err(wrong(&name, place, expected, format_args!("{} bytes", bytes.saturating_sub(begin))));
         }
-        Ok(FileRows::new(path, file, begin, Kind::BYTE, [sizes[0], len / sizes[0]]))
+        Ok(FileRows::new(path, file, begin, kind, [sizes[0], len / sizes[0]]))
     }
 
-    /// Reads a file's content, which is not compressed. Errors call it `name`.
+    /// Reads a file's content, plain or compressed by gzip. Errors call it `name`.
     ///
     /// # Errors
     /// As [`Idx::open`].
-    pub fn read(mut from: impl Read, name: &str) -> Result<Self> {
-        let Header { sizes, len, begin } = Header::read(&mut from, name, MOST)?;
-        let (place, expected) = (format!("byte {begin}, the values"), format!("{len} bytes"));
-        let mut bytes = Vec::with_capacity(len.min(FIRST));
+    pub fn read(from: impl Read, name: &str) -> Result<Self> {
+        let unreadable = |error: io::Error| Error::File { path: PathBuf::from(name), why: error.to_string() };
+        let mut from = decompressed(from).map_err(unreadable)?;
+        let Header { kind, sizes, len, begin } = Header::read(&mut from, name, MOST)?;
+        let whole = len * kind.width;
+        let (place, expected) = (format!("byte {begin}, the values"), format!("{whole} bytes"));
+        let mut bytes = Vec::with_capacity(whole.min(FIRST));
         // One byte more than there should be, to see whether the file ends where it says.
-        if let Err(error) = from.take(len as u64 + 1).read_to_end(&mut bytes) {
+        if let Err(error) = from.take(whole as u64 + 1).read_to_end(&mut bytes) {
             let got = format!("{} and then: {error}", bytes.len());
             return Err(broken(name, &place, &expected, &error, &got));
         }
         match bytes.len() {
-            got if got == len => Ok(Self { sizes, bytes }),
-            got if got > len => Err(wrong(&name, place, expected, "more")),
+            got if got == whole => Ok(Self { sizes, values: kind.features(bytes)? }),
+            got if got > whole => Err(wrong(&name, place, expected, "more")),
             got => Err(wrong(&name, place, expected, got)),
         }
+    }
+
+    /// The values as class ids, such as the labels of MNIST.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if one is not a whole number from 0 to below 2^24.
+    pub fn classes(&self) -> Result<Vec<u32>> {
+        self.values.classes()
     }
 }
 
 /// What begins a file.
 struct Header {
+    kind: Kind,
     sizes: Vec<usize>,
     /// Their product.
     len: usize,
@@ -106,13 +117,23 @@ struct Header {
 impl Header {
     /// Of an array of so many values at most.
     fn read(from: &mut impl Read, name: &str, most: usize) -> Result<Self> {
-        let magic = word(from, name, 0, "the magic number")?;
-        // Two zeros, the type of the values (8 is an unsigned byte), and how many sizes there are.
-        let rank = magic & 0xff;
-        if magic >> 8 != 8 || rank == 0 {
-            let expected = "0x00000801 to 0x000008ff, for an array of unsigned bytes";
-            return Err(wrong(&name, "byte 0, the magic number", expected, format_args!("{magic:#010x}")));
+        let mut magic = [0; 4];
+        let place = "byte 0, the magic number";
+        if let Err(error) = from.read_exact(&mut magic) {
+            return Err(cut(name, place, &error));
         }
+        // Two zeros, the type of the values, and how many sizes there are.
+        let (Some(kind), [0, 0, _, rank @ 1..=255]) = (kind(magic[2]), magic) else {
+            let mut head = magic.to_vec();
+            let _ = from.take((signature::HEAD - magic.len()) as u64).read_to_end(&mut head);
+            let expected = "an IDX file (0x0000TTNN: type 0x08, 0x09, 0x0b, 0x0c, 0x0d or 0x0e, and at least 1 size)";
+            let got = match signature::recognize(&head) {
+                Some(format) => format.to_owned(),
+                None => format!("{:#010x}", u32::from_be_bytes(magic)),
+            };
+            return Err(wrong(&name, place, expected, got));
+        };
+        let rank = u32::from(rank);
         let mut sizes = Vec::new();
         for at in 1..=rank {
             sizes.push(word(from, name, 4 * at, "a size")? as usize);
@@ -120,22 +141,39 @@ impl Header {
         let place = "byte 4, the sizes";
         match sizes.iter().try_fold(1usize, |len, size| len.checked_mul(*size)) {
             Some(0) => Err(wrong(&name, place, "none that is 0", format_args!("{sizes:?}"))),
-            Some(len) if len <= most => Ok(Self { sizes, len, begin: u64::from(4 * (rank + 1)) }),
+            Some(len) if len <= most => Ok(Self { kind, sizes, len, begin: u64::from(4 * (rank + 1)) }),
             _ => Err(wrong(&name, place, format_args!("at most {most} values"), format_args!("{sizes:?}"))),
         }
     }
 }
 
+/// The type of the values by its number in the magic number.
+fn kind(number: u8) -> Option<Kind> {
+    let (letter, width) = match number {
+        0x08 => (b'u', 1),
+        0x09 => (b'i', 1),
+        0x0b => (b'i', 2),
+        0x0c => (b'i', 4),
+        0x0d => (b'f', 4),
+        0x0e => (b'f', 8),
+        _ => return None,
+    };
+    Some(Kind { letter, width, is_big_endian: true })
+}
+
 fn word(from: &mut impl Read, name: &str, at: u32, what: &str) -> Result<u32> {
     let mut bytes = [0; 4];
-    from.read_exact(&mut bytes).map_err(|error| {
-        let got = match error.kind() {
-            ErrorKind::UnexpectedEof => "the end of the file".to_owned(),
-            _ => error.to_string(),
-        };
-        broken(name, &format!("byte {at}, {what}"), "4 bytes", &error, &got)
-    })?;
+    from.read_exact(&mut bytes).map_err(|error| cut(name, &format!("byte {at}, {what}"), &error))?;
     Ok(u32::from_be_bytes(bytes))
+}
+
+/// The error of four bytes that could not be read.
+fn cut(name: &str, place: &str, error: &io::Error) -> Error {
+    let got = match error.kind() {
+        ErrorKind::UnexpectedEof => "the end of the file".to_owned(),
+        _ => error.to_string(),
+    };
+    broken(name, place, "4 bytes", error, &got)
 }
 
 /// What cannot be decompressed or ends early is the file's fault, everything else the system's.

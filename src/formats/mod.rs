@@ -3,6 +3,7 @@
 
 #[cfg(feature = "images")]
 pub(crate) mod folder;
+mod gzip;
 pub(crate) mod idx;
 pub(crate) mod image_set;
 pub(crate) mod names;
@@ -14,6 +15,7 @@ pub(crate) mod npy;
 mod npy_header;
 pub(crate) mod number;
 pub(crate) mod records;
+pub(crate) mod signature;
 pub(crate) mod tensors;
 #[cfg(any(feature = "csv", feature = "npy"))]
 pub(crate) mod zip;

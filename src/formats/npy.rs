@@ -8,7 +8,6 @@ use super::{failed, npy_header::Header, read, write, wrong, zip::Archive};
 use crate::{
     Error, Features, FileRows, Result,
     error::{check_len, room},
-    file_rows::Kind,
 };
 
 /// The most bytes of a file, and of an array in an archive once it is decompressed.
@@ -16,9 +15,6 @@ const MOST: u64 = 1 << 32;
 
 /// The most bytes that are read to find the header of a file whose rows stay there.
 const MOST_OF_HEADER: u64 = 1 << 20;
-
-/// Up to here every whole number is an f32.
-const EXACT: f32 = (1 << 24) as f32;
 
 /// The values of an npy file and the sizes of the array that they are. Bytes stay bytes, all other numbers become f32.
 ///
@@ -50,8 +46,8 @@ impl Npy {
         Ok(Self { sizes, values })
     }
 
-    /// Reads an npy file of f32, f64, integers of 8 to 64 bits, or truth values (as bytes of 0 and 1), in either byte order,
-    /// row by row or column by column. Numbers that are no f32 are rounded to one.
+    /// Reads an npy file of f16, f32, f64, integers of 8 to 64 bits, or truth values (as bytes of 0 and 1), in either byte
+    /// order, row by row or column by column (Fortran order). Numbers that are not exact as f32 are rounded.
     ///
     /// # Errors
     /// [`Error::File`] if it cannot be read, [`Error::Format`] with the byte if it is no such file, is larger than 4 GiB, or
@@ -75,14 +71,10 @@ impl Npy {
             return Err(wrong(&name, format_args!("byte {values}, the values"), expected, format_args!("{got} bytes")));
         }
         content.drain(..values);
-        if is_fortran && sizes.len() > 1 {
+        if is_fortran && !is_one_line(&sizes) {
             content = by_rows(&content, &sizes, kind.width)?;
         }
-        let values = match kind.scale_of_bytes() {
-            Some(scale) => Features::U8 { bytes: content, scale },
-            None => Features::F32(numbers(&content, kind)?),
-        };
-        Ok(Self { sizes, values })
+        Ok(Self { sizes, values: kind.features(content)? })
     }
 
     /// Opens an npy file for its rows to be read when they are needed: it may be larger than the memory. Bytes and truth
@@ -96,8 +88,8 @@ impl Npy {
     /// ```
     ///
     /// # Errors
-    /// As [`Npy::open`], for a file of any size; and [`Error::Format`] if the values lie column by column, or there are
-    /// none.
+    /// As [`Npy::open`], for a file of any size; and [`Error::Format`] for an array in Fortran order with more than one
+    /// row and more than one column, and for one without values.
     pub fn rows_in(path: impl AsRef<Path>) -> Result<FileRows> {
         let path = path.as_ref();
         let name = path.display().to_string();
@@ -107,8 +99,9 @@ impl Npy {
         let bytes = read.map_err(|error| failed(path, &error))?.len();
         let Header { kind, is_fortran, sizes, values } = Header::read(&head, &name)?;
         let place = format!("byte {values}, the values");
-        if is_fortran && sizes.len() > 1 {
-            return Err(wrong(&name, place, "values that lie row by row", "column by column"));
+        if is_fortran && !is_one_line(&sizes) {
+            let got = "a Fortran-order array, column by column; save numpy.ascontiguousarray of it, or use Npy::open";
+            return Err(wrong(&name, place, "values in row order", got));
         }
         let columns = sizes.iter().skip(1).try_fold(1usize, |len, size| len.checked_mul(*size));
         let (rows, columns) = (sizes.first().copied().unwrap_or(1), columns.unwrap_or(usize::MAX));
@@ -233,27 +226,15 @@ impl Npy {
     /// The values as class ids.
     ///
     /// # Errors
-    /// [`Error::Setting`] if one is not a whole number from 0 to 2^24.
+    /// [`Error::Setting`] if one is not a whole number from 0 to below 2^24.
     pub fn classes(&self) -> Result<Vec<u32>> {
-        let read;
-        let mut values = &self.values;
-        if let Features::File(_) = values {
-            read = values.clone().in_memory()?;
-            values = &read;
-        }
-        let values = match values {
-            Features::U8 { bytes, .. } => return Ok(bytes.iter().map(|byte| u32::from(*byte)).collect()),
-            Features::F32(values) => values,
-            Features::File(_) => unreachable!("read above"),
-        };
-        match values.iter().position(|value| !(0.0..=EXACT).contains(value) || value.fract() != 0.0) {
-            None => Ok(values.iter().map(|value| *value as u32).collect()),
-            Some(at) => {
-                let (expected, got) = (format!("whole numbers from 0 to {EXACT}"), format!("{} at {at}", values[at]));
-                Err(Error::Setting { what: "class ids of an array", expected, got })
-            }
-        }
+        self.values.classes()
     }
+}
+
+/// Whether at most one size is larger than 1: the values are in the same order row by row and column by column then.
+fn is_one_line(sizes: &[usize]) -> bool {
+    sizes.iter().filter(|size| **size > 1).count() <= 1
 }
 
 /// Values of `width` bytes that lie with the first size the fastest, with the last the fastest.
@@ -271,11 +252,5 @@ fn by_rows(content: &[u8], sizes: &[usize], width: usize) -> Result<Vec<u8>> {
             *place = 0;
         }
     }
-    Ok(into)
-}
-
-fn numbers(content: &[u8], kind: Kind) -> Result<Vec<f32>> {
-    let mut into = room(content.len() / kind.width, "the values of an array")?;
-    into.extend(content.chunks_exact(kind.width).map(|value| kind.number(value)));
     Ok(into)
 }

@@ -2,11 +2,11 @@
 
 use std::fmt::Display;
 
-use super::wrong;
+use super::{signature, wrong};
 use crate::{Result, file_rows::Kind};
 
 /// What begins every npy file.
-const MAGIC: &[u8] = b"\x93NUMPY";
+const MAGIC: &[u8] = signature::NPY;
 
 /// A header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,8 +27,7 @@ impl Header {
             Err(wrong(&name, format_args!("byte {at}, the header"), expected, got))
         };
         if !content.starts_with(MAGIC) {
-            let got = &content[..content.len().min(MAGIC.len())];
-            return refused(0, "\\x93NUMPY", &format_args!("\"{}\"", got.escape_ascii()));
+            return Err(wrong(&name, "byte 0", "a numpy npy file", signature::describe(content)));
         }
         let (length, begin) = match content.get(MAGIC.len()..) {
             Some(&[1, _, a, b, ..]) => (usize::from(u16::from_le_bytes([a, b])), 10),
@@ -96,7 +95,7 @@ impl<'a> Literal<'a> {
     }
 
     fn kind(&mut self) -> Walked<Kind> {
-        let expected = "numbers, as '<f4', '<f8', '|u1', '|b1', '<i8' or '>u2'";
+        let expected = "numbers, such as '<f2', '<f4', '<f8', '|u1', '|b1', '<i8' or '>u2'";
         self.skip();
         let before = self.at;
         // What is no string is a record of several columns.
@@ -104,7 +103,7 @@ impl<'a> Literal<'a> {
         if let [order @ (b'<' | b'>' | b'|' | b'='), letter @ (b'f' | b'i' | b'u' | b'b'), width @ b'1'..=b'8'] = name {
             let width = usize::from(width - b'0');
             let widths: &[usize] = match letter {
-                b'f' => &[4, 8],
+                b'f' => &[2, 4, 8],
                 b'b' => &[1],
                 _ => &[1, 2, 4, 8],
             };
@@ -180,9 +179,14 @@ impl<'a> Literal<'a> {
 
     /// The next few bytes, for an error.
     fn rest(&self) -> String {
-        match &self.text[self.at..] {
+        let rest = &self.text[self.at..];
+        // A string is shown alone, without what follows it.
+        let quote = rest.first().filter(|first| [b'\'', b'"'].contains(first));
+        let end = quote.and_then(|quote| rest[1..].iter().position(|byte| byte == quote));
+        let shown = &rest[..end.map_or(rest.len(), |end| end + 2).min(24)];
+        match rest {
             [] => "its end".to_owned(),
-            rest => format!("{:?}", String::from_utf8_lossy(&rest[..rest.len().min(24)])),
+            _ => format!("{:?}", String::from_utf8_lossy(shown)),
         }
     }
 }

@@ -3,23 +3,30 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    fmt::Display,
     fs::File,
     io::Read,
     path::Path,
 };
 
 use bytemuck::AnyBitPattern;
+use half::f16;
 use safetensors::{
     Dtype, SafeTensorError, SafeTensors,
     tensor::{Metadata, TensorInfo, TensorView},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{list, names::Names, wrong};
-use crate::{Error, LayerParameters, Network, Result, error::room};
-
-/// The longest header that safetensors reads, in bytes.
-const LONGEST: u64 = 100_000_000;
+use super::{
+    list,
+    names::Names,
+    signature::{self, LONGEST_SAFETENSORS_HEADER as LONGEST},
+    wrong,
+};
+use crate::{
+    Error, LayerParameters, Network, Result,
+    error::{first_not_finite, room},
+};
 
 /// The key of what a file says of its tensors.
 const KEY: &str = "gradus";
@@ -102,23 +109,32 @@ impl<'a> Writer<'a> {
 
 /// The bytes of a safetensors file, once its first eight have said how long its header is.
 pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
-    let mut first = [0; 8];
-    let mut open = || -> std::io::Result<u64> {
+    let open = || -> std::io::Result<(Vec<u8>, u64)> {
         let file = File::open(path)?;
         let bytes = file.metadata()?.len();
-        // A file that is shorter says so when it is read whole.
-        let mut all = Vec::new();
-        file.take(8).read_to_end(&mut all)?;
-        first[..all.len()].copy_from_slice(&all);
-        Ok(bytes)
+        let mut head = Vec::new();
+        file.take(signature::HEAD as u64).read_to_end(&mut head)?;
+        Ok((head, bytes))
     };
-    let bytes = open().map_err(|error| super::failed(path, &error))?;
-    let header = u64::from_le_bytes(first);
+    let (head, bytes) = open().map_err(|error| super::failed(path, &error))?;
+    check_format(&path.display(), &head)?;
+    // A shorter file is refused when all of it is read.
+    let header = head.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
     if !(2..=LONGEST.min(bytes)).contains(&header) {
         let expected = format_args!("a header of 2 to {LONGEST} bytes within the file, as safetensors has it");
         return Err(wrong(&path.display(), "byte 0", expected, header));
     }
     super::read(path, most)
+}
+
+/// Refuses the file of another format by its name.
+fn check_format(file: &dyn Display, head: &[u8]) -> Result<()> {
+    match signature::recognize(&head[..head.len().min(signature::HEAD)]) {
+        Some(format) if !format.starts_with(signature::SAFETENSORS) => {
+            Err(wrong(file, "byte 0", signature::SAFETENSORS, format))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A file that is read.
@@ -133,6 +149,7 @@ pub(crate) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Reads bytes; `file` is what they are called in errors.
     pub(crate) fn new(file: &'a str, bytes: &'a [u8]) -> Result<Self> {
+        check_format(&file, bytes)?;
         let wrong = |error: SafeTensorError| {
             let place = match &error {
                 SafeTensorError::InvalidOffset(name) => format!("tensor {name}"),
@@ -208,11 +225,12 @@ impl<'a> Reader<'a> {
         let values = match tensor.dtype() {
             Dtype::F32 => numbers(tensor.data(), &place, |value: f32| value)?,
             Dtype::F64 => numbers(tensor.data(), &place, |value: f64| value as f32)?,
+            Dtype::F16 => numbers(tensor.data(), &place, |half: u16| f16::from_bits(half).to_f32())?,
             // The upper half of an f32.
             Dtype::BF16 => numbers(tensor.data(), &place, |half: u16| f32::from_bits(u32::from(half) << 16))?,
-            other => return Err(wrong(&self.file, place, "F32, F64 or BF16", other)),
+            other => return Err(wrong(&self.file, place, "F32, F64, F16 or BF16", other)),
         };
-        if let Some(at) = values.iter().position(|value| are_finite && !value.is_finite()) {
+        if let Some(at) = first_not_finite(&values).filter(|_| are_finite) {
             return Err(wrong(&self.file, place, "finite numbers", format_args!("{} at {at}", values[at])));
         }
         self.taken.insert(name);

@@ -7,7 +7,7 @@ use std::io::Read;
 
 use flate2::{Crc, read::DeflateDecoder};
 
-use super::wrong;
+use super::{signature, wrong};
 use crate::Result;
 
 /// What the parts of an archive begin with.
@@ -51,7 +51,9 @@ impl<'a> Archive<'a> {
         let parts = end.and_then(|end| Some((end, half(content, end + 10)?, word(content, end + 16)?)));
         let Some((_, count, mut at)) = parts.map(|(end, count, at)| (end, count, at as usize)) else {
             let place = format_args!("byte {}, the end", content.len()).to_string();
-            return Err(wrong(&file, place, "the list of a zip archive", "none"));
+            let is_archive = content.starts_with(b"PK");
+            let got = if is_archive { "no list: a part of an archive".into() } else { signature::describe(content) };
+            return Err(wrong(&file, place, "the list of a zip archive", got));
         };
         let mut entries = Vec::new();
         for _ in 0..count {

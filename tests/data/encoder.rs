@@ -91,7 +91,7 @@ fn what_is_missing_is_refused_with_its_place_or_filled() {
     assert_eq!(own.feature_names(), ["age", "color=blue", "color=red", "color=(missing)", "zip"]);
     assert_eq!(own.features(&table).unwrap()[10..15], [4.0, 0.0, 0.0, 1.0, 10.0]);
 
-    let empty = Table::new(&["a", "kind"], &["", "1", "?", "2"]).unwrap();
+    let empty = Table::new(&["a", "kind"], &["", "1", "None", "2"]).unwrap();
     let settings = filling(MissingNumber::Mean, MissingCategory::Own);
     refused(learn(&empty, settings.clone()), &["table: column \"a\": expected at least one value, got 2 missing ones"]);
     let none: [&str; 0] = [];

@@ -1,7 +1,10 @@
 use std::{fs, io::Cursor};
 
 use gradus::{Answers, Features, ImageSet, ImageSettings};
-use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
+use image::{
+    DynamicImage, GrayAlphaImage, GrayImage, ImageBuffer, ImageEncoder, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba,
+    RgbaImage, codecs::jpeg::JpegEncoder,
+};
 
 use super::refused;
 use crate::common::Folder;
@@ -14,8 +17,8 @@ fn picture([height, width]: [u32; 2], color: [u8; 3], format: ImageFormat) -> Ve
     bytes.into_inner()
 }
 
-const GREY: ImageSettings = ImageSettings { color: false, size: None };
-const COLOR: ImageSettings = ImageSettings { color: true, size: None };
+const GREY: ImageSettings = ImageSettings { color: false, size: None, background: [255; 3] };
+const COLOR: ImageSettings = ImageSettings { color: true, ..GREY };
 
 #[test]
 fn a_folder_a_class_becomes_bytes_in_the_order_of_the_names() {
@@ -47,7 +50,7 @@ fn images_of_other_sizes_are_refused_or_resized_and_jpeg_is_read() {
     folder.file("a/1.jpg", picture([8, 16], [200, 100, 50], ImageFormat::Jpeg));
     folder.file("a/2.png", picture([9, 16], [200, 100, 50], ImageFormat::Png));
     refused(ImageSet::of_folder(&folder.0, &COLOR), &["2.png: image: expected 8x16 pixels, as the first", "got 9x16"]);
-    let set = ImageSet::of_folder(&folder.0, &ImageSettings { color: true, size: Some([4, 5]) }).unwrap();
+    let set = ImageSet::of_folder(&folder.0, &ImageSettings { size: Some([4, 5]), ..COLOR }).unwrap();
     assert_eq!((set.height, set.width, set.data.inputs()), (4, 5, 60));
     let Features::U8 { bytes, .. } = set.data.features() else { panic!("bytes stay bytes") };
     let is_near = |pixel: &[u8]| pixel.iter().zip([200, 100, 50]).all(|(a, b)| a.abs_diff(b) < 4);
@@ -66,9 +69,9 @@ fn what_is_no_folder_of_images_is_refused_with_its_file() {
     fs::create_dir(folder.join("empty")).unwrap();
     refused(ImageSet::of_folder(&folder.0, &GREY), &["empty: folder: expected PNG or JPEG files, got none"]);
     folder.file("empty/1.png", picture([2, 2], [1; 3], ImageFormat::Png));
-    for (content, words) in [(&b""[..], "an empty file"), (b"GIF89a", "[47, 49, 46, 38, 39, 61]")] {
+    for (content, words) in [(&b""[..], "an empty file"), (b"GIF89a", "a GIF image; convert it to PNG")] {
         folder.file("empty/2.png", content);
-        refused(ImageSet::of_folder(&folder.0, &GREY), &["2.png: image: expected PNG or JPEG, got", words]);
+        refused(ImageSet::of_folder(&folder.0, &GREY), &["2.png: image: expected a PNG or JPEG image, got", words]);
     }
 }
 
@@ -105,4 +108,177 @@ fn cuts_of_an_image_are_refused_or_read_and_a_huge_one_is_refused() {
     let frame = wide.windows(2).position(|marker| marker == [0xff, 0xc0]).expect("a frame");
     wide[frame + 5..frame + 9].copy_from_slice(&[0x30, 0, 0x30, 0]);
     refused(COLOR.decode(&wide, "wide"), &["wide: image: expected at most 268435456 bytes of pixels, got 452984832"]);
+}
+
+fn png(image: impl Into<DynamicImage>) -> Vec<u8> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.into().write_to(&mut bytes, ImageFormat::Png).expect("it is encoded");
+    bytes.into_inner()
+}
+
+/// A PNG file of these chunks.
+fn chunks(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
+    let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
+    for (kind, content) in chunks {
+        file.extend((content.len() as u32).to_be_bytes());
+        let named = [&kind[..], content].concat();
+        let mut sum = flate2::Crc::new();
+        sum.update(&named);
+        file.extend(named);
+        file.extend(sum.sum().to_be_bytes());
+    }
+    file
+}
+
+fn deflated(rows: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, rows).expect("a vector takes every byte");
+    encoder.finish().expect("a vector takes every byte")
+}
+
+/// A PNG header of so many pixels, with its depth and color type.
+fn header([height, width]: [u32; 2], depth: u8, color: u8) -> Vec<u8> {
+    [&width.to_be_bytes()[..], &height.to_be_bytes(), &[depth, color, 0, 0, 0]].concat()
+}
+
+#[test]
+fn transparent_pixels_are_blended_over_the_background() {
+    let pixels = [[0, 0, 0, 0], [0, 0, 0, 255], [200, 100, 50, 128], [255, 0, 0, 1]];
+    let image = png(RgbaImage::from_fn(4, 1, |x, _| Rgba(pixels[x as usize])));
+    let of = |settings: ImageSettings| settings.decode(&image, "image").unwrap().1;
+    assert_eq!(of(COLOR), [255, 255, 255, 0, 0, 0, 227, 177, 152, 255, 254, 254]);
+    assert_eq!(of(GREY), [255, 0, 186, 254]);
+    let blue = ImageSettings { background: [0, 0, 255], ..COLOR };
+    assert_eq!(of(blue), [0, 0, 255, 0, 0, 0, 100, 50, 152, 1, 0, 254]);
+    // Blended before it is resized: the hidden black of transparent pixels has no part in it.
+    let hidden = png(RgbaImage::from_fn(4, 4, |x, _| Rgba(if x < 2 { [0, 0, 0, 0] } else { [255; 4] })));
+    let small = ImageSettings { size: Some([2, 2]), ..GREY }.decode(&hidden, "image").unwrap().1;
+    assert_eq!(small, [255; 4]);
+
+    // Gray with alpha, and 16 bits a channel.
+    let gray = GrayAlphaImage::from_fn(2, 1, |x, _| LumaA([10, if x == 0 { 0 } else { 255 }]));
+    assert_eq!(GREY.decode(&png(gray), "image").unwrap().1, [255, 10]);
+    let deep: ImageBuffer<Rgba<u16>, Vec<u16>> =
+        ImageBuffer::from_fn(2, 1, |x, _| Rgba([0x8080, 0, 0xffff, if x == 0 { 0 } else { 0xffff }]));
+    assert_eq!(COLOR.decode(&png(deep), "image").unwrap().1, [255, 255, 255, 128, 0, 255]);
+
+    // A palette with transparent colors, and gray of 2 bits with one value that is transparent.
+    let palette = chunks(&[
+        (b"IHDR", &header([1, 3], 8, 3)),
+        (b"PLTE", &[9, 9, 9, 10, 20, 30, 200, 0, 0]),
+        (b"tRNS", &[0, 255, 51]),
+        (b"IDAT", &deflated(&[0, 0, 1, 2])),
+        (b"IEND", &[]),
+    ]);
+    assert_eq!(COLOR.decode(&palette, "image").unwrap().1, [255, 255, 255, 10, 20, 30, 244, 204, 204]);
+    let key = chunks(&[
+        (b"IHDR", &header([1, 4], 2, 0)),
+        (b"tRNS", &[0, 1]),
+        (b"IDAT", &deflated(&[0, 0b00_01_10_11])),
+        (b"IEND", &[]),
+    ]);
+    assert_eq!(GREY.decode(&key, "image").unwrap().1, [0, 255, 170, 255]);
+}
+
+#[test]
+fn images_without_alpha_are_read_at_every_depth() {
+    let levels = [0, 0x8000, 0xffff];
+    let deep: ImageBuffer<Luma<u16>, Vec<u16>> = ImageBuffer::from_fn(3, 1, |x, _| Luma([levels[x as usize]]));
+    assert_eq!(GREY.decode(&png(deep), "image").unwrap().1, [0, 128, 255]);
+    let palette = chunks(&[
+        (b"IHDR", &header([2, 2], 1, 3)),
+        (b"PLTE", &[1, 2, 3, 250, 240, 230]),
+        (b"IDAT", &deflated(&[0, 0b0100_0000, 0, 0b1000_0000])),
+        (b"IEND", &[]),
+    ]);
+    assert_eq!(COLOR.decode(&palette, "image").unwrap().1, [1, 2, 3, 250, 240, 230, 250, 240, 230, 1, 2, 3]);
+}
+
+/// EXIF of an orientation alone, as cameras write it in either byte order.
+fn exif(orientation: u8, is_big_endian: bool) -> Vec<u8> {
+    if is_big_endian {
+        [&b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0"[..], &[orientation], &[0; 6]].concat()
+    } else {
+        [&b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0"[..], &[orientation], &[0; 7]].concat()
+    }
+}
+
+#[test]
+fn the_orientation_that_a_camera_stored_is_applied() {
+    // As Pillow's ImageOps.exif_transpose turns the rows 1 2 3 and 4 5 6.
+    let turned: [([usize; 2], [u8; 6]); 8] = [
+        ([2, 3], [1, 2, 3, 4, 5, 6]),
+        ([2, 3], [3, 2, 1, 6, 5, 4]),
+        ([2, 3], [6, 5, 4, 3, 2, 1]),
+        ([2, 3], [4, 5, 6, 1, 2, 3]),
+        ([3, 2], [1, 4, 2, 5, 3, 6]),
+        ([3, 2], [4, 1, 5, 2, 6, 3]),
+        ([3, 2], [6, 3, 5, 2, 4, 1]),
+        ([3, 2], [3, 6, 2, 5, 1, 4]),
+    ];
+    let pixels = deflated(&[0, 10, 20, 30, 0, 40, 50, 60]);
+    let header = header([2, 3], 8, 0);
+    // Large squares, so that JPEG keeps their colors.
+    let squares = GrayImage::from_fn(48, 32, |x, y| Luma([10 * (1 + x / 16 + 3 * (y / 16)) as u8]));
+    for (orientation, (size, expected)) in (1..).zip(turned) {
+        for is_big_endian in [false, true] {
+            let exif = exif(orientation, is_big_endian);
+            // Before the pixels, as Pillow writes it, and behind them.
+            let before = chunks(&[(b"IHDR", &header), (b"eXIf", &exif), (b"IDAT", &pixels), (b"IEND", &[])]);
+            let behind = chunks(&[(b"IHDR", &header), (b"IDAT", &pixels), (b"eXIf", &exif), (b"IEND", &[])]);
+            for image in [before, behind] {
+                let (found, bytes) = GREY.decode(&image, "image").unwrap();
+                assert_eq!((found, bytes), (size, expected.map(|value| 10 * value).to_vec()), "{orientation}");
+            }
+            let mut jpeg = Vec::new();
+            let mut encoder = JpegEncoder::new_with_quality(&mut jpeg, 95);
+            encoder.set_exif_metadata(exif).expect("JPEG has it");
+            encoder.encode_image(&squares).expect("it is encoded");
+            let ([height, width], bytes) = GREY.decode(&jpeg, "image").unwrap();
+            assert_eq!([height, width], size.map(|side| 16 * side), "{orientation}");
+            let center = |i: usize| bytes[(16 * (i / size[1]) + 8) * width + 16 * (i % size[1]) + 8];
+            let is_near = (0..6).zip(expected).all(|(i, value)| center(i).abs_diff(10 * value) < 4);
+            assert!(is_near, "JPEG, {orientation}");
+        }
+    }
+    // Metadata that make no sense turn nothing.
+    for exif in [&b""[..], b"II*\0", b"MM\0*\xff\xff\xff\xff", &exif(9, false), &exif(0, true)] {
+        let image = chunks(&[(b"IHDR", &header), (b"eXIf", exif), (b"IDAT", &pixels), (b"IEND", &[])]);
+        assert_eq!(GREY.decode(&image, "image").unwrap(), ([2, 3], vec![10, 20, 30, 40, 50, 60]));
+    }
+}
+
+/// Black shapes on transparent ground are different images; the same one in two classes is listed by its files.
+#[test]
+fn images_that_are_the_same_in_two_classes_are_listed_by_their_files() {
+    let folder = Folder::new();
+    let shape = |at: u32| png(RgbaImage::from_fn(8, 8, |x, y| Rgba([0, 0, 0, if x + y == at { 255 } else { 0 }])));
+    folder.file("a/1.png", shape(1));
+    folder.file("a/2.png", shape(2));
+    folder.file("b/3.png", shape(3));
+    for settings in [GREY, COLOR] {
+        let set = ImageSet::of_folder(&folder.0, &settings).unwrap();
+        assert_eq!(set.duplicates, [[0; 2]; 0]);
+    }
+    folder.file("b/4.png", shape(2));
+    let set = ImageSet::of_folder(&folder.0, &GREY).unwrap();
+    assert_eq!(set.duplicates, [[1, 3]]);
+    assert_eq!([&set.files[1], &set.files[3]], [&folder.join("a/2.png"), &folder.join("b/4.png")]);
+}
+
+#[test]
+fn what_cannot_be_read_in_a_folder_is_an_error() {
+    let folder = Folder::new();
+    folder.file("a/1.png", picture([1, 1], [1; 3], ImageFormat::Png));
+    folder.file("a/other.webp", "passed over with a warning");
+    assert_eq!(ImageSet::of_folder(&folder.0, &GREY).unwrap().data.rows(), 1);
+    fs::create_dir(folder.join("a/2.png")).unwrap();
+    refused(ImageSet::of_folder(&folder.0, &GREY), &["2.png: image: expected a file, got a folder"]);
+    fs::remove_dir(folder.join("a/2.png")).unwrap();
+    #[cfg(unix)]
+    for link in ["a/3.png", "b"] {
+        std::os::unix::fs::symlink(folder.join("nowhere"), folder.join(link)).unwrap();
+        refused(ImageSet::of_folder(&folder.0, &GREY), &[link, "No such file"]);
+        fs::remove_file(folder.join(link)).unwrap();
+    }
 }

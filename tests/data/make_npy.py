@@ -3,12 +3,18 @@
 import numpy as np
 
 rows = np.array([[0, 1, 2], [250, 4, 5]])
-for kind in ["<f4", ">f4", "<f8", ">f8", "|u1", "<i2", ">u2", "<i8"]:
+for kind in ["<f2", ">f2", "<f4", ">f4", "<f8", ">f8", "|u1", "<i2", ">u2", "<i8"]:
     name = kind.replace("<", "little_").replace(">", "big_").replace("|", "")
     np.save(f"{name}.npy", rows.astype(kind))
 np.save("bool.npy", rows > 3)
 np.save("signed.npy", np.array([-128, -1, 127], dtype="i1"))
 np.save("fortran.npy", np.asfortranarray(np.arange(24, dtype="<f4").reshape(2, 3, 4)))
+for name, shape in [("column", (3, 1)), ("row", (1, 3))]:
+    with open(f"fortran_{name}.npy", "wb") as file:
+        # numpy.save itself would call an array of one column C order.
+        array = np.array([1.5, -2, 1e5], dtype="<f4")
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": True, "shape": shape})
+        file.write(array.tobytes())
 np.save("scalar.npy", np.float32(1.5))
 np.save("text.npy", np.array(["a", "bc"]))
 np.save("record.npy", np.array([(1, 2.0)], dtype=[("a", "<i4"), ("b", "<f8")]))

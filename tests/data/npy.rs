@@ -1,6 +1,6 @@
 use std::{fs, path::PathBuf};
 
-use gradus::{Dataset, Features, Npy};
+use gradus::{Checkpoint, Dataset, Features, Idx, Model, Npy};
 
 use super::refused;
 use crate::common::Folder;
@@ -23,7 +23,18 @@ fn floats(values: &[f32]) -> Features {
 #[test]
 fn what_numpy_writes_is_read() {
     let rows = [0.0, 1.0, 2.0, 250.0, 4.0, 5.0];
-    for name in ["little_f4", "big_f4", "little_f8", "big_f8", "little_i2", "big_u2", "little_i8", "version2"] {
+    for name in [
+        "little_f2",
+        "big_f2",
+        "little_f4",
+        "big_f4",
+        "little_f8",
+        "big_f8",
+        "little_i2",
+        "big_u2",
+        "little_i8",
+        "version2",
+    ] {
         let array = Npy::open(numpys(&format!("{name}.npy"))).unwrap();
         assert_eq!((array.sizes(), array.rows(), array.values()), (&[2, 3][..], 2, &floats(&rows)), "{name}");
     }
@@ -37,6 +48,75 @@ fn what_numpy_writes_is_read() {
     let fortran = Npy::open(numpys("fortran.npy")).unwrap();
     let counted: Vec<f32> = (0..24u8).map(f32::from).collect();
     assert_eq!((fortran.sizes(), fortran.values()), (&[2, 3, 4][..], &floats(&counted)));
+}
+
+/// In one row or one column the values are in the same order either way.
+#[test]
+fn a_fortran_array_of_one_row_or_column_is_read_and_its_rows_stay_in_the_file() {
+    for (name, sizes) in [("fortran_column", [3, 1]), ("fortran_row", [1, 3])] {
+        let path = numpys(&format!("{name}.npy"));
+        let values = floats(&[1.5, -2.0, 1e5]);
+        let array = Npy::open(&path).unwrap();
+        assert_eq!((array.sizes(), array.values()), (&sizes[..], &values), "{name}");
+        let rows = Npy::rows_in(&path).unwrap();
+        assert_eq!([rows.rows(), rows.columns()], sizes, "{name}");
+        let data = Dataset::new(sizes[0], rows, vec![0u32; sizes[0]]).unwrap();
+        let read: Vec<f32> = (0..sizes[0]).flat_map(|row| data.row(row).unwrap()).collect();
+        assert_eq!(Features::F32(read), values, "{name}");
+    }
+    refused(Npy::rows_in(numpys("fortran.npy")), &["values in row order, got a Fortran-order array", "Npy::open"]);
+}
+
+#[test]
+fn half_precision_rows_that_stay_in_their_file_are_those_in_memory() {
+    let header = "{'descr': '<f2', 'fortran_order': False, 'shape': (4, 2)}";
+    // As numpy rounds them: 1.5, -0.25, the largest, the smallest, -0, 1/3, 1024, and -2.
+    let halves: [u16; 8] = [0x3e00, 0xb400, 0x7bff, 0x0001, 0x8000, 0x3555, 0x6400, 0xc000];
+    let values = [1.5, -0.25, 65504.0, 5.960_464_5e-8, -0.0, 0.333_251_95, 1024.0, -2.0];
+    let folder = Folder::new();
+    let path = folder.file("half.npy", npy(header, halves.map(u16::to_le_bytes).as_flattened()));
+    assert_eq!(Npy::open(&path).unwrap().values(), &floats(&values));
+    let data = Dataset::new(4, Npy::rows_in(&path).unwrap(), vec![0u32; 4]).unwrap();
+    let read: Vec<f32> = (0..4).flat_map(|row| data.row(row).unwrap()).collect();
+    assert_eq!(read, values);
+    for (pattern, word) in [(0x7c00u16, "inf"), (0xfc00, "-inf"), (0x7e01, "NaN")] {
+        let mut wrong = halves;
+        wrong[5] = pattern;
+        let path = folder.file("wrong.npy", npy(header, wrong.map(u16::to_le_bytes).as_flattened()));
+        let words = ["features: row 2, column 1 is", word];
+        refused(Dataset::new(4, Npy::rows_in(&path).unwrap(), vec![0u32; 4]), &words);
+        refused(Dataset::new(4, Npy::open(&path).unwrap().into_values(), vec![0u32; 4]), &words);
+    }
+}
+
+#[test]
+fn a_file_of_another_format_is_named() {
+    let folder = Folder::new();
+    let npz = numpys("deflated.npz");
+    refused(
+        Npy::open(&npz),
+        &["deflated.npz: byte 0: expected a numpy npy file, got a numpy npz archive; use Npy::open_in"],
+    );
+    refused(Npy::rows_in(&npz), &["got a numpy npz archive; use Npy::open_in"]);
+    refused(
+        Npy::open_in(numpys("u1.npy"), "x"),
+        &["expected the list of a zip archive, got a numpy npy file; use Npy::open"],
+    );
+    refused(Idx::open(&npz), &["expected an IDX file", "got a numpy npz archive"]);
+    refused(Idx::rows_in(numpys("u1.npy")), &["expected an IDX file", "got a numpy npy file; use Npy::open"]);
+    let idx = folder.file("images", [0, 0, 8, 1, 0, 0, 0, 1, 7]);
+    refused(Npy::open(&idx), &["got an IDX file; use Idx::open"]);
+    let png = folder.file("image.npy", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR");
+    refused(Npy::open(&png), &["got a PNG image"]);
+    for path in [&npz, &numpys("u1.npy"), &idx, &png] {
+        refused(Model::load(path), &["byte 0: expected a safetensors file, got a"]);
+        refused(Checkpoint::load(path), &["byte 0: expected a safetensors file, got a"]);
+        refused(Model::from_bytes(&fs::read(path).unwrap()), &["bytes: byte 0: expected a safetensors file"]);
+    }
+    let model = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/files/plain.safetensors");
+    refused(Npy::open(&model), &["got a safetensors file; use Model::load"]);
+    refused(Idx::open(&model), &["got a safetensors file; use Model::load"]);
+    refused(Npy::open(folder.file("page.npy", "<!DOCTYPE html><p>")), &["got a web page; a download may have failed"]);
 }
 
 #[test]
@@ -85,9 +165,10 @@ fn what_is_saved_is_what_is_read() {
 #[test]
 fn class_ids_are_whole_numbers() {
     let of = |values: &[f32]| Npy::new([values.len()], values).unwrap().classes();
-    assert_eq!(of(&[0.0, 3.0, 16_777_216.0]).unwrap(), [0, 3, 16_777_216]);
-    refused(of(&[0.0, 0.5]), &["class ids of an array: expected whole numbers from 0 to 16777216, got 0.5 at 1"]);
-    for wrong in [-1.0, f32::NAN, f32::INFINITY, 16_777_218.0] {
+    assert_eq!(of(&[0.0, 3.0, 16_777_215.0]).unwrap(), [0, 3, 16_777_215]);
+    refused(of(&[0.0, 0.5]), &["class ids of an array: expected whole numbers from 0 to below 16777216, got 0.5 at 1"]);
+    // As f32, 2^24 may have been 2^24 + 1 in the file.
+    for wrong in [-1.0, f32::NAN, f32::INFINITY, 16_777_216.0] {
         refused(of(&[wrong]), &["class ids of an array", "at 0"]);
     }
 }
@@ -101,9 +182,12 @@ fn what_is_no_npy_file_is_refused_with_its_byte() {
         ("{'descr': '<f4', 'fortran_order': False, 'shape': (2,) ", "byte 65, the header: expected '}', got its end"),
         ("('descr')", "byte 10, the header: expected '{', got \"('descr')\""),
         ("{}", "expected 'descr', 'fortran_order' and 'shape' before, got its end"),
-        ("{'color': 1}", "byte 11, the header: expected 'descr', 'fortran_order' or 'shape', got \"'color': 1}\""),
-        ("{'descr': '<f2', 'fortran_order': False, 'shape': (2,)}", "byte 20, the header: expected numbers, as '<f4'"),
-        ("{'descr': '<c8', 'fortran_order': False, 'shape': (2,)}", "byte 20, the header: expected numbers"),
+        ("{'color': 1}", "byte 11, the header: expected 'descr', 'fortran_order' or 'shape', got \"'color'\""),
+        (
+            "{'descr': '<f3', 'fortran_order': False, 'shape': (2,)}",
+            "byte 20, the header: expected numbers, such as '<f2'",
+        ),
+        ("{'descr': '<c8', 'fortran_order': False, 'shape': (2,)}", "'<i8' or '>u2', got \"'<c8'\""),
         ("{'descr': '|f4', 'fortran_order': False, 'shape': (2,)}", "byte 20, the header: expected numbers"),
         ("{'descr': '|O', 'fortran_order': False, 'shape': (2,)}", "byte 20, the header: expected numbers"),
         ("{'descr': '<f4', 'fortran_order': 0, 'shape': (2,)}", "byte 44, the header: expected True or False, got \"0"),
@@ -123,12 +207,15 @@ fn what_is_no_npy_file_is_refused_with_its_byte() {
         refused(Npy::open(folder.file("huge.npy", npy(&header, &[0; 8]))), &["the values: expected [", "got 8 bytes"]);
     }
     refused(Npy::open(folder.file("nested.npy", npy(&"[".repeat(60_000), &[]))), &["expected '{', got \"[[[["]);
-    refused(Npy::open(folder.file("empty.npy", "")), &["empty.npy: byte 0, the header: expected \\x93NUMPY, got \"\""]);
-    refused(Npy::open(folder.file("text.npy", "<html>")), &["got \"<html>\""]);
+    refused(
+        Npy::open(folder.file("empty.npy", "")),
+        &["empty.npy: byte 0: expected a numpy npy file, got an empty file"],
+    );
+    refused(Npy::open(folder.file("text.npy", "1,2\n")), &["got a file that begins with \"1,2\\n\""]);
     refused(Npy::open(folder.file("new.npy", b"\x93NUMPY\x04\x00\x00\x00")), &["version 1, 2 or 3, got 4"]);
     let long = [b"\x93NUMPY\x02\x00", &u32::MAX.to_le_bytes()[..]].concat();
     refused(Npy::open(folder.file("long.npy", long)), &["byte 12, the header: expected 4294967295 bytes, got 0"]);
-    refused(Npy::open(numpys("text.npy")), &["text.npy: byte 20, the header: expected numbers", "got \"'<U2'"]);
+    refused(Npy::open(numpys("text.npy")), &["text.npy: byte 20, the header: expected numbers", "got \"'<U2'\""]);
     refused(Npy::open(numpys("record.npy")), &["record.npy: byte 20, the header: expected numbers", "got \"[('a'"]);
     refused(Npy::open(folder.join("none.npy")), &["none.npy: "]);
 }
@@ -181,9 +268,12 @@ fn an_archive_that_lies_is_refused() {
     refused(changed(list + 8, &[1]), &["or encrypted"]);
     refused(changed(whole.len() - 12, &[9, 0]), &["expected 9 entries in the list of the archive, got 2"]);
     refused(changed(whole.len() - 6, &[0xff; 4]), &["byte 4294967295: expected 2 entries"]);
-    refused(Npy::names_in(folder.file("empty.npz", "")), &["empty.npz: byte 0, the end: expected the list of a zip"]);
+    refused(
+        Npy::names_in(folder.file("empty.npz", "")),
+        &["empty.npz: byte 0, the end: expected the list of a zip archive, got an empty file"],
+    );
     refused(
         Npy::names_in(numpys("u1.npy")),
-        &["u1.npy: byte 134, the end: expected the list of a zip archive, got none"],
+        &["u1.npy: byte 134, the end: expected the list of a zip archive, got a numpy npy file"],
     );
 }

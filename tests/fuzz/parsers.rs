@@ -188,19 +188,24 @@ fn idx(input: &[u8]) {
     let plain = Idx::read(input, "plain").ok();
     let unpacked = Idx::read(MultiGzDecoder::new(input), "packed").ok();
     for read in plain.into_iter().chain(unpacked) {
-        assert_eq!(read.sizes.iter().product::<usize>(), read.bytes.len());
+        assert_eq!(read.sizes.iter().product::<usize>(), values(&read.values));
+        let _ = read.classes();
     }
 }
 
 fn npy(input: &[u8]) {
     let Ok(array) = Npy::read(input, "array") else { return };
-    let len = match array.values() {
+    assert_eq!(array.sizes().iter().product::<usize>(), values(array.values()));
+    let _ = (array.rows(), array.classes());
+}
+
+/// How many values were read.
+fn values(values: &Features) -> usize {
+    match values {
         Features::F32(values) => values.len(),
         Features::U8 { bytes, .. } => bytes.len(),
         Features::File(_) => unreachable!("it was read"),
-    };
-    assert_eq!(array.sizes().iter().product::<usize>(), len);
-    let _ = (array.rows(), array.classes());
+    }
 }
 
 fn npz(input: &[u8]) {
@@ -213,7 +218,8 @@ fn npz(input: &[u8]) {
 fn image(input: &[u8]) {
     let Some((how, content)) = input.split_first() else { return };
     let size = if how & 2 == 2 { Some([2, 3]) } else { None };
-    let settings = ImageSettings { color: how & 1 == 1, size };
+    let background = if how & 4 == 4 { [0, 128, 255] } else { [255; 3] };
+    let settings = ImageSettings { color: how & 1 == 1, size, background };
     let Ok(([height, width], bytes)) = settings.decode(content, "image") else { return };
     assert_eq!(bytes.len(), height * width * if settings.color { 3 } else { 1 });
     assert!(size.is_none_or(|[h, w]| [h as usize, w as usize] == [height, width]));
