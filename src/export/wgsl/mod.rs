@@ -38,8 +38,9 @@ impl Model {
     /// raw inputs are scaled first if the model has a scaler.
     ///
     /// # Errors
-    /// As [`Model::new`]; [`Error::Setting`] for a name that is none in WGSL, or is one of its own, and for more than
-    /// 16,384 numbers in the text.
+    /// As [`Model::new`]; [`Error::Setting`] for a name that is not valid in WGSL or that WGSL uses itself, for custom
+    /// activations whose names collide with those of the function, and for more than 16,384 numbers in the text. The text is
+    /// validated before it is returned.
     pub fn to_wgsl(&self, name: &str, weights: WgslWeights) -> Result<WgslFunction> {
         self.check()?;
         function(self, name, weights)
@@ -48,12 +49,7 @@ impl Model {
 
 /// Writes the function.
 fn function(model: &Model, name: &str, weights: WgslWeights) -> Result<WgslFunction> {
-    let starts = name.starts_with(|c: char| c.is_ascii_alphabetic());
-    let is_taken = words::TAKEN.split_whitespace().any(|word| word == name);
-    if !starts || is_taken || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-        let expected = "ASCII letters, digits and _, a letter first, and no word of WGSL's own".to_owned();
-        return Err(Error::Setting { what: "name of a WGSL function", expected, got: name.to_owned() });
-    }
+    check_name(name)?;
     let numbers = numbers(model);
     let mut text = format!("// A network of {}, trained by gradus.\n", shape(model));
     match weights {
@@ -75,8 +71,51 @@ fn function(model: &Model, name: &str, weights: WgslWeights) -> Result<WgslFunct
     }
     text += &pieces(model, name);
     text += &body(model, name);
+    validate(model, name, &text)?;
     let weights = if weights == WgslWeights::Constants { Vec::new() } else { numbers };
     Ok(WgslFunction { text, weights })
+}
+
+/// Refuses names that WGSL does not allow, and names of its own types and functions, which the text needs.
+fn check_name(name: &str) -> Result<()> {
+    let refused = |expected: &str, why: &str| {
+        let got = format!("{name:?}, {why}");
+        Err(Error::Setting { what: "name of a WGSL function", expected: expected.to_owned(), got })
+    };
+    let starts = name.starts_with(|c: char| c.is_ascii_alphabetic());
+    if !starts || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return refused("ASCII letters, digits and _, beginning with a letter", "which is no such name");
+    }
+    if words::TAKEN.split_whitespace().any(|word| word == name) || words::is_type(name) {
+        return refused(
+            "a name that WGSL leaves free",
+            "which is a keyword, a reserved word, a type or a function of WGSL",
+        );
+    }
+    Ok(())
+}
+
+/// Refuses a text that is no valid WGSL under the requested name, as naga, the compiler of wgpu, judges it.
+fn validate(model: &Model, name: &str, text: &str) -> Result<()> {
+    use naga::valid::{Capabilities, ValidationFlags, Validator};
+    let why = match naga::front::wgsl::parse_str(text) {
+        Err(error) => error.emit_to_string(text),
+        Ok(module) => match Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module) {
+            Ok(_) => return Ok(()),
+            Err(error) => error.emit_to_string(text),
+        },
+    };
+    let customs: Vec<_> = (model.network.layers().iter())
+        .filter_map(|layer| match layer.activation {
+            Activation::Custom(custom) => Some(custom.name()),
+            _ => None,
+        })
+        .collect();
+    if customs.is_empty() {
+        return Err(Error::Internal { what: format!("the WGSL function {name}"), why });
+    }
+    let expected = format!("valid WGSL under this name with the custom activations {}", customs.join(", "));
+    Err(Error::Setting { what: "name of a WGSL function", expected, got: format!("{name:?}: {}", why.trim_end()) })
 }
 
 fn shape(model: &Model) -> String {

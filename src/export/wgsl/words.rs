@@ -40,3 +40,12 @@ pub(super) const TAKEN: &str = "
     unsafe unsized use using var varying vec2 vec3 vec4 virtual volatile wgsl where while with workgroup
     workgroupBarrier workgroupUniformLoad write writeonly yield
 ";
+
+/// Whether a name is that of a vector, a matrix or a storage texture with its component, such as `vec4f` or `mat4x4h`.
+pub(super) fn is_type(name: &str) -> bool {
+    let components = |name: &str, letters: &[char]| {
+        name.strip_suffix(letters).is_some_and(|stem| TAKEN.split_whitespace().any(|word| word == stem))
+    };
+    name.starts_with("vec") && components(name, &['f', 'h', 'i', 'u'])
+        || name.starts_with("mat") && components(name, &['f', 'h'])
+}
