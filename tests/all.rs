@@ -17,6 +17,7 @@ mod examples;
 mod exports;
 mod files;
 mod fit;
+mod foreign_tables;
 mod frame;
 mod guide;
 mod hostile;

@@ -7,7 +7,7 @@ use flate2::bufread::GzDecoder;
 use super::signature::GZIP;
 
 /// The content of `from`, decompressed if it is a gzip file.
-pub(super) fn decompressed<'a>(from: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+pub(crate) fn decompressed<'a>(from: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let mut from = BufReader::new(from);
     // A read may return a single byte, and the buffer cannot be asked for more.
     let mut head = Vec::new();

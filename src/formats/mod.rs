@@ -3,7 +3,7 @@
 
 #[cfg(feature = "images")]
 pub(crate) mod folder;
-mod gzip;
+pub(crate) mod gzip;
 pub(crate) mod idx;
 pub(crate) mod image_set;
 pub(crate) mod names;

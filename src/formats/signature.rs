@@ -15,6 +15,10 @@ pub(crate) const NPY: &[u8] = b"\x93NUMPY";
 /// What begins a gzip file.
 pub(crate) const GZIP: &[u8] = b"\x1f\x8b";
 
+/// What begins a zip archive that is not empty.
+#[cfg(feature = "csv")]
+pub(crate) const ZIP: &[u8] = b"PK\x03\x04";
+
 /// Formats with the bytes that begin them, and a reader of this crate where one exists.
 const SIGNATURES: &[(&[u8], &str)] = &[
     (NPY, "a numpy npy file; use Npy::open"),

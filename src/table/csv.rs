@@ -174,11 +174,10 @@ impl Cells {
     fn push<'a>(&mut self, line: u32, cells: impl Iterator<Item = &'a [u8]>) -> Result<()> {
         for cell in cells {
             let cell = cell.trim_ascii();
-            let is_ascii = [cell.first(), cell.last()].into_iter().flatten().all(u8::is_ascii);
-            match str::from_utf8(cell) {
-                Ok(cell) if !is_ascii => self.text.extend_from_slice(cell.trim().as_bytes()),
-                _ => self.text.extend_from_slice(cell),
-            }
+            let begins_and_ends_in_ascii = [cell.first(), cell.last()].into_iter().flatten().all(u8::is_ascii);
+            // Spaces beyond ASCII are trimmed, too, as of Excel's thousands.
+            let trimmed = if begins_and_ends_in_ascii { None } else { str::from_utf8(cell).ok() };
+            self.text.extend_from_slice(trimmed.map_or(cell, |cell| cell.trim().as_bytes()));
             self.ends.push(self.text.len() as u32);
         }
         self.lines.push(line);

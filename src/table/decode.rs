@@ -5,59 +5,34 @@ use std::{borrow::Cow, io::Read};
 use super::Encoding;
 use crate::{
     Result,
-    formats::{wrong, zip::Archive},
+    formats::{gzip, signature, wrong, zip::Archive},
 };
-use flate2::read::MultiGzDecoder;
-
 const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Decompresses a file that is compressed: gzip, or a zip archive with one file. At most `most` bytes come out.
+/// Decompresses a file that is compressed: gzip, or a zip archive with one file. At most `most` bytes come out, and one
+/// more if there are more. A file of another format is an error that names it.
 pub(super) fn decompress<'a>(content: &'a [u8], name: &str, most: u64) -> Result<Cow<'a, [u8]>> {
-    if content.starts_with(b"\x1f\x8b") {
+    if content.starts_with(signature::GZIP) {
         let mut unpacked = Vec::new();
-        // Some writers pad the stream with zero bytes, which gzip ignores.
-        let trimmed = content.len() - content.iter().rev().take_while(|byte| **byte == 0).count();
-        for end in [content.len(), trimmed] {
-            unpacked.clear();
-            match MultiGzDecoder::new(&content[..end]).take(most + 1).read_to_end(&mut unpacked) {
-                Ok(_) => return Ok(unpacked.into()),
-                Err(_) if end != trimmed => {}
-                Err(error) => {
-                    return Err(wrong(&name, "gzip", "a complete gzip stream", error));
-                }
-            }
-        }
+        let read = gzip::decompressed(content).and_then(|from| from.take(most + 1).read_to_end(&mut unpacked));
+        return read.map(|_| unpacked.into()).map_err(|error| wrong(&name, "gzip", "a complete gzip stream", error));
     }
-    if content.starts_with(b"PK\x03\x04") {
+    let head = &content[..content.len().min(signature::HEAD)];
+    let format = signature::recognize(head);
+    if head.starts_with(signature::ZIP) && format.is_some_and(|format| format.starts_with("a zip archive")) {
         let archive = Archive::read(content, name)?;
         let files: Vec<&str> = archive.names().filter(|file| !file.ends_with('/')).collect();
         return match files.as_slice() {
-            _ if files.contains(&"[Content_Types].xml") => {
-                let advice = "a workbook (xlsx); save the sheet as CSV";
-                Err(wrong(&name, "zip", "text, or a zip archive with one CSV file", advice))
-            }
             [file] => archive.open(file, most).map(Into::into),
             _ => Err(wrong(&name, "zip", "an archive with one file", format_args!("{} files", files.len()))),
         };
     }
-    for (magic, format) in [
-        (&b"\x28\xb5\x2f\xfd"[..], "zstd"),
-        (b"BZh", "bzip2"),
-        (b"\xfd7zXZ\0", "xz"),
-        (b"7z\xbc\xaf\x27\x1c", "7z"),
-        (b"PAR1", "Parquet"),
-        (b"ARROW1", "Arrow"),
-        (b"\xd0\xcf\x11\xe0", "an old Excel workbook"),
-        (b"\x93NUMPY", "npy"),
-        (b"SQLite format 3\0", "SQLite"),
-        (b"%PDF", "PDF"),
-    ] {
-        if content.starts_with(magic) {
-            let got = format!("a file in another format: {format}; convert it to CSV first");
-            return Err(wrong(&name, "byte 0", "text in columns (CSV)", got));
-        }
+    // A table may begin with the letters of another format.
+    let is_text = str::from_utf8(head).is_ok() && !head.contains(&0) && !head.trim_ascii_start().starts_with(b"<");
+    match format.filter(|_| !is_text) {
+        Some(format) => Err(wrong(&name, "byte 0", "text in columns (CSV)", format)),
+        None => Ok(content.into()),
     }
-    Ok(content.into())
 }
 
 /// The text of a file and its encoding: as asked for, or by its byte order mark, or UTF-16 by its zero bytes, or UTF-8.

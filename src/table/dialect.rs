@@ -184,10 +184,10 @@ mod tests {
 
     #[test]
     fn lines_before_the_columns_are_recognized() {
-        let begin = |text: &str| {
+        fn begin(text: &str) -> (&str, u8) {
             let dialect = detect(text, &CsvSettings::default());
             (&text[dialect.begin..], dialect.delimiter)
-        };
+        }
         assert_eq!(begin("sep=;\na;b,c\n"), ("\na;b,c\n", b';'));
         assert_eq!(begin("# one, two\n\n# three\na,b\n1,2\n"), ("a,b\n1,2\n", b','));
         assert_eq!(begin("#a,b\n1,2\n"), ("#a,b\n1,2\n", b','));

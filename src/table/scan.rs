@@ -16,6 +16,16 @@ const COMMA_GROUPS: usize = 1;
 const COMMA_DECIMAL: usize = 2;
 const POINT_GROUPS: usize = 3;
 
+/// Bit i: candidate i has a decimal point.
+const POINT_DECIMALS: u16 = {
+    let (mut bits, mut at) = (0, 0);
+    while at < NumberFormat::CANDIDATES.len() {
+        bits |= ((NumberFormat::CANDIDATES[at].decimal == '.') as u16) << at;
+        at += 1;
+    }
+    bits
+};
+
 /// Places in [`Counts::grouped`].
 const POINT: usize = 0;
 const COMMA: usize = 1;
@@ -89,6 +99,10 @@ impl Counts {
         let digits = bare.trim_start_matches(['-', '+']);
         if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
             self.add_whole(digits);
+            return;
+        }
+        // Then it rules nothing out that was still possible: it has a decimal point, and no other mark.
+        if value.is_some() && self.possible & !POINT_DECIMALS == 0 {
             return;
         }
         // A cell that is a plain number has no comma.

@@ -201,3 +201,78 @@ fn a_table_of_cells_is_checked() {
     let none: [&str; 0] = [];
     refused(Table::new(&none, &none), &["expected names of columns, got none"]);
 }
+
+/// One column `x`, whose cells are also the targets.
+fn one_column(cells: &[&str]) -> Table {
+    let both: Vec<&str> = cells.iter().flat_map(|cell| [*cell, *cell]).collect();
+    Table::new(&["x", "kind"], &both).unwrap()
+}
+
+#[test]
+fn equal_numbers_and_truth_words_are_one_class_and_one_category() {
+    let classes = EncoderSettings {
+        categories: names(&["x"]),
+        answers: AnswerKind::Classes,
+        coding: Coding::Ids,
+        ..EncoderSettings::default()
+    };
+    for (cells, expected, ids) in [
+        (["1.0", "0", "01", "0.0"], ["0", "01"], [1, 0, 1, 0]),
+        (["1e1", "2", "10", "+2"], ["2", "10"], [1, 0, 1, 0]),
+        (["True", "FALSE", "true", "False"], ["FALSE", "True"], [1, 0, 1, 0]),
+        (["yes", "No", "YES", "no"], ["No", "yes"], [1, 0, 1, 0]),
+    ] {
+        let table = one_column(&cells);
+        let encoder = learn(&table, classes.clone()).unwrap();
+        assert_eq!(encoder.classes(), Some(&names(&expected)[..]), "{cells:?}");
+        assert_eq!(encoder.features(&table).unwrap(), ids.map(|id| id as f32), "{cells:?}");
+        assert_eq!(encoder.dataset(&table).unwrap().answers(), &Answers::Classes(ids.to_vec()), "{cells:?}");
+    }
+    // What comes later is compared alike, and a word that is no number is a class of none.
+    let encoder = learn(&one_column(&["0", "1", "1", "0"]), classes.clone()).unwrap();
+    let later = one_column(&["1.00", "x", "00", "2", "NA"]);
+    assert_eq!(encoder.target_classes(&later), [Some(1), None, Some(0), None, None]);
+    // All other texts differ where their letters do.
+    let texts = learn(&one_column(&["Red", "red", "1", "1.0"]), classes).unwrap();
+    assert_eq!(texts.classes(), Some(&names(&["1", "1.0", "Red", "red"])[..]));
+}
+
+#[test]
+fn numbers_far_from_zero_stay_different() {
+    let seconds: Vec<String> = (0..60).map(|i| (1_700_000_000 + i * 37 % 60).to_string()).collect();
+    let cells: Vec<&str> = seconds.iter().map(String::as_str).collect();
+    let numbers = EncoderSettings { answers: AnswerKind::Numbers, ..EncoderSettings::default() };
+    let table = one_column(&cells);
+    let encoder = learn(&table, numbers.clone()).unwrap();
+    let features = encoder.features(&table).unwrap();
+    let offset = encoder.target_offset();
+    assert!((f64::from(offset) - 1.7e9).abs() <= 64.0, "{offset}");
+    for (text, feature) in seconds.iter().zip(&features) {
+        assert_eq!(f64::from(*feature) + f64::from(offset), text.parse::<f64>().unwrap());
+    }
+    assert_eq!(encoder.dataset(&table).unwrap().answers(), &Answers::Values(features));
+    assert_eq!(encoder.target_values(&table)[0], Some(1.7e9));
+    // A column that f32 tells apart stays as it is, to the bit.
+    for cells in [["2000.5", "2001.25", "2002"], ["0.1", "0.2", "1e6"], ["16777216", "16777218", "1"]] {
+        let table = one_column(&cells);
+        let encoder = learn(&table, numbers.clone()).unwrap();
+        assert_eq!(encoder.target_offset(), 0.0, "{cells:?}");
+        assert_eq!(
+            encoder.features(&table).unwrap(),
+            cells.map(|cell| cell.parse::<f64>().unwrap() as f32),
+            "{cells:?}"
+        );
+    }
+}
+
+#[test]
+fn an_encoder_of_an_earlier_version_is_read() {
+    let json = r#"{"columns":[{"name":"age","code":{"Number":{"fill":2.5}}},
+        {"name":"color","code":{"Categories":{"names":["blue","red",""],"fill":2,"one_hot":true}}}],
+        "answer":{"name":"kind","classes":["no","yes"]},"unseen":"Refuse"}"#;
+    let encoder: Encoder = serde_json::from_str(json).unwrap();
+    let table = Table::new(&NAMES, &["NA", "red", "1", "yes", "3", "", "2", "no"]).unwrap();
+    assert_eq!(encoder.features(&table).unwrap(), [2.5, 0.0, 1.0, 0.0, 3.0, 0.0, 0.0, 1.0]);
+    assert_eq!((encoder.csv_settings(), encoder.target_offset()), (None, 0.0));
+    assert_eq!(encoder.dataset(&table).unwrap().answers(), &Answers::Classes(vec![1, 0]));
+}
