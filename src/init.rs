@@ -23,10 +23,21 @@ pub enum Init {
     LecunUniform,
     /// Normal with variance `1 / inputs` (LeCun et al. 1998).
     LecunNormal,
-    /// Uniform within `sqrt(6 / inputs) / frequency`, before a sine of that frequency (Sitzmann et al. 2020); in the first
-    /// layer, uniform within `1 / inputs`.
+    /// For networks of sines of that frequency (Sitzmann et al. 2020, section 3.2 and supplement 1.5, as their code has it):
+    /// uniform within `1 / inputs` in the first layer of a network, and within `sqrt(6 / inputs) / frequency` in every other
+    /// one, the linear layer at the end included.
+    ///
+    /// It sets weights. Biases start at 0 unless they are set; the paper does not say how they start, and its code leaves
+    /// PyTorch's default, `Uniform` within `1 / sqrt(inputs)`.
+    /// ```
+    /// # use gradus::{Activation, Init, Network};
+    /// let sine = Activation::Sine { frequency: 30.0 };
+    /// // The default of networks with sines, and the same by its name.
+    /// let network = Network::new(2).dense(64, sine).dense(64, sine).dense(1, Activation::Identity);
+    /// assert_eq!(network.clone().init(Init::Siren { frequency: 30.0 }, Init::Zeros), network);
+    /// ```
     Siren {
-        /// The sine's.
+        /// That of the sines.
         frequency: f64,
     },
     /// Normal around 0.
@@ -57,7 +68,8 @@ impl Init {
     ];
 
     /// The weights' distribution where none was asked for: He's uniform before a relu and what resembles it, LeCun's
-    /// normal before a selu, a sine's own, Glorot's uniform before the others.
+    /// normal before a selu, a sine's own, Glorot's uniform before the others. [`Network::dense`](crate::Network::dense) uses
+    /// [`Init::Siren`] instead of Glorot's in a layer that follows a sine.
     pub const fn default_for(activation: Activation) -> Self {
         match activation {
             Activation::Relu
@@ -75,7 +87,24 @@ impl Init {
         }
     }
 
-    /// The standard deviation of what is drawn for a layer of `inputs` and `outputs`.
+    /// The default for a layer with this activation that follows one with `before`, if there is one.
+    pub(crate) const fn default_after(before: Option<Activation>, activation: Activation) -> Self {
+        match (before, Self::default_for(activation)) {
+            (Some(Activation::Sine { frequency }), Self::GlorotUniform) => Self::Siren { frequency },
+            (_, own) => own,
+        }
+    }
+
+    /// What it is in the first layer of a network, which has so many inputs.
+    pub(crate) fn in_first_layer(self, inputs: usize) -> Self {
+        match self {
+            Self::Siren { .. } => Self::Uniform { limit: 1.0 / inputs as f64 },
+            other => other,
+        }
+    }
+
+    /// The standard deviation of what is drawn for a layer of `inputs` and `outputs`; of [`Init::Siren`], for a layer that is
+    /// not the first.
     pub fn deviation(self, inputs: usize, outputs: usize) -> f64 {
         let (inputs, outputs) = (inputs as f64, outputs as f64);
         match self {

@@ -87,12 +87,10 @@ impl Network {
     }
 
     /// Adds a dense layer of `outputs` neurons; its weights start as [`Init::default_for`] its activation says, its biases at 0.
+    /// In networks of sines the weights follow [`Init::Siren`] in every layer, the linear one at the end included.
     #[must_use]
     pub fn dense(mut self, outputs: usize, activation: Activation) -> Self {
-        let weight = match (Init::default_for(activation), self.layers.is_empty()) {
-            (Init::Siren { .. }, true) => Init::Uniform { limit: 1.0 / self.inputs as f64 },
-            (other, _) => other,
-        };
+        let weight = Init::default_after(self.layers.last().map(|layer| layer.activation), activation);
         self.layers.push(Dense {
             inputs: self.outputs(),
             outputs,
@@ -335,14 +333,16 @@ impl Network {
             return Err(Error::OutOfMemory { what: format!("{bytes} bytes for the first parameters") });
         }
         let mut draws = Draws::new(seed);
-        let layers = self.layers.iter().map(|l| {
+        let layers = self.layers.iter().enumerate().map(|(number, l)| {
+            let [weight, bias] =
+                [l.weight, l.bias].map(|init| if number == 0 { init.in_first_layer(l.inputs) } else { init });
             let mut first = l.zeros();
             first.gain.fill(1.0);
             if let Activation::Prelu { slope } = l.activation {
                 first.slope.fill(slope as f32);
             }
-            l.weight.fill(&mut draws, l.inputs, l.outputs, &mut first.weight);
-            l.bias.fill(&mut draws, l.inputs, l.outputs, &mut first.bias);
+            weight.fill(&mut draws, l.inputs, l.outputs, &mut first.weight);
+            bias.fill(&mut draws, l.inputs, l.outputs, &mut first.bias);
             first
         });
         Ok(self.layout().flat(&layers.collect::<Vec<_>>()))
@@ -413,13 +413,44 @@ mod tests {
     const FIRST_DRAWS: [u32; 10] =
         [0, 1061381894, 1057470812, 1066019743, 1061155163, 1061381894, 1057470812, 1024680378, 1061155163, 1023362510];
 
+    /// Sitzmann et al. 2020: built by default, and by the name, with a first layer, hidden ones and a linear end.
+    #[test]
+    fn layers_of_sines_start_as_the_paper_says() {
+        let sine = |frequency| Activation::Sine { frequency };
+        let plain = |frequency: f64, last| {
+            Network::new(100).dense(200, sine(frequency)).dense(150, sine(frequency)).dense(300, last)
+        };
+        for frequency in [30.0, 5.0] {
+            for last in [Activation::Identity, Activation::Sigmoid, sine(frequency)] {
+                let built = plain(frequency, last);
+                let named = built.clone().init(Init::Siren { frequency }, Init::Zeros);
+                assert_eq!(built, named);
+                let layers = built.layout().layers(&built.initial(3).unwrap());
+                let limits = [0.01, (6f64 / 200.0).sqrt() / frequency, (6f64 / 150.0).sqrt() / frequency];
+                for (layer, limit) in layers.iter().zip(limits) {
+                    let largest = layer.weight.iter().map(|weight| f64::from(weight.abs())).fold(0.0, f64::max);
+                    assert!(largest <= limit && largest > 0.999 * limit, "{last}: {largest}, not {limit}");
+                    assert!(layer.bias.iter().all(|bias| *bias == 0.0));
+                }
+            }
+        }
+        // What follows a sine with an initialization of its own keeps it, and so does what follows no sine.
+        let weights = |network: Network| network.layers().last().unwrap().weight;
+        assert_eq!(weights(plain(30.0, Activation::Relu)), Init::HeUniform);
+        let mixed = plain(30.0, Activation::Tanh).dense(1, Activation::Identity);
+        assert_eq!(weights(mixed), Init::GlorotUniform);
+    }
+
     #[test]
     fn what_is_drawn_has_the_deviation_that_is_documented() {
         for init in Init::ALL {
             let network = Network::new(200).dense(300, Activation::Tanh).init(*init, *init);
             let weights = &network.layout().layers(&network.initial(5).unwrap())[0].weight;
             let deviation = (weights.iter().map(|w| f64::from(*w).powi(2)).sum::<f64>() / weights.len() as f64).sqrt();
-            let expected = init.deviation(200, 300);
+            let expected = match init {
+                Init::Siren { .. } => 1.0 / 200.0 / 3f64.sqrt(),
+                init => init.deviation(200, 300),
+            };
             assert!((deviation - expected).abs() <= 0.01 * expected, "{init:?}: {deviation} instead of {expected}");
         }
     }
