@@ -108,9 +108,11 @@ fn time(
         numbers(rows * inputs).into()
     };
     Npy::new([rows, inputs], features.clone())?.save(path)?;
+    let scale = if is_bytes { 1.0 / 255.0 } else { 1.0 };
+    let features = if is_bytes { features.with_scale(scale)? } else { features };
     let answers = numbers(rows * outputs);
     let here = Dataset::new(rows, features, answers.clone())?;
-    let there = Dataset::new(rows, Npy::rows_in(path)?, answers)?;
+    let there = Dataset::new(rows, Npy::rows_in(path)?.with_scale(scale), answers)?;
     let hidden = |network: Network, width: &usize| network.dense(*width, Activation::Sigmoid);
     let network = widths[1..].iter().fold(Network::new(inputs), hidden);
     let settings = Settings { batch, optimizer: Optimizer::sgd(0.1), ..Settings::default() };

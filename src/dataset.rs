@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     Error, Features, Result, Scaler,
     error::{check_finite, check_len, room},
-    features::{from_values, select},
+    features::{check_scale_as, from_values, select},
 };
 
 /// Rows of features with an answer each. A clone shares the data.
 ///
-/// Bytes stay bytes, on the device too: they are read as `value * scale`.
+/// Bytes stay bytes, on the device too: they are read as `byte * scale`, and the scale is 1 unless [`Features::bytes`] or an
+/// [`ImageSet`](crate::ImageSet) sets it. A data set that is printed says so.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     rows: usize,
@@ -18,6 +19,37 @@ pub struct Dataset {
     answers: Arc<Answers>,
     weights: Option<Arc<Vec<f32>>>,
     scaler: Option<Arc<Scaler>>,
+}
+
+/// The largest absolute values of a data set.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Largest {
+    features: f32,
+    answers: f32,
+}
+
+impl Largest {
+    /// From here on, data that are not scaled are a likely cause of a loss that diverges.
+    const LARGE: f32 = 100.0;
+
+    /// What a loss that is not finite is likely due to, and what helps. At the first step the parameters are still those
+    /// that were drawn, whatever the learning rate.
+    pub(crate) fn hint(self, is_first_step: bool) -> String {
+        let Self { features, answers } = self;
+        let rate = if is_first_step { "the learning rate is not the cause at the first step: " } else { "" };
+        if answers > Self::LARGE && answers >= features {
+            format!(
+                "{rate}the targets reach {answers:e}; scale them to about 1, for example by subtracting their mean and \
+                 dividing by their standard deviation"
+            )
+        } else if features > Self::LARGE {
+            format!("{rate}the features reach {features:e}; scale them to about 1, for example with Scaling::Standard")
+        } else if is_first_step {
+            format!("{rate}look at the initial parameters, and at the size of inputs and targets")
+        } else {
+            "a smaller learning rate or scaled inputs may help".to_owned()
+        }
+    }
 }
 
 /// What a network should answer.
@@ -214,6 +246,27 @@ impl Dataset {
         &self.answers
     }
 
+    /// Refuses bytes of another scale than a network has learned from: the same byte would be another number. Rows of other
+    /// numbers are what they are.
+    pub(crate) fn check_scale(&self, learned: Option<f32>) -> Result<()> {
+        check_scale_as(learned, &self.features)
+    }
+
+    /// The largest absolute value of the answers, and of the features as the network sees them: of scaled ones 0, since they
+    /// are small, and of rows in a file as well, which would have to be read again.
+    pub(crate) fn largest(&self) -> Largest {
+        // Without their signs, floats are in the order of their bits, whose maximum the compiler can compute in vectors.
+        let bits = |values: &[f32]| values.iter().fold(0, |most: u32, value| most.max(value.abs().to_bits()));
+        let of = |values: &[f32]| f32::from_bits(bits(values));
+        let answers = if let Answers::Values(values) = &*self.answers { of(values) } else { 0.0 };
+        let features = match &*self.features {
+            Features::F32(values) if self.scaler.is_none() => of(values),
+            Features::U8 { scale, .. } if self.scaler.is_none() => 255.0 * scale.abs(),
+            _ => 0.0,
+        };
+        Largest { features, answers }
+    }
+
     /// Whether its features stay in a file.
     pub(crate) fn is_in_a_file(&self) -> bool {
         matches!(*self.features, Features::File(_))
@@ -273,6 +326,26 @@ impl Dataset {
                 }
             }
         }
+    }
+}
+
+/// The number of rows, what the features and the answers are, and what else belongs to them.
+impl std::fmt::Display for Dataset {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let plural = |count: usize| if count == 1 { "" } else { "s" };
+        let (rows, inputs) = (self.rows, self.inputs());
+        write!(f, "{rows} row{} of {inputs} feature{} ({})", plural(rows), plural(inputs), self.features)?;
+        match &*self.answers {
+            Answers::Classes(_) => f.write_str(", with class ids")?,
+            Answers::Values(values) => {
+                let outputs = values.len() / rows;
+                write!(f, ", with {outputs} value{} each", plural(outputs))?;
+            }
+        }
+        if self.scaler.is_some() {
+            f.write_str(", scaled")?;
+        }
+        f.write_str(if self.weights.is_some() { ", weighted" } else { "" })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Networks of one shape that answer together.
 
 use crate::{
-    Activation, Dense, Device, Error, Loss, Model, Network, Result, Scaler, cpu, device::Machine,
+    Activation, Dense, Device, Error, Loss, Model, Network, Result, Scaler, cpu, device::Machine, features::ByteScale,
     gpu::ensemble::Ensemble as GpuEnsemble, metrics::first_largest, scaling::scaled,
 };
 
@@ -31,6 +31,7 @@ use crate::{
 pub struct Ensemble {
     network: Network,
     scaler: Option<Scaler>,
+    byte_scale: ByteScale,
     networks: usize,
     /// Where a single output turns from no to yes, if the networks vote.
     threshold: Option<f32>,
@@ -74,7 +75,7 @@ impl Ensemble {
     /// # Errors
     /// As [`Ensemble::new`].
     pub async fn new_async(device: &Device, models: &[Model]) -> Result<Self> {
-        let Some(Model { network, scaler, .. }) = models.first() else {
+        let Some(Model { network, scaler, byte_scale, .. }) = models.first() else {
             let (expected, got) = ("at least 1".to_owned(), "0".to_owned());
             return Err(Error::Setting { what: "networks of an ensemble", expected, got });
         };
@@ -90,7 +91,15 @@ impl Ensemble {
         let last = network.layers().last().map(|layer| layer.activation);
         let are_classes = matches!(last, Some(Activation::Sigmoid | Activation::Softmax));
         let threshold = are_classes.then_some(Loss::Mse.threshold());
-        Ok(Self { network: network.clone(), scaler: scaler.clone(), networks: models.len(), threshold, worker })
+        let byte_scale = (*byte_scale).into();
+        Ok(Self {
+            network: network.clone(),
+            scaler: scaler.clone(),
+            byte_scale,
+            networks: models.len(),
+            threshold,
+            worker,
+        })
     }
 
     /// The same whose outputs are classes as the answers for this loss are: a single output says yes above
@@ -120,6 +129,7 @@ impl Ensemble {
     /// As [`Ensemble::predict`].
     pub async fn predict_async(&mut self, inputs: &[f32]) -> Result<Consensus> {
         self.network.check_inputs(inputs)?;
+        self.byte_scale.look_at(inputs);
         let inputs = scaled(self.scaler.as_ref(), inputs);
         let threshold = self.threshold.unwrap_or_default();
         let answers = match &self.worker {
@@ -158,10 +168,11 @@ fn check_same(models: &[Model]) -> Result<()> {
     let first = &models[0];
     let is_other = |model: &Model| {
         let [ours, theirs] = [model, first].map(|model| model.network.layers().iter().map(computes));
-        match (ours.eq(theirs), model.scaler == first.scaler) {
-            (false, _) => Some(["the same layers", "others"]),
-            (true, false) => Some(["the same scaling", "another"]),
-            (true, true) => None,
+        match (ours.eq(theirs), model.scaler == first.scaler, model.byte_scale == first.byte_scale) {
+            (false, ..) => Some(["the same layers", "others"]),
+            (true, false, _) => Some(["the same scaling", "another"]),
+            (true, true, false) => Some(["the same byte scale", "another"]),
+            (true, true, true) => None,
         }
     };
     let other = models.iter().enumerate().find_map(|(number, model)| Some((number, is_other(model)?)));

@@ -92,12 +92,26 @@ pub enum Error {
         classes: usize,
     },
     /// The loss left the finite numbers: the learning rate is too large, or the data too far from 0.
-    #[error("the loss of step {step} is {loss}: training diverged; a smaller learning rate or scaled inputs may help")]
+    #[error("the loss of step {step} is {loss}: training diverged; {hint}")]
     Diverged {
         /// The step, counted from 0.
         step: u64,
         /// Its loss.
         loss: f32,
+        /// The likely cause, and what to do about it.
+        hint: String,
+    },
+    /// A network of a population that has diverged was asked for: its parameters are not finite numbers.
+    #[error(
+        "network {member} of the population has diverged{}; Population::in_training lists those that have not, and \
+         Population::restore takes this one back if it was kept before",
+        at(.step)
+    )]
+    MemberDiverged {
+        /// The number of the network.
+        member: usize,
+        /// The step, counted from 0, whose loss was not a finite number; none if no loss was computed since.
+        step: Option<u64>,
     },
     /// A plan that cannot be used here: for another device, driver, network or batch, not understood, or beyond what the
     /// device or its kernels can do.
@@ -163,6 +177,10 @@ impl std::fmt::Debug for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{self}")
     }
+}
+
+fn at(step: &Option<u64>) -> String {
+    step.map_or(String::new(), |step| format!(": the loss of its step {step} is not a finite number"))
 }
 
 fn there(found: &[String]) -> String {

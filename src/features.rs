@@ -10,11 +10,12 @@ use crate::{
 pub enum Features {
     /// Numbers as they are.
     F32(Vec<f32>),
-    /// Bytes, read as `byte * scale`.
+    /// Bytes, read as `byte * scale`; see [`Features::bytes`].
     U8 {
         /// The bytes.
         bytes: Vec<u8>,
-        /// What each is multiplied by: 1/255 unless set otherwise.
+        /// What each is multiplied by: 1 for a vector or an array of bytes, 1/255 for the images of an
+        /// [`ImageSet`](crate::ImageSet).
         scale: f32,
     },
     /// Rows that stay in their file.
@@ -49,7 +50,7 @@ macro_rules! from_values {
 pub(crate) use from_values;
 
 from_values!(Features, f32, Self::F32);
-from_values!(Features, u8, |bytes| Self::U8 { bytes, scale: 1.0 / 255.0 });
+from_values!(Features, u8, |bytes| Self::U8 { bytes, scale: 1.0 });
 
 impl From<FileRows> for Features {
     fn from(rows: FileRows) -> Self {
@@ -58,6 +59,42 @@ impl From<FileRows> for Features {
 }
 
 impl Features {
+    /// Bytes that the network sees as `byte * scale`. They stay bytes on the device, a quarter of the memory of f32.
+    ///
+    /// A vector or an array of bytes alone becomes features of scale 1, so that a table of ages keeps its values, as in
+    /// numpy. Images are divided by 255, as torchvision's `ToTensor` does it, with the scale `1.0 / 255.0`;
+    /// [`ImageSet`](crate::ImageSet) sets it itself.
+    ///
+    /// Whoever trains with a scale predicts with the same one: rows of bytes of another scale are refused, and a prediction
+    /// for rows of f32 takes `byte * scale`, which [`Model::byte_scale`](crate::Model::byte_scale) keeps in the file.
+    /// ```
+    /// # use gradus::{Dataset, Features};
+    /// let pixels = Dataset::new(1, Features::bytes([0, 51, 255], 1.0 / 255.0), &[0u32])?;
+    /// assert_eq!(pixels.row(0)?, [0.0, 0.2, 1.0]);
+    /// let ages = Dataset::new(1, &[18u8, 65], &[0u32])?;
+    /// assert_eq!(ages.row(0)?, [18.0, 65.0]);
+    /// assert_eq!(ages.to_string(), "1 row of 2 features (bytes times 1), with class ids");
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    pub fn bytes(bytes: impl Into<Vec<u8>>, scale: f32) -> Self {
+        Self::U8 { bytes: bytes.into(), scale }
+    }
+
+    /// The same values with another scale: bytes, or rows in a file.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for f32 in memory, which have no scale.
+    pub fn with_scale(self, scale: f32) -> Result<Self> {
+        match self {
+            Self::F32(_) => {
+                let expected = "bytes, or rows in a file".to_owned();
+                Err(Error::Setting { what: "features to scale", expected, got: "f32; multiply them instead".into() })
+            }
+            Self::U8 { bytes, .. } => Ok(Self::U8 { bytes, scale }),
+            Self::File(file) => Ok(Self::File(file.with_scale(scale))),
+        }
+    }
+
     /// How many values there are.
     pub(crate) fn values(&self) -> usize {
         match self {
@@ -80,12 +117,8 @@ impl Features {
     pub(crate) fn check(&self, columns: usize) -> Result<()> {
         match self {
             Self::F32(values) => check_finite(WHAT, columns, values),
-            Self::U8 { scale, .. } if scale.is_finite() => Ok(()),
-            Self::U8 { scale, .. } => {
-                let expected = "a finite number".to_owned();
-                Err(Error::Setting { what: "scale of bytes", expected, got: scale.to_string() })
-            }
-            Self::File(file) => file.check_finite(WHAT),
+            Self::U8 { scale, .. } => check_scale(*scale),
+            Self::File(file) => check_scale(file.scale()).and_then(|()| file.check_finite(WHAT)),
         }
     }
 
@@ -184,6 +217,75 @@ impl Features {
     }
 }
 
+/// Refuses bytes of another scale than a network has learned from.
+pub(crate) fn check_scale_as(learned: Option<f32>, features: &Features) -> Result<()> {
+    match (learned, features.scale_of_bytes()) {
+        (Some(learned), Some(scale)) if learned != scale => {
+            let expected = format!("{learned}, as in the data that the network was trained on");
+            let got = format!("{scale}; use Features::bytes or with_scale to set it");
+            Err(Error::Setting { what: "scale of bytes", expected, got })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The scale of the bytes that a network has learned from, and whether a prediction for other numbers was warned of.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ByteScale {
+    pub(crate) scale: Option<f32>,
+    has_warned: bool,
+}
+
+impl From<Option<f32>> for ByteScale {
+    fn from(scale: Option<f32>) -> Self {
+        Self { scale, has_warned: false }
+    }
+}
+
+impl ByteScale {
+    /// Logs a warning, once, where inputs cannot be bytes times the scale: some lie outside of 0 to 255 times it, or all are
+    /// fractions of what a single step of a byte is, as if they had been divided once more.
+    pub(crate) fn look_at(&mut self, inputs: &[f32]) {
+        let Some(scale) = self.scale.filter(|scale| *scale != 0.0 && !self.has_warned) else { return };
+        if let Some((least, most)) = wrongly_scaled(scale, inputs) {
+            self.has_warned = true;
+            log::warn!(
+                "the network was trained on bytes times {scale}, which lie between 0 and {}, and is asked about numbers \
+                 from {least} to {most}; expected byte * {scale}",
+                255.0 * scale
+            );
+        }
+    }
+}
+
+/// The least and the largest of inputs that cannot be bytes times a scale.
+fn wrongly_scaled(scale: f32, inputs: &[f32]) -> Option<(f32, f32)> {
+    let (least, most) = inputs.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), x| (a.min(*x), b.max(*x)));
+    let (low, high) = ((least / scale).min(most / scale), (least / scale).max(most / scale));
+    let is_outside = low < -0.5 || high > 255.5;
+    let is_divided = high <= 1.001 && inputs.iter().any(|input| (0.001..0.999).contains(&(input / scale)));
+    (!inputs.is_empty() && (is_outside || is_divided)).then_some((least, most))
+}
+
+fn check_scale(scale: f32) -> Result<()> {
+    // The largest byte is to be finite, too.
+    if (255.0 * scale).is_finite() {
+        return Ok(());
+    }
+    Err(Error::Setting { what: "scale of bytes", expected: "a finite number".into(), got: scale.to_string() })
+}
+
+/// What the features are, without their number: shown where a data set is printed.
+impl std::fmt::Display for Features {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::F32(_) => f.write_str("f32"),
+            Self::U8 { scale, .. } => write!(f, "bytes times {scale}"),
+            Self::File(file) => write!(f, "{file}"),
+        }
+    }
+}
+
 /// Below this, every whole number is an f32; from here on, an integer of a file may have been rounded to its neighbor.
 const EXACT: f32 = (1 << 24) as f32;
 
@@ -193,4 +295,21 @@ const WHAT: &str = "features";
 /// Some rows of so many values, in the order given.
 pub(crate) fn select<T: Copy>(values: &[T], rows: &[usize], columns: usize) -> Vec<T> {
     rows.iter().flat_map(|row| &values[row * columns..(row + 1) * columns]).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_that_are_no_bytes_times_the_scale_are_noticed() {
+        let pixel = 1.0 / 255.0;
+        let noticed = |scale: f32, inputs: &[f32]| wrongly_scaled(scale, inputs).is_some();
+        assert!(!noticed(pixel, &[0.0, 0.2, 1.0]) && !noticed(pixel, &[0.0, 0.0]) && !noticed(pixel, &[]));
+        assert!(!noticed(1.0, &[18.0, 65.0]) && !noticed(1.0, &[0.0, 1.0]) && !noticed(-1.0, &[-18.0, -65.0]));
+        assert!(noticed(pixel, &[0.0, 51.0, 255.0]), "not divided");
+        assert!(noticed(pixel, &[0.0, 0.2 / 255.0]), "divided twice");
+        assert!(noticed(1.0, &[0.0, 0.2, 1.0]), "divided, although it was trained on the bytes themselves");
+        assert!(noticed(pixel, &[-0.5, 0.5]) && noticed(-1.0, &[18.0, 65.0]));
+    }
 }

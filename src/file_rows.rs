@@ -41,6 +41,8 @@ const SHARE: usize = 1024;
 #[derive(Debug, Clone)]
 pub struct FileRows {
     source: Arc<Source>,
+    /// What the values are multiplied by.
+    scale: f32,
     rows: usize,
     columns: usize,
     /// The rows of the file that are meant, if not all of them as they stand.
@@ -54,7 +56,6 @@ struct Source {
     /// Where in the file the values begin.
     begin: u64,
     kind: Kind,
-    scale: f32,
     /// What went wrong first: rows are read in the middle of steps, which end before they tell.
     fault: OnceLock<Error>,
 }
@@ -71,13 +72,9 @@ pub(crate) struct Kind {
 }
 
 impl Kind {
-    /// What bytes are multiplied by, if these values stay bytes.
-    pub(crate) fn scale_of_bytes(self) -> Option<f32> {
-        match (self.letter, self.width) {
-            (b'u', 1) => Some(1.0 / 255.0),
-            (b'b', _) => Some(1.0),
-            _ => None,
-        }
+    /// Whether these values stay bytes, on the device too: unsigned bytes and truth values.
+    pub(crate) fn is_bytes(self) -> bool {
+        self.width == 1 && self.letter != b'i'
     }
 
     /// Converts values to f32, rounded where they are not exact.
@@ -99,8 +96,8 @@ impl Kind {
 
     /// The values of `bytes`: bytes stay bytes, all other numbers become f32.
     pub(crate) fn features(self, bytes: Vec<u8>) -> Result<Features> {
-        if let Some(scale) = self.scale_of_bytes() {
-            return Ok(Features::U8 { bytes, scale });
+        if self.is_bytes() {
+            return Ok(Features::bytes(bytes, 1.0));
         }
         let count = bytes.len() / self.width;
         let mut values = room(count, "the values of an array")?;
@@ -127,9 +124,9 @@ impl Kind {
 impl FileRows {
     /// `rows` rows of `columns` values from some byte of a file on, all of which are there.
     pub(crate) fn new(path: &Path, file: File, begin: u64, kind: Kind, [rows, columns]: [usize; 2]) -> Self {
-        let (path, scale) = (path.to_path_buf(), kind.scale_of_bytes().unwrap_or(1.0));
-        let source = Arc::new(Source { file, path, begin, kind, scale, fault: OnceLock::new() });
-        Self { source, rows, columns, picked: None }
+        let path = path.to_path_buf();
+        let source = Arc::new(Source { file, path, begin, kind, fault: OnceLock::new() });
+        Self { source, scale: 1.0, rows, columns, picked: None }
     }
 
     /// How many rows there are.
@@ -142,9 +139,27 @@ impl FileRows {
         self.columns
     }
 
+    /// What the values of the file are multiplied by: 1 unless [`FileRows::with_scale`] has set it.
+    pub const fn scale(&self) -> f32 {
+        self.scale
+    }
+
+    /// The same rows, whose values the network sees multiplied by a number: 1/255 for images of bytes, 1/65535 for those of
+    /// 16 bits. Bytes stay bytes, on the device too.
+    /// ```no_run
+    /// # use gradus::Idx;
+    /// let images = Idx::rows_in("train-images-idx3-ubyte")?.with_scale(1.0 / 255.0);
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_scale(mut self, scale: f32) -> Self {
+        self.scale = scale;
+        self
+    }
+
     /// What bytes are multiplied by, if the values are bytes; all others are f32 where they are read.
     pub(crate) fn scale_of_bytes(&self) -> Option<f32> {
-        self.source.kind.scale_of_bytes().map(|_| self.source.scale)
+        self.source.kind.is_bytes().then_some(self.scale)
     }
 
     /// Some of these rows.
@@ -166,7 +181,9 @@ impl FileRows {
     /// Refuses values that are not finite as f32, in one pass over the file from start to end.
     pub(crate) fn check_finite(&self, what: &'static str) -> Result<()> {
         // Picked rows are rows of a file that was checked as a whole.
-        if self.source.kind.letter != b'f' || self.picked.is_some() {
+        // The largest integer of 64 bits, rounded up.
+        let are_finite = self.source.kind.letter != b'f' && (self.scale * 1.9e19).is_finite();
+        if are_finite || self.source.kind.is_bytes() || self.picked.is_some() {
             return Ok(());
         }
         let Source { kind, .. } = *self.source;
@@ -181,6 +198,7 @@ impl FileRows {
             self.source.read(first, bytes);
             self.check()?;
             kind.numbers(bytes, numbers);
+            scaled(numbers, self.scale);
             if let Some(at) = first_not_finite(numbers) {
                 let (row, column) = ((first + at) / self.columns, (first + at) % self.columns);
                 return Err(Error::NonFinite { what, row, column, value: numbers[at] });
@@ -196,12 +214,14 @@ impl FileRows {
 
     /// Writes a row as numbers.
     pub(crate) fn write(&self, row: usize, into: &mut [f32]) {
-        self.source.write(self.number(row) * self.columns, into);
+        self.source.write(self.number(row) * self.columns, self.scale, into);
     }
 
     /// Writes rows as numbers, each to its place: those that are near each other in the file are read together.
     pub(crate) fn write_all<'a>(&self, rows: impl Iterator<Item = (usize, &'a mut [f32])>) {
-        self.in_order(rows, Source::write, Source::numbers);
+        let scale = self.scale;
+        let alone = |source: &Source, first: usize, into: &mut [f32]| source.write(first, scale, into);
+        self.in_order(rows, alone, |source, bytes, into| source.numbers(bytes, scale, into));
     }
 
     /// Writes rows as the bytes that they are, like [`FileRows::write_all`].
@@ -258,42 +278,53 @@ impl FileRows {
     }
 }
 
-/// The same rows of the same opened file.
+/// The same rows of the same opened file, with the same scale.
 impl PartialEq for FileRows {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.source, &other.source) && self.rows == other.rows && self.picked == other.picked
+        let is_same = Arc::ptr_eq(&self.source, &other.source) && self.scale == other.scale;
+        is_same && self.rows == other.rows && self.picked == other.picked
+    }
+}
+
+/// The type of the values and their scale.
+impl std::fmt::Display for FileRows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Kind { letter, width, .. } = self.source.kind;
+        match letter {
+            _ if self.source.kind.is_bytes() => f.write_str("bytes")?,
+            letter => write!(f, "{}{}", char::from(letter), 8 * width)?,
+        }
+        if self.scale != 1.0 || self.source.kind.is_bytes() {
+            write!(f, " times {}", self.scale)?;
+        }
+        f.write_str(" in a file")
     }
 }
 
 impl Source {
-    /// Writes the values from number `first` on as numbers.
-    fn write(&self, first: usize, into: &mut [f32]) {
+    /// Writes the values from number `first` on as numbers, multiplied by a scale.
+    fn write(&self, first: usize, scale: f32, into: &mut [f32]) {
         if self.is_plain() {
-            return self.read(first, bytemuck::cast_slice_mut(into));
+            self.read(first, bytemuck::cast_slice_mut(into));
+            return scaled(into, scale);
         }
         let mut piece = [0; PIECE];
         let at_once = PIECE / self.kind.width;
         for (i, into) in into.chunks_mut(at_once).enumerate() {
             let piece = &mut piece[..into.len() * self.kind.width];
             self.read(first + i * at_once, piece);
-            self.numbers(piece, into);
+            self.numbers(piece, scale, into);
         }
     }
 
-    /// Writes values as numbers.
-    fn numbers(&self, values: &[u8], into: &mut [f32]) {
-        let Self { kind, scale, .. } = *self;
+    /// Writes values as numbers, multiplied by a scale.
+    fn numbers(&self, values: &[u8], scale: f32, into: &mut [f32]) {
         if self.is_plain() {
             bytemuck::cast_slice_mut(into).copy_from_slice(values);
-        } else if kind.width == 1 && kind.letter != b'i' {
-            // Not one by one by its kind, so that the compiler can keep them in vectors.
-            into.iter_mut().zip(values).for_each(|(to, byte)| *to = f32::from(*byte) * scale);
         } else {
-            kind.numbers(values, into);
-            if scale != 1.0 {
-                into.iter_mut().for_each(|value| *value *= scale);
-            }
+            self.kind.numbers(values, into);
         }
+        scaled(into, scale);
     }
 
     /// Whether the values are f32 as they are in memory.
@@ -313,6 +344,12 @@ impl Source {
             };
             let _ = self.fault.set(Error::File { path: self.path.clone(), why });
         }
+    }
+}
+
+fn scaled(values: &mut [f32], scale: f32) {
+    if scale != 1.0 {
+        values.iter_mut().for_each(|value| *value *= scale);
     }
 }
 

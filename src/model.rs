@@ -4,10 +4,8 @@ use std::{collections::BTreeMap, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-#[cfg(doc)]
-use crate::Error;
 use crate::{
-    Formulas, LayerParameters, Names, Network, Result, Scaler,
+    Error, Formulas, LayerParameters, Names, Network, Result, Scaler,
     error::check_len,
     formats::{
         self,
@@ -43,6 +41,9 @@ pub struct Model {
     pub parameters: Vec<LayerParameters>,
     /// What scales the inputs before the network sees them.
     pub scaler: Option<Scaler>,
+    /// What the bytes were multiplied by that it has learned from ([`Features::bytes`](crate::Features::bytes)), or none if its
+    /// features were other numbers. A prediction takes inputs that are multiplied already: `byte * byte_scale`.
+    pub byte_scale: Option<f32>,
     /// Whatever a caller wants to know of it later, such as the names of its classes.
     pub notes: BTreeMap<String, String>,
 }
@@ -55,6 +56,8 @@ pub(crate) struct Record<Training> {
     network: NetworkRecord,
     #[serde(default)]
     scaler: Option<Scaler>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    byte_scale: Option<f32>,
     #[serde(default)]
     notes: BTreeMap<String, String>,
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
@@ -87,7 +90,7 @@ impl Model {
     /// [`Error::Setting`] for a network that cannot be built, [`Error::Shape`] and [`Error::NonFinite`] for parameters that
     /// are not its.
     pub fn new(network: Network, parameters: Vec<LayerParameters>) -> Result<Self> {
-        let model = Self { network, parameters, scaler: None, notes: BTreeMap::new() };
+        let model = Self { network, parameters, scaler: None, byte_scale: None, notes: BTreeMap::new() };
         model.check()?;
         Ok(model)
     }
@@ -139,7 +142,8 @@ impl Model {
         self.check()?;
         self.write(&mut writer, &Names::sequential(&self.network))?;
         let (network, scaler, notes) = (NetworkRecord::of(&self.network), self.scaler.clone(), self.notes.clone());
-        writer.bytes(Some(&Record { format: FORMAT, network, scaler, notes, training }))
+        let byte_scale = self.byte_scale;
+        writer.bytes(Some(&Record { format: FORMAT, network, scaler, byte_scale, notes, training }))
     }
 
     /// Reads a file of [`Model::save`], or the model of a [`crate::Checkpoint`].
@@ -209,7 +213,8 @@ impl Model {
         let Some(record) = reader.record::<Record<T>>()? else { unreachable!("it was there") };
         let network = record.network.network(formulas)?;
         let parameters = reader.layers("", &network, &Names::sequential(&network), true)?;
-        let model = Self { network, parameters, scaler: record.scaler, notes: record.notes };
+        let model =
+            Self { network, parameters, scaler: record.scaler, byte_scale: record.byte_scale, notes: record.notes };
         model.check()?;
         Ok((model, record.training))
     }
@@ -224,6 +229,10 @@ impl Model {
     pub(crate) fn check(&self) -> Result<()> {
         self.network.check()?;
         self.network.check_parameters(&self.parameters)?;
+        if let Some(scale) = self.byte_scale.filter(|scale| !scale.is_finite()) {
+            let (expected, got) = ("a finite number".to_owned(), scale.to_string());
+            return Err(Error::Setting { what: "byte scale of a model", expected, got });
+        }
         let columns = self.scaler.as_ref().map(Scaler::columns);
         columns.map_or(Ok(()), |columns| check_len("columns of a scaler", self.network.inputs(), columns))
     }

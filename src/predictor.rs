@@ -1,7 +1,7 @@
 //! A trained network that only answers: parameters and room for a batch, nothing of a training.
 
 use crate::{
-    Device, Error, LayerParameters, Model, Network, Result, Scaler, cpu, device::Machine,
+    Device, Error, LayerParameters, Model, Network, Result, Scaler, cpu, device::Machine, features::ByteScale,
     gpu::predictor::Predictor as GpuPredictor, scaling::scaled,
 };
 
@@ -19,6 +19,7 @@ use crate::{
 pub struct Predictor {
     network: Network,
     scaler: Option<Scaler>,
+    byte_scale: ByteScale,
     worker: Worker,
 }
 
@@ -41,7 +42,7 @@ impl Predictor {
             Machine::Gpu(gpu) => Worker::Gpu(GpuPredictor::alone(gpu, network, &flat, &statistics).await?),
             Machine::Cpu => Worker::Cpu(cpu::predictor::Predictor::new(network, flat, statistics)),
         };
-        Ok(Self { network: network.clone(), scaler: None, worker })
+        Ok(Self { network: network.clone(), scaler: None, byte_scale: ByteScale::default(), worker })
     }
 
     /// [`Predictor::of`], asynchronously.
@@ -51,7 +52,7 @@ impl Predictor {
     pub async fn of_async(device: &Device, model: &Model) -> Result<Self> {
         model.check()?;
         let predictor = Self::new_async(device, &model.network, &model.parameters).await?;
-        Ok(Self { scaler: model.scaler.clone(), ..predictor })
+        Ok(Self { scaler: model.scaler.clone(), byte_scale: model.byte_scale.into(), ..predictor })
     }
 
     /// The network.
@@ -79,6 +80,7 @@ impl Predictor {
     /// As [`Predictor::predict`].
     pub async fn predict_async(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
         self.network.check_inputs(inputs)?;
+        self.byte_scale.look_at(inputs);
         let inputs = scaled(self.scaler.as_ref(), inputs);
         match &mut self.worker {
             Worker::Gpu(predictor) => predictor.predict(&inputs).await,

@@ -84,7 +84,7 @@ fn growth(device: &Device, steps: usize, data_set: impl FnOnce() -> Dataset) -> 
         trainer.run(steps.min(trainer.steps_per_epoch())).expect("steps").losses.len()
     };
     // What the compiler takes is taken by now.
-    train(data(4096, vec![7_u8; 4096 * COLUMNS]), 10);
+    train(data(4096, Features::bytes(vec![7; 4096 * COLUMNS], 1.0 / 255.0)), 10);
     fs::write("/proc/self/clear_refs", "5").expect("the most so far is forgotten");
     let before = kib("VmRSS");
     let taken = train(data_set(), steps);
@@ -100,7 +100,7 @@ fn a_file_trains_in_less_memory_than_it_has_bytes() {
         let steps = size("GRADUS_TEST_STEPS", 300) as usize;
         for device in devices() {
             let grown = growth(&device, steps, || {
-                let rows = Npy::rows_in(&path).expect("rows");
+                let rows = Npy::rows_in(&path).expect("rows").with_scale(1.0 / 255.0);
                 data(rows.rows(), rows)
             });
             assert!(grown < (mib << 10) / 3, "{device}: {grown} KiB for a file of {mib} MiB");

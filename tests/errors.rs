@@ -2,8 +2,8 @@
 
 use crate::common::{XOR, bits, devices, xor};
 use gradus::{
-    Activation, Dataset, Error, Features, Init, LayerParameters, Loss, Network, Optimizer, Settings, Trainer,
-    cpu::reference::Reference,
+    Activation, Dataset, Device, Error, Features, Init, LayerParameters, Loss, Member, MlpRegressor, Network,
+    Optimizer, Population, Scaling, Settings, Trainer, cpu::reference::Reference,
 };
 
 fn network() -> Network {
@@ -167,8 +167,8 @@ fn first_parameters_that_are_no_numbers_are_refused() {
 #[test]
 fn settings_that_cannot_be_used_are_refused() {
     let all = Settings::default;
-    let rate = "learning rate: expected a finite number from 0 up, got";
-    let momentum = "momentum: expected a number from 0 to below 1, got";
+    let rate = "learning rate: expected a number in [0, 1e9], got";
+    let momentum = "momentum: expected a number in [0, 1], got";
     let sgd = |rate| Settings { optimizer: Optimizer::sgd(rate), ..all() };
     let kept = |momentum| Settings { optimizer: Optimizer::momentum(0.1, momentum), ..all() };
     let cases = [
@@ -181,7 +181,7 @@ fn settings_that_cannot_be_used_are_refused() {
         (sgd(f64::NAN), format!("{rate} NaN")),
         (sgd(f64::INFINITY), format!("{rate} inf")),
         (sgd(-0.5), format!("{rate} -0.5")),
-        (kept(1.0), format!("{momentum} 1")),
+        (kept(1.5), format!("{momentum} 1.5")),
         (kept(-0.1), format!("{momentum} -0.1")),
         (kept(f64::NAN), format!("{momentum} NaN")),
     ];
@@ -228,8 +228,9 @@ fn a_loss_that_leaves_the_numbers_is_an_error_with_its_step() {
         let initial = trainer.parameters().expect("parameters");
         let first = trainer.run(1).expect("the first step is finite");
         let error = trainer.run(100).expect_err("it diverges");
-        let Error::Diverged { step, loss } = error else { panic!("{device}: {error}") };
+        let Error::Diverged { step, loss, .. } = error else { panic!("{device}: {error}") };
         assert!((1..20).contains(&step) && !loss.is_finite(), "{device}: {step} {loss}");
+        // Neither targets nor features are large here.
         let advice = "training diverged; a smaller learning rate or scaled inputs may help";
         assert_eq!(error.to_string(), format!("the loss of step {step} is {loss}: {advice}"));
         assert!(trainer.loss().is_ok_and(|loss| !loss.is_finite()), "{device}");
@@ -243,5 +244,75 @@ fn a_loss_that_leaves_the_numbers_is_an_error_with_its_step() {
         let stepped = (0..20).try_for_each(|_| by_hand.step(&features, &XOR.1));
         let told = stepped.and_then(|()| by_hand.losses().map(|_| ()));
         assert!(matches!(told, Err(Error::Diverged { step: 1..20, .. })), "{device}: {told:?}");
+    }
+}
+
+/// A loss of the first step that is not finite is no matter of the learning rate.
+#[test]
+fn the_advice_for_a_loss_that_diverges_names_the_cause() {
+    let network = Network::new(2).dense(1, Activation::Identity);
+    let of = |feature: f32, target: f32, rate: f64| {
+        let data = Dataset::new(4, &[1.0, -1.0, 0.5, 0.0, 1.0, 1.0, feature, -0.5], &[1.0, 0.0, 0.5, target]);
+        let data = data.expect("a data set");
+        let settings = Settings { batch: 4, optimizer: Optimizer::sgd(rate), ..Settings::default() };
+        let mut trainer = Trainer::new(&Device::cpu(), &network, &data, settings).expect("a trainer");
+        trainer.run(200).expect_err("it diverges").to_string()
+    };
+    let first = "the loss of step 0 is inf: training diverged; the learning rate is not the cause at the first step: ";
+    let cases = [
+        (of(1.0, 5e21, 1e-9), first, "the targets reach 5e21; scale them to about 1"),
+        (of(1e30, 1.0, 1e-9), first, "the features reach 1e30; scale them to about 1"),
+        (of(1.0, 3e4, 1e3), "", "training diverged; the targets reach 3e4; scale them to about 1"),
+        (of(5e3, 1.0, 1.0), "", "training diverged; the features reach 5e3; scale them to about 1"),
+        (of(1.0, 1.0, 1e3), "", "training diverged; a smaller learning rate or scaled inputs may help"),
+    ];
+    for (message, begin, words) in cases {
+        assert!(message.starts_with(begin) && message.contains(words), "{message}");
+    }
+    let x: Vec<f32> = (0..50).map(|i| i as f32).collect();
+    let y: Vec<f32> = x.iter().map(|x| x * 1e20).collect();
+    let mut net = MlpRegressor::new().device(Device::cpu()).scaling(Scaling::Standard).learning_rate_init(1e-9);
+    let message = net.fit(&x[..], &y[..]).map(drop).expect_err("the square of 5e21 is no f32").to_string();
+    assert!(message.starts_with(first) && message.contains("the targets reach 4.9e21"), "{message}");
+}
+
+/// What needs the parameters of a network that has diverged says so; the others go on.
+#[test]
+fn a_network_of_a_population_that_has_diverged_is_named() {
+    let x: Vec<f32> = (0..200).map(|i| (i * 37 % 101) as f32 / 50.0 - 1.0).collect();
+    let y: Vec<f32> = x.chunks(2).map(|row| 2.0 * row[0] - row[1]).collect();
+    let data = Dataset::new(100, x, y).expect("a data set");
+    let network = Network::new(2).dense(4, Activation::Tanh).dense(1, Activation::Identity);
+    let member = |rate| Member::new(Settings { optimizer: Optimizer::sgd(rate), ..Settings::default() });
+    for device in devices() {
+        let mut population =
+            Population::new(&device, &network, &data, &[member(0.1), member(1e8)]).expect("a population");
+        population.keep(&[0]).expect("the first parameters");
+        population.run(30).expect("steps");
+        assert_eq!(population.in_training().collect::<Vec<_>>(), [0]);
+        let errors = [
+            population.parameters(1).map(drop),
+            population.model(1).map(drop),
+            population.ensemble(&device, 0..2).map(drop),
+            population.keep(&[0, 1]),
+            population.restore(1),
+        ];
+        for error in errors.map(|told| told.expect_err("it has diverged")) {
+            assert!(matches!(error, Error::MemberDiverged { member: 1, step: Some(1..30) }), "{device}: {error}");
+            let words = "network 1 of the population has diverged: the loss of its step ";
+            assert!(error.to_string().starts_with(words), "{error}");
+        }
+        let of_population = population.ensemble(&device, population.in_training()).expect("those that are left");
+        drop(of_population);
+        assert!(population.restore(0).is_ok() && population.model(0).is_ok(), "{device}");
+
+        // One that was kept comes back.
+        let mut population = Population::new(&device, &network, &data, &[member(1e8)]).expect("a population");
+        population.keep(&[0]).expect("the first parameters");
+        let first = population.parameters(0).expect("they are finite");
+        population.run(30).expect("steps");
+        assert!(population.model(0).is_err());
+        population.restore(0).expect("they were kept");
+        assert_eq!(population.parameters(0), Ok(first), "{device}");
     }
 }

@@ -188,9 +188,19 @@ fn labels_of_any_type_are_told() {
     // Bytes stay bytes.
     let bytes: Vec<u8> = x.iter().map(|value| (255.0 * value) as u8).collect();
     let mut network = classifier().learning_rate_init(0.02);
-    assert!(network.fit(&bytes, &y).expect("a fit").score(&bytes, &y).expect("a score") > 0.93);
-    let features = Features::U8 { bytes, scale: 1.0 / 255.0 };
-    assert!(network.score(features, &y).expect("a score") > 0.93);
+    let pixels = Features::bytes(&bytes[..], 1.0 / 255.0);
+    let network = network.fit(pixels.clone(), &y).expect("a fit");
+    assert!(network.score(pixels, &y).expect("a score") > 0.93);
+    assert!(network.score(&x, &y).expect("a score of the same rows as f32") > 0.93);
+    // The same bytes of another scale would be other numbers.
+    let refused = network.predict(&bytes).expect_err("bytes of scale 1").to_string();
+    let words = "scale of bytes: expected 0.003921569, as in the data that the network was trained on, got 1; use";
+    assert!(refused.starts_with(words), "{refused}");
+    assert!(network.partial_fit(&bytes, &y, None).is_err());
+    let model = network.model().expect("a model");
+    assert_eq!(model.byte_scale, Some(1.0 / 255.0));
+    let again = gradus::Model::from_bytes(&model.to_bytes().expect("a file")).expect("a model");
+    assert_eq!(again, model);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use crate::common::{Folder, adapters, devices, numbers, open};
 use gradus::{
-    Activation, Checkpoint, CustomActivation, Dataset, Decision, Device, EarlyStopping, Error, Fit, Formulas,
+    Activation, Checkpoint, CustomActivation, Dataset, Decision, Device, EarlyStopping, Error, Features, Fit, Formulas,
     LayerParameters, Loss, Model, Monitor, Names, Network, Optimizer, Predictor, ReduceOnPlateau, Scaler, Scaling,
     Schedule, Settings, Trainer,
 };
@@ -162,7 +162,8 @@ fn what_surrounds_a_training_goes_on_with_it() {
     });
     let bytes: Vec<u8> = numbers(ROWS * 5, 1).iter().map(|value| (value * 100.0 + 120.0) as u8).collect();
     let classes: Vec<u32> = (0..ROWS as u32).map(|row| row % 3).collect();
-    let raw = Dataset::new(ROWS, bytes, classes).and_then(|data| data.with_class_weights(&[1.0, 0.5, 2.0]));
+    let raw = Dataset::new(ROWS, Features::bytes(bytes, 1.0 / 255.0), classes)
+        .and_then(|data| data.with_class_weights(&[1.0, 0.5, 2.0]));
     let raw = raw.expect("a data set of bytes");
     let scaled = raw.clone().with_scaling(&Scaler::learn(Scaling::Standard, &raw)).expect("a scaler");
     let loss = Loss::SoftmaxCrossEntropy;

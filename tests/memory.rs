@@ -4,7 +4,7 @@
 use std::env;
 
 use crate::common::{adapters, again, bits, leave, numbers, open, run, xor};
-use gradus::{Activation, Dataset, Device, Error, Loss, Network, Settings, Trainer};
+use gradus::{Activation, Dataset, Device, Error, Features, Loss, Network, Settings, Trainer};
 
 /// What tells a process started by this test which adapter it is to be without memory on.
 const ADAPTER: &str = "GRADUS_TEST_MEMORY_OF";
@@ -20,7 +20,7 @@ fn small(device: &Device) -> Vec<u32> {
 const ROWS: usize = 1 << 19;
 
 fn half_a_gib() -> Dataset {
-    Dataset::new(ROWS, vec![7; ROWS * 1024], numbers(ROWS * 4, 3)).expect("a data set")
+    Dataset::new(ROWS, Features::bytes(vec![7; ROWS * 1024], 1.0 / 255.0), numbers(ROWS * 4, 3)).expect("a data set")
 }
 
 /// Whether it was streamed, and what came of it.

@@ -223,7 +223,7 @@ impl Case {
         let (inputs, outputs) = (network.inputs(), network.outputs());
         let (x, features): (Vec<f32>, Features) = if self.has_bytes {
             let bytes: Vec<u8> = (0..rows * inputs).map(|_| draws.count(0, 255) as u8).collect();
-            (bytes.iter().map(|byte| f32::from(*byte) / 255.0).collect(), bytes.into())
+            (bytes.iter().map(|byte| f32::from(*byte) / 255.0).collect(), Features::bytes(bytes, 1.0 / 255.0))
         } else {
             let x = draws.numbers(rows * inputs, -1.0, 1.0);
             (x.clone(), x.into())

@@ -104,12 +104,42 @@ fn values_with_weights_that_are_scaled() {
     compare(&network, &data.with_scaling(&scaler).expect("it fits"), &of(97, 3), &settings);
 }
 
+/// The same bytes of another scale are other numbers than the network has learned from.
+#[test]
+fn bytes_of_another_scale_are_refused() {
+    let network = Network::new(2).dense(1, Activation::Sigmoid);
+    let of = |scale: f32| Dataset::new(2, Features::bytes([0, 255, 255, 0], scale), &[0.0, 1.0]).expect("a data set");
+    let (pixels, raw) = (of(1.0 / 255.0), of(1.0));
+    let settings = Settings { batch: 2, ..Settings::default() };
+    let words = "scale of bytes: expected 0.003921569, as in the data that the network was trained on, got 1;";
+    let mut trainer = Trainer::new(&Device::cpu(), &network, &pixels, settings.clone()).expect("a trainer");
+    trainer.run(2).expect("steps");
+    assert!(trainer.evaluate(&pixels).is_ok());
+    let refused = trainer.evaluate(&raw).expect_err("another scale").to_string();
+    assert!(refused.starts_with(words), "{refused}");
+    // Numbers are what they are.
+    assert!(trainer.evaluate(&Dataset::new(1, &[0.0, 1.0], &[1.0]).expect("a data set")).is_ok());
+    let checkpoint = trainer.checkpoint().expect("a checkpoint");
+    assert_eq!(checkpoint.model.byte_scale, Some(1.0 / 255.0));
+    let resumed = Trainer::resume(&Device::cpu(), &checkpoint, Some(&raw)).map(drop).expect_err("another scale");
+    assert!(resumed.to_string().starts_with(words), "{resumed}");
+    let mut resumed = Trainer::resume(&Device::cpu(), &checkpoint, Some(&pixels)).expect("a trainer");
+    assert_eq!(resumed.model(), trainer.model());
+    assert!(resumed.evaluate(&raw).is_err());
+
+    let mut population =
+        Population::new(&Device::cpu(), &network, &pixels, &[Member::new(settings)]).expect("a population");
+    population.run(2).expect("steps");
+    assert!(population.evaluate(&raw).is_err() && population.evaluate(&pixels).is_ok());
+    assert_eq!(population.model(0).expect("a model").byte_scale, Some(1.0 / 255.0));
+}
+
 #[test]
 fn one_output_and_bytes() {
     let of = |rows: usize, seed: usize| {
         let bytes: Vec<u8> = (0..rows * 4).map(|i| (i * 31 * seed % 256) as u8).collect();
         let answers: Vec<f32> = (0..rows).map(|row| (row % 3 % 2) as f32).collect();
-        Dataset::new(rows, bytes, answers).expect("a data set")
+        Dataset::new(rows, Features::bytes(bytes, 1.0 / 255.0), answers).expect("a data set")
     };
     let network = Network::new(4).dense(5, Activation::Sigmoid).dropout(0.3).dense(1, Activation::Sigmoid);
     let settings = Settings { batch: 8, input_noise: 0.2, ..Settings::default() };

@@ -19,6 +19,10 @@ fn bytes() -> Vec<u8> {
     (0..ROWS * INPUTS).map(|i| (i * 37 % 251) as u8).collect()
 }
 
+fn pixels() -> Features {
+    Features::bytes(bytes(), 1.0 / 255.0)
+}
+
 fn network(loss: Loss) -> Network {
     let last = loss.output_activation().unwrap_or(Activation::Identity);
     Network::new(INPUTS).dense(9, Activation::Tanh).dense(3, last)
@@ -32,7 +36,7 @@ fn settings(loss: Loss) -> Settings {
 fn kinds() -> Vec<(Dataset, Settings)> {
     let weights: Vec<f32> = (0..ROWS).map(|row| (row % 4) as f32).collect();
     let plain = Dataset::new(ROWS, numbers(ROWS * INPUTS, 1), numbers(ROWS * 3, 2)).expect("a data set");
-    let classified = Dataset::new(ROWS, bytes(), classes()).expect("a data set");
+    let classified = Dataset::new(ROWS, pixels(), classes()).expect("a data set");
     let scaler = Scaler::learn(Scaling::Standard, &classified);
     let (mse, entropy) = (settings(Loss::Mse), settings(Loss::SoftmaxCrossEntropy));
     vec![
@@ -152,9 +156,11 @@ fn rows_that_stay_in_their_file_train_the_same_bits() {
             for path in [&floats, &wide] {
                 assert!(trained(&device, &of_file(Npy::rows_in(path)), &entropy) == from_memory, "{device}, {path:?}");
             }
-            let from_memory = trained(&device, &set(bytes().into()), &entropy);
+            let from_memory = trained(&device, &set(pixels()), &entropy);
             for rows in [Npy::rows_in(&small), Idx::rows_in(&idx)] {
-                assert!(trained(&device, &of_file(rows), &entropy) == from_memory, "{device}");
+                assert!(
+                    trained(&device, &of_file(rows.map(|rows| rows.with_scale(1.0 / 255.0))), &entropy) == from_memory
+                );
             }
         }
     }
@@ -226,7 +232,7 @@ fn a_file_whose_rows_cannot_stay_there_is_refused() {
     let whole = saved(numbers(ROWS * INPUTS, 1));
     assert!(refused(&whole[..whole.len() - 1]).contains("got 2423 bytes"));
     assert!(refused(&[&whole[..], b"x"].concat()).contains("got 2425 bytes"));
-    assert!(refused(b"").contains("NUMPY"));
+    assert!(refused(b"").contains("expected a numpy npy file, got an empty file"));
     let mut turned = whole.clone();
     let at = whole.windows(5).position(|word| word == b"False").expect("a word");
     turned[at..at + 5].copy_from_slice(b"True ");

@@ -3,7 +3,7 @@
 use super::{LearningRate, MlpSettings};
 use crate::{
     Activation, Dataset, Decision, Device, Error, Features, Fit, History, Loss, Monitor, Progress, Request, Result,
-    Scaler, Settings, Split, Trainer, Validation, init::Draws,
+    Scaler, Settings, Split, Trainer, Validation, features::check_scale_as, init::Draws,
 };
 
 /// What a task makes of the network's end.
@@ -75,6 +75,7 @@ impl Fitted {
         let trainer = &mut self.trainer;
         let (inputs, outputs) = (trainer.network().inputs(), trainer.network().outputs());
         data.check_for(inputs, outputs)?;
+        trainer.learn_scale(data)?;
         let mut rows: Vec<usize> = (0..data.rows()).collect();
         if settings.shuffle {
             // Every call draws an order of its own.
@@ -100,6 +101,7 @@ impl Fitted {
 
     /// The outputs for rows of features.
     pub(super) async fn outputs(&mut self, x: Features) -> Result<Vec<f32>> {
+        check_scale_as(self.trainer.byte_scale(), &x)?;
         self.trainer.predict_async(&x.into_numbers()?).await
     }
 }

@@ -48,7 +48,7 @@ impl Idx {
     /// memory. The first size is the number of rows. Labels are read by [`Idx::open`].
     /// ```no_run
     /// # use gradus::{Dataset, Idx};
-    /// let images = Idx::rows_in("train-images-idx3-ubyte")?;
+    /// let images = Idx::rows_in("train-images-idx3-ubyte")?.with_scale(1.0 / 255.0);
     /// let labels = Idx::open("train-labels-idx1-ubyte")?;
     /// let data = Dataset::new(images.rows(), images, labels.classes()?)?;
     /// # Ok::<(), gradus::Error>(())

@@ -35,6 +35,9 @@ pub struct ImageSet {
 }
 
 impl ImageSet {
+    /// What the bytes of images are multiplied by: 1/255, so that a network sees numbers from 0 to 1.
+    pub const SCALE: f32 = 1.0 / 255.0;
+
     /// Of two IDX files, plain or compressed by gzip: gray images of unsigned bytes, and a label for each. A class's name is its label, from 0 to the
     /// largest that occurs.
     ///
@@ -85,7 +88,7 @@ impl ImageSet {
                 duplicates.iter().map(|[one, other]| format!("{} = {}", name(*one), name(*other))).collect();
             log::warn!("{} images are identical to one of another class: {}", pairs.len(), list(&pairs));
         }
-        let data = Dataset::new(ids.len(), bytes, ids)?;
+        let data = Dataset::new(ids.len(), Features::bytes(bytes, Self::SCALE), ids)?;
         Ok(Self { height, width, channels, classes, data, files, duplicates })
     }
 }

@@ -22,7 +22,8 @@ const MOST_OF_HEADER: u64 = 1 << 20;
 /// # use gradus::{Dataset, Npy};
 /// let images = Npy::open("images.npy")?;
 /// let labels = Npy::open_in("labels.npz", "arr_0")?;
-/// let data = Dataset::new(images.rows(), images.into_values(), labels.classes()?)?;
+/// let (rows, pixels) = (images.rows(), images.into_values().with_scale(1.0 / 255.0)?);
+/// let data = Dataset::new(rows, pixels, labels.classes()?)?;
 /// # Ok::<(), gradus::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -81,7 +82,7 @@ impl Npy {
     /// values stay bytes, on the device too. The first size is the number of rows.
     /// ```no_run
     /// # use gradus::{Dataset, Npy};
-    /// let images = Npy::rows_in("images.npy")?;
+    /// let images = Npy::rows_in("images.npy")?.with_scale(1.0 / 255.0);
     /// let labels = Npy::open("labels.npy")?;
     /// let data = Dataset::new(images.rows(), images, labels.classes()?)?;
     /// # Ok::<(), gradus::Error>(())
@@ -154,14 +155,13 @@ impl Npy {
         Ok(Archive::read(content, file)?.arrays().map(str::to_owned).collect())
     }
 
-    /// Writes an npy file, row by row: of bytes, if these are bytes with the scale that bytes of a file are given, 1/255, and
-    /// else of f32. Its folder is made if need be.
+    /// Writes an npy file, row by row: of bytes, if these are bytes of scale 1, and otherwise of f32, multiplied by the scale. Its folder is made if need be.
     ///
     /// # Errors
     /// [`Error::File`] if it cannot be written; the old file is still there then.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let (len, scale) = (self.values.values(), self.values.scale_of_bytes());
-        let is_bytes = scale == Some(1.0 / 255.0);
+        let is_bytes = scale == Some(1.0);
         let kind = if is_bytes {
             "|u1"
         } else if cfg!(target_endian = "big") {

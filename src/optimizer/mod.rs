@@ -370,7 +370,7 @@ mod tests {
             Optimizer::sgd(-0.1),
             Optimizer::sgd(f64::NAN),
             Optimizer::sgd(1e300),
-            Optimizer::momentum(0.1, 1.0),
+            Optimizer::momentum(0.1, 1.000_001),
             Optimizer::adam(0.1).weight_decay(-1.0),
             Optimizer::adam(0.1).clip_norm(0.0),
             Optimizer::adam(0.1).average(1.5),
@@ -379,6 +379,46 @@ mod tests {
             Optimizer::new(Rule::Rprop { shrink: 0.5, grow: 1.2, least: 60.0, most: 50.0 }, 0.1),
         ] {
             assert!(matches!(wrong.check(), Err(Error::Setting { .. })), "{wrong:?}");
+        }
+    }
+
+    /// The bounds that a message tells are those that are checked; 1 is a momentum for PyTorch and scikit-learn, too.
+    #[test]
+    fn what_is_refused_is_outside_of_the_bounds_in_its_message() {
+        let refused = |optimizer: Optimizer| optimizer.check().unwrap_err().to_string();
+        let cases = [
+            (Optimizer::sgd(1e30), "learning rate: expected a number in [0, 1e9], got 1e30"),
+            (Optimizer::sgd(-0.5), "learning rate: expected a number in [0, 1e9], got -0.5"),
+            (Optimizer::sgd(f64::NAN), "learning rate: expected a number in [0, 1e9], got NaN"),
+            (Optimizer::sgd(f64::INFINITY), "learning rate: expected a number in [0, 1e9], got inf"),
+            (Optimizer::sgd(0.1).weight_decay(1e10), "weight decay: expected a number in [0, 1e9], got 1e10"),
+            (Optimizer::sgd(0.1).l1(-1.0), "l1: expected a number in [0, 1e9], got -1"),
+            (
+                Optimizer::sgd(0.1).clip_norm(0.0),
+                "clip: expected a number above 0 (at least 1.2e-38), and at most 1e9, got 0",
+            ),
+            (Optimizer::momentum(0.1, 1.5), "momentum: expected a number in [0, 1], got 1.5"),
+            (
+                Optimizer::new(Rule::Adam { beta1: 1.0, beta2: 0.9, epsilon: 1e-8, amsgrad: false }, 0.1),
+                "beta1: expected a number of at least 0, and below 1, got 1",
+            ),
+            (
+                Optimizer::new(Rule::Adam { beta1: 0.9, beta2: 0.9, epsilon: 0.0, amsgrad: false }, 0.1),
+                "epsilon: expected a number above 0 (at least 1.0e-30), and at most 1e9, got 0",
+            ),
+        ];
+        for (optimizer, message) in cases {
+            assert_eq!(refused(optimizer), message);
+        }
+        let least = f64::from(f32::MIN_POSITIVE);
+        for accepted in [
+            Optimizer::sgd(1e9),
+            Optimizer::sgd(0.0).weight_decay(1e9),
+            Optimizer::sgd(0.1).clip_norm(least).clip_value(1e9),
+            Optimizer::momentum(0.1, 1.0),
+            Optimizer::nesterov(0.1, 1.0),
+        ] {
+            assert_eq!(accepted.check(), Ok(()), "{accepted:?}");
         }
     }
 

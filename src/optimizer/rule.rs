@@ -234,7 +234,7 @@ impl Rule {
         let numbers: &[(&'static str, f64, f64, f64)] = match self {
             Self::Sgd => &[],
             Self::Momentum { momentum, dampening, .. } => {
-                &[("momentum", momentum, 0.0, BELOW_ONE), ("dampening", dampening, 0.0, 1.0)]
+                &[("momentum", momentum, 0.0, 1.0), ("dampening", dampening, 0.0, 1.0)]
             }
             Self::Adam { beta1, beta2, epsilon, .. } | Self::Adamax { beta1, beta2, epsilon } => &[
                 ("beta1", beta1, 0.0, BELOW_ONE),
@@ -250,7 +250,7 @@ impl Rule {
             Self::RmsProp { alpha, epsilon, momentum, .. } => &[
                 ("alpha", alpha, 0.0, BELOW_ONE),
                 ("epsilon", epsilon, LEAST_EPSILON, 1e9),
-                ("momentum", momentum, 0.0, BELOW_ONE),
+                ("momentum", momentum, 0.0, 1.0),
             ],
             Self::Adagrad { decay, initial, epsilon } => &[
                 ("decay", decay, 0.0, 1e9),
@@ -313,11 +313,29 @@ pub(super) fn check_within(what: &'static str, got: f64, least: f64, most: f64) 
         return Ok(());
     }
     let expected = match (least, most) {
-        (0.0, BELOW_ONE) => "a number from 0 to below 1".to_owned(),
-        (0.0, 1e9) => "a finite number from 0 up".to_owned(),
-        _ => format!("a number from {least} to {most}"),
+        (_, BELOW_ONE) if least < TINY => format!("a number {}, and below 1", above(least)),
+        _ if least > 0.0 && least < TINY => format!("a number {}, and at most {}", above(least), short(most)),
+        _ => format!("a number in [{}, {}]", short(least), short(most)),
     };
-    Err(Error::Setting { what, expected, got: got.to_string() })
+    Err(Error::Setting { what, expected, got: short(got) })
+}
+
+/// Bounds below this keep a number from being 0.
+const TINY: f64 = 1e-9;
+
+/// A lower bound in words.
+fn above(least: f64) -> String {
+    if least > 0.0 { format!("above 0 (at least {least:.1e})") } else { "of at least 0".to_owned() }
+}
+
+/// A number without rows of zeros.
+fn short(number: f64) -> String {
+    let size = number.abs();
+    if size != 0.0 && size.is_finite() && !(1e-4..1e7).contains(&size) {
+        format!("{number:e}")
+    } else {
+        number.to_string()
+    }
 }
 
 /// 0 at 0, as PyTorch's sign.

@@ -15,7 +15,9 @@ use workers::Workers;
 
 use crate::{
     Dataset, Device, Ensemble, Error, LayerParameters, Metrics, Model, Network, Optimizer, Plan, Report, Result, Rows,
-    error::check_len, step::Course,
+    error::{check_len, first_not_finite},
+    features::ByteScale,
+    step::Course,
 };
 
 /// Networks of one shape that train together on one data set, each with its own seed, rate, and every other number of its
@@ -49,8 +51,11 @@ pub struct Population {
     done: u64,
     /// After how many steps something was kept of each, if anything was.
     kept: Vec<Option<u64>>,
+    /// The step whose loss was not a finite number, of those that have diverged.
+    diverged: Vec<Option<u64>>,
     classifies: bool,
     data: Dataset,
+    byte_scale: ByteScale,
     /// The data set that they were tested on last.
     tested: Option<Tested>,
 }
@@ -76,8 +81,10 @@ impl Population {
             stopped: vec![None; members.len()],
             done: 0,
             kept: vec![None; members.len()],
+            diverged: vec![None; members.len()],
             classifies,
             data: data.clone(),
+            byte_scale: data.features().scale_of_bytes().into(),
             tested: None,
         })
     }
@@ -161,9 +168,11 @@ impl Population {
         let before = self.done;
         self.done += steps as u64;
         self.workers.run(before, steps, &mut reports).await?;
-        let diverged: Vec<usize> = self.in_training().filter(|member| has_diverged(&reports[*member])).collect();
-        for member in diverged {
-            self.stop_async(member).await?;
+        for member in self.in_training().collect::<Vec<_>>() {
+            if let Some(at) = reports[member].losses.iter().position(|loss| !loss.is_finite()) {
+                self.diverged[member] = Some(before + at as u64);
+                self.stop_async(member).await?;
+            }
         }
         Ok(reports)
     }
@@ -187,6 +196,7 @@ impl Population {
     /// As [`Population::predict`].
     pub async fn predict_async(&mut self, inputs: &[f32]) -> Result<Vec<Vec<f32>>> {
         self.network.check_inputs(inputs)?;
+        self.byte_scale.look_at(inputs);
         let inputs = crate::scaling::scaled(self.data.scaler(), inputs);
         self.workers.predict(&inputs).await
     }
@@ -235,6 +245,7 @@ impl Population {
 
     async fn evaluate_on(&mut self, data: &Dataset, rows: &[(usize, Rows)]) -> Result<Vec<Metrics>> {
         data.check_for(self.network.inputs(), self.network.outputs())?;
+        data.check_scale(self.byte_scale.scale)?;
         let mut tested = match self.tested.take() {
             Some(tested) if tested.is_of(data) => tested,
             _ => Tested::new(data, data.scaled_as(self.data.scaler())?),
@@ -257,7 +268,7 @@ impl Population {
     /// # Errors
     /// As [`Population::keep`].
     pub async fn keep_async(&mut self, members: &[usize]) -> Result<()> {
-        members.iter().try_for_each(|member| self.check(*member))?;
+        members.iter().try_for_each(|member| self.check_finite(*member))?;
         self.workers.keep(members).await?;
         members.iter().try_for_each(|member| {
             self.kept[*member] = Some(self.steps(*member)?);
@@ -270,18 +281,22 @@ impl Population {
     /// for as many now, and are forgotten otherwise.
     ///
     /// # Errors
-    /// [`Error::Setting`] if there is no such network, or nothing was kept of it.
+    /// [`Error::Setting`] if there is no such network, or nothing was kept of it; [`Error::MemberDiverged`] instead if it has
+    /// diverged.
     pub fn restore(&mut self, member: usize) -> Result<()> {
         self.check(member)?;
-        let none = || Error::Setting {
-            what: "parameters to restore",
-            expected: "some that Population::keep has kept".into(),
-            got: format!("none of number {member}"),
+        let Some(kept) = self.kept[member] else {
+            self.check_finite(member)?;
+            return Err(Error::Setting {
+                what: "parameters to restore",
+                expected: "some that Population::keep has kept".into(),
+                got: format!("none of number {member}"),
+            });
         };
-        let kept = self.kept[member].ok_or_else(none)?;
         let batches = |steps: u64| steps % self.members[member].settings.accumulate as u64;
         let with_gradients = batches(kept) == batches(self.steps(member)?);
         self.workers.restore(member, with_gradients);
+        self.diverged[member] = None;
         Ok(())
     }
 
@@ -322,8 +337,12 @@ impl Population {
     /// # Errors
     /// As [`Population::parameters`].
     pub async fn parameters_async(&self, member: usize) -> Result<Vec<LayerParameters>> {
-        self.check(member)?;
+        self.check_finite(member)?;
         let memory = self.workers.memory(member).await?;
+        // The last step may have made numbers that are not finite, and no loss was computed from them yet.
+        if first_not_finite(&memory.parameters).is_some() {
+            return Err(Error::MemberDiverged { member, step: None });
+        }
         Ok(self.network.layers_of(&memory.parameters, &memory.statistics))
     }
 
@@ -332,7 +351,8 @@ impl Population {
     /// # Errors
     /// As [`Population::model`].
     pub async fn model_async(&self, member: usize) -> Result<Model> {
-        let model = Model::new(self.network.clone(), self.parameters_async(member).await?)?;
+        let mut model = Model::new(self.network.clone(), self.parameters_async(member).await?)?;
+        model.byte_scale = self.byte_scale.scale;
         match self.data.scaler() {
             Some(scaler) => model.with_scaler(scaler.clone()),
             None => Ok(model),
@@ -352,6 +372,12 @@ impl Population {
         Ok(if self.classifies { ensemble.voting(self.members[0].settings.loss) } else { ensemble })
     }
 
+    /// Refuses a network that is not there, or has diverged.
+    fn check_finite(&self, member: usize) -> Result<()> {
+        self.check(member)?;
+        self.diverged[member].map_or(Ok(()), |step| Err(Error::MemberDiverged { member, step: Some(step) }))
+    }
+
     fn check(&self, member: usize) -> Result<()> {
         if member < self.members.len() {
             return Ok(());
@@ -368,10 +394,6 @@ fn check_memory(estimate: &Estimate) -> Result<()> {
     let what = || format!("{} networks: {} MiB", estimate.at_once.iter().sum::<usize>(), estimate.bytes() >> 20);
     let bytes = usize::try_from(estimate.bytes()).unwrap_or(usize::MAX);
     asked.try_reserve_exact(bytes).map_err(|_| Error::OutOfMemory { what: what() })
-}
-
-fn has_diverged(report: &Report) -> bool {
-    report.losses.iter().any(|loss| !loss.is_finite())
 }
 
 impl std::fmt::Debug for Population {

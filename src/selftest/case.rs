@@ -3,7 +3,8 @@
 use std::fmt;
 
 use crate::{
-    Activation, Dataset, Fold, Init, LayerParameters, Loss, Network, Optimizer, Result, Rows, Scaler, Schedule,
+    Activation, Dataset, Features, Fold, Init, LayerParameters, Loss, Network, Optimizer, Result, Rows, Scaler,
+    Schedule,
     cpu::{noise, reference::Reference},
     dropout::Dropout,
     order::Order,
@@ -117,7 +118,10 @@ impl Case {
         let features = numbers(rows * columns, 1);
         let answers = numbers(rows * outputs, 2).iter().map(|v| 0.5 * v + 0.5).collect::<Vec<_>>();
         let classes: Vec<u32> = (0..rows).map(|row| (row * 7 % outputs.max(2)) as u32).collect();
-        let bytes = || features.iter().map(|v| (v * 100.0 + 120.0) as u8).collect::<Vec<_>>();
+        let bytes = || {
+            let bytes = features.iter().map(|v| (v * 100.0 + 120.0) as u8).collect::<Vec<_>>();
+            Features::bytes(bytes, 1.0 / 255.0)
+        };
         let mut data = match (self.bytes, self.classes) {
             (false, false) => Dataset::new(rows, &features, answers)?,
             (false, true) => Dataset::new(rows, &features, classes)?,

@@ -12,6 +12,7 @@ impl Trainer {
     /// As [`Trainer::predict`].
     pub async fn predict_async(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
         self.network.check_inputs(inputs)?;
+        self.byte_scale.look_at(inputs);
         let inputs = scaled(self.scaler.as_deref(), inputs);
         self.outputs(&inputs).await
     }
@@ -31,6 +32,7 @@ impl Trainer {
     pub async fn evaluate_async(&mut self, data: &Dataset) -> Result<Metrics> {
         let (inputs, outputs) = (self.network.inputs(), self.network.outputs());
         data.check_for(inputs, outputs)?;
+        data.check_scale(self.byte_scale.scale)?;
         let data = &data.scaled_as(self.scaler())?;
         let is_class = classifies(&self.network, self.course.loss, Some(data.answers()));
         let mut judge = Judge::new(self.course.loss, is_class, data, &self.network);

@@ -20,7 +20,7 @@ impl Trainer {
 
     fn model_of(&self, parameters: Vec<LayerParameters>) -> Model {
         let (network, scaler) = (self.network.clone(), self.scaler().cloned());
-        Model { network, parameters, scaler, notes: BTreeMap::new() }
+        Model { network, parameters, scaler, byte_scale: self.byte_scale.scale, notes: BTreeMap::new() }
     }
 
     /// [`Trainer::checkpoint`], asynchronously.
@@ -67,6 +67,7 @@ impl Trainer {
                 got: rows(got),
             });
         }
+        data.map_or(Ok(()), |data| data.check_scale(model.byte_scale))?;
         let scaled = match (data, &model.scaler) {
             (Some(data), Some(scaler)) if data.scaler().is_none() => Some(data.clone().with_scaling(scaler)?),
             (Some(data), scaler) if data.scaler() != scaler.as_ref() => {
@@ -85,6 +86,7 @@ impl Trainer {
         trainer.set_memory(&model.parameters, state);
         (trainer.done, trainer.total, trainer.since) = (counts.done, counts.total, counts.since);
         trainer.last_loss = counts.last_loss;
+        trainer.byte_scale = model.byte_scale.into();
         Ok(trainer)
     }
 

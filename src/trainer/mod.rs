@@ -14,7 +14,9 @@ pub(crate) use resident::Resident;
 use crate::{
     Activation, Answers, Dataset, Device, Error, LayerParameters, Loss, Network, Optimizer, Plan, Report, Result,
     Scaler, Settings, cpu,
+    dataset::Largest,
     device::Machine,
+    features::ByteScale,
     gpu::{
         draft::{Metric, Setup},
         engine::Engine,
@@ -37,6 +39,9 @@ pub struct Trainer {
     /// Whether rows have weights.
     weighted: bool,
     scaler: Option<Arc<Scaler>>,
+    byte_scale: ByteScale,
+    /// Of the data set.
+    largest: Largest,
     /// Whether the answers of the steps are classes or yes and no, and not just numbers.
     classifies: bool,
     engine: Worker,
@@ -131,6 +136,8 @@ impl Trainer {
             has_data,
             weighted,
             scaler: data.and_then(Dataset::scaler).cloned().map(Arc::new),
+            byte_scale: data.and_then(|data| data.features().scale_of_bytes()).into(),
+            largest: data.map(Dataset::largest).unwrap_or_default(),
             classifies,
             engine,
             done: 0,
@@ -140,6 +147,19 @@ impl Trainer {
             last_loss: None,
             kept: None,
         })
+    }
+
+    /// What the bytes are multiplied by that it learns from.
+    pub(crate) const fn byte_scale(&self) -> Option<f32> {
+        self.byte_scale.scale
+    }
+
+    /// Takes the scale of bytes from the first batches by hand; later ones have to have the same.
+    pub(crate) fn learn_scale(&mut self, data: &Dataset) -> Result<()> {
+        if self.total == 0 && !self.has_data {
+            self.byte_scale = data.features().scale_of_bytes().into();
+        }
+        data.check_scale(self.byte_scale.scale)
     }
 
     /// The network.
@@ -398,7 +418,8 @@ impl Trainer {
             None => Ok(()),
             Some(at) => {
                 let first = self.total - report.losses.len() as u64;
-                Err(Error::Diverged { step: first + at as u64, loss: report.losses[at] })
+                let step = first + at as u64;
+                Err(Error::Diverged { step, loss: report.losses[at], hint: self.largest.hint(step == 0) })
             }
         }
     }

@@ -25,7 +25,7 @@ fn arrays_in_any_order_of_memory_become_data_sets() {
 fn bytes_stay_bytes_and_rows_have_to_be_as_many() {
     let bytes: Array2<u8> = array![[1, 2], [3, 4], [5, 6]];
     let data = Dataset::of_arrays(&bytes, &array![0u8, 1, 1]).unwrap();
-    assert_eq!(data.features(), &Features::U8 { bytes: vec![1, 2, 3, 4, 5, 6], scale: 1.0 / 255.0 });
+    assert_eq!(data.features(), &Features::U8 { bytes: vec![1, 2, 3, 4, 5, 6], scale: 1.0 });
     refused(Dataset::of_arrays(&bytes, &array![0u32, 1]), &["rows of answers: expected 3 values, got 2"]);
     refused(Dataset::of_arrays(&bytes, &array![[0u32, 1], [0, 1], [0, 1]]), &["class ids: expected 3 values, got 6"]);
     refused(Dataset::of_arrays(&Array2::<f32>::zeros((0, 2)), &Array1::<u32>::zeros(0)), &["rows of a data set"]);

@@ -39,7 +39,7 @@ fn what_numpy_writes_is_read() {
         assert_eq!((array.sizes(), array.rows(), array.values()), (&[2, 3][..], 2, &floats(&rows)), "{name}");
     }
     let bytes = Npy::open(numpys("u1.npy")).unwrap();
-    assert_eq!(bytes.values(), &Features::U8 { bytes: vec![0, 1, 2, 250, 4, 5], scale: 1.0 / 255.0 });
+    assert_eq!(bytes.values(), &Features::U8 { bytes: vec![0, 1, 2, 250, 4, 5], scale: 1.0 });
     let truths = Npy::open(numpys("bool.npy")).unwrap();
     assert_eq!(truths.values(), &Features::U8 { bytes: vec![0, 0, 0, 1, 1, 1], scale: 1.0 });
     assert_eq!(Npy::open(numpys("signed.npy")).unwrap().values(), &floats(&[-128.0, -1.0, 127.0]));
@@ -65,6 +65,43 @@ fn a_fortran_array_of_one_row_or_column_is_read_and_its_rows_stay_in_the_file() 
         assert_eq!(Features::F32(read), values, "{name}");
     }
     refused(Npy::rows_in(numpys("fortran.npy")), &["values in row order, got a Fortran-order array", "Npy::open"]);
+}
+
+/// Nothing is divided unless the caller says so, and the data set tells what it is.
+#[test]
+fn the_scale_is_that_of_the_caller_in_memory_and_in_the_file() {
+    let folder = Folder::new();
+    let wide = npy("{'descr': '<u2', 'fortran_order': False, 'shape': (2, 1)}", &[0, 0, 0xff, 0xff]);
+    let wide = folder.file("wide.npy", wide);
+    let of = |features: Features| {
+        let rows = features.clone();
+        let data = Dataset::new(2, rows, &[0.0, 1.0]).unwrap();
+        (data.row(1).unwrap(), data.to_string())
+    };
+    let told = |what: &str, inputs: usize| {
+        format!("2 rows of {inputs} feature{} ({what}), with 1 value each", if inputs == 1 { "" } else { "s" })
+    };
+    let rows = Npy::rows_in(&wide).unwrap();
+    assert_eq!(of(rows.clone().into()), (vec![65_535.0], told("u16 in a file", 1)));
+    let scaled = rows.with_scale(1.0 / 65_535.0);
+    assert_eq!(of(scaled.clone().into()), (vec![1.0], told("u16 times 0.000015259022 in a file", 1)));
+    assert_eq!(scaled.scale(), 1.0 / 65_535.0);
+
+    let bytes = Npy::rows_in(numpys("u1.npy")).unwrap();
+    assert_eq!(of(bytes.clone().into()), (vec![250.0, 4.0, 5.0], told("bytes times 1 in a file", 3)));
+    let half = bytes.with_scale(0.5);
+    assert_eq!(of(half.into()), (vec![125.0, 2.0, 2.5], told("bytes times 0.5 in a file", 3)));
+    let bytes = Npy::open(numpys("u1.npy")).unwrap().into_values();
+    assert_eq!(of(bytes.clone()), (vec![250.0, 4.0, 5.0], told("bytes times 1", 3)));
+    assert_eq!(of(bytes.with_scale(0.5).unwrap()), (vec![125.0, 2.0, 2.5], told("bytes times 0.5", 3)));
+    refused(floats(&[1.0]).with_scale(0.5), &["features to scale: expected bytes, or rows in a file, got f32"]);
+    // Too large, or no number: in memory, in the file, and where a value of the file times the scale is none.
+    for scale in [f32::NAN, f32::MAX] {
+        refused(Dataset::new(1, Features::bytes([1], scale), &[0.0]), &["scale of bytes: expected a finite number"]);
+        refused(Dataset::new(2, Npy::rows_in(&wide).unwrap().with_scale(scale), &[0.0; 2]), &["scale of bytes"]);
+    }
+    let large = Npy::rows_in(&wide).unwrap().with_scale(1e35);
+    refused(Dataset::new(2, large, &[0.0; 2]), &["features: row 1, column 0 is inf"]);
 }
 
 #[test]
@@ -146,15 +183,12 @@ fn what_is_saved_is_what_is_read() {
             assert_eq!(begin % 64, 0, "as numpy aligns it");
         }
     }
-    // Bytes with another scale than those of a file are given are saved as what they stand for.
+    // Truth values are bytes of 0 and 1. Bytes with a scale are saved as what they stand for.
     let truths = Npy::open(numpys("bool.npy")).unwrap();
-    for (array, expected) in [
-        (truths, [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]),
-        (Npy::new([2, 3], Features::U8 { bytes: vec![6; 6], scale: 0.25 }).unwrap(), [1.5; 6]),
-    ] {
-        array.save(&path).unwrap();
-        assert_eq!(Npy::open(&path).unwrap().values(), &floats(&expected));
-    }
+    truths.save(&path).unwrap();
+    assert_eq!(Npy::open(&path).unwrap(), truths);
+    Npy::new([2, 3], Features::bytes([6; 6], 0.25)).unwrap().save(&path).unwrap();
+    assert_eq!(Npy::open(&path).unwrap().values(), &floats(&[1.5; 6]));
     // The bytes themselves, but for the spaces that fill the header.
     Npy::open(numpys("little_f4.npy")).unwrap().save(&path).unwrap();
     assert_eq!(fs::read(&path).unwrap(), fs::read(numpys("little_f4.npy")).unwrap());

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    Activation, Init, Loss, Schedule,
+    Activation, Features, Init, Loss, Schedule,
     cpu::engine::Engine,
     rows::{Rows, Subset},
     trainer::Resident,
@@ -144,7 +144,7 @@ fn each_network_has_the_bits_that_it_has_alone_whatever_its_rows() {
     let case = |batch| Case::new(small(), Loss::SoftmaxCrossEntropy, Optimizer::momentum(0.05, 0.9), batch);
     let bytes: Vec<u8> = (0..ROWS * 3).map(|i| (i * 37 % 256) as u8).collect();
     let classes: Vec<u32> = (0..ROWS as u32).map(|row| row * 7 % 3).collect();
-    let bytes = Dataset::new(ROWS, bytes, classes).unwrap();
+    let bytes = Dataset::new(ROWS, Features::bytes(bytes, 1.0 / 255.0), classes).unwrap();
     let scaler = crate::Scaler::new([0.1, 0.2, 0.3], [2.0, 0.5, 1.5]).unwrap();
     for batch in [4, 10, 33] {
         let plain = case(batch).data;

@@ -42,7 +42,8 @@ fn a_hundred_steps_by_hand_are_the_same_hundred_through_the_resident_set() {
             let f32s = case.rows();
             let Features::F32(values) = f32s.features() else { unreachable!() };
             let bytes: Vec<u8> = values.iter().map(|v| (v * 100.0 + 120.0) as u8).collect();
-            let bytes = Dataset::new(case.rows, bytes, f32s.answers().clone()).expect("a data set");
+            let bytes = Dataset::new(case.rows, Features::bytes(bytes, 1.0 / 255.0), f32s.answers().clone())
+                .expect("a data set");
             let weigh = |data: Dataset| f32s.weights().map_or(Ok(data.clone()), |weights| data.with_weights(weights));
             let bytes = weigh(bytes).expect("a weight a row");
             // Where it has to be quick, a form has one of the two.

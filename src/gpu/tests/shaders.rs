@@ -26,7 +26,7 @@ const LENGTH: Length = Length { chunk: 64, behind: 64, models: 1, tempos: 1 };
 
 /// A row of features of either kind.
 fn features_of(kind: usize, columns: usize) -> Features {
-    if kind == 0 { vec![0.0_f32; columns].into() } else { vec![0_u8; columns].into() }
+    if kind == 0 { vec![0.0_f32; columns].into() } else { Features::bytes(vec![0; columns], 1.0 / 255.0) }
 }
 
 /// An answer of either kind.
