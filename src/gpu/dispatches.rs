@@ -1,5 +1,7 @@
 //! The dispatches that a plan means: kernels, linked from which files, over how many workgroups.
 
+use std::ops::RangeInclusive;
+
 use super::{
     Gpu,
     arenas::{Arenas, Members},
@@ -212,7 +214,7 @@ impl Maker<'_> {
         Dispatch {
             name: name.to_owned(),
             entry,
-            source: self.linked_without_products(vec![("LANES", LANES)], pieces),
+            source: self.linked_without_products(vec![("LANES", LANES)], pieces, Some(self.last()..=self.last())),
             groups: folded(self.arenas.measures(), self.arenas.models),
             loops: 1 + rounds_of_a_row(self.arenas.output_stride()),
             steps: 1,
@@ -237,7 +239,7 @@ impl Maker<'_> {
             step.push(Dispatch {
                 name: if entry == "norm" { "norm of the gradients".to_owned() } else { entry.to_owned() },
                 entry,
-                source: self.linked_without_products(constants, pieces),
+                source: self.linked_without_products(constants, pieces, None),
                 groups: folded(groups, arenas.models),
                 loops,
                 steps: 1,
@@ -298,7 +300,7 @@ impl Maker<'_> {
             _ => shader!("norm/layer"),
         };
         let pieces = vec![shader!("norm/vectors"), norm, shader!("whole"), shader!("step")];
-        let mut source = self.linked_without_products(constants, pieces);
+        let mut source = self.linked_without_products(constants, pieces, Some(layer..=layer));
         source += &format!("const RUNS: bool = {};\n", self.purpose == Purpose::Training);
         if self.arenas.kept.is_none() {
             // Nothing of a gradient is reached, but it has to be valid.
@@ -322,12 +324,7 @@ impl Maker<'_> {
     }
 
     /// The products of some layers in one dispatch, and a second that adds up their parts if there are any.
-    fn grid(
-        &self,
-        (product, finish): (Product, Finish),
-        layers: std::ops::RangeInclusive<usize>,
-        way: Way,
-    ) -> Vec<Dispatch> {
+    fn grid(&self, (product, finish): (Product, Finish), layers: RangeInclusive<usize>, way: Way) -> Vec<Dispatch> {
         let Way { tile, parts } = way;
         let deepest = layers.clone().map(|layer| self.arenas.size(product, layer)[2]).max().unwrap_or(0);
         let slice = way.slice(deepest);
@@ -351,13 +348,7 @@ impl Maker<'_> {
 
     /// The second pass of products that were computed in parts. Many parts are read by several invocations each, which would
     /// wait for one after the other.
-    fn sum(
-        &self,
-        what: (Product, Finish),
-        layers: std::ops::RangeInclusive<usize>,
-        summed: usize,
-        part: usize,
-    ) -> Dispatch {
+    fn sum(&self, what: (Product, Finish), layers: RangeInclusive<usize>, summed: usize, part: usize) -> Dispatch {
         let split = if summed >= 32 { 8 } else { 1 };
         let constants = vec![
             ("SLICE", 1),
@@ -380,7 +371,7 @@ impl Maker<'_> {
     fn grid_of(
         &self,
         (product, finish): (Product, Finish),
-        layers: std::ops::RangeInclusive<usize>,
+        layers: RangeInclusive<usize>,
         groups: impl Fn([usize; 3]) -> usize,
         (parts, split): (usize, usize),
         mut constants: Vec<(&'static str, usize)>,
@@ -410,7 +401,17 @@ impl Maker<'_> {
             source: link(
                 self.arenas,
                 self.members,
-                &Parts { constants, products, firsts, splits, pieces, predicts: self.predicts(), ..Parts::default() },
+                &Parts {
+                    constants,
+                    products,
+                    firsts,
+                    splits,
+                    pieces,
+                    predicts: self.predicts(),
+                    // An input delta goes to the layer before.
+                    looks_at: Some(first.saturating_sub(1)..=last),
+                    ..Parts::default()
+                },
             ),
             groups: folded(all * parts, self.arenas.models),
             loops: last - first,
@@ -420,12 +421,15 @@ impl Maker<'_> {
         }
     }
 
+    /// A kernel without products, which looks at some layers or, without a range, at all.
     pub(super) fn linked_without_products(
         &self,
         constants: Vec<(&'static str, usize)>,
         pieces: Vec<&'static str>,
+        looks_at: Option<RangeInclusive<usize>>,
     ) -> String {
-        link(self.arenas, self.members, &Parts { constants, pieces, predicts: self.predicts(), ..Parts::default() })
+        let predicts = self.predicts();
+        link(self.arenas, self.members, &Parts { constants, pieces, predicts, looks_at, ..Parts::default() })
     }
 
     /// Of one step.

@@ -6,10 +6,10 @@
 //! would be folded by the driver as well, but not before it has copied every choice everywhere: a step of two layers
 //! took llvmpipe 9 s to compile.
 
-use std::fmt::Write;
+use std::{fmt::Write, ops::RangeInclusive};
 
 use super::{
-    arenas::{Arenas, Members},
+    arenas::{Arenas, LayerPlace, Members},
     product::{Finish, Product},
 };
 use crate::{Activation, Loss, Optimizer, dropout::Dropout, norm};
@@ -55,32 +55,73 @@ pub(super) struct Parts<'a> {
     pub(super) pieces: Vec<&'a str>,
     /// Whether it is for a prediction, which keeps nothing for the way back.
     pub(super) predicts: bool,
+    /// The layers that the kernel looks at, if it does not look at all of them.
+    pub(super) looks_at: Option<RangeInclusive<usize>>,
+}
+
+/// The most layers whose calls a walk writes out one after the other, with the layer's number as a constant: a driver folds all
+/// that depends on it. It copies the products into every call first, so that the time to compile grows faster than the number
+/// of layers (4 layers of width 16 took llvmpipe 13 s). Deeper networks are walked through in loops.
+pub(super) const UNROLLED: usize = 3;
+
+/// The most layers among which the function `layer` chooses by a `switch`, which a driver copies into every call. Where there are
+/// more it looks into a table, or the time to compile would grow with the square of the number of layers (9 layers of width 4
+/// took llvmpipe 16 s). In the loops of a walk a table is faster from the first layer on.
+const LISTED: usize = 6;
+
+/// Whether the function `layer` looks into a table.
+fn has_table(arenas: &Arenas, parts: &Parts<'_>) -> bool {
+    let is_walk = parts.pieces.contains(&shader!("entry/walk"));
+    arenas.layers.len() > if is_walk { UNROLLED } else { LISTED }
+}
+
+/// The layers whose descriptions a kernel contains. In a deep network a kernel of few layers has those alone, or all kernels of a
+/// plan together would grow with the square of the number of layers.
+fn looks_at(arenas: &Arenas, parts: &Parts<'_>) -> RangeInclusive<usize> {
+    parts.looks_at.clone().filter(|_| has_table(arenas, parts)).unwrap_or(0..=arenas.layers.len() - 1)
+}
+
+/// The function `layer`: what the kernels know of each layer.
+fn layers(arenas: &Arenas, parts: &Parts<'_>, looks_at: &RangeInclusive<usize>) -> String {
+    let layer = |(i, l): (usize, &LayerPlace)| {
+        let numbers = [
+            l.inputs,
+            l.outputs,
+            l.input,
+            l.input_stride,
+            l.input_slot,
+            l.output,
+            l.output_stride,
+            l.output_slot,
+            l.weight,
+            l.delta,
+            l.vectors,
+            parts.firsts.get(i).copied().unwrap_or(0),
+        ];
+        let [x, y, z] = parts.splits.get(i).copied().unwrap_or([1; 3]);
+        format!("Layer({}, vec3u({x}u, {y}u, {z}u))", numbers.map(|n| format!("{n}u")).join(", "))
+    };
+    let all = arenas.layers.iter().enumerate();
+    if !has_table(arenas, parts) {
+        return switch("layer(l: u32) -> Layer", all.map(layer));
+    }
+    let first = *looks_at.start();
+    let rows: Vec<_> = all.filter(|(i, _)| looks_at.contains(i)).map(layer).collect();
+    let count = rows.len();
+    format!(
+        "var<private> layer_table: array<Layer, {count}> = array<Layer, {count}>(\n    {});\n\
+         fn layer(l: u32) -> Layer {{\n    return layer_table[l - {first}u];\n}}\n",
+        rows.join(",\n    ")
+    )
 }
 
 /// One module, in front of it what the network's arenas and members make of it.
 pub(super) fn link(arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> String {
     let mut text = constants(arenas, members, &parts.constants);
-    text += &switch(
-        "layer(l: u32) -> Layer",
-        arenas.layers.iter().enumerate().map(|(i, l)| {
-            let numbers = [
-                l.inputs,
-                l.outputs,
-                l.input,
-                l.input_stride,
-                l.input_slot,
-                l.output,
-                l.output_stride,
-                l.output_slot,
-                l.weight,
-                l.delta,
-                l.vectors,
-                parts.firsts.get(i).copied().unwrap_or(0),
-            ];
-            let [x, y, z] = parts.splits.get(i).copied().unwrap_or([1; 3]);
-            format!("Layer({}, vec3u({x}u, {y}u, {z}u))", numbers.map(|n| format!("{n}u")).join(", "))
-        }),
-    );
+    let looks_at = looks_at(arenas, parts);
+    text += &layers(arenas, parts, &looks_at);
+    let of_layers =
+        |signature: &str, bodies: &mut dyn Iterator<Item = String>| switch_of_layers(signature, bodies, &looks_at);
     let activations = || members.activations.iter();
     let of = |a: &Activation, what: &str, by: &str| match a.parameter() {
         // The loss takes the sums.
@@ -90,9 +131,9 @@ pub(super) fn link(arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> Str
         Some(number) => format!("{}{what}({by}, {:?}f)", a.name(), number as f32),
         None => format!("{}{what}({by})", a.name()),
     };
-    text += &switch("activate(l: u32, z: vec4f) -> vec4f", activations().map(|a| of(a, "", "z")));
+    text += &of_layers("activate(l: u32, z: vec4f) -> vec4f", &mut activations().map(|a| of(a, "", "z")));
     let gradient = |a: &Activation| of(a, "_gradient", if a.slope_is_by_value() { "a" } else { "z" });
-    text += &switch("activate_gradient(l: u32, z: vec4f, a: vec4f) -> vec4f", activations().map(gradient));
+    text += &of_layers("activate_gradient(l: u32, z: vec4f, a: vec4f) -> vec4f", &mut activations().map(gradient));
     let alias = |signature: &str, body: String| switch(signature, std::iter::once(body));
     for (function, end) in [("loss", ""), ("loss_gradient", "_gradient")] {
         let body = match (members.loss, members.loss.parameter()) {
@@ -108,7 +149,7 @@ pub(super) fn link(arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> Str
         let slope = |(l, a): (usize, &Activation)| {
             if members.keeps_slope(l) { "deltas[kept]".to_owned() } else { gradient(a) }
         };
-        text += &switch("slope_of(l: u32, a: vec4f, kept: u32) -> vec4f", activations().enumerate().map(slope));
+        text += &of_layers("slope_of(l: u32, a: vec4f, kept: u32) -> vec4f", &mut activations().enumerate().map(slope));
         let (kinds, update, pieces) = update(&members.optimizer);
         text += &kinds;
         text += &alias("optimize(p: vec4f, g: vec4f, i: u32, reach: f32, step: Step) -> vec4f", update);
@@ -129,7 +170,7 @@ pub(super) fn link(arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> Str
     }
     let is_between = parts.pieces.contains(&shader!("norm/vectors"));
     if arenas.has_vectors() && parts.pieces.contains(&shader!("step")) {
-        text += &vectors(arenas, members);
+        text += &vectors(arenas, members, &looks_at);
         let _ = writeln!(text, "const TRAINS: bool = {};", !parts.predicts);
         used.push(shader!("norm/places"));
     }
@@ -140,9 +181,9 @@ pub(super) fn link(arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> Str
     }
     if finishes(Finish::ForwardDropout) || (is_between && text.contains("kept_share(")) {
         used.push(shader!("dropout"));
-        text += &switch(
+        text += &of_layers(
             "dropout(l: u32) -> Dropout",
-            members.dropouts.iter().zip(&arenas.layers).map(|(share, layer)| {
+            &mut members.dropouts.iter().zip(&arenas.layers).map(|(share, layer)| {
                 let (Dropout { below, scale }, first) = (Dropout::of(*share), 4 * layer.delta / arenas.batch);
                 if members.has_dropouts && *share > 0.0 {
                     return format!("Dropout(current.below, current.kept, {first}u)");
@@ -225,9 +266,9 @@ fn constants(arenas: &Arenas, members: &Members, own: &[(&'static str, usize)]) 
 }
 
 /// Where the vectors behind the weights lie, and what a norm keeps.
-fn vectors(arenas: &Arenas, members: &Members) -> String {
+fn vectors(arenas: &Arenas, members: &Members, looks_at: &RangeInclusive<usize>) -> String {
     let normed = arenas.layers.iter().map(|l| format!("{}u", l.normed.unwrap_or(0)));
-    let mut text = switch("normed_place(l: u32) -> u32", normed);
+    let mut text = switch_of_layers("normed_place(l: u32) -> u32", normed, looks_at);
     let planes = members.optimizer.planes() * arenas.models * arenas.parameters;
     for (name, value) in [("RUNNING", planes), ("STATISTICS", arenas.statistics)] {
         let _ = writeln!(text, "const {name}: u32 = {value}u;");
@@ -266,24 +307,35 @@ fn update(optimizer: &Optimizer) -> (String, String, Vec<&'static str>) {
     (kinds, new, pieces)
 }
 
-/// A function of the number `l` that returns one of `bodies`; with a constant `l` the driver folds it.
-fn switch(signature: &str, bodies: impl Iterator<Item = String>) -> String {
-    let mut bodies: Vec<_> = bodies.collect();
-    // Without a choice the driver has nothing to fold.
-    if bodies.iter().all(|body| *body == bodies[0]) {
-        bodies.truncate(1);
+/// [`switch`] over the layers, of which a kernel asks only for those that it looks at.
+fn switch_of_layers(signature: &str, bodies: impl Iterator<Item = String>, looks_at: &RangeInclusive<usize>) -> String {
+    let bodies: Vec<_> = bodies.collect();
+    let seen = |l: usize| if looks_at.contains(&l) { l } else { *looks_at.end() };
+    switch(signature, (0..bodies.len()).map(|l| bodies[seen(l)].clone()))
+}
+
+/// A function of the number `l` that returns one of `bodies`; with a constant `l` the driver folds it. Each body is written once,
+/// however many numbers have it.
+pub(super) fn switch(signature: &str, bodies: impl Iterator<Item = String>) -> String {
+    let mut cases: Vec<(String, Vec<String>)> = Vec::new();
+    let mut last = String::new();
+    for (number, body) in bodies.enumerate() {
+        match cases.iter_mut().find(|(other, _)| *other == body) {
+            Some((_, numbers)) => numbers.push(format!("{number}u")),
+            None => cases.push((body.clone(), vec![format!("{number}u")])),
+        }
+        last = body;
     }
-    let last = bodies.len() - 1;
+    cases.retain(|(body, _)| *body != last);
     let mut text = format!("fn {signature} {{\n");
-    if last > 0 {
-        text += "    switch l {\n";
+    if cases.is_empty() {
+        // Without a choice the driver has nothing to fold.
+        return text + &format!("    return {last};\n}}\n");
     }
-    for (i, body) in bodies.iter().enumerate() {
-        let _ = match (i == last, last) {
-            (true, 0) => writeln!(text, "    return {body};"),
-            (true, _) => writeln!(text, "        default: {{ return {body}; }}\n    }}"),
-            (false, _) => writeln!(text, "        case {i}u: {{ return {body}; }}"),
-        };
+    text += "    switch l {\n";
+    for (body, numbers) in cases {
+        let _ = writeln!(text, "        case {}: {{ return {body}; }}", numbers.join(", "));
     }
+    let _ = writeln!(text, "        default: {{ return {last}; }}\n    }}");
     text + "}\n"
 }

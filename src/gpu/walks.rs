@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{
     arenas::Arenas,
     dispatches::{Dispatch, Maker, bytes_of, rounds_of_a_row},
-    link::{Parts, link},
+    link::{Parts, UNROLLED, link, switch},
     product::{Finish, Product},
 };
 use crate::plan::{Way, Ways};
@@ -20,31 +20,7 @@ impl Maker<'_> {
             (0..=self.last()).map(|layer| ways.of_layer(layer).map(|way| way.map_or(1, |way| way.tile.split())));
         let splits = splits.collect();
         let (flop, bytes) = self.whole_step();
-        // With a layer that is a constant all that depends on it is one as well; in a loop a step of XOR takes llvmpipe
-        // half as long again.
-        let mut walk = "fn walk_step(model: u32, n: u32, lane: u32) {\n".to_owned();
-        let mut line = |call: String, barrier: bool| {
-            let _ = writeln!(walk, "    {call};{}", if barrier { " storageBarrier();" } else { "" });
-        };
-        let last_layer = self.last();
-        for l in 0..last_layer {
-            let name = self.output(l).name();
-            line(format!("{name}_all(forward_place({l}u, model, n), lane)"), true);
-        }
-        line(format!("output_all(forward_place({last_layer}u, model, n), lane)"), true);
-        if self.members.loss.looks_at_the_row() {
-            line("softmax_deltas(0u, BATCH, model, lane)".to_owned(), true);
-        }
-        for l in (1..=last_layer).rev() {
-            line(format!("input_delta_all(input_delta_place({l}u, model, n), lane)"), true);
-        }
-        for l in 0..=last_layer {
-            line(format!("gradient_all(gradient_place({l}u, model, n), lane)"), l == last_layer);
-        }
-        if last == Finish::Accumulate {
-            line("update_all(model, n, lane)".to_owned(), true);
-        }
-        walk += "}\n";
+        let walk = self.walk_of_a_step(last);
         let mut constants = vec![("WALK", steps), ("PART", arenas.parameters)];
         constants.extend(tile.constants());
         let mut pieces = vec![shader!("entry/walk"), shader!("tile/block"), shader!("place"), shader!("step")];
@@ -65,6 +41,87 @@ impl Maker<'_> {
             flop,
             bytes,
         }
+    }
+
+    /// The function that takes a step: all products, one behind the other.
+    fn walk_of_a_step(&self, last: Finish) -> String {
+        let last_layer = self.last();
+        let mut walk = String::new();
+        let mut lines = String::new();
+        let mut line = |call: &str, barrier: bool| {
+            let _ = writeln!(lines, "    {call};{}", if barrier { " storageBarrier();" } else { "" });
+        };
+        let output = format!("output_all(forward_place({last_layer}u, model, n), lane)");
+        let softmax = self.members.loss.looks_at_the_row();
+        if self.is_unrolled() {
+            // With a layer that is a constant all that depends on it is one as well; in a loop a step of XOR takes llvmpipe
+            // half as long again.
+            for l in 0..last_layer {
+                line(&format!("{}_all(forward_place({l}u, model, n), lane)", self.output(l).name()), true);
+            }
+            line(&output, true);
+            if softmax {
+                line("softmax_deltas(0u, BATCH, model, lane)", true);
+            }
+            for l in (1..=last_layer).rev() {
+                line(&format!("input_delta_all(input_delta_place({l}u, model, n), lane)"), true);
+            }
+            for l in 0..=last_layer {
+                line(&format!("gradient_all(gradient_place({l}u, model, n), lane)"), l == last_layer);
+            }
+        } else {
+            let (finishes, numbers) = self.finishes();
+            walk += &switch("hidden_finish(l: u32) -> u32", numbers.iter().map(|number| format!("{number}u")));
+            let mut forward = String::new();
+            for (number, finish) in finishes.iter().enumerate() {
+                let label = if number + 1 == finishes.len() { "default".to_owned() } else { format!("case {number}u") };
+                let call = format!("{}_all(forward_place(l, model, n), lane)", finish.name());
+                let _ = writeln!(forward, "            {label}: {{ {call}; }}");
+            }
+            line(
+                &format!(
+                    "for (var l = 0u; l < {last_layer}u; l++) {{\n        switch hidden_finish(l) {{\n{forward}        }}\n        storageBarrier();\n    }}"
+                ),
+                false,
+            );
+            line(&output, true);
+            if softmax {
+                line("softmax_deltas(0u, BATCH, model, lane)", true);
+            }
+            line(
+                &format!(
+                    "for (var l = {last_layer}u; l > 0u; l--) {{\n        input_delta_all(input_delta_place(l, model, n), lane);\n        storageBarrier();\n    }}"
+                ),
+                false,
+            );
+            line(
+                "for (var l = 0u; l < LAYERS; l++) {\n        gradient_all(gradient_place(l, model, n), lane);\n    }",
+                true,
+            );
+        }
+        if last == Finish::Accumulate {
+            line("update_all(model, n, lane)", true);
+        }
+        format!("{walk}fn walk_step(model: u32, n: u32, lane: u32) {{\n{lines}}}\n")
+    }
+
+    /// Whether the calls of all layers are written out, and not in loops.
+    fn is_unrolled(&self) -> bool {
+        self.arenas.layers.len() <= UNROLLED
+    }
+
+    /// What becomes of the hidden layers' outputs: each kind once, and of every hidden layer which of them it is.
+    fn finishes(&self) -> (Vec<Finish>, Vec<usize>) {
+        let mut all = Vec::new();
+        let mut number = |layer: usize| {
+            let finish = self.output(layer);
+            all.iter().position(|other| *other == finish).unwrap_or_else(|| {
+                all.push(finish);
+                all.len() - 1
+            })
+        };
+        let numbers = (0..self.last()).map(&mut number).collect();
+        (all, numbers)
     }
 
     /// The products on the way forward and back, each with the name that it has in a walk.
@@ -230,8 +287,9 @@ fn loops_over_rows(arenas: &Arenas, rows: usize, lanes: usize) -> usize {
 
 /// How often an invocation goes round its loops for a step of a walk.
 fn loops_of_a_walk(arenas: &Arenas, ways: &Ways, softmax: bool) -> usize {
-    let mut loops = 8;
-    for layer in 0..arenas.layers.len() {
+    let layers = arenas.layers.len();
+    let mut loops = 8 + if layers > UNROLLED { 3 * (layers + 1) } else { 0 };
+    for layer in 0..layers {
         for (product, way) in PRODUCTS.into_iter().zip(ways.of_layer(layer)) {
             let Some(Way { tile, .. }) = way else { continue };
             let [height, columns, depth] = arenas.size(product, layer);
@@ -240,7 +298,7 @@ fn loops_of_a_walk(arenas: &Arenas, ways: &Ways, softmax: bool) -> usize {
     }
     let tile = ways.gradients.tile;
     if arenas.kept.is_some() {
-        let (each, layers) = (arenas.parameters.div_ceil(tile.lanes()), arenas.layers.len());
+        let each = arenas.parameters.div_ceil(tile.lanes());
         // Whether penalties reach a parameter is asked of each layer: a loop that llvmpipe unrolls if it is short.
         loops += 2 * each + tile.lanes() + 3 + if layers > 32 { each * (layers + 1) } else { layers };
     }

@@ -57,7 +57,7 @@ impl Maker<'_> {
         Dispatch {
             name: "steps".to_owned(),
             entry: "tabulate",
-            source: self.linked_without_products(vec![("BEHIND", behind)], vec![shader!("steps")]),
+            source: self.linked_without_products(vec![("BEHIND", behind)], vec![shader!("steps")], Some(0..=0)),
             groups: folded(entries.div_ceil(LANES), 1),
             loops: 12,
             steps: chunk,
@@ -150,7 +150,7 @@ impl Maker<'_> {
             "gather" => 2 * 16 * arenas.gathered(),
             _ => 2 * 16 * arenas.batch * arenas.output_stride(),
         } as u64;
-        let source = self.linked_without_products(Vec::new(), pieces);
+        let source = self.linked_without_products(Vec::new(), pieces, Some(0..=0));
         Dispatch { name: entry.to_owned(), entry, source, groups, loops, steps, flop: 0, bytes }
     }
 }

@@ -2,6 +2,7 @@
 
 mod engine;
 mod ensemble;
+mod growth;
 mod kernels;
 mod planner;
 mod shaders;
