@@ -1,6 +1,6 @@
 // The sum of all gradients' squares, a part for each workgroup, behind the gradients.
 
-var<workgroup> sums: array<vec4f, LANES>;
+var<workgroup> sums: array<Squares, LANES>;
 
 @compute @workgroup_size(LANES)
 fn norm(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -11,11 +11,13 @@ fn norm(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         for (var half = LANES / 2u; half > 0u; half /= 2u) {
             workgroupBarrier();
             if lane < half {
-                sums[lane] += sums[lane + half];
+                sums[lane] = added_squares(sums[lane], sums[lane + half]);
             }
         }
         if lane == 0u {
-            parts[kept_at(MODELS) + group.z * NORMS + group.x] = sums[0];
+            let at = kept_at(MODELS) + 2u * (group.z * NORMS + group.x);
+            parts[at] = sums[0].plain;
+            parts[at + 1u] = sums[0].smaller;
         }
     }
 }

@@ -6,9 +6,10 @@ fn update(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: 
     let i = (group.x + group.y * groups.x) * LANES + lane;
     current = step_of(group.z, 0u);
     if current.updates == 1u && i < PARAMETERS {
-        var sum = vec4f();
+        var sum = Squares();
         for (var n = 0u; CLIPS && n < NORMS; n++) {
-            sum += parts[kept_at(MODELS) + group.z * NORMS + n];
+            let at = kept_at(MODELS) + 2u * (group.z * NORMS + n);
+            sum = added_squares(sum, Squares(parts[at], parts[at + 1u]));
         }
         update_whole(group.z, i, clipping(sum));
     }

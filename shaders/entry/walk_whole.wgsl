@@ -1,21 +1,21 @@
 // The end of a walk's step where the gradients were kept whole: one workgroup has all of them.
 
-var<workgroup> norms: array<vec4f, LANES>;
+var<workgroup> norms: array<Squares, LANES>;
 
 fn update_all(model: u32, n: u32, lane: u32) {
     if step_of(model, n).updates == 1u {
-        var sum = vec4f();
+        var sum = Squares();
         if CLIPS {
             workgroupBarrier();
             norms[lane] = squares(model, lane, LANES);
             workgroupBarrier();
             for (var n = 0u; n < LANES; n++) {
-                sum += norms[n];
+                sum = added_squares(sum, norms[n]);
             }
         }
-        let factor = clipping(sum);
+        let factors = clipping(sum);
         for (var i = lane; i < PARAMETERS; i += LANES) {
-            update_whole(model, i, factor);
+            update_whole(model, i, factors);
         }
     }
 }

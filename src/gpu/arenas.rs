@@ -231,7 +231,8 @@ impl Arenas {
         if keeps_gradients {
             let before = arenas.parts.div_ceil(parameters);
             arenas.kept = Some(before);
-            arenas.parts = (before + 1) * parameters + arenas.norms();
+            // Each workgroup of the norm leaves two sums of squares.
+            arenas.parts = (before + 1) * parameters + 2 * arenas.norms();
         }
         arenas
     }

@@ -140,7 +140,7 @@ fn most_lanes(gpu: &Gpu) -> usize {
 
 /// Whether a device has what a walk by a tile needs: beside its numbers stand the squares of gradients that are kept.
 fn walks(gpu: &Gpu, arenas: &Arenas, tile: Tile) -> bool {
-    let squares = if arenas.kept.is_some() { 16 * tile.lanes() as u32 } else { 0 };
+    let squares = if arenas.kept.is_some() { 32 * tile.lanes() as u32 } else { 0 };
     tile.runs_on(gpu) && tile.workgroup_bytes() + squares <= gpu.limits.max_compute_workgroup_storage_size
 }
 

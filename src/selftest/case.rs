@@ -72,6 +72,8 @@ pub(crate) struct Case {
     /// Whether the features are bytes, and whether they are scaled column by column.
     pub(crate) bytes: bool,
     pub(crate) scaled: bool,
+    /// By what features that are not bytes are multiplied.
+    pub(crate) magnitude: f32,
     /// Whether the answers are classes.
     pub(crate) classes: bool,
     /// Whether each model has rows of its own, and whether it drops a share of its own.
@@ -101,6 +103,7 @@ impl Case {
             noise: 0.0,
             bytes: false,
             scaled: false,
+            magnitude: 1.0,
             classes: false,
             subsets: false,
             dropouts: false,
@@ -115,7 +118,10 @@ impl Case {
     /// Those of [`Dataset::new`] and what else makes it, if a case is none.
     pub(crate) fn data(&self) -> Result<Dataset> {
         let (rows, columns, outputs) = (self.rows, self.network.inputs(), self.network.outputs());
-        let features = numbers(rows * columns, 1);
+        let mut features = numbers(rows * columns, 1);
+        if !self.bytes {
+            features.iter_mut().for_each(|v| *v *= self.magnitude);
+        }
         let answers = numbers(rows * outputs, 2).iter().map(|v| 0.5 * v + 0.5).collect::<Vec<_>>();
         let classes: Vec<u32> = (0..rows).map(|row| (row * 7 % outputs.max(2)) as u32).collect();
         let bytes = || {
@@ -273,6 +279,7 @@ impl fmt::Display for Case {
             (self.noise > 0.0, "noise".to_owned()),
             (self.bytes, "bytes".to_owned()),
             (self.scaled, "scaled".to_owned()),
+            (self.magnitude != 1.0, format!("features up to {:e}", self.magnitude)),
             (self.classes, "classes".to_owned()),
             (self.subsets, "rows of their own".to_owned()),
             (!self.shuffle, "in order".to_owned()),

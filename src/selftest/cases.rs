@@ -124,7 +124,15 @@ fn whole_gradients() -> Vec<Case> {
         Case { optimizer: momentum.clip_norm(0.1), ..plain(Form::Layered(Tile::Plain, 1)) },
         Case { optimizer: clipped, accumulate: 2, models: 3, ..plain(Form::Layered(Tile::Plain, 3)) },
         Case { optimizer: clipped, accumulate: 2, ..plain(Form::Tiny(SMALL)) },
+        enlarged(Case::new(Network::new(6), Form::Layered(Tile::Plain, 1)), 1e25),
+        enlarged(Case { accumulate: 2, ..Case::new(Network::new(6), Form::Tiny(SMALL)) }, 1e19),
     ]
+}
+
+/// Gradients that are clipped, with features so large that the squares of the gradients exceed f32.
+pub(crate) fn enlarged(case: Case, magnitude: f32) -> Case {
+    let network = Network::new(6).dense(5, Activation::Identity).dense(3, Activation::Identity);
+    Case { network, loss: Loss::L1, optimizer: Optimizer::sgd(0.5).clip_norm(0.5), magnitude, ..case }
 }
 
 /// What the rows bring: bytes, classes, weights, scales, noise, rows for each network, shards, and their order.

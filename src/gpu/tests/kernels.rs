@@ -136,6 +136,45 @@ fn dropout_matches_the_reference_in_every_form() {
     }
 }
 
+/// The length of a gradient is right even where its square exceeds f32, from a length of 1.8e19 on; at 1e18 it does not.
+#[test]
+fn gradients_whose_squares_overflow_are_clipped_in_every_form() {
+    for gpu in gpus() {
+        let mut all = Vec::new();
+        for (i, form) in forms().into_iter().enumerate() {
+            for (j, magnitude) in [1e18, 1e19, 1e25, 1e36].into_iter().enumerate() {
+                let case = Case {
+                    models: [1, 3][(i + j) % 2],
+                    accumulate: 1 + j as u64 % 2,
+                    ..Case::new(Network::new(6), form)
+                };
+                all.push((crate::selftest::cases::enlarged(case, magnitude), 4));
+            }
+        }
+        check_all(&gpu, all);
+    }
+}
+
+/// Networks so deep that a walk goes through their layers in loops, with hidden layers that end in several ways.
+#[test]
+fn networks_that_are_walked_through_in_loops_match_the_reference() {
+    for gpu in gpus() {
+        let mut all = Vec::new();
+        for (i, form) in [Form::Tiny(SMALL), Form::Tiny(Tile::Plain), Form::Lane, Form::Layered(Tile::Plain, 1)]
+            .into_iter()
+            .enumerate()
+        {
+            for layers in [3, 6, 11] {
+                let drops = i == 0 && layers != 6;
+                let network = super::growth::hidden(layers, drops).dense(3, Activation::Sigmoid);
+                let optimizer = [Optimizer::sgd(0.5), Optimizer::momentum(0.1, 0.9).clip_norm(0.3)][usize::from(drops)];
+                all.push((Case { optimizer, models: [1, 3][i % 2], ..Case::new(network, form) }, 4));
+            }
+        }
+        check_all(&gpu, all);
+    }
+}
+
 /// Where the gradients have to be whole before the first parameter changes.
 #[test]
 fn accumulated_and_clipped_gradients_match_the_reference_in_every_form() {
