@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Error, Formulas, History, LayerParameters, Model, Names, Network, Result, Settings,
+    Error, Formulas, History, LayerParameters, Model, Names, Network, Optimizer, Result, Settings,
     error::check_len,
     formats::{
         self,
@@ -13,6 +13,7 @@ use crate::{
         tensors::{self, Reader, Writer},
     },
     model::TRAINING,
+    step::Earlier,
 };
 
 /// A training as it stands after some step: [`Trainer::checkpoint`](crate::Trainer::checkpoint) makes one, and
@@ -45,6 +46,7 @@ pub struct Checkpoint {
     /// The epochs so far: empty unless they are put here, as [`Checkpoint::with_history`] does.
     pub history: History,
     pub(crate) counts: Counts,
+    pub(crate) taken: Taken,
     pub(crate) state: State,
     /// What [`Trainer::keep`](crate::Trainer::keep) has kept.
     pub(crate) kept: Option<Kept>,
@@ -61,6 +63,61 @@ pub(crate) struct Counts {
     pub(crate) total: u64,
     pub(crate) since: u64,
     pub(crate) last_loss: Option<f32>,
+    /// How those steps were taken; none in files that were written before it was stored, whose settings say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) taken: Option<Taken>,
+}
+
+/// How the steps of a training were taken, and where in the data set they ended. The settings of a checkpoint may ask for
+/// another way to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Taken {
+    /// The rows of a batch, at most those of the data set.
+    pub(crate) batch: usize,
+    pub(crate) drop_last: bool,
+    pub(crate) accumulate: usize,
+    /// The optimizer of the state.
+    pub(crate) optimizer: Optimizer,
+    /// How many epochs are over, and how many rows of the next one were taken.
+    pub(crate) epoch: u64,
+    pub(crate) row: u64,
+    /// The updates and epochs before the batch size or the accumulation was changed last.
+    pub(crate) earlier: Earlier,
+}
+
+impl Taken {
+    /// As the settings say it: what is true of files that do not store it.
+    fn of(settings: &Settings, counts: &Counts) -> Self {
+        let batch = counts.rows.map_or(settings.batch, |rows| settings.batch.min(rows)).max(1);
+        let steps = counts.rows.map_or(1, |rows| rows.div_ceil(batch)).max(1) as u64;
+        Self {
+            batch,
+            drop_last: false,
+            accumulate: settings.accumulate,
+            optimizer: settings.optimizer,
+            epoch: counts.done / steps,
+            row: counts.done % steps * batch as u64,
+            earlier: Earlier::default(),
+        }
+    }
+
+    /// Refuses what no training has done.
+    fn check(&self, counts: &Counts) -> Result<()> {
+        self.optimizer.check()?;
+        let rows = counts.rows.map_or(u64::MAX, |rows| rows as u64);
+        let Earlier { updates, epochs } = self.earlier;
+        let is_possible = self.batch > 0
+            && self.accumulate > 0
+            && self.epoch <= counts.done
+            && self.row < rows
+            && updates.max(epochs) <= 1 << 53;
+        if is_possible {
+            return Ok(());
+        }
+        let (expected, got) = ("one within the data set and the steps taken".to_owned(), format!("{self:?}"));
+        Err(Error::Setting { what: "position of a checkpoint", expected, got })
+    }
 }
 
 /// What an optimizer keeps, each laid out as the parameters.
@@ -134,7 +191,7 @@ impl Checkpoint {
         writer.bytes_of(HISTORY, &history);
         let training = TrainingRecord {
             settings: SettingsRecord::of(&self.settings),
-            counts: self.counts,
+            counts: Counts { taken: self.stored(), ..self.counts },
             kept: self.kept.as_ref().map(|kept| kept.since),
         };
         self.model.to_bytes_with(writer, Some(training))
@@ -144,10 +201,13 @@ impl Checkpoint {
     pub(crate) fn check(&self) -> Result<()> {
         self.model.check()?;
         self.settings.check(&self.model.network)?;
-        self.state.check(&self.model, &self.settings)?;
+        let taken = self.taken;
+        taken.check(&self.counts)?;
+        self.check_optimizer(&taken.optimizer)?;
+        self.state.check(&self.model, &taken)?;
         if let Some(kept) = &self.kept {
             self.model.network.check_parameters(&kept.parameters)?;
-            kept.state.check(&self.model, &self.settings)?;
+            kept.state.check(&self.model, &taken)?;
         }
         let Counts { done, total, since, .. } = self.counts;
         let steps = [done, since, self.kept.as_ref().map_or(0, |kept| kept.since), total];
@@ -160,6 +220,31 @@ impl Checkpoint {
                 Err(Error::Setting { what: "steps of a checkpoint", expected, got })
             }
         }
+    }
+
+    /// What its file says of how its steps were taken: nothing if it came from a file that says nothing and nothing was changed.
+    fn stored(&self) -> Option<Taken> {
+        let is_old = self.counts.taken.is_none() && self.taken == Taken::of(&self.settings, &self.counts);
+        (!is_old).then_some(self.taken)
+    }
+
+    /// Refuses settings whose optimizer cannot go on from the state of another one.
+    fn check_optimizer(&self, of_state: &Optimizer) -> Result<()> {
+        let wanted = &self.settings.optimizer;
+        let is_same = wanted.rule.name() == of_state.rule.name() && wanted.planes() == of_state.planes();
+        if is_same {
+            return Ok(());
+        }
+        let name = |optimizer: &Optimizer| {
+            let average = if optimizer.average.is_some() { " with an average of the parameters" } else { "" };
+            format!("{}{average}", optimizer.rule.name())
+        };
+        let expected = format!(
+            "{}, whose state the checkpoint holds (to go on with another optimizer, make a new Trainer and call \
+             Trainer::set_parameters with Checkpoint::model's parameters)",
+            name(of_state)
+        );
+        Err(Error::Setting { what: "optimizer of a checkpoint's settings", expected, got: name(wanted) })
     }
 
     /// Reads a file of [`Checkpoint::save`].
@@ -199,17 +284,19 @@ impl Checkpoint {
         let network = &model.network;
         let settings = settings.settings(network, formulas)?;
         let names = Names::sequential(network);
-        let state = State::read(&mut reader, TRAINING, network, &names, &settings)?;
+        let taken = counts.taken.unwrap_or_else(|| Taken::of(&settings, &counts));
+        taken.check(&counts)?;
+        let state = State::read(&mut reader, TRAINING, network, &names, &taken)?;
         let kept = match kept {
             None => None,
             Some(since) => Some(Kept {
                 parameters: reader.layers(KEPT, network, &names, true)?,
-                state: State::read(&mut reader, KEPT, network, &names, &settings)?,
+                state: State::read(&mut reader, KEPT, network, &names, &taken)?,
                 since,
             }),
         };
         reader.finish(network, &names, None)?;
-        let checkpoint = Self { model, settings, history, counts, state, kept };
+        let checkpoint = Self { model, settings, history, counts, taken, state, kept };
         checkpoint.check()?;
         Ok(checkpoint)
     }
@@ -225,8 +312,8 @@ impl State {
     }
 
     /// Refuses what is not that of a model and settings, which a caller may have changed.
-    fn check(&self, model: &Model, settings: &Settings) -> Result<()> {
-        check_len("planes of the optimizer's state", settings.optimizer.planes(), self.planes.len())?;
+    fn check(&self, model: &Model, taken: &Taken) -> Result<()> {
+        check_len("planes of the optimizer's state", taken.optimizer.planes(), self.planes.len())?;
         let count = |layers: &[LayerParameters]| -> Vec<_> {
             layers.iter().map(|layer| (layer.weight.len(), layer.vectors().map(Vec::len).sum::<usize>())).collect()
         };
@@ -237,24 +324,18 @@ impl State {
         if self.planes.iter().chain(&self.gradients).any(|layers| count(layers) != expected) {
             return wrong("optimizer's state", "that of the model's layers", "another network's");
         }
-        match (settings.accumulate > 1, self.gradients.is_some()) {
+        match (taken.accumulate > 1, self.gradients.is_some()) {
             (true, false) => wrong("gradients of the batches so far", "some, where batches are accumulated", "none"),
             (false, true) => wrong("gradients of the batches so far", "none, where no batches are accumulated", "some"),
             _ => Ok(()),
         }
     }
 
-    fn read(
-        reader: &mut Reader<'_>,
-        prefix: &str,
-        network: &Network,
-        names: &Names,
-        settings: &Settings,
-    ) -> Result<Self> {
-        let planes = 0..settings.optimizer.planes();
+    fn read(reader: &mut Reader<'_>, prefix: &str, network: &Network, names: &Names, taken: &Taken) -> Result<Self> {
+        let planes = 0..taken.optimizer.planes();
         let plane = |i| reader.layers(&format!("{prefix}state.{i}."), network, names, false);
         let planes = planes.map(plane).collect::<Result<_>>()?;
-        let accumulates = settings.accumulate > 1;
+        let accumulates = taken.accumulate > 1;
         let gradients = accumulates.then(|| reader.layers(&gradients_of(prefix), network, names, false)).transpose()?;
         Ok(Self { planes, gradients })
     }

@@ -96,14 +96,18 @@ impl Dataset {
         Ok(set)
     }
 
-    /// The same with a weight for each row: its loss and what it teaches count so many times. The mean still goes over the number of rows, as
-    /// Keras and PyTorch's binary cross-entropy have it, so that a row of weight 2 teaches as two rows do.
+    /// The same with a weight `w_i` for each row: its loss and its gradient count so many times. What the optimizer minimizes is
+    /// `sum(w_i loss_i) / rows`, over the number of rows of the batch, as Keras and PyTorch's binary cross-entropy have it, so
+    /// that a row of weight 2 teaches as two rows do. The losses of reports, histories and evaluations are the weighted mean
+    /// `sum(w_i loss_i) / sum(w_i)`, as in scikit-learn.
     ///
     /// # Errors
-    /// [`Error::Shape`] if there is not one for each row, [`Error::Setting`] for one that is not a finite number from 0 up.
+    /// [`Error::Shape`] if there is not one for each row, [`Error::Setting`] for one that is not a finite number from 0 up, and
+    /// if all of them are 0.
     pub fn with_weights(mut self, weights: impl Into<Vec<f32>>) -> Result<Self> {
         let weights = weights.into();
         check_weights(self.rows, &weights)?;
+        check_some_weight(&weights)?;
         self.weights = Some(Arc::new(weights));
         Ok(self)
     }
@@ -220,6 +224,11 @@ impl Dataset {
         self.weights.as_ref().map(|weights| weights.as_slice())
     }
 
+    /// The rows' weights, shared.
+    pub(crate) fn shared_weights(&self) -> Option<Arc<Vec<f32>>> {
+        self.weights.clone()
+    }
+
     /// What a row weighs.
     #[inline]
     pub(crate) fn weight(&self, row: usize) -> f32 {
@@ -316,6 +325,8 @@ impl Dataset {
     /// Refuses to be shown to a network of other sizes.
     pub(crate) fn check_for(&self, inputs: usize, outputs: usize) -> Result<()> {
         check_len("features of a row", inputs, self.inputs())?;
+        // The rows may have been selected from a data set of which others have weights.
+        self.weights().map_or(Ok(()), check_some_weight)?;
         match &*self.answers {
             Answers::Values(values) => check_len("answers of a row", outputs, values.len() / self.rows),
             Answers::Classes(ids) => {
@@ -352,6 +363,15 @@ impl std::fmt::Display for Dataset {
 pub(crate) fn wrong_count(rows: usize) -> Error {
     let (expected, got) = ("1 to 4294967295".to_owned(), rows.to_string());
     Error::Setting { what: "rows of a data set", expected, got }
+}
+
+/// Refuses weights that are all 0: there would be nothing to learn from, and no mean.
+fn check_some_weight(weights: &[f32]) -> Result<()> {
+    if weights.iter().any(|weight| *weight > 0.0) {
+        return Ok(());
+    }
+    let expected = "at least one above 0".to_owned();
+    Err(Error::Setting { what: "weights of rows", expected, got: format!("{} zeros", weights.len()) })
 }
 
 /// Refuses weights that are not one for each of so many rows.

@@ -1,5 +1,7 @@
 //! Normalisation of a layer's sums, between the sum and the activation.
 
+use crate::{Error, Result};
+
 /// Over what a layer's sums `z` are normalised: `y = gain (z - mean) / sqrt(variance + 1e-5) + shift`, with a gain and a
 /// shift for each neuron, which are learned and start as 1 and 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -10,7 +12,9 @@ pub enum Norm {
     Layer,
     /// Over the rows of a batch, neuron by neuron (Ioffe and Szegedy 2015; PyTorch's `BatchNorm1d`). Predictions take
     /// running statistics, which start as mean 0 and variance 1 and move by a tenth towards those of each batch, of the
-    /// variance the unbiased one.
+    /// variance the unbiased one. A training batch has at least two rows: a batch size of 1, or a last batch of one row without
+    /// [`Settings::drop_last`](crate::Settings::drop_last), is an error when the trainer is made, and a step by hand on one
+    /// row is an error of that step.
     Batch,
 }
 
@@ -25,6 +29,15 @@ impl Norm {
             Self::Batch => "batch",
         }
     }
+}
+
+/// Refuses a batch of so few rows that batch normalization has nothing to normalize: of one row every normalized value is 0.
+pub(crate) fn check_batch(rows: usize) -> Result<()> {
+    if rows > 1 {
+        return Ok(());
+    }
+    let expected = "at least 2 for batch normalization; choose a larger batch or layer normalization".to_owned();
+    Err(Error::Setting { what: "rows of a batch", expected, got: rows.to_string() })
 }
 
 /// What keeps a norm from dividing by 0.

@@ -5,22 +5,34 @@
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Report {
-    /// The loss of each step's batch, before its update.
+    /// The loss of each step's batch, before its update: what the optimizer minimizes. Where rows have weights it is the sum of
+    /// the rows' weighted losses over the number of rows, and not over the sum of the weights.
     pub losses: Vec<f32>,
     /// How many rows of each step's batch were answered rightly, before its update: one output on the right side of a
     /// half, or the largest of several where the largest is expected. Of no meaning in a regression.
     pub right: Vec<u32>,
     /// How many rows each step's batch had.
     pub rows: Vec<u32>,
+    /// The sum of the weights of each step's rows; empty where rows have no weights.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) weights: Vec<f64>,
     /// Whether right answers mean something: the answers are classes, or the outputs are sigmoids or logits.
     pub(crate) classifies: bool,
 }
 
 impl Report {
-    /// The mean loss over all rows; NaN if there was no step.
+    /// The mean loss over all rows, `sum(w_i loss_i) / sum(w_i)` where rows have weights `w_i`: the same mean as that of an
+    /// evaluation ([`Metrics::loss`](crate::Metrics::loss)), scikit-learn and Keras. NaN if there was no step, or if all of their
+    /// rows weigh 0.
     pub fn loss(&self) -> f64 {
         let sum: f64 = self.losses.iter().zip(&self.rows).map(|(l, n)| f64::from(*l) * f64::from(*n)).sum();
-        sum / self.samples() as f64
+        if self.weights.is_empty() { sum / self.samples() as f64 } else { sum / self.weights.iter().sum::<f64>() }
+    }
+
+    /// The sum of the weights of each step's rows; every row without a weight weighs 1.
+    fn all_weights(&self) -> impl Iterator<Item = f64> + '_ {
+        let rows = if self.weights.is_empty() { self.rows.as_slice() } else { &[] };
+        self.weights.iter().copied().chain(rows.iter().map(|rows| f64::from(*rows)))
     }
 
     /// The share of all rows that were answered rightly, from 0 to 1; none in a regression, or if there was no step.
@@ -49,6 +61,9 @@ impl Report {
     /// Adds the steps of another report.
     pub(crate) fn extend(&mut self, other: &Self) {
         self.classifies |= other.classifies;
+        if !(self.weights.is_empty() && other.weights.is_empty()) {
+            self.weights = self.all_weights().chain(other.all_weights()).collect();
+        }
         self.losses.extend(&other.losses);
         self.right.extend(&other.right);
         self.rows.extend(&other.rows);
@@ -60,6 +75,7 @@ impl Report {
         self.losses.drain(..before);
         self.right.drain(..before);
         self.rows.drain(..before);
+        self.weights.drain(..before.min(self.weights.len()));
     }
 
     pub(crate) fn push(&mut self, loss: f32, right: u32, rows: u32) {
@@ -72,6 +88,22 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_loss_is_the_mean_by_the_weights_of_the_rows() {
+        let mut report = Report::of(false);
+        report.push(4.0, 0, 2);
+        assert_eq!(report.loss(), 4.0);
+        // Two rows of weights 1 and 3 with losses 2 and 4: (2 + 12) / 2 rows is what the optimizer minimizes.
+        let mut weighted = Report::of(false);
+        weighted.push(7.0, 0, 2);
+        weighted.weights.push(4.0);
+        assert_eq!(weighted.loss(), 14.0 / 4.0);
+        report.extend(&weighted);
+        assert_eq!((report.weights.as_slice(), report.loss()), (&[2.0, 4.0][..], 22.0 / 6.0));
+        report.keep_last(1);
+        assert_eq!(report.loss(), 14.0 / 4.0);
+    }
 
     #[test]
     fn the_last_steps_are_kept() {

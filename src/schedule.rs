@@ -189,6 +189,14 @@ impl Schedule {
         }
     }
 
+    /// Whether it counts epochs from the end of a warm-up on.
+    pub(crate) fn has_epochs_behind_warm_up(&self) -> bool {
+        match self {
+            Self::WarmUp { then, .. } => matches!(**then, Self::PerEpoch(_)) || then.has_epochs_behind_warm_up(),
+            _ => false,
+        }
+    }
+
     /// Refuses what gives no rate, or one that grows beyond the optimizer's.
     pub(crate) fn check(&self) -> Result<()> {
         match self {

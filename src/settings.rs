@@ -8,8 +8,12 @@ const MOST_ROWS: usize = 1 << 21;
 /// How a network is trained.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// How many rows a step looks at. The last batch of an epoch may have fewer.
+    /// How many rows a step looks at. The last batch of an epoch may have fewer, unless [`Settings::drop_last`] is set.
     pub batch: usize,
+    /// Whether an epoch ends before a last batch that would have fewer rows than the others, as PyTorch's `DataLoader` has it. The
+    /// rows of that batch are not trained on in this epoch; with [`Settings::shuffle`] they are others in every epoch.
+    /// `steps_per_epoch`, schedules per epoch, histories and reports count the steps that are left.
+    pub drop_last: bool,
     /// The loss to minimise.
     pub loss: Loss,
     /// How a step changes the parameters.
@@ -39,11 +43,13 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// Batches of 32, mean squared error, stochastic gradient descent with a rate of 0.1, seed 0, shuffled, no noise.
+    /// Batches of 32, mean squared error, stochastic gradient descent with a rate of 0.1, seed 0, shuffled, no noise; the short last batch of an epoch is
+    /// trained on.
     fn default() -> Self {
         let (loss, optimizer, schedule) = (Loss::Mse, Optimizer::sgd(0.1), Schedule::Constant);
         Self {
             batch: 32,
+            drop_last: false,
             loss,
             optimizer,
             schedule,

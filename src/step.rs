@@ -3,8 +3,9 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::{
-    Loss, Optimizer, Schedule,
+    Error, Loss, Network, Optimizer, Result, Schedule,
     dropout::Dropout,
+    norm,
     optimizer::Numbers,
     order::{epoch_key, mixed_seed},
     rows::Subset,
@@ -72,11 +73,25 @@ pub(crate) struct Batch<'a> {
 }
 
 impl Batch<'_> {
+    /// The sum of the weights, if it has weights.
+    pub(crate) fn weight_of_rows(&self) -> Option<f64> {
+        self.weights.map(|weights| weights.iter().map(|weight| f64::from(*weight)).sum())
+    }
+
     /// What a row weighs.
     #[inline]
     pub(crate) fn weight(&self, row: usize) -> f32 {
         self.weights.map_or(1.0, |weights| weights[row])
     }
+}
+
+/// What came before a training was taken up again with another batch size or accumulation: its updates, which optimizers and
+/// schedules count on from, and its epochs, which schedules per epoch count on from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Earlier {
+    pub(crate) updates: u64,
+    pub(crate) epochs: u64,
 }
 
 /// The course of a training: everything that decides what step `n` does.
@@ -96,6 +111,9 @@ pub(crate) struct Course {
     pub(crate) seed: u64,
     /// What it drops, if that is another share than the network's.
     pub(crate) dropout: Option<Dropout>,
+    /// Whether a last batch with fewer rows is skipped.
+    pub(crate) drop_last: bool,
+    pub(crate) earlier: Earlier,
 }
 
 impl Course {
@@ -106,7 +124,32 @@ impl Course {
 
     /// How many steps pass over the data set once.
     pub(crate) const fn steps_per_epoch(&self) -> u64 {
-        self.rows.div_ceil(self.batch) as u64
+        if self.drop_last { (self.rows / self.batch) as u64 } else { self.rows.div_ceil(self.batch) as u64 }
+    }
+
+    /// How many rows the last batch of an epoch has.
+    const fn last_batch(&self) -> usize {
+        let before = (self.steps_per_epoch() as usize - 1) * self.batch;
+        if self.drop_last { self.batch } else { self.rows - before }
+    }
+
+    /// Refuses an epoch without a batch, and batches that a network cannot be trained on.
+    pub(crate) fn check(&self, network: &Network) -> Result<()> {
+        let Self { rows, batch, drop_last, .. } = *self;
+        if drop_last && rows < batch {
+            let expected = format!("at most {rows}, the number of rows, with drop_last");
+            return Err(Error::Setting { what: "batch", expected, got: batch.to_string() });
+        }
+        if !network.has_batch_norm() {
+            return Ok(());
+        }
+        norm::check_batch(batch.min(rows))?;
+        if self.last_batch() == 1 {
+            let expected = "at least 2 for batch normalization; set drop_last or choose another batch size".to_owned();
+            let got = format!("1 ({rows} rows in batches of {batch})");
+            return Err(Error::Setting { what: "rows of the last batch", expected, got });
+        }
+        Ok(())
     }
 
     /// Step `n` through its rows, counted from 0; `before` steps were taken since the optimizer started.
@@ -119,7 +162,7 @@ impl Course {
     #[inline]
     pub(crate) fn step_behind(&self, last: &Step, n: u64, before: u64) -> Step {
         let first = (last.first + last.rows) as usize;
-        let is_next_epoch = first >= self.rows;
+        let is_next_epoch = first >= self.rows || (self.drop_last && self.rows - first < self.batch);
         let first = if is_next_epoch { 0 } else { first };
         let rows = self.batch.min(self.rows - first);
         let key = if is_next_epoch { epoch_key(self.seed, n / self.steps_per_epoch()) } else { last.key };
@@ -133,7 +176,6 @@ impl Course {
     pub(crate) fn start(&self, n: u64, before: u64, tempo: u32) -> Start {
         let halves = |number: u64| [number as u32, (number >> 32) as u32];
         let all = self.steps_per_epoch();
-        let last = self.rows - (all as usize - 1) * self.batch;
         Start {
             rows: self.rows as u32,
             batch: self.batch as u32,
@@ -142,7 +184,7 @@ impl Course {
             epoch: halves(n / all),
             seed: halves(mixed_seed(self.seed)),
             scale: self.scale(self.batch),
-            last_scale: self.scale(last),
+            last_scale: self.scale(self.last_batch()),
             accumulate: self.accumulate as u32,
             gathered: (before % self.accumulate) as u32,
             tempo,
@@ -175,7 +217,18 @@ impl Course {
 
     /// By what the schedule multiplies the rate after `before` steps.
     pub(crate) fn factor(&self, before: u64) -> f64 {
-        self.schedule.factor_among(before / self.accumulate, self.accumulate, self.steps_per_epoch())
+        let (update, Earlier { updates, .. }) = (before / self.accumulate, self.earlier);
+        match &self.schedule {
+            Schedule::PerEpoch(schedule) if self.earlier != Earlier::default() => {
+                schedule.factor(self.epochs_after(before), 1)
+            }
+            schedule => schedule.factor_among(updates + update, self.accumulate, self.steps_per_epoch()),
+        }
+    }
+
+    /// How many epochs the updates of so many steps have gone through.
+    pub(crate) fn epochs_after(&self, before: u64) -> u64 {
+        self.earlier.epochs + before / self.accumulate * self.accumulate / self.steps_per_epoch()
     }
 
     /// A step on `rows` rows that the caller brings, after `before` others.
@@ -196,7 +249,7 @@ impl Course {
 
     /// The number of that update, from 1.
     pub(crate) const fn update_after(&self, before: u64) -> u64 {
-        before / self.accumulate + 1
+        self.earlier.updates + before / self.accumulate + 1
     }
 
     /// Whether those are the same in every step.
@@ -232,7 +285,21 @@ mod tests {
         for (accumulate, steps_per_epoch) in [(1, 5), (2, 5), (2, 3), (8, 2)] {
             let (rows, batch, loss, optimizer) = (32 * steps_per_epoch, 32, Loss::Mse, Optimizer::sgd(0.1));
             let (subset, outputs, seed, dropout, schedule) = (None, 1, 1, None, schedule.clone());
-            let course = Course { rows, subset, batch, outputs, loss, optimizer, schedule, accumulate, seed, dropout };
+            let drop_last = false;
+            let course = Course {
+                rows,
+                subset,
+                batch,
+                outputs,
+                loss,
+                optimizer,
+                schedule,
+                accumulate,
+                seed,
+                dropout,
+                drop_last,
+                earlier: Earlier::default(),
+            };
             for before in 0..4 * steps_per_epoch as u64 {
                 let first = before - before % accumulate;
                 let epoch = first / steps_per_epoch as u64;
@@ -252,13 +319,28 @@ mod tests {
             for (schedule, accumulate) in Schedule::examples().into_iter().flat_map(|s| [(s.clone(), 1), (s, 3)]) {
                 let (optimizer, loss) = (*optimizer, Loss::Mse);
                 let (rows, subset, batch, outputs, seed) = (10, None, 4, 2, 5);
-                let dropout = None;
-                let course =
-                    Course { rows, subset, batch, outputs, loss, optimizer, schedule, accumulate, seed, dropout };
-                let mut last = course.step(7, 0);
-                for n in 8..40 {
-                    last = course.step_behind(&last, n, n - 7);
-                    assert_eq!(last, course.step(n, n - 7), "{course:?}");
+                for drop_last in [false, true] {
+                    let (dropout, schedule) = (None, schedule.clone());
+                    let course = Course {
+                        rows,
+                        subset,
+                        batch,
+                        outputs,
+                        loss,
+                        optimizer,
+                        schedule,
+                        accumulate,
+                        seed,
+                        dropout,
+                        drop_last,
+                        earlier: Earlier::default(),
+                    };
+                    let mut last = course.step(7, 0);
+                    for n in 8..40 {
+                        last = course.step_behind(&last, n, n - 7);
+                        assert_eq!(last, course.step(n, n - 7), "{course:?}");
+                        assert!(!drop_last || last.rows == 4, "{course:?}");
+                    }
                 }
             }
         }

@@ -148,6 +148,18 @@ impl Lanes {
     }
 }
 
+/// The sum of the weights of the rows of each of these steps.
+pub(crate) fn weights_of_steps(course: &Course, shuffle: bool, weights: &[f32], steps: Range<u64>) -> Vec<f64> {
+    let mut sums = Vec::with_capacity((steps.end - steps.start) as usize);
+    let mut upcoming = Upcoming::new(course.clone(), shuffle, steps, 0);
+    let mut round = Round::default();
+    while upcoming.draw(&mut round) {
+        let sum = |rows: &[u32]| rows.iter().map(|row| f64::from(weights[*row as usize])).sum::<f64>();
+        sums.extend(round.steps().map(|(_, rows)| sum(rows)));
+    }
+    sums
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,6 +180,8 @@ mod tests {
                 accumulate: 1,
                 seed: 3,
                 dropout: None,
+                drop_last: false,
+                earlier: Default::default(),
             };
             for (shuffle, first) in [(true, 0), (true, 7), (false, 5)] {
                 let mut upcoming = Upcoming::new(course.clone(), shuffle, first..first + 300, first);

@@ -33,6 +33,7 @@ mod schedules;
 mod scores;
 mod search;
 mod selftest;
+mod settings;
 mod streams;
 mod traces;
 mod train;

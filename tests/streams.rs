@@ -42,6 +42,7 @@ fn kinds() -> Vec<(Dataset, Settings)> {
     vec![
         (plain.clone(), mse.clone()),
         (plain.clone().with_weights(weights.clone()).expect("weights"), Settings { chunk: Some(3), ..mse.clone() }),
+        (plain.clone(), Settings { drop_last: true, ..mse.clone() }),
         (plain, Settings { shuffle: false, input_noise: 0.1, ..mse }),
         (classified.clone(), entropy.clone()),
         (classified.clone().with_weights(weights).expect("weights"), Settings { batch: ROWS, ..entropy.clone() }),

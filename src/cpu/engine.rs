@@ -271,6 +271,8 @@ mod tests {
             accumulate: 1,
             seed: 1,
             dropout: None,
+            drop_last: false,
+            earlier: Default::default(),
         }
     }
 

@@ -44,6 +44,9 @@ struct LayerRecord {
 #[serde(deny_unknown_fields)]
 pub(crate) struct SettingsRecord {
     batch: usize,
+    /// Not in files that were written before the setting existed.
+    #[serde(default, skip_serializing_if = "is_false")]
+    drop_last: bool,
     loss: String,
     optimizer: Optimizer,
     schedule: Schedule,
@@ -54,6 +57,12 @@ pub(crate) struct SettingsRecord {
     input_noise: f64,
     chunk: Option<usize>,
     plan: Option<String>,
+}
+
+/// What serde asks of a setting that is only stored where it is set.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl NetworkRecord {
@@ -94,10 +103,11 @@ impl NetworkRecord {
 
 impl SettingsRecord {
     pub(crate) fn of(settings: &Settings) -> Self {
-        let Settings { batch, loss, optimizer, schedule, accumulate, seed, shuffle, .. } = settings.clone();
-        let Settings { weighted, input_noise, chunk, plan, .. } = settings;
+        let Settings { batch, drop_last, loss, optimizer, schedule, accumulate, seed, .. } = settings.clone();
+        let Settings { shuffle, weighted, input_noise, chunk, plan, .. } = settings;
         Self {
             batch,
+            drop_last,
             loss: match loss {
                 Loss::Custom(custom) => format!("{CUSTOM}{}", custom.name()),
                 other => other.to_string(),
@@ -106,7 +116,7 @@ impl SettingsRecord {
             schedule,
             accumulate,
             seed,
-            shuffle,
+            shuffle: *shuffle,
             weighted: *weighted,
             input_noise: *input_noise,
             chunk: *chunk,
@@ -116,13 +126,26 @@ impl SettingsRecord {
 
     /// The settings, which a network can be trained with.
     pub(crate) fn settings(self, network: &Network, formulas: &Formulas<'_>) -> Result<Settings> {
-        let Self { batch, loss, optimizer, schedule, accumulate, seed, shuffle, weighted, input_noise, chunk, plan } =
-            self;
+        let Self {
+            batch,
+            drop_last,
+            loss,
+            optimizer,
+            schedule,
+            accumulate,
+            seed,
+            shuffle,
+            weighted,
+            input_noise,
+            chunk,
+            plan,
+        } = self;
         let known = formulas.losses.iter().map(|custom| (custom.name(), Loss::Custom(custom)));
         let loss = named("loss", &loss, known)?;
         let plan = plan.map(|text| text.parse()).transpose()?;
         let settings = Settings {
             batch,
+            drop_last,
             loss,
             optimizer,
             schedule,
@@ -204,7 +227,10 @@ mod tests {
         }
         for rule in Rule::ALL {
             let optimizer = Optimizer::new(*rule, 0.1 + 0.2).clip_norm(0.7);
-            round_trip(&network, &Settings { optimizer, seed: u64::MAX, chunk: Some(3), ..Settings::default() });
+            round_trip(
+                &network,
+                &Settings { optimizer, seed: u64::MAX, chunk: Some(3), drop_last: true, ..Settings::default() },
+            );
         }
         let steps = Schedule::multi_step([3, 7]);
         let nested = Schedule::PerEpoch(Box::new(Schedule::WarmUp { steps: 5, start: 0.1, then: Box::new(steps) }));

@@ -24,7 +24,7 @@ use crate::{
     network::padded_rows,
     plan::{Plan, PlanRow, Scheme},
     rows::Subset,
-    step::{Batch, Course, Step},
+    step::{Batch, Course, Earlier, Step},
 };
 
 pub(crate) struct Engine {
@@ -63,9 +63,12 @@ pub(crate) struct Engine {
 
     /// The ring of metrics is read by halves, one while the other is written.
     losses: Pipe,
-    /// The rows of the steps by hand whose metrics wait in the first half.
-    waiting: Vec<u32>,
+    /// The steps by hand whose metrics wait in the first half.
+    waiting: Vec<Waiting>,
 }
+
+/// The rows of a step, and the sum of their weights if they have any.
+pub(crate) type Waiting = (u32, Option<f64>);
 
 /// What a chunk of steps is recorded from.
 struct Kernels {
@@ -273,6 +276,12 @@ impl Engine {
         self.courses[slot].optimizer.learning_rate = rate;
     }
 
+    /// Sets what came before its steps.
+    pub(crate) fn set_earlier(&mut self, earlier: Earlier) {
+        self.courses.iter_mut().for_each(|course| course.earlier = earlier);
+        self.timetable.set_earlier(earlier);
+    }
+
     /// Steps `first` to `first + steps` on the resident data, after `before` updates. Gives every step's metrics, `[step][model]`.
     pub(crate) async fn run(&mut self, first: u64, before: u64, steps: usize) -> Result<Vec<Metric>> {
         let models = self.arenas.models;
@@ -311,7 +320,7 @@ impl Engine {
         let table = &table[..=self.buffers.behind];
         self.gpu.upload(&self.buffers.steps, 0, bytemuck::cast_slice(table));
         let submission = self.gpu.compute(|pass| self.visit(1, false, |visit| visit.record(pass)));
-        self.waiting.push(step.rows);
+        self.waiting.push((step.rows, batch.weight_of_rows()));
         self.pace.submitted(&self.gpu, submission, 1).await
     }
 
@@ -322,13 +331,14 @@ impl Engine {
 
     /// Where in the ring the metrics of `steps` recorded steps go, to wait there; if there is no room, those that wait are
     /// forgotten.
-    pub(super) fn wait_for_metrics(&mut self, first: u64, steps: usize) -> usize {
+    pub(super) fn wait_for_metrics(&mut self, first: u64, steps: usize, weights: &[f64]) -> usize {
         if self.waiting.len() + steps > self.room_for_metrics() {
             self.waiting.clear();
         }
         let course = &self.courses[0];
         let at = self.waiting.len();
-        self.waiting.extend((first..first + steps as u64).map(|step| course.span(step).1 as u32));
+        let weight = |i: u64| weights.get(i as usize).copied();
+        self.waiting.extend((0..steps as u64).map(|i| (course.span(first + i).1 as u32, weight(i))));
         at
     }
 
@@ -338,7 +348,7 @@ impl Engine {
     }
 
     /// The metrics and the rows of the steps by hand since the last call.
-    pub(crate) async fn collect(&mut self) -> Result<Vec<(Metric, u32)>> {
+    pub(crate) async fn collect(&mut self) -> Result<Vec<(Metric, Waiting)>> {
         let rows = std::mem::take(&mut self.waiting);
         if rows.is_empty() {
             return Ok(Vec::new());

@@ -4,12 +4,14 @@ use super::engine::Engine;
 use crate::{Error, Result};
 
 impl Engine {
-    /// Records the steps `first` to `first + steps`, after `before` others, into the caller's encoder.
+    /// Records the steps `first` to `first + steps`, after `before` others, into the caller's encoder. `weights` are the sums of
+    /// the weights of their rows, if they have any.
     pub(crate) fn record(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,
         (first, before): (u64, u64),
         steps: usize,
+        weights: &[f64],
     ) -> Result<()> {
         let most = self.chunk().min(self.room_for_metrics());
         if steps == 0 || steps > most {
@@ -20,7 +22,7 @@ impl Engine {
             let (expected, got) = ("a data set that the device holds".to_owned(), "one that is streamed".to_owned());
             return Err(Error::Setting { what: "data set of recorded steps", expected, got });
         }
-        let ring = self.wait_for_metrics(first, steps);
+        let ring = self.wait_for_metrics(first, steps, weights);
         let entries = self.entries((first, before), ring, steps);
         // A write through the queue would overtake what is recorded, and overwrite what a recording before it needs: so
         // the entries travel with the commands.

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Result,
     optimizer::Numbers,
-    step::{Course, Start},
+    step::{Course, Earlier, Start},
 };
 
 /// What makes the table.
@@ -74,6 +74,11 @@ impl Timetable {
     /// Lets the networks in two slots change places.
     pub(super) fn swap(&mut self, slot: usize, other: usize) {
         self.tempos.swap(slot, other);
+    }
+
+    /// Sets what came before the steps of all networks.
+    pub(super) fn set_earlier(&mut self, earlier: Earlier) {
+        self.tempos.all.iter_mut().for_each(|course| course.earlier = earlier);
     }
 
     /// Brings them to the device, ahead of what is submitted next.

@@ -150,6 +150,11 @@ impl Network {
         self.layers.iter().any(|layer| layer.vectors() > 1)
     }
 
+    /// Whether a layer normalizes over the rows of a batch.
+    pub(crate) fn has_batch_norm(&self) -> bool {
+        self.layers.iter().any(|layer| layer.norm == Some(Norm::Batch))
+    }
+
     /// Sets where the first weights and biases of all layers added so far come from.
     #[must_use]
     pub fn init(mut self, weight: Init, bias: Init) -> Self {

@@ -1,6 +1,11 @@
 //! What tells the networks of a population apart, and what must not.
 
-use crate::{Dataset, Error, Network, Result, Rows, Settings, dropout::Dropout, rows::Subset, step::Course};
+use crate::{
+    Dataset, Error, Network, Result, Rows, Settings,
+    dropout::Dropout,
+    rows::Subset,
+    step::{Course, Earlier},
+};
 
 /// One network of a [`crate::Population`].
 #[derive(Debug, Clone, PartialEq)]
@@ -70,15 +75,31 @@ pub(super) fn courses(network: &Network, data: &Dataset, members: &[Member]) -> 
         .iter()
         .enumerate()
         .map(|(number, member)| {
-            let Settings { batch, loss, optimizer, schedule, accumulate, seed, .. } = member.settings.clone();
+            let Settings { batch, drop_last, loss, optimizer, schedule, accumulate, seed, .. } =
+                member.settings.clone();
             member.settings.check(&member.network(network))?;
             check_same(number, first, member)?;
             let subset = Subset::of(member.rows, data.rows())?;
             let rows = subset.map_or(data.rows(), |subset| subset.rows as usize);
-            let batch = batch.min(most_rows);
+            let batch = if drop_last { batch } else { batch.min(most_rows) };
             let (outputs, accumulate) = (network.outputs(), accumulate as u64);
             let dropout = if has_dropouts { Some(Dropout::of(member.share(network)?)) } else { None };
-            Ok(Course { rows, subset, batch, outputs, loss, optimizer, schedule, accumulate, seed, dropout })
+            let course = Course {
+                rows,
+                subset,
+                batch,
+                outputs,
+                loss,
+                optimizer,
+                schedule,
+                accumulate,
+                seed,
+                dropout,
+                drop_last,
+                earlier: Earlier::default(),
+            };
+            course.check(network)?;
+            Ok(course)
         })
         .collect()
 }
@@ -89,6 +110,7 @@ pub(crate) fn differs(one: &Member, other: &Member) -> Option<&'static str> {
     let (ours, theirs) = (&one.optimizer, &other.optimizer);
     let is_same = [
         ("batch", one.batch == other.batch),
+        ("drop_last", one.drop_last == other.drop_last),
         ("loss", one.loss == other.loss),
         ("accumulate", one.accumulate == other.accumulate),
         ("shuffle", one.shuffle == other.shuffle),

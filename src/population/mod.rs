@@ -18,6 +18,7 @@ use crate::{
     error::{check_len, first_not_finite},
     features::ByteScale,
     step::Course,
+    upcoming::weights_of_steps,
 };
 
 /// Networks of one shape that train together on one data set, each with its own seed, rate, and every other number of its
@@ -168,6 +169,12 @@ impl Population {
         let before = self.done;
         self.done += steps as u64;
         self.workers.run(before, steps, &mut reports).await?;
+        if let Some(weights) = self.data.weights() {
+            for ((report, course), member) in reports.iter_mut().zip(&self.courses).zip(&self.members) {
+                let steps = before..before + report.losses.len() as u64;
+                report.weights = weights_of_steps(course, member.settings.shuffle, weights, steps);
+            }
+        }
         for member in self.in_training().collect::<Vec<_>>() {
             if let Some(at) = reports[member].losses.iter().position(|loss| !loss.is_finite()) {
                 self.diverged[member] = Some(before + at as u64);

@@ -67,6 +67,8 @@ pub(crate) struct Case {
     pub(crate) models: usize,
     pub(crate) form: Form,
     pub(crate) shuffle: bool,
+    /// Whether a last batch with fewer rows is skipped.
+    pub(crate) drop_last: bool,
     pub(crate) weighted: bool,
     pub(crate) noise: f32,
     /// Whether the features are bytes, and whether they are scaled column by column.
@@ -99,6 +101,7 @@ impl Case {
             models: 1,
             form,
             shuffle: true,
+            drop_last: false,
             weighted: false,
             noise: 0.0,
             bytes: false,
@@ -168,6 +171,8 @@ impl Case {
             accumulate: self.accumulate,
             seed: 40 + model as u64,
             dropout: self.dropouts.then(|| Dropout::of(share_of(model))),
+            drop_last: self.drop_last,
+            earlier: Default::default(),
         })
     }
 
@@ -283,6 +288,7 @@ impl fmt::Display for Case {
             (self.classes, "classes".to_owned()),
             (self.subsets, "rows of their own".to_owned()),
             (!self.shuffle, "in order".to_owned()),
+            (self.drop_last, "last batch dropped".to_owned()),
             (self.most_bytes.is_some(), "in shards".to_owned()),
             (self.answers, "answers".to_owned()),
         ] {

@@ -149,5 +149,7 @@ fn data() -> Vec<Case> {
         Case { shuffle: false, schedule: Schedule::cosine(3), ..single() },
         Case { rows: 900, most_bytes: Some(8 << 10), ..single() },
         Case { classes: true, ..single() },
+        Case { drop_last: true, ..lane() },
+        Case { drop_last: true, subsets: true, models: 4, accumulate: 2, ..Case::new(lane().network, Form::Planned) },
     ]
 }

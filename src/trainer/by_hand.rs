@@ -5,6 +5,7 @@ use crate::{
     Error, LayerParameters, Report, Result, cpu,
     dataset::check_weights,
     error::{check_finite, check_len},
+    norm,
     scaling::scaled,
     step::{Batch, Step},
 };
@@ -52,6 +53,7 @@ impl Trainer {
                 let outcome = engine.step(&step, brought(batch));
                 let mut report = Report::of(self.classifies);
                 report.push(outcome.loss, outcome.right, step.rows);
+                report.weights.extend(batch.weight_of_rows());
                 self.tell(&report)
             }
         }
@@ -129,6 +131,9 @@ impl Trainer {
             let expected = format!("1 to {}", self.course.batch);
             return Err(Error::Setting { what: "rows of a batch", expected, got: rows.to_string() });
         }
+        if self.network.has_batch_norm() {
+            norm::check_batch(rows)?;
+        }
         check_len("expected outputs", rows * self.network.outputs(), expected.len())?;
         check_finite("expected outputs", self.network.outputs(), expected)?;
         if let Some(weights) = weights {
@@ -145,8 +150,11 @@ impl Trainer {
     pub(super) async fn collect_async(&mut self) -> Result<()> {
         let Worker::Gpu(engine) = &mut self.engine else { return Ok(()) };
         let mut report = Report::of(self.classifies);
-        for ([loss, right], rows) in engine.collect().await? {
-            report.push(loss, right as u32, rows);
+        for ([loss, right], (rows, weight)) in engine.collect().await? {
+            let mut step = Report::of(self.classifies);
+            step.push(loss, right as u32, rows);
+            step.weights.extend(weight);
+            report.extend(&step);
         }
         self.tell(&report)
     }

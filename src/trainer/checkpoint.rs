@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use super::{Trainer, Worker};
 use crate::{
     Checkpoint, Dataset, Device, Error, History, LayerParameters, Model, Plan, Result,
-    checkpoint::{Counts, Kept, State},
+    checkpoint::{Counts, Kept, State, Taken},
     memory::Memory,
+    step::{Course, Earlier},
 };
 
 impl Trainer {
@@ -41,14 +42,16 @@ impl Trainer {
         let model = self.model_of(parameters);
         let mut settings = self.settings.clone();
         settings.plan = Some(Plan { table: Vec::new(), ..self.plan() });
+        let taken = self.taken();
         let counts = Counts {
             rows: self.has_data.then_some(self.course.rows),
             done: self.done,
             total: self.total,
             since: self.since,
             last_loss: self.last_loss,
+            taken: Some(taken),
         };
-        Ok(Checkpoint { model, settings, history: History::default(), counts, state, kept })
+        Ok(Checkpoint { model, settings, history: History::default(), counts, taken, state, kept })
     }
 
     /// [`Trainer::resume`], asynchronously.
@@ -78,16 +81,102 @@ impl Trainer {
         };
         let data = scaled.as_ref().or(data);
         let mut trainer = Self::new_async(device, &model.network, data, settings.clone()).await?;
+        let has_changed = trainer.go_on(counts, &checkpoint.taken)?;
         if let Some(Kept { parameters, state, since }) = kept {
             trainer.set_memory(parameters, state);
             trainer.keep_async().await?;
-            trainer.kept = Some(*since);
+            // After a change the steps are counted anew.
+            trainer.kept = Some(if has_changed { 0 } else { *since });
         }
         trainer.set_memory(&model.parameters, state);
-        (trainer.done, trainer.total, trainer.since) = (counts.done, counts.total, counts.since);
         trainer.last_loss = counts.last_loss;
         trainer.byte_scale = model.byte_scale.into();
         Ok(trainer)
+    }
+
+    /// How its steps were taken, and where in the data set they end.
+    fn taken(&self) -> Taken {
+        let Course { batch, drop_last, accumulate, earlier, .. } = self.course;
+        let steps = self.course.steps_per_epoch();
+        Taken {
+            batch,
+            drop_last,
+            accumulate: accumulate as usize,
+            optimizer: self.settings.optimizer,
+            epoch: self.done / steps,
+            row: self.done % steps * batch as u64,
+            earlier,
+        }
+    }
+
+    /// Goes on where a checkpoint's steps ended, if the settings take the steps in the same way; otherwise at the beginning of
+    /// the epoch that follows, with the same number of updates and epochs behind it. Whether they do not.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if they take them in another way, and the steps ended within an epoch or an update.
+    fn go_on(&mut self, counts: &Counts, taken: &Taken) -> Result<bool> {
+        let Course { batch, drop_last, accumulate, .. } = self.course;
+        let same_batches = !self.has_data || (batch, drop_last) == (taken.batch, taken.drop_last);
+        let same_updates = accumulate == taken.accumulate as u64;
+        (self.done, self.total, self.since) = (counts.done, counts.total, counts.since);
+        self.course.earlier = taken.earlier;
+        if same_batches && same_updates {
+            self.set_earlier();
+            return Ok(false);
+        }
+        let wrong = |expected: String, got: String| {
+            Err(Error::Setting {
+                what: "batch size, drop_last and accumulation of a checkpoint's settings",
+                expected,
+                got,
+            })
+        };
+        let batches = |batch: usize, drop_last: bool, accumulate: u64| {
+            let dropped = if drop_last { ", the short last one dropped" } else { "" };
+            format!("batches of {batch} rows{dropped}, {accumulate} to an update")
+        };
+        let was = batches(taken.batch, taken.drop_last, taken.accumulate as u64);
+        if !same_batches && taken.row > 0 {
+            let reason = format!("{} rows into epoch {}, so that others cannot start", taken.row, taken.epoch + 1);
+            return wrong(
+                format!("{was} (the checkpoint was taken {reason}: take one at the end of an epoch)"),
+                batches(batch, drop_last, accumulate),
+            );
+        }
+        let waiting = counts.since % taken.accumulate as u64;
+        if waiting > 0 {
+            let reason = format!("{waiting} of {} batches of an update are accumulated", taken.accumulate);
+            return wrong(
+                format!("{was} ({reason}: take a checkpoint after an update)"),
+                batches(batch, drop_last, accumulate),
+            );
+        }
+        if self.course.schedule.has_epochs_behind_warm_up() {
+            let got = "one that counts epochs after a warm-up".to_owned();
+            let expected = "one that does not count epochs after a warm-up, where the batch size changes".to_owned();
+            return Err(Error::Setting { what: "schedule of a checkpoint's settings", expected, got });
+        }
+        // The epochs of the schedule, which starts anew where parameters are set.
+        let before = Course {
+            batch: taken.batch,
+            drop_last: taken.drop_last,
+            accumulate: taken.accumulate as u64,
+            ..self.course.clone()
+        };
+        self.course.earlier =
+            Earlier { updates: before.update_after(counts.since) - 1, epochs: before.epochs_after(counts.since) };
+        let steps = taken.epoch.checked_mul(self.course.steps_per_epoch()).filter(|steps| *steps <= 1 << 53);
+        let Some(done) = steps.filter(|_| self.has_data).or(Some(counts.done)) else { unreachable!("one is given") };
+        (self.done, self.total, self.since) = (done, counts.total - counts.done + done, 0);
+        self.set_earlier();
+        Ok(true)
+    }
+
+    /// Tells the engine what was before.
+    fn set_earlier(&mut self) {
+        if let Worker::Gpu(engine) = &mut self.engine {
+            engine.set_earlier(self.course.earlier);
+        }
     }
 
     /// What the engine has, layer by layer.
@@ -105,7 +194,9 @@ impl Trainer {
             parameters: layout.flat(parameters),
             statistics: self.network.statistics(parameters),
             planes: state.planes.iter().map(|plane| layout.flat(plane)).collect(),
-            gradients: state.gradients.as_ref().map(|gradients| layout.flat(gradients)),
+            // Where a checkpoint has none because it accumulated no batches, none wait for an update either.
+            gradients: (self.course.accumulate > 1)
+                .then(|| state.gradients.as_ref().map_or_else(|| vec![0.0; layout.len], |g| layout.flat(g))),
         };
         match &mut self.engine {
             Worker::Gpu(engine) => engine.set_memory(0, &memory),

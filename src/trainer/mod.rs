@@ -22,6 +22,7 @@ use crate::{
         engine::Engine,
     },
     step::Course,
+    upcoming::weights_of_steps,
 };
 #[cfg(not(target_family = "wasm"))]
 use crate::{KernelTime, PlanRow, Profile};
@@ -36,8 +37,9 @@ pub struct Trainer {
     settings: Settings,
     course: Course,
     has_data: bool,
-    /// Whether rows have weights.
+    /// Whether rows have weights, and those of the data set.
     weighted: bool,
+    weights: Option<Arc<Vec<f32>>>,
     scaler: Option<Arc<Scaler>>,
     byte_scale: ByteScale,
     /// Of the data set.
@@ -81,7 +83,7 @@ impl Trainer {
         let course = Course {
             rows: data.map_or(settings.batch, Dataset::rows),
             subset: None,
-            batch: data.map_or(settings.batch, |data| settings.batch.min(data.rows())),
+            batch: data.filter(|_| !settings.drop_last).map_or(settings.batch, |data| settings.batch.min(data.rows())),
             outputs: network.outputs(),
             loss: settings.loss,
             optimizer: settings.optimizer,
@@ -89,7 +91,10 @@ impl Trainer {
             accumulate: settings.accumulate as u64,
             seed: settings.seed,
             dropout: None,
+            drop_last: settings.drop_last && data.is_some(),
+            earlier: Default::default(),
         };
+        course.check(network)?;
         let weighted = settings.weighted || data.is_some_and(|data| data.weights().is_some());
         // The first parameters are drawn last: what cannot be is refused before they take memory.
         let engine = match &device.machine {
@@ -135,6 +140,7 @@ impl Trainer {
             course,
             has_data,
             weighted,
+            weights: data.and_then(Dataset::shared_weights),
             scaler: data.and_then(Dataset::scaler).cloned().map(Arc::new),
             byte_scale: data.and_then(|data| data.features().scale_of_bytes()).into(),
             largest: data.map(Dataset::largest).unwrap_or_default(),
@@ -223,6 +229,7 @@ impl Trainer {
                 data.check_read()?;
             }
         }
+        report.weights = self.weights_of(first, report.losses.len());
         if let Err(diverged) = self.check_losses(&report) {
             self.remember(&report);
             return Err(diverged);
@@ -251,6 +258,7 @@ impl Trainer {
             (kernels, metrics, by_device) = taken?;
             let mut report = Report::of(self.classifies);
             push_all(&mut report, &self.course, first, metrics);
+            report.weights = self.weights_of(first, report.losses.len());
             self.tell(&report)?;
         }
         let start = std::time::Instant::now();
@@ -398,6 +406,15 @@ impl Trainer {
     pub fn last_learning_rate(&self) -> f64 {
         let factor = self.course.factor(self.since.saturating_sub(1));
         factor * self.course.optimizer.learning_rate
+    }
+
+    /// The sum of the weights of the rows of each of these steps on the data set; empty where rows have no weights.
+    fn weights_of(&self, first: u64, steps: usize) -> Vec<f64> {
+        let weights = self.weights.as_ref();
+        let sums = |weights: &Arc<Vec<f32>>| {
+            weights_of_steps(&self.course, self.settings.shuffle, weights, first..first + steps as u64)
+        };
+        weights.map_or_else(Vec::new, sums)
     }
 
     fn check_data(&self) -> Result<()> {

@@ -17,8 +17,9 @@ impl Trainer {
     /// or more than fit: 4096, on a small device fewer; it says how many.
     pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, steps: usize) -> Result<()> {
         self.check_data()?;
+        let weights = self.weights_of(self.done, steps);
         let Worker::Gpu(engine) = &mut self.engine else { return Err(no_gpu("recording")) };
-        engine.record(encoder, (self.done, self.since), steps)?;
+        engine.record(encoder, (self.done, self.since), steps, &weights)?;
         self.count(steps as u64);
         Ok(())
     }

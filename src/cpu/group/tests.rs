@@ -24,6 +24,7 @@ struct Case {
     shuffle: bool,
     noise: f32,
     weighted: bool,
+    drop_last: bool,
     rows: fn(usize) -> Rows,
 }
 
@@ -33,8 +34,8 @@ impl Case {
         let answers: Vec<f32> = numbers(ROWS * outputs, 2).iter().map(|t| f32::from(*t > 0.0)).collect();
         let data = Dataset::new(ROWS, numbers(ROWS * inputs, 1), answers).unwrap();
         let network = network.init(Init::GlorotUniform, Init::Uniform { limit: 0.1 });
-        let (accumulate, shuffle, noise, weighted) = (1, true, 0.0, false);
-        Self { network, data, batch, loss, optimizer, accumulate, shuffle, noise, weighted, rows: |_| Rows::All }
+        let (accumulate, shuffle, noise, weighted, drop_last, rows) = (1, true, 0.0, false, false, |_| Rows::All);
+        Self { network, data, batch, loss, optimizer, accumulate, shuffle, noise, weighted, drop_last, rows }
     }
 
     /// A course of which every number is the member's own.
@@ -47,8 +48,22 @@ impl Case {
         let subset = Subset::of((self.rows)(member), ROWS).unwrap();
         let rows = subset.map_or(ROWS, |subset| subset.rows as usize);
         let (outputs, loss, accumulate) = (self.network.outputs(), self.loss, self.accumulate);
-        let (batch, seed) = (self.batch.min(rows), 40 + member as u64);
-        Course { rows, subset, batch, outputs, loss, optimizer, schedule, accumulate, seed, dropout: None }
+        let (batch, seed, dropout) = (self.batch.min(rows), 40 + member as u64, None);
+        let (drop_last, earlier) = (self.drop_last, Default::default());
+        Course {
+            rows,
+            subset,
+            batch,
+            outputs,
+            loss,
+            optimizer,
+            schedule,
+            accumulate,
+            seed,
+            dropout,
+            drop_last,
+            earlier,
+        }
     }
 
     fn compare(&self, count: usize) {

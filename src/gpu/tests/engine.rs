@@ -1,7 +1,10 @@
 use super::*;
 use crate::{
     Device, Error, Features, Settings, Trainer,
-    gpu::draft::{Metric, Setup},
+    gpu::{
+        draft::{Metric, Setup},
+        engine::Waiting,
+    },
     step::Step,
 };
 
@@ -60,8 +63,10 @@ fn a_hundred_steps_by_hand_are_the_same_hundred_through_the_resident_set() {
                     .expect("a step");
                 }
                 let by_hand: Vec<_> = pollster::block_on(engine.collect()).expect("metrics");
-                let (by_hand, rows): (Vec<Metric>, Vec<u32>) = by_hand.into_iter().unzip();
-                assert!(rows.chunks_exact(3).all(|epoch| epoch == [40, 40, 15]));
+                let (by_hand, rows): (Vec<Metric>, Vec<Waiting>) = by_hand.into_iter().unzip();
+                assert!(
+                    rows.chunks_exact(3).all(|epoch| epoch == [(40, Some(40.0)), (40, Some(40.0)), (15, Some(15.0))])
+                );
                 assert_eq!(by_hand, metrics, "{}", gpu.info.name);
                 let parameters = pollster::block_on(engine.parameters()).expect("parameters");
                 let bits: Vec<u32> = parameters.into_iter().map(f32::to_bits).collect();
