@@ -6,6 +6,7 @@ use crate::{
     Error, Features, Result, Scaler,
     error::{check_finite, check_len, room},
     features::{check_scale_as, from_values, select},
+    scaling,
 };
 
 /// Rows of features with an answer each. A clone shares the data.
@@ -16,6 +17,10 @@ use crate::{
 pub struct Dataset {
     rows: usize,
     features: Arc<Features>,
+    /// The features in f64, if they came so.
+    wide: Option<Arc<Vec<f64>>>,
+    /// What is left of the features without the origin of the scaler, if it has one.
+    rest: Option<Arc<Features>>,
     answers: Arc<Answers>,
     weights: Option<Arc<Vec<f32>>>,
     scaler: Option<Arc<Scaler>>,
@@ -82,7 +87,14 @@ impl Dataset {
         if rows == 0 || u32::try_from(rows).is_err() {
             return Err(wrong_count(rows));
         }
-        let set = Self { rows, features: Arc::new(features), answers: Arc::new(answers), weights: None, scaler: None };
+        let (features, wide) = match features {
+            Features::F64(values) => {
+                (Features::F32(values.iter().map(|value| *value as f32).collect()), Some(Arc::new(values)))
+            }
+            features => (features, None),
+        };
+        let (features, answers) = (Arc::new(features), Arc::new(answers));
+        let set = Self { rows, features, wide, rest: None, answers, weights: None, scaler: None };
         let whole = |what: &str, len: usize| check_len(what, rows * len.div_ceil(rows).max(1), len);
         whole("features", set.features.values())?;
         set.features.check(set.inputs())?;
@@ -92,6 +104,9 @@ impl Dataset {
                 check_finite("answers", values.len() / rows, values)?;
             }
             Answers::Classes(classes) => check_len("class ids", rows, classes.len())?,
+        }
+        if let (Features::F32(values), None) = (&*set.features, &set.wide) {
+            scaling::warn_of_lost_values(values, set.inputs());
         }
         Ok(set)
     }
@@ -175,8 +190,10 @@ impl Dataset {
             return Err(wrong_count(rows.len()));
         }
         let weights = self.weights.as_ref().map(|weights| Arc::new(select(weights, rows, 1)));
+        let wide = self.wide.as_ref().map(|wide| Arc::new(select(wide, rows, self.inputs())));
+        let rest = self.rest.as_ref().map(|rest| Arc::new(rest.select(rows, self.inputs())));
         let (features, answers) = (Arc::new(features), Arc::new(answers));
-        Ok(Self { rows: rows.len(), features, answers, weights, scaler: self.scaler.clone() })
+        Ok(Self { rows: rows.len(), features, wide, rest, answers, weights, scaler: self.scaler.clone() })
     }
 
     /// The same with features that are scaled before the network sees them, on the device; the features themselves stay as
@@ -188,7 +205,23 @@ impl Dataset {
     /// [`Error::Shape`] if the scaler has another number of columns.
     pub fn with_scaling(mut self, scaler: &Scaler) -> Result<Self> {
         check_len("columns of a scaler", self.inputs(), scaler.columns())?;
-        self.scaler = Some(Arc::new(scaler.clone()));
+        self.rest = None;
+        self.scaler = Some(Arc::new(match &*self.features {
+            // A file is read as f32, so nothing is gained by two subtractions.
+            Features::File(_) => scaler.in_one_shift(),
+            _ => scaler.clone(),
+        }));
+        if !self.scaler().is_none_or(|scaler| scaler.origin().is_empty()) {
+            let rest = match &self.wide {
+                Some(wide) => scaler.rest(wide),
+                None => {
+                    let mut values = self.features.as_ref().clone().into_numbers()?;
+                    values.chunks_exact_mut(scaler.columns()).for_each(|row| scaler.subtract_origin(row));
+                    values
+                }
+            };
+            self.rest = Some(Arc::new(Features::F32(rest)));
+        }
         Ok(self)
     }
 
@@ -245,6 +278,16 @@ impl Dataset {
         self.features.values() / self.rows
     }
 
+    /// The features in f64, if they came so.
+    pub(crate) fn wide_features(&self) -> Option<&[f64]> {
+        self.wide.as_ref().map(|wide| wide.as_slice())
+    }
+
+    /// The features as a device gets them, before they are scaled: without the origin of the scaler.
+    pub(crate) fn rest(&self) -> &Features {
+        self.rest.as_ref().unwrap_or(&self.features)
+    }
+
     /// The features.
     pub fn features(&self) -> &Features {
         &self.features
@@ -288,7 +331,7 @@ impl Dataset {
 
     /// Whether it is the same data, and not just equal, and scaled alike.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let is_shared = Arc::ptr_eq(&self.features, &other.features) && Arc::ptr_eq(&self.answers, &other.answers);
+        let is_shared = std::ptr::eq(self.rest(), other.rest()) && Arc::ptr_eq(&self.answers, &other.answers);
         let weights = [self, other].map(|data| data.weights.as_ref().map(Arc::as_ptr));
         is_shared && weights[0] == weights[1] && self.scaler == other.scaler
     }
@@ -296,9 +339,9 @@ impl Dataset {
     /// Writes the features of `row` to `into`, as the network sees them.
     #[inline]
     pub(crate) fn write_features(&self, row: usize, into: &mut [f32]) {
-        self.write_raw_features(row, into);
+        self.rest().write(row, into);
         if let Some(scaler) = &self.scaler {
-            scaler.apply_to_row(into);
+            scaler.apply_to_rest(into);
         }
     }
 

@@ -18,6 +18,9 @@ pub enum Features {
         /// [`ImageSet`](crate::ImageSet).
         scale: f32,
     },
+    /// Numbers in f64. A [`Dataset`](crate::Dataset) keeps them beside the f32 that a network computes with, so that a
+    /// [`Scaler`](crate::Scaler) that learns from them keeps apart what would be equal as f32, such as timestamps.
+    F64(Vec<f64>),
     /// Rows that stay in their file.
     File(FileRows),
 }
@@ -50,6 +53,7 @@ macro_rules! from_values {
 pub(crate) use from_values;
 
 from_values!(Features, f32, Self::F32);
+from_values!(Features, f64, Self::F64);
 from_values!(Features, u8, |bytes| Self::U8 { bytes, scale: 1.0 });
 
 impl From<FileRows> for Features {
@@ -86,7 +90,7 @@ impl Features {
     /// [`Error::Setting`] for f32 in memory, which have no scale.
     pub fn with_scale(self, scale: f32) -> Result<Self> {
         match self {
-            Self::F32(_) => {
+            Self::F32(_) | Self::F64(_) => {
                 let expected = "bytes, or rows in a file".to_owned();
                 Err(Error::Setting { what: "features to scale", expected, got: "f32; multiply them instead".into() })
             }
@@ -99,6 +103,7 @@ impl Features {
     pub(crate) fn values(&self) -> usize {
         match self {
             Self::F32(values) => values.len(),
+            Self::F64(values) => values.len(),
             Self::U8 { bytes, .. } => bytes.len(),
             Self::File(file) => file.rows() * file.columns(),
         }
@@ -107,7 +112,7 @@ impl Features {
     /// What bytes are multiplied by, if these are bytes.
     pub(crate) fn scale_of_bytes(&self) -> Option<f32> {
         match self {
-            Self::F32(_) => None,
+            Self::F32(_) | Self::F64(_) => None,
             Self::U8 { scale, .. } => Some(*scale),
             Self::File(file) => file.scale_of_bytes(),
         }
@@ -117,6 +122,7 @@ impl Features {
     pub(crate) fn check(&self, columns: usize) -> Result<()> {
         match self {
             Self::F32(values) => check_finite(WHAT, columns, values),
+            Self::F64(values) => check_finite(WHAT, columns, &rounded(values)),
             Self::U8 { scale, .. } => check_scale(*scale),
             Self::File(file) => check_scale(file.scale()).and_then(|()| file.check_finite(WHAT)),
         }
@@ -131,6 +137,7 @@ impl Features {
     pub(crate) fn select(&self, rows: &[usize], columns: usize) -> Self {
         match self {
             Self::F32(values) => Self::F32(select(values, rows, columns)),
+            Self::F64(values) => Self::F64(select(values, rows, columns)),
             Self::U8 { bytes, scale } => Self::U8 { bytes: select(bytes, rows, columns), scale: *scale },
             Self::File(file) => Self::File(file.picked(rows)),
         }
@@ -159,30 +166,18 @@ impl Features {
         Ok(match self.in_memory()? {
             Self::U8 { bytes, scale } => bytes.into_iter().map(|byte| f32::from(byte) * scale).collect(),
             Self::F32(values) => values,
+            Self::F64(values) => rounded(&values),
             Self::File(_) => unreachable!("read above"),
         })
     }
 
     /// The stored values as class ids, one each. Bytes are ids whatever their scale is.
     pub(crate) fn classes(&self) -> Result<Vec<u32>> {
-        let read;
-        let mut values = self;
-        if let Self::File(_) = values {
-            read = values.clone().in_memory()?;
-            values = &read;
-        }
-        let values = match values {
-            Self::U8 { bytes, .. } => return Ok(bytes.iter().map(|byte| u32::from(*byte)).collect()),
-            Self::F32(values) => values,
-            Self::File(_) => unreachable!("read above"),
-        };
-        match values.iter().position(|value| !(0.0..EXACT).contains(value) || value.fract() != 0.0) {
-            None => Ok(values.iter().map(|value| *value as u32).collect()),
-            Some(at) => {
-                let expected = format!("whole numbers from 0 to below {EXACT}");
-                let got = format!("{} at {at}", values[at]);
-                Err(Error::Setting { what: "class ids of an array", expected, got })
-            }
+        match self {
+            Self::U8 { bytes, .. } => Ok(bytes.iter().map(|byte| u32::from(*byte)).collect()),
+            Self::F32(values) => class_ids(values.iter().copied().map(f64::from), f64::from(EXACT)),
+            Self::F64(values) => class_ids(values.iter().copied(), f64::from(u32::MAX)),
+            Self::File(_) => self.clone().in_memory()?.classes(),
         }
     }
 
@@ -192,6 +187,7 @@ impl Features {
         let span = row * into.len()..(row + 1) * into.len();
         match self {
             Self::F32(values) => into.copy_from_slice(&values[span]),
+            Self::F64(values) => into.iter_mut().zip(&values[span]).for_each(|(to, value)| *to = *value as f32),
             Self::U8 { bytes, scale } => {
                 for (to, byte) in into.iter_mut().zip(&bytes[span]) {
                     *to = f32::from(*byte) * scale;
@@ -206,6 +202,7 @@ impl Features {
         let span = row * columns..(row + 1) * columns;
         match self {
             Self::F32(values) => into[..4 * columns].copy_from_slice(bytemuck::cast_slice(&values[span])),
+            Self::F64(values) => into[..4 * columns].copy_from_slice(bytemuck::cast_slice(&rounded(&values[span]))),
             Self::U8 { bytes, .. } => into[..columns].copy_from_slice(&bytes[span]),
             Self::File(file) if file.scale_of_bytes().is_some() => file.write_bytes(row, &mut into[..columns]),
             Self::File(file) => {
@@ -280,6 +277,7 @@ impl std::fmt::Display for Features {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::F32(_) => f.write_str("f32"),
+            Self::F64(_) => f.write_str("f64"),
             Self::U8 { scale, .. } => write!(f, "bytes times {scale}"),
             Self::File(file) => write!(f, "{file}"),
         }
@@ -287,7 +285,24 @@ impl std::fmt::Display for Features {
 }
 
 /// Below this, every whole number is an f32; from here on, an integer of a file may have been rounded to its neighbor.
-const EXACT: f32 = (1 << 24) as f32;
+pub(crate) const EXACT: f32 = (1 << 24) as f32;
+
+/// Whole numbers below a limit as class ids.
+fn class_ids(values: impl Iterator<Item = f64>, limit: f64) -> Result<Vec<u32>> {
+    let id = |(at, value): (usize, f64)| {
+        if (0.0..limit).contains(&value) && value.fract() == 0.0 {
+            return Ok(value as u32);
+        }
+        let (expected, got) = (format!("whole numbers from 0 to below {limit}"), format!("{value} at {at}"));
+        Err(Error::Setting { what: "class ids of an array", expected, got })
+    };
+    values.enumerate().map(id).collect()
+}
+
+/// Values as f32.
+fn rounded(values: &[f64]) -> Vec<f32> {
+    values.iter().map(|value| *value as f32).collect()
+}
 
 /// What errors call them.
 const WHAT: &str = "features";

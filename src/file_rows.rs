@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use crate::{
     Error, Features, Result,
     error::{first_not_finite, room},
+    features::EXACT,
 };
 
 /// How many bytes are read at once where numbers become others.
@@ -103,11 +104,29 @@ impl Kind {
         let mut values = room(count, "the values of an array")?;
         values.resize(count, 0.0);
         self.numbers(&bytes, &mut values);
-        Ok(Features::F32(values))
+        if self.width < 4 || (self.letter, self.width) == (b'f', 4) || values.iter().all(|value| value.abs() < EXACT) {
+            return Ok(Features::F32(values));
+        }
+        // Timestamps and identifiers that f32 cannot tell apart.
+        let mut wide = vec![0.0; count];
+        self.wide_numbers(&bytes, &mut wide);
+        let is_exact = wide.iter().zip(&values).all(|(wide, value)| *wide == f64::from(*value));
+        Ok(if is_exact { Features::F32(values) } else { Features::F64(wide) })
+    }
+
+    /// Converts values of 4 or 8 bytes to f64.
+    fn wide_numbers(self, bytes: &[u8], into: &mut [f64]) {
+        match (self.letter, self.width) {
+            (b'f', _) => self.each(bytes, into, f64::from_le_bytes),
+            (b'i', 4) => self.each(bytes, into, |v| f64::from(i32::from_le_bytes(v))),
+            (b'i', _) => self.each(bytes, into, |v| i64::from_le_bytes(v) as f64),
+            (_, 4) => self.each(bytes, into, |v| f64::from(u32::from_le_bytes(v))),
+            _ => self.each(bytes, into, |v| u64::from_le_bytes(v) as f64),
+        }
     }
 
     /// Converts values of `N` bytes, lowest byte first. One loop per type, so that the compiler can use vectors.
-    fn each<const N: usize>(self, bytes: &[u8], into: &mut [f32], number: impl Fn([u8; N]) -> f32) {
+    fn each<T, const N: usize>(self, bytes: &[u8], into: &mut [T], number: impl Fn([u8; N]) -> T) {
         let (values, _) = bytes.as_chunks::<N>();
         if self.is_big_endian {
             into.iter_mut().zip(values).for_each(|(to, value)| {

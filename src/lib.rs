@@ -128,7 +128,7 @@ pub use device::{Choice, Device, Request, adapters_async};
 pub use ensemble::{Consensus, Ensemble, Votes};
 pub use error::{Error, Result};
 pub use estimator::{
-    ClassWeights, Classification, LearningRate, Mlp, MlpClassifier, MlpRegressor, MlpSettings, Regressing,
+    ClassWeights, Classification, LearningRate, Mlp, MlpClassifier, MlpRegressor, MlpSettings, Regressing, TargetValues,
 };
 pub use export::{WgslFunction, WgslWeights};
 pub use features::Features;

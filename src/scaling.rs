@@ -16,7 +16,11 @@ pub enum Scaling {
     MinMax,
 }
 
-/// Turns each value `v` of a column into `(v - shift) * factor`.
+/// Turns each value `v` of a column into `(v - origin - shift) * factor`.
+///
+/// The origin is 0 unless the scaler learned from f64 columns whose values would be equal as f32, such as timestamps. It is
+/// an f32 near those values, and is subtracted first, in f64 from f64 features, so that what is left has the resolution of
+/// f32 around 0.
 ///
 /// ```
 /// use gradus::{Scaler, Scaling};
@@ -29,6 +33,8 @@ pub enum Scaling {
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "Record", into = "Record")]
 pub struct Scaler {
+    /// One per column, or none at all if every origin is 0.
+    origin: Vec<f32>,
     shift: Vec<f32>,
     factor: Vec<f32>,
 }
@@ -37,21 +43,28 @@ pub struct Scaler {
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Record {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    origin: Vec<f32>,
     shift: Vec<f32>,
     factor: Vec<f32>,
 }
 
 impl From<Scaler> for Record {
-    fn from(Scaler { shift, factor }: Scaler) -> Self {
-        Self { shift, factor }
+    fn from(Scaler { origin, shift, factor }: Scaler) -> Self {
+        Self { origin, shift, factor }
     }
 }
 
 impl TryFrom<Record> for Scaler {
     type Error = Error;
 
-    fn try_from(Record { shift, factor }: Record) -> Result<Self> {
-        Self::new(shift, factor)
+    fn try_from(Record { origin, shift, factor }: Record) -> Result<Self> {
+        let scaler = Self::new(shift, factor)?;
+        if !origin.is_empty() {
+            check_len("origins of a scaler", scaler.columns(), origin.len())?;
+            check_finite("origins of a scaler", origin.len(), &origin)?;
+        }
+        Ok(Self { origin, ..scaler })
     }
 }
 
@@ -68,14 +81,16 @@ impl Scaler {
         check_len("factors of a scaler", shift.len(), factor.len())?;
         check_finite("shifts of a scaler", shift.len(), &shift)?;
         check_finite("factors of a scaler", factor.len(), &factor)?;
-        Ok(Self { shift, factor })
+        Ok(Self { origin: Vec::new(), shift, factor })
     }
 
     /// Learned from the features of a data set, in f64; what scales them already does not count. A column that is the same
     /// everywhere keeps its factor of 1, as in scikit-learn. If the features are in a file that cannot be read any more,
     /// training on them says so.
     pub fn learn(scaling: Scaling, data: &Dataset) -> Self {
-        Self::learned(scaling, data.inputs(), data.rows(), |row, into| data.write_raw_features(row, into))
+        Self::learned(scaling, data.inputs(), data.rows(), data.wide_features(), |row, into| {
+            data.write_raw_features(row, into);
+        })
     }
 
     /// Learned from rows of so many columns.
@@ -90,17 +105,30 @@ impl Scaler {
         check_len("rows to learn a scaler from", count.max(1) * columns, rows.len())?;
         check_finite("rows to learn a scaler from", columns, rows)?;
         let write = |row: usize, into: &mut [f32]| into.copy_from_slice(&rows[row * columns..(row + 1) * columns]);
-        Ok(Self::learned(scaling, columns, count, write))
+        Ok(Self::learned(scaling, columns, count, None, write))
     }
 
-    fn learned(scaling: Scaling, columns: usize, rows: usize, write: impl Fn(usize, &mut [f32])) -> Self {
+    /// Learned from rows that `write` writes, or from the same rows in f64 if they are there.
+    fn learned(
+        scaling: Scaling,
+        columns: usize,
+        rows: usize,
+        wide: Option<&[f64]>,
+        write: impl Fn(usize, &mut [f32]),
+    ) -> Self {
         let walk = |each: &mut dyn FnMut(usize, f64)| {
+            if let Some(wide) = wide {
+                wide.iter().enumerate().for_each(|(at, value)| each(at % columns, *value));
+                return;
+            }
             let mut values = vec![0.0; columns];
             for row in 0..rows {
                 write(row, &mut values);
                 values.iter().enumerate().for_each(|(column, value)| each(column, f64::from(*value)));
             }
         };
+        let origin = wide.map_or(Vec::new(), |wide| origins(wide, columns));
+        let origin_of = |column: usize| origin.get(column).copied().map_or(0.0, f64::from);
         let mut shift = vec![0.0; columns];
         let mut spread = vec![0.0; columns];
         match scaling {
@@ -134,7 +162,8 @@ impl Scaler {
             if factor.is_finite() { factor } else { 1.0 }
         };
         Self {
-            shift: shift.into_iter().map(|shift| shift as f32).collect(),
+            shift: shift.into_iter().enumerate().map(|(column, shift)| (shift - origin_of(column)) as f32).collect(),
+            origin,
             factor: spread.into_iter().map(factor).collect(),
         }
     }
@@ -142,6 +171,11 @@ impl Scaler {
     /// How many columns it scales.
     pub const fn columns(&self) -> usize {
         self.shift.len()
+    }
+
+    /// What is subtracted from each column before the shift; none at all if it is 0 for every column.
+    pub fn origin(&self) -> &[f32] {
+        &self.origin
     }
 
     /// What is taken from each column.
@@ -167,6 +201,48 @@ impl Scaler {
     /// Scales one row.
     #[inline]
     pub(crate) fn apply_to_row(&self, row: &mut [f32]) {
+        self.subtract_origin(row);
+        self.apply_to_rest(row);
+    }
+
+    /// Subtracts the origin from one row.
+    #[inline]
+    pub(crate) fn subtract_origin(&self, row: &mut [f32]) {
+        for (value, origin) in row.iter_mut().zip(&self.origin) {
+            *value -= origin;
+        }
+    }
+
+    /// The same with the origin as a part of the shift, for values that are f32 already.
+    pub(crate) fn in_one_shift(&self) -> Self {
+        let origin = self.origin.iter().copied().chain(std::iter::repeat(0.0));
+        let shift = self.shift.iter().zip(origin).map(|(shift, origin)| shift + origin).collect();
+        Self { origin: Vec::new(), shift, factor: self.factor.clone() }
+    }
+
+    /// Scales rows of f64.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the values do not divide into rows.
+    pub fn apply_f64(&self, rows: &[f64]) -> Result<Vec<f32>> {
+        check_len("values to scale", rows.len() / self.columns() * self.columns(), rows.len())?;
+        let mut rest = self.rest(rows);
+        rest.chunks_exact_mut(self.columns()).for_each(|row| self.apply_to_rest(row));
+        Ok(rest)
+    }
+
+    /// What is left of rows of f64 without the origin.
+    pub(crate) fn rest(&self, rows: &[f64]) -> Vec<f32> {
+        if self.origin.is_empty() {
+            return rows.iter().map(|value| *value as f32).collect();
+        }
+        let origin = self.origin.iter().copied().map(f64::from).cycle();
+        rows.iter().zip(origin).map(|(value, origin)| (value - origin) as f32).collect()
+    }
+
+    /// Scales one row from which the origin is subtracted already, as the kernels do it.
+    #[inline]
+    pub(crate) fn apply_to_rest(&self, row: &mut [f32]) {
         for ((value, shift), factor) in row.iter_mut().zip(&self.shift).zip(&self.factor) {
             *value = (*value - shift) * factor;
         }
@@ -190,6 +266,55 @@ pub(crate) fn resolution_offset([least, most]: [f64; 2], values: impl FnOnce() -
         values.windows(2).any(|pair| pair[0] != pair[1] && pair[0] as f32 == pair[1] as f32)
     };
     if largest > FAR * range || collapses() { least as f32 } else { 0.0 }
+}
+
+/// Warns of columns whose values are so far from 0, compared with their range, that f32 cannot tell them apart: what their
+/// caller had was rounded to a few values.
+pub(crate) fn warn_of_lost_values(rows: &[f32], columns: usize) {
+    // From here on, whole numbers are no f32.
+    const WHOLE: f32 = (1u32 << f32::MANTISSA_DIGITS) as f32;
+    if rows.iter().fold(0.0f32, |most, value| most.max(value.abs())) < WHOLE {
+        return;
+    }
+    for column in 0..columns {
+        let values = || rows.iter().skip(column).step_by(columns).copied();
+        let (least, most) =
+            values().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), value| (a.min(value), b.max(value)));
+        let largest = most.abs().max(least.abs());
+        if largest < WHOLE || f64::from(largest) < FAR * (f64::from(most) - f64::from(least)) {
+            continue;
+        }
+        let mut distinct: Vec<f32> = values().collect();
+        distinct.sort_unstable_by(f32::total_cmp);
+        distinct.dedup();
+        if distinct.len() * columns < rows.len() {
+            log::warn!(
+                "feature {column}: {} distinct values are left of {} rows near {largest:e}, where f32 are {} apart; pass the \
+                 features as f64 and scale them, or subtract an offset before they become f32",
+                distinct.len(),
+                rows.len() / columns,
+                f32::from_bits(largest.to_bits() + 1) - largest
+            );
+        }
+    }
+}
+
+/// The origin of each column of rows of f64, or none at all if all are 0.
+pub(crate) fn origins(rows: &[f64], columns: usize) -> Vec<f32> {
+    let mut ranges = vec![[f64::INFINITY, f64::NEG_INFINITY]; columns];
+    let mut are_inexact = vec![false; columns];
+    for row in rows.chunks_exact(columns) {
+        for ((value, range), is_inexact) in row.iter().zip(&mut ranges).zip(&mut are_inexact) {
+            *range = [range[0].min(*value), range[1].max(*value)];
+            *is_inexact |= f64::from(*value as f32) != *value;
+        }
+    }
+    let origin = |column: usize| {
+        let values = || rows.iter().skip(column).step_by(columns).copied().collect();
+        if are_inexact[column] { resolution_offset(ranges[column], values) } else { 0.0 }
+    };
+    let origins: Vec<f32> = (0..columns).map(origin).collect();
+    if origins.iter().all(|origin| *origin == 0.0) { Vec::new() } else { origins }
 }
 
 /// Raw inputs as the network sees them.

@@ -1,7 +1,10 @@
 //! Features that are scaled on the device: as if they had been scaled before.
 
 use crate::common::{bits, devices, numbers};
-use gradus::{Activation, Dataset, Features, Network, Optimizer, Scaler, Scaling, Settings, Trainer};
+use gradus::{
+    Activation, Dataset, Device, Features, MlpClassifier, MlpRegressor, Network, Optimizer, Scaler, Scaling, Settings,
+    Trainer,
+};
 
 const ROWS: usize = 37;
 const COLUMNS: usize = 6;
@@ -33,7 +36,7 @@ fn floats(features: &Features) -> Vec<f32> {
     match features {
         Features::F32(values) => values.clone(),
         Features::U8 { bytes, scale } => bytes.iter().map(|byte| f32::from(*byte) * scale).collect(),
-        Features::File(_) => unreachable!("none is made here"),
+        Features::F64(_) | Features::File(_) => unreachable!("none is made here"),
     }
 }
 
@@ -110,4 +113,76 @@ fn scaling_makes_a_network_learn_what_it_would_not() {
         let (without, with) = (accuracy(&data), accuracy(&data.clone().with_scaling(&scaler).expect("two columns")));
         assert!(with > 0.97 && with > without, "{device}: {with} with it and {without} without");
     }
+}
+
+/// Two columns in f64, 60 values near 1.7e9 and a small one, and whether the first is in the upper half.
+fn timestamps() -> (Vec<f64>, Vec<f32>) {
+    let seconds = |i: usize| (i * 37 % 60) as f64;
+    let features = (0..60).flat_map(|i| [1.7e9 + seconds(i), (i % 7) as f64 * 0.1]).collect();
+    (features, (0..60).map(|i| f32::from(u8::from(seconds(i) >= 30.0))).collect())
+}
+
+#[test]
+fn f64_features_far_from_zero_keep_their_resolution_on_every_device() {
+    let (x, t) = timestamps();
+    let data = Dataset::new(60, &x, &t).expect("a data set");
+    for scaling in [Scaling::Standard, Scaling::MinMax] {
+        let scaler = Scaler::learn(scaling, &data);
+        assert_eq!(scaler.origin().len(), 2);
+        assert_eq!(scaler.origin()[1], 0.0);
+        // As numpy computes it in f64.
+        let near: Vec<f32> =
+            x.iter().enumerate().map(|(i, v)| if i % 2 == 0 { (v - 1.7e9) as f32 } else { *v as f32 }).collect();
+        let plain = Scaler::of_rows(scaling, 2, &near).expect("rows");
+        let mut expected = near.clone();
+        plain.apply(&mut expected).expect("rows");
+        let scaled = scaler.apply_f64(&x).expect("rows");
+        close("scaled on the host", &scaled, &expected);
+
+        let back: Scaler = serde_json::from_str(&serde_json::to_string(&scaler).expect("JSON")).expect("a scaler");
+        assert_eq!(back, scaler);
+        let network = Network::new(2).dense(8, Activation::Tanh).dense(1, Activation::Sigmoid);
+        let before = Dataset::new(60, scaled.as_slice(), &t).expect("a data set");
+        let data = data.clone().with_scaling(&scaler).expect("as many columns");
+        for device in devices() {
+            let [mut ours, mut theirs] = [&data, &before].map(|data| {
+                let settings = Settings { batch: 10, optimizer: Optimizer::adam(0.02), ..Settings::default() };
+                Trainer::new(&device, &network, data, settings).expect("a trainer")
+            });
+            let losses = [&mut ours, &mut theirs].map(|trainer| trainer.run(300).expect("steps").losses);
+            close(&device.to_string(), &losses[0], &losses[1]);
+            assert!(losses[0].last().is_some_and(|loss| *loss < 0.1), "{device}: it is learned");
+            let metrics = ours.evaluate(&Dataset::new(60, &x, &t).expect("a data set")).expect("metrics");
+            let alike = theirs.evaluate(&before).expect("metrics");
+            assert!((metrics.loss() - alike.loss()).abs() < 1e-4, "{device}: {} and {}", metrics.loss(), alike.loss());
+        }
+    }
+    // Columns that f32 tells apart have no origin, and the bits of f32 features.
+    let exact: Vec<f64> = (0..60).map(|i| f64::from(i) * 0.25 + 2000.0).collect();
+    let single: Vec<f32> = exact.iter().map(|v| *v as f32).collect();
+    let of = |data: Dataset| Scaler::learn(Scaling::Standard, &data);
+    let wide = of(Dataset::new(60, &exact, &t).expect("a data set"));
+    assert!(wide.origin().is_empty());
+    assert_eq!(wide, of(Dataset::new(60, &single, &t).expect("a data set")));
+}
+
+#[test]
+fn estimators_learn_f64_columns_and_targets_far_from_zero() {
+    let (x, t) = timestamps();
+    let labels: Vec<bool> = t.iter().map(|t| *t > 0.5).collect();
+    let mut classifier = MlpClassifier::new().scaling(Scaling::Standard).learning_rate_init(0.02).device(Device::cpu());
+    classifier.fit(&x, &labels).expect("a fit");
+    assert!(classifier.score(&x, &labels).expect("a score") > 0.95);
+    assert_eq!(classifier.predict(&x[..4]).expect("labels"), labels[..2]);
+
+    let amounts: Vec<f64> = (0..60).map(|i| 1e9 + (i * 37 % 60) as f64).collect();
+    let inputs: Vec<f64> = amounts.iter().map(|y| (y - 1e9) / 60.0).collect();
+    let mut regressor =
+        MlpRegressor::new().scaling(Scaling::Standard).learning_rate_init(0.02).max_iter(500).device(Device::cpu());
+    regressor.fit(&inputs, &amounts).expect("a fit");
+    assert!(regressor.score(&inputs, &amounts).expect("a score") > 0.95);
+    let wide = regressor.predict_f64(&inputs).expect("predictions");
+    assert!(wide.iter().zip(&amounts).all(|(ours, theirs)| (ours - theirs).abs() < 20.0), "{wide:?}");
+    let single = regressor.predict(&inputs).expect("predictions");
+    assert!(single.iter().zip(&wide).all(|(single, wide)| *single == *wide as f32));
 }

@@ -2,7 +2,7 @@
 
 #[cfg(doc)]
 use crate::{Dataset, Device, Error, Fit, Trainer};
-use crate::{Features, Mlp, MlpClassifier, MlpRegressor, Model, Result};
+use crate::{Features, Mlp, MlpClassifier, MlpRegressor, Model, Result, TargetValues};
 
 impl<L: Ord + Clone> MlpClassifier<L> {
     /// Fits a new network to rows and their labels.
@@ -83,7 +83,7 @@ impl MlpRegressor {
     /// # Errors
     /// [`Error::Setting`] for settings that cannot be used or no rows, [`Error::Shape`] if `x` does not divide into the rows
     /// of `y`, [`Error::NonFinite`], and as [`Device::auto`], [`Trainer::new`] and [`Fit::run`].
-    pub fn fit(&mut self, x: impl Into<Features>, y: &[f32]) -> Result<&mut Self> {
+    pub fn fit(&mut self, x: impl Into<Features>, y: impl Into<TargetValues>) -> Result<&mut Self> {
         pollster::block_on(self.fit_async(x, y))
     }
 
@@ -91,7 +91,12 @@ impl MlpRegressor {
     ///
     /// # Errors
     /// As [`MlpRegressor::fit`] and [`Dataset::with_weights`].
-    pub fn fit_weighted(&mut self, x: impl Into<Features>, y: &[f32], weights: &[f32]) -> Result<&mut Self> {
+    pub fn fit_weighted(
+        &mut self,
+        x: impl Into<Features>,
+        y: impl Into<TargetValues>,
+        weights: &[f32],
+    ) -> Result<&mut Self> {
         pollster::block_on(self.fit_weighted_async(x, y, weights))
     }
 
@@ -99,7 +104,7 @@ impl MlpRegressor {
     ///
     /// # Errors
     /// As [`MlpRegressor::fit`]; [`Error::Setting`] with early stopping, and with a scaling that no fit has learned.
-    pub fn partial_fit(&mut self, x: impl Into<Features>, y: &[f32]) -> Result<&mut Self> {
+    pub fn partial_fit(&mut self, x: impl Into<Features>, y: impl Into<TargetValues>) -> Result<&mut Self> {
         pollster::block_on(self.partial_fit_async(x, y))
     }
 
@@ -111,11 +116,19 @@ impl MlpRegressor {
         pollster::block_on(self.predict_async(x))
     }
 
+    /// The answers for each row in f64, `[rows, outputs]`: with the resolution of targets near 1e9 that were given in f64.
+    ///
+    /// # Errors
+    /// Returns the same errors as [`MlpRegressor::predict`].
+    pub fn predict_f64(&mut self, x: impl Into<Features>) -> Result<Vec<f64>> {
+        pollster::block_on(self.predict_f64_async(x))
+    }
+
     /// r², the mean over the outputs; 1 at best.
     ///
     /// # Errors
     /// As [`MlpRegressor::fit`] and [`MlpRegressor::predict`].
-    pub fn score(&mut self, x: impl Into<Features>, y: &[f32]) -> Result<f64> {
+    pub fn score(&mut self, x: impl Into<Features>, y: impl Into<TargetValues>) -> Result<f64> {
         pollster::block_on(self.score_async(x, y))
     }
 }

@@ -102,6 +102,10 @@ impl Fitted {
     /// The outputs for rows of features.
     pub(super) async fn outputs(&mut self, x: Features) -> Result<Vec<f32>> {
         check_scale_as(self.trainer.byte_scale(), &x)?;
+        if let (Features::F64(values), Some(scaler)) = (&x, self.trainer.scaler()) {
+            let scaled = scaler.apply_f64(values)?;
+            return self.trainer.predict_scaled(&scaled).await;
+        }
         self.trainer.predict_async(&x.into_numbers()?).await
     }
 }

@@ -8,7 +8,7 @@ mod regressor;
 mod settings;
 
 pub use classifier::{ClassWeights, Classification};
-pub use regressor::Regressing;
+pub use regressor::{Regressing, TargetValues};
 pub use settings::{LearningRate, MlpSettings};
 
 use crate::{History, Model, Result, Trainer};

@@ -4,12 +4,60 @@ use super::{
     MlpRegressor, MlpSettings,
     core::{Fitted, Head, fitted},
 };
-use crate::{Activation, Dataset, Error, Features, Loss, Monitor, Result, error::check_len};
+use crate::{
+    Activation, Dataset, Error, Features, Loss, Monitor, Result, error::check_len, features::from_values, scaling,
+};
 
 /// What a regressor knows of its answers.
 #[derive(Debug, Clone)]
 pub struct Regressing {
     outputs: usize,
+    /// What the last fit subtracted from the targets of each output; see [`TargetValues`].
+    origin: Vec<f32>,
+}
+
+/// Targets of a [`MlpRegressor`], `[rows, outputs]` row by row.
+///
+/// Targets in f64 that would be equal as f32, such as amounts near 1e9, keep their resolution: a fit subtracts a number near
+/// them in f64, and a prediction adds it again.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TargetValues {
+    /// In f32.
+    F32(Vec<f32>),
+    /// In f64.
+    F64(Vec<f64>),
+}
+
+from_values!(TargetValues, f32, Self::F32);
+from_values!(TargetValues, f64, Self::F64);
+
+impl TargetValues {
+    fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::F64(values) => values.len(),
+        }
+    }
+
+    /// What has to be subtracted from each output.
+    fn origin(&self, outputs: usize) -> Vec<f32> {
+        match self {
+            Self::F32(_) => Vec::new(),
+            Self::F64(values) => scaling::origins(values, outputs.max(1)),
+        }
+    }
+
+    /// The values without the origin.
+    fn rest(self, origin: &[f32]) -> Vec<f32> {
+        let wide = match self {
+            Self::F32(values) if origin.is_empty() => return values,
+            Self::F32(values) => values.into_iter().map(f64::from).collect(),
+            Self::F64(values) => values,
+        };
+        let origin =
+            origin.iter().copied().map(f64::from).chain(std::iter::repeat_n(0.0, usize::from(origin.is_empty())));
+        wide.iter().zip(origin.cycle()).map(|(value, origin)| (value - origin) as f32).collect()
+    }
 }
 
 /// Half the squared error: before an error comes to where it would turn into another, its square is no f32 any more.
@@ -24,7 +72,7 @@ impl Default for MlpRegressor {
 impl MlpRegressor {
     /// With scikit-learn's defaults, for one number a row.
     pub fn new() -> Self {
-        Self { settings: MlpSettings::default(), task: Regressing { outputs: 1 }, fitted: None }
+        Self { settings: MlpSettings::default(), task: Regressing { outputs: 1, origin: Vec::new() }, fitted: None }
     }
 
     /// How many numbers an answer has: 1 unless set otherwise.
@@ -38,8 +86,8 @@ impl MlpRegressor {
     ///
     /// # Errors
     /// As [`MlpRegressor::fit`].
-    pub async fn fit_async(&mut self, x: impl Into<Features>, y: &[f32]) -> Result<&mut Self> {
-        let data = self.dataset(x.into(), y)?;
+    pub async fn fit_async(&mut self, x: impl Into<Features>, y: impl Into<TargetValues>) -> Result<&mut Self> {
+        let data = self.first_dataset(x.into(), y.into())?;
         self.fit_to(&data).await
     }
 
@@ -50,10 +98,10 @@ impl MlpRegressor {
     pub async fn fit_weighted_async(
         &mut self,
         x: impl Into<Features>,
-        y: &[f32],
+        y: impl Into<TargetValues>,
         weights: &[f32],
     ) -> Result<&mut Self> {
-        let data = self.dataset(x.into(), y)?.with_weights(weights)?;
+        let data = self.first_dataset(x.into(), y.into())?.with_weights(weights)?;
         self.fit_to(&data).await
     }
 
@@ -61,9 +109,10 @@ impl MlpRegressor {
     ///
     /// # Errors
     /// As [`MlpRegressor::partial_fit`].
-    pub async fn partial_fit_async(&mut self, x: impl Into<Features>, y: &[f32]) -> Result<&mut Self> {
+    pub async fn partial_fit_async(&mut self, x: impl Into<Features>, y: impl Into<TargetValues>) -> Result<&mut Self> {
         self.check_partial()?;
-        let data = self.dataset(x.into(), y)?;
+        let (x, y) = (x.into(), y.into());
+        let data = if self.fitted.is_none() { self.first_dataset(x, y)? } else { self.dataset(x, y)? };
         if self.fitted.is_none() {
             self.fitted = Some(Fitted::blank(&self.settings, &self.head(), data.inputs()).await?);
         }
@@ -76,15 +125,35 @@ impl MlpRegressor {
     /// # Errors
     /// As [`MlpRegressor::predict`].
     pub async fn predict_async(&mut self, x: impl Into<Features>) -> Result<Vec<f32>> {
-        fitted(self.fitted.as_mut())?.outputs(x.into()).await
+        let outputs = fitted(self.fitted.as_mut())?.outputs(x.into()).await?;
+        if self.task.origin.is_empty() {
+            return Ok(outputs);
+        }
+        Ok(self.with_origin(&outputs).map(|value| value as f32).collect())
+    }
+
+    /// [`MlpRegressor::predict_f64`], asynchronously.
+    ///
+    /// # Errors
+    /// Returns the same errors as [`MlpRegressor::predict`].
+    pub async fn predict_f64_async(&mut self, x: impl Into<Features>) -> Result<Vec<f64>> {
+        let outputs = fitted(self.fitted.as_mut())?.outputs(x.into()).await?;
+        Ok(self.with_origin(&outputs).collect())
+    }
+
+    /// Outputs with the origin of the targets, in f64.
+    fn with_origin<'a>(&'a self, outputs: &'a [f32]) -> impl Iterator<Item = f64> + 'a {
+        let columns = self.task.outputs.max(1);
+        let origin = move |at: usize| self.task.origin.get(at % columns).copied().map_or(0.0, f64::from);
+        outputs.iter().enumerate().map(move |(at, value)| f64::from(*value) + origin(at))
     }
 
     /// [`MlpRegressor::score`], asynchronously.
     ///
     /// # Errors
     /// As [`MlpRegressor::score`].
-    pub async fn score_async(&mut self, x: impl Into<Features>, y: &[f32]) -> Result<f64> {
-        let data = self.dataset(x.into(), y)?;
+    pub async fn score_async(&mut self, x: impl Into<Features>, y: impl Into<TargetValues>) -> Result<f64> {
+        let data = self.dataset(x.into(), y.into())?;
         let metrics = fitted(self.fitted.as_mut())?.trainer.evaluate_async(&data).await?;
         Ok(metrics.r2().unwrap_or(f64::NAN))
     }
@@ -101,13 +170,23 @@ impl MlpRegressor {
         Head { outputs, activation, loss: HALF_SQUARED, stratified: false, score: Monitor::ValidationR2 }
     }
 
-    fn dataset(&self, x: Features, y: &[f32]) -> Result<Dataset> {
+    /// The data set of a new fit, whose targets decide what is subtracted from them.
+    fn first_dataset(&mut self, x: Features, y: TargetValues) -> Result<Dataset> {
+        let origin = y.origin(self.task.outputs);
+        self.dataset_from(x, y, &origin).inspect(|_| self.task.origin = origin)
+    }
+
+    fn dataset(&self, x: Features, y: TargetValues) -> Result<Dataset> {
+        self.dataset_from(x, y, &self.task.origin)
+    }
+
+    fn dataset_from(&self, x: Features, y: TargetValues, origin: &[f32]) -> Result<Dataset> {
         let outputs = self.task.outputs;
         if outputs == 0 {
             let expected = "at least 1".to_owned();
             return Err(Error::Setting { what: "outputs of a regressor", expected, got: "0".into() });
         }
         check_len("answers", y.len() / outputs * outputs, y.len())?;
-        Dataset::new(y.len() / outputs, x, y)
+        Dataset::new(y.len() / outputs, x, y.rest(origin))
     }
 }

@@ -86,7 +86,7 @@ impl<'a> Draft<'a> {
             None => planner::scheme(gpu, &arenas(None)),
         };
         let arenas = arenas(Some(&scheme));
-        let scale = data.and_then(|data| data.features().scale_of_bytes()).unwrap_or(1.0);
+        let scale = data.and_then(|data| data.rest().scale_of_bytes()).unwrap_or(1.0);
         let streams =
             setup.uploaded.is_none() && data.is_some_and(|data| setup.streams || stream::streams(gpu, data, weighted));
         let members = Members {

@@ -33,7 +33,7 @@ pub(crate) struct Uploaded {
 
 /// Bytes of a row of features and of a row of answers, as `shaders/features/` and `shaders/answers/` read them.
 pub(super) fn row_bytes(data: &Dataset) -> [usize; 2] {
-    let feature = if data.features().scale_of_bytes().is_some() { 1 } else { 4 };
+    let feature = if data.rest().scale_of_bytes().is_some() { 1 } else { 4 };
     let answers = match data.answers() {
         Answers::Values(values) => 4 * padded(values.len() / data.rows()),
         Answers::Classes(_) => 4,
@@ -166,7 +166,7 @@ impl Shard {
             let of_place = move |place, into: &mut [u8]| row(place).into_iter().for_each(|row| write(data, row, into));
             move |first: usize, piece: &mut [u8]| write_rows(first, piece, bytes, of_place)
         };
-        write(gpu, (&self.features, 0), count, features, |first, piece| match data.features() {
+        write(gpu, (&self.features, 0), count, features, |first, piece| match data.rest() {
             Features::File(file) => {
                 let places = piece.chunks_exact_mut(features).zip(first..);
                 write_from_a_file(file, places.filter_map(|(into, place)| Some((row(place)?, into))));
@@ -216,7 +216,7 @@ fn write_from_a_file<'a>(file: &FileRows, rows: impl Iterator<Item = (usize, &'a
 }
 
 fn write_features(data: &Dataset, row: usize, into: &mut [u8]) {
-    data.features().write_bytes(row, data.inputs(), into);
+    data.rest().write_bytes(row, data.inputs(), into);
 }
 
 fn write_answer(data: &Dataset, row: usize, into: &mut [u8]) {

@@ -22,7 +22,7 @@ pub(crate) struct Pass {
 impl Pass {
     pub(crate) fn new(arenas: &Arenas, members: &Members, data: &Dataset) -> Self {
         let maker = Maker { arenas, members, purpose: Purpose::Prediction };
-        let [order, gather] = maker.bring(Some(data.features()), Some(data.answers()), shader!("pass"));
+        let [order, gather] = maker.bring(Some(data.rest()), Some(data.answers()), shader!("pass"));
         Self { order, gather, score: maker.score(scored(arenas.output_stride(), data.answers())) }
     }
 }

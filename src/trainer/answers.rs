@@ -17,6 +17,12 @@ impl Trainer {
         self.outputs(&inputs).await
     }
 
+    /// The outputs for rows of inputs that are scaled already.
+    pub(crate) async fn predict_scaled(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
+        self.network.check_inputs(inputs)?;
+        self.outputs(inputs).await
+    }
+
     /// The outputs for inputs that are scaled already.
     async fn outputs(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
         match &mut self.engine {

@@ -33,7 +33,7 @@ impl Resident<'_> {
     ) {
         let data = self.data;
         let mut upcoming = Upcoming::new(course, self.shuffle, steps, before);
-        if let Features::File(file) = data.features()
+        if let Features::File(file) = data.rest()
             && upcoming.most() * data.inputs() <= READ_AHEAD
         {
             return rayon::scope(|_| self.run_from_a_file(file, engine, &mut upcoming, report));
@@ -41,7 +41,7 @@ impl Resident<'_> {
         let mut round = Round::default();
         while drawn(engine, &mut upcoming, &mut round) {
             for (step, rows) in round.steps() {
-                let read = |i: usize, inputs: &mut [f32]| data.write_raw_features(rows[i] as usize, inputs);
+                let read = |i: usize, inputs: &mut [f32]| data.rest().write(rows[i] as usize, inputs);
                 self.step(engine, (step, rows), read, report);
             }
         }
@@ -106,7 +106,7 @@ impl Resident<'_> {
             engine.step(step, |i, inputs, expected| {
                 write(i, inputs, expected);
                 if let Some(scaler) = data.scaler() {
-                    scaler.apply_to_row(inputs);
+                    scaler.apply_to_rest(inputs);
                 }
                 if noise > 0.0 {
                     cpu::noise::add(noise, step.key, step.first + i as u32, inputs);

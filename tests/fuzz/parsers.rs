@@ -203,6 +203,7 @@ fn npy(input: &[u8]) {
 fn values(values: &Features) -> usize {
     match values {
         Features::F32(values) => values.len(),
+        Features::F64(values) => values.len(),
         Features::U8 { bytes, .. } => bytes.len(),
         Features::File(_) => unreachable!("it was read"),
     }

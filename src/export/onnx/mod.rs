@@ -44,7 +44,9 @@ fn bytes(model: &Model) -> Result<Vec<u8>> {
     let network = &model.network;
     let mut graph = Graph { nodes: Vec::new(), tensors: Vec::new(), last: "input".to_owned() };
     if let Some(scaler) = &model.scaler {
-        for (operator, name, values) in [("Sub", "shift", scaler.shift()), ("Mul", "factor", scaler.factor())] {
+        let origin = Some(("Sub", "origin", scaler.origin())).filter(|(.., values)| !values.is_empty());
+        let rest = [("Sub", "shift", scaler.shift()), ("Mul", "factor", scaler.factor())];
+        for (operator, name, values) in origin.into_iter().chain(rest) {
             graph.tensor(&format!("scaler.{name}"), &[values.len()], values)?;
             graph.node(operator, &[&format!("scaler.{name}")], &[]);
         }

@@ -4,7 +4,7 @@ mod words;
 
 use std::fmt::Write;
 
-use crate::{Activation, Error, Model, Norm, Result, Scaler, network::padded, norm};
+use crate::{Activation, Error, Model, Norm, Result, network::padded, norm};
 
 /// Where the numbers of a [`WgslFunction`] come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +140,8 @@ fn numbers(model: &Model) -> Vec<f32> {
         }
     }
     let mut numbers = model.network.layout().flat(&layers);
-    for values in model.scaler.iter().flat_map(|scaler| [scaler.shift(), scaler.factor()]) {
+    // A scaler without an origin has no numbers for it.
+    for values in model.scaler.iter().flat_map(|scaler| [scaler.origin(), scaler.shift(), scaler.factor()]) {
         numbers.extend(values);
         numbers.resize(padded(numbers.len()), 0.0);
     }
@@ -228,14 +229,14 @@ fn body(model: &Model, name: &str) -> String {
     let mut text = format!("\nfn {name}(input: array<f32, {inputs}>) -> array<f32, {outputs}> {{\n");
     text += "    var x0 = input;\n";
     let layout = network.layout();
-    if model.scaler.as_ref().map(Scaler::columns).is_some() {
-        let (shift, factor) = (layout.len / 4, (layout.len + padded(inputs)) / 4);
-        let _ = write!(
-            text,
-            "    for (var i = 0u; i < {inputs}u; i++) {{\n        \
-             x0[i] = (x0[i] - {name}_weights[{shift}u + i / 4u][i % 4u]) * {name}_weights[{factor}u + i / 4u][i % 4u];\n    \
-             }}\n"
-        );
+    if let Some(scaler) = &model.scaler {
+        let has_origin = !scaler.origin().is_empty();
+        let vectors = [0, 1, 2].map(|vector| (layout.len + vector * padded(inputs)) / 4);
+        let of = |vector: usize| format!("{name}_weights[{}u + i / 4u][i % 4u]", vectors[vector]);
+        let rest = if has_origin { format!("(x0[i] - {} - {})", of(0), of(1)) } else { format!("(x0[i] - {})", of(0)) };
+        let factor = of(1 + usize::from(has_origin));
+        let _ =
+            write!(text, "    for (var i = 0u; i < {inputs}u; i++) {{\n        x0[i] = {rest} * {factor};\n    }}\n");
     }
     for (l, (dense, place)) in network.layers().iter().zip(&layout.places).enumerate() {
         let (from, to, vec4s) = (format!("x{l}"), format!("x{}", l + 1), place.stride / 4);
