@@ -56,6 +56,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         None => encoder,
     };
     let table = opened(arguments, &encoder)?;
+    let encoder = arguments.csv.restated(&table, encoder);
     let features = encoder.features(&table).map_err(|error| explained(&error))?;
     let device = options.open()?;
     let answers = tables::answers(&device, &model, &features)?;

@@ -105,13 +105,14 @@ fn words_for_missing_values_are_those_of_pandas_or_as_asked() {
     let case = Case::new("t.csv", table("x,ion", 32, |i| format!("{}.5,{}", i % 7, ions[i % 4])));
     case.train(&["t.csv", "--target", "ion"]).expect(0, &["4 classes: Ca 8, K 8, Mg 8, Na 8"]);
     let countries = ["NA", "DE", "FR", "?"];
-    let case = Case::new("t.csv", table("x,c", 32, |i| format!("{}.5,{}", i % 7, countries[i % 4])));
-    case.train(&["t.csv", "--target", "c"]).expect(2, &["missing in 8 of 32 rows", "--no-default-missing-values"]);
+    let case = Case::new("t.csv", table("x,c", 64, |i| format!("{}.5,{}", i % 7, countries[i % 4])));
+    case.train(&["t.csv", "--target", "c"]).expect(2, &["missing in 16 of 64 rows", "--no-default-missing-values"]);
     let options = ["--no-default-missing-values"];
-    case.train(&[&["t.csv", "--target", "c"][..], &options].concat()).expect(0, &["4 classes: ? 8, DE 8, FR 8, NA 8"]);
+    case.train(&[&["t.csv", "--target", "c"][..], &options].concat())
+        .expect(0, &["4 classes: ? 16, DE 16, FR 16, NA 16"]);
     let options = ["--missing-values", "?", "--missing", "fill"];
     case.train(&[&["t.csv", "--target", "c"][..], &options].concat())
-        .expect(0, &["16 rows have no \"c\"", "2 classes: DE 8, FR 8"]);
+        .expect(0, &["32 rows have no \"c\"", "2 classes: DE 16, FR 16"]);
     // What a column is, is decided by the rows that have a target.
     let row =
         |i: usize| format!("{},{}", if i < 30 { i.to_string() + ".5" } else { "none".into() }, ["a", "b", ""][i / 15]);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gradus::{Column, CsvSettings, Encoding, Error, Reading, Table};
+use gradus::{Column, CsvSettings, Encoder, Encoding, Error, Reading, Table};
 
 use super::{Exit, tables::shell};
 
@@ -86,6 +86,18 @@ impl CsvOptions {
     /// Whether the command line gives the delimiter.
     pub fn has_delimiter(&self) -> bool {
         self.delimiter.is_some()
+    }
+
+    /// The encoder with the formats that the command line states for the numbers of a table.
+    pub fn restated(&self, table: &Table, encoder: Encoder) -> Encoder {
+        let settings = table.csv_settings();
+        let are_all = settings.decimal.is_some() || settings.thousands.is_some();
+        table.names().iter().enumerate().fold(encoder, |encoder, (at, name)| match table.number_format(at) {
+            Some(format) if self.has_numbers() && (are_all || settings.column_decimals.contains_key(name)) => {
+                encoder.with_number_format(name, format)
+            }
+            _ => encoder,
+        })
     }
 
     /// Whether the command line says how numbers are written.

@@ -78,6 +78,13 @@ impl Coded {
         if let Code::Number { format, .. } = self.code { format } else { None }
     }
 
+    /// Sets how its numbers are written, if it has numbers.
+    pub const fn set_number_format(&mut self, of: NumberFormat) {
+        if let Code::Number { format, .. } = &mut self.code {
+            *format = Some(of);
+        }
+    }
+
     /// The names of those features.
     pub fn feature_names(&self) -> Vec<String> {
         match &self.code {

@@ -100,13 +100,14 @@ fn parse(content: &[u8], name: &str, dialect: &Dialect, settings: CsvSettings) -
         shape.is_trailing = record.len() == shape.columns + 1 && record[shape.columns].trim_ascii().is_empty();
         records = part(begin, content.len(), line_at(content, dialect.begin, begin)).records();
     } else {
-        cells.push(header_line, record.iter())?;
+        record.iter().for_each(|cell| cells.push_cell(cell));
+        cells.lines.push(header_line);
     }
     let begin = behind_line_end(content, records.position().min(content.len()));
     cells.text.reserve(content.len() - begin);
     // Without quotes every line is a record, so that parts of the file are independent.
     if memchr::memchr(b'"', &content[begin..]).is_some() {
-        cells.read(records, shape, name)?;
+        cells.read(records, shape)?;
     } else {
         let mut line = line_at(content, dialect.begin, begin);
         for wave in parts(content, begin).chunks(PARTS) {
@@ -116,7 +117,7 @@ fn parse(content: &[u8], name: &str, dialect: &Dialect, settings: CsvSettings) -
             line += counted.iter().sum::<u32>();
             let read = wave.par_iter().zip(firsts).map(|((begin, end), line)| {
                 let mut cells = Cells::default();
-                cells.read(part(*begin, *end, line).records(), shape, name).map(|()| cells)
+                cells.read_lines(&part(*begin, *end, line), shape).map(|()| cells)
             });
             for one in read.collect::<Vec<_>>() {
                 cells.append(one?);
@@ -162,6 +163,25 @@ struct Shape {
     is_trailing: bool,
 }
 
+impl Shape {
+    /// What is expected and what is there if a line has another number of cells, where `behind` is the cell behind the last
+    /// column.
+    fn check(self, count: usize, behind: Option<&[u8]>) -> std::result::Result<(), [String; 2]> {
+        let Self { columns, is_trailing } = self;
+        let ends_empty = count == columns + 1 && behind.is_some_and(|cell| cell.trim_ascii().is_empty());
+        if count == columns && !is_trailing || ends_empty && is_trailing {
+            return Ok(());
+        }
+        let mut got = count.to_string();
+        if ends_empty {
+            got += ", the last of which is empty: the line ends in a delimiter, and the lines before do not";
+        } else if is_trailing && count == columns {
+            got += ", without the delimiter at the end that the lines before have";
+        }
+        Err([format!("{columns} cells, as the first line has"), got])
+    }
+}
+
 /// Cells of a table, row by row.
 #[derive(Default)]
 struct Cells {
@@ -171,37 +191,54 @@ struct Cells {
 }
 
 impl Cells {
-    fn push<'a>(&mut self, line: u32, cells: impl Iterator<Item = &'a [u8]>) -> Result<()> {
-        for cell in cells {
-            let cell = cell.trim_ascii();
-            let begins_and_ends_in_ascii = [cell.first(), cell.last()].into_iter().flatten().all(u8::is_ascii);
-            // Spaces beyond ASCII are trimmed, too, as of Excel's thousands.
-            let trimmed = if begins_and_ends_in_ascii { None } else { str::from_utf8(cell).ok() };
-            self.text.extend_from_slice(trimmed.map_or(cell, |cell| cell.trim().as_bytes()));
-            self.ends.push(self.text.len() as u32);
-        }
-        self.lines.push(line);
-        Ok(())
+    /// Adds one cell.
+    fn push_cell(&mut self, cell: &[u8]) {
+        let cell = cell.trim_ascii();
+        let begins_and_ends_in_ascii = [cell.first(), cell.last()].into_iter().flatten().all(u8::is_ascii);
+        // Spaces beyond ASCII are trimmed, too.
+        let trimmed = if begins_and_ends_in_ascii { None } else { str::from_utf8(cell).ok() };
+        self.text.extend_from_slice(trimmed.map_or(cell, |cell| cell.trim().as_bytes()));
+        self.ends.push(self.text.len() as u32);
     }
 
     /// Reads the rest of a part.
-    fn read(&mut self, mut records: Records<'_>, shape: Shape, name: &str) -> Result<()> {
+    fn read(&mut self, mut records: Records<'_>, shape: Shape) -> Result<()> {
         let mut record = ByteRecord::new();
         while let Some(line) = records.next(&mut record)? {
-            let Shape { columns, is_trailing } = shape;
-            let expected = columns + usize::from(is_trailing);
-            let ends_empty = record.len() == columns + 1 && record[columns].trim_ascii().is_empty();
-            if record.len() != expected || is_trailing && !ends_empty {
-                let mut got = record.len().to_string();
-                if ends_empty {
-                    got += ", the last of which is empty: the line ends in a delimiter, and the lines before do not";
-                } else if is_trailing && record.len() == columns {
-                    got += ", without the delimiter at the end that the lines before have";
+            let behind = record.get(shape.columns);
+            shape
+                .check(record.len(), behind)
+                .map_err(|[expected, got]| wrong(&records.name, format_args!("line {line}"), expected, got))?;
+            record.iter().take(shape.columns).for_each(|cell| self.push_cell(cell));
+            self.lines.push(line);
+        }
+        Ok(())
+    }
+
+    /// Reads a part without quotes, in which every line is a record, in a third of the time.
+    fn read_lines(&mut self, part: &Part<'_>, shape: Shape) -> Result<()> {
+        let (mut rest, mut line) = (&part.content[part.begin..part.end], part.line);
+        while !rest.is_empty() {
+            let end = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
+            let record = &rest[..end];
+            if !record.is_empty() && record.first().copied() != part.comment {
+                let (mut begin, mut count, mut behind) = (0, 0, None);
+                for end in memchr::memchr_iter(part.dialect.separator(), record).chain([record.len()]) {
+                    let cell = &record[begin..end];
+                    match count {
+                        _ if count < shape.columns => self.push_cell(cell),
+                        _ if count == shape.columns => behind = Some(cell),
+                        _ => {}
+                    }
+                    (begin, count) = (end + 1, count + 1);
                 }
-                let expected = format_args!("{columns} cells, as the first line has");
-                return Err(wrong(&name, format_args!("line {line}"), expected, got));
+                shape
+                    .check(count, behind)
+                    .map_err(|[expected, got]| wrong(&part.name, format_args!("line {line}"), expected, got))?;
+                self.lines.push(line);
             }
-            self.push(line, record.iter().take(columns))?;
+            rest = &rest[behind_line_end(rest, (end + 1).min(rest.len()))..];
+            line += 1;
         }
         Ok(())
     }
@@ -239,8 +276,12 @@ impl<'a> Part<'a> {
     fn records(self) -> Records<'a> {
         let Self { name, content, begin, end, line, dialect, comment } = self;
         let mut builder = ReaderBuilder::new();
-        let delimiter = if dialect.delimiter == WHITESPACE { b'\t' } else { dialect.delimiter };
-        builder.delimiter(delimiter).has_headers(false).flexible(true).buffer_capacity(1 << 16).comment(comment);
+        builder
+            .delimiter(dialect.separator())
+            .has_headers(false)
+            .flexible(true)
+            .buffer_capacity(1 << 16)
+            .comment(comment);
         let reader = builder.from_reader(content[begin..end].chain(AFTER));
         let lines = Lines { content: &content[..end], at: begin, line, comment };
         Records { name, begin, end, reader, lines }

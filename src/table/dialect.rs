@@ -16,6 +16,13 @@ pub(super) struct Dialect {
     pub readings: Vec<Reading>,
 }
 
+impl Dialect {
+    /// The byte between cells, once runs of spaces and tabs are one tab.
+    pub const fn separator(&self) -> u8 {
+        if self.delimiter == WHITESPACE { b'\t' } else { self.delimiter }
+    }
+}
+
 /// Looks at the first lines, as far as the settings do not say it.
 pub(super) fn detect(text: &str, settings: &CsvSettings) -> Dialect {
     let mut readings = Vec::new();

@@ -132,6 +132,16 @@ impl Encoder {
         Self { unseen, ..self }
     }
 
+    /// The same encoder, which reads the numbers of a column in another format; nothing changes for other columns.
+    #[must_use]
+    pub fn with_number_format(mut self, column: &str, format: NumberFormat) -> Self {
+        self.columns.iter_mut().filter(|one| one.name == column).for_each(|one| one.set_number_format(format));
+        if self.answer.name == column && self.answer.classes.is_none() {
+            self.answer.format = Some(format);
+        }
+        self
+    }
+
     /// How the file was read that it learned from: later files have to be read alike. None for an encoder that was saved by
     /// a version that did not keep it.
     pub const fn csv_settings(&self) -> Option<&CsvSettings> {
