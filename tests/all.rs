@@ -34,6 +34,7 @@ mod scores;
 mod search;
 mod selftest;
 mod settings;
+mod sines;
 mod streams;
 mod traces;
 mod train;

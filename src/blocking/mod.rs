@@ -133,6 +133,8 @@ impl Trainer {
     /// The network's outputs, `[rows, outputs]`, for inputs `[rows, inputs]` of any number of rows from 1
     /// up. For [`Loss::SoftmaxCrossEntropy`] they are logits. Where the data set is scaled ([`Dataset::with_scaling`]), raw
     /// inputs are brought here and scaled likewise, as in every call that takes inputs.
+    /// Features that are bytes ([`Features::bytes`](crate::Features::bytes)) are passed as `byte * scale`; a warning is logged
+    /// once for inputs that cannot be such numbers.
     ///
     /// # Errors
     /// [`Error::Shape`] if the values do not divide into rows, [`Error::NonFinite`], [`Error::DeviceLost`],
@@ -260,7 +262,9 @@ impl Predictor {
         pollster::block_on(Self::new_async(device, network, parameters))
     }
 
-    /// A model that answers: its inputs are raw, and are scaled as it says. Recorded predictions take them scaled.
+    /// A model that answers: its inputs are raw, and are scaled as it says. Recorded predictions take them scaled. A model that
+    /// has learned from bytes takes `byte * byte_scale` ([`Model::byte_scale`]); a warning is logged once for inputs that cannot
+    /// be such numbers.
     ///
     /// # Errors
     /// As [`Predictor::new`].
