@@ -257,6 +257,11 @@ impl Dataset {
         self.weights.as_ref().map(|weights| weights.as_slice())
     }
 
+    /// The answers, shared.
+    pub(crate) fn shared_answers(&self) -> Arc<Answers> {
+        Arc::clone(&self.answers)
+    }
+
     /// The rows' weights, shared.
     pub(crate) fn shared_weights(&self) -> Option<Arc<Vec<f32>>> {
         self.weights.clone()

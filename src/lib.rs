@@ -69,6 +69,7 @@ mod activation;
 #[cfg(not(target_family = "wasm"))]
 mod blocking;
 mod checkpoint;
+mod clock;
 pub mod cpu;
 mod custom;
 mod dataset;

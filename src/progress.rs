@@ -8,10 +8,11 @@ use std::{
 
 use indicatif::ProgressStyle;
 
-use crate::{Decision, Fit, Metrics, Progress, Result, Trainer};
+use crate::{Decision, Fit, Metrics, Progress, Result, Trainer, gpu::engine::LONG_COMPILATION};
 
 /// Shows how a training comes along: its epoch, loss and accuracy, on the rows that validate too, samples a second, and the
-/// time that is left. To standard error: a bar if that is a terminal, or else a line an epoch, but not more than one a second.
+/// time that is left; before the first of these, how long the device's kernels took to compile, if that was more than a
+/// second. To standard error: a bar if that is a terminal, or else a line an epoch, but not more than one a second.
 ///
 /// ```no_run
 /// # use gradus::{Fit, ProgressBar, Trainer};
@@ -28,6 +29,8 @@ pub struct ProgressBar {
     count: Count,
     start: Instant,
     output: Output,
+    /// Whether it was looked whether the kernels took long to compile.
+    has_told_of_compilation: bool,
 }
 
 #[derive(Debug)]
@@ -48,7 +51,7 @@ impl ProgressBar {
         } else {
             Output::Lines(Lines::default())
         };
-        Self { count, start: Instant::now(), output }
+        Self { count, start: Instant::now(), output, has_told_of_compilation: false }
     }
 
     /// Shows where the training stands. To be called by the callback, which may go on as it tells: it always tells to.
@@ -58,6 +61,14 @@ impl ProgressBar {
     pub fn tell(&mut self, progress: &Progress<'_>) -> Result<Decision> {
         let now = self.start.elapsed();
         let standing = self.count.look(progress, now);
+        if !std::mem::replace(&mut self.has_told_of_compilation, true)
+            && let Some(line) = compilation(progress.trainer.compile_seconds())
+        {
+            match &self.output {
+                Output::Bar(bar, _) => bar.println(line),
+                Output::Lines(_) => print(&line),
+            }
+        }
         match &mut self.output {
             Output::Bar(bar, line) => {
                 // Two lines, since one would be cut on a terminal of 80 columns.
@@ -94,6 +105,11 @@ impl Drop for ProgressBar {
 /// Nobody need read it.
 fn print(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// The line about a compilation that took long.
+fn compilation(seconds: f64) -> Option<String> {
+    (seconds > LONG_COMPILATION).then(|| format!("compiling the device's kernels took {seconds:.1} s"))
 }
 
 /// What lines are printed: the first, the last, and between them one a second at most.
@@ -274,6 +290,12 @@ mod tests {
         for (seconds, text) in [(0.1, "1 s"), (59.0, "59 s"), (60.0, "1 min 00 s"), (7384.0, "2 h 03 min")] {
             assert_eq!(duration(Duration::from_secs_f64(seconds)), text);
         }
+    }
+
+    #[test]
+    fn a_long_compilation_has_a_line() {
+        assert_eq!(compilation(0.9), None);
+        assert_eq!(compilation(3.26).as_deref(), Some("compiling the device's kernels took 3.3 s"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::common::{devices, numbers};
 use gradus::{
     Activation, Dataset, Device, EarlyStopping, Ended, Error, Fit, Halving, Hyperparameter, KFold, Loss, Member,
-    Monitor, Network, Optimizer, Search, Settings, Split, Validation, cross_val_score,
+    Monitor, Network, Optimizer, Result, Rows, Search, Settings, Split, Trainer, Validation, cross_val_score,
 };
 
 const ROWS: usize = 81;
@@ -36,9 +36,12 @@ fn a_cross_validation_tests_each_fold_on_what_it_has_not_seen() {
             let folds = KFold::new(4).shuffled(2);
             let scores = cross_val_score(&device, &network(), &data(), &settings(batch), &folds, &Fit::new(40));
             let scores = scores.expect("scores");
+            // Stratified folds are plain ones of rows in another order.
+            let order = folds.order(&data()).expect("folds").expect("classes");
+            let arranged = data().select(&order).expect("rows");
             for (fold, metrics) in scores.metrics.iter().enumerate() {
-                let rows = |rows: gradus::Rows| data().select(&rows.of(ROWS).expect("rows")).expect("rows");
-                let member = &folds.members(&Member::new(settings(batch)))[fold];
+                let rows = |rows: gradus::Rows| arranged.select(&rows.of(ROWS).expect("rows")).expect("rows");
+                let member = &KFold::new(4).members(&Member::new(settings(batch)))[fold];
                 let (train, test) = (rows(member.rows), rows(member.rows.left_out().expect("a fold")));
                 let fit = Fit::new(40).validate_on(&test);
                 let (_, alone) = fit.train(&device, &network(), &train, settings(batch)).expect("a training");
@@ -204,4 +207,65 @@ fn a_random_search_draws_the_same_again_and_stays_in_its_ranges() {
     assert_ne!(values, found(4));
     assert!(values.iter().all(|v| (1e-4..=0.1).contains(&v[0]) && (0.0..=0.2).contains(&v[1])));
     assert!(values.iter().filter(|v| v[0] < 1e-3).count() > 5, "each power of ten is as likely: {values:?}");
+}
+
+/// Rows in the order of their classes, as iris has them: every fold has the same share of each class, and the folds are those of
+/// scikit-learn 1.9.1, `StratifiedKFold(4).split(x, y)`, whatever the order in which classes appear.
+#[test]
+fn folds_of_classes_are_stratified() -> Result<()> {
+    let x: Vec<f32> = (0..60).map(|i| (i / 20) as f32 + (i as f32 * 1.7).sin() * 0.2).collect();
+    let classes: Vec<u32> = (0..60).map(|i| i / 20).collect();
+    let data = Dataset::new(60, &x[..], classes)?;
+    let network = Network::new(1).dense(16, Activation::Tanh).dense(3, Activation::Identity);
+    let optimizer = Optimizer::adam(0.02);
+    let settings = Settings { batch: 8, loss: Loss::SoftmaxCrossEntropy, optimizer, ..Settings::default() };
+    for folds in [KFold::new(3), KFold::new(3).shuffled(1)] {
+        let scores = cross_val_score(&Device::cpu(), &network, &data, &settings, &folds, &Fit::new(60))?;
+        assert_eq!(scores.of(Monitor::ValidationAccuracy), [1.0; 3], "{folds:?}");
+    }
+    let plain = KFold::new(3).unstratified();
+    let scores = cross_val_score(&Device::cpu(), &network, &data, &settings, &plain, &Fit::new(60))?;
+    assert_eq!(scores.of(Monitor::ValidationAccuracy), [0.0; 3], "no class was seen in training");
+
+    let classes: Vec<u32> = vec![2, 2, 0, 1, 0, 0, 2, 1, 1, 0, 2, 2, 0, 1, 2, 2, 0, 0, 1];
+    let data = Dataset::new(19, vec![0.0f32; 19], classes)?;
+    let order = KFold::new(4).order(&data)?.expect("classes");
+    let mut folds: Vec<Vec<usize>> = Vec::new();
+    for fold in 0..4 {
+        let rows = Rows::OfFold(KFold::new(4).fold(fold)).of(19)?;
+        folds.push(rows.into_iter().map(|place| order[place]).collect());
+        folds[fold].sort_unstable();
+    }
+    let expected = [vec![0, 1, 2, 3, 4], vec![5, 6, 7, 9, 10], vec![8, 11, 12, 13, 14], vec![15, 16, 17, 18]];
+    assert_eq!(folds, expected);
+    assert!(KFold::new(8).order(&data).is_err_and(|error| error.to_string().contains("unstratified")));
+    assert_eq!(KFold::new(4).unstratified().order(&data)?, None);
+    Ok(())
+}
+
+/// A metric that the data cannot have is refused before a step is taken, by searches as by a fit.
+#[test]
+fn a_metric_that_the_data_cannot_have_is_refused_before_training() -> Result<()> {
+    let x: Vec<f32> = (0..200).map(|i| ((i * 37 % 101) as f32) / 50.0 - 1.0).collect();
+    let y: Vec<f32> = x.chunks(2).map(|row| 2.0 * row[0] - row[1]).collect();
+    let (data, network) = (Dataset::new(100, &x[..], y)?, Network::new(2).dense(1, Activation::Identity));
+    let rates = Hyperparameter::listed("rate", [0.1, 0.2], |member: &mut Member, rate| {
+        member.settings.optimizer.learning_rate = rate;
+    });
+    let device = Device::cpu();
+    let refused =
+        |error: Option<Error>| error.is_some_and(|error| error.to_string().contains("the validation accuracy"));
+    let search = Search::grid(&Member::new(Settings::default()), &[rates])?.monitor(Monitor::ValidationAccuracy);
+    let split = search.clone().validation(Validation::Split(Split { share: 0.2, stratified: false }));
+    for search in [split, search.folds(KFold::new(3))] {
+        assert!(refused(search.train(&device, &network, &data, &Fit::new(3)).err()));
+        assert!(refused(search.halve(&device, &network, &data, &Halving::new(2, 8)).err()));
+    }
+    let mut trainer = Trainer::new(&device, &network, &data, Settings::default())?;
+    let rule = EarlyStopping { monitor: Monitor::ValidationAccuracy, ..EarlyStopping::default() };
+    assert!(refused(Fit::new(1).validate_on(&data).early_stopping(rule).run(&mut trainer).err()));
+    assert_eq!(trainer.steps(), 0);
+    let fit = Fit::new(1).early_stopping(rule);
+    assert!(refused(cross_val_score(&device, &network, &data, &Settings::default(), &KFold::new(3), &fit).err()));
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Fit, history::Epoch};
-use crate::{Error, Metrics, Result};
+use crate::{Answers, Error, Loss, Metrics, Network, Result, trainer::classifies};
 
 /// What is watched from epoch to epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,6 +119,34 @@ impl Monitor {
         matches!(self, Self::ValidationLoss | Self::ValidationAccuracy | Self::ValidationR2)
     }
 
+    /// Refuses a quantity that a network with this loss and these answers does not have: an accuracy in a regression, or r2 where
+    /// the answers are classes. `training` are the answers of the rows that it learns from, `validation` those that validate.
+    ///
+    /// # Errors
+    /// [`Error::Setting`]
+    pub(crate) fn check_for(
+        self,
+        network: &Network,
+        loss: Loss,
+        training: Option<&Answers>,
+        validation: Option<&Answers>,
+    ) -> Result<()> {
+        let is_there = match self {
+            Self::ValidationAccuracy | Self::TrainingAccuracy => classifies(network, loss, training),
+            Self::ValidationR2 => matches!(validation, Some(Answers::Values(_))),
+            Self::ValidationLoss | Self::TrainingLoss => true,
+        };
+        if is_there { Ok(()) } else { Err(self.missing()) }
+    }
+
+    fn missing(self) -> Error {
+        Error::Setting {
+            what: "quantity to watch",
+            expected: "one that this network and its data have".into(),
+            got: format!("the {self}"),
+        }
+    }
+
     /// Its value after an epoch.
     fn of(self, epoch: &Epoch) -> Result<f64> {
         let value = match self {
@@ -126,12 +154,7 @@ impl Monitor {
             Self::TrainingAccuracy => epoch.accuracy.map(|accuracy| of_finite(epoch.loss, accuracy)),
             _ => epoch.validation.as_ref().and_then(|metrics| self.of_validation(metrics)),
         };
-        let none = || Error::Setting {
-            what: "quantity to watch",
-            expected: "one that this network and its data have".into(),
-            got: format!("the {self}"),
-        };
-        value.ok_or_else(none)
+        value.ok_or_else(|| self.missing())
     }
 }
 

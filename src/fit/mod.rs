@@ -230,6 +230,7 @@ impl Fit {
         mut callback: impl AsyncFnMut(&mut Progress<'_>) -> Result<Decision>,
     ) -> Result<History> {
         self.check(false)?;
+        self.check_monitors(trainer)?;
         let mut run = Run::new(self, trainer).await?;
         for _ in 0..self.epochs {
             run.epoch(trainer, &mut callback).await?;
@@ -238,6 +239,19 @@ impl Fit {
             }
         }
         run.finish(trainer)
+    }
+
+    /// The quantities that early stopping and plateaus watch.
+    fn monitors(&self) -> impl Iterator<Item = Monitor> {
+        let monitors = [self.early_stopping.map(|rule| rule.monitor), self.plateau.map(|rule| rule.monitor)];
+        monitors.into_iter().flatten()
+    }
+
+    /// Refuses to watch what a trainer's network and data do not have.
+    fn check_monitors(&self, trainer: &Trainer) -> Result<()> {
+        let validation = if let Validation::Data(data) = &self.validation { Some(data.answers()) } else { None };
+        let (network, loss, training) = (trainer.network(), trainer.settings().loss, trainer.answers());
+        self.monitors().try_for_each(|monitor| monitor.check_for(network, loss, training.as_deref(), validation))
     }
 
     /// Whether a training ends with the parameters of its best epoch.
@@ -279,9 +293,8 @@ impl Fit {
             let (expected, got) = ("to fail or to stop".to_owned(), "to try again".to_owned());
             return Err(Error::Setting { what: "divergence of one network among many", expected, got });
         }
-        let monitors = [self.early_stopping.map(|rule| rule.monitor), self.plateau.map(|rule| rule.monitor)];
         let validates = !matches!(self.validation, Validation::None);
-        if let Some(monitor) = monitors.into_iter().flatten().find(|monitor| monitor.validates() && !validates) {
+        if let Some(monitor) = self.monitors().find(|monitor| monitor.validates() && !validates) {
             let (expected, got) = ("one that is there without validation".to_owned(), format!("the {monitor}"));
             return Err(Error::Setting { what: "quantity to watch", expected, got });
         }

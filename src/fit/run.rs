@@ -1,12 +1,9 @@
 //! One call of a fit: its epochs, and where each decision falls.
 
-#[cfg(not(target_family = "wasm"))]
-use std::time::Instant;
-
 use super::{
     Decision, Divergence, Ended, Epoch, Fit, History, Progress, Validation, deciders::Deciders, history::Open,
 };
-use crate::{Error, Report, Result, Trainer};
+use crate::{Error, Report, Result, Trainer, clock::Clock};
 
 /// One call of [`Fit::run_with_async`].
 pub(super) struct Run<'a> {
@@ -174,28 +171,5 @@ impl<'a> Run<'a> {
         }
         self.history.ended = self.ended.unwrap_or_default();
         Ok(self.history)
-    }
-}
-
-/// A clock, where there is one.
-pub(super) struct Clock {
-    #[cfg(not(target_family = "wasm"))]
-    start: Instant,
-}
-
-impl Clock {
-    pub(super) fn start() -> Self {
-        Self {
-            #[cfg(not(target_family = "wasm"))]
-            start: Instant::now(),
-        }
-    }
-
-    /// Seconds since it was started; 0 where there is none.
-    pub(super) fn seconds(&self) -> f64 {
-        #[cfg(not(target_family = "wasm"))]
-        return self.start.elapsed().as_secs_f64();
-        #[cfg(target_family = "wasm")]
-        return 0.0;
     }
 }

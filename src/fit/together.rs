@@ -1,7 +1,7 @@
 //! Many networks that are taken through epochs together, each with decisions of its own.
 
-use super::{Ended, Epoch, Fit, History, Validation, deciders::Deciders, run::Clock};
-use crate::{Error, Population, Report, Result};
+use super::{Ended, Epoch, Fit, History, Validation, deciders::Deciders};
+use crate::{Error, Population, Report, Result, clock::Clock};
 
 /// One network on its way.
 #[derive(Default)]
@@ -116,6 +116,8 @@ impl Fit {
         if matches!(self.validation, Validation::LeftOut) {
             population.in_training().try_for_each(|member| population.left_out(member).map(drop))?;
         }
+        let data = if let Validation::Data(data) = &self.validation { Some(data) } else { None };
+        self.monitors().try_for_each(|monitor| population.check_monitor(monitor, data))?;
         let wrong = |what, got: &str| {
             Err(Error::Setting { what, expected: "none where many networks train".into(), got: got.into() })
         };

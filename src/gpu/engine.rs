@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     Dataset, Error, Network, Result,
+    clock::Clock,
     network::padded_rows,
     plan::{Plan, PlanRow, Scheme},
     rows::Subset,
@@ -63,12 +64,19 @@ pub(crate) struct Engine {
 
     /// The ring of metrics is read by halves, one while the other is written.
     losses: Pipe,
+    /// The seconds that its kernels took to compile so far, and whether they have run: some drivers compile a kernel when it
+    /// is dispatched for the first time.
+    compile_seconds: f64,
+    has_run: bool,
     /// The steps by hand whose metrics wait in the first half.
     waiting: Vec<Waiting>,
 }
 
 /// The rows of a step, and the sum of their weights if they have any.
 pub(crate) type Waiting = (u32, Option<f64>);
+
+/// A compilation that takes more seconds is reported.
+pub(crate) const LONG_COMPILATION: f64 = 1.0;
 
 /// What a chunk of steps is recorded from.
 struct Kernels {
@@ -89,6 +97,13 @@ pub(super) struct Visit<'a> {
     /// Whether the visit before, if it was recorded in the same pass, has bound the same.
     is_bound: bool,
     groups: [u32; 3],
+}
+
+/// Logs a compilation that took so long that a user waits for it.
+fn tell_of_compilation(scheme: &Scheme, seconds: f64) {
+    if seconds > LONG_COMPILATION {
+        log::info!("compiling the kernels took {seconds:.1} s (scheme: {scheme})");
+    }
 }
 
 impl Visit<'_> {
@@ -155,6 +170,7 @@ impl Engine {
         let step_set = Set::new(gpu, "step", STEP).await?;
         let step_group = step_set.bind(gpu, "step", &buffers.of_step()).await?;
 
+        let clock = Clock::start();
         let kernels = Kernels {
             order: window_set.kernel(gpu, &dispatches.order).await?,
             gather: window_set.kernel(gpu, &dispatches.gather).await?,
@@ -187,6 +203,8 @@ impl Engine {
             window_groups,
             subsets,
             kernels,
+            compile_seconds: clock.seconds(),
+            has_run: false,
             gradients: None,
             uploaded: resident,
             stream,
@@ -296,11 +314,25 @@ impl Engine {
             let count = half.min(steps - start);
             let mut done = 0;
             while done < count {
-                let chunk = self.pace.steps().min(self.buffers.chunk).min(count - done);
+                // The first step on a software adapter is waited for alone: its driver compiles the kernels in it.
+                let compiles = !self.has_run && self.gpu.is_software();
+                let steps = if compiles { 1 } else { self.pace.steps() };
+                let chunk = steps.min(self.buffers.chunk).min(count - done);
                 let taken = (start + done) as u64;
                 self.prepare((first + taken, before + taken), side + done, chunk);
                 let submission = gpu.compute(|pass| self.visit(chunk, true, |visit| visit.record(pass)));
-                self.pace.submitted(gpu, submission, chunk).await?;
+                if compiles {
+                    let clock = Clock::start();
+                    gpu.wait(submission).await?;
+                    self.compile_seconds += clock.seconds();
+                    self.pace.start();
+                } else {
+                    self.pace.submitted(gpu, submission, chunk).await?;
+                }
+                if !self.has_run {
+                    self.has_run = true;
+                    tell_of_compilation(&self.scheme, self.compile_seconds);
+                }
                 done += chunk;
             }
             flow.read((), &self.buffers.metrics, self.metrics_at(side, count), &mut take).await?;
@@ -492,6 +524,11 @@ impl Engine {
             self.gpu.upload(subsets, (slot * size_of::<Subset>()) as u64, bytemuck::bytes_of(&subset));
         }
         Ok(())
+    }
+
+    /// The seconds that its kernels took to compile so far.
+    pub(crate) const fn compile_seconds(&self) -> f64 {
+        self.compile_seconds
     }
 
     /// The most steps of a submission.

@@ -14,7 +14,8 @@ use tested::{Judging, Test, Tested};
 use workers::Workers;
 
 use crate::{
-    Dataset, Device, Ensemble, Error, LayerParameters, Metrics, Model, Network, Optimizer, Plan, Report, Result, Rows,
+    Dataset, Device, Ensemble, Error, LayerParameters, Metrics, Model, Monitor, Network, Optimizer, Plan, Report,
+    Result, Rows,
     error::{check_len, first_not_finite},
     features::ByteScale,
     step::Course,
@@ -144,6 +145,14 @@ impl Population {
     pub(crate) fn steps_to_epoch(&self, member: usize) -> Result<usize> {
         let all = self.steps_per_epoch(member)?;
         Ok(all - (self.steps(member)? % all as u64) as usize)
+    }
+
+    /// Refuses to watch what these networks do not have on the rows that validate: those of a data set, or the rows that each was
+    /// trained without.
+    pub(crate) fn check_monitor(&self, monitor: Monitor, validation: Option<&Dataset>) -> Result<()> {
+        let (loss, training) = (self.members[0].settings.loss, self.data.answers());
+        let validation = validation.map_or(training, Dataset::answers);
+        monitor.check_for(&self.network, loss, Some(training), Some(validation))
     }
 
     pub(crate) fn is_in_training(&self, member: usize) -> bool {

@@ -2,7 +2,8 @@
 
 use super::Scores;
 use crate::{
-    Dataset, Device, Fit, History, Member, Metrics, Model, Network, Population, Result, Validation, population::differs,
+    Dataset, Device, Fit, History, Member, Metrics, Model, Monitor, Network, Population, Result, Validation,
+    population::differs,
 };
 
 pub(super) struct Field {
@@ -12,12 +13,13 @@ pub(super) struct Field {
 }
 
 impl Field {
-    /// Networks of candidates, some each.
+    /// Networks of candidates, some each, which are judged by a quantity that they have.
     pub(super) async fn new(
         device: &Device,
         network: &Network,
         data: &Dataset,
         candidates: &[Vec<Member>],
+        (monitor, validation): (Monitor, &Validation),
     ) -> Result<Self> {
         let mut groups: Vec<Vec<Member>> = Vec::new();
         let mut places = Vec::with_capacity(candidates.len());
@@ -37,6 +39,8 @@ impl Field {
         for members in &groups {
             populations.push(Population::new_async(device, network, data, members).await?);
         }
+        let data = if let Validation::Data(data) = validation { Some(data) } else { None };
+        populations.iter().try_for_each(|population| population.check_monitor(monitor, data))?;
         Ok(Self { populations, places })
     }
 

@@ -68,8 +68,15 @@ impl Hyperparameter {
     pub(super) fn draw(&self, draws: &mut Draws) -> f64 {
         match &self.values {
             Values::Listed(values) => values[draws.below(values.len())],
-            Values::Between { low, high, is_logarithmic: false } => low + (high - low) * draws.share(),
-            Values::Between { low, high, .. } => (low.ln() + (high.ln() - low.ln()) * draws.share()).exp(),
+            // Rounding may lead beyond an end, and a range may be longer than the largest number.
+            Values::Between { low, high, is_logarithmic: false } => {
+                let (share, length) = (draws.share(), high - low);
+                let value = if length.is_finite() { low + length * share } else { (1.0 - share) * low + share * high };
+                value.clamp(*low, *high)
+            }
+            Values::Between { low, high, .. } => {
+                (low.ln() + (high.ln() - low.ln()) * draws.share()).exp().clamp(*low, *high)
+            }
         }
     }
 
@@ -98,5 +105,29 @@ impl Hyperparameter {
 impl fmt::Debug for Hyperparameter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hyperparameter").field("name", &self.name).field("values", &self.values).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rounding made exp(ln(high)) larger than `high` and exp(ln(low)) smaller than `low`.
+    #[test]
+    fn drawn_values_stay_within_their_bounds() {
+        let mut draws = Draws::new(1);
+        for (low, high) in [(1e-5, 1e-5), (0.1, 0.1), (1e-3, 1e-1), (3e-300, 1e300), (0.7, 0.7000000000000001)] {
+            for number in [
+                Hyperparameter::logarithmic("rate", low, high, |_, _| {}),
+                Hyperparameter::between("rate", low, high, |_, _| {}),
+                Hyperparameter::between("rate", -f64::MAX, f64::MAX, |_, _| {}),
+            ] {
+                let Values::Between { low, high, .. } = number.values else { panic!("a range") };
+                for _ in 0..1000 {
+                    let value = number.draw(&mut draws);
+                    assert!((low..=high).contains(&value), "{value:?} of {low:?} to {high:?}");
+                }
+            }
+        }
     }
 }

@@ -170,9 +170,9 @@ impl Search {
     /// # Errors
     /// As [`Search::train`].
     pub async fn train_async(&self, device: &Device, network: &Network, data: &Dataset, fit: &Fit) -> Result<Findings> {
-        let (data, validation) = self.prepared(data)?;
+        let (data, folds, validation) = self.prepared(data)?;
+        let mut field = Field::new(device, network, &data, &self.members(folds)?, (self.monitor, &validation)).await?;
         let fit = fit.clone().validation(validation);
-        let mut field = Field::new(device, network, &data, &self.members()?).await?;
         let histories = field.fit(&fit).await?;
         // What was put back is worth what it was there.
         let is_lost = |history: &History| history.ended == Ended::Diverged && !fit.restores_best();
@@ -201,8 +201,8 @@ impl Search {
         halving: &Halving,
     ) -> Result<Findings> {
         halving.check()?;
-        let (data, validation) = self.prepared(data)?;
-        let mut field = Field::new(device, network, &data, &self.members()?).await?;
+        let (data, folds, validation) = self.prepared(data)?;
+        let mut field = Field::new(device, network, &data, &self.members(folds)?, (self.monitor, &validation)).await?;
         let trial = |candidate: &Candidate| Trial {
             values: candidate.values.clone(),
             member: candidate.member.clone(),
@@ -238,8 +238,8 @@ impl Search {
     }
 
     /// The networks of each candidate.
-    fn members(&self) -> Result<Vec<Vec<Member>>> {
-        let members = |candidate: &Candidate| match &self.folds {
+    fn members(&self, folds: Option<KFold>) -> Result<Vec<Vec<Member>>> {
+        let members = |candidate: &Candidate| match folds {
             None => Ok(vec![candidate.member.clone()]),
             Some(folds) if candidate.member.rows == Rows::All => Ok(folds.members(&candidate.member)),
             Some(_) => {
@@ -250,22 +250,22 @@ impl Search {
         self.candidates.iter().map(members).collect()
     }
 
-    /// The rows to learn from, and what validates.
-    fn prepared(&self, data: &Dataset) -> Result<(Dataset, Validation)> {
+    /// The rows to learn from, their folds if there are any, and what validates.
+    fn prepared(&self, data: &Dataset) -> Result<(Dataset, Option<KFold>, Validation)> {
         if !self.monitor.validates() {
             let (expected, got) = ("one of the validation".to_owned(), format!("the {}", self.monitor));
             return Err(Error::Setting { what: "quantity to judge by", expected, got });
         }
         match (&self.folds, &self.validation) {
             (Some(folds), Validation::None | Validation::LeftOut) => {
-                folds.fold(0).check(data.rows())?;
-                Ok((data.clone(), Validation::LeftOut))
+                let (data, folds) = folds.prepared(data)?;
+                Ok((data, Some(folds), Validation::LeftOut))
             }
             (None, Validation::Split(split)) => {
                 let (train, held_out) = data.split(split, self.candidates[0].member.settings.seed)?;
-                Ok((train, Validation::Data(held_out)))
+                Ok((train, None, Validation::Data(held_out)))
             }
-            (None, Validation::Data(_) | Validation::LeftOut) => Ok((data.clone(), self.validation.clone())),
+            (None, Validation::Data(_) | Validation::LeftOut) => Ok((data.clone(), None, self.validation.clone())),
             (folds, _) => {
                 let expected = "either folds or another validation".to_owned();
                 let got = if folds.is_some() { "both" } else { "neither" }.to_owned();

@@ -40,6 +40,8 @@ pub struct Trainer {
     /// Whether rows have weights, and those of the data set.
     weighted: bool,
     weights: Option<Arc<Vec<f32>>>,
+    /// The answers of the data set.
+    answers: Option<Arc<Answers>>,
     scaler: Option<Arc<Scaler>>,
     byte_scale: ByteScale,
     /// Of the data set.
@@ -141,6 +143,7 @@ impl Trainer {
             has_data,
             weighted,
             weights: data.and_then(Dataset::shared_weights),
+            answers: data.map(Dataset::shared_answers),
             scaler: data.and_then(Dataset::scaler).cloned().map(Arc::new),
             byte_scale: data.and_then(|data| data.features().scale_of_bytes()).into(),
             largest: data.map(Dataset::largest).unwrap_or_default(),
@@ -392,6 +395,11 @@ impl Trainer {
         self.course.batch
     }
 
+    /// The answers of its data set.
+    pub(crate) fn answers(&self) -> Option<Arc<Answers>> {
+        self.answers.clone()
+    }
+
     /// Whether [`Trainer::keep`] has kept something.
     pub(crate) const fn has_kept(&self) -> bool {
         self.kept.is_some()
@@ -400,6 +408,15 @@ impl Trainer {
     /// How many steps were taken on the data set.
     pub const fn steps(&self) -> u64 {
         self.done
+    }
+
+    /// The seconds for which the device's driver compiled the kernels of this trainer's steps so far, and for which the host waited;
+    /// 0 on the CPU, and for kernels that the device has compiled before. Some drivers compile in the first step.
+    pub const fn compile_seconds(&self) -> f64 {
+        match &self.engine {
+            Worker::Gpu(engine) => engine.compile_seconds(),
+            Worker::Cpu(..) => 0.0,
+        }
     }
 
     /// The learning rate of the last update, with the schedule's factor; before the first, that of the first.
