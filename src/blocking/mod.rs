@@ -194,8 +194,16 @@ impl Trainer {
     /// A trainer that goes on where another one made a checkpoint. The data set has to be the same one, which is not
     /// checked but for its size; it is scaled as it was if it brings no scaling of its own.
     ///
+    /// [`Checkpoint::settings`] may be changed before. A changed batch size, [`Settings::drop_last`] or accumulation needs a
+    /// checkpoint from the end of an epoch, without accumulated batches that wait for an update: the next epoch then sees all
+    /// rows, optimizers and schedules count on from the same number of updates, and schedules per epoch from the same number of
+    /// epochs. [`Trainer::steps`] is then the number of steps that the same epochs have with the new batch size. What early
+    /// stopping has kept can be restored; the schedule does not go back with it. Numbers of the optimizer (such as the
+    /// learning rate) may change, its rule may not.
+    ///
     /// # Errors
-    /// As [`Trainer::new`]; [`Error::Plan`] if the checkpoint's plan is for another device, driver, number of threads or
+    /// As [`Trainer::new`]; [`Error::Setting`] for a changed batch size, `drop_last` or accumulation within an epoch or an update,
+    /// or under a schedule that counts epochs after a warm-up, and for another rule of the optimizer; [`Error::Plan`] if the checkpoint's plan is for another device, driver, number of threads or
     /// version ([`Checkpoint`] says what to do), [`Error::Setting`] for a data set of another size or scaling.
     pub fn resume(device: &Device, checkpoint: &Checkpoint, data: Option<&Dataset>) -> Result<Self> {
         pollster::block_on(Self::resume_async(device, checkpoint, data))

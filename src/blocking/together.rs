@@ -157,11 +157,13 @@ impl Fit {
 }
 
 /// Trains a network for each fold of a data set on the other folds, all of them together, and gives what each is worth on its
-/// own: after the last epoch or the best, as `fit` says, whose validation are the folds. Where the data set is scaled, it
+/// own: after the last epoch or the best, as `fit` says, whose validation are the folds. Where the answers are classes, every fold
+/// has the same share of each class, as in scikit-learn ([`KFold`]). Where the data set is scaled, it
 /// is as it was given: its scaling has seen all folds.
 ///
 /// # Errors
-/// [`Error::Setting`] for less than 2 folds or more than rows, and as [`Population::new`] and [`Fit::run_together`].
+/// [`Error::Setting`] for less than 2 folds, more than rows or, stratified, more than rows of every class, for a quantity to watch
+/// that the network and the data do not have, and as [`Population::new`] and [`Fit::run_together`].
 pub fn cross_val_score(
     device: &Device,
     network: &Network,

@@ -87,14 +87,14 @@ mod tests {
     fn classes(counts: &[usize]) -> Dataset {
         let ids: Vec<u32> = (0..).zip(counts).flat_map(|(class, count)| vec![class; *count]).collect();
         let bytes: Vec<u8> = (0..ids.len()).map(|row| row as u8).collect();
-        let weights: Vec<f32> = bytes.iter().map(|byte| f32::from(*byte)).collect();
+        let weights: Vec<f32> = bytes.iter().map(|byte| 1.0 + f32::from(*byte)).collect();
         Dataset::new(ids.len(), Features::U8 { bytes, scale: 0.5 }, ids).unwrap().with_weights(weights).unwrap()
     }
 
     /// The rows of a data set of `classes`.
     fn rows(set: &Dataset) -> Vec<u8> {
         let Features::U8 { bytes, scale: 0.5 } = set.features() else { panic!("bytes stay bytes") };
-        let weights: Vec<f32> = bytes.iter().map(|byte| f32::from(*byte)).collect();
+        let weights: Vec<f32> = bytes.iter().map(|byte| 1.0 + f32::from(*byte)).collect();
         assert_eq!(set.weights(), Some(weights.as_slice()), "weights go with their rows");
         bytes.clone()
     }
