@@ -167,7 +167,7 @@ pub use selftest::{Finding, Selftest, selftest_async};
 pub use settings::Settings;
 pub use table::{
     AnswerKind, Coding, Column, ColumnKind, CsvSettings, Encoder, EncoderSettings, Encoding, FeatureColumns,
-    MissingCategory, MissingNumber, NumberFormat, Reading, Table, Unseen,
+    MissingCategory, MissingNumber, NonNumber, NumberFormat, Reading, Table, Unseen,
 };
 pub use trainer::Trainer;
 #[cfg(not(target_family = "wasm"))]

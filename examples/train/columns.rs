@@ -1,8 +1,8 @@
 //! The columns of a table: which of them a network can learn from, and what stands in the way.
 
 use gradus::{
-    AnswerKind, Column, ColumnKind, Encoder, EncoderSettings, FeatureColumns, MissingCategory, MissingNumber, Table,
-    Unseen,
+    AnswerKind, Column, ColumnKind, Encoder, EncoderSettings, FeatureColumns, MissingCategory, MissingNumber,
+    NonNumber, Table, Unseen,
 };
 
 use super::roles::{Role, roles, show, target};
@@ -145,7 +145,7 @@ fn check_categories(
             continue;
         }
         let name = short(name);
-        if let Some((row, numbers)) = table.first_non_number(*at)
+        if let Some(NonNumber { row, numbers, .. }) = table.first_non_number(*at)
             && 2 * numbers > there
             && !categories.contains(at)
         {

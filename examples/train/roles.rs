@@ -1,6 +1,6 @@
 //! What becomes of each column of a table: the target, a feature, or nothing.
 
-use gradus::{Column, ColumnKind, Table};
+use gradus::{Column, ColumnKind, NonNumber, NumberFormat, Table};
 
 use super::columns::Wishes;
 use crate::common::{
@@ -128,15 +128,16 @@ fn notes(table: &Table, columns: &[Column], at: usize, role: Role) -> Vec<String
         notes.push(format!("{name:?} can be read in two ways; {other}"));
     }
     if let ColumnKind::Categories { count } = column.kind {
-        if let Some((row, numbers)) = table.first_non_number(at)
+        if let Some(NonNumber { row, format, numbers }) = table.first_non_number(at)
             && 2 * numbers > table.rows() - column.missing
         {
             let there = table.rows() - column.missing;
             let cell = short(table.cell(row, at).unwrap_or_default());
             let line = table.line(row).unwrap_or_default();
+            let written = if format == NumberFormat::PLAIN { String::new() } else { format!(" written with {format}") };
             notes.push(format!(
-                "{numbers} of the {there} cells of {name:?} are numbers, but {cell:?} in line {line} is not: all are read as \
-                 categories; if it marks a missing value: --missing-values {} --missing fill",
+                "{numbers} of the {there} cells of {name:?} are numbers{written}, but {cell:?} in line {line} is not: all are \
+                 read as categories; if it marks a missing value: --missing-values {} --missing fill",
                 shell(&cell)
             ));
         }

@@ -18,6 +18,7 @@ use std::fmt::{self, Display};
 
 pub use encoder::Encoder;
 pub use number_format::NumberFormat;
+pub use scan::NonNumber;
 pub use settings::{
     AnswerKind, Coding, CsvSettings, EncoderSettings, Encoding, FeatureColumns, MissingCategory, MissingNumber,
     Reading, Unseen,

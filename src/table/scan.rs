@@ -45,6 +45,17 @@ pub(super) struct Scan {
     pub is_inexact: bool,
 }
 
+/// A cell that is not a number in a column whose other cells may be numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NonNumber {
+    /// The row of the cell.
+    pub row: usize,
+    /// The number format that most cells of the column have.
+    pub format: NumberFormat,
+    /// How many cells have it.
+    pub numbers: usize,
+}
+
 /// What is known of a column after some of its cells.
 #[derive(Debug, Clone)]
 struct Counts {
@@ -270,18 +281,23 @@ impl Table {
         counts.par_iter().enumerate().map(scan).collect()
     }
 
-    /// The first cell of a column that is neither missing nor a number, and how many of its cells are numbers in the format
-    /// that most of them have: a column of numbers becomes categories by one such cell.
-    pub fn first_non_number(&self, column: usize) -> Option<(usize, usize)> {
+    /// The first cell of a column that is neither missing nor a number, beside numbers in the format that most cells have: a
+    /// column of numbers becomes categories by one such cell. None if the column is numbers.
+    pub fn first_non_number(&self, column: usize) -> Option<NonNumber> {
         if column >= self.names.len() || self.number_format(column).is_some() {
             return None;
         }
-        let count = |format: &NumberFormat| self.cells(column).flatten().filter_map(|cell| format.parse(cell)).count();
-        let counts = NumberFormat::CANDIDATES.map(|format| (format, count(&format)));
-        // Of equal counts the last wins.
-        let (format, numbers) = counts.into_iter().rev().max_by_key(|(_, count)| *count)?;
+        let symbol = self.cells(column).flatten().find_map(|cell| split_symbol(cell).0);
+        let symbols = [None, symbol];
+        let formats = symbols[..1 + usize::from(symbol.is_some())].iter();
+        let formats = formats.flat_map(|symbol| NumberFormat::CANDIDATES.map(|format| format.with_symbol(*symbol)));
+        let count = |format: NumberFormat| self.cells(column).flatten().filter_map(|cell| format.parse(cell)).count();
+        // Of equal counts the first wins.
+        let best =
+            formats.map(|format| (format, count(format))).reduce(|best, one| if one.1 > best.1 { one } else { best });
+        let (format, numbers) = best?;
         let is_other = |cell: Option<&str>| cell.is_some_and(|cell| format.parse(cell).is_none());
-        self.cells(column).position(is_other).map(|row| (row, numbers))
+        self.cells(column).position(is_other).map(|row| NonNumber { row, format, numbers })
     }
 
     /// The smallest and the largest number of a column in a format, and whether one of them is not an f32.

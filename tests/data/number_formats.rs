@@ -1,6 +1,6 @@
 //! How the numbers of a column are written is decided from all of its cells.
 
-use gradus::{ColumnKind, CsvSettings, NumberFormat, Table};
+use gradus::{ColumnKind, CsvSettings, NonNumber, NumberFormat, Table};
 
 fn read(content: &str) -> Table {
     Table::read(content.as_bytes(), "t.csv", &CsvSettings::default()).unwrap()
@@ -122,6 +122,10 @@ fn settings_decide_for_all_columns_or_for_one() {
 fn a_cell_that_is_no_number_is_found() {
     let table = read("a;b\n1,5;1\n2,5;2\nx;3\n");
     assert_eq!(table.columns()[0].kind, ColumnKind::Categories { count: 3 });
-    assert_eq!((table.first_non_number(0), table.line(2)), (Some((2, 2)), Some(4)));
+    let found = NonNumber { row: 2, format: format(',', None), numbers: 2 };
+    assert_eq!((table.first_non_number(0), table.line(2)), (Some(found), Some(4)));
+    let dollars = format('.', None);
+    let found = NonNumber { row: 1, format: NumberFormat { symbol: Some('$'), ..dollars }, numbers: 2 };
+    assert_eq!(read("a,b\n$5,1\n6,2\n$7.5,3\n").first_non_number(0), Some(found));
     assert_eq!(table.first_non_number(1), None);
 }
