@@ -73,8 +73,8 @@ impl Features {
     /// for rows of f32 takes `byte * scale`, which [`Model::byte_scale`](crate::Model::byte_scale) keeps in the file.
     /// ```
     /// # use gradus::{Dataset, Features};
-    /// let pixels = Dataset::new(1, Features::bytes([0, 51, 255], 1.0 / 255.0), &[0u32])?;
-    /// assert_eq!(pixels.row(0)?, [0.0, 0.2, 1.0]);
+    /// let pixels = Dataset::new(1, Features::bytes([0, 255], 1.0 / 255.0), &[0u32])?;
+    /// assert_eq!(pixels.row(0)?, [0.0, 1.0]);
     /// let ages = Dataset::new(1, &[18u8, 65], &[0u32])?;
     /// assert_eq!(ages.row(0)?, [18.0, 65.0]);
     /// assert_eq!(ages.to_string(), "1 row of 2 features (bytes times 1), with class ids");

@@ -107,6 +107,7 @@ fn zip(head: &[u8]) -> &'static str {
 }
 
 /// The format of a file for an error: its name, or its first bytes if it is not known.
+#[cfg(any(feature = "images", feature = "npy", test))]
 pub(crate) fn describe(content: &[u8]) -> String {
     const FEW: usize = 16;
     match recognize(&content[..content.len().min(HEAD)]) {
