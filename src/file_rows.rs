@@ -205,6 +205,8 @@ impl FileRows {
         if are_finite || self.source.kind.is_bytes() || self.picked.is_some() {
             return Ok(());
         }
+        // A row that memory cannot hold is refused before the file is read.
+        room::<f32>(self.columns, "a row of a file")?;
         let Source { kind, .. } = *self.source;
         let all = self.rows * self.columns;
         let at_once = (BLOCK / kind.width).min(all);

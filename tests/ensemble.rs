@@ -184,7 +184,7 @@ fn a_population_makes_an_ensemble_of_those_that_are_asked_for() {
         assert_eq!(population.ensemble(&device, [4, 0]).map(|ensemble| ensemble.networks()), Ok(2), "{device}");
         let refused = |members: &[usize]| population.ensemble(&device, members.iter().copied()).map(|_| ());
         assert!(matches!(refused(&[0, 5]), Err(Error::Setting { .. })), "{device}");
-        assert!(matches!(refused(&[1, 2]), Err(Error::NonFinite { .. })), "{device}");
+        assert!(matches!(refused(&[1, 2]), Err(Error::MemberDiverged { member: 2, .. })), "{device}");
         assert!(matches!(refused(&[]), Err(Error::Setting { .. })), "{device}");
     }
 }
