@@ -97,7 +97,7 @@ fn halved<T: Copy>(mut lanes: [T; LANES], both: impl Fn(T, T) -> T) -> T {
 macro_rules! with_loss {
     ($function:ident($loss:expr, $y:expr, $($argument:expr),*)) => {
         with_loss!($function, $loss, $y, ($($argument),*),
-            Loss::Mse => Loss::Mse,
+            Loss::Auto | Loss::Mse => Loss::Mse,
             Loss::L1 => Loss::L1,
             Loss::Huber { delta } => Loss::Huber { delta },
             Loss::LogCosh => Loss::LogCosh,

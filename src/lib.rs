@@ -139,7 +139,7 @@ pub use fit::{
     ReduceOnPlateau, Split, Validation,
 };
 #[cfg(feature = "images")]
-pub use formats::folder::ImageSettings;
+pub use formats::folder::{BlendedImageSettings, ImageSettings};
 #[cfg(feature = "npy")]
 pub use formats::npy::Npy;
 pub use formats::{idx::Idx, image_set::ImageSet, names::Names, records::Formulas};

@@ -1,7 +1,7 @@
 //! The losses: each an arm here and a file in `shaders/loss/`.
 
 use crate::{
-    Activation, CustomLoss, Error, Result,
+    Activation, Answers, CustomLoss, Error, Network, Result,
     family::{files, parse},
     optimizer::sign,
 };
@@ -10,6 +10,17 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Loss {
+    /// The default: chosen when a training begins, from the targets and the output layer.
+    ///
+    /// - Class ids and several outputs, identity or softmax: [`Loss::SoftmaxCrossEntropy`].
+    /// - Class ids 0 and 1 and one output: [`Loss::BinaryCrossEntropy`] of a sigmoid, or
+    ///   [`Loss::BinaryCrossEntropyWithLogits`] of the identity.
+    /// - Class ids and another output layer, such as several sigmoids: [`Loss::Mse`], with a warning in the log.
+    /// - Values, or no data set: [`Loss::Mse`].
+    ///
+    /// A trainer's settings and files have the loss that was chosen. Where it is used without a training, it is
+    /// [`Loss::Mse`].
+    Auto,
     /// Mean squared error: `(y - t)^2`, the mean over the batch and the outputs.
     Mse,
     /// Mean absolute error, L1: `|y - t|`, the mean over the batch and the outputs.
@@ -74,6 +85,7 @@ impl Loss {
     /// The name, as it stands in files and as its WGSL function is called.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Auto => "auto",
             Self::Mse => "mse",
             Self::L1 => "l1",
             Self::Huber { .. } => "huber",
@@ -119,6 +131,31 @@ impl Loss {
         }
     }
 
+    /// The loss of a training on these targets: [`Loss::Auto`] becomes one that fits them.
+    pub(crate) fn chosen(self, network: &Network, answers: Option<&Answers>) -> Self {
+        if self != Self::Auto {
+            return self;
+        }
+        let Some(Answers::Classes(_)) = answers else { return Self::Mse };
+        let output = network.layers().last().map(|layer| layer.activation);
+        let chosen = match (output, network.outputs()) {
+            (Some(Activation::Sigmoid), 1) => Self::BinaryCrossEntropy,
+            (Some(Activation::Identity), 1) => Self::BinaryCrossEntropyWithLogits,
+            (Some(Activation::Identity | Activation::Softmax), 2..) => Self::SoftmaxCrossEntropy,
+            _ => Self::Mse,
+        };
+        if chosen == Self::Mse {
+            let output = output.map_or("none", Activation::name);
+            log::warn!(
+                "loss: mean squared error, although the targets are class ids, because the output layer is {output}; an \
+                 identity or softmax output layer would get the cross-entropy; Settings::loss sets a loss"
+            );
+        } else {
+            log::info!("loss: {chosen}, because the targets are class ids; Settings::loss sets another");
+        }
+        chosen
+    }
+
     /// Refuses the activation of an output layer that the loss cannot have.
     pub(crate) fn check_output(self, got: Activation) -> Result<()> {
         let (is_softmax, looks) = (got == Activation::Softmax, self.looks_at_the_row());
@@ -149,7 +186,7 @@ impl Loss {
         let ln = |x: f64| if x < least { least.ln() } else { x.ln() };
         let error = y - t;
         match self {
-            Self::Mse => error * error,
+            Self::Auto | Self::Mse => error * error,
             Self::L1 => error.abs(),
             Self::Huber { delta } => {
                 let e = error.abs();
@@ -172,7 +209,7 @@ impl Loss {
     /// 1 for a class.
     pub fn gradient(self, y: f64, t: f64, (normalizer, sum): (f64, f64), outputs: usize) -> f64 {
         match self {
-            Self::Mse => 2.0 * (y - t),
+            Self::Auto | Self::Mse => 2.0 * (y - t),
             Self::L1 => sign(y - t),
             Self::Huber { delta } => (y - t).clamp(-delta, delta),
             Self::LogCosh => (y - t).tanh(),
@@ -217,7 +254,7 @@ impl Loss {
 
     pub(crate) const fn wgsl(self) -> &'static [&'static str] {
         match self {
-            Self::Mse => files!("loss/mse"),
+            Self::Auto | Self::Mse => files!("loss/mse"),
             Self::L1 => files!("loss/l1"),
             Self::Huber { .. } => files!("loss/huber"),
             Self::LogCosh => files!("loss/log_cosh", "activation/tanh", "math/log_one_plus"),
@@ -256,7 +293,11 @@ impl std::str::FromStr for Loss {
 
     /// The member of that name, such as `huber` or `huber(0.5)`.
     fn from_str(text: &str) -> Result<Self> {
-        parse("loss", text, Self::ALL, Self::name, Self::with_parameter)
+        if text == Self::Auto.name() {
+            Ok(Self::Auto)
+        } else {
+            parse("loss", text, Self::ALL, Self::name, Self::with_parameter)
+        }
     }
 }
 
@@ -272,6 +313,24 @@ mod tests {
         }
         assert_eq!("huber(0.5)".parse(), Ok(Loss::Huber { delta: 0.5 }));
         assert!("mse(1)".parse::<Loss>().is_err());
+    }
+
+    #[test]
+    fn the_default_fits_the_targets() {
+        let ids = Answers::Classes(vec![0, 1]);
+        let values = Answers::Values(vec![0.0, 1.0]);
+        let of = |outputs: usize, activation: Activation, answers: Option<&Answers>| {
+            Loss::Auto.chosen(&Network::new(1).dense(outputs, activation), answers)
+        };
+        assert_eq!(of(2, Activation::Identity, Some(&ids)), Loss::SoftmaxCrossEntropy);
+        assert_eq!(of(2, Activation::Softmax, Some(&ids)), Loss::SoftmaxCrossEntropy);
+        assert_eq!(of(1, Activation::Sigmoid, Some(&ids)), Loss::BinaryCrossEntropy);
+        assert_eq!(of(1, Activation::Identity, Some(&ids)), Loss::BinaryCrossEntropyWithLogits);
+        assert_eq!(of(2, Activation::Sigmoid, Some(&ids)), Loss::Mse);
+        assert_eq!(of(2, Activation::Identity, Some(&values)), Loss::Mse);
+        assert_eq!(of(2, Activation::Identity, None), Loss::Mse);
+        let network = Network::new(1).dense(2, Activation::Identity);
+        assert_eq!(Loss::L1.chosen(&network, Some(&ids)), Loss::L1);
     }
 
     #[test]

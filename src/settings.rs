@@ -1,6 +1,6 @@
 //! How a network is trained, as plain data.
 
-use crate::{Error, Loss, Network, Optimizer, Plan, Result, Schedule};
+use crate::{Answers, Error, Loss, Network, Optimizer, Plan, Result, Schedule};
 
 /// The most rows of a batch: `measure` has one invocation for each, and 65,535 workgroups.
 const MOST_ROWS: usize = 1 << 21;
@@ -14,7 +14,7 @@ pub struct Settings {
     /// rows of that batch are not trained on in this epoch; with [`Settings::shuffle`] they are others in every epoch.
     /// `steps_per_epoch`, schedules per epoch, histories and reports count the steps that are left.
     pub drop_last: bool,
-    /// The loss to minimise.
+    /// The loss to minimize; by default one that fits the targets ([`Loss::Auto`]).
     pub loss: Loss,
     /// How a step changes the parameters.
     pub optimizer: Optimizer,
@@ -43,10 +43,10 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// Batches of 32, mean squared error, stochastic gradient descent with a rate of 0.1, seed 0, shuffled, no noise; the short last batch of an epoch is
+    /// Batches of 32, a loss that fits the targets ([`Loss::Auto`]), stochastic gradient descent with a rate of 0.1, seed 0, shuffled, no noise; the short last batch of an epoch is
     /// trained on.
     fn default() -> Self {
-        let (loss, optimizer, schedule) = (Loss::Mse, Optimizer::sgd(0.1), Schedule::Constant);
+        let (loss, optimizer, schedule) = (Loss::Auto, Optimizer::sgd(0.1), Schedule::Constant);
         Self {
             batch: 32,
             drop_last: false,
@@ -65,6 +65,11 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// The settings of a training on these targets, with the loss that is chosen for them.
+    pub(crate) fn chosen(self, network: &Network, answers: Option<&Answers>) -> Self {
+        Self { loss: self.loss.chosen(network, answers), ..self }
+    }
+
     /// Refuses what cannot be trained.
     pub(crate) fn check(&self, network: &Network) -> Result<()> {
         network.check()?;

@@ -143,7 +143,7 @@ pub(super) fn output_delta(
         };
     }
     match loss {
-        Loss::Mse => each!(delta, |y, t| 2.0 * (y - t)),
+        Loss::Auto | Loss::Mse => each!(delta, |y, t| 2.0 * (y - t)),
         Loss::L1 => each!(delta, |y, t| sign(y - t)),
         Loss::Huber { delta: most } => each!(delta, |y, t| (y - t).clamp(-most as f32, most as f32)),
         Loss::LogCosh => each!(delta, |y, t| tanh(fma, y - t)),

@@ -32,31 +32,61 @@ const MOST_DECODED: u64 = 1 << 28;
 /// The most bytes of all images together.
 const MOST: u64 = 1 << 34;
 
-/// How images are read.
+/// How images are read. Transparent pixels are blended over white, as a browser shows them, or over the color of
+/// [`ImageSettings::over`].
 ///
 /// ```
 /// # use gradus::ImageSettings;
-/// let settings = ImageSettings { color: true, size: Some([32, 32]), ..ImageSettings::default() };
-/// assert_eq!(settings.background, [255; 3]);
+/// let settings = ImageSettings { color: true, size: Some([32, 32]) };
+/// assert_ne!(settings.over([0, 0, 0]), settings.over([255; 3]));
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ImageSettings {
     /// Whether a pixel becomes red, green and blue, and not one gray.
     pub color: bool,
     /// What every image is resized to, `[height, width]`; its sides need not stay in proportion. If none, all have to be
     /// of the same size.
     pub size: Option<[u32; 2]>,
-    /// The red, green and blue over which transparent pixels are blended: white by default, as a browser shows them.
-    pub background: [u8; 3],
 }
 
-impl Default for ImageSettings {
-    fn default() -> Self {
-        Self { color: false, size: None, background: [255; 3] }
+/// Image settings with the background over which transparent pixels are blended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlendedImageSettings {
+    settings: ImageSettings,
+    /// Red, green and blue.
+    background: [u8; 3],
+}
+
+const WHITE: [u8; 3] = [255; 3];
+
+impl From<&ImageSettings> for BlendedImageSettings {
+    fn from(settings: &ImageSettings) -> Self {
+        settings.over(WHITE)
+    }
+}
+
+impl From<&Self> for BlendedImageSettings {
+    fn from(settings: &Self) -> Self {
+        *settings
     }
 }
 
 impl ImageSettings {
+    /// The same settings with another background: its red, green and blue.
+    pub const fn over(self, background: [u8; 3]) -> BlendedImageSettings {
+        BlendedImageSettings { settings: self, background }
+    }
+
+    /// Decodes one image over white; see [`BlendedImageSettings::decode`].
+    ///
+    /// # Errors
+    /// Returns the same errors as [`ImageSet::of_folder`].
+    pub fn decode(&self, content: &[u8], name: &str) -> Result<([usize; 2], Vec<u8>)> {
+        self.over(WHITE).decode(content, name)
+    }
+}
+
+impl BlendedImageSettings {
     /// The height and the width of one PNG or JPEG image and its bytes, as [`ImageSet::of_folder`] has them: what a network
     /// that learned from a folder is asked about. Errors call the image `name`.
     ///
@@ -69,7 +99,7 @@ impl ImageSettings {
     }
 
     fn check(&self) -> Result<()> {
-        match self.size {
+        match self.settings.size {
             Some(size) if size.iter().any(|side| !(1..=MOST_SIDE).contains(side)) => {
                 let (expected, got) = (format!("1 to {MOST_SIDE} pixels a side"), format!("{size:?}"));
                 Err(Error::Setting { what: "size of images", expected, got })
@@ -81,7 +111,8 @@ impl ImageSettings {
 
 impl ImageSet {
     /// Of a folder with a folder for each class, which has the class's name, and PNG and JPEG files in those. Classes are
-    /// sorted by name and so are the images of each. Transparent pixels are blended over [`ImageSettings::background`], the
+    /// sorted by name and so are the images of each. Transparent pixels are blended over white or the color of
+    /// [`ImageSettings::over`], the
     /// orientation that a camera has stored (EXIF) is applied, and 16 bits a channel become 8.
     ///
     /// Files that do not end in png, jpg or jpeg are passed over, and so is what begins with a dot. A warning is logged for
@@ -92,8 +123,8 @@ impl ImageSet {
     /// [`Error::File`] for what cannot be read, such as a link that leads nowhere, [`Error::Format`] if there is no class, a
     /// class without images, or an image that cannot be decoded, is of another size than the first, or larger than 2^14
     /// pixels a side or 2^28 bytes, [`Error::Setting`] for a size to resize to that has longer sides.
-    pub fn of_folder(folder: impl AsRef<Path>, settings: &ImageSettings) -> Result<Self> {
-        let folder = folder.as_ref();
+    pub fn of_folder(folder: impl AsRef<Path>, settings: impl Into<BlendedImageSettings>) -> Result<Self> {
+        let (folder, settings) = (folder.as_ref(), &settings.into());
         settings.check()?;
         let (mut classes, mut files, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
         for (class, _) in entries(folder)?.into_iter().filter(|(_, about)| about.is_dir()) {
@@ -121,7 +152,7 @@ impl ImageSet {
         };
         let first = decoded(first, settings)?;
         let (width, height) = (first.width() as usize, first.height() as usize);
-        let channels = if settings.color { 3 } else { 1 };
+        let channels = if settings.settings.color { 3 } else { 1 };
         let len = width * height * channels;
         let all = len.saturating_mul(files.len());
         if all as u64 > MOST {
@@ -174,11 +205,11 @@ fn ends_in(path: &Path, ends: &[&str]) -> bool {
 }
 
 /// The image in a file, in the colors and of the size that were asked for.
-fn decoded(path: &Path, settings: &ImageSettings) -> Result<DynamicImage> {
+fn decoded(path: &Path, settings: &BlendedImageSettings) -> Result<DynamicImage> {
     decoded_bytes(&read(path, MOST_FILE)?, &path.display().to_string(), settings)
 }
 
-fn decoded_bytes(content: &[u8], name: &str, settings: &ImageSettings) -> Result<DynamicImage> {
+fn decoded_bytes(content: &[u8], name: &str, settings: &BlendedImageSettings) -> Result<DynamicImage> {
     let refused = |expected: &str, got: String| wrong(&name, "image", expected, got);
     // What it is stands in its first bytes; names are often wrong.
     let format = image::guess_format(content).ok().filter(|is| [ImageFormat::Png, ImageFormat::Jpeg].contains(is));
@@ -195,7 +226,7 @@ fn decoded_bytes(content: &[u8], name: &str, settings: &ImageSettings) -> Result
         let (width, height) = decoder.dimensions();
         // The decoder limits what it decodes to. Gray pixels that become colors take three times as many bytes afterwards,
         // and transparent ones four while they are blended.
-        let each = match (decoder.color_type().has_alpha(), settings.color) {
+        let each = match (decoder.color_type().has_alpha(), settings.settings.color) {
             (true, _) => 4,
             (false, true) => 3,
             (false, false) => 1,
@@ -227,13 +258,13 @@ fn decoded_bytes(content: &[u8], name: &str, settings: &ImageSettings) -> Result
         return Err(refused("at least one pixel", format!("{}x{}", image.height(), image.width())));
     }
     // The colors before the size: a mean over pixels that are transparent would let their hidden colors in.
-    let image = match (image.color().has_alpha(), settings.color) {
+    let image = match (image.color().has_alpha(), settings.settings.color) {
         (true, true) => DynamicImage::from(blended(&image, settings.background)),
         (true, false) => DynamicImage::from(DynamicImage::from(blended(&image, settings.background)).to_luma8()),
         (false, true) => DynamicImage::from(image.to_rgb8()),
         (false, false) => DynamicImage::from(image.to_luma8()),
     };
-    Ok(match settings.size {
+    Ok(match settings.settings.size {
         Some([height, width]) if (width, height) != (image.width(), image.height()) => {
             image.resize_exact(width, height, FilterType::Triangle)
         }

@@ -1,7 +1,7 @@
 //! What tells the networks of a population apart, and what must not.
 
 use crate::{
-    Dataset, Error, Network, Result, Rows, Settings,
+    Dataset, Error, Loss, Network, Result, Rows, Settings,
     dropout::Dropout,
     rows::Subset,
     step::{Course, Earlier},
@@ -58,6 +58,18 @@ impl Member {
     pub(super) fn network(&self, network: &Network) -> Network {
         self.dropout.map_or_else(|| network.clone(), |share| network.clone().dropping(share))
     }
+}
+
+/// The members with the loss that is chosen for the targets where theirs is [`Loss::Auto`]: one for all, and one message.
+pub(super) fn chosen(network: &Network, data: &Dataset, members: &[Member]) -> Vec<Member> {
+    let mut members = members.to_vec();
+    if members.iter().any(|member| member.settings.loss == Loss::Auto) {
+        let chosen = Loss::Auto.chosen(network, Some(data.answers()));
+        for member in members.iter_mut().filter(|member| member.settings.loss == Loss::Auto) {
+            member.settings.loss = chosen;
+        }
+    }
+    members
 }
 
 /// What each member's steps do.

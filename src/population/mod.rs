@@ -68,6 +68,7 @@ impl Population {
     /// # Errors
     /// As [`Population::new`].
     pub async fn new_async(device: &Device, network: &Network, data: &Dataset, members: &[Member]) -> Result<Self> {
+        let members = &member::chosen(network, data, members);
         let courses = Self::checked(network, data, members)?;
         if device.is_software() {
             let estimate = Workers::estimate(device, network, data, members, courses.clone())?;
@@ -96,6 +97,7 @@ impl Population {
     /// # Errors
     /// As [`Population::new`], but for what only the allocation shows.
     pub fn estimate(device: &Device, network: &Network, data: &Dataset, members: &[Member]) -> Result<Estimate> {
+        let members = &member::chosen(network, data, members);
         let courses = Self::checked(network, data, members)?;
         Workers::estimate(device, network, data, members, courses)
     }

@@ -35,6 +35,8 @@ use crate::{KernelTime, PlanRow, Profile};
 pub struct Trainer {
     network: Network,
     settings: Settings,
+    /// Whether the loss was chosen for the targets.
+    has_chosen_loss: bool,
     course: Course,
     has_data: bool,
     /// Whether rows have weights, and those of the data set.
@@ -80,6 +82,8 @@ impl Trainer {
         data: Option<&Dataset>,
         settings: Settings,
     ) -> Result<Self> {
+        let has_chosen_loss = settings.loss == Loss::Auto;
+        let settings = settings.chosen(network, data.map(Dataset::answers));
         settings.check(network)?;
         data.map_or(Ok(()), |data| data.check_for(network.inputs(), network.outputs()))?;
         let course = Course {
@@ -139,6 +143,7 @@ impl Trainer {
         Ok(Self {
             network,
             settings,
+            has_chosen_loss,
             course,
             has_data,
             weighted,
@@ -456,6 +461,19 @@ impl Trainer {
                 Err(Error::Diverged { step, loss: report.losses[at], hint: self.largest.hint(step == 0) })
             }
         }
+    }
+}
+
+/// The network, the loss, the optimizer and the batch in a line: `4-16-3, softmax_cross_entropy, adam with rate 0.003, batches
+/// of 8`. A loss that was chosen for the targets ([`Loss::Auto`]) is marked.
+impl std::fmt::Display for Trainer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.network.inputs())?;
+        self.network.layers().iter().try_for_each(|layer| write!(f, "-{}", layer.outputs))?;
+        let Settings { loss, optimizer, batch, .. } = &self.settings;
+        let chosen = if self.has_chosen_loss { " (chosen for the targets)" } else { "" };
+        let (name, rate) = (optimizer.name(), optimizer.learning_rate);
+        write!(f, ", {loss}{chosen}, {name} with rate {rate}, batches of {batch}")
     }
 }
 

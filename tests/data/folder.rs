@@ -1,6 +1,6 @@
 use std::{fs, io::Cursor};
 
-use gradus::{Answers, Features, ImageSet, ImageSettings};
+use gradus::{Answers, BlendedImageSettings, Features, ImageSet, ImageSettings};
 use image::{
     DynamicImage, GrayAlphaImage, GrayImage, ImageBuffer, ImageEncoder, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba,
     RgbaImage, codecs::jpeg::JpegEncoder,
@@ -17,7 +17,7 @@ fn picture([height, width]: [u32; 2], color: [u8; 3], format: ImageFormat) -> Ve
     bytes.into_inner()
 }
 
-const GREY: ImageSettings = ImageSettings { color: false, size: None, background: [255; 3] };
+const GREY: ImageSettings = ImageSettings { color: false, size: None };
 const COLOR: ImageSettings = ImageSettings { color: true, ..GREY };
 
 #[test]
@@ -145,10 +145,10 @@ fn header([height, width]: [u32; 2], depth: u8, color: u8) -> Vec<u8> {
 fn transparent_pixels_are_blended_over_the_background() {
     let pixels = [[0, 0, 0, 0], [0, 0, 0, 255], [200, 100, 50, 128], [255, 0, 0, 1]];
     let image = png(RgbaImage::from_fn(4, 1, |x, _| Rgba(pixels[x as usize])));
-    let of = |settings: ImageSettings| settings.decode(&image, "image").unwrap().1;
-    assert_eq!(of(COLOR), [255, 255, 255, 0, 0, 0, 227, 177, 152, 255, 254, 254]);
-    assert_eq!(of(GREY), [255, 0, 186, 254]);
-    let blue = ImageSettings { background: [0, 0, 255], ..COLOR };
+    let of = |settings: BlendedImageSettings| settings.decode(&image, "image").unwrap().1;
+    assert_eq!(of((&COLOR).into()), [255, 255, 255, 0, 0, 0, 227, 177, 152, 255, 254, 254]);
+    assert_eq!(of((&GREY).into()), [255, 0, 186, 254]);
+    let blue = COLOR.over([0, 0, 255]);
     assert_eq!(of(blue), [0, 0, 255, 0, 0, 0, 100, 50, 152, 1, 0, 254]);
     // Blended before it is resized: the hidden black of transparent pixels has no part in it.
     let hidden = png(RgbaImage::from_fn(4, 4, |x, _| Rgba(if x < 2 { [0, 0, 0, 0] } else { [255; 4] })));
