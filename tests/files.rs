@@ -232,14 +232,13 @@ fn what_does_not_belong_to_a_checkpoint_is_refused() {
     );
     let mut other = checkpoint.clone();
     other.settings.optimizer = Optimizer::adam(0.1);
-    assert_eq!(message(&other, &data()), "planes of the optimizer's state: expected 2 values, got 0");
+    assert!(message(&other, &data()).starts_with("optimizer of a checkpoint's settings: expected sgd, whose state"));
+    assert!(other.to_bytes().is_err(), "what cannot be resumed is not saved");
     other.settings.optimizer = Optimizer::sgd(0.1);
     other.settings.accumulate = 2;
-    assert_eq!(
-        message(&other, &data()),
-        "gradients of the batches so far: expected some, where batches are accumulated, got none"
-    );
-    assert!(other.to_bytes().is_err(), "what cannot be resumed is not saved");
+    let refused = message(&other, &data());
+    assert!(refused.starts_with("batch size, drop_last and accumulation of a checkpoint's settings: "), "{refused}");
+    assert!(refused.contains("rows into epoch 1"), "{refused}");
     let mut other = checkpoint.clone();
     other.model.network = Network::new(5).dense(3, Activation::Tanh);
     assert!(other.to_bytes().is_err());

@@ -310,7 +310,10 @@ fn each_network_goes_through_the_epochs_as_alone() {
 #[test]
 fn a_fit_together_says_what_it_cannot_do_and_who_diverged() {
     let network = Network::new(5).dense(6, Activation::Relu).dense(3, Activation::Identity);
-    let member = |rate| Member::new(Settings { batch: 8, optimizer: Optimizer::sgd(rate), ..Settings::default() });
+    let member = |rate| {
+        let optimizer = Optimizer::sgd(rate);
+        Member::new(Settings { batch: 8, loss: Loss::Mse, optimizer, ..Settings::default() })
+    };
     for device in devices() {
         let mut population = Population::new(&device, &network, &data(), &[0.01, 1e6].map(member)).expect("two");
         let refused =

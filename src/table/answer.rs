@@ -73,7 +73,7 @@ impl Answer {
             None => {
                 let format = self.format.or(table.number_format(column)).unwrap_or_default();
                 let value = |(row, cell): (usize, Option<&str>)| {
-                    let value = cell.and_then(|text| format.parse(text));
+                    let value = cell.and_then(|text| format.parse_later(text));
                     let value = value.map(|value| (value - f64::from(self.offset)) as f32);
                     value.ok_or_else(|| table.wrong(row, column, a_number(format)))
                 };
@@ -99,7 +99,7 @@ impl Answer {
     /// The numbers of the rows of a table whose target is known.
     pub fn known_values(&self, table: &Table, column: usize) -> Vec<Option<f64>> {
         let format = self.format.or(table.number_format(column)).unwrap_or_default();
-        table.cells(column).map(|cell| format.parse(cell?)).collect()
+        table.cells(column).map(|cell| format.parse_later(cell?)).collect()
     }
 }
 

@@ -126,7 +126,7 @@ impl Writer<'_> {
         let cell = Some(text).filter(|cell| !table.missing.contains(cell));
         match self.code {
             Code::Number { fill, offset, .. } => {
-                let value = cell.map_or(*fill, |text| self.format.parse(text));
+                let value = cell.map_or(*fill, |text| self.format.parse_later(text));
                 let value = value.ok_or_else(|| table.wrong(row, column, a_number(self.format)))?;
                 into[first] = (value - f64::from(*offset)) as f32;
             }

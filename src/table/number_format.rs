@@ -53,6 +53,17 @@ impl NumberFormat {
         if symbol == self.symbol { self.parse_bare(&rest) } else { None }
     }
 
+    /// The number in a cell of a later file: a cell with a decimal mark and thousands separators is not ambiguous even if the
+    /// column that was learned from had no separators.
+    pub(super) fn parse_later(self, cell: &str) -> Option<f64> {
+        let grouped = || {
+            let other = if self.decimal == '.' { ',' } else { '.' };
+            let has_both = self.thousands.is_none() && cell.contains(self.decimal) && cell.contains(other);
+            has_both.then_some(Self { thousands: Some(other), ..self })?.parse(cell)
+        };
+        self.parse(cell).or_else(grouped)
+    }
+
     /// The number in a cell that has no currency or percent sign any more.
     pub(super) fn parse_bare(self, cell: &str) -> Option<f64> {
         let has_marks = cell.bytes().any(|byte| !(byte.is_ascii_digit() || byte == b'-' || byte == b'+'));
@@ -230,6 +241,16 @@ mod tests {
             assert_eq!(plain(none), None, "{none}");
         }
         assert_eq!(["1.", ".5", "+1", "1e2", "007"].map(plain), [1.0, 0.5, 1.0, 100.0, 7.0].map(Some));
+    }
+
+    #[test]
+    fn a_later_cell_may_have_separators_where_they_are_not_ambiguous() {
+        let comma = NumberFormat::new(',', None);
+        assert_eq!(
+            ["1.812,5", "1812,5", "1.812", "1,812.5"].map(|cell| comma.parse_later(cell)),
+            [Some(1812.5), Some(1812.5), None, None]
+        );
+        assert_eq!(["1,812.5", "1,812"].map(|cell| NumberFormat::PLAIN.parse_later(cell)), [Some(1812.5), None]);
     }
 
     #[test]

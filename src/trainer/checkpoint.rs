@@ -136,7 +136,7 @@ impl Trainer {
             format!("batches of {batch} rows{dropped}, {accumulate} to an update")
         };
         let was = batches(taken.batch, taken.drop_last, taken.accumulate as u64);
-        if !same_batches && taken.row > 0 {
+        if taken.row > 0 {
             let reason = format!("{} rows into epoch {}, so that others cannot start", taken.row, taken.epoch + 1);
             return wrong(
                 format!("{was} (the checkpoint was taken {reason}: take one at the end of an epoch)"),
