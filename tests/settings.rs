@@ -255,13 +255,16 @@ fn what_cannot_go_on_is_refused_with_the_reason() -> Result<()> {
     };
     let within_an_epoch = refused(&|settings| settings.batch = 20, &mut trainer)?.expect_err("within an epoch");
     assert!(within_an_epoch.contains("50 rows into epoch 1"), "{within_an_epoch}");
-    let within_an_update = refused(&|settings| settings.accumulate = 2, &mut trainer)?.expect_err("within an update");
-    assert!(within_an_update.contains("1 of 4 batches"), "{within_an_update}");
+    let within_an_epoch = refused(&|settings| settings.accumulate = 2, &mut trainer)?.expect_err("within an epoch");
+    assert!(within_an_epoch.contains("50 rows into epoch 1"), "{within_an_epoch}");
     let other = refused(&|settings| settings.optimizer = Optimizer::sgd(0.1), &mut trainer)?.expect_err("another rule");
     assert!(other.contains("adam") && other.contains("sgd") && other.contains("set_parameters"), "{other}");
-    // Rates and other numbers of the optimizer may change, and after an update the accumulation.
+    // Rates and other numbers of the optimizer may change anywhere, the accumulation where an epoch and an update end.
     assert_eq!(refused(&|settings| settings.optimizer.learning_rate = 0.5, &mut trainer)?, Ok(()));
-    trainer.run(3)?;
+    trainer.run(5)?;
+    let within_an_update = refused(&|settings| settings.accumulate = 2, &mut trainer)?.expect_err("within an update");
+    assert!(within_an_update.contains("2 of 4 batches"), "{within_an_update}");
+    trainer.run(10)?;
     assert_eq!(refused(&|settings| settings.accumulate = 1, &mut trainer)?, Ok(()));
     Ok(())
 }
