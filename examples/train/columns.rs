@@ -5,7 +5,7 @@ use gradus::{
     NonNumber, Table, Unseen,
 };
 
-use super::roles::{Role, roles, show, target};
+use super::roles::{Role, roles, row_numbers, show, target};
 use crate::common::{
     Exit,
     csv_options::readings,
@@ -47,10 +47,10 @@ pub fn learn(file: &str, all: Table, wishes: &Wishes<'_>) -> Result<(Table, Enco
         Ok(Some(at)) if wishes.fills => with_targets(&all, *at)?,
         _ => (None, 0),
     };
-    let table = table.unwrap_or_else(|| all.clone());
+    let row_numbers = row_numbers(&all);
+    let table = table.unwrap_or(all);
     let columns = table.columns();
-    let roles = roles(&all, &table, &columns, target.as_ref().ok().copied().flatten(), wishes)?;
-    drop(all);
+    let roles = roles(&row_numbers, &table, &columns, target.as_ref().ok().copied().flatten(), wishes)?;
     show(&table, &columns, &roles, wishes);
     let Some(target) = target? else {
         let why = "no --target: which column should be predicted? The columns are";

@@ -26,9 +26,10 @@ pub enum Role {
     RowNumbers,
 }
 
-/// The roles of the columns of `all`, of which `table` has the rows with a target.
+/// The roles of the columns of a table, which has the rows with a target. `row_numbers` says which columns number the rows of the
+/// whole file.
 pub fn roles(
-    all: &Table,
+    row_numbers: &[bool],
     table: &Table,
     columns: &[Column],
     target: Option<usize>,
@@ -37,9 +38,7 @@ pub fn roles(
     let mut roles: Vec<Role> = (0..columns.len())
         .map(|at| match columns[at].kind {
             ColumnKind::Empty => Role::Empty,
-            ColumnKind::Numbers { .. } if first_number(all, at).is_some_and(|first| first == 0.0 || first == 1.0) => {
-                Role::RowNumbers
-            }
+            ColumnKind::Numbers { .. } if row_numbers[at] => Role::RowNumbers,
             _ => Role::Feature,
         })
         .collect();
@@ -67,16 +66,25 @@ pub fn roles(
 
 /// The smallest number of a column that holds as many consecutive whole numbers as there are rows, each once, in any order.
 fn first_number(table: &Table, at: usize) -> Option<f64> {
-    let values: Option<Vec<f64>> = (0..table.rows()).map(|row| table.number_at(row, at)).collect();
-    let values = values?;
+    let mut values = Vec::new();
+    for row in 0..table.rows() {
+        // Most columns are left at their first number.
+        values.push(table.number_at(row, at).filter(|value| value.fract() == 0.0)?);
+    }
     let first = values.iter().copied().fold(f64::INFINITY, f64::min);
     let mut is_seen = vec![false; values.len()];
     for value in values {
-        let place = value - first;
-        let seen = is_seen.get_mut(place as usize).filter(|seen| place.fract() == 0.0 && !**seen)?;
+        let seen = is_seen.get_mut((value - first) as usize).filter(|seen| !**seen)?;
         *seen = true;
     }
     Some(first)
+}
+
+/// Which columns number the rows of a table from 0 or 1 on.
+pub fn row_numbers(table: &Table) -> Vec<bool> {
+    (0..table.names().len())
+        .map(|at| first_number(table, at).is_some_and(|first| first == 0.0 || first == 1.0))
+        .collect()
 }
 
 /// The place of the target, if the command line names one.
