@@ -2,6 +2,7 @@
 
 /// The loss of a row before the mean, and 1 where its answer is right: a single output on the right side of the
 /// threshold, or the largest of several (the first of equals) where the largest is expected.
+/// Both numbers are multiplied by the weight of the row. // weighted
 fn judge(y: u32, t: u32) -> vec2f {
     // The sum of the row is for the slope alone.
     var normalizer = vec3f();
@@ -30,6 +31,7 @@ fn judge(y: u32, t: u32) -> vec2f {
     if OUTPUTS == 1u {
         right = (top.x > THRESHOLD) == (top.y > 0.5);
     }
+    if right { return vec2f(sum.x + sum.y + sum.z + sum.w, row_weight(t)); } // weighted
     return vec2f(sum.x + sum.y + sum.z + sum.w, select(0.0, 1.0, right));
 }
 

@@ -10,8 +10,7 @@ fn score(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
     var weights = vec2f();
     for (var row = lane; row < rows; row += 64u) {
         let t = expected_in(model, row);
-        // The loss has its weight already.
-        judged += judge(output_in(model, row), t) * vec2f(1.0, weight_in(t));
+        judged += judge(output_in(model, row), t);
         weights.x += weight_in(t);
         if SHARES {
             // The loss is of logits, the errors are those of what a network answers.

@@ -9,8 +9,9 @@ pub struct Report {
     /// the rows' weighted losses over the number of rows, and not over the sum of the weights.
     pub losses: Vec<f32>,
     /// How many rows of each step's batch were answered rightly, before its update: one output on the right side of a
-    /// half, or the largest of several where the largest is expected. Of no meaning in a regression.
-    pub right: Vec<u32>,
+    /// half, or the largest of several where the largest is expected. Where rows have weights, the sum of the weights of these
+    /// rows. Of no meaning in a regression.
+    pub right: Vec<f64>,
     /// How many rows each step's batch had.
     pub rows: Vec<u32>,
     /// The sum of the weights of each step's rows; empty where rows have no weights.
@@ -35,10 +36,12 @@ impl Report {
         self.weights.iter().copied().chain(rows.iter().map(|rows| f64::from(*rows)))
     }
 
-    /// The share of all rows that were answered rightly, from 0 to 1; none in a regression, or if there was no step.
+    /// The fraction of all rows that were answered rightly, from 0 to 1; where rows have weights, the sum of the weights of those
+    /// rows divided by the sum of all weights, as in an evaluation ([`Metrics::accuracy`](crate::Metrics::accuracy)). None in a
+    /// regression, or if there was no step; NaN if all rows weigh 0.
     pub fn accuracy(&self) -> Option<f64> {
-        let right: u64 = self.right.iter().map(|n| u64::from(*n)).sum();
-        (self.classifies && self.samples() > 0).then(|| right as f64 / self.samples() as f64)
+        let accuracy = || self.right.iter().sum::<f64>() / self.all_weights().sum::<f64>();
+        (self.classifies && self.samples() > 0).then(accuracy)
     }
 
     /// How many rows all steps had together.
@@ -78,7 +81,7 @@ impl Report {
         self.weights.drain(..before.min(self.weights.len()));
     }
 
-    pub(crate) fn push(&mut self, loss: f32, right: u32, rows: u32) {
+    pub(crate) fn push(&mut self, loss: f32, right: f64, rows: u32) {
         self.losses.push(loss);
         self.right.push(right);
         self.rows.push(rows);
@@ -92,11 +95,11 @@ mod tests {
     #[test]
     fn a_loss_is_the_mean_by_the_weights_of_the_rows() {
         let mut report = Report::of(false);
-        report.push(4.0, 0, 2);
+        report.push(4.0, 0.0, 2);
         assert_eq!(report.loss(), 4.0);
         // Two rows of weights 1 and 3 with losses 2 and 4: (2 + 12) / 2 rows is what the optimizer minimizes.
         let mut weighted = Report::of(false);
-        weighted.push(7.0, 0, 2);
+        weighted.push(7.0, 0.0, 2);
         weighted.weights.push(4.0);
         assert_eq!(weighted.loss(), 14.0 / 4.0);
         report.extend(&weighted);
@@ -106,12 +109,38 @@ mod tests {
     }
 
     #[test]
+    fn an_accuracy_counts_each_row_by_its_weight() {
+        let mut report = Report::of(true);
+        report.push(1.0, 1.0, 2);
+        assert_eq!(report.accuracy(), Some(0.5));
+        // Rows of weights 1 and 3, the second of which is right.
+        let mut weighted = Report::of(true);
+        weighted.push(1.0, 3.0, 2);
+        weighted.weights.push(4.0);
+        assert_eq!(weighted.accuracy(), Some(0.75));
+        report.extend(&weighted);
+        assert_eq!(report.accuracy(), Some(4.0 / 6.0));
+        let mut weightless = Report::of(true);
+        weightless.push(0.0, 0.0, 2);
+        weightless.weights.push(0.0);
+        assert!(weightless.accuracy().is_some_and(f64::is_nan));
+    }
+
+    /// Reports of checkpoints that were saved when the counts were integers.
+    #[test]
+    fn counts_of_old_files_are_read() {
+        let text = r#"{"losses":[0.5],"right":[3],"rows":[4],"classifies":true}"#;
+        let report: Report = serde_json::from_str(text).expect("a report");
+        assert_eq!((report.right.as_slice(), report.accuracy()), (&[3.0][..], Some(0.75)));
+    }
+
+    #[test]
     fn the_last_steps_are_kept() {
         let mut report = Report::of(true);
-        (0..5).for_each(|n| report.push(n as f32, n, 10 * n));
+        (0..5).for_each(|n| report.push(n as f32, f64::from(n), 10 * n));
         report.keep_last(7);
         assert_eq!(report.rows.len(), 5);
         report.keep_last(2);
-        assert_eq!((report.losses, report.right, report.rows), (vec![3.0, 4.0], vec![3, 4], vec![30, 40]));
+        assert_eq!((report.losses, report.right, report.rows), (vec![3.0, 4.0], vec![3.0, 4.0], vec![30, 40]));
     }
 }

@@ -155,6 +155,36 @@ fn a_history_has_one_denominator() -> Result<()> {
     Ok(())
 }
 
+/// The same for accuracies, of one output and of several, for a small network and a larger one, and of many networks.
+#[test]
+fn an_accuracy_has_the_denominator_of_its_validation() -> Result<()> {
+    let (x, _) = rows();
+    let weights: Vec<f32> = (0..100).map(|i| (i % 4) as f32).collect();
+    for device in devices_unless_quick() {
+        for (outputs, hidden, batch) in [(1, 4, 100), (1, 4, 7), (3, 4, 30), (3, 200, 30), (3, 4, 1)] {
+            let classes: Vec<u32> = (0..100).map(|i| i * 7 % 5 % outputs.max(2)).collect();
+            let data = Dataset::new(100, x.clone(), classes)?.with_weights(weights.clone())?;
+            let network = Network::new(2).dense(hidden, Activation::Tanh).dense(outputs as usize, Activation::Sigmoid);
+            let loss = Loss::BinaryCrossEntropy;
+            let settings = Settings { optimizer: Optimizer::sgd(0.0), batch, loss, seed: 2, ..Settings::default() };
+            let mut trainer = Trainer::new(&device, &network, &data, settings.clone())?;
+            let history = Fit::new(2).validate_on(&data).run(&mut trainer)?;
+            let members: Vec<_> = (2..7).map(|seed| Member::new(Settings { seed, ..settings.clone() })).collect();
+            let mut population = Population::new(&device, &network, &data, &members)?;
+            let together = Fit::new(2).validate_on(&data).run_together(&mut population)?;
+            for epoch in std::iter::once(&history).chain(&together).flat_map(|history| &history.epochs) {
+                let training = epoch.accuracy.expect("an accuracy");
+                let validation = epoch.validation.as_ref().and_then(Metrics::accuracy).expect("an accuracy");
+                assert!((training - validation).abs() < 1e-6, "{}, {outputs} outputs: {epoch:?}", device.name());
+            }
+            // The heavier rows differ from the others, so that an unweighted accuracy is another number.
+            let unweighted = trainer.evaluate(&Dataset::new(100, x.clone(), data.answers().clone())?)?.accuracy();
+            assert_ne!(history.epochs[0].accuracy, unweighted, "{}, {outputs} outputs", device.name());
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn weights_that_are_all_zero_are_refused() -> Result<()> {
     let refused = data().with_weights(vec![0.0; 100]).expect_err("nothing weighs anything").to_string();

@@ -68,7 +68,7 @@ fn xor_is_learned() {
         let loss = trainer.loss().expect("there were steps");
         assert_eq!(report.losses.last(), Some(&loss), "{device}");
         assert!(report.losses[0] > 0.1 && loss < 0.01, "{device}: {} and then {loss}", report.losses[0]);
-        assert_eq!(report.right.last(), Some(&4), "{device}");
+        assert_eq!(report.right.last(), Some(&4.0), "{device}");
         for (y, t) in trainer.predict(&XOR.0).expect("four rows").iter().zip(XOR.1) {
             assert!((y - t).abs() < 0.2, "{device}: {y} instead of {t}");
         }

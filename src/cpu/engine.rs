@@ -34,7 +34,7 @@ const FLOP_OF_A_THREAD: u64 = 4_000_000;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Outcome {
     pub(crate) loss: f32,
-    pub(crate) right: u32,
+    pub(crate) right: f64,
 }
 
 /// A network in training.
@@ -367,10 +367,12 @@ mod tests {
             let narrow = |row: &[f64]| row.iter().map(|v| *v as f32).collect::<Vec<_>>();
             let outputs = network.outputs();
             let pairs = y.chunks_exact(outputs).zip(expected.chunks_exact(outputs));
-            let right = pairs.filter(|(y, t)| judge::is_right(loss, &narrow(y), &narrow(t))).count();
+            let is_right = pairs.map(|(y, t)| judge::is_right(loss, &narrow(y), &narrow(t)));
+            let right: f64 = is_right.zip(&weights).filter(|(is_right, _)| *is_right).map(|(_, weight)| weight).sum();
+            let heaviest = weights.iter().fold(0.0, |most: f64, weight| most.max(*weight));
             // A row near the threshold may fall to either side.
             assert!(
-                drops || right.abs_diff(outcome.right as usize) <= 1,
+                drops || (right - outcome.right).abs() <= heaviest * (1.0 + 1e-9),
                 "step {n}: {outcome:?} and {right} right: {what}"
             );
         }

@@ -118,7 +118,8 @@ impl Layer {
 #[derive(Clone, Default)]
 pub(super) struct Lane {
     pub(super) loss: f64,
-    pub(super) right: u32,
+    /// The sum of the weights of the rows that were answered rightly.
+    pub(super) right: f64,
     /// The gradients, where every thread sums its own.
     pub(super) sums: Vec<f32>,
     /// The gradients of what lies behind the biases, layer by layer.

@@ -218,7 +218,7 @@ impl Shape {
         if let Some(small) = &self.small {
             return small.rows(parameters, step, fill, rows, space, lane);
         }
-        (lane.loss, lane.right) = (0.0, 0);
+        (lane.loss, lane.right) = (0.0, 0.0);
         lane.vectors.fill(0.0);
         for first in rows.clone().step_by(self.block) {
             let block = &mut space[..self.block.min(rows.end - first) * self.stride];
@@ -315,7 +315,7 @@ impl Shape {
                     let delta = &mut delta[..self.outputs];
                     let weight = if self.weighted { values[self.expected + self.outputs] } else { 1.0 };
                     lane.loss += f64::from(weight) * judge::loss_of_row(self.loss, y, t);
-                    lane.right += u32::from(judge::is_right(self.loss, y, t));
+                    lane.right += if judge::is_right(self.loss, y, t) { f64::from(weight) } else { 0.0 };
                     let kept = layer.columns(values, layer.slope, 1);
                     let (members, scale) = ((self.loss, layer.activation), step.scale * weight);
                     elementwise::output_delta(fma, members, scale, (y, t, kept), delta);

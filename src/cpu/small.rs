@@ -119,7 +119,7 @@ impl WithSimd for Work<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { small, parameters, step, fill, rows, space, lane } = self;
-        (lane.loss, lane.right) = (0.0, 0);
+        (lane.loss, lane.right) = (0.0, 0.0);
         let (block, brought) = space.split_at_mut(small.block * small.columns);
         let group = S::F32_LANES * small.columns;
         for first in rows.clone().step_by(small.block) {
@@ -131,10 +131,11 @@ impl WithSimd for Work<'_> {
                 let used = rows.len();
                 small.bring::<S>(fill, rows, brought, registers);
                 small.forward(simd, parameters, registers, (step, first + done));
-                let before = lane.loss;
+                let before = (lane.loss, lane.right);
                 small.judge::<S>(step, used, registers, brought, lane);
                 if small.weighted {
-                    lane.loss = before + small.weigh(S::F32_LANES, used, registers, brought);
+                    let (loss, right) = small.weigh(S::F32_LANES, used, registers, brought);
+                    (lane.loss, lane.right) = (before.0 + loss, before.1 + right);
                 }
                 small.backward(simd, parameters, registers);
             }
@@ -212,7 +213,7 @@ impl Small {
         let delta = &mut delta[..len];
         let (fma, members) = (Fma::of::<S>(), (self.loss, layer.activation));
         let right = judge::right_of_columns(self.loss, self.outputs, y.chunks_exact(lanes), t.chunks_exact(lanes));
-        lane.right += right.iter().take(used).sum::<u32>();
+        lane.right += f64::from(right.iter().take(used).sum::<u32>());
         if self.loss.looks_at_the_row() {
             delta.fill(0.0);
             let (row_y, rest) = brought.split_at_mut(self.outputs);
@@ -239,9 +240,9 @@ impl Small {
     }
 
     /// Multiplies the output layer's delta by the weights of the rows, and gives the weighted loss of those in the first
-    /// `used` lanes. Alone, so that rows without weights do not feel it.
-    fn weigh(&self, lanes: usize, used: usize, registers: &mut [f32], brought: &mut [f32]) -> f64 {
-        let Some(layer) = self.layers.last() else { return 0.0 };
+    /// `used` lanes and the sum of the weights of those that are right. Alone, so that rows without weights do not feel it.
+    fn weigh(&self, lanes: usize, used: usize, registers: &mut [f32], brought: &mut [f32]) -> (f64, f64) {
+        let Some(layer) = self.layers.last() else { return (0.0, 0.0) };
         let len = self.outputs * lanes;
         let (values, delta) = registers.split_at_mut(layer.delta * lanes);
         let (y, t) = (&values[layer.to * lanes..][..len], &values[self.expected * lanes..][..len]);
@@ -254,9 +255,11 @@ impl Small {
         let of_row = |(row, weight): (usize, &f32)| {
             let columns = y[row..].iter().step_by(lanes).zip(t[row..].iter().step_by(lanes));
             row_y.iter_mut().zip(&mut *row_t).zip(columns).for_each(|((y, t), from)| (*y, *t) = (*from.0, *from.1));
-            f64::from(*weight) * judge::loss_of_row(self.loss, row_y, row_t)
+            let (weight, is_right) = (f64::from(*weight), judge::is_right(self.loss, row_y, row_t));
+            (weight * judge::loss_of_row(self.loss, row_y, row_t), if is_right { weight } else { 0.0 })
         };
-        weights[..used].iter().enumerate().map(of_row).sum()
+        let rows = weights[..used].iter().enumerate().map(of_row);
+        rows.fold((0.0, 0.0), |sums, row| (sums.0 + row.0, sums.1 + row.1))
     }
 
     #[inline(always)]

@@ -114,7 +114,7 @@ impl Waves {
                 }
                 for (step, of_all) in (first..).zip(metrics.chunks_exact(models)) {
                     let [loss, right] = of_all[*slot];
-                    reports[member].push(loss, right as u32, engine.rows_of(*slot, step));
+                    reports[member].push(loss, f64::from(right), engine.rows_of(*slot, step));
                 }
             }
         }

@@ -38,10 +38,10 @@ impl Found {
         self.add(what, if ours.len() == theirs.len() { error } else { f64::INFINITY }, tolerance);
     }
 
-    /// Counts that may be no other than from `least` to `most`.
-    pub(crate) fn count(&mut self, what: impl Display, ours: f64, least: usize, most: usize) {
-        let beyond = (least as f64 - ours).max(ours - most as f64);
-        self.add(what, if beyond.is_nan() { f64::INFINITY } else { beyond.max(0.0) }, 0.5);
+    /// Counts, or sums of weights in f32, that may be no other than from `least` to `most`.
+    pub(crate) fn count(&mut self, what: impl Display, ours: f64, least: f64, most: f64) {
+        let beyond = (least - ours).max(ours - most);
+        self.add(what, if beyond.is_nan() { f64::INFINITY } else { beyond.max(0.0) }, 1e-4 * most.max(1.0));
     }
 
     /// What has to be the same to the last bit.

@@ -179,7 +179,7 @@ impl Case {
                 let [inputs, expected, weights] = self.batch_of(data, model, step as u64)?;
                 let [loss, right] = metrics.get(step * self.models + model).copied().unwrap_or([f32::NAN; 2]);
                 if counts {
-                    let [least, most] = self.right(&reference.predict(&inputs)?, &expected);
+                    let [least, most] = self.right(&reference.predict(&inputs)?, &expected, &weights);
                     found.count(format!("right answers{of} in step {step}"), f64::from(right), least, most);
                 }
                 if !matches!(self.schedule, Schedule::Constant) {
@@ -200,12 +200,12 @@ impl Case {
         Ok(())
     }
 
-    /// How many rows are right at least, and at most: an output that is nearly the threshold, or nearly as large as another,
-    /// may fall to either side.
-    fn right(&self, y: &[f64], t: &[f64]) -> [usize; 2] {
+    /// The sum of the weights of the rows that are right at least, and at most: an output that is nearly the threshold, or nearly
+    /// as large as another, may fall to either side.
+    fn right(&self, y: &[f64], t: &[f64], weights: &[f64]) -> [f64; 2] {
         let outputs = self.network.outputs();
-        let mut counts = [0; 2];
-        for (y, t) in y.chunks_exact(outputs).zip(t.chunks_exact(outputs)) {
+        let mut sums = [0.0; 2];
+        for ((y, t), weight) in y.chunks_exact(outputs).zip(t.chunks_exact(outputs)).zip(weights) {
             let gap = match y {
                 [y] => (y - f64::from(self.loss.threshold())).abs(),
                 _ => {
@@ -216,10 +216,12 @@ impl Case {
             };
             let [y, t] = [y, t].map(|values| values.iter().map(|v| *v as f32).collect::<Vec<_>>());
             let is_sure = gap > UNSURE;
-            counts[0] += usize::from(is_sure && judge::is_right(self.loss, &y, &t));
-            counts[1] += usize::from(!is_sure || judge::is_right(self.loss, &y, &t));
+            let is_right = judge::is_right(self.loss, &y, &t);
+            for (sum, counts) in sums.iter_mut().zip([is_sure && is_right, !is_sure || is_right]) {
+                *sum += if counts { *weight } else { 0.0 };
+            }
         }
-        counts
+        sums
     }
 
     /// Compares what an engine says without training: predictions with the parameters that it has, and the gradients at the

@@ -63,9 +63,9 @@ fn a_finding_is_as_bad_as_its_worst_number() {
         assert!(!found.passed() && found.what == "wrong", "{wrong:?}");
     }
     let mut counts = Found::default();
-    counts.count("within", 3.0, 2, 4);
+    counts.count("within", 3.0, 2.0, 4.0);
     assert!(counts.passed());
-    counts.count("beyond", 5.0, 2, 4);
+    counts.count("beyond", 5.0, 2.0, 4.0);
     assert!(!counts.passed());
     counts = Found::default();
     counts.same("bits", &[1, 2], &[1, 3]);

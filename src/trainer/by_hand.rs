@@ -152,7 +152,7 @@ impl Trainer {
         let mut report = Report::of(self.classifies);
         for ([loss, right], (rows, weight)) in engine.collect().await? {
             let mut step = Report::of(self.classifies);
-            step.push(loss, right as u32, rows);
+            step.push(loss, f64::from(right), rows);
             step.weights.extend(weight);
             report.extend(&step);
         }

@@ -488,7 +488,7 @@ impl std::fmt::Debug for Trainer {
 /// Adds what the device told of the steps from `first` on.
 fn push_all(report: &mut Report, course: &Course, first: u64, metrics: Vec<Metric>) {
     for (step, [loss, right]) in (first..).zip(metrics) {
-        report.push(loss, right as u32, course.span(step).1 as u32);
+        report.push(loss, f64::from(right), course.span(step).1 as u32);
     }
 }
 

@@ -89,7 +89,7 @@ pub(crate) struct Group {
     /// That of one of the networks; if any has penalties, of one that has: it does as well for those where they are 0.
     optimizer: Optimizer,
     /// What the steps that are drawn brought, step by step.
-    told: Vec<[(f32, u32); LANES]>,
+    told: Vec<[(f32, f64); LANES]>,
 }
 
 /// The numbers of the optimizers of all lanes.

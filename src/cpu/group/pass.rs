@@ -21,7 +21,7 @@ pub(super) struct Work<'a> {
 /// What the batch of a step brought.
 struct Outcome {
     losses: [f64; LANES],
-    right: [u32; LANES],
+    right: [f64; LANES],
 }
 
 impl WithSimd for Work<'_> {
@@ -48,7 +48,7 @@ impl WithSimd for Work<'_> {
             let outcome = pass.judge::<S>(scale, registers, &mut group.row);
             pass.backward(simd, &group.parameters, registers);
             pass.gradients(simd, registers, &mut group.sums);
-            let mut told = [(0.0, 0); LANES];
+            let mut told = [(0.0, 0.0); LANES];
             for (lane, told) in told.iter_mut().enumerate() {
                 *told = ((outcome.losses[lane] * f64::from(scale)) as f32, outcome.right[lane]);
             }
@@ -150,7 +150,7 @@ impl Pass<'_> {
     /// The losses, the right answers and the output layer's delta.
     #[inline(always)]
     fn judge<S: Simd>(&self, scale: f32, registers: &mut [f32], row: &mut [f32]) -> Outcome {
-        let mut outcome = Outcome { losses: [0.0; LANES], right: [0; LANES] };
+        let mut outcome = Outcome { losses: [0.0; LANES], right: [0.0; LANES] };
         let (small, stride, lanes) = (&self.kind.small, self.stride, S::F32_LANES);
         let Some(layer) = small.layers.last() else { return outcome };
         let (len, fma) = (small.outputs * stride, Fma::of::<S>());
@@ -165,8 +165,9 @@ impl Pass<'_> {
                 columns(y, row, stride, lanes),
                 columns(t, row, stride, lanes),
             );
-            for (sum, right) in outcome.right.iter_mut().zip(right) {
-                *sum += right;
+            for (lane, (sum, right)) in outcome.right.iter_mut().zip(right).take(lanes).enumerate() {
+                let weight = if small.weighted { f64::from(weights[row + lane]) } else { 1.0 };
+                *sum += weight * f64::from(right);
             }
         }
         if small.loss.looks_at_the_row() {
