@@ -33,6 +33,7 @@ fn score(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
         add(model * SCORE + 4u + 4u * j, absolute.xy, lane);
         add(model * SCORE + 5u + 4u * j, absolute.zw, lane);
     }
+    add_labels(model, rows, lane); // labels
 }
 
 fn output_in(model: u32, row: u32) -> u32 {

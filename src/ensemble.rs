@@ -106,10 +106,17 @@ impl Ensemble {
     /// [`Loss::threshold`], and of several the first largest is the class.
     ///
     /// Without it networks vote whose outputs are sigmoids or a softmax, and others do not: whether an output without an
-    /// activation is a logit or a number, no model says. [`Population::ensemble`](crate::Population::ensemble) knows.
+    /// activation is a logit or a number, no model says. [`Population::ensemble`](crate::Population::ensemble) knows from its targets: its networks vote
+    /// for classes, and not for labels of which a row may have several.
     #[must_use]
     pub const fn voting(mut self, loss: Loss) -> Self {
         self.threshold = Some(loss.threshold());
+        self
+    }
+
+    /// The same whose outputs are no classes, which nobody votes for.
+    pub(crate) const fn without_votes(mut self) -> Self {
+        self.threshold = None;
         self
     }
 

@@ -5,16 +5,18 @@ use std::ops::Range;
 use crate::{
     Answers, Dataset, Loss, Metrics, Network, Result,
     metrics::{first_largest, rank},
+    task::Task,
 };
 
 /// Independent sums or maxima, so that the compiler can keep them in the lanes of a vector.
 const LANES: usize = 16;
 
-/// One output has to be on the right side of the loss's threshold; of several the largest has to be the expected one, and
-/// of equals the first counts.
+/// One output has to be on the right side of the loss's threshold, and so do all of several that are `labels`; of others the
+/// largest has to be the expected one, and of equals the first counts.
 #[inline(always)]
-pub(crate) fn is_right(loss: Loss, y: &[f32], t: &[f32]) -> bool {
+pub(crate) fn is_right(loss: Loss, labels: bool, y: &[f32], t: &[f32]) -> bool {
     match (y, t) {
+        _ if labels => y.iter().zip(t).all(|(y, t)| (*y > loss.threshold()) == (*t > 0.5)),
         ([y], [t]) => (*y > loss.threshold()) == (*t > 0.5),
         _ => largest(y) == largest(t),
     }
@@ -24,7 +26,7 @@ pub(crate) fn is_right(loss: Loss, y: &[f32], t: &[f32]) -> bool {
 /// number of every row.
 #[inline(always)]
 pub(crate) fn right_of_columns<'a>(
-    loss: Loss,
+    (loss, labels): (Loss, bool),
     outputs: usize,
     y: impl Iterator<Item = &'a [f32]>,
     t: impl Iterator<Item = &'a [f32]>,
@@ -44,6 +46,15 @@ pub(crate) fn right_of_columns<'a>(
             }
         }
         found
+    }
+    if labels {
+        let mut right = [1; LANES];
+        for (y, t) in y.zip(t) {
+            for ((right, y), t) in right.iter_mut().zip(y).zip(t) {
+                *right &= u32::from((*y > loss.threshold()) == (*t > 0.5));
+            }
+        }
+        return right;
     }
     let (mut right, expected) = (answers(y, outputs, loss.threshold()), answers(t, outputs, 0.5));
     for (answer, expected) in right.iter_mut().zip(expected) {
@@ -170,18 +181,22 @@ pub(crate) struct Judge<'a> {
     data: &'a Dataset,
     inputs: usize,
     outputs: usize,
-    classifies: bool,
+    task: Task,
     ends_with_softmax: bool,
     pub(crate) metrics: Metrics,
 }
 
 impl<'a> Judge<'a> {
-    pub(crate) fn new(loss: Loss, classifies: bool, data: &'a Dataset, network: &Network) -> Self {
+    pub(crate) fn new(loss: Loss, task: Task, data: &'a Dataset, network: &Network) -> Self {
         let has_values = matches!(data.answers(), Answers::Values(_));
         let (inputs, outputs) = (network.inputs(), network.outputs());
-        let metrics = Metrics::of(classifies.then_some(outputs.max(2)), has_values.then_some(outputs));
+        let classes = (task == Task::Classification).then_some(outputs.max(2));
+        let mut metrics = Metrics::of(classes, has_values.then_some(outputs));
+        if task == Task::MultiLabel {
+            metrics = metrics.with_labels(outputs);
+        }
         let ends_with_softmax = network.ends_with_softmax();
-        Self { loss, data, inputs, outputs, classifies, ends_with_softmax, metrics }
+        Self { loss, data, inputs, outputs, task, ends_with_softmax, metrics }
     }
 
     /// Judges what predicts on the host, on all rows, some after the other.
@@ -213,7 +228,7 @@ impl<'a> Judge<'a> {
         for (row, (y, answer)) in rows.clone().zip(both) {
             self.data.write_expected(row, &mut expected);
             let (loss, weight) = (loss_of_row(self.loss, y, &expected) / mean_over, f64::from(self.data.weight(row)));
-            if self.classifies {
+            if self.task == Task::Classification {
                 let [predicted, right] = match (y, expected.as_slice()) {
                     ([y], [t]) => [u32::from(*y > self.loss.threshold()), u32::from(*t > 0.5)],
                     _ => [first_largest(y), first_largest(&expected)],
@@ -222,6 +237,7 @@ impl<'a> Judge<'a> {
                 self.metrics.row(right, predicted, rank, loss as f32, weight)?;
             } else {
                 self.metrics.add_loss(loss * weight, weight)?;
+                self.metrics.labels_of(y, &expected, self.loss.threshold(), weight);
             }
             for ((squared, absolute), (y, t)) in squared.iter_mut().zip(&mut absolute).zip(answer.iter().zip(&expected))
             {
@@ -246,9 +262,12 @@ mod tests {
 
     #[test]
     fn one_output_is_judged_by_its_side_of_the_threshold() {
-        assert!(is_right(Loss::Mse, &[0.7], &[1.0]) && is_right(Loss::Mse, &[0.5], &[0.0]));
-        assert!(is_right(Loss::Hinge, &[0.1], &[1.0]) && is_right(Loss::BinaryCrossEntropyWithLogits, &[-0.1], &[0.0]));
-        assert!(!is_right(Loss::Mse, &[0.5], &[1.0]) && !is_right(Loss::Mse, &[f32::NAN], &[1.0]));
+        assert!(is_right(Loss::Mse, false, &[0.7], &[1.0]) && is_right(Loss::Mse, false, &[0.5], &[0.0]));
+        assert!(
+            is_right(Loss::Hinge, false, &[0.1], &[1.0])
+                && is_right(Loss::BinaryCrossEntropyWithLogits, false, &[-0.1], &[0.0])
+        );
+        assert!(!is_right(Loss::Mse, false, &[0.5], &[1.0]) && !is_right(Loss::Mse, false, &[f32::NAN], &[1.0]));
     }
 
     #[test]
@@ -259,13 +278,24 @@ mod tests {
                 expected[class] = 1.0;
                 let mut y = vec![-2.0; outputs];
                 y[class] = -1.0;
-                assert!(is_right(Loss::Mse, &y, &expected), "{outputs} outputs, class {class}");
+                assert!(is_right(Loss::Mse, false, &y, &expected), "{outputs} outputs, class {class}");
                 y[outputs - 1] = -1.0;
-                assert!(is_right(Loss::Mse, &y, &expected), "of equals the first: {outputs} outputs, class {class}");
+                assert!(
+                    is_right(Loss::Mse, false, &y, &expected),
+                    "of equals the first: {outputs} outputs, class {class}"
+                );
                 y[(class + 1) % outputs] = 0.0;
-                assert!(!is_right(Loss::Mse, &y, &expected), "{outputs} outputs, class {class}");
+                assert!(!is_right(Loss::Mse, false, &y, &expected), "{outputs} outputs, class {class}");
             }
         }
+    }
+
+    #[test]
+    fn labels_are_judged_by_the_side_of_each() {
+        let (loss, t) = (Loss::BinaryCrossEntropy, [1.0, 0.0, 1.0]);
+        assert!(is_right(loss, true, &[0.6, 0.4, 0.9], &t));
+        assert!(!is_right(loss, true, &[0.4, 0.4, 0.9], &t) && is_right(loss, false, &[0.95, 0.4, 0.9], &t));
+        assert!(is_right(Loss::Hinge, true, &[0.1, -0.1, 0.2], &t) && !is_right(loss, true, &[0.6, f32::NAN, 0.5], &t));
     }
 
     #[test]
@@ -275,12 +305,14 @@ mod tests {
             let y: Vec<f32> = (0..outputs * lanes).map(number).collect();
             let t: Vec<f32> = (0..outputs * lanes).map(|i| number(i + 1)).collect();
             let row = |of: &[f32], i: usize| of[i..].iter().step_by(lanes).copied().collect::<Vec<_>>();
-            for used in 1..=lanes {
-                let right = (0..used).filter(|i| is_right(Loss::Mse, &row(&y, *i), &row(&t, *i))).count();
+            for (used, labels) in (1..=lanes).flat_map(|used| [(used, false), (used, true)]) {
+                let right = (0..used).filter(|i| is_right(Loss::Mse, labels, &row(&y, *i), &row(&t, *i))).count();
                 assert_eq!(
-                    right_of_columns(Loss::Mse, outputs, y.chunks(lanes), t.chunks(lanes))[..used].iter().sum::<u32>(),
+                    right_of_columns((Loss::Mse, labels), outputs, y.chunks(lanes), t.chunks(lanes))[..used]
+                        .iter()
+                        .sum::<u32>(),
                     right as u32,
-                    "{outputs} outputs, {used} of {lanes}"
+                    "{outputs} outputs, {used} of {lanes}, labels {labels}"
                 );
             }
         }

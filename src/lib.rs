@@ -114,6 +114,7 @@ mod selftest;
 mod settings;
 mod step;
 mod table;
+mod task;
 mod trainer;
 #[cfg(not(target_family = "wasm"))]
 mod tuner;

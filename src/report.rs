@@ -9,15 +9,16 @@ pub struct Report {
     /// the rows' weighted losses over the number of rows, and not over the sum of the weights.
     pub losses: Vec<f32>,
     /// How many rows of each step's batch were answered rightly, before its update: one output on the right side of a
-    /// half, or the largest of several where the largest is expected. Where rows have weights, the sum of the weights of these
-    /// rows. Of no meaning in a regression.
+    /// half, or the largest of several where the largest is expected, or all of several that are labels
+    /// ([`Metrics`](crate::Metrics) says when). Where rows have weights, the sum of the weights of these rows. Of no meaning in a
+    /// regression.
     pub right: Vec<f64>,
     /// How many rows each step's batch had.
     pub rows: Vec<u32>,
     /// The sum of the weights of each step's rows; empty where rows have no weights.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) weights: Vec<f64>,
-    /// Whether right answers mean something: the answers are classes, or the outputs are sigmoids or logits.
+    /// Whether right answers mean something: the targets of all steps are classes or labels.
     pub(crate) classifies: bool,
 }
 
@@ -38,7 +39,8 @@ impl Report {
 
     /// The fraction of all rows that were answered rightly, from 0 to 1; where rows have weights, the sum of the weights of those
     /// rows divided by the sum of all weights, as in an evaluation ([`Metrics::accuracy`](crate::Metrics::accuracy)). None in a
-    /// regression, or if there was no step; NaN if all rows weigh 0.
+    /// regression, or if there was no step; NaN if all rows weigh 0. None of steps with batches of the caller, too, where a row has
+    /// several labels, unless the trainer has a data set of such rows: [`Trainer::evaluate`](crate::Trainer::evaluate) has it.
     pub fn accuracy(&self) -> Option<f64> {
         let accuracy = || self.right.iter().sum::<f64>() / self.all_weights().sum::<f64>();
         (self.classifies && self.samples() > 0).then(accuracy)
@@ -63,7 +65,9 @@ impl Report {
 
     /// Adds the steps of another report.
     pub(crate) fn extend(&mut self, other: &Self) {
-        self.classifies |= other.classifies;
+        if !other.losses.is_empty() {
+            self.classifies = other.classifies && (self.losses.is_empty() || self.classifies);
+        }
         if !(self.weights.is_empty() && other.weights.is_empty()) {
             self.weights = self.all_weights().chain(other.all_weights()).collect();
         }

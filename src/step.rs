@@ -111,6 +111,8 @@ pub(crate) struct Course {
     pub(crate) seed: u64,
     /// What it drops, if that is another share than the network's.
     pub(crate) dropout: Option<Dropout>,
+    /// Whether each output is a label of its own, and a row is right if all of them are.
+    pub(crate) labels: bool,
     /// Whether a last batch with fewer rows is skipped.
     pub(crate) drop_last: bool,
     pub(crate) earlier: Earlier,
@@ -297,6 +299,7 @@ mod tests {
                 accumulate,
                 seed,
                 dropout,
+                labels: false,
                 drop_last,
                 earlier: Earlier::default(),
             };
@@ -332,6 +335,7 @@ mod tests {
                         accumulate,
                         seed,
                         dropout,
+                        labels: false,
                         drop_last,
                         earlier: Earlier::default(),
                     };

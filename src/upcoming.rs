@@ -180,6 +180,7 @@ mod tests {
                 accumulate: 1,
                 seed: 3,
                 dropout: None,
+                labels: false,
                 drop_last: false,
                 earlier: Default::default(),
             };

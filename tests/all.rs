@@ -21,6 +21,7 @@ mod foreign_tables;
 mod frame;
 mod guide;
 mod hostile;
+mod labels;
 mod memory;
 mod pictures;
 mod plans;

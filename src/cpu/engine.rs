@@ -62,14 +62,14 @@ impl Engine {
         parameters: Vec<f32>,
         asked: Option<usize>,
     ) -> Result<Self> {
-        let Course { loss, optimizer, batch, .. } = *course;
+        let Course { loss, labels, optimizer, batch, .. } = *course;
         let worth = (network.flop(batch) / FLOP_OF_A_THREAD).min(batch as u64) as usize;
         // A small training does not even start the pool of threads.
         // A batch norm looks at all rows of the batch.
         let is_whole = network.layers().iter().any(|layer| layer.norm == Some(Norm::Batch));
         let threads = if worth < 2 || is_whole { 1 } else { worth.min(rayon::current_num_threads()) };
         let threads = asked.filter(|asked| !is_whole && *asked <= batch).unwrap_or(threads);
-        let shape = Shape::new(network, (loss, optimizer), (batch, weighted), threads);
+        let shape = Shape::new(network, (loss, labels, optimizer), (batch, weighted), threads);
         let sums = if shape.own_sums { parameters.len() } else { 0 };
         let floats = shape.space(batch.div_ceil(threads)) + sums;
         // Asked for before it is taken: a checkpoint's batch is its writer's, and what cannot be is an error and no abort.
@@ -271,6 +271,7 @@ mod tests {
             accumulate: 1,
             seed: 1,
             dropout: None,
+            labels: false,
             drop_last: false,
             earlier: Default::default(),
         }
@@ -308,7 +309,7 @@ mod tests {
     }
 
     fn compare_course(network: &Network, course: &Course, weighted: bool) {
-        let Course { loss, optimizer, batch, .. } = *course;
+        let Course { loss, labels, optimizer, batch, .. } = *course;
         let layout = network.layout();
         let mut engine = engine(network, course, weighted);
         let mut reference = Reference::new(network, loss, optimizer, &layers(network, &engine))
@@ -367,7 +368,7 @@ mod tests {
             let narrow = |row: &[f64]| row.iter().map(|v| *v as f32).collect::<Vec<_>>();
             let outputs = network.outputs();
             let pairs = y.chunks_exact(outputs).zip(expected.chunks_exact(outputs));
-            let is_right = pairs.map(|(y, t)| judge::is_right(loss, &narrow(y), &narrow(t)));
+            let is_right = pairs.map(|(y, t)| judge::is_right(loss, labels, &narrow(y), &narrow(t)));
             let right: f64 = is_right.zip(&weights).filter(|(is_right, _)| *is_right).map(|(_, weight)| weight).sum();
             let heaviest = weights.iter().fold(0.0, |most: f64, weight| most.max(*weight));
             // A row near the threshold may fall to either side.
@@ -489,7 +490,7 @@ mod tests {
     fn every_way_of_sharing_the_work_is_met_by_the_sizes_above() {
         let plan = |width, batch, threads| {
             let network = Network::new(width).dense(width, Activation::Tanh).dense(width, Activation::Tanh);
-            let shape = Shape::new(&network, (Loss::Mse, Optimizer::sgd(0.1)), (batch, false), threads);
+            let shape = Shape::new(&network, (Loss::Mse, false, Optimizer::sgd(0.1)), (batch, false), threads);
             (shape.small.is_some(), shape.own_sums, shape.parts.len())
         };
         assert_eq!(plan(100, 1000, 2), (false, true, 2));

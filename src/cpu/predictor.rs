@@ -16,7 +16,11 @@ impl Predictor {
     /// `parameters` lie as [`Network::layout`] says, `statistics` as [`Network::statistics`].
     pub(crate) fn new(network: &Network, parameters: Vec<f32>, statistics: Vec<f32>) -> Self {
         // Neither says anything about the way forward.
-        Self { shape: Shape::new(network, (Loss::Mse, Optimizer::sgd(0.0)), (1, false), 1), parameters, statistics }
+        Self {
+            shape: Shape::new(network, (Loss::Mse, false, Optimizer::sgd(0.0)), (1, false), 1),
+            parameters,
+            statistics,
+        }
     }
 
     pub(crate) fn set_parameters(&mut self, flat: Vec<f32>, statistics: Vec<f32>) {

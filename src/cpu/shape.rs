@@ -42,6 +42,8 @@ const LINE: usize = 16;
 pub(super) struct Shape {
     pub(super) arch: Arch,
     loss: Loss,
+    /// Whether each output is a label.
+    labels: bool,
     optimizer: Optimizer,
     /// Whether nothing surrounds the optimizer's rule.
     only_follows: bool,
@@ -112,7 +114,7 @@ fn reach(layout: &Layout, optimizer: &Optimizer) -> Vec<f32> {
 impl Shape {
     pub(super) fn new(
         network: &Network,
-        (loss, optimizer): (Loss, Optimizer),
+        (loss, labels, optimizer): (Loss, bool, Optimizer),
         (batch, weighted): (usize, bool),
         threads: usize,
     ) -> Self {
@@ -132,7 +134,7 @@ impl Shape {
 
         let share = batch.div_ceil(threads);
         let block = (BLOCK / stride).max(LINE);
-        let small = Small::new(network, loss, share, weighted);
+        let small = Small::new(network, (loss, labels), share, weighted);
         let own_sums = small.is_some() || (!network.has_vectors() && layout.len <= SMALL_NETWORK && share >= 2 * block);
         let mut parts = Vec::new();
         for (layer, Layer { place, .. }) in layers.iter().enumerate() {
@@ -150,6 +152,7 @@ impl Shape {
         Self {
             arch: Arch::new(),
             loss,
+            labels,
             optimizer,
             only_follows: optimizer.only_follows_its_rule(),
             parts,
@@ -315,7 +318,7 @@ impl Shape {
                     let delta = &mut delta[..self.outputs];
                     let weight = if self.weighted { values[self.expected + self.outputs] } else { 1.0 };
                     lane.loss += f64::from(weight) * judge::loss_of_row(self.loss, y, t);
-                    lane.right += if judge::is_right(self.loss, y, t) { f64::from(weight) } else { 0.0 };
+                    lane.right += if judge::is_right(self.loss, self.labels, y, t) { f64::from(weight) } else { 0.0 };
                     let kept = layer.columns(values, layer.slope, 1);
                     let (members, scale) = ((self.loss, layer.activation), step.scale * weight);
                     elementwise::output_delta(fma, members, scale, (y, t, kept), delta);

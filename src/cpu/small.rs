@@ -37,6 +37,8 @@ const LANES: usize = 16;
 pub(super) struct Small {
     pub(super) arch: Arch,
     pub(super) loss: Loss,
+    /// Whether each output is a label.
+    pub(super) labels: bool,
     pub(super) layers: Vec<Layer>,
     pub(super) inputs: usize,
     pub(super) outputs: usize,
@@ -51,7 +53,7 @@ pub(super) struct Small {
 
 impl Small {
     /// How the rows of a network lie, if it is small.
-    pub(super) fn new(network: &Network, loss: Loss, batch: usize, weighted: bool) -> Option<Self> {
+    pub(super) fn new(network: &Network, (loss, labels): (Loss, bool), batch: usize, weighted: bool) -> Option<Self> {
         if network.has_vectors()
             || network.parameter_count() > MOST_PARAMETERS.min(PARAMETERS_A_ROW.saturating_mul(batch))
         {
@@ -68,7 +70,7 @@ impl Small {
         Layer::place_deltas(&mut layers, take);
         let block = (BLOCK / end).clamp(1, batch).next_multiple_of(LANES);
         let (inputs, outputs) = (network.inputs(), network.outputs());
-        Some(Self { arch: arch(batch), loss, layers, inputs, outputs, expected, weighted, columns: end, block })
+        Some(Self { arch: arch(batch), loss, labels, layers, inputs, outputs, expected, weighted, columns: end, block })
     }
 
     /// Floats that one thread needs for its rows: a block of them, and a row by itself.
@@ -212,7 +214,12 @@ impl Small {
         let (y, t) = (&values[layer.to * lanes..][..len], &values[self.expected * lanes..][..len]);
         let delta = &mut delta[..len];
         let (fma, members) = (Fma::of::<S>(), (self.loss, layer.activation));
-        let right = judge::right_of_columns(self.loss, self.outputs, y.chunks_exact(lanes), t.chunks_exact(lanes));
+        let right = judge::right_of_columns(
+            (self.loss, self.labels),
+            self.outputs,
+            y.chunks_exact(lanes),
+            t.chunks_exact(lanes),
+        );
         lane.right += f64::from(right.iter().take(used).sum::<u32>());
         if self.loss.looks_at_the_row() {
             delta.fill(0.0);
@@ -255,7 +262,7 @@ impl Small {
         let of_row = |(row, weight): (usize, &f32)| {
             let columns = y[row..].iter().step_by(lanes).zip(t[row..].iter().step_by(lanes));
             row_y.iter_mut().zip(&mut *row_t).zip(columns).for_each(|((y, t), from)| (*y, *t) = (*from.0, *from.1));
-            let (weight, is_right) = (f64::from(*weight), judge::is_right(self.loss, row_y, row_t));
+            let (weight, is_right) = (f64::from(*weight), judge::is_right(self.loss, self.labels, row_y, row_t));
             (weight * judge::loss_of_row(self.loss, row_y, row_t), if is_right { weight } else { 0.0 })
         };
         let rows = weights[..used].iter().enumerate().map(of_row);

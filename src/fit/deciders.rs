@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Fit, history::Epoch};
-use crate::{Answers, Error, Loss, Metrics, Network, Result, trainer::classifies};
+use crate::{Answers, Error, Loss, Metrics, Network, Result, task::Task};
 
 /// What is watched from epoch to epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,8 +131,11 @@ impl Monitor {
         training: Option<&Answers>,
         validation: Option<&Answers>,
     ) -> Result<()> {
+        let learned = Task::of(network, loss, training);
+        let of_validation = |targets| learned.of_evaluation(network, loss, targets);
         let is_there = match self {
-            Self::ValidationAccuracy | Self::TrainingAccuracy => classifies(network, loss, training),
+            Self::ValidationAccuracy => validation.map_or(learned, of_validation).has_accuracy(),
+            Self::TrainingAccuracy => learned.has_accuracy(),
             Self::ValidationR2 => matches!(validation, Some(Answers::Values(_))),
             Self::ValidationLoss | Self::TrainingLoss => true,
         };

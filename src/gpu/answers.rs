@@ -39,14 +39,15 @@ impl Engine {
         data: &Dataset,
         uploaded: Option<Uploaded>,
         rows: &[Option<Subset>],
+        labels: bool,
     ) -> Result<Vec<Score>> {
         let has_subsets = rows.iter().any(Option::is_some);
-        if !self.scorer.as_ref().is_some_and(|scorer| scorer.is_of(data, has_subsets)) {
+        if !self.scorer.as_ref().is_some_and(|scorer| scorer.is_of(data, has_subsets, labels)) {
             self.scorer = None;
             let held = uploaded.map_or_else(|| self.held(data, data.weights().is_some()), Held::Already);
             let Self { gpu, network, arenas, members, step_set, buffers, .. } = &*self;
-            let made =
-                Scorer::new(gpu, (network, arenas.models), members, (step_set, buffers), data, held, has_subsets);
+            let how = (has_subsets, labels);
+            let made = Scorer::new(gpu, (network, arenas.models), members, (step_set, buffers), data, held, how);
             self.scorer = Some(made.await?);
         }
         let Some(scorer) = &self.scorer else { unreachable!("made above") };

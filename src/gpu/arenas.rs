@@ -36,6 +36,8 @@ pub(crate) struct Members {
     pub(crate) streams: bool,
     /// Whether each network drops a share of its own where the network drops any.
     pub(crate) has_dropouts: bool,
+    /// Whether each output is a label, and a row is right if all of them are.
+    pub(crate) labels: bool,
 }
 
 impl Members {
@@ -57,6 +59,7 @@ impl Members {
             has_subsets: false,
             streams: false,
             has_dropouts: false,
+            labels: false,
         }
     }
 

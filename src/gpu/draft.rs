@@ -98,6 +98,7 @@ impl<'a> Draft<'a> {
             is_scaled: data.is_some_and(|data| data.scaler().is_some()),
             has_subsets: !streams && courses.iter().any(|course| course.subset.is_some()),
             streams,
+            labels: course.labels,
             has_dropouts: courses.iter().any(|course| course.dropout.is_some()),
             ..Members::of(network, course.loss, optimizer)
         };

@@ -178,6 +178,8 @@ pub(super) struct Scorer {
     kernel: Kernel,
     /// What it adds up.
     scores: wgpu::Buffer,
+    /// Whether outputs are labels.
+    labels: bool,
 }
 
 impl Scorer {
@@ -189,12 +191,13 @@ impl Scorer {
         (set, buffers): (&Set, &Buffers),
         data: &Dataset,
         held: Held,
-        has_subsets: bool,
+        (has_subsets, labels): (bool, bool),
     ) -> Result<Self> {
+        let members = &Members { labels, ..members.clone() };
         // The loss takes logits.
         let of_logits = Members { ends_with_softmax: false, ..members.clone() };
         let weighted = data.weights().is_some();
-        let mut rows = data.rows().min(scored_at_once(gpu, network, data));
+        let mut rows = data.rows().min(scored_at_once(gpu, network, data, labels));
         let streams = has_subsets && matches!(held, Held::Never);
         if streams {
             // Each network brings rows of its own: four of each at least.
@@ -206,16 +209,16 @@ impl Scorer {
         let source = Source::new(gpu, data, held, (room, weighted)).await?;
         let pass = Pass::new(&forward.arenas, &of_data(members, data, has_subsets, streams), data);
         pass.score.check(gpu)?;
-        let pairs = score_pairs(&forward.arenas, data.answers());
+        let pairs = score_pairs(&forward.arenas, data.answers(), labels);
         let scores = gpu.buffer("scores", (8 * pairs * models) as u64, ARENA).await?;
         let bound = Buffers { metrics: scores.clone(), ..Buffers::spares(gpu).await? };
         let (evaluator, set) = Evaluator::with_rows(gpu, &forward, &pass, data, source, (has_subsets, bound)).await?;
         let kernel = set.kernel(gpu, &pass.score).await?;
-        Ok(Self { forward, evaluator, kernel, scores })
+        Ok(Self { forward, evaluator, kernel, scores, labels })
     }
 
-    pub(super) fn is_of(&self, data: &Dataset, has_subsets: bool) -> bool {
-        self.evaluator.is_of(data) && self.evaluator.subsets.is_some() == has_subsets
+    pub(super) fn is_of(&self, data: &Dataset, has_subsets: bool, labels: bool) -> bool {
+        self.evaluator.is_of(data) && self.labels == labels && self.evaluator.subsets.is_some() == has_subsets
     }
 
     pub(super) const fn uploaded(&self) -> Option<&Uploaded> {
@@ -227,7 +230,7 @@ impl Scorer {
 
     /// What the first networks are worth, as many as there are `rows`, on these rows. One read back.
     pub(super) async fn score(&self, gpu: &Gpu, rows: &[Option<Subset>]) -> Result<Vec<Score>> {
-        let Self { forward, evaluator, kernel, scores } = self;
+        let Self { forward, evaluator, kernel, scores, labels } = self;
         let (arenas, data) = (&forward.arenas, &evaluator.data);
         let subsets: Vec<_> =
             rows.iter().map(|rows| rows.unwrap_or_else(|| Subset::whole(data.rows() as u32))).collect();
@@ -253,9 +256,10 @@ impl Scorer {
                 kernel.record_over(pass, kernel.groups_over(rows.len()));
             }));
         }
-        let pairs = score_pairs(arenas, data.answers());
+        let pairs = score_pairs(arenas, data.answers(), *labels);
         let numbers: Vec<f32> = read(gpu, scores, 0, 2 * pairs * rows.len()).await?;
         data.check_read()?;
-        Ok(numbers.chunks_exact(2 * pairs).map(|numbers| Score::new(numbers, arenas.outputs())).collect())
+        let score = |numbers| Score::new(numbers, arenas.outputs(), *labels);
+        Ok(numbers.chunks_exact(2 * pairs).map(score).collect())
     }
 }

@@ -15,12 +15,14 @@ use super::{
 use crate::{Activation, Loss, Optimizer, dropout::Dropout, norm};
 
 /// Whether a line belongs to what is linked: one that ends in `// weighted` is there for rows with weights alone, one in
+/// `// labels` for outputs that are a label each, one in
 /// `// noisy` for inputs with noise, one in `// scaled` for those that are scaled, one in `// laid down` where the next
 /// product does not find in workgroup memory what it takes in. Networks without do not pay for them, nor know of them.
 fn belongs(line: &str, arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> bool {
     let line = line.trim_end();
     let kinds = [
         ("// weighted", arenas.weight.is_some()),
+        ("// labels", members.labels),
         ("// noisy", members.noise > 0.0),
         ("// scaled", members.is_scaled),
         ("// laid down", !parts.pieces.contains(&shader!("entry/fused"))),

@@ -23,31 +23,48 @@ impl Pass {
     pub(crate) fn new(arenas: &Arenas, members: &Members, data: &Dataset) -> Self {
         let maker = Maker { arenas, members, purpose: Purpose::Prediction };
         let [order, gather] = maker.bring(Some(data.rest()), Some(data.answers()), shader!("pass"));
-        Self { order, gather, score: maker.score(scored(arenas.output_stride(), data.answers())) }
+        Self { order, gather, score: maker.score(Scored::of(arenas.output_stride(), data.answers(), members.labels)) }
     }
 }
 
-/// The vec4s of a row's outputs whose errors are added up: those of values.
-fn scored(output_stride: usize, answers: &Answers) -> usize {
-    if matches!(answers, Answers::Values(_)) { output_stride } else { 0 }
+/// The vec4s of a row's outputs of which more is added up than the loss.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scored {
+    /// Those whose errors are: where the answers are values.
+    errors: usize,
+    /// Those whose labels are counted.
+    labels: usize,
+}
+
+impl Scored {
+    fn of(output_stride: usize, answers: &Answers, labels: bool) -> Self {
+        let errors = if matches!(answers, Answers::Values(_)) { output_stride } else { 0 };
+        Self { errors, labels: if labels { output_stride } else { 0 } }
+    }
+
+    /// How many pairs of numbers `shaders/score.wgsl` keeps for a network.
+    const fn pairs(self) -> usize {
+        2 + 4 * self.errors + 6 * self.labels
+    }
 }
 
 /// How often an invocation of `shaders/score.wgsl` goes round for each of its rows, of which shares may have to be made, and at
 /// last; the ends of loops count.
-const fn score_loops(output_stride: usize, scored: usize) -> [usize; 2] {
-    [1 + 2 * rounds_of_a_row(output_stride) + scored, 7 * (2 + 4 * scored) + 2 + 2 * scored]
+const fn score_loops(output_stride: usize, scored: Scored) -> [usize; 2] {
+    let again = scored.errors + scored.labels;
+    [1 + 2 * rounds_of_a_row(output_stride) + again, 7 * scored.pairs() + 2 + 2 * again]
 }
 
 /// How many rows a device can judge at once.
-pub(super) fn scored_at_once(gpu: &Gpu, network: &Network, data: &Dataset) -> usize {
+pub(super) fn scored_at_once(gpu: &Gpu, network: &Network, data: &Dataset, labels: bool) -> usize {
     let stride = padded(network.outputs()) / 4;
-    let [each, last] = score_loops(stride, scored(stride, data.answers()));
+    let [each, last] = score_loops(stride, Scored::of(stride, data.answers(), labels));
     gpu.loop_budget.map_or(ROWS, |budget| (LANES * (budget.saturating_sub(last) / each).max(1)).min(ROWS))
 }
 
 /// How many pairs of numbers `shaders/score.wgsl` keeps for a network.
-pub(crate) fn score_pairs(arenas: &Arenas, answers: &Answers) -> usize {
-    2 + 4 * scored(arenas.output_stride(), answers)
+pub(crate) fn score_pairs(arenas: &Arenas, answers: &Answers, labels: bool) -> usize {
+    Scored::of(arenas.output_stride(), answers, labels).pairs()
 }
 
 impl Maker<'_> {
@@ -119,10 +136,10 @@ impl Maker<'_> {
         )
     }
 
-    /// The kernel that adds up what outputs are worth; of so many vec4s a row, their errors too.
-    fn score(&self, scored: usize) -> Dispatch {
+    /// The kernel that adds up what outputs are worth.
+    fn score(&self, scored: Scored) -> Dispatch {
         let arenas = self.arenas;
-        let pieces = [
+        let mut pieces = vec![
             shader!("score"),
             shader!("judge"),
             shader!("normalizer"),
@@ -132,11 +149,18 @@ impl Maker<'_> {
             self.rows(),
             shader!("permutation"),
         ];
+        if scored.labels > 0 {
+            pieces.push(shader!("score_labels"));
+        }
         let [each, last] = score_loops(arenas.output_stride(), scored);
         let loops = arenas.measures() * each + last;
         let mut score = self.over_window("score", [1, 1, arenas.models as u32], loops, &pieces);
-        let shares = self.members.ends_with_softmax && scored > 0;
-        score.source += &format!("const SCORED: u32 = {scored}u;\nconst SCORE: u32 = {}u;\n", 2 + 4 * scored);
+        let shares = self.members.ends_with_softmax && scored.errors > 0;
+        let errors = scored.errors;
+        score.source += &format!("const SCORED: u32 = {errors}u;\nconst SCORE: u32 = {}u;\n", scored.pairs());
+        if scored.labels > 0 {
+            score.source += &format!("const LABELS: u32 = {}u;\n", scored.labels);
+        }
         score.source += &format!("const SHARES: bool = {shares};\n");
         score
     }

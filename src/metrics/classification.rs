@@ -10,14 +10,15 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Average {
-    /// The mean over the classes that are expected or predicted in some row, each as important as the others.
+    /// The mean over the classes that are expected or predicted in some row, each as important as the others; over all labels,
+    /// where a row may have several.
     Macro,
-    /// The score of the sums of `tp`, `fp` and `fn` over all classes. Where each row has one class, as here, the
-    /// precision, the recall and f1 are all the accuracy.
+    /// The score of the sums of `tp`, `fp` and `fn` over all classes. Where each row has one class, the precision, the recall
+    /// and f1 are all the accuracy; where a row may have several labels, they are not.
     Micro,
     /// The mean over the classes, each by the weight of the rows that expect it.
     Weighted,
-    /// The score of class 1 against all others: where there are two, that of yes.
+    /// The score of class 1 against all others: where there are two, that of yes. None of labels, of which a row may have several.
     Binary,
 }
 
@@ -71,23 +72,23 @@ impl TryFrom<Record> for Confusion {
 
 /// What the rows of a class weigh.
 #[derive(Clone, Copy, Default)]
-struct Sums {
-    right: f64,
-    expected: f64,
-    predicted: f64,
-    is_there: bool,
+pub(super) struct Sums {
+    pub(super) right: f64,
+    pub(super) expected: f64,
+    pub(super) predicted: f64,
+    pub(super) is_there: bool,
 }
 
 impl Sums {
-    fn precision(&self) -> f64 {
+    pub(super) fn precision(&self) -> f64 {
         ratio(self.right, self.predicted)
     }
 
-    fn recall(&self) -> f64 {
+    pub(super) fn recall(&self) -> f64 {
         ratio(self.right, self.expected)
     }
 
-    fn f1(&self) -> f64 {
+    pub(super) fn f1(&self) -> f64 {
         ratio(2.0 * self.right, self.expected + self.predicted)
     }
 }
@@ -145,18 +146,18 @@ impl Confusion {
     }
 
     /// How many of those that were taken for a class are of it, from 0 to 1: `tp / (tp + fp)`.
-    pub fn precision(&self, average: Average) -> f64 {
-        self.average(average, Sums::precision)
+    pub fn precision(&self, over: Average) -> f64 {
+        average(&self.sums(), over, Sums::precision)
     }
 
     /// How many of those of a class were taken for it, from 0 to 1: `tp / (tp + fn)`.
-    pub fn recall(&self, average: Average) -> f64 {
-        self.average(average, Sums::recall)
+    pub fn recall(&self, over: Average) -> f64 {
+        average(&self.sums(), over, Sums::recall)
     }
 
     /// The harmonic mean of precision and recall, from 0 to 1: `2 tp / (2 tp + fp + fn)`.
-    pub fn f1(&self, average: Average) -> f64 {
-        self.average(average, Sums::f1)
+    pub fn f1(&self, over: Average) -> f64 {
+        average(&self.sums(), over, Sums::f1)
     }
 
     /// [`Confusion::precision`] of each class.
@@ -185,21 +186,21 @@ impl Confusion {
         }
         sums
     }
+}
 
-    fn average(&self, average: Average, score: fn(&Sums) -> f64) -> f64 {
-        let sums = self.sums();
-        let sum = |of: fn(&Sums) -> f64| sums.iter().map(of).sum::<f64>();
-        let expected = sum(|class| class.expected);
-        match average {
-            Average::Macro if self.weights.is_empty() => 0.0,
-            Average::Macro => mean(sums.iter().filter(|class| class.is_there).map(score)),
-            Average::Weighted => ratio(sums.iter().map(|class| score(class) * class.expected).sum(), expected),
-            Average::Micro => {
-                let (right, predicted) = (sum(|class| class.right), sum(|class| class.predicted));
-                score(&Sums { right, expected, predicted, is_there: true })
-            }
-            Average::Binary => sums.get(1).map_or(0.0, score),
+/// One score of the sums of all classes, or of all labels.
+pub(super) fn average(sums: &[Sums], over: Average, score: fn(&Sums) -> f64) -> f64 {
+    let sum = |of: fn(&Sums) -> f64| sums.iter().map(of).sum::<f64>();
+    let expected = sum(|class| class.expected);
+    match over {
+        Average::Macro if sums.iter().all(|class| !class.is_there) => 0.0,
+        Average::Macro => mean(sums.iter().filter(|class| class.is_there).map(score)),
+        Average::Weighted => ratio(sums.iter().map(|class| score(class) * class.expected).sum(), expected),
+        Average::Micro => {
+            let (right, predicted) = (sum(|class| class.right), sum(|class| class.predicted));
+            score(&Sums { right, expected, predicted, is_there: true })
         }
+        Average::Binary => sums.get(1).map_or(0.0, score),
     }
 }
 

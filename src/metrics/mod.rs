@@ -2,18 +2,36 @@
 //! outputs themselves need not come back.
 
 mod classification;
+mod labels;
 mod regression;
 
+use classification::Sums;
 pub use classification::{Average, Confusion};
 pub(crate) use classification::{first_largest, rank};
+pub(crate) use labels::{LabelSums, Labels};
 pub use regression::Regression;
 
-use crate::{Error, Result};
+use crate::{Error, Result, task::Task};
 
 /// How good a network is on a data set: its loss, and what its answers are worth. Every row counts by its weight, which
 /// is 1 where it has none.
 ///
 /// What has no meaning for a network is none: r² where it tells classes, an accuracy where it tells values.
+///
+/// The loss and the targets decide what there is:
+///
+/// | targets | loss and outputs | metrics |
+/// |---|---|---|
+/// | class ids | any | of classes |
+/// | values, each row with one largest | softmax losses | of classes |
+/// | 0 and 1, one output or exactly one 1 in each row | binary cross-entropy, hinge; sigmoid outputs under any loss | of classes |
+/// | 0 and 1, any number of ones in a row | binary cross-entropy, hinge; several outputs | of labels |
+/// | other values | any | of values alone |
+///
+/// Metrics of labels are those of scikit-learn for indicator matrices: [`Metrics::accuracy`] is the fraction of the rows
+/// whose labels are all right, [`Metrics::label_accuracy`] that of the labels; precision, recall and f1 have averages over
+/// the labels, and there is no confusion matrix. An output says yes above [`Loss::threshold`](crate::Loss::threshold). Rows
+/// without a label among labels count as any other. Where the training set has rows with several labels, all rows are labels.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Metrics {
@@ -25,6 +43,9 @@ pub struct Metrics {
     /// What the rows weigh that were answered rightly, where that alone was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     right: Option<f64>,
+    /// Where a row may have several labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    labels: Option<Labels>,
     confusion: Option<Confusion>,
     /// `[classes]`: what the rows weigh whose expected class has this rank.
     rank_weights: Vec<f64>,
@@ -48,9 +69,19 @@ impl Metrics {
         self.regression.as_ref()
     }
 
-    /// As [`Confusion::accuracy`].
+    /// As [`Confusion::accuracy`]. Where a row may have several labels, the fraction of the rows whose labels are all right
+    /// (scikit-learn's `accuracy_score`, subset accuracy).
     pub fn accuracy(&self) -> Option<f64> {
+        if let Some(labels) = &self.labels {
+            return Some(labels.accuracy());
+        }
         self.right.map(|right| right / self.weight).or_else(|| self.confusion().map(Confusion::accuracy))
+    }
+
+    /// The fraction of the labels of all rows that are right, from 0 to 1: `1 - hamming_loss` of scikit-learn. None unless a row
+    /// may have several labels; NaN if no row weighs anything.
+    pub fn label_accuracy(&self) -> Option<f64> {
+        self.labels.as_ref().map(Labels::label_accuracy)
     }
 
     /// As [`Confusion::balanced_accuracy`].
@@ -69,19 +100,22 @@ impl Metrics {
         self.confusion().map(|_| within(top) / within(&self.rank_weights))
     }
 
-    /// As [`Confusion::precision`].
+    /// As [`Confusion::precision`], or the same of labels, of which there is no [`Average::Binary`].
     pub fn precision(&self, average: Average) -> Option<f64> {
-        self.confusion().map(|confusion| confusion.precision(average))
+        let of_labels = |labels: &Labels| labels.average(average, Sums::precision);
+        self.labels.as_ref().map_or_else(|| self.confusion().map(|confusion| confusion.precision(average)), of_labels)
     }
 
-    /// As [`Confusion::recall`].
+    /// As [`Confusion::recall`], or the same of labels, of which there is no [`Average::Binary`].
     pub fn recall(&self, average: Average) -> Option<f64> {
-        self.confusion().map(|confusion| confusion.recall(average))
+        let of_labels = |labels: &Labels| labels.average(average, Sums::recall);
+        self.labels.as_ref().map_or_else(|| self.confusion().map(|confusion| confusion.recall(average)), of_labels)
     }
 
-    /// As [`Confusion::f1`].
+    /// As [`Confusion::f1`], or the same of labels, of which there is no [`Average::Binary`].
     pub fn f1(&self, average: Average) -> Option<f64> {
-        self.confusion().map(|confusion| confusion.f1(average))
+        let of_labels = |labels: &Labels| labels.average(average, Sums::f1);
+        self.labels.as_ref().map_or_else(|| self.confusion().map(|confusion| confusion.f1(average)), of_labels)
     }
 
     /// As [`Regression::r2`].
@@ -116,18 +150,26 @@ pub(crate) struct Score {
     /// Of each output that is a value, the errors.
     squared: Vec<f64>,
     absolute: Vec<f64>,
+    /// Of each label, where the outputs are labels.
+    labels: Vec<LabelSums>,
 }
 
 impl Score {
-    /// As they lie on the device, for so many outputs.
-    pub(crate) fn new(numbers: &[f32], outputs: usize) -> Self {
+    /// As they lie on the device, for so many outputs, which may be labels.
+    pub(crate) fn new(numbers: &[f32], outputs: usize, labels: bool) -> Self {
         let [loss, right, weight] = [numbers[0], numbers[1], numbers[2]].map(f64::from);
-        // Four outputs' squares lie before their absolute errors.
-        let errors = |half: usize| {
-            let fours = numbers[4..].chunks_exact(8).flat_map(|eight| &eight[4 * half..][..4]);
-            fours.take(outputs).map(|error| f64::from(*error)).collect()
+        // Behind the errors of values lie the sums of labels, which only values have.
+        let fours = (numbers.len() - 4) / if labels { 20 } else { 8 };
+        let (errors, labels) = numbers[4..].split_at(8 * fours);
+        // Four outputs' numbers of one kind lie before those of the next.
+        let of = |numbers: &[f32], kinds: usize, kind: usize| -> Vec<f64> {
+            let of_kind = numbers.chunks_exact(4 * kinds).flat_map(|all| &all[4 * kind..][..4]);
+            of_kind.take(outputs).map(|number| f64::from(*number)).collect()
         };
-        Self { loss, right, weight, squared: errors(0), absolute: errors(1) }
+        let [expected, predicted, both] = [0, 1, 2].map(|kind| of(labels, 3, kind));
+        let sums = |((expected, predicted), both)| LabelSums { expected, predicted, both };
+        let labels = expected.into_iter().zip(predicted).zip(both).map(sums).collect();
+        Self { loss, right, weight, squared: of(errors, 2, 0), absolute: of(errors, 2, 1), labels }
     }
 }
 
@@ -143,13 +185,27 @@ impl Metrics {
         }
     }
 
+    /// The same of a network each of whose outputs is a label.
+    pub(crate) fn with_labels(self, labels: usize) -> Self {
+        Self { labels: Some(Labels::new(labels)), ..self }
+    }
+
+    /// Adds the labels of a row, if there are any: its outputs, the threshold above which they say yes, and its targets.
+    pub(crate) fn labels_of(&mut self, y: &[f32], t: &[f32], threshold: f32, weight: f64) {
+        if let Some(labels) = &mut self.labels {
+            labels.row(y, t, threshold, weight);
+        }
+    }
+
     /// From a score of a network on rows, whose answers, if they are values, are these. The mean of a row's loss goes over
     /// so many numbers.
-    pub(crate) fn of_score(score: &Score, mean_over: usize, classifies: bool, answers: Option<&Regression>) -> Self {
+    pub(crate) fn of_score(score: &Score, mean_over: usize, task: Task, answers: Option<&Regression>) -> Self {
         let Score { loss, right, weight, .. } = *score;
         let loss = loss / mean_over as f64;
         let regression = answers.map(|answers| answers.clone().with_errors(&score.squared, &score.absolute));
-        Self { loss, weight, right: classifies.then_some(right), regression, ..Self::default() }
+        let labels = (task == Task::MultiLabel).then(|| Labels::of_sums(score.labels.clone(), right, weight));
+        let right = (task == Task::Classification).then_some(right);
+        Self { loss, weight, right, labels, regression, ..Self::default() }
     }
 
     /// Adds a row of a network that tells classes. `rank` is that of the expected class, as [`rank`] finds it; of a
@@ -314,6 +370,45 @@ mod tests {
         check(case, "recalls", &confusion.recalls(), &numbers(&case["recall"]["each"]));
         check(case, "f1s", &confusion.f1s(), &numbers(&case["f1"]["each"]));
         assert_eq!((metrics.r2(), metrics.mean_absolute_error()), (None, None));
+    }
+
+    #[test]
+    fn labels_are_worth_what_scikit_learn_says() {
+        let cases = cases(include_str!("../../tests/metrics/labels.json"));
+        assert_eq!(cases.len(), 8);
+        for case in &cases {
+            let (answers, outputs, weights) = (rows(&case["answers"]), rows(&case["outputs"]), weights(case));
+            let threshold = case["threshold"].as_f64().expect("a number") as f32;
+            let labels = answers[0].len();
+            let add = |metrics: &mut Metrics, rows: std::ops::Range<usize>| {
+                for row in rows {
+                    let weight = weights.as_ref().map_or(1.0, |weights| weights[row]);
+                    metrics.add_loss(0.5 * weight, weight).expect("it is a loss");
+                    metrics.labels_of(&outputs[row], &answers[row], threshold, weight);
+                }
+            };
+            for metrics in gathered(answers.len(), || Metrics::of(None, None).with_labels(labels), add) {
+                let accuracies = [metrics.accuracy(), metrics.label_accuracy()].map(Option::unwrap);
+                check(case, "accuracies", &accuracies, &["accuracy", "label_accuracy"].map(|name| number(&case[name])));
+                for (average, name) in Average::ALL.iter().zip(["macro", "micro", "weighted"]) {
+                    let found = [metrics.precision(*average), metrics.recall(*average), metrics.f1(*average)];
+                    let expected = ["precision", "recall", "f1"].map(|metric| number(&case[metric][name]));
+                    check(case, name, &found.map(Option::unwrap), &expected);
+                }
+                let binary = [Metrics::precision, Metrics::recall, Metrics::f1].map(|of| of(&metrics, Average::Binary));
+                assert_eq!(binary, [None; 3]);
+                assert_eq!(
+                    (metrics.confusion(), metrics.balanced_accuracy(), metrics.top_k_accuracy(1)),
+                    (None, None, None)
+                );
+                let text = serde_json::to_string(&metrics).expect("text");
+                assert_eq!(serde_json::from_str::<Metrics>(&text).expect("metrics"), metrics);
+            }
+        }
+        // Metrics that were saved before there were labels.
+        let old = r#"{"loss":1.0,"weight":2.0,"right":1.0,"confusion":null,"rank_weights":[],"regression":null}"#;
+        let old: Metrics = serde_json::from_str(old).expect("metrics");
+        assert_eq!((old.accuracy(), old.label_accuracy()), (Some(0.5), None));
     }
 
     #[test]

@@ -247,9 +247,9 @@ impl Cores {
 
     /// What some networks are worth, each on its rows.
     pub(super) fn evaluate(&self, data: &Dataset, tests: &[Test<'_>], judging: Judging<'_>) -> Result<Vec<Metrics>> {
-        let Judging { network, loss, classifies } = judging;
+        let Judging { network, loss, task } = judging;
         let judged = |test: &Test<'_>| {
-            let judge = Judge::new(loss, classifies, test.part.alone.as_ref().unwrap_or(data), network);
+            let judge = Judge::new(loss, task, test.part.alone.as_ref().unwrap_or(data), network);
             judge.all(|inputs| self.predict_one(test.member, inputs))
         };
         tests.par_iter().map(judged).collect()

@@ -5,6 +5,7 @@ use crate::{
     dropout::Dropout,
     rows::Subset,
     step::{Course, Earlier},
+    task::Task,
 };
 
 /// One network of a [`crate::Population`].
@@ -82,6 +83,7 @@ pub(super) fn courses(network: &Network, data: &Dataset, members: &[Member]) -> 
     let rows = |member: &Member| Ok(Subset::of(member.rows, data.rows())?.map_or(data.rows(), |s| s.rows as usize));
     let most_rows = members.iter().map(rows).collect::<Result<Vec<_>>>()?.into_iter().max().unwrap_or(0);
     // Where one has a share of its own, the kernel asks each.
+    let labels = Task::of(network, first.settings.loss, Some(data.answers())) == Task::MultiLabel;
     let has_dropouts = members.iter().any(|member| member.dropout.is_some());
     members
         .iter()
@@ -107,6 +109,7 @@ pub(super) fn courses(network: &Network, data: &Dataset, members: &[Member]) -> 
                 accumulate,
                 seed,
                 dropout,
+                labels,
                 drop_last,
                 earlier: Earlier::default(),
             };

@@ -19,6 +19,7 @@ use crate::{
     error::{check_len, first_not_finite},
     features::ByteScale,
     step::Course,
+    task::Task,
     upcoming::weights_of_steps,
 };
 
@@ -55,7 +56,7 @@ pub struct Population {
     kept: Vec<Option<u64>>,
     /// The step whose loss was not a finite number, of those that have diverged.
     diverged: Vec<Option<u64>>,
-    classifies: bool,
+    task: Task,
     data: Dataset,
     byte_scale: ByteScale,
     /// The data set that they were tested on last.
@@ -74,7 +75,7 @@ impl Population {
             let estimate = Workers::estimate(device, network, data, members, courses.clone())?;
             check_memory(&estimate)?;
         }
-        let classifies = crate::trainer::classifies(network, members[0].settings.loss, Some(data.answers()));
+        let task = Task::of(network, members[0].settings.loss, Some(data.answers()));
         let workers = Workers::new(device, network, data, members, courses.clone()).await?;
         Ok(Self {
             network: network.clone(),
@@ -85,7 +86,7 @@ impl Population {
             done: 0,
             kept: vec![None; members.len()],
             diverged: vec![None; members.len()],
-            classifies,
+            task,
             data: data.clone(),
             byte_scale: data.features().scale_of_bytes().into(),
             tested: None,
@@ -175,7 +176,7 @@ impl Population {
             let expected = format!("at most {}", u32::MAX);
             return Err(Error::Setting { what: "steps of a run", expected, got: steps.to_string() });
         }
-        let mut reports = vec![Report::of(self.classifies); self.members.len()];
+        let mut reports = vec![Report::of(self.task.has_accuracy()); self.members.len()];
         // Whatever becomes of them, they are taken: what a device was told to do it may still do after an error.
         let before = self.done;
         self.done += steps as u64;
@@ -275,7 +276,8 @@ impl Population {
         let test = |(member, rows): &(usize, Rows)| Some(Test { member: *member, part: tested.part(*rows)? });
         let tests: Vec<_> = rows.iter().filter_map(test).collect();
         let loss = self.members[0].settings.loss;
-        let judging = Judging { network: &self.network, loss, classifies: self.classifies };
+        let task = self.task.of_evaluation(&self.network, loss, data.answers());
+        let judging = Judging { network: &self.network, loss, task };
         let metrics = self.workers.evaluate(&tested.data, &tests, judging).await;
         self.tested = Some(tested);
         metrics
@@ -387,7 +389,9 @@ impl Population {
             models.push(self.model_async(member).await?);
         }
         let ensemble = Ensemble::new_async(device, &models).await?;
-        Ok(if self.classifies { ensemble.voting(self.members[0].settings.loss) } else { ensemble })
+        let is_of_classes = self.task == Task::Classification;
+        let loss = self.members[0].settings.loss;
+        Ok(if is_of_classes { ensemble.voting(loss) } else { ensemble.without_votes() })
     }
 
     /// Refuses a network that is not there, or has diverged.

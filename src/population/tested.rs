@@ -1,6 +1,6 @@
 //! A data set that networks are tested on, each on some rows of it.
 
-use crate::{Dataset, Loss, Network, Regression, Result, Rows, rows::Subset};
+use crate::{Dataset, Loss, Network, Regression, Result, Rows, rows::Subset, task::Task};
 
 /// A data set, and what is known of those of its rows that somebody was tested on. So it is found out once.
 pub(super) struct Tested {
@@ -31,7 +31,7 @@ pub(super) struct Test<'a> {
 pub(super) struct Judging<'a> {
     pub(super) network: &'a Network,
     pub(super) loss: Loss,
-    pub(super) classifies: bool,
+    pub(super) task: Task,
 }
 
 impl Tested {

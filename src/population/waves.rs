@@ -14,6 +14,7 @@ use crate::{
     },
     memory::Memory,
     rows::Subset,
+    task::Task,
 };
 
 /// Engines that take turns, and where each network is.
@@ -149,7 +150,7 @@ impl Waves {
         tests: &[Test<'_>],
         judging: Judging<'_>,
     ) -> Result<Vec<Metrics>> {
-        let Judging { network, loss, classifies } = judging;
+        let Judging { network, loss, task } = judging;
         let mean_over = loss.mean_over(1, network.outputs());
         let mut all = vec![None; tests.len()];
         let mut uploaded = None;
@@ -161,11 +162,11 @@ impl Waves {
             let has_subsets = here().any(|(_, test)| test.part.subset.is_some());
             let mut rows = vec![has_subsets.then(|| Subset::whole(1)); last + 1];
             here().for_each(|(_, test)| rows[slot(test)] = test.part.subset);
-            let scores = engine.score(data, uploaded.take(), &rows).await?;
+            let scores = engine.score(data, uploaded.take(), &rows, task == Task::MultiLabel).await?;
             uploaded = engine.scored();
             for (i, test) in here() {
                 let answers = test.part.answers.as_ref();
-                all[i] = Some(Metrics::of_score(&scores[slot(test)], mean_over, classifies, answers));
+                all[i] = Some(Metrics::of_score(&scores[slot(test)], mean_over, task, answers));
             }
         }
         Ok(all.into_iter().flatten().collect())

@@ -78,6 +78,8 @@ pub(crate) struct Case {
     pub(crate) magnitude: f32,
     /// Whether the answers are classes.
     pub(crate) classes: bool,
+    /// Whether each answer is a label, 0 or 1.
+    pub(crate) labels: bool,
     /// Whether each model has rows of its own, and whether it drops a share of its own.
     pub(crate) subsets: bool,
     pub(crate) dropouts: bool,
@@ -108,6 +110,7 @@ impl Case {
             scaled: false,
             magnitude: 1.0,
             classes: false,
+            labels: false,
             subsets: false,
             dropouts: false,
             answers: false,
@@ -115,7 +118,7 @@ impl Case {
         }
     }
 
-    /// Features from -1 to 1, or bytes, and answers from 0 to 1, or classes. Weights go from 0 to 2.
+    /// Features from -1 to 1, or bytes, and answers from 0 to 1, or labels, or classes. Weights go from 0 to 2.
     ///
     /// # Errors
     /// Those of [`Dataset::new`] and what else makes it, if a case is none.
@@ -125,7 +128,8 @@ impl Case {
         if !self.bytes {
             features.iter_mut().for_each(|v| *v *= self.magnitude);
         }
-        let answers = numbers(rows * outputs, 2).iter().map(|v| 0.5 * v + 0.5).collect::<Vec<_>>();
+        let answer = |v: &f32| if self.labels { f32::from(u8::from(*v > 0.0)) } else { 0.5 * v + 0.5 };
+        let answers = numbers(rows * outputs, 2).iter().map(answer).collect::<Vec<_>>();
         let classes: Vec<u32> = (0..rows).map(|row| (row * 7 % outputs.max(2)) as u32).collect();
         let bytes = || {
             let bytes = features.iter().map(|v| (v * 100.0 + 120.0) as u8).collect::<Vec<_>>();
@@ -171,6 +175,7 @@ impl Case {
             accumulate: self.accumulate,
             seed: 40 + model as u64,
             dropout: self.dropouts.then(|| Dropout::of(share_of(model))),
+            labels: self.labels,
             drop_last: self.drop_last,
             earlier: Default::default(),
         })
@@ -286,6 +291,7 @@ impl fmt::Display for Case {
             (self.scaled, "scaled".to_owned()),
             (self.magnitude != 1.0, format!("features up to {:e}", self.magnitude)),
             (self.classes, "classes".to_owned()),
+            (self.labels, "labels".to_owned()),
             (self.subsets, "rows of their own".to_owned()),
             (!self.shuffle, "in order".to_owned()),
             (self.drop_last, "last batch dropped".to_owned()),

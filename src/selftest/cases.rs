@@ -135,6 +135,12 @@ pub(crate) fn enlarged(case: Case, magnitude: f32) -> Case {
     Case { network, loss: Loss::L1, optimizer: Optimizer::sgd(0.5).clip_norm(0.5), magnitude, ..case }
 }
 
+/// Several outputs, each of which is a label.
+fn labels(case: Case) -> Case {
+    let network = network(&[6, 5], Activation::Sigmoid);
+    Case { network, loss: Loss::BinaryCrossEntropy, labels: true, ..case }
+}
+
 /// What the rows bring: bytes, classes, weights, scales, noise, rows for each network, shards, and their order.
 fn data() -> Vec<Case> {
     let lane = || Case { models: 3, ..Case::new(network(&[6, 4], Activation::Tanh), Form::Lane) };
@@ -142,6 +148,8 @@ fn data() -> Vec<Case> {
     vec![
         Case { bytes: true, weighted: true, ..lane() },
         Case { classes: true, weighted: true, scaled: true, ..lane() },
+        labels(Case { weighted: true, ..lane() }),
+        labels(Case::new(Network::new(6), Form::Layered(Tile::Plain, 1))),
         Case { noise: 0.3, scaled: true, bytes: true, ..lane() },
         Case { noise: 0.3, weighted: true, ..Case::new(lane().network, Form::Layered(Tile::Plain, 1)) },
         Case { subsets: true, models: 4, ..lane() },

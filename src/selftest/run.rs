@@ -206,7 +206,9 @@ impl Case {
         let outputs = self.network.outputs();
         let mut sums = [0.0; 2];
         for ((y, t), weight) in y.chunks_exact(outputs).zip(t.chunks_exact(outputs)).zip(weights) {
+            let from_threshold = y.iter().map(|y| (y - f64::from(self.loss.threshold())).abs());
             let gap = match y {
+                _ if self.labels => from_threshold.fold(f64::INFINITY, f64::min),
                 [y] => (y - f64::from(self.loss.threshold())).abs(),
                 _ => {
                     let mut sorted = y.to_vec();
@@ -216,7 +218,7 @@ impl Case {
             };
             let [y, t] = [y, t].map(|values| values.iter().map(|v| *v as f32).collect::<Vec<_>>());
             let is_sure = gap > UNSURE;
-            let is_right = judge::is_right(self.loss, &y, &t);
+            let is_right = judge::is_right(self.loss, self.labels, &y, &t);
             for (sum, counts) in sums.iter_mut().zip([is_sure && is_right, !is_sure || is_right]) {
                 *sum += if counts { *weight } else { 0.0 };
             }

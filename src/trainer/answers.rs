@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Trainer, Worker, classifies};
+use super::{Trainer, Worker};
 use crate::{Dataset, Metrics, Result, judge::Judge, scaling::scaled};
 
 impl Trainer {
@@ -40,8 +40,9 @@ impl Trainer {
         data.check_for(inputs, outputs)?;
         data.check_scale(self.byte_scale.scale)?;
         let data = &data.scaled_as(self.scaler())?;
-        let is_class = classifies(&self.network, self.course.loss, Some(data.answers()));
-        let mut judge = Judge::new(self.course.loss, is_class, data, &self.network);
+        let learned = self.task_by_hand.filter(|_| !self.has_data).unwrap_or(self.task);
+        let task = learned.of_evaluation(&self.network, self.course.loss, data.answers());
+        let mut judge = Judge::new(self.course.loss, task, data, &self.network);
         match &mut self.engine {
             Worker::Cpu(engine, _) => judge.all(|inputs| engine.predict(inputs)),
             Worker::Gpu(engine) => {

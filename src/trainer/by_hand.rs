@@ -8,6 +8,7 @@ use crate::{
     norm,
     scaling::scaled,
     step::{Batch, Step},
+    task::Task,
 };
 
 /// So many steps are remembered of those that nobody has asked for.
@@ -46,12 +47,14 @@ impl Trainer {
         }
         let noisy = self.noisy(batch.inputs, step.key);
         let batch = Batch { inputs: noisy.as_deref().unwrap_or(batch.inputs), ..batch };
+        let task = self.task.of_batch(&self.network, self.course.loss, batch.expected);
+        self.task_by_hand = self.task_by_hand.max(Some(task));
         (self.total, self.since) = (self.total + 1, self.since + 1);
         match &mut self.engine {
             Worker::Gpu(engine) => engine.step(batch, step).await,
             Worker::Cpu(engine, _) => {
                 let outcome = engine.step(&step, brought(batch));
-                let mut report = Report::of(self.classifies);
+                let mut report = self.report_by_hand();
                 report.push(outcome.loss, outcome.right, step.rows);
                 report.weights.extend(batch.weight_of_rows());
                 self.tell(&report)
@@ -65,7 +68,7 @@ impl Trainer {
     /// As [`Trainer::run`].
     pub async fn losses_async(&mut self) -> Result<Report> {
         self.collect_async().await?;
-        let empty = Report::of(self.classifies);
+        let empty = self.report_by_hand();
         let mut report = std::mem::replace(&mut self.untold, empty);
         report.keep_last(UNTOLD);
         Ok(report)
@@ -113,6 +116,13 @@ impl Trainer {
         Ok(self.network.layout().layers(&flat))
     }
 
+    /// Of no step by hand yet. What the steps count as right is decided before the first batch, so that there is an accuracy only
+    /// where all batches so far are of that kind.
+    fn report_by_hand(&self) -> Report {
+        let counted = if self.course.labels { Task::MultiLabel } else { Task::Classification };
+        Report::of(self.task_by_hand == Some(counted))
+    }
+
     /// The inputs of a step by hand with noise, if there is noise.
     fn noisy(&self, inputs: &[f32], key: [u32; 2]) -> Option<Vec<f32>> {
         let deviation = self.settings.input_noise as f32;
@@ -148,10 +158,11 @@ impl Trainer {
 
     /// Reads the metrics of the steps by hand that the device still has.
     pub(super) async fn collect_async(&mut self) -> Result<()> {
+        let empty = self.report_by_hand();
         let Worker::Gpu(engine) = &mut self.engine else { return Ok(()) };
-        let mut report = Report::of(self.classifies);
+        let mut report = empty.clone();
         for ([loss, right], (rows, weight)) in engine.collect().await? {
-            let mut step = Report::of(self.classifies);
+            let mut step = empty.clone();
             step.push(loss, f64::from(right), rows);
             step.weights.extend(weight);
             report.extend(&step);

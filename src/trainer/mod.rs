@@ -12,8 +12,7 @@ use std::sync::Arc;
 pub(crate) use resident::Resident;
 
 use crate::{
-    Activation, Answers, Dataset, Device, Error, LayerParameters, Loss, Network, Optimizer, Plan, Report, Result,
-    Scaler, Settings, cpu,
+    Answers, Dataset, Device, Error, LayerParameters, Network, Optimizer, Plan, Report, Result, Scaler, Settings, cpu,
     dataset::Largest,
     device::Machine,
     features::ByteScale,
@@ -22,6 +21,7 @@ use crate::{
         engine::Engine,
     },
     step::Course,
+    task::Task,
     upcoming::weights_of_steps,
 };
 #[cfg(not(target_family = "wasm"))]
@@ -48,8 +48,9 @@ pub struct Trainer {
     byte_scale: ByteScale,
     /// Of the data set.
     largest: Largest,
-    /// Whether the answers of the steps are classes or yes and no, and not just numbers.
-    classifies: bool,
+    /// What the targets of the data set are, and of all batches by hand so far.
+    task: Task,
+    task_by_hand: Option<Task>,
     engine: Worker,
     /// Steps done on the resident data.
     done: u64,
@@ -86,6 +87,7 @@ impl Trainer {
         let settings = settings.chosen(network, data.map(Dataset::answers));
         settings.check(network)?;
         data.map_or(Ok(()), |data| data.check_for(network.inputs(), network.outputs()))?;
+        let task = Task::of(network, settings.loss, data.map(Dataset::answers));
         let course = Course {
             rows: data.map_or(settings.batch, Dataset::rows),
             subset: None,
@@ -97,6 +99,7 @@ impl Trainer {
             accumulate: settings.accumulate as u64,
             seed: settings.seed,
             dropout: None,
+            labels: task == Task::MultiLabel,
             drop_last: settings.drop_last && data.is_some(),
             earlier: Default::default(),
         };
@@ -137,8 +140,6 @@ impl Trainer {
                 Worker::Cpu(engine, data.cloned())
             }
         };
-        let classifies = classifies(network, course.loss, data.map(Dataset::answers));
-        let untold = Report::of(classifies);
         let (network, has_data) = (network.clone(), data.is_some());
         Ok(Self {
             network,
@@ -152,12 +153,13 @@ impl Trainer {
             scaler: data.and_then(Dataset::scaler).cloned().map(Arc::new),
             byte_scale: data.and_then(|data| data.features().scale_of_bytes()).into(),
             largest: data.map(Dataset::largest).unwrap_or_default(),
-            classifies,
+            task,
+            task_by_hand: None,
             engine,
             done: 0,
             total: 0,
             since: 0,
-            untold,
+            untold: Report::default(),
             last_loss: None,
             kept: None,
         })
@@ -222,7 +224,7 @@ impl Trainer {
         let (course, shuffle, first, before) = (self.course.clone(), self.settings.shuffle, self.done, self.since);
         // Noted before they are taken: if an error or a dropped future ends the run, the device may have taken them.
         self.count(steps as u64);
-        let mut report = Report::of(self.classifies);
+        let mut report = Report::of(self.task.has_accuracy());
         let noise = self.settings.input_noise as f32;
         match &mut self.engine {
             Worker::Gpu(engine) => {
@@ -264,7 +266,7 @@ impl Trainer {
             self.count(steps as u64);
             let metrics;
             (kernels, metrics, by_device) = taken?;
-            let mut report = Report::of(self.classifies);
+            let mut report = Report::of(self.task.has_accuracy());
             push_all(&mut report, &self.course, first, metrics);
             report.weights = self.weights_of(first, report.losses.len());
             self.tell(&report)?;
@@ -490,11 +492,4 @@ fn push_all(report: &mut Report, course: &Course, first: u64, metrics: Vec<Metri
     for (step, [loss, right]) in (first..).zip(metrics) {
         report.push(loss, f64::from(right), course.span(step).1 as u32);
     }
-}
-
-/// Whether the network answers with classes, or with yes or no: in a regression no answer is right or wrong.
-pub(crate) fn classifies(network: &Network, loss: Loss, answers: Option<&Answers>) -> bool {
-    let output = network.layers().last().map(|layer| layer.activation);
-    let has_classes = matches!(answers, Some(Answers::Classes(_)));
-    has_classes || loss.classifies() || output == Some(Activation::Sigmoid)
 }

@@ -2,7 +2,7 @@
 
     pip install scikit-learn==1.7.2 && python make_metrics.py OUT_DIR
 
-classification.json and regression.json hold one list of cases each. A number that scikit-learn calls undefined is null.
+classification.json, regression.json and labels.json hold one list of cases each. A number that scikit-learn calls undefined is null.
 A case of classification.json:
   name, classes
   outputs    one list a row: the scores of all classes, or the single output of a yes or no
@@ -24,6 +24,16 @@ A case of regression.json:
   weights    one a row, or null
   r2, mean_squared_error, mean_absolute_error, root_mean_squared_error
   r2_each    one an output
+A case of labels.json, whose rows have any number of labels:
+  name
+  outputs    one list a row
+  threshold  above which an output says yes
+  answers    one list of 0 and 1 a row
+  weights    one a row, or null
+  accuracy   of rows whose labels are all right
+  label_accuracy  1 - hamming_loss
+  precision, recall, f1
+             {"macro", "micro", "weighted"}
 """
 
 import json, pathlib, sys, warnings
@@ -143,6 +153,35 @@ def regressions():
     yield regression("one row", [[1.0, 2.0]], [[1.0, 2.5]])
 
 
+def of_labels(name, outputs, answers, weights=None, threshold=0.5):
+    outputs, answers = f32(outputs), np.asarray(answers)
+    predicted, both = (outputs > threshold).astype(int), dict(sample_weight=weights, zero_division=0)
+    case = {
+        "name": name, "outputs": outputs.tolist(), "threshold": threshold, "answers": answers.tolist(),
+        "weights": None if weights is None else list(weights),
+        "accuracy": of.accuracy_score(answers, predicted, sample_weight=weights),
+        "label_accuracy": 1 - of.hamming_loss(answers, predicted, sample_weight=weights),
+    }
+    for metric, score in [("precision", of.precision_score), ("recall", of.recall_score), ("f1", of.f1_score)]:
+        case[metric] = {a: score(answers, predicted, average=a, **both) for a in ["macro", "micro", "weighted"]}
+    return case
+
+
+def all_labels():
+    answers = rng.integers(0, 2, (60, 5))
+    outputs = (answers + rng.integers(-4, 5, (60, 5)) / 4) / 2 + 0.25
+    yield of_labels("five labels", outputs, answers)
+    yield of_labels("five labels, weighted", outputs, answers, weights(60))
+    yield of_labels("logits, weighted", outputs - 0.5, answers, weights(60), threshold=0.0)
+    absent = answers.copy()
+    absent[:, 1], outputs[:, 2], absent[::3] = 0, 0, 0
+    yield of_labels("one absent, one never predicted, rows without labels", outputs, absent)
+    yield of_labels("the same, weighted", outputs, absent, np.array([0.0, 1.0, 2.0] * 20))
+    yield of_labels("no labels at all", np.zeros((4, 3)), np.zeros((4, 3), int))
+    yield of_labels("all right", answers, answers)
+    yield of_labels("one row", [[0.9, 0.1, 0.6]], [[1, 0, 0]])
+
+
 def without_nan(value):
     if isinstance(value, dict): return {key: without_nan(of) for key, of in value.items()}
     if isinstance(value, list): return [without_nan(of) for of in value]
@@ -150,6 +189,6 @@ def without_nan(value):
 
 
 out = pathlib.Path(sys.argv[1])
-for name, cases in [("classification", classifications()), ("regression", regressions())]:
+for name, cases in [("classification", classifications()), ("regression", regressions()), ("labels", all_labels())]:
     lines = [json.dumps(without_nan(case), allow_nan=False) for case in cases]
     (out / f"{name}.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")

@@ -169,7 +169,7 @@ impl Kind {
         (shuffle, noise): (bool, f32),
         table: &mut Option<Arc<Vec<f32>>>,
     ) -> Option<Self> {
-        let small = Small::new(network, course.loss, course.batch, weighted)?;
+        let small = Small::new(network, (course.loss, course.labels), course.batch, weighted)?;
         let arch = Arch::new();
         let (lanes, sums) = (arch.dispatch(Width), small.arch.dispatch(Width));
         let width = network.inputs() + 1 + network.outputs() + usize::from(weighted);

@@ -160,7 +160,7 @@ impl Pass<'_> {
         let delta = &mut delta[..len];
         for row in (0..stride).step_by(lanes) {
             let right = judge::right_of_columns(
-                small.loss,
+                (small.loss, small.labels),
                 small.outputs,
                 columns(y, row, stride, lanes),
                 columns(t, row, stride, lanes),

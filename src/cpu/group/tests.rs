@@ -60,6 +60,7 @@ impl Case {
             schedule,
             accumulate,
             seed,
+            labels: false,
             dropout,
             drop_last,
             earlier,
@@ -200,6 +201,6 @@ fn lanes_of_one_network_are_summed_half_to_half() {
     for (first, rows) in (0..50).flat_map(|first| [(first, 1), (first, 100)]) {
         let values = numbers(LANES, first).try_into().unwrap();
         let network = network(Activation::Tanh, 1, Activation::Tanh);
-        Small::new(&network, Loss::Mse, rows, false).unwrap().arch.dispatch(Sum(values));
+        Small::new(&network, (Loss::Mse, false), rows, false).unwrap().arch.dispatch(Sum(values));
     }
 }

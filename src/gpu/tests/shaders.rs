@@ -64,6 +64,7 @@ fn dispatches() -> Vec<Dispatch> {
                 has_subsets: i % 5 == 2,
                 streams: i % 7 == 3,
                 has_dropouts: i % 5 == 3,
+                labels: i % 7 == 5,
                 ends_with_softmax: loss.looks_at_the_row(),
                 ..Members::of(&network, *loss, optimizer)
             };

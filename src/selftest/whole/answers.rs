@@ -2,7 +2,8 @@
 
 use super::{members, wide};
 use crate::{
-    Activation, Dataset, Device, Ensemble, Loss, Model, Optimizer, Population, Result, Rows, Settings, Trainer,
+    Activation, Average, Dataset, Device, Ensemble, Loss, Model, Optimizer, Population, Result, Rows, Settings,
+    Trainer,
     cpu::reference::Reference,
     device::Machine,
     gpu::trial::recorded,
@@ -10,6 +11,7 @@ use crate::{
         case::{network, numbers},
         found::Found,
     },
+    task::Task,
 };
 
 pub(super) async fn evaluation(found: &mut Found, device: &Device) -> Result<()> {
@@ -29,18 +31,22 @@ pub(super) async fn evaluation(found: &mut Found, device: &Device) -> Result<()>
     Ok(())
 }
 
-pub(super) async fn scores(found: &mut Found, device: &Device, classes: bool) -> Result<()> {
+pub(super) async fn scores(found: &mut Found, device: &Device, task: Task) -> Result<()> {
     let rows = 70;
-    let (network, loss, outputs) = if classes {
-        (network(&[5, 4], Activation::Identity), Loss::SoftmaxCrossEntropy, 4)
-    } else {
-        (network(&[5, 2], Activation::Identity), Loss::Mse, 2)
+    let (loss, outputs) = match task {
+        Task::Classification => (Loss::SoftmaxCrossEntropy, 4),
+        Task::MultiLabel => (Loss::BinaryCrossEntropyWithLogits, 5),
+        Task::Regression => (Loss::Mse, 2),
     };
+    let network = network(&[5, outputs], Activation::Identity);
     let x = numbers(rows * 5, 1);
-    let data = if classes {
-        Dataset::new(rows, x, (0..rows as u32).map(|row| row * 7 % 4).collect::<Vec<_>>())?
-    } else {
-        Dataset::new(rows, x, numbers(rows * 2, 2))?
+    let values = numbers(rows * outputs, 2);
+    let data = match task {
+        Task::Classification => Dataset::new(rows, x, (0..rows as u32).map(|row| row * 7 % 4).collect::<Vec<_>>())?,
+        Task::MultiLabel => {
+            Dataset::new(rows, x, values.iter().map(|v| f32::from(u8::from(*v > 0.3))).collect::<Vec<_>>())?
+        }
+        Task::Regression => Dataset::new(rows, x, values)?,
     };
     let members = members(&Settings { batch: 16, loss, ..Settings::default() });
     let mut population = Population::new_async(device, &network, &data, &members).await?;
@@ -56,11 +62,26 @@ pub(super) async fn scores(found: &mut Found, device: &Device, classes: bool) ->
             let y = reference.predict(&x)?;
             let of = format!("of network {number} on {} rows", rows.len());
             found.compare(format!("loss {of}"), &[metrics.loss() as f32], &[reference.loss(&x, &t)?], 1e-5);
-            if classes {
-                let right = right_of(&y, &t, outputs) as f64 / rows.len() as f64;
+            if task != Task::Regression {
+                let right = |y: &[f64], t: &[f64]| y.iter().zip(t).all(|(y, t)| (*y > 0.0) == (*t > 0.5));
+                let pairs = y.chunks_exact(outputs).zip(t.chunks_exact(outputs));
+                let right = match task {
+                    Task::MultiLabel => pairs.filter(|(y, t)| right(y, t)).count(),
+                    _ => right_of(&y, &t, outputs),
+                };
                 let ours = metrics.accuracy().unwrap_or(f64::NAN) as f32;
-                found.compare(format!("accuracy {of}"), &[ours], &[right], 1e-6);
-            } else {
+                found.compare(format!("accuracy {of}"), &[ours], &[right as f64 / rows.len() as f64], 1e-6);
+            }
+            if task == Task::MultiLabel {
+                let both = y.iter().zip(&t).filter(|(y, t)| **y > 0.0 && **t > 0.5).count() as f64;
+                let either = y.iter().filter(|y| **y > 0.0).count() + t.iter().filter(|t| **t > 0.5).count();
+                let f1 = metrics.f1(Average::Micro).unwrap_or(f64::NAN) as f32;
+                found.compare(format!("micro f1 {of}"), &[f1], &[2.0 * both / either as f64], 1e-6);
+                let right = y.iter().zip(&t).filter(|(y, t)| (**y > 0.0) == (**t > 0.5)).count() as f64;
+                let ours = metrics.label_accuracy().unwrap_or(f64::NAN) as f32;
+                found.compare(format!("accuracy of labels {of}"), &[ours], &[right / y.len() as f64], 1e-6);
+            }
+            if task == Task::Regression {
                 let absolute = y.iter().zip(&t).map(|(y, t)| (y - t).abs()).sum::<f64>() / y.len() as f64;
                 let ours = metrics.mean_absolute_error().unwrap_or(f64::NAN) as f32;
                 found.compare(format!("mean absolute error {of}"), &[ours], &[absolute], 1e-5);

@@ -4,7 +4,7 @@ mod answers;
 mod training;
 
 use super::found::Found;
-use crate::{Device, Fold, Member, Result, Rows, Settings};
+use crate::{Device, Fold, Member, Result, Rows, Settings, task::Task};
 
 /// What is checked besides what is trained beside the reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,8 +17,8 @@ pub(crate) enum Whole {
     Training,
     /// What a trainer says a network is worth on a data set.
     Evaluation,
-    /// What networks are worth on rows of their own, of classes or of values.
-    Scores { classes: bool },
+    /// What networks are worth on rows of their own, of classes, of labels or of values.
+    Scores { task: Task },
     /// Rows that the device does not hold are the rows that it would hold, on GPUs alone.
     Stream,
     /// What networks answer together, with one output or several.
@@ -32,15 +32,16 @@ pub(crate) enum Whole {
 }
 
 impl Whole {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Slopes(0),
         Self::Slopes(1),
         Self::Slopes(2),
         Self::Activations,
         Self::Training,
         Self::Evaluation,
-        Self::Scores { classes: true },
-        Self::Scores { classes: false },
+        Self::Scores { task: Task::Classification },
+        Self::Scores { task: Task::MultiLabel },
+        Self::Scores { task: Task::Regression },
         Self::Stream,
         Self::Ensemble { outputs: 1 },
         Self::Ensemble { outputs: 3 },
@@ -66,8 +67,13 @@ impl Whole {
             Self::Activations => "every activation from -10000 to 10000".to_owned(),
             Self::Training => "XOR, 2-8-1 tanh sigmoid, mse, momentum, 100 steps, twice".to_owned(),
             Self::Evaluation => "evaluation of classes".to_owned(),
-            Self::Scores { classes } => {
-                format!("scores of 3 networks on {}", if classes { "classes" } else { "values" })
+            Self::Scores { task } => {
+                let of = match task {
+                    Task::Classification => "classes",
+                    Task::MultiLabel => "labels",
+                    Task::Regression => "values",
+                };
+                format!("scores of 3 networks on {of}")
             }
             Self::Stream => "rows streamed to 3 networks".to_owned(),
             Self::Ensemble { outputs } => format!("5 networks together, outputs: {outputs}"),
@@ -90,7 +96,7 @@ impl Whole {
             Self::Activations => training::activations(&mut found, device).await?,
             Self::Training => training::training(&mut found, device).await?,
             Self::Evaluation => answers::evaluation(&mut found, device).await?,
-            Self::Scores { classes } => answers::scores(&mut found, device, classes).await?,
+            Self::Scores { task } => answers::scores(&mut found, device, task).await?,
             Self::Stream => training::stream(&mut found, device).await?,
             Self::Ensemble { outputs } => answers::ensemble(&mut found, device, outputs).await?,
             Self::Formulas => training::formulas(&mut found, device).await?,
