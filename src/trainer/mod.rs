@@ -12,7 +12,8 @@ use std::sync::Arc;
 pub(crate) use resident::Resident;
 
 use crate::{
-    Answers, Dataset, Device, Error, LayerParameters, Network, Optimizer, Plan, Report, Result, Scaler, Settings, cpu,
+    Answers, Dataset, Device, Error, LayerParameters, Loss, Network, Optimizer, Plan, Report, Result, Scaler, Settings,
+    cpu,
     dataset::Largest,
     device::Machine,
     features::ByteScale,
