@@ -37,7 +37,8 @@ pub struct Epoch {
     /// The mean loss over the training rows, each as it was met: before the update by its batch.
     #[serde(with = "crate::formats::number")]
     pub loss: f64,
-    /// The share of the training rows that were answered rightly when they were met; none in a regression.
+    /// The fraction of the training rows that were answered rightly when they were met, by their weights, as
+    /// [`Report::accuracy`] has it; none in a regression. Where a row may have several labels, all of them have to be right.
     pub accuracy: Option<f64>,
     /// What the network was worth after it on the rows that validate, if there are any.
     pub validation: Option<Metrics>,

@@ -59,7 +59,7 @@ impl Metrics {
     }
 
     /// Which classes were expected and which predicted; none where the networks of a [`crate::Population`] were judged on a
-    /// GPU, where right answers are counted alone.
+    /// GPU, where right answers are counted alone, and where a row may have several labels.
     pub const fn confusion(&self) -> Option<&Confusion> {
         self.confusion.as_ref()
     }
