@@ -13,6 +13,8 @@ use crate::{
 
 /// Times whole steps of the plans that may be the fastest.
 ///
+/// It knows no targets, so [`Loss::Auto`](crate::Loss::Auto) is mean squared error here: set the loss of the training before.
+///
 /// ```no_run
 /// # use gradus::{Activation, Device, Network, Settings, Tuner};
 /// # fn main() -> gradus::Result<()> {
