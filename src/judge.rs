@@ -8,6 +8,23 @@ use crate::{
     task::Task,
 };
 
+/// [`right_of_columns`] of labels. Apart, so that steps on classes do not feel it: a step of XOR takes 4 % longer otherwise.
+#[cold]
+#[inline(never)]
+fn right_of_labels<'a>(
+    loss: Loss,
+    y: impl Iterator<Item = &'a [f32]>,
+    t: impl Iterator<Item = &'a [f32]>,
+) -> [u32; LANES] {
+    let mut right = [1; LANES];
+    for (y, t) in y.zip(t) {
+        for ((right, y), t) in right.iter_mut().zip(y).zip(t) {
+            *right &= u32::from((*y > loss.threshold()) == (*t > 0.5));
+        }
+    }
+    right
+}
+
 /// Independent sums or maxima, so that the compiler can keep them in the lanes of a vector.
 const LANES: usize = 16;
 
@@ -48,13 +65,7 @@ pub(crate) fn right_of_columns<'a>(
         found
     }
     if labels {
-        let mut right = [1; LANES];
-        for (y, t) in y.zip(t) {
-            for ((right, y), t) in right.iter_mut().zip(y).zip(t) {
-                *right &= u32::from((*y > loss.threshold()) == (*t > 0.5));
-            }
-        }
-        return right;
+        return right_of_labels(loss, y, t);
     }
     let (mut right, expected) = (answers(y, outputs, loss.threshold()), answers(t, outputs, 0.5));
     for (answer, expected) in right.iter_mut().zip(expected) {

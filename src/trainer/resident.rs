@@ -39,9 +39,11 @@ impl Resident<'_> {
             return rayon::scope(|_| self.run_from_a_file(file, engine, &mut upcoming, report));
         }
         let mut round = Round::default();
+        // A step of XOR feels it if each row looks for them.
+        let features = data.rest();
         while drawn(engine, &mut upcoming, &mut round) {
             for (step, rows) in round.steps() {
-                let read = |i: usize, inputs: &mut [f32]| data.rest().write(rows[i] as usize, inputs);
+                let read = |i: usize, inputs: &mut [f32]| features.write(rows[i] as usize, inputs);
                 self.step(engine, (step, rows), read, report);
             }
         }
