@@ -75,7 +75,7 @@ impl Answer {
                 let value = |(row, cell): (usize, Option<&str>)| {
                     let value = cell.and_then(|text| format.parse_later(text));
                     let value = value.map(|value| (value - f64::from(self.offset)) as f32);
-                    value.ok_or_else(|| table.wrong(row, column, a_number(format)))
+                    value.ok_or_else(|| table.wrong(row, column, format.expected()))
                 };
                 cells.map(value).collect::<Result<_>>().map(Answers::Values)
             }
@@ -101,9 +101,4 @@ impl Answer {
         let format = self.format.or(table.number_format(column)).unwrap_or_default();
         table.cells(column).map(|cell| format.parse_later(cell?)).collect()
     }
-}
-
-/// What a cell should have been.
-pub(super) fn a_number(format: NumberFormat) -> String {
-    if format == NumberFormat::PLAIN { "a number".into() } else { format!("a number written with {format}") }
 }

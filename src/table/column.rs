@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     EncoderSettings, MissingCategory, MissingNumber, NumberFormat, Table, Unseen,
-    answer::a_number,
     categories::{Equality, Index},
     quoted,
 };
@@ -127,7 +126,7 @@ impl Writer<'_> {
         match self.code {
             Code::Number { fill, offset, .. } => {
                 let value = cell.map_or(*fill, |text| self.format.parse_later(text));
-                let value = value.ok_or_else(|| table.wrong(row, column, a_number(self.format)))?;
+                let value = value.ok_or_else(|| table.wrong(row, column, self.format.expected()))?;
                 into[first] = (value - f64::from(*offset)) as f32;
             }
             Code::Categories { names, fill, one_hot, .. } => {

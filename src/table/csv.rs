@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::{
     CsvSettings, Reading, Table,
-    decode::{decode, decompress},
+    decode::{decode, decompress, line_ends},
     dialect::{self, Dialect, WHITESPACE},
     number_format::NumberFormat,
 };
@@ -347,12 +347,6 @@ impl Lines<'_> {
         self.at = begin;
         self.line
     }
-}
-
-/// How many lines end in a piece of text; a line may end in `\n`, `\r\n` or `\r`.
-pub(super) fn line_ends(text: &[u8]) -> u32 {
-    let returns = memchr::memchr_iter(b'\r', text).filter(|at| text.get(at + 1) != Some(&b'\n'));
-    (memchr::memchr_iter(b'\n', text).count() + returns.count()) as u32
 }
 
 /// The byte behind a line end, where `at` may lie within `\r\n`.

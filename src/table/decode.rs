@@ -54,13 +54,19 @@ pub(super) fn decode<'a>(
     str::from_utf8(text).map(|text| (text.into(), encoding)).map_err(|error| {
         let (before, rest) = text.split_at(error.valid_up_to());
         let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
-        let place = format!("line {}, byte {column}", 1 + super::csv::line_ends(before));
+        let place = format!("line {}, byte {column}", 1 + line_ends(before));
         let got = format!(
             "{:02x?}; if the file is in Windows-1252 or Latin-1, set that encoding",
             &rest[..rest.len().min(4)]
         );
         wrong(&name, place, "text in UTF-8, as which a spreadsheet can save it", got)
     })
+}
+
+/// How many lines end in a piece of text; a line may end in `\n`, `\r\n` or `\r`.
+pub(super) fn line_ends(text: &[u8]) -> u32 {
+    let returns = memchr::memchr_iter(b'\r', text).filter(|at| text.get(at + 1) != Some(&b'\n'));
+    (memchr::memchr_iter(b'\n', text).count() + returns.count()) as u32
 }
 
 fn detect(content: &[u8]) -> Encoding {

@@ -107,6 +107,11 @@ impl NumberFormat {
         plain(&text)
     }
 
+    /// What an error expects in place of a cell that is not written in this format.
+    pub(super) fn expected(self) -> String {
+        if self == Self::PLAIN { "a number".to_owned() } else { format!("a number written with {self}") }
+    }
+
     /// The same format with another currency or percent sign.
     pub(super) const fn with_symbol(self, symbol: Option<char>) -> Self {
         Self { symbol, ..self }
