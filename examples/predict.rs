@@ -119,17 +119,17 @@ fn opened(arguments: &Arguments, encoder: &Encoder) -> Result<Table, Exit> {
 /// Compares how the numbers of the file are written, by themselves, with how the model reads them. It is an error if the
 /// file differs from the training file in its delimiter, too, and a warning otherwise.
 fn check_numbers(path: &Path, table: &Table, encoder: &Encoder, is_other: bool) -> Result<(), Exit> {
-    for (at, column) in table.columns().into_iter().enumerate() {
-        let (Some(trained), Some(here)) = (encoder.number_format(&column.name), column.format) else { continue };
+    for (at, column) in table.names().iter().enumerate() {
+        let (Some(trained), Some(here)) = (encoder.number_format(column), table.number_format(at)) else { continue };
         let cells = (0..table.rows()).filter(|row| !table.is_missing(*row, at)).filter_map(|row| table.cell(row, at));
         let Some(cell) = cells.into_iter().find(|cell| trained.parse(cell) != here.parse(cell)) else { continue };
-        let (name, cell, is_refused) = (short(&column.name), short(cell), is_other || trained.parse(cell).is_none());
+        let (name, cell, is_refused) = (short(column), short(cell), is_other || trained.parse(cell).is_none());
         let why = format!(
             "{}: column {name:?}: the model learned numbers written with {trained}, but the numbers here look as if written with \
              {here}, such as {cell:?}",
             path.display()
         );
-        let [ours, theirs] = [trained, here].map(|format| shell(&format!("{}={}", column.name, format.decimal)));
+        let [ours, theirs] = [trained, here].map(|format| shell(&format!("{column}={}", format.decimal)));
         if is_refused {
             return Err(Exit::Refused(format!("{why}; --decimal {theirs} or --decimal {ours} says which is right")));
         }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     Error, Features, Result, Scaler,
     error::{check_finite, check_len, room},
-    features::{check_scale_as, from_values, select},
+    features::{check_scale_as, from_values, rounded, select},
     scaling,
 };
 
@@ -88,9 +88,7 @@ impl Dataset {
             return Err(wrong_count(rows));
         }
         let (features, wide) = match features {
-            Features::F64(values) => {
-                (Features::F32(values.iter().map(|value| *value as f32).collect()), Some(Arc::new(values)))
-            }
+            Features::F64(values) => (Features::F32(rounded(&values)), Some(Arc::new(values))),
             features => (features, None),
         };
         let (features, answers) = (Arc::new(features), Arc::new(answers));
@@ -211,7 +209,7 @@ impl Dataset {
             Features::File(_) => scaler.in_one_shift(),
             _ => scaler.clone(),
         }));
-        if !self.scaler().is_none_or(|scaler| scaler.origin().is_empty()) {
+        if self.scaler().is_some_and(|scaler| !scaler.origin().is_empty()) {
             let rest = match &self.wide {
                 Some(wide) => scaler.rest(wide),
                 None => {

@@ -307,7 +307,7 @@ fn write_rounded(values: &[f64], into: &mut [f32]) {
 }
 
 /// Values as f32.
-fn rounded(values: &[f64]) -> Vec<f32> {
+pub(crate) fn rounded(values: &[f64]) -> Vec<f32> {
     values.iter().map(|value| *value as f32).collect()
 }
 

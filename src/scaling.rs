@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::{
     Dataset, Error, Result,
     error::{check_finite, check_len},
+    features::rounded,
 };
 
 /// What a [`Scaler`] makes of every column.
@@ -234,7 +235,7 @@ impl Scaler {
     /// What is left of rows of f64 without the origin.
     pub(crate) fn rest(&self, rows: &[f64]) -> Vec<f32> {
         if self.origin.is_empty() {
-            return rows.iter().map(|value| *value as f32).collect();
+            return rounded(rows);
         }
         let origin = self.origin.iter().copied().map(f64::from).cycle();
         rows.iter().zip(origin).map(|(value, origin)| (value - origin) as f32).collect()

@@ -277,6 +277,28 @@ impl Course {
 }
 
 #[cfg(test)]
+impl Course {
+    /// A course for tests: one output, mean squared error and SGD on all rows in batches of the given size.
+    pub(crate) fn plain(rows: usize, batch: usize) -> Self {
+        Self {
+            rows,
+            subset: None,
+            batch,
+            outputs: 1,
+            loss: Loss::Mse,
+            optimizer: Optimizer::sgd(0.1),
+            schedule: Schedule::Constant,
+            accumulate: 1,
+            seed: 1,
+            dropout: None,
+            labels: false,
+            drop_last: false,
+            earlier: Earlier::default(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -285,24 +307,8 @@ mod tests {
         let factors = [1.0, 0.5, 0.25, 0.125];
         let schedule = Schedule::Step { every: 1, factor: 0.5 }.per_epoch();
         for (accumulate, steps_per_epoch) in [(1, 5), (2, 5), (2, 3), (8, 2)] {
-            let (rows, batch, loss, optimizer) = (32 * steps_per_epoch, 32, Loss::Mse, Optimizer::sgd(0.1));
-            let (subset, outputs, seed, dropout, schedule) = (None, 1, 1, None, schedule.clone());
-            let drop_last = false;
-            let course = Course {
-                rows,
-                subset,
-                batch,
-                outputs,
-                loss,
-                optimizer,
-                schedule,
-                accumulate,
-                seed,
-                dropout,
-                labels: false,
-                drop_last,
-                earlier: Earlier::default(),
-            };
+            let (rows, schedule) = (32 * steps_per_epoch, schedule.clone());
+            let course = Course { schedule, accumulate, ..Course::plain(rows, 32) };
             for before in 0..4 * steps_per_epoch as u64 {
                 let first = before - before % accumulate;
                 let epoch = first / steps_per_epoch as u64;
@@ -320,25 +326,11 @@ mod tests {
         let dampened = Optimizer::new(crate::Rule::Momentum { momentum: 0.9, dampening: 0.5, nesterov: false }, 0.1);
         for optimizer in Optimizer::ALL.iter().chain([&dampened]) {
             for (schedule, accumulate) in Schedule::examples().into_iter().flat_map(|s| [(s.clone(), 1), (s, 3)]) {
-                let (optimizer, loss) = (*optimizer, Loss::Mse);
-                let (rows, subset, batch, outputs, seed) = (10, None, 4, 2, 5);
+                let optimizer = *optimizer;
                 for drop_last in [false, true] {
-                    let (dropout, schedule) = (None, schedule.clone());
-                    let course = Course {
-                        rows,
-                        subset,
-                        batch,
-                        outputs,
-                        loss,
-                        optimizer,
-                        schedule,
-                        accumulate,
-                        seed,
-                        dropout,
-                        labels: false,
-                        drop_last,
-                        earlier: Earlier::default(),
-                    };
+                    let schedule = schedule.clone();
+                    let plain = Course::plain(10, 4);
+                    let course = Course { outputs: 2, optimizer, schedule, accumulate, seed: 5, drop_last, ..plain };
                     let mut last = course.step(7, 0);
                     for n in 8..40 {
                         last = course.step_behind(&last, n, n - 7);

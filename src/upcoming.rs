@@ -163,27 +163,12 @@ pub(crate) fn weights_of_steps(course: &Course, shuffle: bool, weights: &[f32], 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Loss, Optimizer, order::Order};
+    use crate::order::Order;
 
     #[test]
     fn a_schedule_has_the_rows_of_every_step() {
         for (rows, batch) in [(1, 1), (4, 4), (5, 2), (32, 4), (100, 17), (1797, 600), (3000, 3000)] {
-            let (loss, optimizer) = (Loss::Mse, Optimizer::sgd(0.1));
-            let course = Course {
-                rows,
-                subset: None,
-                batch,
-                outputs: 1,
-                loss,
-                optimizer,
-                schedule: crate::Schedule::Constant,
-                accumulate: 1,
-                seed: 3,
-                dropout: None,
-                labels: false,
-                drop_last: false,
-                earlier: Default::default(),
-            };
+            let course = Course { seed: 3, ..Course::plain(rows, batch) };
             for (shuffle, first) in [(true, 0), (true, 7), (false, 5)] {
                 let mut upcoming = Upcoming::new(course.clone(), shuffle, first..first + 300, first);
                 let mut round = Round::default();

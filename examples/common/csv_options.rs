@@ -124,16 +124,16 @@ fn ascii(option: &str, text: &str) -> Result<u8, Exit> {
 pub fn explained(error: &Error, path: &Path, settings: &CsvSettings) -> String {
     let text = error.to_string();
     let Error::Format { place, expected, got, .. } = error else { return text };
-    let has_no_header = || {
-        let without = CsvSettings { header: false, ..settings.clone() };
-        let first = Table::open(path, &without).ok()?;
-        (0..first.names().len()).all(|at| first.number_at(0, at).is_some()).then_some(())
-    };
     if place.starts_with("line 1, column") && expected.starts_with("a name") {
-        return match has_no_header() {
-            Some(()) => text + "; the first line contains only numbers: if it is data, pass --no-header",
-            None => text + "; if the first line is data, pass --no-header",
+        let without = Table::open(path, &CsvSettings { header: false, ..settings.clone() });
+        let are_numbers =
+            without.is_ok_and(|table| (0..table.names().len()).all(|at| table.number_at(0, at).is_some()));
+        let why = if are_numbers {
+            "the first line contains only numbers: if it is data"
+        } else {
+            "if the first line is data"
         };
+        return format!("{text}; {why}, pass --no-header");
     }
     if expected.contains(" cells") {
         return text + "; --delimiter CHAR sets what separates the cells, --comment CHAR skips comment lines";

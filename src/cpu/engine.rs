@@ -260,21 +260,7 @@ mod tests {
     }
 
     fn course(network: &Network, loss: Loss, optimizer: Optimizer, batch: usize) -> Course {
-        Course {
-            rows: ROWS,
-            subset: None,
-            batch,
-            outputs: network.outputs(),
-            loss,
-            optimizer,
-            schedule: crate::Schedule::Constant,
-            accumulate: 1,
-            seed: 1,
-            dropout: None,
-            labels: false,
-            drop_last: false,
-            earlier: Default::default(),
-        }
+        Course { outputs: network.outputs(), loss, optimizer, ..Course::plain(ROWS, batch) }
     }
 
     fn engine(network: &Network, course: &Course, weighted: bool) -> Engine {

@@ -48,23 +48,9 @@ impl Case {
         let subset = Subset::of((self.rows)(member), ROWS).unwrap();
         let rows = subset.map_or(ROWS, |subset| subset.rows as usize);
         let (outputs, loss, accumulate) = (self.network.outputs(), self.loss, self.accumulate);
-        let (batch, seed, dropout) = (self.batch.min(rows), 40 + member as u64, None);
-        let (drop_last, earlier) = (self.drop_last, Default::default());
-        Course {
-            rows,
-            subset,
-            batch,
-            outputs,
-            loss,
-            optimizer,
-            schedule,
-            accumulate,
-            seed,
-            labels: false,
-            dropout,
-            drop_last,
-            earlier,
-        }
+        let (batch, seed, drop_last) = (self.batch.min(rows), 40 + member as u64, self.drop_last);
+        let plain = Course::plain(rows, batch);
+        Course { subset, outputs, loss, optimizer, schedule, accumulate, seed, drop_last, ..plain }
     }
 
     fn compare(&self, count: usize) {
