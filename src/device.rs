@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr};
 
 use crate::{
     Error, Result,
+    blocking::blocking,
     gpu::{
         Gpu,
         adapters::{AdapterReport, Search, described},
@@ -81,6 +82,24 @@ impl Device {
             Machine::Gpu(gpu) => Self { machine: Machine::Gpu(Box::new(gpu.afresh(None))), ..self.clone() },
             Machine::Cpu => self.clone(),
         }
+    }
+
+    /// The best real GPU, or the CPU where there is none. The environment variables `WGPU_BACKEND`, `WGPU_ADAPTER_NAME`
+    /// and `WGPU_POWER_PREF` are respected.
+    ///
+    /// # Errors
+    /// As [`Device::request`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn auto() -> Result<Self> {
+        Self::request(&Request::default())
+    }
+
+    blocking! {
+        /// The device that is asked for; see [`Device::request_async`].
+        ///
+        /// # Errors
+        /// As [`Device::request_async`].
+        pub fn request(request: &Request) -> Result<Self> = Self::request_async(request);
     }
 
     /// The device that is asked for.
@@ -194,6 +213,14 @@ impl fmt::Display for Device {
             Machine::Cpu => f.write_str(&self.name()),
         }
     }
+}
+
+blocking! {
+    /// Every adapter of the backends, the best first; see [`Request::backends`].
+    ///
+    /// # Errors
+    /// [`Error::Setting`] if `WGPU_BACKEND` names no backend, or `WGPU_POWER_PREF` is none of low, high and none.
+    pub fn adapters(backends: Option<wgpu::Backends>) -> Result<Vec<AdapterReport>> = adapters_async(backends);
 }
 
 /// Every adapter of the backends, the best first; see [`Request::backends`].

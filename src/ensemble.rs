@@ -1,8 +1,10 @@
 //! Networks of one shape that answer together.
 
+#[cfg(doc)]
+use crate::Predictor;
 use crate::{
-    Activation, Dense, Device, Error, Loss, Model, Network, Result, Scaler, cpu, device::Machine, features::ByteScale,
-    gpu::ensemble::Ensemble as GpuEnsemble, metrics::first_largest, scaling::scaled,
+    Activation, Dense, Device, Error, Loss, Model, Network, Result, Scaler, blocking::blocking, cpu, device::Machine,
+    features::ByteScale, gpu::ensemble::Ensemble as GpuEnsemble, metrics::first_largest, scaling::scaled,
 };
 
 /// Networks of one shape whose answers are put together on the device: the mean, how far the networks lie apart, and what
@@ -70,7 +72,17 @@ pub struct Votes {
 }
 
 impl Ensemble {
-    /// [`Ensemble::new`], asynchronously.
+    blocking! {
+        /// The networks of models that differ in their parameters and notes alone. Where the device's bindings are too
+        /// small for all of them, some follow the others, and the answers have the same bits.
+        ///
+        /// # Errors
+        /// [`Error::Setting`] if there is no model, or one whose layers or scaling are not those of the first; and as
+        /// [`Predictor::of`], before anything is allocated.
+        pub fn new(device: &Device, models: &[Model]) -> Result<Self> = Self::new_async(device, models);
+    }
+
+    /// The asynchronous form of [`Ensemble::new`].
     ///
     /// # Errors
     /// As [`Ensemble::new`].
@@ -130,7 +142,15 @@ impl Ensemble {
         self.networks
     }
 
-    /// [`Ensemble::predict`], asynchronously.
+    blocking! {
+        /// What the networks answer together to raw inputs `[rows, inputs]` of any number of rows from 1 up.
+        ///
+        /// # Errors
+        /// As [`Predictor::predict`].
+        pub fn predict(&mut self, inputs: &[f32]) -> Result<Consensus> = self.predict_async(inputs);
+    }
+
+    /// The asynchronous form of [`Ensemble::predict`].
     ///
     /// # Errors
     /// As [`Ensemble::predict`].

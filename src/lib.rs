@@ -66,7 +66,6 @@
 #![deny(unsafe_code, missing_docs)]
 
 mod activation;
-#[cfg(not(target_family = "wasm"))]
 mod blocking;
 mod checkpoint;
 mod clock;
@@ -121,11 +120,11 @@ mod tuner;
 mod upcoming;
 
 pub use activation::Activation;
-#[cfg(not(target_family = "wasm"))]
-pub use blocking::{adapters, cross_val_score, selftest};
 pub use checkpoint::Checkpoint;
 pub use custom::{CustomActivation, CustomLoss};
 pub use dataset::{Answers, Dataset};
+#[cfg(not(target_family = "wasm"))]
+pub use device::adapters;
 pub use device::{Choice, Device, Request, adapters_async};
 pub use ensemble::{Consensus, Ensemble, Votes};
 pub use error::{Error, Result};
@@ -163,7 +162,11 @@ pub use report::Report;
 pub use rows::{Fold, Rows};
 pub use scaling::{Scaler, Scaling};
 pub use schedule::Schedule;
+#[cfg(not(target_family = "wasm"))]
+pub use search::cross_val_score;
 pub use search::{Findings, Halving, Hyperparameter, KFold, Scores, Search, Trial, cross_val_score_async};
+#[cfg(not(target_family = "wasm"))]
+pub use selftest::selftest;
 pub use selftest::{Finding, Selftest, selftest_async};
 pub use settings::Settings;
 pub use table::{

@@ -1,8 +1,8 @@
 //! A trained network that only answers: parameters and room for a batch, nothing of a training.
 
 use crate::{
-    Device, Error, LayerParameters, Model, Network, Result, Scaler, cpu, device::Machine, features::ByteScale,
-    gpu::predictor::Predictor as GpuPredictor, scaling::scaled,
+    Device, Error, LayerParameters, Model, Network, Result, Scaler, blocking::blocking, cpu, device::Machine,
+    features::ByteScale, gpu::predictor::Predictor as GpuPredictor, scaling::scaled,
 };
 
 /// A network that answers, on a device: it holds parameters and a batch's outputs, and neither gradients nor an optimizer's
@@ -30,7 +30,17 @@ enum Worker {
 }
 
 impl Predictor {
-    /// [`Predictor::new`], asynchronously.
+    blocking! {
+        /// A network with these weights and biases.
+        ///
+        /// # Errors
+        /// [`Error::Setting`] for a network that cannot be built, [`Error::Shape`] and [`Error::NonFinite`] for
+        /// parameters that are not its, [`Error::Limit`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
+        pub fn new(device: &Device, network: &Network, parameters: &[LayerParameters]) -> Result<Self>
+            = Self::new_async(device, network, parameters);
+    }
+
+    /// The asynchronous form of [`Predictor::new`].
     ///
     /// # Errors
     /// As [`Predictor::new`].
@@ -45,7 +55,17 @@ impl Predictor {
         Ok(Self { network: network.clone(), scaler: None, byte_scale: ByteScale::default(), worker })
     }
 
-    /// [`Predictor::of`], asynchronously.
+    blocking! {
+        /// A model that answers: its inputs are raw, and are scaled as it says. Recorded predictions take them scaled.
+        /// A model that has learned from bytes takes `byte * byte_scale` ([`Model::byte_scale`]); a warning is logged
+        /// once for inputs that cannot be such numbers.
+        ///
+        /// # Errors
+        /// As [`Predictor::new`].
+        pub fn of(device: &Device, model: &Model) -> Result<Self> = Self::of_async(device, model);
+    }
+
+    /// The asynchronous form of [`Predictor::of`].
     ///
     /// # Errors
     /// As [`Predictor::of`].
@@ -74,7 +94,16 @@ impl Predictor {
         Ok(())
     }
 
-    /// [`Predictor::predict`], asynchronously.
+    blocking! {
+        /// The outputs, `[rows, outputs]`, for inputs `[rows, inputs]` of any number of rows from 1 up.
+        ///
+        /// # Errors
+        /// [`Error::Shape`] if the values do not divide into rows, [`Error::NonFinite`], [`Error::DeviceLost`],
+        /// [`Error::Timeout`].
+        pub fn predict(&mut self, inputs: &[f32]) -> Result<Vec<f32>> = self.predict_async(inputs);
+    }
+
+    /// The asynchronous form of [`Predictor::predict`].
     ///
     /// # Errors
     /// As [`Predictor::predict`].
@@ -94,6 +123,20 @@ impl Predictor {
             Worker::Gpu(predictor) => Some(predictor.rows()),
             Worker::Cpu(_) => None,
         }
+    }
+
+    blocking! {
+        /// Records a prediction; see [`Predictor::record_async`].
+        ///
+        /// # Errors
+        /// As there.
+        pub fn record(
+            &mut self,
+            encoder: &mut wgpu::CommandEncoder,
+            inputs: &wgpu::Buffer,
+            rows: usize,
+            outputs: &wgpu::Buffer,
+        ) -> Result<()> = self.record_async(encoder, inputs, rows, outputs);
     }
 
     /// Records the outputs for `rows` rows of the caller's buffer into another one; see

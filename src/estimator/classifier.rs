@@ -4,7 +4,9 @@ use super::{
     Mlp, MlpClassifier, MlpSettings,
     core::{Fitted, Head, fitted},
 };
-use crate::{Activation, Dataset, Error, Features, Loss, Monitor, Result, error::check_len};
+use crate::{Activation, Dataset, Error, Features, Loss, Monitor, Result, blocking::blocking, error::check_len};
+#[cfg(doc)]
+use crate::{Device, Fit, Trainer};
 
 /// What a classifier knows of its classes.
 #[derive(Debug, Clone)]
@@ -51,7 +53,21 @@ impl<L: Ord + Clone> MlpClassifier<L> {
         &self.task.classes
     }
 
-    /// [`MlpClassifier::fit`], asynchronously.
+    blocking! {
+        /// Fits a new network to rows and their labels.
+        ///
+        /// # Shapes
+        /// - x: `[rows, features]`
+        /// - y: `[rows]`
+        ///
+        /// # Errors
+        /// [`Error::Setting`] for settings that cannot be used, no rows, or labels that are all the same,
+        /// [`Error::Shape`] if `x` does not divide into the rows of `y`, [`Error::NonFinite`], and as [`Device::auto`],
+        /// [`Trainer::new`] and [`Fit::run`].
+        pub fn fit(&mut self, x: impl Into<Features>, y: &[L]) -> Result<&mut Self> = self.fit_async(x, y);
+    }
+
+    /// The asynchronous form of [`MlpClassifier::fit`].
     ///
     /// # Errors
     /// As [`MlpClassifier::fit`].
@@ -59,7 +75,16 @@ impl<L: Ord + Clone> MlpClassifier<L> {
         self.fit_to(x.into(), y, None).await
     }
 
-    /// [`MlpClassifier::fit_weighted`], asynchronously.
+    blocking! {
+        /// The same with a weight for each row; see [`Dataset::with_weights`].
+        ///
+        /// # Errors
+        /// As [`MlpClassifier::fit`] and [`Dataset::with_weights`].
+        pub fn fit_weighted(&mut self, x: impl Into<Features>, y: &[L], weights: &[f32]) -> Result<&mut Self>
+            = self.fit_weighted_async(x, y, weights);
+    }
+
+    /// The asynchronous form of [`MlpClassifier::fit_weighted`].
     ///
     /// # Errors
     /// As [`MlpClassifier::fit_weighted`].
@@ -67,7 +92,18 @@ impl<L: Ord + Clone> MlpClassifier<L> {
         self.fit_to(x.into(), y, Some(weights)).await
     }
 
-    /// [`MlpClassifier::partial_fit`], asynchronously.
+    blocking! {
+        /// Takes what is fitted so far, or a new network, through these rows once, in batches. The first call names all
+        /// classes that will ever come, unless there was a fit before; class weights do not count here.
+        ///
+        /// # Errors
+        /// As [`MlpClassifier::fit`]; [`Error::Setting`] for a label that is none of the classes, for none at the first
+        /// call or others later, with early stopping, and with a scaling that no fit has learned.
+        pub fn partial_fit(&mut self, x: impl Into<Features>, y: &[L], classes: Option<&[L]>) -> Result<&mut Self>
+            = self.partial_fit_async(x, y, classes);
+    }
+
+    /// The asynchronous form of [`MlpClassifier::partial_fit`].
     ///
     /// # Errors
     /// As [`MlpClassifier::partial_fit`].
@@ -97,7 +133,15 @@ impl<L: Ord + Clone> MlpClassifier<L> {
         Ok(self)
     }
 
-    /// [`MlpClassifier::predict`], asynchronously.
+    blocking! {
+        /// The most likely label of each row.
+        ///
+        /// # Errors
+        /// [`Error::Setting`] if nothing was fitted, and as [`Trainer::predict`].
+        pub fn predict(&mut self, x: impl Into<Features>) -> Result<Vec<L>> = self.predict_async(x);
+    }
+
+    /// The asynchronous form of [`MlpClassifier::predict`].
     ///
     /// # Errors
     /// As [`MlpClassifier::predict`].
@@ -112,7 +156,15 @@ impl<L: Ord + Clone> MlpClassifier<L> {
         Ok(outputs.chunks_exact(outputs_of(classes.len())).map(|row| classes[class(row)].clone()).collect())
     }
 
-    /// [`MlpClassifier::predict_proba`], asynchronously.
+    blocking! {
+        /// How likely each class is, `[rows, classes]`, in the order of [`MlpClassifier::classes`].
+        ///
+        /// # Errors
+        /// As [`MlpClassifier::predict`].
+        pub fn predict_proba(&mut self, x: impl Into<Features>) -> Result<Vec<f32>> = self.predict_proba_async(x);
+    }
+
+    /// The asynchronous form of [`MlpClassifier::predict_proba`].
     ///
     /// # Errors
     /// As [`MlpClassifier::predict`].
@@ -125,7 +177,16 @@ impl<L: Ord + Clone> MlpClassifier<L> {
         Ok(outputs.chunks_exact(outputs_of(self.task.classes.len())).flat_map(shares).collect())
     }
 
-    /// [`MlpClassifier::score`], asynchronously.
+    blocking! {
+        /// The accuracy: the share of the rows whose label is predicted, from 0 to 1. A label that no fit has seen is
+        /// never right.
+        ///
+        /// # Errors
+        /// As [`MlpClassifier::predict`], and [`Error::Shape`] if there is not a label for each row.
+        pub fn score(&mut self, x: impl Into<Features>, y: &[L]) -> Result<f64> = self.score_async(x, y);
+    }
+
+    /// The asynchronous form of [`MlpClassifier::score`].
     ///
     /// # Errors
     /// As [`MlpClassifier::score`].

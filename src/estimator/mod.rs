@@ -1,7 +1,5 @@
 //! Multilayer perceptrons in the shape that scikit-learn's users know.
 
-#[cfg(not(target_family = "wasm"))]
-mod blocking;
 mod classifier;
 mod core;
 mod regressor;
@@ -11,7 +9,9 @@ pub use classifier::{ClassWeights, Classification};
 pub use regressor::{Regressing, TargetValues};
 pub use settings::{LearningRate, MlpSettings};
 
-use crate::{History, Model, Result, Trainer};
+#[cfg(doc)]
+use crate::Error;
+use crate::{History, Model, Result, Trainer, blocking::blocking};
 use core::{Fitted, fitted};
 
 /// A multilayer perceptron that is fitted and asked, as scikit-learn's: [`MlpClassifier`] or [`MlpRegressor`].
@@ -66,7 +66,16 @@ impl<Task> Mlp<Task> {
         self.fitted.as_mut().map(|fitted| &mut fitted.trainer)
     }
 
-    /// [`Mlp::model`], asynchronously.
+    blocking! {
+        /// The network of the last fit with its parameters and what scales its inputs, to save or to export. What the
+        /// classes are called may go into its notes.
+        ///
+        /// # Errors
+        /// [`Error::Setting`] if nothing was fitted, and as [`Trainer::parameters`].
+        pub fn model(&self) -> Result<Model> = self.model_async();
+    }
+
+    /// The asynchronous form of [`Mlp::model`].
     ///
     /// # Errors
     /// As [`Mlp::model`].

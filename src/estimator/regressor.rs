@@ -5,8 +5,11 @@ use super::{
     core::{Fitted, Head, fitted},
 };
 use crate::{
-    Activation, Dataset, Error, Features, Loss, Monitor, Result, error::check_len, features::from_values, scaling,
+    Activation, Dataset, Error, Features, Loss, Monitor, Result, blocking::blocking, error::check_len,
+    features::from_values, scaling,
 };
+#[cfg(doc)]
+use crate::{Device, Fit, Trainer};
 
 /// What a regressor knows of its answers.
 #[derive(Debug, Clone)]
@@ -82,7 +85,21 @@ impl MlpRegressor {
         self
     }
 
-    /// [`MlpRegressor::fit`], asynchronously.
+    blocking! {
+        /// Fits a new network to rows and their answers.
+        ///
+        /// # Shapes
+        /// - x: `[rows, features]`
+        /// - y: `[rows, outputs]`; see [`MlpRegressor::outputs`]
+        ///
+        /// # Errors
+        /// [`Error::Setting`] for settings that cannot be used or no rows, [`Error::Shape`] if `x` does not divide into
+        /// the rows of `y`, [`Error::NonFinite`], and as [`Device::auto`], [`Trainer::new`] and [`Fit::run`].
+        pub fn fit(&mut self, x: impl Into<Features>, y: impl Into<TargetValues>) -> Result<&mut Self>
+            = self.fit_async(x, y);
+    }
+
+    /// The asynchronous form of [`MlpRegressor::fit`].
     ///
     /// # Errors
     /// As [`MlpRegressor::fit`].
@@ -91,7 +108,20 @@ impl MlpRegressor {
         self.fit_to(&data).await
     }
 
-    /// [`MlpRegressor::fit_weighted`], asynchronously.
+    blocking! {
+        /// The same with a weight for each row; see [`Dataset::with_weights`].
+        ///
+        /// # Errors
+        /// As [`MlpRegressor::fit`] and [`Dataset::with_weights`].
+        pub fn fit_weighted(
+            &mut self,
+            x: impl Into<Features>,
+            y: impl Into<TargetValues>,
+            weights: &[f32],
+        ) -> Result<&mut Self> = self.fit_weighted_async(x, y, weights);
+    }
+
+    /// The asynchronous form of [`MlpRegressor::fit_weighted`].
     ///
     /// # Errors
     /// As [`MlpRegressor::fit_weighted`].
@@ -105,7 +135,17 @@ impl MlpRegressor {
         self.fit_to(&data).await
     }
 
-    /// [`MlpRegressor::partial_fit`], asynchronously.
+    blocking! {
+        /// Takes what is fitted so far, or a new network, through these rows once, in batches.
+        ///
+        /// # Errors
+        /// As [`MlpRegressor::fit`]; [`Error::Setting`] with early stopping, and with a scaling that no fit has
+        /// learned.
+        pub fn partial_fit(&mut self, x: impl Into<Features>, y: impl Into<TargetValues>) -> Result<&mut Self>
+            = self.partial_fit_async(x, y);
+    }
+
+    /// The asynchronous form of [`MlpRegressor::partial_fit`].
     ///
     /// # Errors
     /// As [`MlpRegressor::partial_fit`].
@@ -120,7 +160,15 @@ impl MlpRegressor {
         Ok(self)
     }
 
-    /// [`MlpRegressor::predict`], asynchronously.
+    blocking! {
+        /// The answers for each row, `[rows, outputs]`.
+        ///
+        /// # Errors
+        /// [`Error::Setting`] if nothing was fitted, and as [`Trainer::predict`].
+        pub fn predict(&mut self, x: impl Into<Features>) -> Result<Vec<f32>> = self.predict_async(x);
+    }
+
+    /// The asynchronous form of [`MlpRegressor::predict`].
     ///
     /// # Errors
     /// As [`MlpRegressor::predict`].
@@ -132,7 +180,16 @@ impl MlpRegressor {
         Ok(self.with_origin(&outputs).map(|value| value as f32).collect())
     }
 
-    /// [`MlpRegressor::predict_f64`], asynchronously.
+    blocking! {
+        /// The answers for each row in f64, `[rows, outputs]`: with the resolution of targets near 1e9 that were given
+        /// in f64.
+        ///
+        /// # Errors
+        /// Returns the same errors as [`MlpRegressor::predict`].
+        pub fn predict_f64(&mut self, x: impl Into<Features>) -> Result<Vec<f64>> = self.predict_f64_async(x);
+    }
+
+    /// The asynchronous form of [`MlpRegressor::predict_f64`].
     ///
     /// # Errors
     /// Returns the same errors as [`MlpRegressor::predict`].
@@ -148,7 +205,16 @@ impl MlpRegressor {
         outputs.iter().enumerate().map(move |(at, value)| f64::from(*value) + origin(at))
     }
 
-    /// [`MlpRegressor::score`], asynchronously.
+    blocking! {
+        /// r², the mean over the outputs; 1 at best.
+        ///
+        /// # Errors
+        /// As [`MlpRegressor::fit`] and [`MlpRegressor::predict`].
+        pub fn score(&mut self, x: impl Into<Features>, y: impl Into<TargetValues>) -> Result<f64>
+            = self.score_async(x, y);
+    }
+
+    /// The asynchronous form of [`MlpRegressor::score`].
     ///
     /// # Errors
     /// As [`MlpRegressor::score`].

@@ -14,7 +14,7 @@ pub use history::{Ended, Epoch, History};
 pub use range_test::{RangeTest, Rates};
 pub use split::Split;
 
-use crate::{Dataset, Device, Error, Network, Report, Result, Settings, Trainer};
+use crate::{Dataset, Device, Error, Network, Report, Result, Settings, Trainer, blocking::blocking};
 use run::Run;
 
 /// How a trainer is taken through epochs: how many, what validates them, and what ends them before.
@@ -173,7 +173,22 @@ impl Fit {
         self
     }
 
-    /// [`Fit::trainer`], asynchronously.
+    blocking! {
+        /// A trainer of a network on a data set, without the rows that this holds out, and this with those rows to
+        /// validate: [`Fit::run`] and [`Fit::run_with`] take them from there.
+        ///
+        /// # Errors
+        /// As [`Trainer::new`] and [`Dataset::split`], and [`Error::Setting`] for deciders that cannot decide.
+        pub fn trainer(
+            self,
+            device: &Device,
+            network: &Network,
+            data: &Dataset,
+            settings: Settings,
+        ) -> Result<(Trainer, Self)> = self.trainer_async(device, network, data, settings);
+    }
+
+    /// The asynchronous form of [`Fit::trainer`].
     ///
     /// # Errors
     /// As [`Fit::trainer`].
@@ -193,7 +208,21 @@ impl Fit {
         Ok((Trainer::new_async(device, network, Some(&train), settings).await?, self))
     }
 
-    /// [`Fit::train`], asynchronously.
+    blocking! {
+        /// [`Fit::trainer`] and [`Fit::run`] in one.
+        ///
+        /// # Errors
+        /// As those two.
+        pub fn train(
+            self,
+            device: &Device,
+            network: &Network,
+            data: &Dataset,
+            settings: Settings,
+        ) -> Result<(Trainer, History)> = self.train_async(device, network, data, settings);
+    }
+
+    /// The asynchronous form of [`Fit::train`].
     ///
     /// # Errors
     /// As [`Fit::train`].
@@ -209,7 +238,17 @@ impl Fit {
         Ok((trainer, history))
     }
 
-    /// [`Fit::run`], asynchronously.
+    blocking! {
+        /// Takes a trainer through the epochs, from where it is.
+        ///
+        /// # Errors
+        /// As [`Trainer::run`] and [`Trainer::evaluate`]; [`Error::Setting`] for deciders that cannot decide. After
+        /// [`Error::Diverged`], which [`Fit::on_divergence`] can avert, the best epoch so far, if it was kept, can be
+        /// had by [`Trainer::restore`].
+        pub fn run(&self, trainer: &mut Trainer) -> Result<History> = self.run_async(trainer);
+    }
+
+    /// The asynchronous form of [`Fit::run`].
     ///
     /// # Errors
     /// As [`Fit::run`].
@@ -220,7 +259,20 @@ impl Fit {
         fit.run_with_async(trainer, async |_: &mut Progress<'_>| Ok(Decision::GoOn)).await
     }
 
-    /// [`Fit::run_with`], asynchronously.
+    blocking! {
+        /// The same with a callback after every epoch, and after every [`Fit::every`] steps, which decides how it goes
+        /// on. It comes after early stopping and plateaus have decided.
+        ///
+        /// # Errors
+        /// As [`Fit::run`], and those of the callback.
+        pub fn run_with(
+            &self,
+            trainer: &mut Trainer,
+            mut callback: impl FnMut(&mut Progress<'_>) -> Result<Decision>,
+        ) -> Result<History> = self.run_with_async(trainer, async |progress: &mut Progress<'_>| callback(progress));
+    }
+
+    /// The asynchronous form of [`Fit::run_with`].
     ///
     /// # Errors
     /// As [`Fit::run_with`].

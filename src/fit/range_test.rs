@@ -1,6 +1,6 @@
 //! The learning-rate range test (Smith 2017): a rate that grows from step to step, and what the loss makes of it.
 
-use crate::{Dataset, Device, Error, Network, Result, Schedule, Settings, Trainer};
+use crate::{Dataset, Device, Error, Network, Result, Schedule, Settings, Trainer, blocking::blocking};
 
 /// Takes a few steps with growing rates, to find one to train with.
 ///
@@ -45,7 +45,18 @@ pub struct Rates {
 const TOO_LARGE: f64 = 4.0;
 
 impl RangeTest {
-    /// [`RangeTest::run`], asynchronously.
+    blocking! {
+        /// Takes steps with growing rates on a trainer of its own; the optimizer's rate and the schedule do not matter.
+        /// It ends before the last rate where the loss has grown fourfold, or is no number any more.
+        ///
+        /// # Errors
+        /// As [`Trainer::new`] and [`Trainer::run`], but for [`Error::Diverged`]; [`Error::Setting`] for numbers that
+        /// make no test.
+        pub fn run(&self, device: &Device, network: &Network, data: &Dataset, settings: Settings) -> Result<Rates>
+            = self.run_async(device, network, data, settings);
+    }
+
+    /// The asynchronous form of [`RangeTest::run`].
     ///
     /// # Errors
     /// As [`RangeTest::run`].

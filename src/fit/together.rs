@@ -1,7 +1,7 @@
 //! Many networks that are taken through epochs together, each with decisions of its own.
 
 use super::{Ended, Epoch, Fit, History, Validation, deciders::Deciders};
-use crate::{Error, Population, Report, Result, clock::Clock};
+use crate::{Error, Population, Report, Result, blocking::blocking, clock::Clock};
 
 /// One network on its way.
 #[derive(Default)]
@@ -17,7 +17,23 @@ struct One {
 }
 
 impl Fit {
-    /// [`Fit::run_together`], asynchronously.
+    blocking! {
+        /// Takes the networks of a population that are in training through the epochs, together and each with decisions
+        /// of its own: one that gets no better or diverges leaves its place and costs nothing more, and ends as after
+        /// its best epoch, if that was asked for. Where epochs have different lengths, a network that has done its last
+        /// is stopped as well, so that it takes no more steps. An epoch's seconds are those of all networks together.
+        ///
+        /// What is decided is what a trainer alone would decide from the same numbers; those of a validation are added
+        /// up on the device, in 32 bits. The histories have the population's order.
+        ///
+        /// # Errors
+        /// As [`Population::run`] and [`Population::evaluate`]; [`Error::Setting`] for deciders that cannot decide, for
+        /// [`Fit::every`] and [`Fit::after`], and where rows that validate are missing.
+        pub fn run_together(&self, population: &mut Population) -> Result<Vec<History>>
+            = self.run_together_async(population);
+    }
+
+    /// The asynchronous form of [`Fit::run_together`].
     ///
     /// # Errors
     /// As [`Fit::run_together`].

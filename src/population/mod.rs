@@ -13,9 +13,12 @@ pub(crate) use member::differs;
 use tested::{Judging, Test, Tested};
 use workers::Workers;
 
+#[cfg(doc)]
+use crate::Trainer;
 use crate::{
     Dataset, Device, Ensemble, Error, LayerParameters, Metrics, Model, Monitor, Network, Optimizer, Plan, Report,
     Result, Rows,
+    blocking::blocking,
     error::{check_len, first_not_finite},
     features::ByteScale,
     step::Course,
@@ -64,7 +67,18 @@ pub struct Population {
 }
 
 impl Population {
-    /// [`Population::new`], asynchronously.
+    blocking! {
+        /// Networks of one shape, on a data set that moves to the device now and stays there.
+        ///
+        /// # Errors
+        /// [`Error::Setting`] if there is no member, or one that cannot be trained with the first, with what differs,
+        /// or rows that are none; and as [`Trainer::new`], before anything is allocated. Where bindings are too small
+        /// for all of them, some follow the others.
+        pub fn new(device: &Device, network: &Network, data: &Dataset, members: &[Member]) -> Result<Self>
+            = Self::new_async(device, network, data, members);
+    }
+
+    /// The asynchronous form of [`Population::new`].
     ///
     /// # Errors
     /// As [`Population::new`].
@@ -167,7 +181,18 @@ impl Population {
         self.stopped.iter().enumerate().filter(|(_, stopped)| stopped.is_none()).map(|(member, _)| member)
     }
 
-    /// [`Population::run`], asynchronously.
+    blocking! {
+        /// Takes that many steps with every network in training, each in the order of its own rows, and waits for the
+        /// last one. Gives what each has told, empty for those that are not in training. One whose loss is no finite
+        /// number is stopped.
+        ///
+        /// # Errors
+        /// [`Error::DeviceLost`], [`Error::Timeout`], [`Error::File`] if rows are in a file that can no longer be read,
+        /// and [`Error::Setting`] for more than 2^32 steps.
+        pub fn run(&mut self, steps: usize) -> Result<Vec<Report>> = self.run_async(steps);
+    }
+
+    /// The asynchronous form of [`Population::run`].
     ///
     /// # Errors
     /// As [`Population::run`].
@@ -196,7 +221,15 @@ impl Population {
         Ok(reports)
     }
 
-    /// [`Population::stop`], asynchronously.
+    blocking! {
+        /// Takes a network out of training: from here on it costs nothing, and keeps its parameters.
+        ///
+        /// # Errors
+        /// [`Error::Setting`] if there is no such network, [`Error::OutOfMemory`], [`Error::DeviceLost`].
+        pub fn stop(&mut self, member: usize) -> Result<()> = self.stop_async(member);
+    }
+
+    /// The asynchronous form of [`Population::stop`].
     ///
     /// # Errors
     /// As [`Population::stop`].
@@ -209,7 +242,15 @@ impl Population {
         Ok(())
     }
 
-    /// [`Population::predict`], asynchronously.
+    blocking! {
+        /// The outputs of every network, `[rows, outputs]` each, for raw inputs `[rows, inputs]` of any number of rows.
+        ///
+        /// # Errors
+        /// As [`Trainer::predict`].
+        pub fn predict(&mut self, inputs: &[f32]) -> Result<Vec<Vec<f32>>> = self.predict_async(inputs);
+    }
+
+    /// The asynchronous form of [`Population::predict`].
     ///
     /// # Errors
     /// As [`Population::predict`].
@@ -220,7 +261,17 @@ impl Population {
         self.workers.predict(&inputs).await
     }
 
-    /// [`Population::evaluate`], asynchronously.
+    blocking! {
+        /// What every network is worth on a data set, which stays on the device until another one is asked for; there
+        /// it is judged, in 32 bits, and a few numbers a network come back. It is scaled as the training data are,
+        /// unless it brings a scaling of its own.
+        ///
+        /// # Errors
+        /// As [`Trainer::evaluate`]; [`Error::Limit`] where it does not fit.
+        pub fn evaluate(&mut self, data: &Dataset) -> Result<Vec<Metrics>> = self.evaluate_async(data);
+    }
+
+    /// The asynchronous form of [`Population::evaluate`].
     ///
     /// # Errors
     /// As [`Population::evaluate`].
@@ -229,7 +280,17 @@ impl Population {
         self.evaluate_on(data, &all).await
     }
 
-    /// [`Population::evaluate_rows`], asynchronously.
+    blocking! {
+        /// What every network is worth on rows of the data set that it learns from: for each network its own, such as
+        /// [`Rows::left_out`] of its rows.
+        ///
+        /// # Errors
+        /// [`Error::Shape`] if there are not as many as networks, [`Error::Setting`] for rows that are none, and as
+        /// [`Population::evaluate`].
+        pub fn evaluate_rows(&mut self, rows: &[Rows]) -> Result<Vec<Metrics>> = self.evaluate_rows_async(rows);
+    }
+
+    /// The asynchronous form of [`Population::evaluate_rows`].
     ///
     /// # Errors
     /// As [`Population::evaluate_rows`].
@@ -283,7 +344,16 @@ impl Population {
         metrics
     }
 
-    /// [`Population::keep`], asynchronously.
+    blocking! {
+        /// Keeps some networks, with the state of their optimizers, as they are now, on the device, for
+        /// [`Population::restore`]. What was kept of them before is replaced.
+        ///
+        /// # Errors
+        /// [`Error::Setting`] if there is no such network, [`Error::OutOfMemory`] and [`Error::DeviceLost`].
+        pub fn keep(&mut self, members: &[usize]) -> Result<()> = self.keep_async(members);
+    }
+
+    /// The asynchronous form of [`Population::keep`].
     ///
     /// # Errors
     /// As [`Population::keep`].
@@ -352,7 +422,15 @@ impl Population {
         Ok(())
     }
 
-    /// [`Population::parameters`], asynchronously.
+    blocking! {
+        /// Weights and biases of a network, layer by layer.
+        ///
+        /// # Errors
+        /// [`Error::Setting`] if there is no such network, and as [`Trainer::parameters`].
+        pub fn parameters(&self, member: usize) -> Result<Vec<LayerParameters>> = self.parameters_async(member);
+    }
+
+    /// The asynchronous form of [`Population::parameters`].
     ///
     /// # Errors
     /// As [`Population::parameters`].
@@ -366,7 +444,15 @@ impl Population {
         Ok(self.network.layers_of(&memory.parameters, &memory.statistics))
     }
 
-    /// [`Population::model`], asynchronously.
+    blocking! {
+        /// A network with its parameters and what scales its inputs, as if it had been trained alone.
+        ///
+        /// # Errors
+        /// As [`Population::parameters`]; [`Error::NonFinite`] for one that has diverged.
+        pub fn model(&self, member: usize) -> Result<Model> = self.model_async(member);
+    }
+
+    /// The asynchronous form of [`Population::model`].
     ///
     /// # Errors
     /// As [`Population::model`].
@@ -379,7 +465,18 @@ impl Population {
         }
     }
 
-    /// [`Population::ensemble`], asynchronously.
+    blocking! {
+        /// Some of the networks, put together on a device, which may be another one; they vote if they were trained to
+        /// tell classes. [`Population::in_training`] gives those that did not stop; after early stopping that may be
+        /// none. Training goes on without them.
+        ///
+        /// # Errors
+        /// As [`Population::model`] and [`Ensemble::new`].
+        pub fn ensemble(&self, device: &Device, members: impl IntoIterator<Item = usize>) -> Result<Ensemble>
+            = self.ensemble_async(device, members);
+    }
+
+    /// The asynchronous form of [`Population::ensemble`].
     ///
     /// # Errors
     /// As [`Population::ensemble`].

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     Answers, Dataset, Device, Error, Fit, Fold, Member, Metrics, Monitor, Network, Population, Result, Rows, Settings,
-    Validation, init::Draws,
+    Validation, blocking::blocking, init::Draws,
 };
 
 /// A data set in so many parts, each of which tests a network that learns from the others. Where the answers are classes,
@@ -135,7 +135,27 @@ impl Scores {
     }
 }
 
-/// [`cross_val_score`](crate::cross_val_score), asynchronously.
+blocking! {
+    /// Trains a network for each fold of a data set on the other folds, all of them together, and gives what each is
+    /// worth on its own: after the last epoch or the best, as `fit` says, whose validation are the folds. Where the
+    /// answers are classes, every fold has the same share of each class, as in scikit-learn ([`KFold`]). Where the data
+    /// set is scaled, it is as it was given: its scaling has seen all folds.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for less than 2 folds, more than rows or, stratified, more than rows of every class, for a
+    /// quantity to watch that the network and the data do not have, and as [`Population::new`] and
+    /// [`Fit::run_together`].
+    pub fn cross_val_score(
+        device: &Device,
+        network: &Network,
+        data: &Dataset,
+        settings: &Settings,
+        folds: &KFold,
+        fit: &Fit,
+    ) -> Result<Scores> = cross_val_score_async(device, network, data, settings, folds, fit);
+}
+
+/// The asynchronous form of [`cross_val_score`](crate::cross_val_score).
 ///
 /// # Errors
 /// As [`cross_val_score`](crate::cross_val_score).

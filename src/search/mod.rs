@@ -7,11 +7,16 @@ mod hyperparameter;
 
 use field::Field;
 pub use findings::{Findings, Trial};
+#[cfg(not(target_family = "wasm"))]
+pub use folds::cross_val_score;
 pub use folds::{KFold, Scores, cross_val_score_async};
 pub use hyperparameter::Hyperparameter;
 
+#[cfg(doc)]
+use crate::Population;
 use crate::{
-    Dataset, Device, Ended, Error, Fit, History, Member, Monitor, Network, Result, Rows, Validation, init::Draws,
+    Dataset, Device, Ended, Error, Fit, History, Member, Monitor, Network, Result, Rows, Validation,
+    blocking::blocking, init::Draws,
 };
 
 /// Many settings of one network, to find the best: all of them train together, as a [`Population`](crate::Population)
@@ -165,7 +170,19 @@ impl Search {
         self.candidates.is_empty()
     }
 
-    /// [`Search::train`], asynchronously.
+    blocking! {
+        /// Trains all combinations as `fit` says, whose validation is the search's, and judges each by what it was
+        /// worth at last, or after its best epoch where there is early stopping. One that diverges, and is not put back
+        /// there, is the worst.
+        ///
+        /// # Errors
+        /// [`Error::Setting`] if it is not said what validates or twice, and as [`Population::new`] and
+        /// [`Fit::run_together`].
+        pub fn train(&self, device: &Device, network: &Network, data: &Dataset, fit: &Fit) -> Result<Findings>
+            = self.train_async(device, network, data, fit);
+    }
+
+    /// The asynchronous form of [`Search::train`].
     ///
     /// # Errors
     /// As [`Search::train`].
@@ -189,7 +206,16 @@ impl Search {
         self.found(&field, trials).await
     }
 
-    /// [`Search::halve`], asynchronously.
+    blocking! {
+        /// Trains all combinations for a few steps, drops the worse, and goes on with the others.
+        ///
+        /// # Errors
+        /// As [`Search::train`]; [`Error::Setting`] for a halving that is none.
+        pub fn halve(&self, device: &Device, network: &Network, data: &Dataset, halving: &Halving) -> Result<Findings>
+            = self.halve_async(device, network, data, halving);
+    }
+
+    /// The asynchronous form of [`Search::halve`].
     ///
     /// # Errors
     /// As [`Search::halve`].

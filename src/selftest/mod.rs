@@ -14,6 +14,7 @@ pub use report::{Finding, Selftest};
 
 use crate::{
     Device, Error, Result,
+    blocking::blocking,
     device::Machine,
     plan::Tile,
     selftest::{case::Case, found::Found, whole::Whole},
@@ -81,7 +82,18 @@ impl fmt::Display for Check {
     }
 }
 
-/// [`selftest`](crate::selftest()), asynchronously.
+blocking! {
+    /// Whether everything that this crate computes is right on a device: every kernel, plan and member of the families
+    /// against the reference and, trained again, against itself to the last bit, gradients against finite differences,
+    /// a short training against its expected losses, and what evaluations, ensembles and predictions answer. Print what
+    /// it returns and put it into an issue.
+    ///
+    /// It trains only networks of its own, and takes some seconds, most of which the driver compiles kernels. A check
+    /// that fails does not end it; a device that is lost, or does not answer in time, does.
+    pub fn selftest(device: &Device) -> Selftest = selftest_async(device);
+}
+
+/// The asynchronous form of [`selftest`](crate::selftest()).
 pub async fn selftest_async(device: &Device) -> Selftest {
     let mut selftest = Selftest::of(device);
     for check in Check::all(device) {

@@ -3,10 +3,25 @@
 use std::ops::Range;
 
 use super::{Trainer, Worker};
-use crate::{Dataset, Metrics, Result, judge::Judge, scaling::scaled};
+use crate::{Dataset, Metrics, Result, blocking::blocking, judge::Judge, scaling::scaled};
+#[cfg(doc)]
+use crate::{Error, Loss};
 
 impl Trainer {
-    /// [`Trainer::predict`], asynchronously.
+    blocking! {
+        /// The network's outputs, `[rows, outputs]`, for inputs `[rows, inputs]` of any number of rows from 1 up. For
+        /// [`Loss::SoftmaxCrossEntropy`] they are logits. Where the data set is scaled ([`Dataset::with_scaling`]), raw
+        /// inputs are brought here and scaled likewise, as in every call that takes inputs. Features that are bytes
+        /// ([`Features::bytes`](crate::Features::bytes)) are passed as `byte * scale`; a warning is logged once for
+        /// inputs that cannot be such numbers.
+        ///
+        /// # Errors
+        /// [`Error::Shape`] if the values do not divide into rows, [`Error::NonFinite`], [`Error::DeviceLost`],
+        /// [`Error::Timeout`].
+        pub fn predict(&mut self, inputs: &[f32]) -> Result<Vec<f32>> = self.predict_async(inputs);
+    }
+
+    /// The asynchronous form of [`Trainer::predict`].
     ///
     /// # Errors
     /// As [`Trainer::predict`].
@@ -31,7 +46,17 @@ impl Trainer {
         }
     }
 
-    /// [`Trainer::evaluate`], asynchronously.
+    blocking! {
+        /// Loss, accuracy and what else there is to tell on a data set, one that training does not see for example. It
+        /// is scaled as the training data are, unless it brings a scaling of its own.
+        ///
+        /// # Errors
+        /// [`Error::Shape`] and [`Error::Class`] if the data set does not fit the network, [`Error::File`],
+        /// [`Error::DeviceLost`], [`Error::Timeout`].
+        pub fn evaluate(&mut self, data: &Dataset) -> Result<Metrics> = self.evaluate_async(data);
+    }
+
+    /// The asynchronous form of [`Trainer::evaluate`].
     ///
     /// # Errors
     /// As [`Trainer::evaluate`].

@@ -1,8 +1,12 @@
 //! Batches that the caller brings: steps, their losses, and gradients.
 
 use super::{Trainer, Worker};
+#[cfg(doc)]
+use crate::Settings;
 use crate::{
-    Error, LayerParameters, Report, Result, cpu,
+    Error, LayerParameters, Report, Result,
+    blocking::blocking,
+    cpu,
     dataset::check_weights,
     error::{check_finite, check_len},
     norm,
@@ -22,7 +26,22 @@ impl Trainer {
         self.network.dropout_factors(step.key, step.first, step.rows)
     }
 
-    /// [`Trainer::step`], asynchronously.
+    blocking! {
+        /// Takes one step on a batch of the caller's, of any number of rows up to [`Settings::batch`] (or to that of
+        /// the data set, if it has fewer). Does not wait for it: on a GPU, a loss that diverged is told by a later
+        /// call.
+        ///
+        /// # Shapes
+        /// - inputs: `[rows, inputs]`
+        /// - expected: `[rows, outputs]`; a class id stands as a row of zeros with a one
+        ///
+        /// # Errors
+        /// [`Error::Shape`] and [`Error::Setting`] for a batch of the wrong size, [`Error::NonFinite`] for one with
+        /// values that are not finite numbers, and as [`Trainer::run`].
+        pub fn step(&mut self, inputs: &[f32], expected: &[f32]) -> Result<()> = self.step_async(inputs, expected);
+    }
+
+    /// The asynchronous form of [`Trainer::step`].
     ///
     /// # Errors
     /// As [`Trainer::step`].
@@ -30,7 +49,22 @@ impl Trainer {
         self.step_on(Batch { inputs, expected, weights: None }).await
     }
 
-    /// [`Trainer::step_weighted`], asynchronously.
+    blocking! {
+        /// [`Trainer::step`] with a weight for each row: so many times its loss and what it teaches count, while the
+        /// mean still goes over the number of rows. On the same trainer a step without weights takes every row once.
+        ///
+        /// # Shapes
+        /// - weights: `[rows]`, finite numbers from 0 up
+        ///
+        /// # Errors
+        /// [`Error::Setting`] if neither [`Settings::weighted`] nor weights of the data set prepared the trainer for
+        /// it, or for a weight that is none, [`Error::Shape`] if there is not one for each row, and as
+        /// [`Trainer::step`].
+        pub fn step_weighted(&mut self, inputs: &[f32], expected: &[f32], weights: &[f32]) -> Result<()>
+            = self.step_weighted_async(inputs, expected, weights);
+    }
+
+    /// The asynchronous form of [`Trainer::step_weighted`].
     ///
     /// # Errors
     /// As [`Trainer::step_weighted`].
@@ -62,7 +96,16 @@ impl Trainer {
         }
     }
 
-    /// [`Trainer::losses`], asynchronously.
+    blocking! {
+        /// Losses and right answers of the steps by hand since the last call, of more than 1,048,576 the last. Waits
+        /// for them.
+        ///
+        /// # Errors
+        /// As [`Trainer::run`].
+        pub fn losses(&mut self) -> Result<Report> = self.losses_async();
+    }
+
+    /// The asynchronous form of [`Trainer::losses`].
     ///
     /// # Errors
     /// As [`Trainer::run`].
@@ -74,7 +117,15 @@ impl Trainer {
         Ok(report)
     }
 
-    /// [`Trainer::loss`], asynchronously.
+    blocking! {
+        /// The loss of the last step's batch, before its update.
+        ///
+        /// # Errors
+        /// [`Error::Setting`] if there was no step yet, and as [`Trainer::run`].
+        pub fn loss(&mut self) -> Result<f32> = self.loss_async();
+    }
+
+    /// The asynchronous form of [`Trainer::loss`].
     ///
     /// # Errors
     /// As [`Trainer::loss`].
@@ -84,7 +135,16 @@ impl Trainer {
         self.last_loss.ok_or_else(none)
     }
 
-    /// [`Trainer::gradients`], asynchronously.
+    blocking! {
+        /// The gradients of the loss on a batch of the caller's, shaped as for [`Trainer::step`]. Changes nothing.
+        ///
+        /// # Errors
+        /// As [`Trainer::step`].
+        pub fn gradients(&mut self, inputs: &[f32], expected: &[f32]) -> Result<Vec<LayerParameters>>
+            = self.gradients_async(inputs, expected);
+    }
+
+    /// The asynchronous form of [`Trainer::gradients`].
     ///
     /// # Errors
     /// As [`Trainer::step`].
@@ -92,7 +152,20 @@ impl Trainer {
         self.gradients_on(Batch { inputs, expected, weights: None }).await
     }
 
-    /// [`Trainer::gradients_weighted`], asynchronously.
+    blocking! {
+        /// [`Trainer::gradients`] with a weight for each row, as [`Trainer::step_weighted`] takes them.
+        ///
+        /// # Errors
+        /// As [`Trainer::step_weighted`].
+        pub fn gradients_weighted(
+            &mut self,
+            inputs: &[f32],
+            expected: &[f32],
+            weights: &[f32],
+        ) -> Result<Vec<LayerParameters>> = self.gradients_weighted_async(inputs, expected, weights);
+    }
+
+    /// The asynchronous form of [`Trainer::gradients_weighted`].
     ///
     /// # Errors
     /// As [`Trainer::step_weighted`].

@@ -3,15 +3,26 @@
 use std::collections::BTreeMap;
 
 use super::{Trainer, Worker};
+#[cfg(doc)]
+use crate::Settings;
 use crate::{
     Checkpoint, Dataset, Device, Error, History, LayerParameters, Model, Plan, Result,
+    blocking::blocking,
     checkpoint::{Counts, Kept, State, Taken},
     memory::Memory,
     step::{Course, Earlier},
 };
 
 impl Trainer {
-    /// [`Trainer::model`], asynchronously.
+    blocking! {
+        /// The network with its parameters and what scales its inputs, to save, export or predict with.
+        ///
+        /// # Errors
+        /// As [`Trainer::parameters`].
+        pub fn model(&self) -> Result<Model> = self.model_async();
+    }
+
+    /// The asynchronous form of [`Trainer::model`].
     ///
     /// # Errors
     /// As [`Trainer::parameters`].
@@ -24,7 +35,15 @@ impl Trainer {
         Model { network, parameters, scaler, byte_scale: self.byte_scale.scale, notes: BTreeMap::new() }
     }
 
-    /// [`Trainer::checkpoint`], asynchronously.
+    blocking! {
+        /// The training as it stands, to save it and to go on later.
+        ///
+        /// # Errors
+        /// As [`Trainer::losses`] and [`Trainer::parameters`].
+        pub fn checkpoint(&mut self) -> Result<Checkpoint> = self.checkpoint_async();
+    }
+
+    /// The asynchronous form of [`Trainer::checkpoint`].
     ///
     /// # Errors
     /// As [`Trainer::checkpoint`].
@@ -54,7 +73,28 @@ impl Trainer {
         Ok(Checkpoint { model, settings, history: History::default(), counts, taken, state, kept })
     }
 
-    /// [`Trainer::resume`], asynchronously.
+    blocking! {
+        /// A trainer that goes on where another one made a checkpoint. The data set has to be the same one, which is
+        /// not checked but for its size; it is scaled as it was if it brings no scaling of its own.
+        ///
+        /// [`Checkpoint::settings`] may be changed before. A changed batch size, [`Settings::drop_last`] or
+        /// accumulation needs a checkpoint from the end of an epoch, without accumulated batches that wait for an
+        /// update: the next epoch then sees all rows, optimizers and schedules count on from the same number of
+        /// updates, and schedules per epoch from the same number of epochs. [`Trainer::steps`] is then the number of
+        /// steps that the same epochs have with the new batch size. What early stopping has kept can be restored; the
+        /// schedule does not go back with it. Numbers of the optimizer (such as the learning rate) may change, its rule
+        /// may not.
+        ///
+        /// # Errors
+        /// As [`Trainer::new`]; [`Error::Setting`] for a changed batch size, `drop_last` or accumulation within an
+        /// epoch or an update, or under a schedule that counts epochs after a warm-up, and for another rule of the
+        /// optimizer; [`Error::Plan`] if the checkpoint's plan is for another device, driver, number of threads or
+        /// version ([`Checkpoint`] says what to do), [`Error::Setting`] for a data set of another size or scaling.
+        pub fn resume(device: &Device, checkpoint: &Checkpoint, data: Option<&Dataset>) -> Result<Self>
+            = Self::resume_async(device, checkpoint, data);
+    }
+
+    /// The asynchronous form of [`Trainer::resume`].
     ///
     /// # Errors
     /// As [`Trainer::resume`].

@@ -1,12 +1,29 @@
 //! How the activations and the gradients of every layer are spread on a batch.
 
 use super::Trainer;
+#[cfg(doc)]
+use crate::Error;
 use crate::{
-    LayerHistogram, LayerParameters, LayerValues, Optimizer, Result, cpu::reference::Reference, scaling::scaled,
+    LayerHistogram, LayerParameters, LayerValues, Optimizer, Result, blocking::blocking, cpu::reference::Reference,
+    scaling::scaled,
 };
 
 impl Trainer {
-    /// [`Trainer::histograms`], asynchronously.
+    blocking! {
+        /// How the activations and the weights' gradients of every layer are spread on a batch of the caller's, shaped
+        /// as for [`Trainer::step`], in so many bins each: layer by layer, the activations first. Changes nothing.
+        ///
+        /// The activations are those of a prediction, computed on the host by [`crate::cpu::reference`], in f64 and by
+        /// one thread: on a large network rather ask for some hundred rows. The gradients are those of
+        /// [`Trainer::gradients`].
+        ///
+        /// # Errors
+        /// [`Error::Setting`] for no bins or more than 65,536, and as [`Trainer::step`].
+        pub fn histograms(&mut self, inputs: &[f32], expected: &[f32], bins: usize) -> Result<Vec<LayerHistogram>>
+            = self.histograms_async(inputs, expected, bins);
+    }
+
+    /// The asynchronous form of [`Trainer::histograms`].
     ///
     /// # Errors
     /// As [`Trainer::histograms`].

@@ -13,6 +13,7 @@ pub(crate) use resident::Resident;
 
 use crate::{
     Answers, Dataset, Device, Error, LayerParameters, Loss, Network, Optimizer, Plan, Report, Result, Scaler, Settings,
+    blocking::blocking,
     cpu,
     dataset::Largest,
     device::Machine,
@@ -74,6 +75,25 @@ enum Worker {
 }
 
 impl Trainer {
+    blocking! {
+        /// A trainer of a network on a data set, which moves to the device now and stays there.
+        ///
+        /// # Errors
+        /// [`Error::Setting`] for settings or a network that cannot be used, [`Error::Shape`] and [`Error::Class`] if
+        /// the data set does not fit the network, [`Error::Limit`] if the device is too small, before anything is
+        /// allocated, [`Error::Plan`] for a [`Settings::plan`] that is for something else, [`Error::File`] if rows are
+        /// in a file that cannot be read, [`Error::OutOfMemory`], and [`Error::DeviceLost`].
+        pub fn new(device: &Device, network: &Network, data: &Dataset, settings: Settings) -> Result<Self>
+            = Self::new_async(device, network, Some(data), settings);
+
+        /// A trainer without a data set: its batches are brought by hand, with [`Trainer::step`].
+        ///
+        /// # Errors
+        /// As [`Trainer::new`].
+        pub fn by_hand(device: &Device, network: &Network, settings: Settings) -> Result<Self>
+            = Self::new_async(device, network, None, settings);
+    }
+
     /// [`Trainer::new`], or [`Trainer::by_hand`] without data.
     ///
     /// # Errors
@@ -211,7 +231,17 @@ impl Trainer {
         self.course.steps_per_epoch() as usize
     }
 
-    /// [`Trainer::run`], asynchronously.
+    blocking! {
+        /// Takes that many steps on the data set, all on the device; epochs follow one another. Waits for the last one.
+        ///
+        /// # Errors
+        /// [`Error::Diverged`] if a step's loss is not a finite number ([`Trainer::losses`] then gives all of them),
+        /// [`Error::DeviceLost`], [`Error::Timeout`], [`Error::File`] if rows are in a file that can no longer be read,
+        /// and [`Error::Setting`] if there is no data set or there are more than 2^32 steps.
+        pub fn run(&mut self, steps: usize) -> Result<Report> = self.run_async(steps);
+    }
+
+    /// The asynchronous form of [`Trainer::run`].
     ///
     /// # Errors
     /// As [`Trainer::run`].
@@ -287,7 +317,15 @@ impl Trainer {
         Ok(Profile { kernels, step, by_device })
     }
 
-    /// [`Trainer::epoch`], asynchronously.
+    blocking! {
+        /// Takes the steps that are left of the current epoch: all of them after [`Trainer::new`].
+        ///
+        /// # Errors
+        /// As [`Trainer::run`].
+        pub fn epoch(&mut self) -> Result<Report> = self.epoch_async();
+    }
+
+    /// The asynchronous form of [`Trainer::epoch`].
     ///
     /// # Errors
     /// As [`Trainer::run`].
@@ -301,7 +339,15 @@ impl Trainer {
         self.scaler.as_deref()
     }
 
-    /// [`Trainer::parameters`], asynchronously.
+    blocking! {
+        /// Weights and biases, layer by layer.
+        ///
+        /// # Errors
+        /// [`Error::DeviceLost`], [`Error::Timeout`].
+        pub fn parameters(&self) -> Result<Vec<LayerParameters>> = self.parameters_async();
+    }
+
+    /// The asynchronous form of [`Trainer::parameters`].
     ///
     /// # Errors
     /// As [`Trainer::parameters`].
@@ -312,7 +358,16 @@ impl Trainer {
         })
     }
 
-    /// [`Trainer::averaged_parameters`], asynchronously.
+    blocking! {
+        /// The exponential moving average of weights and biases, layer by layer.
+        ///
+        /// # Errors
+        /// [`Error::Setting`] if the optimizer keeps none ([`crate::Optimizer::average`]), and as
+        /// [`Trainer::parameters`].
+        pub fn averaged_parameters(&self) -> Result<Vec<LayerParameters>> = self.averaged_parameters_async();
+    }
+
+    /// The asynchronous form of [`Trainer::averaged_parameters`].
     ///
     /// # Errors
     /// As [`Trainer::averaged_parameters`].
@@ -365,7 +420,16 @@ impl Trainer {
         Ok(())
     }
 
-    /// [`Trainer::keep`], asynchronously.
+    blocking! {
+        /// Keeps weights, biases and the optimizer's state as they are now, on the device, for [`Trainer::restore`].
+        /// What was kept before is replaced.
+        ///
+        /// # Errors
+        /// [`Error::OutOfMemory`] and [`Error::DeviceLost`].
+        pub fn keep(&mut self) -> Result<()> = self.keep_async();
+    }
+
+    /// The asynchronous form of [`Trainer::keep`].
     ///
     /// # Errors
     /// As [`Trainer::keep`].

@@ -3,7 +3,7 @@
 use super::{Trainer, Worker};
 #[cfg(doc)]
 use crate::{Device, Network, Settings};
-use crate::{Error, Result};
+use crate::{Error, Result, blocking::blocking};
 
 impl Trainer {
     /// Records steps on the data set into the caller's encoder, on the caller's device ([`Device::from_wgpu`]): when the
@@ -22,6 +22,20 @@ impl Trainer {
         engine.record(encoder, (self.done, self.since), steps, &weights)?;
         self.count(steps as u64);
         Ok(())
+    }
+
+    blocking! {
+        /// Records a prediction; see [`Trainer::record_prediction_async`].
+        ///
+        /// # Errors
+        /// As [`Trainer::record_prediction_async`].
+        pub fn record_prediction(
+            &mut self,
+            encoder: &mut wgpu::CommandEncoder,
+            inputs: &wgpu::Buffer,
+            rows: usize,
+            outputs: &wgpu::Buffer,
+        ) -> Result<()> = self.record_prediction_async(encoder, inputs, rows, outputs);
     }
 
     /// Records the outputs for `rows` rows of the caller's buffer into another buffer of the caller's, both f32 one after the
