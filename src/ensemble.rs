@@ -3,8 +3,8 @@
 #[cfg(doc)]
 use crate::Predictor;
 use crate::{
-    Activation, Dense, Device, Error, Loss, Model, Network, Result, Scaler, blocking::blocking, cpu, device::Machine,
-    features::ByteScale, gpu::ensemble::Ensemble as GpuEnsemble, metrics::first_largest, scaling::scaled,
+    Activation, Dense, Device, Error, Loss, Model, Network, Result, Scaler, blocking::blocking,
+    engine::ensemble::EnsembleBackend, features::ByteScale, metrics::first_largest, scaling::scaled,
 };
 
 /// Networks of one shape whose answers are put together on the device: the mean, how far the networks lie apart, and what
@@ -37,13 +37,7 @@ pub struct Ensemble {
     networks: usize,
     /// Where a single output turns from no to yes, if the networks vote.
     threshold: Option<f32>,
-    worker: Worker,
-}
-
-#[allow(clippy::large_enum_variant, reason = "there is one of it for each ensemble")]
-enum Worker {
-    Gpu(GpuEnsemble),
-    Cpu(cpu::ensemble::Ensemble),
+    backend: EnsembleBackend,
 }
 
 /// What an [`Ensemble`] answers, row by row.
@@ -96,10 +90,7 @@ impl Ensemble {
         let layout = network.layout();
         let flat = |model: &Model| [layout.flat(&model.parameters), network.statistics(&model.parameters)];
         let members: Vec<_> = models.iter().map(flat).collect();
-        let worker = match &device.machine {
-            Machine::Gpu(gpu) => Worker::Gpu(GpuEnsemble::new(gpu, network, &members).await?),
-            Machine::Cpu => Worker::Cpu(cpu::ensemble::Ensemble::new(network, members)),
-        };
+        let backend = EnsembleBackend::new(device, network, members).await?;
         let last = network.layers().last().map(|layer| layer.activation);
         let are_classes = matches!(last, Some(Activation::Sigmoid | Activation::Softmax));
         let threshold = are_classes.then_some(Loss::Mse.threshold());
@@ -110,7 +101,7 @@ impl Ensemble {
             byte_scale,
             networks: models.len(),
             threshold,
-            worker,
+            backend,
         })
     }
 
@@ -159,10 +150,7 @@ impl Ensemble {
         self.byte_scale.look_at(inputs);
         let inputs = scaled(self.scaler.as_ref(), inputs);
         let threshold = self.threshold.unwrap_or_default();
-        let answers = match &self.worker {
-            Worker::Gpu(ensemble) => ensemble.predict(&inputs, threshold).await?,
-            Worker::Cpu(ensemble) => ensemble.predict(&inputs, threshold),
-        };
+        let answers = self.backend.predict(&inputs, threshold).await?;
         Ok(self.consensus(&answers))
     }
 

@@ -74,6 +74,7 @@ mod custom;
 mod dataset;
 mod device;
 mod dropout;
+mod engine;
 mod ensemble;
 mod error;
 mod estimator;

@@ -1,8 +1,10 @@
 //! A trained network that only answers: parameters and room for a batch, nothing of a training.
 
+#[cfg(doc)]
+use crate::Error;
 use crate::{
-    Device, Error, LayerParameters, Model, Network, Result, Scaler, blocking::blocking, cpu, device::Machine,
-    features::ByteScale, gpu::predictor::Predictor as GpuPredictor, scaling::scaled,
+    Device, LayerParameters, Model, Network, Result, Scaler, blocking::blocking, engine::prediction::PredictionBackend,
+    features::ByteScale, scaling::scaled,
 };
 
 /// A network that answers, on a device: it holds parameters and a batch's outputs, and neither gradients nor an optimizer's
@@ -20,13 +22,7 @@ pub struct Predictor {
     network: Network,
     scaler: Option<Scaler>,
     byte_scale: ByteScale,
-    worker: Worker,
-}
-
-#[allow(clippy::large_enum_variant, reason = "there is one of it for each predictor")]
-enum Worker {
-    Gpu(GpuPredictor),
-    Cpu(cpu::predictor::Predictor),
+    backend: PredictionBackend,
 }
 
 impl Predictor {
@@ -48,11 +44,8 @@ impl Predictor {
         network.check()?;
         network.check_parameters(parameters)?;
         let (flat, statistics) = (network.layout().flat(parameters), network.statistics(parameters));
-        let worker = match &device.machine {
-            Machine::Gpu(gpu) => Worker::Gpu(GpuPredictor::alone(gpu, network, &flat, &statistics).await?),
-            Machine::Cpu => Worker::Cpu(cpu::predictor::Predictor::new(network, flat, statistics)),
-        };
-        Ok(Self { network: network.clone(), scaler: None, byte_scale: ByteScale::default(), worker })
+        let backend = PredictionBackend::new(device, network, flat, statistics).await?;
+        Ok(Self { network: network.clone(), scaler: None, byte_scale: ByteScale::default(), backend })
     }
 
     blocking! {
@@ -87,10 +80,7 @@ impl Predictor {
     pub fn set_parameters(&mut self, parameters: &[LayerParameters]) -> Result<()> {
         self.network.check_parameters(parameters)?;
         let (flat, statistics) = (self.network.layout().flat(parameters), self.network.statistics(parameters));
-        match &mut self.worker {
-            Worker::Gpu(predictor) => predictor.set_parameters(&flat, &statistics),
-            Worker::Cpu(predictor) => predictor.set_parameters(flat, statistics),
-        }
+        self.backend.set_parameters(flat, statistics);
         Ok(())
     }
 
@@ -111,18 +101,12 @@ impl Predictor {
         self.network.check_inputs(inputs)?;
         self.byte_scale.look_at(inputs);
         let inputs = scaled(self.scaler.as_ref(), inputs);
-        match &mut self.worker {
-            Worker::Gpu(predictor) => predictor.predict(&inputs).await,
-            Worker::Cpu(predictor) => Ok(predictor.predict(&inputs)),
-        }
+        self.backend.predict(&inputs).await
     }
 
     /// The most rows of [`Predictor::record_async`]; none on the CPU.
     pub const fn most_rows(&self) -> Option<usize> {
-        match &self.worker {
-            Worker::Gpu(predictor) => Some(predictor.rows()),
-            Worker::Cpu(_) => None,
-        }
+        self.backend.max_recorded_rows()
     }
 
     blocking! {
@@ -151,13 +135,7 @@ impl Predictor {
         rows: usize,
         outputs: &wgpu::Buffer,
     ) -> Result<()> {
-        match &mut self.worker {
-            Worker::Gpu(predictor) => predictor.record(encoder, inputs, rows, outputs).await,
-            Worker::Cpu(_) => {
-                let (expected, got) = ("a predictor on a GPU".to_owned(), "the CPU".to_owned());
-                Err(Error::Setting { what: "recording", expected, got })
-            }
-        }
+        self.backend.record(encoder, inputs, rows, outputs).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! How a network is trained, as plain data.
 
-use crate::{Answers, Error, Loss, Network, Optimizer, Plan, Result, Schedule};
+use crate::{Answers, Dataset, Error, Loss, Network, Optimizer, Plan, Result, Schedule, engine::TrainingConfig};
 
 /// The most rows of a batch: `measure` has one invocation for each, and 65,535 workgroups.
 const MOST_ROWS: usize = 1 << 21;
@@ -68,6 +68,18 @@ impl Settings {
     /// The settings of a training on these targets, with the loss that is chosen for them.
     pub(crate) fn chosen(self, network: &Network, answers: Option<&Answers>) -> Self {
         Self { loss: self.loss.chosen(network, answers), ..self }
+    }
+
+    /// What an engine needs to know of them. Rows have weights if these settings or the data set say so.
+    pub(crate) fn training_config<'a>(&'a self, network: &'a Network, data: Option<&Dataset>) -> TrainingConfig<'a> {
+        TrainingConfig {
+            network,
+            shuffle: self.shuffle,
+            noise: self.input_noise as f32,
+            weighted: self.weighted || data.is_some_and(|data| data.weights().is_some()),
+            chunk: self.chunk,
+            plan: self.plan.as_ref(),
+        }
     }
 
     /// Refuses what cannot be trained.

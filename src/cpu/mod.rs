@@ -1,5 +1,6 @@
 //! The machine that is always there: [`mod@reference`] to judge by, and an engine that is fast.
 
+pub(crate) mod dataset_run;
 mod elementwise;
 pub(crate) mod engine;
 pub(crate) mod ensemble;
@@ -14,4 +15,5 @@ pub(crate) mod predictor;
 pub mod reference;
 mod shape;
 mod small;
+pub(crate) mod training;
 mod update;

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     Dataset, Network, Optimizer, Result,
+    engine::TrainingConfig,
     plan::{Identity, Plan, Scheme},
     rows::Subset,
     step::Course,
@@ -43,6 +44,14 @@ pub(crate) struct Setup<'a> {
     pub(crate) weighted: bool,
     /// The standard deviation of the noise on the features of the data set.
     pub(crate) noise: f32,
+}
+
+impl<'a> Setup<'a> {
+    /// Networks that are trained alike on one data set, which the device does not hold yet.
+    pub(crate) fn new(config: TrainingConfig<'a>, data: Option<&'a Dataset>, courses: Vec<Course>) -> Self {
+        let TrainingConfig { network, shuffle, noise, weighted, chunk, plan } = config;
+        Self { network, courses, data, uploaded: None, streams: false, shuffle, chunk, plan, weighted, noise }
+    }
 }
 
 /// What is allocated for a setup, and what runs on it.

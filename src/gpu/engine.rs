@@ -536,6 +536,15 @@ impl Engine {
         self.buffers.chunk
     }
 
+    pub(crate) const fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// What decides the steps of the first network.
+    pub(crate) const fn course(&self) -> &Course {
+        &self.courses.as_slice()[0]
+    }
+
     pub(crate) const fn models(&self) -> usize {
         self.arenas.models
     }

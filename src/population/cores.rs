@@ -11,12 +11,12 @@ use super::{
 use crate::{
     Dataset, Metrics, Network, Plan, Report, Result,
     cpu::{
+        dataset_run::CpuDatasetRun,
         engine::Engine,
         group::{self, Group, Kind, Seat},
     },
     judge::Judge,
     memory::Memory,
-    trainer::Resident,
 };
 
 /// The networks of a population, and where each of them is.
@@ -146,7 +146,7 @@ impl Cores {
     /// Takes the steps `first` to `first + steps` with all networks in training.
     pub(super) fn run(&mut self, first: u64, steps: usize, reports: &mut [Report]) {
         let Self { classes, places, data, shuffle, noise, weighted, .. } = self;
-        let resident = Resident { data, shuffle: *shuffle, noise: *noise, weighted: *weighted };
+        let resident = CpuDatasetRun { data, shuffle: *shuffle, noise: *noise, weighted: *weighted };
         let last = first + steps as u64;
         let mut reports: Vec<Option<&mut Report>> = reports.iter_mut().map(Some).collect();
         let mut all: Vec<(Work<'_>, Vec<&mut Report>)> = Vec::new();

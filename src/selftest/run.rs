@@ -5,6 +5,7 @@ use crate::{
     Dataset, LayerParameters, Norm, Report, Result, Schedule,
     cpu::{
         self,
+        dataset_run::CpuDatasetRun,
         reference::{Parameters, Reference},
     },
     device::Machine,
@@ -16,7 +17,6 @@ use crate::{
     judge,
     plan::Plan,
     step::Batch,
-    trainer::Resident,
 };
 
 /// How close to the threshold, or to the next class, an output may come to be counted as either.
@@ -161,7 +161,7 @@ impl Case {
         let flat = network.layout().flat(&self.parameters(model)?);
         let mut engine = cpu::engine::Engine::new(&network, &course, self.weighted, flat.clone(), None)?;
         engine.set_parameters(&flat, &network.first_statistics());
-        let how = Resident { data: &own, shuffle: self.shuffle, noise: self.noise, weighted: self.weighted };
+        let how = CpuDatasetRun { data: &own, shuffle: self.shuffle, noise: self.noise, weighted: self.weighted };
         let mut report = Report::default();
         engine.in_pool(|engine| how.run(engine, course, 0..steps as u64, 0, &mut report));
         Ok((engine, report))

@@ -1,8 +1,6 @@
 //! What a network answers, and how good that is.
 
-use std::ops::Range;
-
-use super::{Trainer, Worker};
+use super::Trainer;
 use crate::{Dataset, Metrics, Result, blocking::blocking, judge::Judge, scaling::scaled};
 #[cfg(doc)]
 use crate::{Error, Loss};
@@ -27,23 +25,15 @@ impl Trainer {
     /// As [`Trainer::predict`].
     pub async fn predict_async(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
         self.network.check_inputs(inputs)?;
-        self.byte_scale.look_at(inputs);
-        let inputs = scaled(self.scaler.as_deref(), inputs);
-        self.outputs(&inputs).await
+        self.data.byte_scale.look_at(inputs);
+        let inputs = scaled(self.data.scaler.as_deref(), inputs);
+        self.engine.predict(&inputs).await
     }
 
     /// The outputs for rows of inputs that are scaled already.
     pub(crate) async fn predict_scaled(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
         self.network.check_inputs(inputs)?;
-        self.outputs(inputs).await
-    }
-
-    /// The outputs for inputs that are scaled already.
-    async fn outputs(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
-        match &mut self.engine {
-            Worker::Gpu(engine) => engine.predict(inputs).await,
-            Worker::Cpu(engine, _) => Ok(engine.predict(inputs)),
-        }
+        self.engine.predict(inputs).await
     }
 
     blocking! {
@@ -63,23 +53,11 @@ impl Trainer {
     pub async fn evaluate_async(&mut self, data: &Dataset) -> Result<Metrics> {
         let (inputs, outputs) = (self.network.inputs(), self.network.outputs());
         data.check_for(inputs, outputs)?;
-        data.check_scale(self.byte_scale.scale)?;
+        data.check_scale(self.data.byte_scale.scale)?;
         let data = &data.scaled_as(self.scaler())?;
-        let learned = self.task_by_hand.filter(|_| !self.has_data).unwrap_or(self.task);
-        let task = learned.of_evaluation(&self.network, self.course.loss, data.answers());
-        let mut judge = Judge::new(self.course.loss, task, data, &self.network);
-        match &mut self.engine {
-            Worker::Cpu(engine, _) => judge.all(|inputs| engine.predict(inputs)),
-            Worker::Gpu(engine) => {
-                let mut judged = Ok(());
-                let take = |rows: Range<usize>, y: Vec<f32>| {
-                    let more = judge.rows(rows, y);
-                    judged = judged.clone().and(more);
-                };
-                engine.evaluate(data, take).await?;
-                judged?;
-                Ok(judge.metrics)
-            }
-        }
+        let learned = self.task_by_hand.filter(|_| !self.data.is_present).unwrap_or(self.data.task);
+        let task = learned.of_evaluation(&self.network, self.settings.loss, data.answers());
+        let judge = Judge::new(self.settings.loss, task, data, &self.network);
+        self.engine.evaluate(data, judge).await
     }
 }

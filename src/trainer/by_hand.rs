@@ -1,6 +1,6 @@
 //! Batches that the caller brings: steps, their losses, and gradients.
 
-use super::{Trainer, Worker};
+use super::Trainer;
 #[cfg(doc)]
 use crate::Settings;
 use crate::{
@@ -8,6 +8,7 @@ use crate::{
     blocking::blocking,
     cpu,
     dataset::check_weights,
+    engine::training::StepMetrics,
     error::{check_finite, check_len},
     norm,
     scaling::scaled,
@@ -16,13 +17,13 @@ use crate::{
 };
 
 /// So many steps are remembered of those that nobody has asked for.
-const UNTOLD: usize = 1 << 20;
+const MAX_PENDING_STEPS: usize = 1 << 20;
 
 impl Trainer {
     /// What dropout multiplies each layer's outputs by in the next step by hand, of so many rows.
     #[cfg(not(target_family = "wasm"))]
     pub(crate) fn coming_factors(&self, rows: usize) -> Vec<Vec<f64>> {
-        let step = self.course.step_of(rows, self.since);
+        let step = self.course().step_of(rows, self.counts.steps_since_reset);
         self.network.dropout_factors(step.key, step.first, step.rows)
     }
 
@@ -74,25 +75,23 @@ impl Trainer {
 
     async fn step_on(&mut self, batch: Batch<'_>) -> Result<()> {
         let step = self.check_batch(&batch)?;
-        let inputs = scaled(self.scaler.as_deref(), batch.inputs);
+        let inputs = scaled(self.data.scaler.as_deref(), batch.inputs);
         let batch = Batch { inputs: &inputs, ..batch };
-        if matches!(&self.engine, Worker::Gpu(engine) if engine.is_full()) {
+        if self.engine.is_full() {
             self.collect_async().await?;
         }
         let noisy = self.noisy(batch.inputs, step.key);
         let batch = Batch { inputs: noisy.as_deref().unwrap_or(batch.inputs), ..batch };
-        let task = self.task.of_batch(&self.network, self.course.loss, batch.expected);
+        let task = self.data.task.of_batch(&self.network, self.settings.loss, batch.expected);
         self.task_by_hand = self.task_by_hand.max(Some(task));
-        (self.total, self.since) = (self.total + 1, self.since + 1);
-        match &mut self.engine {
-            Worker::Gpu(engine) => engine.step(batch, step).await,
-            Worker::Cpu(engine, _) => {
-                let outcome = engine.step(&step, brought(batch));
-                let mut report = self.report_by_hand();
-                report.push(outcome.loss, outcome.right, step.rows);
-                report.weights.extend(batch.weight_of_rows());
-                self.tell(&report)
+        self.counts.total_steps += 1;
+        self.counts.steps_since_reset += 1;
+        match self.engine.step(batch, step).await? {
+            Some(metrics) => {
+                let report = self.report_of(metrics);
+                self.append_and_check(&report)
             }
+            None => Ok(()),
         }
     }
 
@@ -112,8 +111,8 @@ impl Trainer {
     pub async fn losses_async(&mut self) -> Result<Report> {
         self.collect_async().await?;
         let empty = self.report_by_hand();
-        let mut report = std::mem::replace(&mut self.untold, empty);
-        report.keep_last(UNTOLD);
+        let mut report = std::mem::replace(&mut self.pending_report, empty);
+        report.keep_last(MAX_PENDING_STEPS);
         Ok(report)
     }
 
@@ -180,19 +179,16 @@ impl Trainer {
 
     async fn gradients_on(&mut self, batch: Batch<'_>) -> Result<Vec<LayerParameters>> {
         let step = self.check_batch(&batch)?;
-        let inputs = scaled(self.scaler.as_deref(), batch.inputs);
+        let inputs = scaled(self.data.scaler.as_deref(), batch.inputs);
         let batch = Batch { inputs: &inputs, ..batch };
-        let flat = match &mut self.engine {
-            Worker::Gpu(engine) => engine.gradients(batch, step).await?,
-            Worker::Cpu(engine, _) => engine.gradients(&step, brought(batch)),
-        };
+        let flat = self.engine.gradients(batch, step).await?;
         Ok(self.network.layout().layers(&flat))
     }
 
     /// Of no step by hand yet. What the steps count as right is decided before the first batch, so that there is an accuracy only
     /// where all batches so far are of that kind.
     fn report_by_hand(&self) -> Report {
-        let counted = if self.course.labels { Task::MultiLabel } else { Task::Classification };
+        let counted = if self.course().labels { Task::MultiLabel } else { Task::Classification };
         Report::of(self.task_by_hand == Some(counted))
     }
 
@@ -210,8 +206,8 @@ impl Trainer {
     fn check_batch(&self, batch: &Batch<'_>) -> Result<Step> {
         let Batch { inputs, expected, weights } = *batch;
         let rows = self.network.check_inputs(inputs)?;
-        if rows > self.course.batch {
-            let expected = format!("1 to {}", self.course.batch);
+        if rows > self.course().batch {
+            let expected = format!("1 to {}", self.course().batch);
             return Err(Error::Setting { what: "rows of a batch", expected, got: rows.to_string() });
         }
         if self.network.has_batch_norm() {
@@ -220,50 +216,48 @@ impl Trainer {
         check_len("expected outputs", rows * self.network.outputs(), expected.len())?;
         check_finite("expected outputs", self.network.outputs(), expected)?;
         if let Some(weights) = weights {
-            if !self.weighted {
+            if !self.data.weighted {
                 let expected = "Settings::weighted, or a data set with weights".to_owned();
                 return Err(Error::Setting { what: "weights of a batch", expected, got: "neither".into() });
             }
             check_weights(rows, weights)?;
         }
-        Ok(self.course.step_of(rows, self.since))
+        Ok(self.course().step_of(rows, self.counts.steps_since_reset))
     }
 
     /// Reads the metrics of the steps by hand that the device still has.
     pub(super) async fn collect_async(&mut self) -> Result<()> {
-        let empty = self.report_by_hand();
-        let Worker::Gpu(engine) = &mut self.engine else { return Ok(()) };
-        let mut report = empty.clone();
-        for ([loss, right], (rows, weight)) in engine.collect().await? {
-            let mut step = empty.clone();
-            step.push(loss, f64::from(right), rows);
-            step.weights.extend(weight);
-            report.extend(&step);
+        let collected = self.engine.collect().await?;
+        if collected.is_empty() {
+            return Ok(());
         }
-        self.tell(&report)
+        let mut report = self.report_by_hand();
+        for metrics in collected {
+            report.extend(&self.report_of(metrics));
+        }
+        self.append_and_check(&report)
     }
 
-    /// Keeps what the last steps, by hand, brought until it is asked for.
-    pub(super) fn tell(&mut self, report: &Report) -> Result<()> {
-        self.remember(report);
+    /// The report of one step by hand.
+    fn report_of(&self, metrics: StepMetrics) -> Report {
+        let mut report = self.report_by_hand();
+        report.push(metrics.loss, metrics.right, metrics.rows);
+        report.weights.extend(metrics.weight);
+        report
+    }
+
+    /// Appends the metrics of the last steps to those that [`Trainer::losses`] returns, and refuses losses that are not finite.
+    pub(super) fn append_and_check(&mut self, report: &Report) -> Result<()> {
+        self.append(report);
         self.check_losses(report)
     }
 
-    /// The same of steps that were looked at.
-    pub(super) fn remember(&mut self, report: &Report) {
-        self.untold.extend(report);
+    /// Appends the metrics of steps to those that [`Trainer::losses`] returns.
+    pub(super) fn append(&mut self, report: &Report) {
+        self.pending_report.extend(report);
         // Not one by one, since those behind move up each time.
-        if self.untold.losses.len() >= 2 * UNTOLD {
-            self.untold.keep_last(UNTOLD);
+        if self.pending_report.losses.len() >= 2 * MAX_PENDING_STEPS {
+            self.pending_report.keep_last(MAX_PENDING_STEPS);
         }
-    }
-}
-
-/// Copies the rows of a batch of the caller's to where the CPU engine wants them.
-fn brought(batch: Batch<'_>) -> impl Fn(usize, &mut [f32], &mut [f32]) -> f32 + Sync + '_ {
-    move |row, x, t| {
-        x.copy_from_slice(&batch.inputs[row * x.len()..(row + 1) * x.len()]);
-        t.copy_from_slice(&batch.expected[row * t.len()..(row + 1) * t.len()]);
-        batch.weight(row)
     }
 }

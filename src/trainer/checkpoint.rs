@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Trainer, Worker};
+use super::Trainer;
 #[cfg(doc)]
 use crate::Settings;
 use crate::{
@@ -32,7 +32,7 @@ impl Trainer {
 
     fn model_of(&self, parameters: Vec<LayerParameters>) -> Model {
         let (network, scaler) = (self.network.clone(), self.scaler().cloned());
-        Model { network, parameters, scaler, byte_scale: self.byte_scale.scale, notes: BTreeMap::new() }
+        Model { network, parameters, scaler, byte_scale: self.data.byte_scale.scale, notes: BTreeMap::new() }
     }
 
     blocking! {
@@ -49,12 +49,10 @@ impl Trainer {
     /// As [`Trainer::checkpoint`].
     pub async fn checkpoint_async(&mut self) -> Result<Checkpoint> {
         self.collect_async().await?;
-        let (now, before) = match &self.engine {
-            Worker::Gpu(engine) => (engine.memory(0).await?, engine.kept_memory().await?),
-            Worker::Cpu(engine, _) => (engine.memory(), engine.kept_memory()),
-        };
+        let now = self.engine.memory().await?;
+        let before = self.engine.kept_memory().await?;
         let (parameters, state) = self.unpacked(now);
-        let kept = self.kept.zip(before).map(|(since, memory)| {
+        let kept = self.counts.steps_of_snapshot.zip(before).map(|(since, memory)| {
             let (parameters, state) = self.unpacked(memory);
             Kept { parameters, state, since }
         });
@@ -63,10 +61,10 @@ impl Trainer {
         settings.plan = Some(Plan { table: Vec::new(), ..self.plan() });
         let taken = self.taken();
         let counts = Counts {
-            rows: self.has_data.then_some(self.course.rows),
-            done: self.done,
-            total: self.total,
-            since: self.since,
+            rows: self.data.is_present.then_some(self.course().rows),
+            done: self.counts.dataset_steps,
+            total: self.counts.total_steps,
+            since: self.counts.steps_since_reset,
             last_loss: self.last_loss,
             taken: Some(taken),
         };
@@ -126,25 +124,25 @@ impl Trainer {
             trainer.set_memory(parameters, state);
             trainer.keep_async().await?;
             // After a change the steps are counted anew.
-            trainer.kept = Some(if has_changed { 0 } else { *since });
+            trainer.counts.steps_of_snapshot = Some(if has_changed { 0 } else { *since });
         }
         trainer.set_memory(&model.parameters, state);
         trainer.last_loss = counts.last_loss;
-        trainer.byte_scale = model.byte_scale.into();
+        trainer.data.byte_scale = model.byte_scale.into();
         Ok(trainer)
     }
 
     /// How its steps were taken, and where in the data set they end.
     fn taken(&self) -> Taken {
-        let Course { batch, drop_last, accumulate, earlier, .. } = self.course;
-        let steps = self.course.steps_per_epoch();
+        let Course { batch, drop_last, accumulate, earlier, .. } = *self.course();
+        let steps = self.course().steps_per_epoch();
         Taken {
             batch,
             drop_last,
             accumulate: accumulate as usize,
             optimizer: self.settings.optimizer,
-            epoch: self.done / steps,
-            row: self.done % steps * batch as u64,
+            epoch: self.counts.dataset_steps / steps,
+            row: self.counts.dataset_steps % steps * batch as u64,
             earlier,
         }
     }
@@ -155,13 +153,14 @@ impl Trainer {
     /// # Errors
     /// [`Error::Setting`] if they take them in another way, and the steps ended within an epoch or an update.
     fn go_on(&mut self, counts: &Counts, taken: &Taken) -> Result<bool> {
-        let Course { batch, drop_last, accumulate, .. } = self.course;
-        let same_batches = !self.has_data || (batch, drop_last) == (taken.batch, taken.drop_last);
+        let Course { batch, drop_last, accumulate, .. } = *self.course();
+        let same_batches = !self.data.is_present || (batch, drop_last) == (taken.batch, taken.drop_last);
         let same_updates = accumulate == taken.accumulate as u64;
-        (self.done, self.total, self.since) = (counts.done, counts.total, counts.since);
-        self.course.earlier = taken.earlier;
+        self.counts.dataset_steps = counts.done;
+        self.counts.total_steps = counts.total;
+        self.counts.steps_since_reset = counts.since;
+        self.engine.set_earlier(taken.earlier);
         if same_batches && same_updates {
-            self.set_earlier();
             return Ok(false);
         }
         let wrong = |expected: String, got: String| {
@@ -191,7 +190,7 @@ impl Trainer {
                 batches(batch, drop_last, accumulate),
             );
         }
-        if self.course.schedule.has_epochs_behind_warm_up() {
+        if self.course().schedule.has_epochs_behind_warm_up() {
             let got = "one that counts epochs after a warm-up".to_owned();
             let expected = "one that does not count epochs after a warm-up, where the batch size changes".to_owned();
             return Err(Error::Setting { what: "schedule of a checkpoint's settings", expected, got });
@@ -201,22 +200,18 @@ impl Trainer {
             batch: taken.batch,
             drop_last: taken.drop_last,
             accumulate: taken.accumulate as u64,
-            ..self.course.clone()
+            ..self.course().clone()
         };
-        self.course.earlier =
-            Earlier { updates: before.update_after(counts.since) - 1, epochs: before.epochs_after(counts.since) };
-        let steps = taken.epoch.checked_mul(self.course.steps_per_epoch()).filter(|steps| *steps <= 1 << 53);
-        let Some(done) = steps.filter(|_| self.has_data).or(Some(counts.done)) else { unreachable!("one is given") };
-        (self.done, self.total, self.since) = (done, counts.total - counts.done + done, 0);
-        self.set_earlier();
+        self.engine.set_earlier(Earlier {
+            updates: before.update_after(counts.since) - 1,
+            epochs: before.epochs_after(counts.since),
+        });
+        let steps = taken.epoch.checked_mul(self.course().steps_per_epoch()).filter(|steps| *steps <= 1 << 53);
+        let done = steps.filter(|_| self.data.is_present).unwrap_or(counts.done);
+        self.counts.dataset_steps = done;
+        self.counts.total_steps = counts.total - counts.done + done;
+        self.counts.steps_since_reset = 0;
         Ok(true)
-    }
-
-    /// Tells the engine what was before.
-    fn set_earlier(&mut self) {
-        if let Worker::Gpu(engine) = &mut self.engine {
-            engine.set_earlier(self.course.earlier);
-        }
     }
 
     /// What the engine has, layer by layer.
@@ -235,12 +230,9 @@ impl Trainer {
             statistics: self.network.statistics(parameters),
             planes: state.planes.iter().map(|plane| layout.flat(plane)).collect(),
             // Where a checkpoint has none because it accumulated no batches, none wait for an update either.
-            gradients: (self.course.accumulate > 1)
+            gradients: (self.course().accumulate > 1)
                 .then(|| state.gradients.as_ref().map_or_else(|| vec![0.0; layout.len], |g| layout.flat(g))),
         };
-        match &mut self.engine {
-            Worker::Gpu(engine) => engine.set_memory(0, &memory),
-            Worker::Cpu(engine, _) => engine.set_memory(&memory),
-        }
+        self.engine.set_memory(&memory);
     }
 }

@@ -37,7 +37,7 @@ impl Trainer {
         let gradients = self.gradients_async(inputs, expected).await?;
         let parameters = self.parameters_async().await?;
         let reference = Reference::new(&self.network, self.settings.loss, Optimizer::sgd(0.0), &parameters)?;
-        let inputs: Vec<f64> = scaled(self.scaler.as_deref(), inputs).iter().map(|x| f64::from(*x)).collect();
+        let inputs: Vec<f64> = scaled(self.scaler(), inputs).iter().map(|x| f64::from(*x)).collect();
         let activations = reference.activations(&inputs)?;
         let mut all = Vec::with_capacity(2 * activations.len());
         let layers = self.network.layers().iter().zip(&activations).zip(&gradients).enumerate();

@@ -1,9 +1,9 @@
 //! Steps and predictions in the caller's own frame: its encoder, its buffers.
 
-use super::{Trainer, Worker};
+use super::{StepCounts, Trainer};
 #[cfg(doc)]
-use crate::{Device, Network, Settings};
-use crate::{Error, Result, blocking::blocking};
+use crate::{Device, Error, Network, Settings};
+use crate::{Result, blocking::blocking};
 
 impl Trainer {
     /// Records steps on the data set into the caller's encoder, on the caller's device ([`Device::from_wgpu`]): when the
@@ -17,10 +17,10 @@ impl Trainer {
     /// or more than fit: 4096, on a small device fewer; it says how many.
     pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, steps: usize) -> Result<()> {
         self.check_data()?;
-        let weights = self.weights_of(self.done, steps);
-        let Worker::Gpu(engine) = &mut self.engine else { return Err(no_gpu("recording")) };
-        engine.record(encoder, (self.done, self.since), steps, &weights)?;
-        self.count(steps as u64);
+        let StepCounts { dataset_steps: first, steps_since_reset: before, .. } = self.counts;
+        let weights = self.weights_of(first, steps);
+        self.engine.record(encoder, first, before, steps, &weights)?;
+        self.counts.add(steps as u64);
         Ok(())
     }
 
@@ -55,20 +55,12 @@ impl Trainer {
         rows: usize,
         outputs: &wgpu::Buffer,
     ) -> Result<()> {
-        let Worker::Gpu(engine) = &mut self.engine else { return Err(no_gpu("recording")) };
-        engine.predictor().await?.record(encoder, inputs, rows, outputs).await
+        self.engine.record_prediction(encoder, inputs, rows, outputs).await
     }
 
     /// The buffer of all weights and biases, to be bound and read in shaders of the caller's; none on the CPU. Where each
     /// layer's lie, [`Network::places`] says.
     pub const fn parameter_buffer(&self) -> Option<&wgpu::Buffer> {
-        match &self.engine {
-            Worker::Gpu(engine) => Some(engine.parameter_buffer()),
-            Worker::Cpu(..) => None,
-        }
+        self.engine.parameter_buffer()
     }
-}
-
-fn no_gpu(what: &'static str) -> Error {
-    Error::Setting { what, expected: "a trainer on a GPU".into(), got: "the CPU".into() }
 }

@@ -1,9 +1,9 @@
 use super::*;
 use crate::{
     Activation, Features, Init, Loss, Schedule,
+    cpu::dataset_run::CpuDatasetRun,
     cpu::engine::Engine,
     rows::{Rows, Subset},
-    trainer::Resident,
 };
 
 const ROWS: usize = 45;
@@ -75,7 +75,8 @@ impl Case {
             self.batch,
             self.accumulate
         );
-        let resident = Resident { data: &self.data, shuffle: self.shuffle, noise: self.noise, weighted: self.weighted };
+        let resident =
+            CpuDatasetRun { data: &self.data, shuffle: self.shuffle, noise: self.noise, weighted: self.weighted };
         for (first, steps) in [(0, 9), (9, 4)] {
             let mut ours = vec![Report::default(); count];
             group.run(&kind, first, steps, &mut ours.iter_mut().collect::<Vec<_>>());

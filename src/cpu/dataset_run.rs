@@ -1,9 +1,10 @@
-//! Steps of the CPU engine on a data set.
+//! Runs of the CPU engine on a data set.
 
 use std::{mem, ops::Range};
 
+use super::{engine::Engine, noise};
 use crate::{
-    Dataset, Features, FileRows, Report, cpu,
+    Dataset, Features, FileRows, Report,
     step::{Course, Step},
     upcoming::{Round, Upcoming},
 };
@@ -11,9 +12,9 @@ use crate::{
 /// So many values at most are read ahead of the steps that take them: 16 MiB of them, twice.
 const READ_AHEAD: usize = 1 << 22;
 
-/// On what a CPU engine takes its steps, and how.
+/// The data set that a CPU engine learns from, and how it reads the rows.
 #[derive(Clone, Copy)]
-pub(crate) struct Resident<'a> {
+pub(crate) struct CpuDatasetRun<'a> {
     pub(crate) data: &'a Dataset,
     pub(crate) shuffle: bool,
     /// The standard deviation of the noise on the features.
@@ -21,16 +22,9 @@ pub(crate) struct Resident<'a> {
     pub(crate) weighted: bool,
 }
 
-impl Resident<'_> {
+impl CpuDatasetRun<'_> {
     /// Takes steps of a course, after `before` updates.
-    pub(crate) fn run(
-        &self,
-        engine: &mut cpu::engine::Engine,
-        course: Course,
-        steps: Range<u64>,
-        before: u64,
-        report: &mut Report,
-    ) {
+    pub(crate) fn run(&self, engine: &mut Engine, course: Course, steps: Range<u64>, before: u64, report: &mut Report) {
         let data = self.data;
         let mut upcoming = Upcoming::new(course, self.shuffle, steps, before);
         if let Features::File(file) = data.rest()
@@ -50,13 +44,7 @@ impl Resident<'_> {
     }
 
     /// The same where reading a row takes a while: another thread reads the next round's meanwhile.
-    fn run_from_a_file(
-        &self,
-        file: &FileRows,
-        engine: &mut cpu::engine::Engine,
-        upcoming: &mut Upcoming,
-        report: &mut Report,
-    ) {
+    fn run_from_a_file(&self, file: &FileRows, engine: &mut Engine, upcoming: &mut Upcoming, report: &mut Report) {
         let columns = file.columns();
         let (mut round, mut next) = (Round::default(), Round::default());
         let (mut here, mut coming) = (Vec::new(), Vec::new());
@@ -87,7 +75,7 @@ impl Resident<'_> {
     #[inline]
     fn step(
         &self,
-        engine: &mut cpu::engine::Engine,
+        engine: &mut Engine,
         (step, rows): (&Step, &[u32]),
         features: impl Fn(usize, &mut [f32]) + Sync,
         report: &mut Report,
@@ -111,7 +99,7 @@ impl Resident<'_> {
                     scaler.apply_to_rest(inputs);
                 }
                 if noise > 0.0 {
-                    cpu::noise::add(noise, step.key, step.first + i as u32, inputs);
+                    noise::add(noise, step.key, step.first + i as u32, inputs);
                 }
                 data.weight(rows[i] as usize)
             })
@@ -122,7 +110,7 @@ impl Resident<'_> {
 
 /// Draws the next steps, if there are any.
 #[inline]
-fn drawn(engine: &cpu::engine::Engine, upcoming: &mut Upcoming, round: &mut Round) -> bool {
+fn drawn(engine: &Engine, upcoming: &mut Upcoming, round: &mut Round) -> bool {
     let mut has_any = false;
     engine.in_vectors(
         #[inline(always)]

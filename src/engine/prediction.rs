@@ -1,0 +1,61 @@
+//! Predictions of a network that is not in training.
+
+use super::recording_needs_gpu;
+use crate::{
+    Device, Network, Result, cpu::predictor::Predictor, device::Machine, gpu::predictor::Predictor as GpuPredictor,
+};
+
+/// A network with its parameters on a GPU or on the CPU.
+#[allow(clippy::large_enum_variant, reason = "each predictor has one")]
+pub(crate) enum PredictionBackend {
+    Gpu(GpuPredictor),
+    Cpu(Predictor),
+}
+
+impl PredictionBackend {
+    /// A network with flat parameters and running statistics.
+    pub(crate) async fn new(device: &Device, network: &Network, flat: Vec<f32>, statistics: Vec<f32>) -> Result<Self> {
+        Ok(match &device.machine {
+            Machine::Gpu(gpu) => Self::Gpu(GpuPredictor::alone(gpu, network, &flat, &statistics).await?),
+            Machine::Cpu => Self::Cpu(Predictor::new(network, flat, statistics)),
+        })
+    }
+
+    /// Sets the parameters and the running statistics, flat.
+    pub(crate) fn set_parameters(&mut self, flat: Vec<f32>, statistics: Vec<f32>) {
+        match self {
+            Self::Gpu(predictor) => predictor.set_parameters(&flat, &statistics),
+            Self::Cpu(predictor) => predictor.set_parameters(flat, statistics),
+        }
+    }
+
+    /// The outputs, row by row, for any number of rows of inputs.
+    pub(crate) async fn predict(&self, inputs: &[f32]) -> Result<Vec<f32>> {
+        match self {
+            Self::Gpu(predictor) => predictor.predict(inputs).await,
+            Self::Cpu(predictor) => Ok(predictor.predict(inputs)),
+        }
+    }
+
+    /// The most rows of a recording. The CPU has none.
+    pub(crate) const fn max_recorded_rows(&self) -> Option<usize> {
+        match self {
+            Self::Gpu(predictor) => Some(predictor.rows()),
+            Self::Cpu(_) => None,
+        }
+    }
+
+    /// Records a prediction from one buffer of the caller into another.
+    pub(crate) async fn record(
+        &mut self,
+        encoder: &mut wgpu::CommandEncoder,
+        inputs: &wgpu::Buffer,
+        rows: usize,
+        outputs: &wgpu::Buffer,
+    ) -> Result<()> {
+        match self {
+            Self::Gpu(predictor) => predictor.record(encoder, inputs, rows, outputs).await,
+            Self::Cpu(_) => Err(recording_needs_gpu("a predictor on a GPU")),
+        }
+    }
+}
