@@ -4,6 +4,8 @@
 /// What a layer's outputs are multiplied with.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Dropout {
+    /// The share of the outputs that is dropped, from 0 to below 1.
+    pub(crate) share: f64,
     /// An output is dropped if its 32 random bits are below.
     pub(crate) below: u32,
     /// What the others are multiplied by, so that the mean stays.
@@ -13,7 +15,7 @@ pub(crate) struct Dropout {
 impl Dropout {
     /// Of a share of the outputs, from 0 to below 1.
     pub(crate) fn of(share: f64) -> Self {
-        Self { below: (share * 4_294_967_296.0) as u32, scale: (1.0 / (1.0 - share)) as f32 }
+        Self { share, below: (share * 4_294_967_296.0) as u32, scale: (1.0 / (1.0 - share)) as f32 }
     }
 
     /// The factor of one output: 0 or the scale. `place` is the row's in the epoch with this key, `neuron` counts from the

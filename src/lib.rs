@@ -127,6 +127,7 @@ pub use dataset::{Answers, Dataset};
 #[cfg(not(target_family = "wasm"))]
 pub use device::adapters;
 pub use device::{Choice, Device, Request, adapters_async};
+pub use engine::population::Estimate;
 pub use ensemble::{Consensus, Ensemble, Votes};
 pub use error::{Error, Result};
 pub use estimator::{
@@ -154,7 +155,7 @@ pub use network::{Dense, LayerParameters, Network, Place};
 pub use norm::Norm;
 pub use optimizer::{Optimizer, Rule};
 pub use plan::{Plan, PlanRow};
-pub use population::{Estimate, Member, Population};
+pub use population::{Member, Population};
 pub use predictor::Predictor;
 pub use profile::{KernelTime, Profile};
 #[cfg(all(feature = "progress", not(target_family = "wasm")))]

@@ -1,6 +1,8 @@
 //! How a network is trained, as plain data.
 
-use crate::{Answers, Dataset, Error, Loss, Network, Optimizer, Plan, Result, Schedule, engine::TrainingConfig};
+use crate::{
+    Answers, Dataset, Error, Loss, Network, Optimizer, Plan, Result, Schedule, engine::config::TrainingConfig,
+};
 
 /// The most rows of a batch: `measure` has one invocation for each, and 65,535 workgroups.
 const MOST_ROWS: usize = 1 << 21;

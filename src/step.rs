@@ -85,6 +85,16 @@ impl Batch<'_> {
     }
 }
 
+/// What one step tells, before its update.
+pub(crate) struct StepMetrics {
+    pub(crate) loss: f32,
+    /// The sum of the weights of the rows that are answered correctly.
+    pub(crate) right: f64,
+    pub(crate) rows: u32,
+    /// The sum of the weights of all rows, if they have weights.
+    pub(crate) weight: Option<f64>,
+}
+
 /// What came before a training was taken up again with another batch size or accumulation: its updates, which optimizers and
 /// schedules count on from, and its epochs, which schedules per epoch count on from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]

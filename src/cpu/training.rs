@@ -3,8 +3,8 @@
 use super::{dataset_run::CpuDatasetRun, engine::Engine};
 use crate::{
     Dataset, Network, Plan, Report, Result,
-    engine::{TrainingConfig, training::StepMetrics},
-    step::{Batch, Course, Step},
+    engine::config::TrainingConfig,
+    step::{Batch, Course, Step, StepMetrics},
 };
 
 /// A network in training, what decides its steps, and its data set if it has one.

@@ -2,27 +2,13 @@
 //!
 //! Each file has one type with a variant for each. Only these types tell the two apart, so that their callers do not.
 
+pub(crate) mod config;
 pub(crate) mod ensemble;
+pub(crate) mod population;
 pub(crate) mod prediction;
 pub(crate) mod training;
 
-use crate::{Error, Network, Plan};
-
-/// What is common to all networks that an engine trains, apart from their steps.
-#[derive(Clone, Copy)]
-pub(crate) struct TrainingConfig<'a> {
-    pub(crate) network: &'a Network,
-    /// Whether each epoch has an order of its own.
-    pub(crate) shuffle: bool,
-    /// The standard deviation of the noise on the features.
-    pub(crate) noise: f32,
-    /// Whether rows have weights.
-    pub(crate) weighted: bool,
-    /// How many steps the host submits at once. Without a number the time of the steps decides.
-    pub(crate) chunk: Option<usize>,
-    /// How steps are computed. Without a plan the engine makes one.
-    pub(crate) plan: Option<&'a Plan>,
-}
+use crate::Error;
 
 /// The error of a recording that is asked of the CPU.
 fn recording_needs_gpu(expected: &str) -> Error {

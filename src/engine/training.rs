@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{TrainingConfig, recording_needs_gpu};
+use super::{config::TrainingConfig, recording_needs_gpu};
 #[cfg(not(target_family = "wasm"))]
 use crate::KernelTime;
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     },
     judge::Judge,
     memory::Memory,
-    step::{Batch, Course, Earlier, Step},
+    step::{Batch, Course, Earlier, Step, StepMetrics},
 };
 
 /// A network in training on a GPU or on the CPU.
@@ -23,16 +23,6 @@ use crate::{
 pub(crate) enum TrainingBackend {
     Gpu(Engine),
     Cpu(CpuTraining),
-}
-
-/// What one step tells, before its update.
-pub(crate) struct StepMetrics {
-    pub(crate) loss: f32,
-    /// The sum of the weights of the rows that are answered correctly.
-    pub(crate) right: f64,
-    pub(crate) rows: u32,
-    /// The sum of the weights of all rows, if they have weights.
-    pub(crate) weight: Option<f64>,
 }
 
 /// How long the kernels of a step take.

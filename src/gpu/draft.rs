@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Dataset, Network, Optimizer, Result,
-    engine::TrainingConfig,
+    engine::config::TrainingConfig,
     plan::{Identity, Plan, Scheme},
     rows::Subset,
     step::Course,

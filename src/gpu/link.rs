@@ -186,7 +186,7 @@ pub(super) fn link(arenas: &Arenas, members: &Members, parts: &Parts<'_>) -> Str
         text += &of_layers(
             "dropout(l: u32) -> Dropout",
             &mut members.dropouts.iter().zip(&arenas.layers).map(|(share, layer)| {
-                let (Dropout { below, scale }, first) = (Dropout::of(*share), 4 * layer.delta / arenas.batch);
+                let (Dropout { below, scale, .. }, first) = (Dropout::of(*share), 4 * layer.delta / arenas.batch);
                 if members.has_dropouts && *share > 0.0 {
                     return format!("Dropout(current.below, current.kept, {first}u)");
                 }

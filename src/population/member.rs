@@ -149,8 +149,3 @@ fn check_same(number: usize, first: &Member, member: &Member) -> Result<()> {
         }),
     }
 }
-
-/// Whether the rows that they learn from have weights.
-pub(super) fn is_weighted(data: &Dataset, members: &[Member]) -> bool {
-    members[0].settings.weighted || data.weights().is_some()
-}

@@ -1,25 +1,18 @@
 //! Many networks of one shape that train together.
 
-mod cores;
-mod estimate;
+mod evaluate;
 mod member;
-mod tested;
-mod waves;
-mod workers;
+mod parameters;
 
-pub use estimate::Estimate;
 pub use member::Member;
 pub(crate) use member::differs;
-use tested::{Judging, Test, Tested};
-use workers::Workers;
 
 #[cfg(doc)]
 use crate::Trainer;
 use crate::{
-    Dataset, Device, Ensemble, Error, LayerParameters, Metrics, Model, Monitor, Network, Optimizer, Plan, Report,
-    Result, Rows,
+    Dataset, Device, Error, Network, Plan, Report, Result,
     blocking::blocking,
-    error::{check_len, first_not_finite},
+    engine::population::{Estimate, PopulationBackend, evaluation::Tested},
     features::ByteScale,
     step::Course,
     task::Task,
@@ -50,7 +43,7 @@ pub struct Population {
     network: Network,
     members: Vec<Member>,
     courses: Vec<Course>,
-    workers: Workers,
+    backend: PopulationBackend,
     /// After how many steps each was stopped, if it was.
     stopped: Vec<Option<u64>>,
     /// Steps that those in training have taken.
@@ -85,17 +78,17 @@ impl Population {
     pub async fn new_async(device: &Device, network: &Network, data: &Dataset, members: &[Member]) -> Result<Self> {
         let members = &member::chosen(network, data, members);
         let courses = Self::checked(network, data, members)?;
+        let config = members[0].settings.training_config(network, Some(data));
         if device.is_software() {
-            let estimate = Workers::estimate(device, network, data, members, courses.clone())?;
-            check_memory(&estimate)?;
+            check_memory(&PopulationBackend::estimate(device, config, data, courses.clone())?)?;
         }
         let task = Task::of(network, members[0].settings.loss, Some(data.answers()));
-        let workers = Workers::new(device, network, data, members, courses.clone()).await?;
+        let backend = PopulationBackend::new(device, config, data, courses.clone()).await?;
         Ok(Self {
             network: network.clone(),
             members: members.to_vec(),
             courses,
-            workers,
+            backend,
             stopped: vec![None; members.len()],
             done: 0,
             kept: vec![None; members.len()],
@@ -114,7 +107,8 @@ impl Population {
     pub fn estimate(device: &Device, network: &Network, data: &Dataset, members: &[Member]) -> Result<Estimate> {
         let members = &member::chosen(network, data, members);
         let courses = Self::checked(network, data, members)?;
-        Workers::estimate(device, network, data, members, courses)
+        let config = members[0].settings.training_config(network, Some(data));
+        PopulationBackend::estimate(device, config, data, courses)
     }
 
     /// What each network's steps do, if they can be trained together.
@@ -137,7 +131,7 @@ impl Population {
     /// How a step is computed, of all networks that train in the same dispatches; see [`crate::Trainer::plan`]. With it a
     /// trainer gives one of them alone the same bits.
     pub fn plan(&self) -> Plan {
-        self.workers.plan()
+        self.backend.plan()
     }
 
     /// How many steps a network has taken.
@@ -162,14 +156,6 @@ impl Population {
     pub(crate) fn steps_to_epoch(&self, member: usize) -> Result<usize> {
         let all = self.steps_per_epoch(member)?;
         Ok(all - (self.steps(member)? % all as u64) as usize)
-    }
-
-    /// Refuses to watch what these networks do not have on the rows that validate: those of a data set, or the rows that each was
-    /// trained without.
-    pub(crate) fn check_monitor(&self, monitor: Monitor, validation: Option<&Dataset>) -> Result<()> {
-        let (loss, training) = (self.members[0].settings.loss, self.data.answers());
-        let validation = validation.map_or(training, Dataset::answers);
-        monitor.check_for(&self.network, loss, Some(training), Some(validation))
     }
 
     pub(crate) fn is_in_training(&self, member: usize) -> bool {
@@ -205,7 +191,7 @@ impl Population {
         // Whatever becomes of them, they are taken: what a device was told to do it may still do after an error.
         let before = self.done;
         self.done += steps as u64;
-        self.workers.run(before, steps, &mut reports).await?;
+        self.backend.run(before, steps, &mut reports).await?;
         if let Some(weights) = self.data.weights() {
             for ((report, course), member) in reports.iter_mut().zip(&self.courses).zip(&self.members) {
                 let steps = before..before + report.losses.len() as u64;
@@ -236,259 +222,10 @@ impl Population {
     pub async fn stop_async(&mut self, member: usize) -> Result<()> {
         self.check(member)?;
         if self.stopped[member].is_none() {
-            self.workers.stop(member).await?;
+            self.backend.stop(member).await?;
             self.stopped[member] = Some(self.done);
         }
         Ok(())
-    }
-
-    blocking! {
-        /// The outputs of every network, `[rows, outputs]` each, for raw inputs `[rows, inputs]` of any number of rows.
-        ///
-        /// # Errors
-        /// As [`Trainer::predict`].
-        pub fn predict(&mut self, inputs: &[f32]) -> Result<Vec<Vec<f32>>> = self.predict_async(inputs);
-    }
-
-    /// The asynchronous form of [`Population::predict`].
-    ///
-    /// # Errors
-    /// As [`Population::predict`].
-    pub async fn predict_async(&mut self, inputs: &[f32]) -> Result<Vec<Vec<f32>>> {
-        self.network.check_inputs(inputs)?;
-        self.byte_scale.look_at(inputs);
-        let inputs = crate::scaling::scaled(self.data.scaler(), inputs);
-        self.workers.predict(&inputs).await
-    }
-
-    blocking! {
-        /// What every network is worth on a data set, which stays on the device until another one is asked for; there
-        /// it is judged, in 32 bits, and a few numbers a network come back. It is scaled as the training data are,
-        /// unless it brings a scaling of its own.
-        ///
-        /// # Errors
-        /// As [`Trainer::evaluate`]; [`Error::Limit`] where it does not fit.
-        pub fn evaluate(&mut self, data: &Dataset) -> Result<Vec<Metrics>> = self.evaluate_async(data);
-    }
-
-    /// The asynchronous form of [`Population::evaluate`].
-    ///
-    /// # Errors
-    /// As [`Population::evaluate`].
-    pub async fn evaluate_async(&mut self, data: &Dataset) -> Result<Vec<Metrics>> {
-        let all: Vec<_> = (0..self.members.len()).map(|member| (member, Rows::All)).collect();
-        self.evaluate_on(data, &all).await
-    }
-
-    blocking! {
-        /// What every network is worth on rows of the data set that it learns from: for each network its own, such as
-        /// [`Rows::left_out`] of its rows.
-        ///
-        /// # Errors
-        /// [`Error::Shape`] if there are not as many as networks, [`Error::Setting`] for rows that are none, and as
-        /// [`Population::evaluate`].
-        pub fn evaluate_rows(&mut self, rows: &[Rows]) -> Result<Vec<Metrics>> = self.evaluate_rows_async(rows);
-    }
-
-    /// The asynchronous form of [`Population::evaluate_rows`].
-    ///
-    /// # Errors
-    /// As [`Population::evaluate_rows`].
-    pub async fn evaluate_rows_async(&mut self, rows: &[Rows]) -> Result<Vec<Metrics>> {
-        check_len("rows of the networks", self.members.len(), rows.len())?;
-        let all: Vec<_> = rows.iter().copied().enumerate().collect();
-        let data = self.data.clone();
-        self.evaluate_on(&data, &all).await
-    }
-
-    /// What some networks are worth, each on some rows of a data set; on those of its own training set that it was trained
-    /// without, if no data set is given.
-    pub(crate) async fn validate(&mut self, data: Option<&Dataset>, members: &[usize]) -> Result<Vec<Metrics>> {
-        if let Some(data) = data {
-            let all: Vec<_> = members.iter().map(|member| (*member, Rows::All)).collect();
-            return self.evaluate_on(data, &all).await;
-        }
-        let all = members.iter().map(|member| Ok((*member, self.left_out(*member)?))).collect::<Result<Vec<_>>>()?;
-        let data = self.data.clone();
-        self.evaluate_on(&data, &all).await
-    }
-
-    /// The rows that a network is trained without.
-    pub(crate) fn left_out(&self, member: usize) -> Result<Rows> {
-        let none = || Error::Setting {
-            what: "rows of a network that leave some out",
-            expected: "Rows::WithoutFold".into(),
-            got: format!("other rows in number {member}"),
-        };
-        self.members[member].rows.left_out().ok_or_else(none)
-    }
-
-    async fn evaluate_on(&mut self, data: &Dataset, rows: &[(usize, Rows)]) -> Result<Vec<Metrics>> {
-        data.check_for(self.network.inputs(), self.network.outputs())?;
-        data.check_scale(self.byte_scale.scale)?;
-        let mut tested = match self.tested.take() {
-            Some(tested) if tested.is_of(data) => tested,
-            _ => Tested::new(data, data.scaled_as(self.data.scaler())?),
-        };
-        let on_the_cpu = matches!(self.workers, Workers::Cpu(_));
-        for (_, rows) in rows {
-            tested.prepare(*rows, on_the_cpu)?;
-        }
-        let test = |(member, rows): &(usize, Rows)| Some(Test { member: *member, part: tested.part(*rows)? });
-        let tests: Vec<_> = rows.iter().filter_map(test).collect();
-        let loss = self.members[0].settings.loss;
-        let task = self.task.of_evaluation(&self.network, loss, data.answers());
-        let judging = Judging { network: &self.network, loss, task };
-        let metrics = self.workers.evaluate(&tested.data, &tests, judging).await;
-        self.tested = Some(tested);
-        metrics
-    }
-
-    blocking! {
-        /// Keeps some networks, with the state of their optimizers, as they are now, on the device, for
-        /// [`Population::restore`]. What was kept of them before is replaced.
-        ///
-        /// # Errors
-        /// [`Error::Setting`] if there is no such network, [`Error::OutOfMemory`] and [`Error::DeviceLost`].
-        pub fn keep(&mut self, members: &[usize]) -> Result<()> = self.keep_async(members);
-    }
-
-    /// The asynchronous form of [`Population::keep`].
-    ///
-    /// # Errors
-    /// As [`Population::keep`].
-    pub async fn keep_async(&mut self, members: &[usize]) -> Result<()> {
-        members.iter().try_for_each(|member| self.check_finite(*member))?;
-        self.workers.keep(members).await?;
-        members.iter().try_for_each(|member| {
-            self.kept[*member] = Some(self.steps(*member)?);
-            Ok(())
-        })
-    }
-
-    /// Puts a network back to what was kept of it last. If it is in training, its optimizer goes on from there, while the
-    /// place in its rows and in its schedule stays. Batches that an update was waiting with are taken up again where it waits
-    /// for as many now, and are forgotten otherwise.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] if there is no such network, or nothing was kept of it; [`Error::MemberDiverged`] instead if it has
-    /// diverged.
-    pub fn restore(&mut self, member: usize) -> Result<()> {
-        self.check(member)?;
-        let Some(kept) = self.kept[member] else {
-            self.check_finite(member)?;
-            return Err(Error::Setting {
-                what: "parameters to restore",
-                expected: "some that Population::keep has kept".into(),
-                got: format!("none of number {member}"),
-            });
-        };
-        let batches = |steps: u64| steps % self.members[member].settings.accumulate as u64;
-        let with_gradients = batches(kept) == batches(self.steps(member)?);
-        self.workers.restore(member, with_gradients);
-        self.diverged[member] = None;
-        Ok(())
-    }
-
-    /// The learning rate of a network, without the schedule's factor.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] if there is no such network.
-    pub fn learning_rate(&self, member: usize) -> Result<f64> {
-        self.check(member)?;
-        Ok(self.members[member].settings.optimizer.learning_rate)
-    }
-
-    /// The learning rate of a network's last update, with the schedule's factor; before the first, that of the first.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] if there is no such network.
-    pub fn last_learning_rate(&self, member: usize) -> Result<f64> {
-        let last = self.steps(member)?.saturating_sub(1);
-        let factor = self.courses[member].factor(last);
-        Ok(factor * self.learning_rate(member)?)
-    }
-
-    /// Sets the learning rate of a network for the steps that follow; a schedule goes on multiplying it.
-    ///
-    /// # Errors
-    /// [`Error::Setting`] if there is no such network, or the rate is not a finite number from 0 up.
-    pub fn set_learning_rate(&mut self, member: usize, rate: f64) -> Result<()> {
-        self.check(member)?;
-        let optimizer = Optimizer { learning_rate: rate, ..self.members[member].settings.optimizer };
-        optimizer.check()?;
-        self.members[member].settings.optimizer = optimizer;
-        self.workers.set_learning_rate(member, rate);
-        Ok(())
-    }
-
-    blocking! {
-        /// Weights and biases of a network, layer by layer.
-        ///
-        /// # Errors
-        /// [`Error::Setting`] if there is no such network, and as [`Trainer::parameters`].
-        pub fn parameters(&self, member: usize) -> Result<Vec<LayerParameters>> = self.parameters_async(member);
-    }
-
-    /// The asynchronous form of [`Population::parameters`].
-    ///
-    /// # Errors
-    /// As [`Population::parameters`].
-    pub async fn parameters_async(&self, member: usize) -> Result<Vec<LayerParameters>> {
-        self.check_finite(member)?;
-        let memory = self.workers.memory(member).await?;
-        // The last step may have made numbers that are not finite, and no loss was computed from them yet.
-        if first_not_finite(&memory.parameters).is_some() {
-            return Err(Error::MemberDiverged { member, step: None });
-        }
-        Ok(self.network.layers_of(&memory.parameters, &memory.statistics))
-    }
-
-    blocking! {
-        /// A network with its parameters and what scales its inputs, as if it had been trained alone.
-        ///
-        /// # Errors
-        /// As [`Population::parameters`]; [`Error::NonFinite`] for one that has diverged.
-        pub fn model(&self, member: usize) -> Result<Model> = self.model_async(member);
-    }
-
-    /// The asynchronous form of [`Population::model`].
-    ///
-    /// # Errors
-    /// As [`Population::model`].
-    pub async fn model_async(&self, member: usize) -> Result<Model> {
-        let mut model = Model::new(self.network.clone(), self.parameters_async(member).await?)?;
-        model.byte_scale = self.byte_scale.scale;
-        match self.data.scaler() {
-            Some(scaler) => model.with_scaler(scaler.clone()),
-            None => Ok(model),
-        }
-    }
-
-    blocking! {
-        /// Some of the networks, put together on a device, which may be another one; they vote if they were trained to
-        /// tell classes. [`Population::in_training`] gives those that did not stop; after early stopping that may be
-        /// none. Training goes on without them.
-        ///
-        /// # Errors
-        /// As [`Population::model`] and [`Ensemble::new`].
-        pub fn ensemble(&self, device: &Device, members: impl IntoIterator<Item = usize>) -> Result<Ensemble>
-            = self.ensemble_async(device, members);
-    }
-
-    /// The asynchronous form of [`Population::ensemble`].
-    ///
-    /// # Errors
-    /// As [`Population::ensemble`].
-    pub async fn ensemble_async(&self, device: &Device, members: impl IntoIterator<Item = usize>) -> Result<Ensemble> {
-        let mut models = Vec::new();
-        for member in members {
-            models.push(self.model_async(member).await?);
-        }
-        let ensemble = Ensemble::new_async(device, &models).await?;
-        let is_of_classes = self.task == Task::Classification;
-        let loss = self.members[0].settings.loss;
-        Ok(if is_of_classes { ensemble.voting(loss) } else { ensemble.without_votes() })
     }
 
     /// Refuses a network that is not there, or has diverged.

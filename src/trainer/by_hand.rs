@@ -8,11 +8,10 @@ use crate::{
     blocking::blocking,
     cpu,
     dataset::check_weights,
-    engine::training::StepMetrics,
     error::{check_finite, check_len},
     norm,
     scaling::scaled,
-    step::{Batch, Step},
+    step::{Batch, Step, StepMetrics},
     task::Task,
 };
 

@@ -4,9 +4,8 @@
 use rayon::prelude::*;
 
 use super::{
-    Course, Estimate, Member,
-    member::is_weighted,
-    tested::{Judging, Test},
+    Estimate,
+    evaluation::{Judging, Test},
 };
 use crate::{
     Dataset, Metrics, Network, Plan, Report, Result,
@@ -15,12 +14,14 @@ use crate::{
         engine::Engine,
         group::{self, Group, Kind, Seat},
     },
+    engine::config::TrainingConfig,
     judge::Judge,
     memory::Memory,
+    step::Course,
 };
 
 /// The networks of a population, and where each of them is.
-pub(super) struct Cores {
+pub(crate) struct Cores {
     classes: Vec<Class>,
     /// Where each network is.
     places: Vec<Place>,
@@ -67,30 +68,27 @@ enum Work<'a> {
     Alone(&'a mut Alone),
 }
 
+/// Adds a network to the last group, or to a new one if that is full: the group and the lane.
+fn add_to_group(groups: &mut Vec<Group>, kind: &Kind, seat: Seat, memory: &Memory) -> [usize; 2] {
+    if groups.last().is_none_or(|group| group.seats().len() == kind.lanes()) {
+        groups.push(Group::new(kind));
+    }
+    let group = groups.len() - 1;
+    let lane = groups[group].seats().len();
+    groups[group].push(kind, seat, memory);
+    [group, lane]
+}
+
+/// An engine with the initial parameters of a network. The networks share the cores, so that one has a single thread.
+fn engine_of(network: &Network, course: &Course, weighted: bool) -> Result<Engine> {
+    Engine::new(network, course, weighted, network.initial(course.seed)?, Some(1))
+}
+
 impl Cores {
-    pub(super) fn new(network: &Network, data: &Dataset, members: &[Member], courses: Vec<Course>) -> Result<Self> {
-        let (weighted, settings) = (is_weighted(data, members), &members[0].settings);
-        let (shuffle, noise) = (settings.shuffle, settings.input_noise as f32);
-        // The networks share the cores; one alone has no more than its own.
-        let engine = |network: &Network, course: &Course, first| Engine::new(network, course, weighted, first, Some(1));
-        let mut classes: Vec<(Class, Vec<usize>)> = Vec::new();
-        for (number, course) in courses.iter().enumerate() {
-            // What is dropped is told to a whole group.
-            let of = |course: &Course| (course.rows, course.batch, course.dropout);
-            let is_same = |class: &Class| of(&class.course) == of(course);
-            match classes.iter_mut().find(|(class, _)| is_same(class)) {
-                Some((_, all)) => all.push(number),
-                None => {
-                    let network = members[number].network(network);
-                    let engine = engine(&network, course, network.initial(course.seed)?)?;
-                    if let Some(pinned) = &settings.plan {
-                        engine.plan(&network, course.batch).check(pinned)?;
-                    }
-                    let (kind, groups, course) = (None, Vec::new(), course.clone());
-                    classes.push((Class { network, kind, groups, engine, course }, vec![number]));
-                }
-            }
-        }
+    /// Networks with their initial parameters, each with the steps that its course decides.
+    pub(crate) fn new(config: TrainingConfig<'_>, data: &Dataset, courses: Vec<Course>) -> Result<Self> {
+        let TrainingConfig { shuffle, noise, weighted, .. } = config;
+        let mut classes = Self::classes(config, &courses)?;
         let mut table = None;
         let mut places: Vec<Option<Place>> = courses.iter().map(|_| None).collect();
         for (number, (class, all)) in classes.iter_mut().enumerate() {
@@ -100,51 +98,71 @@ impl Cores {
             }
             for (place, &member) in all.iter().enumerate() {
                 let course = courses[member].clone();
-                let first = network.initial(course.seed)?;
                 places[member] = Some(match class.kind.as_ref().filter(|_| place < worth) {
                     None => {
-                        let engine = engine(&class.network, &course, first)?;
+                        let engine = engine_of(&class.network, &course, weighted)?;
                         Place::Alone(Box::new(Alone { engine, course, is_training: true }))
                     }
                     Some(kind) => {
-                        if class.groups.last().is_none_or(|group| group.seats().len() == kind.lanes()) {
-                            class.groups.push(Group::new(kind));
-                        }
-                        let group = class.groups.len() - 1;
-                        let lane = class.groups[group].seats().len();
-                        class.engine.set_parameters(&first, &[]);
-                        let memory = class.engine.memory();
-                        class.groups[group].push(kind, Seat { member, course, since: 0 }, &memory);
+                        class.engine.set_parameters(&class.network.initial(course.seed)?, &[]);
+                        let seat = Seat { member, course, since: 0 };
+                        let [group, lane] = add_to_group(&mut class.groups, kind, seat, &class.engine.memory());
                         Place::Lane { class: number, group, lane }
                     }
                 });
             }
         }
-        let kept = members.iter().map(|_| None).collect();
+        let kept = courses.iter().map(|_| None).collect();
         let (classes, _): (Vec<_>, Vec<_>) = classes.into_iter().unzip();
         let places = places.into_iter().flatten().collect();
         Ok(Self { classes, places, kept, data: data.clone(), shuffle, noise, weighted })
     }
 
-    /// About what [`Cores::new`] allocates: for each network what training changes, and room for the rows of a batch.
-    pub(super) fn estimate(network: &Network, data: &Dataset, members: &[Member], courses: &[Course]) -> Estimate {
-        let (layout, optimizer) = (network.layout(), members[0].settings.optimizer);
-        let neurons: usize = network.layers().iter().map(|layer| layer.outputs).sum();
-        // Of each neuron the output, its slope and the delta.
-        let row = network.inputs() + network.outputs() + 3 * neurons + usize::from(is_weighted(data, members));
-        let rows: usize = courses.iter().map(|course| course.batch * row).sum();
-        let floats = |count: usize| 4 * count as u64;
-        let networks = members.len() * (2 + optimizer.planes()) * layout.len;
-        let parts = vec![("networks", floats(networks)), ("rows of the batches", floats(rows))];
-        Estimate { parts, at_once: vec![members.len()] }
+    /// The classes of the networks, each with the numbers of its networks.
+    fn classes(config: TrainingConfig<'_>, courses: &[Course]) -> Result<Vec<(Class, Vec<usize>)>> {
+        let mut classes: Vec<(Class, Vec<usize>)> = Vec::new();
+        for (number, course) in courses.iter().enumerate() {
+            // What is dropped is told to a whole group.
+            let of = |course: &Course| (course.rows, course.batch, course.dropout);
+            let is_same = |class: &Class| of(&class.course) == of(course);
+            match classes.iter_mut().find(|(class, _)| is_same(class)) {
+                Some((_, all)) => all.push(number),
+                None => {
+                    let mut network = config.network.clone();
+                    if let Some(dropout) = course.dropout {
+                        network = network.dropping(dropout.share);
+                    }
+                    let engine = engine_of(&network, course, config.weighted)?;
+                    if let Some(pinned) = config.plan {
+                        engine.plan(&network, course.batch).check(pinned)?;
+                    }
+                    let (kind, groups, course) = (None, Vec::new(), course.clone());
+                    classes.push((Class { network, kind, groups, engine, course }, vec![number]));
+                }
+            }
+        }
+        Ok(classes)
     }
 
-    pub(super) const fn data(&self) -> &Dataset {
+    /// About what [`Cores::new`] allocates: for each network what training changes, and room for the rows of a batch.
+    pub(crate) fn estimate(config: TrainingConfig<'_>, courses: &[Course]) -> Estimate {
+        let (network, optimizer) = (config.network, courses[0].optimizer);
+        let neurons: usize = network.layers().iter().map(|layer| layer.outputs).sum();
+        // Of each neuron the output, its slope and the delta.
+        let row = network.inputs() + network.outputs() + 3 * neurons + usize::from(config.weighted);
+        let rows: usize = courses.iter().map(|course| course.batch * row).sum();
+        let floats = |count: usize| 4 * count as u64;
+        let networks = courses.len() * (2 + optimizer.planes()) * network.layout().len;
+        let parts = vec![("networks", floats(networks)), ("rows of the batches", floats(rows))];
+        Estimate { parts, at_once: vec![courses.len()] }
+    }
+
+    pub(crate) const fn data(&self) -> &Dataset {
         &self.data
     }
 
     /// Takes the steps `first` to `first + steps` with all networks in training.
-    pub(super) fn run(&mut self, first: u64, steps: usize, reports: &mut [Report]) {
+    pub(crate) fn run(&mut self, first: u64, steps: usize, reports: &mut [Report]) {
         let Self { classes, places, data, shuffle, noise, weighted, .. } = self;
         let resident = CpuDatasetRun { data, shuffle: *shuffle, noise: *noise, weighted: *weighted };
         let last = first + steps as u64;
@@ -174,7 +192,7 @@ impl Cores {
     }
 
     /// Stops a network.
-    pub(super) fn stop(&mut self, member: usize) {
+    pub(crate) fn stop(&mut self, member: usize) {
         if let Place::Alone(alone) = &mut self.places[member] {
             alone.is_training = false;
         } else if let Some((class, memory)) = self.leave(member) {
@@ -200,12 +218,12 @@ impl Cores {
     }
 
     /// The outputs of each network.
-    pub(super) fn predict(&self, inputs: &[f32]) -> Vec<Vec<f32>> {
+    pub(crate) fn predict(&self, inputs: &[f32]) -> Vec<Vec<f32>> {
         (0..self.places.len()).into_par_iter().map(|member| self.predict_one(member, inputs)).collect()
     }
 
     /// The outputs of one network.
-    pub(super) fn predict_one(&self, member: usize, inputs: &[f32]) -> Vec<f32> {
+    pub(crate) fn predict_one(&self, member: usize, inputs: &[f32]) -> Vec<f32> {
         let memory = self.memory(member);
         match &self.places[member] {
             Place::Alone(alone) => alone.engine.predict(inputs),
@@ -215,7 +233,7 @@ impl Cores {
     }
 
     /// Sets the optimizer's learning rate of one network, which has to be one, for the steps that follow.
-    pub(super) fn set_learning_rate(&mut self, member: usize, rate: f64) {
+    pub(crate) fn set_learning_rate(&mut self, member: usize, rate: f64) {
         let course = match &mut self.places[member] {
             Place::Alone(alone) => &mut alone.course,
             Place::Lane { class, group, lane } => &mut self.classes[*class].groups[*group].seat_mut(*lane).course,
@@ -225,12 +243,12 @@ impl Cores {
     }
 
     /// Keeps the parameters and the optimizer's state that a network has now.
-    pub(super) fn keep(&mut self, member: usize) {
+    pub(crate) fn keep(&mut self, member: usize) {
         self.kept[member] = Some(self.memory(member));
     }
 
     /// Goes back to what was kept last of a network, if anything was.
-    pub(super) fn restore(&mut self, member: usize, with_gradients: bool) {
+    pub(crate) fn restore(&mut self, member: usize, with_gradients: bool) {
         let Some(mut memory) = self.kept[member].clone() else { return };
         if !with_gradients {
             memory.gradients.iter_mut().for_each(|gradients| gradients.fill(0.0));
@@ -246,7 +264,7 @@ impl Cores {
     }
 
     /// What some networks are worth, each on its rows.
-    pub(super) fn evaluate(&self, data: &Dataset, tests: &[Test<'_>], judging: Judging<'_>) -> Result<Vec<Metrics>> {
+    pub(crate) fn evaluate(&self, data: &Dataset, tests: &[Test<'_>], judging: Judging<'_>) -> Result<Vec<Metrics>> {
         let Judging { network, loss, task } = judging;
         let judged = |test: &Test<'_>| {
             let judge = Judge::new(loss, task, test.part.alone.as_ref().unwrap_or(data), network);
@@ -255,7 +273,7 @@ impl Cores {
         tests.par_iter().map(judged).collect()
     }
 
-    pub(super) fn memory(&self, member: usize) -> Memory {
+    pub(crate) fn memory(&self, member: usize) -> Memory {
         match &self.places[member] {
             Place::Alone(alone) => alone.engine.memory(),
             Place::Left(left) => left.memory.clone(),
@@ -267,7 +285,7 @@ impl Cores {
     }
 
     /// How the first network is computed alone: in a lane it gets the same bits.
-    pub(super) fn plan(&self) -> Plan {
+    pub(crate) fn plan(&self) -> Plan {
         let Class { network, engine, course, .. } = &self.classes[0];
         engine.plan(network, course.batch)
     }
@@ -276,7 +294,7 @@ impl Cores {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Activation, Device, Loss, Optimizer, Settings, Trainer, population::member::courses};
+    use crate::{Activation, Device, Loss, Optimizer, Settings, Trainer};
 
     #[test]
     fn each_network_is_set_kept_and_restored_by_itself() {
@@ -288,18 +306,18 @@ mod tests {
             // Nothing of it changes with the number of updates, which a trainer alone takes back and a population does not.
             let (loss, optimizer) = (Loss::SoftmaxCrossEntropy, Optimizer::momentum(0.05, 0.9));
             let settings = |seed| Settings { batch: 8, loss, optimizer, accumulate, seed, ..Settings::default() };
-            let members: Vec<Member> = (0..count).map(|seed| Member::new(settings(seed))).collect();
-            let courses = courses(&network, &data, &members).unwrap();
-            let mut cores = Cores::new(&network, &data, &members, courses).unwrap();
-            let mut alone: Vec<Trainer> = members
-                .iter()
-                .map(|member| {
-                    let settings = Settings { plan: Some(cores.plan()), ..member.settings.clone() };
+            let plain = Course { outputs: 3, loss, optimizer, accumulate: accumulate as u64, ..Course::plain(53, 8) };
+            let courses: Vec<Course> = (0..count).map(|seed| Course { seed, ..plain.clone() }).collect();
+            let common = settings(0);
+            let mut cores = Cores::new(common.training_config(&network, Some(&data)), &data, courses).unwrap();
+            let mut alone: Vec<Trainer> = (0..count)
+                .map(|seed| {
+                    let settings = Settings { plan: Some(cores.plan()), ..settings(seed) };
                     Trainer::new(&Device::cpu(), &network, &data, settings).unwrap()
                 })
                 .collect();
             let run = |cores: &mut Cores, alone: &mut [Trainer], steps: [u64; 2], still: &[usize]| {
-                let mut reports = vec![Report::of(true); members.len()];
+                let mut reports = vec![Report::of(true); alone.len()];
                 cores.run(steps[0], steps[1] as usize, &mut reports);
                 for (member, trainer) in alone.iter_mut().enumerate() {
                     if still.contains(&member) {
@@ -318,7 +336,7 @@ mod tests {
             run(&mut cores, &mut alone, [6, 6], &[0]);
             cores.restore(1, true);
             alone[1].restore().unwrap();
-            for member in [0, 1, members.len() - 1] {
+            for member in [0, 1, alone.len() - 1] {
                 cores.set_learning_rate(member, 0.05);
                 alone[member].set_learning_rate(0.05).unwrap();
             }

@@ -1,48 +1,60 @@
-//! Who trains the networks: a GPU or the cores of the CPU.
+//! The training of many networks of one shape.
 
-use super::{
-    Course, Estimate, Member,
-    cores::Cores,
-    tested::{Judging, Test},
-    waves::Waves,
-};
-use crate::{Dataset, Device, Metrics, Network, Plan, Report, Result, device::Machine, memory::Memory};
+mod cpu;
+mod estimate;
+pub(crate) mod evaluation;
+mod gpu;
 
-pub(super) enum Workers {
+use cpu::Cores;
+pub use estimate::Estimate;
+use evaluation::{Judging, Test};
+use gpu::Waves;
+
+use super::config::TrainingConfig;
+use crate::{Dataset, Device, Metrics, Plan, Report, Result, device::Machine, memory::Memory, step::Course};
+
+/// Networks in training on a GPU or on the cores of the CPU.
+pub(crate) enum PopulationBackend {
     Gpu(Waves),
     Cpu(Cores),
 }
 
-impl Workers {
-    pub(super) async fn new(
+impl PopulationBackend {
+    pub(crate) async fn new(
         device: &Device,
-        network: &Network,
+        config: TrainingConfig<'_>,
         data: &Dataset,
-        members: &[Member],
         courses: Vec<Course>,
     ) -> Result<Self> {
         match &device.machine {
-            Machine::Gpu(gpu) => Waves::new(gpu, network, data, members, courses).await.map(Self::Gpu),
-            Machine::Cpu => Cores::new(network, data, members, courses).map(Self::Cpu),
+            Machine::Gpu(gpu) => Waves::new(gpu, config, data, courses).await.map(Self::Gpu),
+            Machine::Cpu => Cores::new(config, data, courses).map(Self::Cpu),
         }
     }
 
-    /// What [`Workers::new`] would allocate.
-    pub(super) fn estimate(
+    /// What [`PopulationBackend::new`] would allocate.
+    pub(crate) fn estimate(
         device: &Device,
-        network: &Network,
+        config: TrainingConfig<'_>,
         data: &Dataset,
-        members: &[Member],
         courses: Vec<Course>,
     ) -> Result<Estimate> {
         match &device.machine {
-            Machine::Gpu(gpu) => Waves::estimate(gpu, network, data, members, courses),
-            Machine::Cpu => Ok(Cores::estimate(network, data, members, &courses)),
+            Machine::Gpu(gpu) => Waves::estimate(gpu, config, data, courses),
+            Machine::Cpu => Ok(Cores::estimate(config, &courses)),
+        }
+    }
+
+    /// Whether the host evaluates the networks, so that it needs the rows of each by themselves.
+    pub(crate) const fn evaluates_on_host(&self) -> bool {
+        match self {
+            Self::Gpu(_) => false,
+            Self::Cpu(_) => true,
         }
     }
 
     /// Takes the steps `first` to `first + steps` with all networks in training.
-    pub(super) async fn run(&mut self, first: u64, steps: usize, reports: &mut [Report]) -> Result<()> {
+    pub(crate) async fn run(&mut self, first: u64, steps: usize, reports: &mut [Report]) -> Result<()> {
         match self {
             Self::Gpu(waves) => waves.run(first, steps, reports).await,
             Self::Cpu(cores) => {
@@ -52,7 +64,7 @@ impl Workers {
         }
     }
 
-    pub(super) async fn stop(&mut self, member: usize) -> Result<()> {
+    pub(crate) async fn stop(&mut self, member: usize) -> Result<()> {
         match self {
             Self::Gpu(waves) => waves.stop(member).await,
             Self::Cpu(cores) => {
@@ -63,7 +75,7 @@ impl Workers {
     }
 
     /// The outputs of each network.
-    pub(super) async fn predict(&mut self, inputs: &[f32]) -> Result<Vec<Vec<f32>>> {
+    pub(crate) async fn predict(&mut self, inputs: &[f32]) -> Result<Vec<Vec<f32>>> {
         match self {
             Self::Gpu(waves) => waves.predict(inputs).await,
             Self::Cpu(cores) => Ok(cores.predict(inputs)),
@@ -71,7 +83,7 @@ impl Workers {
     }
 
     /// What some networks are worth, each on its rows of a data set.
-    pub(super) async fn evaluate(
+    pub(crate) async fn evaluate(
         &mut self,
         data: &Dataset,
         tests: &[Test<'_>],
@@ -83,7 +95,7 @@ impl Workers {
         }
     }
 
-    pub(super) fn set_learning_rate(&mut self, member: usize, rate: f64) {
+    pub(crate) fn set_learning_rate(&mut self, member: usize, rate: f64) {
         match self {
             Self::Gpu(waves) => waves.set_learning_rate(member, rate),
             Self::Cpu(cores) => cores.set_learning_rate(member, rate),
@@ -91,7 +103,7 @@ impl Workers {
     }
 
     /// Keeps networks as they are.
-    pub(super) async fn keep(&mut self, members: &[usize]) -> Result<()> {
+    pub(crate) async fn keep(&mut self, members: &[usize]) -> Result<()> {
         match self {
             Self::Gpu(waves) => waves.keep(members).await,
             Self::Cpu(cores) => {
@@ -102,21 +114,21 @@ impl Workers {
     }
 
     /// Puts a network back to what was kept of it last.
-    pub(super) fn restore(&mut self, member: usize, with_gradients: bool) {
+    pub(crate) fn restore(&mut self, member: usize, with_gradients: bool) {
         match self {
             Self::Gpu(waves) => waves.restore(member, with_gradients),
             Self::Cpu(cores) => cores.restore(member, with_gradients),
         }
     }
 
-    pub(super) async fn memory(&self, member: usize) -> Result<Memory> {
+    pub(crate) async fn memory(&self, member: usize) -> Result<Memory> {
         match self {
             Self::Gpu(waves) => waves.memory(member).await,
             Self::Cpu(cores) => Ok(cores.memory(member)),
         }
     }
 
-    pub(super) fn plan(&self) -> Plan {
+    pub(crate) fn plan(&self) -> Plan {
         match self {
             Self::Gpu(waves) => waves.plan(),
             Self::Cpu(cores) => cores.plan(),

@@ -1,12 +1,12 @@
 //! Engines of a GPU, as many networks each as its bindings hold.
 
 use super::{
-    Course, Estimate, Member,
-    member::is_weighted,
-    tested::{Judging, Test},
+    Estimate,
+    evaluation::{Judging, Test},
 };
 use crate::{
-    Dataset, Error, Metrics, Network, Plan, Report, Result,
+    Dataset, Error, Metrics, Plan, Report, Result,
+    engine::config::TrainingConfig,
     gpu::{
         Gpu,
         draft::{Draft, Setup},
@@ -14,51 +14,50 @@ use crate::{
     },
     memory::Memory,
     rows::Subset,
+    step::Course,
     task::Task,
 };
 
 /// Engines that take turns, and where each network is.
-pub(super) struct Waves {
+pub(crate) struct Waves {
     engines: Vec<Engine>,
     /// Of every network the engine and the slot.
     places: Vec<[usize; 2]>,
 }
 
 impl Waves {
-    pub(super) async fn new(
+    pub(crate) async fn new(
         gpu: &Gpu,
-        network: &Network,
+        config: TrainingConfig<'_>,
         data: &Dataset,
-        members: &[Member],
         courses: Vec<Course>,
     ) -> Result<Self> {
         let mut waves = Self { engines: Vec::new(), places: Vec::new() };
-        for courses in Self::divided(gpu, network, data, members, courses)? {
-            let first = waves.places.len();
-            let some = &members[first..first + courses.len()];
+        for courses in Self::divided(gpu, config, data, courses)? {
+            let (network, count) = (config.network, courses.len());
+            let seeds: Vec<u64> = courses.iter().map(|course| course.seed).collect();
             let uploaded = waves.engines.first().and_then(Engine::resident);
-            let setup = Setup { uploaded, ..Self::setup(network, data, members, courses) };
+            let setup = Setup { uploaded, ..Setup::new(config, Some(data), courses) };
             let mut engine = Engine::new(gpu, setup).await?;
-            let all = some.iter().map(|member| network.initial(member.settings.seed)).collect::<Result<Vec<_>>>()?;
-            engine.set_parameters(&all.concat(), &network.first_statistics().repeat(some.len()));
-            waves.places.extend((0..some.len()).map(|slot| [waves.engines.len(), slot]));
+            let all = seeds.into_iter().map(|seed| network.initial(seed)).collect::<Result<Vec<_>>>()?;
+            engine.set_parameters(&all.concat(), &network.first_statistics().repeat(count));
+            waves.places.extend((0..count).map(|slot| [waves.engines.len(), slot]));
             waves.engines.push(engine);
         }
         Ok(waves)
     }
 
     /// What all waves allocate, nothing of which is done.
-    pub(super) fn estimate(
+    pub(crate) fn estimate(
         gpu: &Gpu,
-        network: &Network,
+        config: TrainingConfig<'_>,
         data: &Dataset,
-        members: &[Member],
         courses: Vec<Course>,
     ) -> Result<Estimate> {
         let mut estimate = Estimate::default();
-        for courses in Self::divided(gpu, network, data, members, courses)? {
+        for courses in Self::divided(gpu, config, data, courses)? {
             let networks = courses.len();
-            let draft = Draft::new(gpu, Self::setup(network, data, members, courses))?;
+            let draft = Draft::new(gpu, Setup::new(config, Some(data), courses))?;
             // The waves share the data set.
             let is_new = |name: &str| estimate.at_once.is_empty() || name != "data set";
             let bytes: Vec<_> = draft.bytes().into_iter().filter(|(name, _)| is_new(name)).collect();
@@ -71,14 +70,13 @@ impl Waves {
     /// The networks that train at once, wave by wave: as many as the device can hold, all but the last of one size.
     fn divided(
         gpu: &Gpu,
-        network: &Network,
+        config: TrainingConfig<'_>,
         data: &Dataset,
-        members: &[Member],
         courses: Vec<Course>,
     ) -> Result<Vec<Vec<Course>>> {
         let mut at_once = courses.len().min(gpu.limits.max_compute_workgroups_per_dimension as usize).max(1);
         loop {
-            let fits = |some: &[Course]| Draft::new(gpu, Self::setup(network, data, members, some.to_vec())).map(drop);
+            let fits = |some: &[Course]| Draft::new(gpu, Setup::new(config, Some(data), some.to_vec())).map(drop);
             // The first is the largest, and the last alone is of another size.
             let (first, last) = (courses.chunks(at_once).next(), courses.chunks(at_once).next_back());
             match first.into_iter().chain(last).try_for_each(fits) {
@@ -89,23 +87,7 @@ impl Waves {
         }
     }
 
-    fn setup<'a>(network: &'a Network, data: &'a Dataset, members: &'a [Member], courses: Vec<Course>) -> Setup<'a> {
-        let settings = &members[0].settings;
-        Setup {
-            network,
-            courses,
-            data: Some(data),
-            uploaded: None,
-            streams: false,
-            shuffle: settings.shuffle,
-            chunk: settings.chunk,
-            plan: settings.plan.as_ref(),
-            weighted: is_weighted(data, members),
-            noise: settings.input_noise as f32,
-        }
-    }
-
-    pub(super) async fn run(&mut self, first: u64, steps: usize, reports: &mut [Report]) -> Result<()> {
+    pub(crate) async fn run(&mut self, first: u64, steps: usize, reports: &mut [Report]) -> Result<()> {
         for (number, engine) in self.engines.iter_mut().enumerate().filter(|(_, engine)| engine.slots() > 0) {
             let metrics = engine.run(first, first, steps).await?;
             let models = engine.models();
@@ -122,7 +104,7 @@ impl Waves {
         Ok(())
     }
 
-    pub(super) async fn stop(&mut self, member: usize) -> Result<()> {
+    pub(crate) async fn stop(&mut self, member: usize) -> Result<()> {
         let [engine, slot] = self.places[member];
         self.engines[engine].stop(slot).await?;
         let last = self.engines[engine].slots();
@@ -133,7 +115,7 @@ impl Waves {
         Ok(())
     }
 
-    pub(super) async fn predict(&mut self, inputs: &[f32]) -> Result<Vec<Vec<f32>>> {
+    pub(crate) async fn predict(&mut self, inputs: &[f32]) -> Result<Vec<Vec<f32>>> {
         let mut all = Vec::with_capacity(self.engines.len());
         for engine in &mut self.engines {
             let outputs = engine.predict(inputs).await?;
@@ -144,7 +126,7 @@ impl Waves {
     }
 
     /// What some networks are worth, each on its rows, judged on the device.
-    pub(super) async fn evaluate(
+    pub(crate) async fn evaluate(
         &mut self,
         data: &Dataset,
         tests: &[Test<'_>],
@@ -172,12 +154,12 @@ impl Waves {
         Ok(all.into_iter().flatten().collect())
     }
 
-    pub(super) fn set_learning_rate(&mut self, member: usize, rate: f64) {
+    pub(crate) fn set_learning_rate(&mut self, member: usize, rate: f64) {
         let [engine, slot] = self.places[member];
         self.engines[engine].set_learning_rate(slot, rate);
     }
 
-    pub(super) async fn keep(&mut self, members: &[usize]) -> Result<()> {
+    pub(crate) async fn keep(&mut self, members: &[usize]) -> Result<()> {
         for (number, engine) in self.engines.iter_mut().enumerate() {
             let here = members.iter().map(|member| self.places[*member]).filter(|[engine, _]| *engine == number);
             let mut slots: Vec<usize> = here.map(|[_, slot]| slot).collect();
@@ -189,17 +171,17 @@ impl Waves {
         Ok(())
     }
 
-    pub(super) fn restore(&self, member: usize, with_gradients: bool) {
+    pub(crate) fn restore(&self, member: usize, with_gradients: bool) {
         let [engine, slot] = self.places[member];
         self.engines[engine].restore_slot(slot, with_gradients);
     }
 
-    pub(super) async fn memory(&self, member: usize) -> Result<Memory> {
+    pub(crate) async fn memory(&self, member: usize) -> Result<Memory> {
         let [engine, slot] = self.places[member];
         self.engines[engine].memory(slot).await
     }
 
-    pub(super) fn plan(&self) -> Plan {
+    pub(crate) fn plan(&self) -> Plan {
         self.engines[0].plan()
     }
 }

@@ -3,48 +3,48 @@
 use crate::{Dataset, Loss, Network, Regression, Result, Rows, rows::Subset, task::Task};
 
 /// A data set, and what is known of those of its rows that somebody was tested on. So it is found out once.
-pub(super) struct Tested {
+pub(crate) struct Tested {
     /// As it was given.
     given: Dataset,
     /// As the networks see it.
-    pub(super) data: Dataset,
+    pub(crate) data: Dataset,
     parts: Vec<(Rows, Part)>,
 }
 
-pub(super) struct Part {
-    pub(super) subset: Option<Subset>,
+pub(crate) struct Part {
+    pub(crate) subset: Option<Subset>,
     /// What a regression is held against, where the answers are values.
-    pub(super) answers: Option<Regression>,
+    pub(crate) answers: Option<Regression>,
     /// The rows by themselves, for the CPU, where they are not all.
-    pub(super) alone: Option<Dataset>,
+    pub(crate) alone: Option<Dataset>,
 }
 
 /// One network that is tested.
 #[derive(Clone, Copy)]
-pub(super) struct Test<'a> {
-    pub(super) member: usize,
-    pub(super) part: &'a Part,
+pub(crate) struct Test<'a> {
+    pub(crate) member: usize,
+    pub(crate) part: &'a Part,
 }
 
 /// How outputs are judged.
 #[derive(Clone, Copy)]
-pub(super) struct Judging<'a> {
-    pub(super) network: &'a Network,
-    pub(super) loss: Loss,
-    pub(super) task: Task,
+pub(crate) struct Judging<'a> {
+    pub(crate) network: &'a Network,
+    pub(crate) loss: Loss,
+    pub(crate) task: Task,
 }
 
 impl Tested {
-    pub(super) fn new(given: &Dataset, data: Dataset) -> Self {
+    pub(crate) fn new(given: &Dataset, data: Dataset) -> Self {
         Self { given: given.clone(), data, parts: Vec::new() }
     }
 
-    pub(super) fn is_of(&self, given: &Dataset) -> bool {
+    pub(crate) fn is_of(&self, given: &Dataset) -> bool {
         self.given.is_same(given)
     }
 
     /// Finds out about these rows.
-    pub(super) fn prepare(&mut self, rows: Rows, on_the_cpu: bool) -> Result<()> {
+    pub(crate) fn prepare(&mut self, rows: Rows, on_the_cpu: bool) -> Result<()> {
         if self.parts.iter().any(|(known, _)| *known == rows) {
             return Ok(());
         }
@@ -57,7 +57,7 @@ impl Tested {
     }
 
     /// What was found out about them.
-    pub(super) fn part(&self, rows: Rows) -> Option<&Part> {
+    pub(crate) fn part(&self, rows: Rows) -> Option<&Part> {
         self.parts.iter().find(|(known, _)| *known == rows).map(|(_, part)| part)
     }
 }
