@@ -68,12 +68,17 @@ pub struct Request {
 }
 
 impl Device {
+    /// The GPU, unless this is the CPU.
+    pub(crate) fn gpu(&self) -> Option<&Gpu> {
+        match &self.machine {
+            Machine::Gpu(gpu) => Some(gpu),
+            Machine::Cpu => None,
+        }
+    }
+
     /// Whether it has no memory but the computer's.
     pub(crate) fn is_software(&self) -> bool {
-        match &self.machine {
-            Machine::Gpu(gpu) => gpu.is_software(),
-            Machine::Cpu => true,
-        }
+        self.gpu().is_none_or(Gpu::is_software)
     }
 
     /// The same device on which nothing has gone wrong yet; see [`Gpu::afresh`].
@@ -181,10 +186,7 @@ impl Device {
 
     /// `vulkan`, `metal`, `dx12`, `webgpu` or `cpu`.
     pub fn backend(&self) -> &'static str {
-        match &self.machine {
-            Machine::Gpu(gpu) => gpu.info.backend.to_str(),
-            Machine::Cpu => "cpu",
-        }
+        self.gpu().map_or("cpu", |gpu| gpu.info.backend.to_str())
     }
 
     /// Whether kernels run, on a GPU or on a program that pretends to be one.
@@ -194,10 +196,7 @@ impl Device {
 
     /// The wgpu device and queue, unless this is the CPU.
     pub fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {
-        match &self.machine {
-            Machine::Gpu(gpu) => Some((&gpu.device, &gpu.queue)),
-            Machine::Cpu => None,
-        }
+        self.gpu().map(|gpu| (&gpu.device, &gpu.queue))
     }
 
     /// Why [`Choice::Auto`] took the CPU, and what to do for a GPU.

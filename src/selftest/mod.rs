@@ -15,7 +15,6 @@ pub use report::{Finding, Selftest};
 use crate::{
     Device, Error, Result,
     blocking::blocking,
-    device::Machine,
     plan::Tile,
     selftest::{case::Case, found::Found, whole::Whole},
 };
@@ -36,11 +35,11 @@ enum Kind {
 impl Check {
     /// All that is checked on a device.
     pub(crate) fn all(device: &Device) -> Vec<Self> {
-        let tiles = match &device.machine {
-            Machine::Gpu(gpu) => Tile::ALL.iter().copied().filter(|tile| tile.runs_on(gpu)).collect(),
-            // The CPU engine has its own ways, and takes the networks of the tiles.
-            Machine::Cpu => Tile::ALL.to_vec(),
-        };
+        let mut tiles = Tile::ALL.to_vec();
+        // The CPU engine has its own ways, and takes the networks of all tiles.
+        if let Some(gpu) = device.gpu() {
+            tiles.retain(|tile| tile.runs_on(gpu));
+        }
         let cases = cases::all(&tiles).into_iter();
         let cases = cases.map(|(part, case, steps)| Self { part, kind: Kind::Case(Box::new(case), steps) });
         let wholes = Whole::ALL.into_iter().filter(|whole| device.is_gpu() || !whole.needs_gpu());
@@ -52,10 +51,10 @@ impl Check {
     pub(crate) async fn run(&self, device: &Device) -> Result<Found> {
         let device = device.afresh();
         let found = match &self.kind {
-            Kind::Case(case, steps) => case.run(&device.machine, *steps).await?,
+            Kind::Case(case, steps) => case.run(device.gpu(), *steps).await?,
             Kind::Whole(whole) => whole.run(&device).await?,
         };
-        if let Machine::Gpu(gpu) = &device.machine {
+        if let Some(gpu) = device.gpu() {
             gpu.check()?;
         }
         Ok(found)

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{Device, Error, device::Machine};
+use crate::{Device, Error};
 
 /// The version of wgpu that this crate is built on.
 const WGPU: &str = "30";
@@ -131,7 +131,7 @@ fn about(device: &Device) -> Vec<(&'static str, String)> {
         ("system", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
         ("device", device.to_string()),
     ];
-    let Machine::Gpu(gpu) = &device.machine else { return about };
+    let Some(gpu) = device.gpu() else { return about };
     let (info, limits, features) = (&gpu.info, &gpu.limits, gpu.device.features());
     let driver = format!("{} {}", info.driver, info.driver_info).replace('\n', " ");
     about.push(("driver", driver.trim().to_owned()));

@@ -8,7 +8,6 @@ use crate::{
         dataset_run::CpuDatasetRun,
         reference::{Parameters, Reference},
     },
-    device::Machine,
     gpu::{
         Gpu,
         draft::{Metric, Setup, identity},
@@ -44,16 +43,16 @@ impl Trained {
 }
 
 impl Case {
-    /// Trains on a machine and in the reference, and compares losses, right answers, parameters, gradients and predictions; and
+    /// Trains on a GPU, or on the CPU if there is none, and in the reference, and compares losses, right answers, parameters, gradients and predictions; and
     /// trains again, which has to give the same bits.
     ///
     /// # Errors
     /// Whatever goes wrong before there is something to compare.
-    pub(crate) async fn run(&self, machine: &Machine, steps: usize) -> Result<Found> {
+    pub(crate) async fn run(&self, gpu: Option<&Gpu>, steps: usize) -> Result<Found> {
         let data = self.data()?;
         let mut found = Found::default();
-        match machine {
-            Machine::Gpu(gpu) => {
+        match gpu {
+            Some(gpu) => {
                 let gpu = gpu.afresh(self.most_bytes);
                 let (mut engine, trained) = self.on_gpu(&gpu, &data, steps).await?;
                 self.judge(&mut found, &data, &trained, steps)?;
@@ -65,7 +64,7 @@ impl Case {
                 found.same(AGAIN, &again.bits(), &trained.bits());
                 gpu.check()?;
             }
-            Machine::Cpu => {
+            None => {
                 let (engine, trained) = self.on_cpu(&data, steps)?;
                 self.judge(&mut found, &data, &trained, steps)?;
                 if self.answers {

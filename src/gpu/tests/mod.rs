@@ -12,7 +12,6 @@ use rayon::prelude::*;
 use super::{Gpu, adapters::Search, engine::Engine};
 use crate::{
     Activation, Dataset, LayerParameters, Loss, Network, Optimizer,
-    device::Machine,
     plan::{Tile, Way, Ways},
     selftest::case::{Case, Form, SMALL, network, numbers},
     step::{Batch, Course},
@@ -62,8 +61,7 @@ impl Case {
         let answers = self.answers || (self.models == 1 && !self.drops() && matches!(self.form, Form::Planned));
         let this = Self { answers, ..self.clone() };
         let what = format!("{}: {self}", gpu.info.name);
-        let machine = Machine::Gpu(Box::new(gpu.clone()));
-        let found = pollster::block_on(this.run(&machine, steps)).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let found = pollster::block_on(this.run(Some(gpu), steps)).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert!(found.passed(), "{what}: {found:?}");
         gpu.check().expect("no complaint from wgpu");
     }

@@ -5,7 +5,6 @@ use crate::{
     Activation, Average, Dataset, Device, Ensemble, Loss, Model, Optimizer, Population, Result, Rows, Settings,
     Trainer,
     cpu::reference::Reference,
-    device::Machine,
     gpu::trial::recorded,
     selftest::{
         case::{network, numbers},
@@ -130,7 +129,7 @@ pub(super) async fn ensemble(found: &mut Found, device: &Device, outputs: usize)
 }
 
 pub(super) async fn recording(found: &mut Found, device: &Device) -> Result<()> {
-    let Machine::Gpu(gpu) = &device.machine else { return Ok(()) };
+    let Some(gpu) = device.gpu() else { return Ok(()) };
     let network = network(&[5, 3], Activation::Tanh);
     let (flat, x) = (network.initial(2)?, numbers(7 * 5, 1));
     let ours = recorded(gpu, &network, &flat, &x).await?;

@@ -5,7 +5,6 @@ use crate::{
     Activation, CustomActivation, CustomLoss, Dataset, Device, LayerParameters, Loss, Network, Optimizer, Population,
     Result, Schedule, Settings, Trainer,
     cpu::reference::{Parameters, Reference},
-    device::Machine,
     gpu::{draft::Setup, engine::Engine},
     selftest::{
         case::{Case, Form, network, numbers},
@@ -182,7 +181,7 @@ pub(super) async fn stream(found: &mut Found, device: &Device) -> Result<()> {
 
 /// The table of steps that the device makes is what the host knows of each, to the last bit.
 pub(super) async fn steps(found: &mut Found, device: &Device) -> Result<()> {
-    let Machine::Gpu(gpu) = &device.machine else { return Ok(()) };
+    let Some(gpu) = device.gpu() else { return Ok(()) };
     let case = Case {
         models: 3,
         accumulate: 3,
