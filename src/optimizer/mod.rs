@@ -47,15 +47,24 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
+    /// The number of entries of [`Optimizer::ALL`]: each rule, and one entry with everything that surrounds a rule.
+    const COUNT: usize = Rule::ALL.len() + 1;
+
     /// One with each rule, and one with all that surrounds it, for tests and benches to walk.
     pub const ALL: &[Self] = &{
-        let mut all = [Self::sgd(0.1).l1(0.01).weight_decay(0.02).clip_value(0.05).average(0.9); 14];
+        let mut all = [Self::sgd(0.1).l1(0.01).weight_decay(0.02).clip_value(0.05).average(0.9); Self::COUNT];
         let mut i = 0;
         while i < Rule::ALL.len() {
             let rate = match Rule::ALL[i] {
                 Rule::Sgd | Rule::Momentum { .. } => 0.1,
                 Rule::Adadelta { .. } => 1.0,
-                _ => 0.01,
+                Rule::Adam { .. }
+                | Rule::Adamax { .. }
+                | Rule::Nadam { .. }
+                | Rule::RmsProp { .. }
+                | Rule::Adagrad { .. }
+                | Rule::Lion { .. }
+                | Rule::Rprop { .. } => 0.01,
             };
             all[i] = Self::new(Rule::ALL[i], rate);
             i += 1;
@@ -360,6 +369,17 @@ impl Numbers {
 mod tests {
     use super::*;
     use crate::Error;
+
+    /// A rule that is added must not take the place of the entry with clipping, penalties and the moving average.
+    #[test]
+    fn every_rule_and_everything_around_a_rule_is_among_all() {
+        let (surrounded, plain) = Optimizer::ALL.split_last().unwrap();
+        let rules: Vec<Rule> = plain.iter().map(|optimizer| optimizer.rule).collect();
+        assert_eq!(rules, Rule::ALL);
+        assert!(plain.iter().all(Optimizer::only_follows_its_rule));
+        assert!(surrounded.clip_value.is_some() && surrounded.average.is_some());
+        assert!(surrounded.l1 > 0.0 && surrounded.weight_decay > 0.0);
+    }
 
     #[test]
     fn settings_that_make_no_optimizer_are_refused() {

@@ -155,13 +155,18 @@ impl Rule {
 
     /// The new value of a parameter `p` with gradient `g` in update number `t`, from 1; `state` holds the parameter's
     /// [`Rule::planes`] numbers, all 0 at first.
+    ///
+    /// # Panics
+    /// If `state` does not hold [`Rule::planes`] numbers.
     pub fn apply(self, rate: f64, t: u64, p: f64, g: f64, state: &mut [f64]) -> f64 {
         let power = |beta: f64| 1.0 - beta.powf(t as f64);
         let mean = |kept: f64, old: &mut f64, new: f64| {
             *old = kept * *old + (1.0 - kept) * new;
             *old
         };
+        assert_eq!(state.len(), self.planes(), "{}: numbers of state for a parameter", self.name());
         match (self, state) {
+            (Self::Sgd, _) => p - rate * g,
             (Self::Momentum { momentum, dampening, nesterov }, [v]) => {
                 *v = if t == 1 { g } else { momentum * *v + (1.0 - dampening) * g };
                 p - rate * if nesterov { g + momentum * *v } else { *v }
@@ -225,7 +230,18 @@ impl Rule {
                 *before = if turn < 0.0 { 0.0 } else { g };
                 p - sign(*before) * *step
             }
-            _ => p - rate * g,
+            (
+                Self::Momentum { .. }
+                | Self::Adam { .. }
+                | Self::Adamax { .. }
+                | Self::Nadam { .. }
+                | Self::RmsProp { .. }
+                | Self::Adagrad { .. }
+                | Self::Adadelta { .. }
+                | Self::Lion { .. }
+                | Self::Rprop { .. },
+                _,
+            ) => unreachable!("the length of the state was checked above"),
         }
     }
 
@@ -299,7 +315,13 @@ impl Rule {
                 (false, true) => &[("HAS_MOMENTUM", false), ("CENTERED", true)],
                 (false, false) => &[("HAS_MOMENTUM", false), ("CENTERED", false)],
             },
-            _ => &[],
+            Self::Sgd
+            | Self::Adamax { .. }
+            | Self::Nadam { .. }
+            | Self::Adagrad { .. }
+            | Self::Adadelta { .. }
+            | Self::Lion { .. }
+            | Self::Rprop { .. } => &[],
         }
     }
 }
@@ -346,6 +368,18 @@ pub(crate) fn sign(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A rule must not fall back to gradient descent where it gets the state of another rule.
+    #[test]
+    fn a_rule_with_the_state_of_another_rule_panics() {
+        for rule in Rule::ALL {
+            for len in (0..5).filter(|len| *len != rule.planes()) {
+                let applied = std::panic::catch_unwind(|| rule.apply(0.1, 1, 1.0, 1.0, &mut vec![0.0; len]));
+                let message = *applied.unwrap_err().downcast::<String>().unwrap();
+                assert!(message.contains(rule.name()) && message.contains("numbers of state"), "{message}");
+            }
+        }
+    }
 
     #[test]
     fn rprop_takes_a_turn_back_and_then_steps_less() {
