@@ -81,7 +81,21 @@ pub(super) fn slopes(fma: Fma, activation: Activation, z: &[f32], into: &mut [f3
         }
         Activation::Gaussian => each!(z, into, |z| -2.0 * z * exp(fma, -z * z)),
         Activation::Custom(custom) => each!(z, into, |z| custom.gradient(f64::from(z)) as f32),
-        _ => into.fill(1.0),
+        // The value tells these derivatives; see `times_slope`.
+        Activation::Identity
+        | Activation::Sigmoid
+        | Activation::Tanh
+        | Activation::Relu
+        | Activation::LeakyRelu { .. }
+        | Activation::Elu { .. }
+        | Activation::Selu
+        | Activation::Softplus
+        | Activation::Softsign
+        | Activation::HardSigmoid
+        | Activation::HardTanh
+        | Activation::Softmax => unreachable!("the derivative follows from the value"),
+        // Each neuron has a slope of its own, which `norm::forward` knows.
+        Activation::Prelu { .. } => unreachable!("the slopes are parameters"),
     }
 }
 
@@ -117,7 +131,14 @@ pub(super) fn times_slope(activation: Activation, a: &[f32], kept: &[f32], delta
         Activation::Softsign => each!(a, delta, |a| (1.0 - a.abs()) * (1.0 - a.abs())),
         Activation::HardSigmoid => each!(a, delta, |a| if a > 0.0 && a < 1.0 { 1.0 / 6.0 } else { 0.0 }),
         Activation::HardTanh => each!(a, delta, |a| if a.abs() < 1.0 { 1.0 } else { 0.0 }),
-        _ => {
+        Activation::Gelu
+        | Activation::GeluTanh
+        | Activation::Silu
+        | Activation::Mish
+        | Activation::Sine { .. }
+        | Activation::Gaussian
+        | Activation::Prelu { .. }
+        | Activation::Custom(_) => {
             for (d, slope) in delta.iter_mut().zip(kept) {
                 *d *= slope;
             }
@@ -257,6 +278,30 @@ mod tests {
             let mut delta = [1.0];
             times_slope(activation, &[activation.apply(z) as f32], &[], &mut delta);
             assert!((f64::from(delta[0]) - slope).abs() < 1e-6, "{activation} at {z}: {}", delta[0]);
+        }
+    }
+
+    #[test]
+    fn slopes_are_the_finite_differences_of_the_values() {
+        const STEP: f32 = 1.0 / 64.0;
+        for activation in Activation::ALL {
+            let value = |z: f32| {
+                let mut value = [z];
+                activate(Fma::NONE, *activation, &mut value);
+                value[0]
+            };
+            // Off the kinks, which are at whole numbers.
+            for z in (-80..80).map(|i| (i as f32 + 0.5) / 16.0) {
+                let mut kept = Vec::new();
+                if !activation.slope_is_by_value() {
+                    kept.resize(1, f32::NAN);
+                    slopes(Fma::NONE, *activation, &[z], &mut kept);
+                }
+                let mut delta = [1.0];
+                times_slope(*activation, &[value(z)], &kept, &mut delta);
+                let expected = (value(z + STEP) - value(z - STEP)) / (2.0 * STEP);
+                assert!((delta[0] - expected).abs() < 1e-3, "{activation} at {z}: {} and not {expected}", delta[0]);
+            }
         }
     }
 
