@@ -125,7 +125,22 @@ impl Activation {
             Self::LeakyRelu { slope } | Self::Prelu { slope } => Some(slope),
             Self::Elu { alpha } => Some(alpha),
             Self::Sine { frequency } => Some(frequency),
-            _ => None,
+            Self::Identity
+            | Self::Sigmoid
+            | Self::Tanh
+            | Self::Relu
+            | Self::Selu
+            | Self::Gelu
+            | Self::GeluTanh
+            | Self::Silu
+            | Self::Mish
+            | Self::Softplus
+            | Self::Softsign
+            | Self::HardSigmoid
+            | Self::HardTanh
+            | Self::Gaussian
+            | Self::Softmax
+            | Self::Custom(_) => None,
         }
     }
 
@@ -136,7 +151,22 @@ impl Activation {
             Self::Prelu { .. } => Self::Prelu { slope: number },
             Self::Elu { .. } => Self::Elu { alpha: number },
             Self::Sine { .. } => Self::Sine { frequency: number },
-            other => other,
+            Self::Identity
+            | Self::Sigmoid
+            | Self::Tanh
+            | Self::Relu
+            | Self::Selu
+            | Self::Gelu
+            | Self::GeluTanh
+            | Self::Silu
+            | Self::Mish
+            | Self::Softplus
+            | Self::Softsign
+            | Self::HardSigmoid
+            | Self::HardTanh
+            | Self::Gaussian
+            | Self::Softmax
+            | Self::Custom(_) => self,
         }
     }
 
@@ -255,17 +285,28 @@ impl Activation {
 
     /// Whether the slope is a function of the value: then nothing else is kept of the way forward.
     pub(crate) const fn slope_is_by_value(self) -> bool {
-        !matches!(
-            self,
-            Self::Prelu { .. }
-                | Self::Gelu
-                | Self::GeluTanh
-                | Self::Silu
-                | Self::Mish
-                | Self::Sine { .. }
-                | Self::Gaussian
-                | Self::Custom(_)
-        )
+        match self {
+            Self::Identity
+            | Self::Sigmoid
+            | Self::Tanh
+            | Self::Relu
+            | Self::LeakyRelu { .. }
+            | Self::Elu { .. }
+            | Self::Selu
+            | Self::Softplus
+            | Self::Softsign
+            | Self::HardSigmoid
+            | Self::HardTanh
+            | Self::Softmax => true,
+            Self::Gelu
+            | Self::GeluTanh
+            | Self::Silu
+            | Self::Mish
+            | Self::Sine { .. }
+            | Self::Gaussian
+            | Self::Prelu { .. }
+            | Self::Custom(_) => false,
+        }
     }
 
     /// Refuses a number that makes no activation.
@@ -276,7 +317,21 @@ impl Activation {
             Self::Elu { alpha } => alpha >= 0.0 && (alpha as f32).is_finite(),
             Self::Sine { frequency } => frequency != 0.0 && (frequency as f32).is_finite(),
             Self::Custom(custom) => return custom.check(),
-            _ => true,
+            Self::Identity
+            | Self::Sigmoid
+            | Self::Tanh
+            | Self::Relu
+            | Self::Selu
+            | Self::Gelu
+            | Self::GeluTanh
+            | Self::Silu
+            | Self::Mish
+            | Self::Softplus
+            | Self::Softsign
+            | Self::HardSigmoid
+            | Self::HardTanh
+            | Self::Gaussian
+            | Self::Softmax => true,
         };
         let expected = "a finite number from 0 up, and not 0 for sine".to_owned();
         let wrong = || Error::Setting { what: "number of an activation", expected, got: self.to_string() };
@@ -328,7 +383,10 @@ fn inner(z: f64) -> f64 {
 impl std::fmt::Display for Activation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())?;
-        self.parameter().map_or(Ok(()), |number| write!(f, "({number})"))
+        if let Some(number) = self.parameter() {
+            write!(f, "({number})")?;
+        }
+        Ok(())
     }
 }
 

@@ -83,24 +83,30 @@ impl Init {
             | Activation::Softplus => Self::HeUniform,
             Activation::Selu => Self::LecunNormal,
             Activation::Sine { frequency } => Self::Siren { frequency },
-            _ => Self::GlorotUniform,
+            Activation::Identity
+            | Activation::Sigmoid
+            | Activation::Tanh
+            | Activation::Softsign
+            | Activation::HardSigmoid
+            | Activation::HardTanh
+            | Activation::Gaussian
+            | Activation::Softmax
+            | Activation::Custom(_) => Self::GlorotUniform,
         }
     }
 
     /// The default for a layer with this activation that follows one with `before`, if there is one.
     pub(crate) const fn default_after(before: Option<Activation>, activation: Activation) -> Self {
-        match (before, Self::default_for(activation)) {
-            (Some(Activation::Sine { frequency }), Self::GlorotUniform) => Self::Siren { frequency },
-            (_, own) => own,
+        let own = Self::default_for(activation);
+        if let (Some(Activation::Sine { frequency }), Self::GlorotUniform) = (before, own) {
+            return Self::Siren { frequency };
         }
+        own
     }
 
     /// What it is in the first layer of a network, which has so many inputs.
     pub(crate) fn in_first_layer(self, inputs: usize) -> Self {
-        match self {
-            Self::Siren { .. } => Self::Uniform { limit: 1.0 / inputs as f64 },
-            other => other,
-        }
+        if let Self::Siren { .. } = self { Self::Uniform { limit: 1.0 / inputs as f64 } } else { self }
     }
 
     /// The standard deviation of what is drawn for a layer of `inputs` and `outputs`; of [`Init::Siren`], for a layer that is

@@ -106,7 +106,17 @@ impl Loss {
         match self {
             Self::Huber { delta } => Some(delta),
             Self::SmoothedCrossEntropy { smoothing } => Some(smoothing),
-            _ => None,
+            Self::Auto
+            | Self::Mse
+            | Self::L1
+            | Self::LogCosh
+            | Self::BinaryCrossEntropy
+            | Self::BinaryCrossEntropyWithLogits
+            | Self::SoftmaxCrossEntropy
+            | Self::Hinge
+            | Self::Poisson
+            | Self::RelativeL2
+            | Self::Custom(_) => None,
         }
     }
 
@@ -115,7 +125,17 @@ impl Loss {
         match self {
             Self::Huber { .. } => Self::Huber { delta: number },
             Self::SmoothedCrossEntropy { .. } => Self::SmoothedCrossEntropy { smoothing: number },
-            other => other,
+            Self::Auto
+            | Self::Mse
+            | Self::L1
+            | Self::LogCosh
+            | Self::BinaryCrossEntropy
+            | Self::BinaryCrossEntropyWithLogits
+            | Self::SoftmaxCrossEntropy
+            | Self::Hinge
+            | Self::Poisson
+            | Self::RelativeL2
+            | Self::Custom(_) => self,
         }
     }
 
@@ -127,7 +147,15 @@ impl Loss {
             Self::BinaryCrossEntropyWithLogits | Self::SoftmaxCrossEntropy | Self::SmoothedCrossEntropy { .. } => {
                 Some(Activation::Identity)
             }
-            _ => None,
+            Self::Auto
+            | Self::Mse
+            | Self::L1
+            | Self::Huber { .. }
+            | Self::LogCosh
+            | Self::Hinge
+            | Self::Poisson
+            | Self::RelativeL2
+            | Self::Custom(_) => None,
         }
     }
 
@@ -245,7 +273,16 @@ impl Loss {
             Self::Huber { delta } => (delta > 0.0 && (delta as f32).is_finite(), "a finite number above 0"),
             Self::SmoothedCrossEntropy { smoothing } => ((0.0..=1.0).contains(&smoothing), "a number from 0 to 1"),
             Self::Custom(custom) => return custom.check(),
-            _ => (true, ""),
+            Self::Auto
+            | Self::Mse
+            | Self::L1
+            | Self::LogCosh
+            | Self::BinaryCrossEntropy
+            | Self::BinaryCrossEntropyWithLogits
+            | Self::SoftmaxCrossEntropy
+            | Self::Hinge
+            | Self::Poisson
+            | Self::RelativeL2 => (true, ""),
         };
         let wrong =
             || Error::Setting { what: "number of a loss", expected: expected.to_owned(), got: self.to_string() };
@@ -284,7 +321,10 @@ fn smoothed(t: f64, smoothing: f64, outputs: usize) -> f64 {
 impl std::fmt::Display for Loss {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())?;
-        self.parameter().map_or(Ok(()), |number| write!(f, "({number})"))
+        if let Some(number) = self.parameter() {
+            write!(f, "({number})")?;
+        }
+        Ok(())
     }
 }
 
