@@ -13,6 +13,7 @@ use crate::{
         tensors::{self, Reader, Writer},
     },
     model::TRAINING,
+    network::TensorKind,
     step::Earlier,
 };
 
@@ -308,14 +309,20 @@ impl State {
             writer.layers(&format!("{prefix}state.{i}."), network, names, plane)?;
         }
         let gradients = self.gradients.as_ref();
-        gradients.map_or(Ok(()), |gradients| writer.layers(&gradients_of(prefix), network, names, gradients))
+        match gradients {
+            Some(gradients) => writer.layers(&gradients_of(prefix), network, names, gradients),
+            None => Ok(()),
+        }
     }
 
     /// Refuses what is not that of a model and settings, which a caller may have changed.
     fn check(&self, model: &Model, taken: &Taken) -> Result<()> {
         check_len("planes of the optimizer's state", taken.optimizer.planes(), self.planes.len())?;
+        let len_of = |layer: &LayerParameters, kind: TensorKind| {
+            if kind.is_trained() { layer.tensor(kind).len() } else { 0 }
+        };
         let count = |layers: &[LayerParameters]| -> Vec<_> {
-            layers.iter().map(|layer| (layer.weight.len(), layer.vectors().map(Vec::len).sum::<usize>())).collect()
+            layers.iter().map(|layer| TensorKind::ALL.map(|kind| len_of(layer, kind))).collect()
         };
         let expected = count(&model.parameters);
         let wrong = |what, expected: &str, got: &str| {

@@ -290,7 +290,7 @@ mod tests {
 
     fn layers(network: &Network, engine: &Engine) -> Vec<LayerParameters> {
         let mut layers = network.layout().layers(&engine.parameters);
-        network.put_statistics(engine.statistics(), &mut layers);
+        network.layout().put_statistics(engine.statistics(), &mut layers);
         layers
     }
 

@@ -5,7 +5,11 @@ use super::{
     gemm::Matrix,
     math::Fma,
 };
-use crate::{Activation, Network, Norm, dropout::Dropout, network::Place};
+use crate::{
+    Activation, Network, Norm,
+    dropout::Dropout,
+    network::{LayerTensors, Place, TensorKind, TensorLayout, TensorModule},
+};
 
 /// Writes the inputs and the expected outputs of a row of the batch, and tells what it weighs.
 pub(super) type Fill<'a> = dyn Fn(usize, &mut [f32], &mut [f32]) -> f32 + Sync + 'a;
@@ -13,6 +17,8 @@ pub(super) type Fill<'a> = dyn Fn(usize, &mut [f32], &mut [f32]) -> f32 + Sync +
 /// A layer, and the columns of what it reads and writes.
 pub(super) struct Layer {
     pub(super) place: Place,
+    /// The tensors of the layer, and where they lie.
+    tensors: Vec<TensorLayout>,
     pub(super) activation: Activation,
     pub(super) from: usize,
     pub(super) to: usize,
@@ -25,30 +31,37 @@ pub(super) struct Layer {
     first: usize,
     /// How its sums are normalised, and the column of what comes out; behind that one of a layer norm's inverse deviation.
     pub(super) norm: Option<(Norm, usize)>,
-    /// Where the running statistics start of a batch norm.
-    pub(super) running: usize,
-    /// Where a lane sums the gradients of the vectors behind the biases.
-    pub(super) vector: usize,
+    /// Whether something is trained between the sum of a neuron and its activation, or in the activation.
+    pub(super) learns_behind_the_sum: bool,
+    /// Where a lane sums the gradients of the tensors behind the sum.
+    pub(super) sums_from: usize,
 }
 
 impl Layer {
     /// The layers of a network; `take` gives columns to what they read and write: inputs and a 1, outputs and a 1.
     pub(super) fn all(network: &Network, from: usize, mut take: impl FnMut(usize) -> usize) -> Vec<Self> {
         let mut layers: Vec<Self> = Vec::with_capacity(network.layers().len());
-        for (dense, place) in network.layers().iter().zip(network.layout().places) {
+        for (dense, LayerTensors { place, tensors }) in network.layers().iter().zip(network.layout().layers) {
             let to = take(place.outputs + 1);
             let from = layers.last().map_or(from, |before| before.to);
             let first = layers.last().map_or(0, |before| before.first + before.place.stride);
             let dropout = (dense.dropout > 0.0).then(|| Dropout::of(dense.dropout));
             let activation = dense.activation;
-            let (running, vector) = layers.last().map_or((0, 0), |before| {
-                let runs = matches!(before.norm, Some((Norm::Batch, _)));
-                let vectors = (before.place.vectors - 1) * before.place.outputs;
-                (before.running + if runs { 2 * before.place.stride } else { 0 }, before.vector + vectors)
+            let sums_from = layers.last().map_or(0, |before| before.sums_from + before.len_behind_the_sum());
+            layers.push(Self {
+                place,
+                tensors,
+                activation,
+                from,
+                to,
+                delta: 0,
+                slope: None,
+                dropout,
+                first,
+                norm: dense.norm.map(|norm| (norm, 0)),
+                learns_behind_the_sum: dense.learns_behind_the_sum(),
+                sums_from,
             });
-            let norm = dense.norm.map(|norm| (norm, 0));
-            let (delta, slope) = (0, None);
-            layers.push(Self { place, activation, from, to, delta, slope, dropout, first, norm, running, vector });
         }
         layers
     }
@@ -66,6 +79,34 @@ impl Layer {
         for layer in layers {
             layer.delta = take(layer.place.outputs);
         }
+    }
+
+    /// Where a tensor lies, if the layer has it.
+    pub(super) fn tensor(&self, kind: TensorKind) -> Option<TensorLayout> {
+        self.tensors.iter().find(|tensor| tensor.spec.kind == kind).copied()
+    }
+
+    /// The values of a per-neuron tensor, which is empty if the layer does not have it. Running statistics are among the
+    /// flat statistics, the others among the flat parameters.
+    pub(super) fn vector<'a>(&self, flat: &'a [f32], kind: TensorKind) -> &'a [f32] {
+        self.tensor(kind).map_or(&[], |tensor| &flat[tensor.offset..][..tensor.spec.len()])
+    }
+
+    /// The tensors that are trained behind the sum, in the order in which a lane sums their gradients.
+    pub(super) fn behind_the_sum(&self) -> impl Iterator<Item = &TensorLayout> {
+        self.tensors
+            .iter()
+            .filter(|tensor| tensor.spec.kind.is_trained() && tensor.spec.kind.module() != TensorModule::Dense)
+    }
+
+    /// The number of values of [`Layer::behind_the_sum`].
+    pub(super) fn len_behind_the_sum(&self) -> usize {
+        self.behind_the_sum().map(|tensor| tensor.spec.len()).sum()
+    }
+
+    /// The number of running statistics, padded.
+    pub(super) fn statistics(&self) -> usize {
+        self.tensors.iter().filter(|tensor| !tensor.spec.kind.is_trained()).count() * self.place.stride
     }
 
     /// The slopes where the sums are `z`, for those whose values do not tell them.

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     Norm,
+    network::TensorKind,
     norm::{EPSILON, MOMENTUM},
     step::Step,
 };
@@ -22,11 +23,6 @@ pub(super) struct Training<'a> {
     pub(super) runs: bool,
 }
 
-/// The vectors of a layer behind its weights: gain and shift, or slopes.
-fn vector<'a>(layer: &Layer, parameters: &'a [f32], number: usize) -> &'a [f32] {
-    &parameters[layer.place.at(layer.place.inputs + number, 0)..][..layer.place.outputs]
-}
-
 /// From the sums to the outputs, row by row; `statistics` are the running ones.
 pub(super) fn forward(
     layer: &Layer,
@@ -38,7 +34,7 @@ pub(super) fn forward(
 ) {
     let (a, outputs) = (layer.to, layer.place.outputs);
     let Some((norm, normed)) = layer.norm else {
-        let slopes = vector(layer, parameters, 1);
+        let slopes = layer.vector(parameters, TensorKind::PreluSlope);
         for row in rows.chunks_exact_mut(stride) {
             for (j, slope) in slopes.iter().enumerate() {
                 let z = row[a + j];
@@ -53,9 +49,10 @@ pub(super) fn forward(
     let (means, inverses) = match (norm, &training) {
         (Norm::Layer, _) => (Vec::new(), Vec::new()),
         (Norm::Batch, None) => {
-            let (means, variances) = statistics[layer.running..].split_at(layer.place.stride);
+            let means = layer.vector(statistics, TensorKind::RunningMean);
+            let variances = layer.vector(statistics, TensorKind::RunningVar);
             let inverse = |variance: &f32| (1.0 / (f64::from(*variance) + EPSILON).sqrt()) as f32;
-            (means[..outputs].to_vec(), variances[..outputs].iter().map(inverse).collect())
+            (means.to_vec(), variances.iter().map(inverse).collect())
         }
         (Norm::Batch, Some(_)) => {
             let (means, variances) = columns(rows, stride, a, outputs);
@@ -71,7 +68,7 @@ pub(super) fn forward(
         } else {
             (0..outputs).for_each(|j| row[normed + j] = (row[a + j] - means[j]) * inverses[j]);
         }
-        let (gain, shift) = (vector(layer, parameters, 1), vector(layer, parameters, 2));
+        let (gain, shift) = (layer.vector(parameters, TensorKind::Gamma), layer.vector(parameters, TensorKind::Beta));
         (0..outputs).for_each(|j| row[a + j] = gain[j] * row[normed + j] + shift[j]);
     }
     let Some(training) = training else {
@@ -84,7 +81,7 @@ pub(super) fn forward(
         run(layer, training, &means, &inverses);
     }
     if norm == Norm::Batch {
-        training.lane.inverses[layer.running / 2..][..outputs].copy_from_slice(&inverses);
+        training.lane.inverses[inverses_of(layer)..][..outputs].copy_from_slice(&inverses);
     }
     for (row, number) in rows.chunks_exact_mut(stride).zip(training.first..) {
         let Some(slope) = layer.slope else {
@@ -103,13 +100,23 @@ pub(super) fn forward(
 fn run(layer: &Layer, training: &mut Training<'_>, means: &[f32], inverses: &[f32]) {
     let rows = f64::from(training.step.rows);
     let unbiased = rows / (rows - 1.0).max(1.0);
-    let (running_means, running_variances) = training.lane.statistics[layer.running..].split_at_mut(layer.place.stride);
+    let (Some(running_mean), Some(running_var)) =
+        (layer.tensor(TensorKind::RunningMean), layer.tensor(TensorKind::RunningVar))
+    else {
+        return;
+    };
+    let statistics = &mut training.lane.statistics;
     let towards = |old: &mut f32, new: f64| *old = (f64::from(*old) + MOMENTUM * (new - f64::from(*old))) as f32;
     for (j, (mean, inverse)) in means.iter().zip(inverses).enumerate() {
-        towards(&mut running_means[j], f64::from(*mean));
+        towards(&mut statistics[running_mean.offset + j], f64::from(*mean));
         let variance = 1.0 / (f64::from(*inverse) * f64::from(*inverse)) - EPSILON;
-        towards(&mut running_variances[j], unbiased * variance);
+        towards(&mut statistics[running_var.offset + j], unbiased * variance);
     }
+}
+
+/// Where the inverse deviations of a batch norm start in a lane: one for each two of its running statistics.
+fn inverses_of(layer: &Layer) -> usize {
+    layer.tensor(TensorKind::RunningMean).map_or(0, |running| running.offset / 2)
 }
 
 /// Mean and variance.
@@ -128,9 +135,9 @@ fn columns(rows: &[f32], stride: usize, first: usize, count: usize) -> (Vec<f32>
 /// From `dLoss/da` in the delta's columns to `dLoss/dz`; the gradients of what is learned are added to the lane's.
 pub(super) fn backward(layer: &Layer, parameters: &[f32], (rows, stride): (&mut [f32], usize), lane: &mut Lane) {
     let (delta, outputs) = (layer.delta, layer.place.outputs);
-    let sums = &mut lane.vectors[layer.vector..][..(layer.place.vectors - 1) * outputs];
+    let sums = &mut lane.vectors[layer.sums_from..][..layer.len_behind_the_sum()];
     let Some((norm, normed)) = layer.norm else {
-        let slopes = vector(layer, parameters, 1);
+        let slopes = layer.vector(parameters, TensorKind::PreluSlope);
         let Some(kept) = layer.slope else { return };
         for row in rows.chunks_exact_mut(stride) {
             for (j, slope) in slopes.iter().enumerate() {
@@ -141,7 +148,8 @@ pub(super) fn backward(layer: &Layer, parameters: &[f32], (rows, stride): (&mut 
         }
         return;
     };
-    let gain = vector(layer, parameters, 1);
+    let gain = layer.vector(parameters, TensorKind::Gamma);
+    // In the order of `Layer::behind_the_sum`.
     let (gains, shifts) = sums.split_at_mut(outputs);
     let count = (rows.len() / stride) as f32;
     for row in rows.chunks_exact_mut(stride) {
@@ -165,7 +173,7 @@ pub(super) fn backward(layer: &Layer, parameters: &[f32], (rows, stride): (&mut 
         }
     }
     if norm == Norm::Batch {
-        let inverses = &lane.inverses[layer.running / 2..][..outputs];
+        let inverses = &lane.inverses[inverses_of(layer)..][..outputs];
         for row in rows.chunks_exact_mut(stride) {
             for j in 0..outputs {
                 let centred = row[delta + j] - shifts[j] / count - row[normed + j] * gains[j] / count;

@@ -606,7 +606,7 @@ mod tests {
         ] {
             let network = network.init(Init::Normal { deviation: 0.7 }, Init::Normal { deviation: 0.3 });
             let mut first = network.layout().layers(&network.initial(4).unwrap());
-            network.put_statistics(&network.first_statistics(), &mut first);
+            network.layout().put_statistics(&network.first_statistics(), &mut first);
             for (i, vector) in first.iter_mut().flat_map(|l| [&mut l.gain, &mut l.shift, &mut l.slope]).enumerate() {
                 vector.iter_mut().enumerate().for_each(|(j, v)| *v += 0.1 * (3 * i + j) as f32);
             }

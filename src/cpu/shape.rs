@@ -24,7 +24,7 @@ use super::{
     update::{follow, update},
 };
 use crate::{
-    Activation, Loss, Network, Norm, Optimizer, Rule, judge,
+    Activation, Loss, Network, Optimizer, Rule, judge,
     network::{Layout, Place},
     step::Step,
 };
@@ -105,8 +105,10 @@ fn reach(layout: &Layout, optimizer: &Optimizer) -> Vec<f32> {
         return Vec::new();
     }
     let mut reach = vec![1.0; layout.len];
-    for place in &layout.places {
-        (0..place.vectors).for_each(|k| reach[place.at(place.inputs + k, 0)..][..place.outputs].fill(0.0));
+    for tensor in layout.layers.iter().flat_map(|layer| &layer.tensors) {
+        if tensor.spec.kind.is_trained() && !tensor.spec.kind.is_weight() {
+            reach[tensor.offset..][..tensor.spec.len()].fill(0.0);
+        }
     }
     reach
 }
@@ -186,7 +188,11 @@ impl Shape {
 
     /// What the threads bring out, each with so many sums of its own.
     pub(super) fn lanes(&self, sums: usize) -> Vec<Lane> {
-        let [vectors, statistics] = self.vectors();
+        let (mut vectors, mut statistics) = (0, 0);
+        for layer in &self.layers {
+            vectors += layer.len_behind_the_sum();
+            statistics += layer.statistics();
+        }
         let lane = Lane {
             sums: vec![0.0; sums],
             vectors: vec![0.0; vectors],
@@ -280,7 +286,7 @@ impl Shape {
             self.arch.dispatch(Loops(
                 #[inline(always)]
                 |fma| {
-                    if layer.place.vectors > 1 {
+                    if layer.learns_behind_the_sum {
                         let rows = (&mut *rows, self.stride);
                         return norm::forward(layer, fma, parameters, rows, training.as_mut(), statistics);
                     }
@@ -338,7 +344,7 @@ impl Shape {
             self.arch.dispatch(Loops(
                 #[inline(always)]
                 |_| {
-                    if layer.place.vectors > 1 {
+                    if layer.learns_behind_the_sum {
                         return norm::backward(layer, parameters, (&mut *rows, self.stride), lane);
                     }
                     for row in rows.chunks_exact_mut(self.stride) {
@@ -384,35 +390,28 @@ impl Shape {
 
     /// Whether more than weights and biases are learned.
     pub(super) fn has_vectors(&self) -> bool {
-        self.layers.iter().any(|layer| layer.place.vectors > 1)
+        self.layers.iter().any(|layer| layer.learns_behind_the_sum)
     }
 
     pub(super) fn needs_whole_gradients(&self) -> bool {
         self.optimizer.needs_whole_gradients() || self.has_vectors()
     }
 
-    /// How many numbers of the vectors behind the biases there are, and how many batch norms keep.
-    pub(super) fn vectors(&self) -> [usize; 2] {
-        self.layers.iter().fold([0; 2], |[vectors, statistics], layer| {
-            let runs = matches!(layer.norm, Some((Norm::Batch, _)));
-            let kept = if runs { 2 * layer.place.stride } else { 0 };
-            [vectors + (layer.place.vectors - 1) * layer.place.outputs, statistics + kept]
-        })
-    }
-
-    /// Adds the threads' gradients of the vectors behind the biases to the others, or puts them there.
+    /// Adds the threads' gradients of the tensors behind the sums to the others, or puts them there.
     pub(super) fn add_vectors(&self, lanes: &[Lane], starts: bool, gradients: &mut [f32]) {
-        for layer in self.layers.iter().filter(|layer| layer.place.vectors > 1) {
-            let outputs = layer.place.outputs;
-            for k in 1..layer.place.vectors {
-                let into = &mut gradients[layer.place.at(layer.place.inputs + k, 0)..][..outputs];
+        for layer in &self.layers {
+            let mut from = layer.sums_from;
+            for tensor in layer.behind_the_sum() {
+                let len = tensor.spec.len();
+                let into = &mut gradients[tensor.offset..][..len];
                 if starts {
                     into.fill(0.0);
                 }
                 for lane in lanes {
-                    let sums = &lane.vectors[layer.vector + (k - 1) * outputs..][..outputs];
+                    let sums = &lane.vectors[from..][..len];
                     into.iter_mut().zip(sums).for_each(|(g, sum)| *g += sum);
                 }
+                from += len;
             }
         }
     }

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Activation, Error, LayerParameters, Network, Norm, Result, error::check_len, network::Dense};
+use crate::{
+    Activation, Error, Network, Norm, Result,
+    error::check_len,
+    network::{Dense, TensorKind, TensorModule},
+};
 
 /// What the modules of a network are called in a file: a tensor's name is its module's with `.weight` or `.bias` behind
 /// it, or of a batch norm `.running_mean`, `.running_var` and `.num_batches_tracked`, as PyTorch's `state_dict` has them.
@@ -54,48 +58,49 @@ impl Names {
         names
     }
 
-    /// Refuses names that are not as many as there are modules, or not all different.
-    pub(super) fn check(&self, network: &Network) -> Result<()> {
-        let count = |has: fn(&Dense) -> bool| network.layers().iter().filter(|layer| has(layer)).count();
-        check_len("names of layers", network.layers().len(), self.dense.len())?;
-        check_len("names of norms", count(|layer| layer.norm.is_some()), self.norms.len())?;
-        check_len("names of slopes", count(|layer| layer.activation.is_learned()), self.slopes.len())?;
-        let mut seen = BTreeSet::new();
-        let mut all = self.dense.iter().chain(&self.norms).chain(&self.slopes);
-        match all.find(|name| !seen.insert(*name)) {
-            None => Ok(()),
-            Some(twice) => {
-                let (expected, got) = ("a name of its own".to_owned(), format!("{twice} twice"));
-                Err(Error::Setting { what: "name of a module", expected, got })
-            }
+    /// The names of the modules of one kind.
+    fn of(&self, module: TensorModule) -> &[String] {
+        match module {
+            TensorModule::Dense => &self.dense,
+            TensorModule::Normalization => &self.norms,
+            TensorModule::Activation => &self.slopes,
         }
     }
 
-    /// The tensors that a network has by its names: each with its shape and where in the layers' parameters it lies.
-    pub(super) fn tensors(&self, network: &Network) -> Vec<Tensor> {
-        let (mut norms, mut slopes) = (self.norms.iter(), self.slopes.iter());
-        let mut tensors = Vec::new();
-        for (layer, (dense, name)) in network.layers().iter().zip(&self.dense).enumerate() {
-            let vector = vec![dense.outputs];
-            let mut push = |name: String, shape: &[usize], place: Place| {
-                tensors.push(Tensor { name, shape: shape.to_vec(), layer, place });
-            };
-            push(format!("{name}.weight"), &[dense.outputs, dense.inputs], (|l| &l.weight, |l| &mut l.weight));
-            push(format!("{name}.bias"), &vector, (|l| &l.bias, |l| &mut l.bias));
-            if let Some((norm, name)) = dense.norm.and_then(|norm| Some((norm, norms.next()?))) {
-                push(format!("{name}.weight"), &vector, (|l| &l.gain, |l| &mut l.gain));
-                push(format!("{name}.bias"), &vector, (|l| &l.shift, |l| &mut l.shift));
-                if norm == Norm::Batch {
-                    push(format!("{name}.running_mean"), &vector, (|l| &l.running_mean, |l| &mut l.running_mean));
-                    push(
-                        format!("{name}.running_var"),
-                        &vector,
-                        (|l| &l.running_variance, |l| &mut l.running_variance),
-                    );
-                }
+    /// Refuses names that are not as many as there are modules, or not all different.
+    pub(super) fn check(&self, network: &Network) -> Result<()> {
+        for (module, what) in [
+            (TensorModule::Dense, "names of layers"),
+            (TensorModule::Normalization, "names of norms"),
+            (TensorModule::Activation, "names of slopes"),
+        ] {
+            let has = |layer: &&Dense| layer.tensors().iter().any(|tensor| tensor.kind.module() == module);
+            check_len(what, network.layers().iter().filter(has).count(), self.of(module).len())?;
+        }
+        let mut seen = BTreeSet::new();
+        for name in self.dense.iter().chain(&self.norms).chain(&self.slopes) {
+            if !seen.insert(name) {
+                let (expected, got) = ("a name of its own".to_owned(), format!("{name} twice"));
+                return Err(Error::Setting { what: "name of a module", expected, got });
             }
-            if let Some(name) = dense.activation.is_learned().then(|| slopes.next()).flatten() {
-                push(format!("{name}.weight"), &vector, (|l| &l.slope, |l| &mut l.slope));
+        }
+        Ok(())
+    }
+
+    /// The tensors that a network has by its names, which [`Names::check`] has accepted.
+    pub(super) fn tensors(&self, network: &Network) -> Vec<Tensor> {
+        let mut tensors = Vec::new();
+        let mut names = [TensorModule::Dense, TensorModule::Normalization, TensorModule::Activation]
+            .map(|module| (module, self.of(module).iter()));
+        for (layer, dense) in network.layers().iter().enumerate() {
+            let specs = dense.tensors();
+            for (module, names) in &mut names {
+                let mut specs = specs.iter().filter(|spec| spec.kind.module() == *module).peekable();
+                let Some(name) = specs.peek().and_then(|_| names.next()) else { continue };
+                for spec in specs {
+                    let name = format!("{name}.{}", spec.kind.name_in_module());
+                    tensors.push(Tensor { name, shape: spec.shape(), layer, kind: spec.kind });
+                }
             }
         }
         tensors
@@ -108,20 +113,12 @@ impl Names {
     }
 }
 
-/// Where in a layer's parameters a tensor lies, to be read and to be written.
-type Place = (fn(&LayerParameters) -> &Vec<f32>, fn(&mut LayerParameters) -> &mut Vec<f32>);
-
 /// One tensor of a network in a file.
 pub(super) struct Tensor {
     pub(super) name: String,
+    /// In PyTorch's layout.
     pub(super) shape: Vec<usize>,
+    /// The number of its layer.
     pub(super) layer: usize,
-    pub(super) place: Place,
-}
-
-impl Tensor {
-    /// Whether it belongs to the running statistics, which are neither learned nor have gradients.
-    pub(super) fn runs(&self) -> bool {
-        self.name.ends_with(".running_mean") || self.name.ends_with(".running_var")
-    }
+    pub(super) kind: TensorKind,
 }

@@ -55,8 +55,8 @@ impl<'a> Writer<'a> {
     ) -> Result<()> {
         names.check(network)?;
         for tensor in names.tensors(network) {
-            let values = (tensor.place.0)(&layers[tensor.layer]);
-            if tensor.runs() && values.is_empty() {
+            let values = layers[tensor.layer].tensor(tensor.kind);
+            if !tensor.kind.is_trained() && values.is_empty() {
                 continue;
             }
             let bytes = bytemuck::cast_slice(values);
@@ -187,9 +187,9 @@ impl<'a> Reader<'a> {
     ) -> Result<Vec<LayerParameters>> {
         names.check(network)?;
         let mut layers = vec![LayerParameters::default(); network.layers().len()];
-        for tensor in names.tensors(network).iter().filter(|tensor| are_parameters || !tensor.runs()) {
+        for tensor in names.tensors(network).iter().filter(|tensor| are_parameters || tensor.kind.is_trained()) {
             let name = prefix.to_owned() + &tensor.name;
-            *(tensor.place.1)(&mut layers[tensor.layer]) = self.values(name, &tensor.shape, are_parameters)?;
+            *layers[tensor.layer].tensor_mut(tensor.kind) = self.values(name, &tensor.shape, are_parameters)?;
         }
         Ok(layers)
     }

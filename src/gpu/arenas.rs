@@ -4,7 +4,7 @@ use super::{binding_limit, product::Product};
 use crate::{
     Activation, Loss, Network, Norm, Optimizer, Result,
     error::check_limit,
-    network::padded,
+    network::{Place, TensorKind, padded},
     plan::{Scheme, Way},
 };
 
@@ -128,18 +128,15 @@ pub(crate) struct Extent {
 /// `Layer` in `shaders/table.wgsl`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LayerPlace {
-    pub(crate) inputs: usize,
-    pub(crate) outputs: usize,
+    /// Where its parameters lie, in floats.
+    pub(crate) place: Place,
     pub(crate) input: usize,
     pub(crate) input_stride: usize,
     pub(crate) input_slot: usize,
     pub(crate) output: usize,
     pub(crate) output_stride: usize,
     pub(crate) output_slot: usize,
-    pub(crate) weight: usize,
     pub(crate) delta: usize,
-    /// How many vectors lie behind its weights.
-    pub(crate) vectors: usize,
     /// In `activations`, not `Layer`'s: what a norm or a learned slope keeps of the way forward, if there is one.
     pub(crate) normed: Option<usize>,
     /// Of running statistics, where its mean starts; the variance follows.
@@ -155,89 +152,115 @@ const TINY_WINDOW: usize = 4096;
 const VEC4: usize = size_of::<[f32; 4]>();
 
 impl Arenas {
-    /// The layout for a batch. The window is as long as the limit lets it.
-    pub(crate) fn new(network: &Network, extent: Extent, scheme: Option<&Scheme>) -> Self {
+    /// The layout for a batch, of a scheme whose dispatches take one step and store no parts of products. The window is as
+    /// long as the limit lets it.
+    pub(crate) fn new(network: &Network, extent: Extent) -> Self {
         let Extent { rows, models, ring, limit, keeps_gradients, weighted } = extent;
         let batch = padded(rows);
         let vec4s = |n: usize| padded(n) / 4;
         let (input, output) = (batch * vec4s(network.inputs()), batch * vec4s(network.outputs()));
-        let weight = weighted.then_some(2 * output);
         let slot = input + 2 * output + if weighted { output } else { 0 };
         let hidden: usize = network.layers().iter().map(|l| batch * vec4s(l.outputs)).sum::<usize>() - output;
-
         let room = (limit / VEC4 / models).saturating_sub(hidden).min(WINDOW_BYTES / VEC4 / models);
-        // A dispatch that takes several steps must not run over the window's end.
-        let (most, walk) = match scheme {
-            Some(Scheme::Tiny { steps, .. } | Scheme::Lane { steps, .. }) => (TINY_WINDOW, *steps),
-            _ => (WINDOW, 1),
-        };
         let room = (room / slot).max(1);
-        let window = (room.min(most) / walk * walk).max(walk);
-
         let layout = network.layout();
-        let (mut activations, mut deltas) = (window * slot, 0);
-        let mut layers: Vec<LayerPlace> = Vec::new();
-        for (i, (dense, place)) in network.layers().iter().zip(&layout.places).enumerate() {
-            let is_last = i + 1 == network.layers().len();
-            let stride = vec4s(dense.outputs);
-            let before = layers.last().copied();
-            layers.push(LayerPlace {
-                inputs: dense.inputs,
-                outputs: dense.outputs,
-                input: before.map_or(0, |b| b.output),
-                input_stride: vec4s(dense.inputs),
-                input_slot: if i == 0 { slot } else { 0 },
-                output: if is_last { input + output } else { activations },
-                output_stride: stride,
-                output_slot: if is_last { slot } else { 0 },
-                weight: place.offset / 4,
-                delta: deltas,
-                vectors: dense.vectors(),
-                normed: None,
-                running: None,
-            });
-            activations += if is_last { 0 } else { batch * stride };
-            deltas += batch * stride;
-        }
-        let mut statistics = 0;
-        for (place, dense) in layers.iter_mut().zip(network.layers()).filter(|(place, _)| place.vectors > 1) {
-            // A norm's inverse deviations, a vec4 for each row or the columns', lie behind.
-            place.normed = Some(activations);
-            activations += batch * place.output_stride + batch.max(place.output_stride);
-            if dense.norm == Some(Norm::Batch) {
-                place.running = Some(statistics);
-                statistics += 2 * place.output_stride;
-            }
-        }
-        let parameters = layout.len / 4;
-        let (expected, output) = (input, input + output);
         let mut arenas = Self {
             models,
             batch,
-            window,
+            window: room.min(WINDOW),
             room,
             ring,
             slot,
-            expected,
-            output,
-            weight,
-            parameters,
-            activations,
-            deltas,
-            layers,
+            expected: input,
+            output: input + output,
+            weight: weighted.then_some(2 * output),
+            parameters: layout.len / 4,
+            activations: 0,
+            deltas: 0,
+            layers: Vec::with_capacity(layout.layers.len()),
             parts: 0,
             kept: None,
-            statistics,
+            statistics: layout.statistics / 4,
             fits_registers: !keeps_gradients && network.layers().iter().all(|layer| layer.dropout == 0.0),
         };
-        arenas.parts = scheme.map_or(0, |scheme| arenas.parts_of(scheme));
+        arenas.lay_out_layers(network);
         if keeps_gradients {
-            let before = arenas.parts.div_ceil(parameters);
-            arenas.kept = Some(before);
-            // Each workgroup of the norm leaves two sums of squares.
-            arenas.parts = (before + 1) * parameters + 2 * arenas.norms();
+            arenas.keep_gradients();
         }
         arenas
+    }
+
+    /// The same layout for the dispatches of a scheme.
+    pub(crate) fn with_scheme(mut self, scheme: &Scheme) -> Self {
+        // A dispatch that takes several steps must not run over the window's end.
+        let (most, walk) = match scheme {
+            Scheme::Tiny { steps, .. } | Scheme::Lane { steps, .. } => (TINY_WINDOW, *steps),
+            Scheme::Layered(_) | Scheme::Fused { .. } | Scheme::Cpu(_) => (WINDOW, 1),
+        };
+        self.set_window((self.room.min(most) / walk * walk).max(walk));
+        self.parts = self.parts_of(scheme);
+        if self.kept.is_some() {
+            self.keep_gradients();
+        }
+        self
+    }
+
+    /// Lays out what the layers write: in `activations` the outputs of hidden layers behind the window, then what norms and
+    /// learned slopes keep; and the deltas.
+    fn lay_out_layers(&mut self, network: &Network) {
+        self.activations = self.window * self.slot;
+        let layout = network.layout();
+        for (i, (dense, tensors)) in network.layers().iter().zip(&layout.layers).enumerate() {
+            let is_last = i + 1 == network.layers().len();
+            let stride = tensors.place.stride / 4;
+            self.layers.push(LayerPlace {
+                place: tensors.place,
+                input: self.layers.last().map_or(0, |before| before.output),
+                input_stride: padded(dense.inputs) / 4,
+                input_slot: if i == 0 { self.slot } else { 0 },
+                output: if is_last { self.output } else { self.activations },
+                output_stride: stride,
+                output_slot: if is_last { self.slot } else { 0 },
+                delta: self.deltas,
+                normed: None,
+                running: tensors.find(TensorKind::RunningMean).map(|running| running.offset / 4),
+            });
+            self.activations += if is_last { 0 } else { self.batch * stride };
+            self.deltas += self.batch * stride;
+        }
+        for (layer, dense) in self.layers.iter_mut().zip(network.layers()) {
+            if dense.learns_behind_the_sum() {
+                // A norm's inverse deviations, a vec4 for each row or the columns', lie behind.
+                layer.normed = Some(self.activations);
+                self.activations += self.batch * layer.output_stride + self.batch.max(layer.output_stride);
+            }
+        }
+    }
+
+    /// Sets how many steps' rows are gathered at once, and moves what lies behind the window.
+    fn set_window(&mut self, window: usize) {
+        let (before, after) = (self.window * self.slot, window * self.slot);
+        let moved = |offset: usize| offset - before + after;
+        let last = self.layers.len() - 1;
+        for (i, layer) in self.layers.iter_mut().enumerate() {
+            if i > 0 {
+                layer.input = moved(layer.input);
+            }
+            if i < last {
+                layer.output = moved(layer.output);
+            }
+            layer.normed = layer.normed.map(moved);
+        }
+        self.activations = moved(self.activations);
+        self.window = window;
+    }
+
+    /// Makes room for the whole gradients behind the parts of products.
+    fn keep_gradients(&mut self) {
+        let before = self.parts.div_ceil(self.parameters);
+        self.kept = Some(before);
+        // Each workgroup of the norm leaves two sums of squares.
+        self.parts = (before + 1) * self.parameters + 2 * self.norms();
     }
 
     /// Rows, columns and depth of a layer's product, all of it whole blocks.
@@ -247,7 +270,7 @@ impl Arenas {
         match product {
             Product::Forward => [self.batch, outputs, inputs],
             Product::InputDelta => [self.batch, inputs, outputs],
-            Product::Gradient => [padded(l.inputs + 1), outputs, self.batch],
+            Product::Gradient => [padded(l.place.inputs + 1), outputs, self.batch],
         }
     }
 
@@ -259,7 +282,7 @@ impl Arenas {
 
     /// Whether there is work between a layer's sum and its activation, or beside it.
     pub(super) fn has_vectors(&self) -> bool {
-        self.layers.iter().any(|layer| layer.vectors > 1)
+        self.layers.iter().any(|layer| layer.normed.is_some())
     }
 
     /// How many workgroups of 64 share the norm of the gradients.
@@ -286,11 +309,11 @@ impl Arenas {
     }
 
     pub(crate) fn inputs(&self) -> usize {
-        self.layers[0].inputs
+        self.layers[0].place.inputs
     }
 
     pub(crate) fn outputs(&self) -> usize {
-        self.layers[self.layers.len() - 1].outputs
+        self.layers[self.layers.len() - 1].place.outputs
     }
 
     pub(crate) fn input_stride(&self) -> usize {

@@ -437,7 +437,7 @@ impl Maker<'_> {
         let l = &self.arenas.layers[layer];
         let is_for_nothing = product == Product::InputDelta && layer == 0;
         let [batch, inputs, outputs, models] =
-            [self.arenas.batch, l.inputs, l.outputs, self.arenas.models].map(|n| n as u64);
+            [self.arenas.batch, l.place.inputs, l.place.outputs, self.arenas.models].map(|n| n as u64);
         if is_for_nothing { 0 } else { 2 * batch * inputs * outputs * models }
     }
 }

@@ -86,15 +86,15 @@ impl<'a> Draft<'a> {
             keeps_gradients,
             weighted,
         };
-        let arenas = |scheme: Option<&Scheme>| Arenas::new(network, extent, scheme);
+        let arenas = Arenas::new(network, extent);
         let scheme = match plan {
             Some(plan) => {
                 identity(gpu, network, course.batch).check(&plan.of)?;
                 plan.scheme.clone()
             }
-            None => planner::scheme(gpu, &arenas(None)),
+            None => planner::scheme(gpu, &arenas),
         };
-        let arenas = arenas(Some(&scheme));
+        let arenas = arenas.with_scheme(&scheme);
         let scale = data.and_then(|data| data.rest().scale_of_bytes()).unwrap_or(1.0);
         let streams =
             setup.uploaded.is_none() && data.is_some_and(|data| setup.streams || stream::streams(gpu, data, weighted));

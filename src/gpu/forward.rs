@@ -52,7 +52,7 @@ impl Design {
             let rows = (most / (16 * widths * models) / 4 * 4).clamp(4, rows.max(4));
             // With no room to spare the window has one slot: more would only take memory.
             let extent = Extent { rows, models, ring: 1, limit: 0, keeps_gradients: false, weighted };
-            Arenas::new(network, extent, None)
+            Arenas::new(network, extent)
         };
         // The ways decide on the last bits: they are those of one network alone, whatever is predicted beside it.
         let ways = planner::layered(gpu, &arenas(BYTES, 1, ROWS));

@@ -87,17 +87,17 @@ fn looks_at(arenas: &Arenas, parts: &Parts<'_>) -> RangeInclusive<usize> {
 fn layers(arenas: &Arenas, parts: &Parts<'_>, looks_at: &RangeInclusive<usize>) -> String {
     let layer = |(i, l): (usize, &LayerPlace)| {
         let numbers = [
-            l.inputs,
-            l.outputs,
+            l.place.inputs,
+            l.place.outputs,
             l.input,
             l.input_stride,
             l.input_slot,
             l.output,
             l.output_stride,
             l.output_slot,
-            l.weight,
+            l.place.offset / 4,
             l.delta,
-            l.vectors,
+            l.place.vectors,
             parts.firsts.get(i).copied().unwrap_or(0),
         ];
         let [x, y, z] = parts.splits.get(i).copied().unwrap_or([1; 3]);

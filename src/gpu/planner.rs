@@ -164,7 +164,7 @@ fn lane(gpu: &Gpu, arenas: &Arenas) -> Option<Scheme> {
 
 /// Floating-point operations of a step of one model, about.
 fn flop(arenas: &Arenas) -> u64 {
-    6 * arenas.layers.iter().map(|l| (arenas.batch * l.inputs) as u64 * l.outputs as u64).sum::<u64>()
+    6 * arenas.layers.iter().map(|l| (arenas.batch * l.place.inputs) as u64 * l.place.outputs as u64).sum::<u64>()
 }
 
 /// Whether what surrounds the products of a step weighs more than they do.

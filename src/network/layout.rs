@@ -1,5 +1,10 @@
 //! Parameters: layer by layer as PyTorch lays them out, and where each lies in the one flat vector of all of them.
 
+use super::{
+    Dense,
+    tensors::{TensorKind, TensorSpec},
+};
+
 /// The parameters of one dense layer, in PyTorch's layout.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LayerParameters {
@@ -23,11 +28,6 @@ impl LayerParameters {
     /// Weights and biases, and no more.
     pub fn new(weight: Vec<f32>, bias: Vec<f32>) -> Self {
         Self { weight, bias, ..Self::default() }
-    }
-
-    /// The vectors behind the weights that have a number for each neuron, in the order in which they lie.
-    pub(crate) fn vectors(&self) -> impl Iterator<Item = &Vec<f32>> {
-        [&self.bias, &self.gain, &self.shift, &self.slope].into_iter().filter(|vector| !vector.is_empty())
     }
 }
 
@@ -74,49 +74,130 @@ impl Place {
     }
 }
 
-/// The layout of all parameters of one network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where a tensor lies: a trained one in the flat parameters, the others in the flat running statistics.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct TensorLayout {
+    pub(crate) spec: TensorSpec,
+    /// The number of its first value.
+    pub(crate) offset: usize,
+}
+
+/// The layout of one layer.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LayerTensors {
+    pub(crate) place: Place,
+    pub(crate) tensors: Vec<TensorLayout>,
+}
+
+impl LayerTensors {
+    /// Where a tensor lies, if the layer has it.
+    pub(crate) fn find(&self, kind: TensorKind) -> Option<TensorLayout> {
+        self.tensors.iter().find(|tensor| tensor.spec.kind == kind).copied()
+    }
+
+    /// The tensors that are trained, or the running statistics.
+    fn among(&self, is_trained: bool) -> impl Iterator<Item = &TensorLayout> {
+        self.tensors.iter().filter(move |tensor| tensor.spec.kind.is_trained() == is_trained)
+    }
+
+    /// Writes the values of a layer into a flat vector.
+    fn write(&self, values: &LayerParameters, is_trained: bool, flat: &mut [f32]) {
+        for TensorLayout { spec, offset } in self.among(is_trained) {
+            let values = values.tensor(spec.kind);
+            for column in 0..spec.columns {
+                for row in 0..spec.rows {
+                    flat[offset + row * self.place.stride + column] = values[column * spec.rows + row];
+                }
+            }
+        }
+    }
+
+    /// Reads the values of a layer from a flat vector.
+    fn read(&self, flat: &[f32], is_trained: bool, values: &mut LayerParameters) {
+        for TensorLayout { spec, offset } in self.among(is_trained) {
+            let values = values.tensor_mut(spec.kind);
+            values.clear();
+            values.reserve_exact(spec.len());
+            for column in 0..spec.columns {
+                for row in 0..spec.rows {
+                    values.push(flat[offset + row * self.place.stride + column]);
+                }
+            }
+        }
+    }
+}
+
+/// The layout of all parameters and running statistics of one network.
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Layout {
-    pub(crate) places: Vec<Place>,
-    /// Floats in the flat vector.
+    pub(crate) layers: Vec<LayerTensors>,
+    /// Floats in the flat parameters.
     pub(crate) len: usize,
+    /// Floats in the flat running statistics.
+    pub(crate) statistics: usize,
 }
 
 impl Layout {
-    /// The flat vector of layers in PyTorch's layout.
-    pub(crate) fn flat(&self, layers: &[LayerParameters]) -> Vec<f32> {
-        let mut flat = vec![0.0; self.len];
-        for (place, layer) in self.places.iter().zip(layers) {
-            for j in 0..place.outputs {
-                for i in 0..place.inputs {
-                    flat[place.at(i, j)] = layer.weight[j * place.inputs + i];
-                }
-                for (k, vector) in layer.vectors().enumerate() {
-                    flat[place.at(place.inputs + k, j)] = vector[j];
+    pub(super) fn new(layers: &[Dense]) -> Self {
+        let mut layout = Self { layers: Vec::with_capacity(layers.len()), len: 0, statistics: 0 };
+        for layer in layers {
+            let stride = padded(layer.outputs);
+            let start = layout.len;
+            let mut rows = 0;
+            let mut tensors = Vec::new();
+            for spec in layer.tensors() {
+                if spec.kind.is_trained() {
+                    tensors.push(TensorLayout { spec, offset: start + rows * stride });
+                    rows += spec.rows;
+                } else {
+                    tensors.push(TensorLayout { spec, offset: layout.statistics });
+                    layout.statistics += spec.rows * stride;
                 }
             }
+            let Dense { inputs, outputs, .. } = *layer;
+            let place = Place { offset: start, inputs, outputs, stride, vectors: rows - inputs };
+            layout.len = (start + padded(rows) * stride).next_multiple_of(ALIGNMENT);
+            layout.layers.push(LayerTensors { place, tensors });
+        }
+        layout
+    }
+
+    /// Where the parameters of each layer lie.
+    pub(crate) fn places(&self) -> impl Iterator<Item = &Place> + Clone {
+        self.layers.iter().map(|layer| &layer.place)
+    }
+
+    /// The flat parameters of layers in PyTorch's layout.
+    pub(crate) fn flat(&self, layers: &[LayerParameters]) -> Vec<f32> {
+        self.flat_of(layers, true, self.len)
+    }
+
+    /// The flat running statistics: of each batch normalization the means, then the variances, padded.
+    pub(crate) fn flat_statistics(&self, layers: &[LayerParameters]) -> Vec<f32> {
+        self.flat_of(layers, false, self.statistics)
+    }
+
+    fn flat_of(&self, layers: &[LayerParameters], is_trained: bool, len: usize) -> Vec<f32> {
+        let mut flat = vec![0.0; len];
+        for (layer, values) in self.layers.iter().zip(layers) {
+            layer.write(values, is_trained, &mut flat);
         }
         flat
     }
 
-    /// The layers, in PyTorch's layout, of a flat vector.
+    /// The layers, in PyTorch's layout, of flat parameters; without running statistics.
     pub(crate) fn layers(&self, flat: &[f32]) -> Vec<LayerParameters> {
-        let layer = |place: &Place| {
-            let neuron = |j| (0..place.inputs).map(move |i| flat[place.at(i, j)]);
-            let vector = |k: Option<usize>| match k {
-                Some(k) => (0..place.outputs).map(|j| flat[place.at(place.inputs + k, j)]).collect(),
-                None => Vec::new(),
-            };
-            let (has_norm, learns) = (place.vectors > 2, place.vectors.is_multiple_of(2));
-            LayerParameters {
-                weight: (0..place.outputs).flat_map(neuron).collect(),
-                bias: vector(Some(0)),
-                gain: vector(has_norm.then_some(1)),
-                shift: vector(has_norm.then_some(2)),
-                slope: vector(learns.then_some(place.vectors - 1)),
-                ..LayerParameters::default()
-            }
-        };
-        self.places.iter().map(layer).collect()
+        let mut layers = vec![LayerParameters::default(); self.layers.len()];
+        for (layer, values) in self.layers.iter().zip(&mut layers) {
+            layer.read(flat, true, values);
+        }
+        layers
+    }
+
+    /// Puts flat running statistics into the layers.
+    pub(crate) fn put_statistics(&self, flat: &[f32], layers: &mut [LayerParameters]) {
+        for (layer, values) in self.layers.iter().zip(layers) {
+            layer.read(flat, false, values);
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! A network as plain data: its layers, and what its parameters start as.
 
 mod layout;
+mod tensors;
 
 pub use layout::{LayerParameters, Place};
-pub(crate) use layout::{Layout, padded, padded_rows};
+pub(crate) use layout::{LayerTensors, Layout, TensorLayout, padded, padded_rows};
+pub(crate) use tensors::{FirstValues, TensorKind, TensorModule, TensorSpec};
 
 use crate::{
     Activation, Error, Init, Norm, Result,
@@ -11,7 +13,6 @@ use crate::{
     error::{check_finite, check_len},
     init::Draws,
 };
-use layout::ALIGNMENT;
 
 /// A multilayer perceptron: an input and a chain of dense layers, each `activation(x W + b)`.
 ///
@@ -48,33 +49,6 @@ pub struct Dense {
     pub weight: Init,
     /// Where the first biases come from.
     pub bias: Init,
-}
-
-impl Dense {
-    /// Its parameters, all 0.
-    pub(crate) fn zeros(&self) -> LayerParameters {
-        let [norm, slope, running] = self.lengths().map(|len| vec![0.0; len]);
-        LayerParameters {
-            weight: vec![0.0; self.inputs * self.outputs],
-            bias: vec![0.0; self.outputs],
-            gain: norm.clone(),
-            shift: norm,
-            slope,
-            running_mean: running.clone(),
-            running_variance: running,
-        }
-    }
-
-    /// How long its gains and shifts are, its slopes, and its running means and variances.
-    fn lengths(&self) -> [usize; 3] {
-        let is_there = [self.norm.is_some(), self.activation.is_learned(), self.norm == Some(Norm::Batch)];
-        is_there.map(|is_there| if is_there { self.outputs } else { 0 })
-    }
-
-    /// How many vectors lie behind its weights.
-    pub(crate) const fn vectors(&self) -> usize {
-        1 + 2 * self.norm.is_some() as usize + self.activation.is_learned() as usize
-    }
 }
 
 impl Network {
@@ -147,7 +121,7 @@ impl Network {
 
     /// Whether a network learns more than weights and biases.
     pub(crate) fn has_vectors(&self) -> bool {
-        self.layers.iter().any(|layer| layer.vectors() > 1)
+        self.layers.iter().any(Dense::learns_behind_the_sum)
     }
 
     /// Whether a layer normalizes over the rows of a batch.
@@ -190,12 +164,16 @@ impl Network {
 
     /// How many weights and biases there are, and gains, shifts and slopes.
     pub fn parameter_count(&self) -> usize {
-        self.layers.iter().fold(0, |sum, l| (l.inputs + l.vectors()).saturating_mul(l.outputs).saturating_add(sum))
+        let mut count: usize = 0;
+        for tensor in self.layers.iter().flat_map(Dense::tensors).filter(|tensor| tensor.kind.is_trained()) {
+            count = count.saturating_add(tensor.rows.saturating_mul(tensor.columns));
+        }
+        count
     }
 
     /// Where each layer's parameters lie in the flat vector of all of them.
     pub fn places(&self) -> Vec<Place> {
-        self.layout().places
+        self.layout().places().copied().collect()
     }
 
     /// The floating-point operations of one training step on `rows`: forward, deltas and gradients.
@@ -218,7 +196,9 @@ impl Network {
                 return wrong("width of a layer", format!("1 to {width}"), got);
             }
         }
-        self.layers.iter().try_for_each(|layer| layer.activation.check())?;
+        for layer in &self.layers {
+            layer.activation.check()?;
+        }
         let hidden = &self.layers[..self.layers.len() - 1];
         if let Some(wrong) = hidden.iter().map(|layer| layer.dropout).find(|share| !(0.0..1.0).contains(share)) {
             let expected = "a share from 0 to below 1".to_owned();
@@ -255,40 +235,30 @@ impl Network {
         Ok(())
     }
 
-    /// The running statistics that are there at first: mean 0 and variance 1, flat as [`Network::statistics`] has them.
+    /// The running statistics that are there at first, flat as [`Network::statistics`] has them.
     pub(crate) fn first_statistics(&self) -> Vec<f32> {
-        let batch = self.layers.iter().filter(|layer| layer.norm == Some(Norm::Batch)).map(|l| padded(l.outputs));
-        batch.flat_map(|n| std::iter::repeat_n(0.0, n).chain(std::iter::repeat_n(1.0, n))).collect()
-    }
-
-    /// The running statistics of all batch norms, one after the other, each its means and then its variances, padded.
-    pub(crate) fn statistics(&self, layers: &[LayerParameters]) -> Vec<f32> {
-        let mut flat = Vec::new();
-        for (dense, layer) in self.layers.iter().zip(layers).filter(|(dense, _)| dense.norm == Some(Norm::Batch)) {
-            for vector in [&layer.running_mean, &layer.running_variance] {
-                flat.extend(vector);
-                flat.resize(flat.len() + padded(dense.outputs) - dense.outputs, 0.0);
+        let layout = self.layout();
+        let mut flat = vec![0.0; layout.statistics];
+        for tensor in layout.layers.iter().flat_map(|layer| &layer.tensors).filter(|t| !t.spec.kind.is_trained()) {
+            if let FirstValues::Constant(value) = tensor.spec.first_values {
+                // Padding starts as the values do, which no result depends on.
+                flat[tensor.offset..][..padded(tensor.spec.columns)].fill(value);
             }
         }
         flat
     }
 
-    /// The layers of flat parameters and running statistics.
-    pub(crate) fn layers_of(&self, flat: &[f32], statistics: &[f32]) -> Vec<LayerParameters> {
-        let mut layers = self.layout().layers(flat);
-        self.put_statistics(statistics, &mut layers);
-        layers
+    /// The running statistics of all batch normalizations, flat.
+    pub(crate) fn statistics(&self, layers: &[LayerParameters]) -> Vec<f32> {
+        self.layout().flat_statistics(layers)
     }
 
-    /// Puts running statistics, flat, to their layers.
-    pub(crate) fn put_statistics(&self, flat: &[f32], layers: &mut [LayerParameters]) {
-        let mut at = 0;
-        for (dense, layer) in self.layers.iter().zip(layers).filter(|(dense, _)| dense.norm == Some(Norm::Batch)) {
-            for vector in [&mut layer.running_mean, &mut layer.running_variance] {
-                *vector = flat[at..at + dense.outputs].to_vec();
-                at += padded(dense.outputs);
-            }
-        }
+    /// The layers of flat parameters and running statistics.
+    pub(crate) fn layers_of(&self, flat: &[f32], statistics: &[f32]) -> Vec<LayerParameters> {
+        let layout = self.layout();
+        let mut layers = layout.layers(flat);
+        layout.put_statistics(statistics, &mut layers);
+        layers
     }
 
     /// What dropout multiplies the outputs of each layer by, for rows from place `first` on of an epoch with this key.
@@ -314,67 +284,49 @@ impl Network {
 
     /// Where every layer's parameters lie.
     pub(crate) fn layout(&self) -> Layout {
-        let mut end = 0;
-        let place = |layer: &Dense| {
-            let place = Place {
-                offset: end,
-                inputs: layer.inputs,
-                outputs: layer.outputs,
-                stride: padded(layer.outputs),
-                vectors: layer.vectors(),
-            };
-            end += (padded(layer.inputs + place.vectors) * place.stride).next_multiple_of(ALIGNMENT);
-            place
-        };
-        let places = self.layers.iter().map(place).collect();
-        Layout { places, len: end }
+        Layout::new(&self.layers)
     }
 
     /// The first parameters for a seed, flat; padding is 0.
     pub(crate) fn initial(&self, seed: u64) -> Result<Vec<f32>> {
         // They stand in memory twice here; where that cannot be, it is an error and no abort.
-        let bytes = 8 * self.layout().len;
+        let layout = self.layout();
+        let bytes = 8 * layout.len;
         if Vec::<u8>::new().try_reserve_exact(bytes).is_err() {
             return Err(Error::OutOfMemory { what: format!("{bytes} bytes for the first parameters") });
         }
         let mut draws = Draws::new(seed);
-        let layers = self.layers.iter().enumerate().map(|(number, l)| {
-            let [weight, bias] =
-                [l.weight, l.bias].map(|init| if number == 0 { init.in_first_layer(l.inputs) } else { init });
-            let mut first = l.zeros();
-            first.gain.fill(1.0);
-            if let Activation::Prelu { slope } = l.activation {
-                first.slope.fill(slope as f32);
+        let mut layers = Vec::with_capacity(self.layers.len());
+        for (number, dense) in self.layers.iter().enumerate() {
+            let mut first = LayerParameters::default();
+            for tensor in dense.tensors() {
+                let values = first.tensor_mut(tensor.kind);
+                match tensor.first_values {
+                    FirstValues::Constant(value) => values.resize(tensor.len(), value),
+                    FirstValues::Drawn(init) => {
+                        let init = if number == 0 { init.in_first_layer(dense.inputs) } else { init };
+                        values.resize(tensor.len(), 0.0);
+                        init.fill(&mut draws, dense.inputs, dense.outputs, values);
+                    }
+                }
             }
-            weight.fill(&mut draws, l.inputs, l.outputs, &mut first.weight);
-            bias.fill(&mut draws, l.inputs, l.outputs, &mut first.bias);
-            first
-        });
-        Ok(self.layout().flat(&layers.collect::<Vec<_>>()))
+            layers.push(first);
+        }
+        Ok(layout.flat(&layers))
     }
 
     /// Refuses parameters that are not this network's.
     pub(crate) fn check_parameters(&self, layers: &[LayerParameters]) -> Result<()> {
         check_len("layers of parameters", self.layers.len(), layers.len())?;
         for (i, (layer, given)) in self.layers.iter().zip(layers).enumerate() {
-            check_len(&format!("weights of layer {i}"), layer.inputs * layer.outputs, given.weight.len())?;
-            check_len(&format!("biases of layer {i}"), layer.outputs, given.bias.len())?;
-            let [norm, slope, running] = layer.lengths();
-            check_len(&format!("gains of layer {i}"), norm, given.gain.len())?;
-            check_len(&format!("shifts of layer {i}"), norm, given.shift.len())?;
-            check_len(&format!("slopes of layer {i}"), slope, given.slope.len())?;
-            check_finite("weights", layer.inputs, &given.weight)?;
-            check_len(&format!("running means of layer {i}"), running, given.running_mean.len())?;
-            check_len(&format!("running variances of layer {i}"), running, given.running_variance.len())?;
-            for (what, vector) in [
-                ("biases", &given.bias),
-                ("gains", &given.gain),
-                ("shifts", &given.shift),
-                ("slopes", &given.slope),
-                ("running means", &given.running_mean),
-                ("running variances", &given.running_variance),
-            ] {
-                check_finite(what, layer.outputs, vector)?;
+            let tensors = layer.tensors();
+            for kind in TensorKind::ALL {
+                let len = tensors.iter().find(|tensor| tensor.kind == kind).map_or(0, TensorSpec::len);
+                check_len(&format!("{} of layer {i}", kind.plural()), len, given.tensor(kind).len())?;
+            }
+            for tensor in &tensors {
+                let columns = if tensor.kind.is_weight() { tensor.rows } else { tensor.columns };
+                check_finite(tensor.kind.plural(), columns, given.tensor(tensor.kind))?;
             }
             if let Some(wrong) = given.running_variance.iter().find(|variance| **variance < 0.0) {
                 let expected = "from 0 up".to_owned();
@@ -403,7 +355,7 @@ mod tests {
             5 * 7 + 7 * 3,
             "weights are drawn, biases and padding are 0"
         );
-        assert!(layout.places.iter().all(|p| p.offset % ALIGNMENT == 0));
+        assert!(layout.places().all(|p| p.offset % layout::ALIGNMENT == 0));
     }
 
     #[test]

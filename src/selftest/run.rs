@@ -111,7 +111,7 @@ impl Case {
         let mut all = Vec::with_capacity(self.models * layout.len);
         for model in 0..self.models {
             let mut flat = layout.flat(&self.parameters(model)?);
-            for (place, next) in layout.places.iter().zip(layout.places.iter().skip(1)) {
+            for (place, next) in layout.places().zip(layout.places().skip(1)) {
                 let end = place.offset + (place.inputs + place.vectors).next_multiple_of(4) * place.stride;
                 flat[end..next.offset].fill(f32::NAN);
             }
@@ -280,7 +280,7 @@ impl Case {
     /// Compares the running statistics of batch norms.
     fn compare_running(&self, found: &mut Found, of: &str, ours: &[f32], reference: &Reference) {
         let mut layers = vec![LayerParameters::default(); self.network.layers().len()];
-        self.network.put_statistics(ours, &mut layers);
+        self.network.layout().put_statistics(ours, &mut layers);
         for (i, layer) in layers.iter().enumerate() {
             let (means, variances) = reference.running(i);
             found.compare(format!("running means{of} in layer {i}"), &layer.running_mean, means, self.tolerance());

@@ -224,12 +224,15 @@ fn table_of(network: &Network, data: &Dataset, width: usize) -> Vec<f32> {
 impl Places {
     fn new(layout: &Layout, optimizer: &Optimizer, lanes: usize) -> Self {
         let (mut flat, mut layers, mut reach) = (Vec::new(), Vec::new(), Vec::new());
-        for place in &layout.places {
+        for layer in &layout.layers {
             layers.push(flat.len());
-            for i in 0..=place.inputs {
-                flat.extend((0..place.outputs).map(|j| place.at(i, j)));
-                let spared = i == place.inputs && !optimizer.penalizes_biases;
-                reach.extend(vec![if spared { 0.0 } else { 1.0 }; place.outputs * lanes]);
+            for tensor in layer.tensors.iter().filter(|tensor| tensor.spec.kind.is_trained()) {
+                for row in 0..tensor.spec.rows {
+                    let start = tensor.offset + row * layer.place.stride;
+                    flat.extend(start..start + tensor.spec.columns);
+                }
+                let is_spared = !tensor.spec.kind.is_weight() && !optimizer.penalizes_biases;
+                reach.extend(vec![if is_spared { 0.0 } else { 1.0 }; tensor.spec.len() * lanes]);
             }
         }
         reach.extend(vec![1.0; lanes]);

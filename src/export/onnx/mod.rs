@@ -7,7 +7,8 @@ use std::path::Path;
 use prost::{EncodeError, Message};
 
 use crate::{
-    Activation, Dense, Error, LayerParameters, Model, Norm, Result, activation::SELU, error::room, formats, norm,
+    Activation, Dense, Error, LayerParameters, Model, Norm, Result, activation::SELU, error::room, formats,
+    network::TensorKind, norm,
 };
 use proto::{
     AttributeProto, Dimension, FLOAT, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
@@ -91,6 +92,11 @@ fn bytes(model: &Model) -> Result<Vec<u8>> {
     Ok(content)
 }
 
+/// The name of a tensor of layer `i`.
+fn name_of(i: usize, kind: TensorKind) -> String {
+    format!("{i}.{}", kind.name())
+}
+
 /// A graph that grows by its end.
 struct Graph {
     nodes: Vec<NodeProto>,
@@ -126,37 +132,35 @@ impl Graph {
         });
     }
 
-    /// A layer: `activation(norm(x W^T + b))`.
-    fn layer(&mut self, i: usize, dense: &Dense, parameters: &LayerParameters) -> Result<()> {
-        let name = |what: &str| format!("{i}.{what}");
-        let mut vector = |what: &str, values: &[f32]| -> Result<String> {
-            self.tensor(&name(what), &[values.len()], values)?;
-            Ok(name(what))
-        };
-        let bias = vector("bias", &parameters.bias)?;
-        let norm = match dense.norm {
-            Some(_) => Some([vector("gain", &parameters.gain)?, vector("shift", &parameters.shift)?]),
-            None => None,
-        };
-        let running = match dense.norm {
-            Some(Norm::Batch) => {
-                Some([vector("mean", &parameters.running_mean)?, vector("variance", &parameters.running_variance)?])
-            }
-            _ => None,
-        };
-        self.tensor(&name("weight"), &[dense.outputs, dense.inputs], &parameters.weight)?;
-        self.node("Gemm", &[&name("weight"), &bias], &[("transB", Attribute::Int(1))]);
-        if let Some([gain, shift]) = &norm {
-            let epsilon = ("epsilon", Attribute::Float(norm::EPSILON));
-            match &running {
-                Some([mean, variance]) => self.node("BatchNormalization", &[gain, shift, mean, variance], &[epsilon]),
-                None => self.node("LayerNormalization", &[gain, shift], &[("axis", Attribute::Int(-1)), epsilon]),
-            }
-        }
-        self.activation(i, dense.activation, parameters)
+    /// A node that takes what the last one gives, and then tensors of a layer.
+    fn node_of(&mut self, i: usize, operator: &str, tensors: &[TensorKind], attributes: &[(&str, Attribute)]) {
+        let names: Vec<String> = tensors.iter().map(|kind| name_of(i, *kind)).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.node(operator, &names, attributes);
     }
 
-    fn activation(&mut self, i: usize, activation: Activation, parameters: &LayerParameters) -> Result<()> {
+    /// A layer: `activation(norm(x W^T + b))`.
+    fn layer(&mut self, i: usize, dense: &Dense, parameters: &LayerParameters) -> Result<()> {
+        for spec in dense.tensors() {
+            self.tensor(&name_of(i, spec.kind), &spec.shape(), parameters.tensor(spec.kind))?;
+        }
+        self.node_of(i, "Gemm", &[TensorKind::Weight, TensorKind::Bias], &[("transB", Attribute::Int(1))]);
+        let epsilon = ("epsilon", Attribute::Float(norm::EPSILON));
+        match dense.norm {
+            None => {}
+            Some(Norm::Layer) => {
+                let attributes = [("axis", Attribute::Int(-1)), epsilon];
+                self.node_of(i, "LayerNormalization", &[TensorKind::Gamma, TensorKind::Beta], &attributes);
+            }
+            Some(Norm::Batch) => {
+                let tensors = [TensorKind::Gamma, TensorKind::Beta, TensorKind::RunningMean, TensorKind::RunningVar];
+                self.node_of(i, "BatchNormalization", &tensors, &[epsilon]);
+            }
+        }
+        self.activation(i, dense.activation)
+    }
+
+    fn activation(&mut self, i: usize, activation: Activation) -> Result<()> {
         let float = |name, number| (name, Attribute::Float(number));
         let z = self.last.clone();
         match activation {
@@ -196,11 +200,7 @@ impl Graph {
                 self.node("Neg", &[], &[]);
                 self.node("Exp", &[], &[]);
             }
-            Activation::Prelu { .. } => {
-                let name = format!("{i}.slope");
-                self.tensor(&name, &[parameters.slope.len()], &parameters.slope)?;
-                self.node("PRelu", &[&name], &[]);
-            }
+            Activation::Prelu { .. } => self.node_of(i, "PRelu", &[TensorKind::PreluSlope], &[]),
             Activation::Softmax => self.node("Softmax", &[], &[("axis", Attribute::Int(-1))]),
             Activation::Custom(custom) => {
                 let (expected, got) = ("one that ONNX has".to_owned(), format!("{}, the caller's own", custom.name()));

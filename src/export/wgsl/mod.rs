@@ -4,7 +4,11 @@ mod words;
 
 use std::fmt::Write;
 
-use crate::{Activation, Error, Model, Norm, Result, network::padded, norm};
+use crate::{
+    Activation, Error, Model, Norm, Result,
+    network::{TensorKind, padded},
+    norm,
+};
 
 /// Where the numbers of a [`WgslFunction`] come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,11 +242,14 @@ fn body(model: &Model, name: &str) -> String {
         let _ =
             write!(text, "    for (var i = 0u; i < {inputs}u; i++) {{\n        x0[i] = {rest} * {factor};\n    }}\n");
     }
-    for (l, (dense, place)) in network.layers().iter().zip(&layout.places).enumerate() {
+    for (l, (dense, layer)) in network.layers().iter().zip(&layout.layers).enumerate() {
+        let place = &layer.place;
         let (from, to, vec4s) = (format!("x{l}"), format!("x{}", l + 1), place.stride / 4);
-        // The vectors behind the weights, a row each.
-        let row = |k: usize| format!("{name}_weights[{}u + j]", (place.offset + (place.inputs + k) * place.stride) / 4);
-        let slope = row(place.vectors - 1);
+        let row = |kind: TensorKind| match layer.find(kind) {
+            Some(tensor) => format!("{name}_weights[{}u + j]", tensor.offset / 4),
+            None => String::new(),
+        };
+        let slope = row(TensorKind::PreluSlope);
         let activate = |z: &str| match (dense.activation, dense.activation.parameter()) {
             // Takes the whole row.
             (Activation::Softmax, _) => z.to_owned(),
@@ -250,7 +257,7 @@ fn body(model: &Model, name: &str) -> String {
             (a, Some(number)) => format!("{name}_{}({z}, {:?})", a.name(), number as f32),
             (a, None) => format!("{name}_{}({z})", a.name()),
         };
-        let (first, weights, width) = (row(0), place.offset / 4, 4 * vec4s);
+        let (first, weights, width) = (row(TensorKind::Bias), place.offset / 4, 4 * vec4s);
         let _ = write!(
             text,
             "    var {to}: array<f32, {width}>;\n    \
@@ -263,7 +270,7 @@ fn body(model: &Model, name: &str) -> String {
         let whole = match dense.norm {
             None => activate("z"),
             Some(Norm::Batch) => {
-                let _ = writeln!(text, "        z = z * {} + {};", row(1), row(2));
+                let _ = writeln!(text, "        z = z * {} + {};", row(TensorKind::Gamma), row(TensorKind::Beta));
                 activate("z")
             }
             Some(Norm::Layer) => "z".to_owned(),
@@ -285,8 +292,8 @@ fn body(model: &Model, name: &str) -> String {
                  var z = vec4f({to}[4u * j], {to}[4u * j + 1u], {to}[4u * j + 2u], {to}[4u * j + 3u]);\n        \
                  z = (z - mean{l}) * inverseSqrt(variance{l} + {:?}) * {} + {};\n",
                 norm::EPSILON as f32,
-                row(1),
-                row(2)
+                row(TensorKind::Gamma),
+                row(TensorKind::Beta)
             );
             text += &store(&activate("z"));
         }

@@ -70,7 +70,7 @@ fn dispatches() -> Vec<Dispatch> {
             };
             let scheme = form.scheme(3).expect("a scheme");
             let extent = Extent { weighted, ..extent(77, 1 + 2 * (j % 2), keeps) };
-            let arenas = Arenas::new(&network, extent, Some(&scheme));
+            let arenas = Arenas::new(&network, extent).with_scheme(&scheme);
             let dispatches =
                 Dispatches::new(&arenas, &members, &scheme, Some(&features[i % 2]), Some(&answers[j % 2]), LENGTH);
             all.extend(dispatches.all().cloned());
@@ -87,8 +87,7 @@ fn dispatches() -> Vec<Dispatch> {
 
 /// What stands around predictions, for one output and for several.
 fn around_predictions() -> Vec<Dispatch> {
-    let arenas =
-        [1, 7].map(|outputs| Arenas::new(&network(&[5, outputs], Activation::Relu), extent(77, 3, false), None));
+    let arenas = [1, 7].map(|outputs| Arenas::new(&network(&[5, outputs], Activation::Relu), extent(77, 3, false)));
     arenas
         .iter()
         .flat_map(|arenas| Dispatches::packers(arenas).into_iter().chain([ensemble::dispatch(arenas)]))
@@ -272,7 +271,7 @@ fn a_step_is_two_dispatches_a_layer_and_one_more_for_softmax() {
             let members = Members { data_rows: 100, ..Members::of(&network, loss, Optimizer::sgd(0.1)) };
             let dispatches = |form: Form| {
                 let scheme = form.scheme(layers).expect("a scheme");
-                let arenas = Arenas::new(&network, extent(100, 1, false), Some(&scheme));
+                let arenas = Arenas::new(&network, extent(100, 1, false)).with_scheme(&scheme);
                 Dispatches::new(&arenas, &members, &scheme, None, None, LENGTH).step.len()
             };
             assert_eq!(dispatches(Form::Layered(Tile::Staged(32), 1)), 2 * layers + more);
@@ -292,7 +291,7 @@ fn the_plain_sigmoid_network_stays_as_it_is() {
     let forms = [Form::Layered(Tile::Staged(32), 1), Form::Fused(16), Form::Tiny(small), Form::Lane];
     let hashes = forms.map(|form| {
         let scheme = form.scheme(2).expect("a scheme");
-        let arenas = Arenas::new(&network, extent(10, 1, false), Some(&scheme));
+        let arenas = Arenas::new(&network, extent(10, 1, false)).with_scheme(&scheme);
         let dispatches = Dispatches::new(&arenas, &members, &scheme, None, None, LENGTH);
         // Fowler, Noll and Vo's hash.
         let mut hash = 0xcbf2_9ce4_8422_2325_u64;
