@@ -166,11 +166,15 @@ impl Loss {
         }
         let Some(Answers::Classes(_)) = answers else { return Self::Mse };
         let output = network.layers().last().map(|layer| layer.activation);
-        let chosen = match (output, network.outputs()) {
-            (Some(Activation::Sigmoid), 1) => Self::BinaryCrossEntropy,
-            (Some(Activation::Identity), 1) => Self::BinaryCrossEntropyWithLogits,
-            (Some(Activation::Identity | Activation::Softmax), 2..) => Self::SoftmaxCrossEntropy,
-            _ => Self::Mse,
+        let has_one_output = network.outputs() == 1;
+        let chosen = if output == Some(Activation::Sigmoid) && has_one_output {
+            Self::BinaryCrossEntropy
+        } else if output == Some(Activation::Identity) && has_one_output {
+            Self::BinaryCrossEntropyWithLogits
+        } else if matches!(output, Some(Activation::Identity | Activation::Softmax)) && network.outputs() > 1 {
+            Self::SoftmaxCrossEntropy
+        } else {
+            Self::Mse
         };
         if chosen == Self::Mse {
             let output = output.map_or("none", Activation::name);
@@ -186,11 +190,17 @@ impl Loss {
 
     /// Refuses the activation of an output layer that the loss cannot have.
     pub(crate) fn check_output(self, got: Activation) -> Result<()> {
-        let (is_softmax, looks) = (got == Activation::Softmax, self.looks_at_the_row());
+        let is_softmax = got == Activation::Softmax;
+        let is_good = match self.output_activation() {
+            Some(demanded) => got == demanded || (self.looks_at_the_row() && is_softmax),
+            None => !is_softmax,
+        };
+        if is_good {
+            return Ok(());
+        }
         let expected = match self.output_activation() {
-            Some(demanded) if got != demanded && !(looks && is_softmax) => format!("{demanded} for {self}"),
-            None if is_softmax => format!("no softmax for {self}"),
-            _ => return Ok(()),
+            Some(demanded) => format!("{demanded} for {self}"),
+            None => format!("no softmax for {self}"),
         };
         Err(Error::Setting { what: "activation of the output layer", expected, got: got.to_string() })
     }

@@ -191,10 +191,8 @@ impl Schedule {
 
     /// Whether it counts epochs from the end of a warm-up on.
     pub(crate) fn has_epochs_behind_warm_up(&self) -> bool {
-        match self {
-            Self::WarmUp { then, .. } => matches!(**then, Self::PerEpoch(_)) || then.has_epochs_behind_warm_up(),
-            _ => false,
-        }
+        let Self::WarmUp { then, .. } = self else { return false };
+        matches!(**then, Self::PerEpoch(_)) || then.has_epochs_behind_warm_up()
     }
 
     /// Refuses what gives no rate, or one that grows beyond the optimizer's.

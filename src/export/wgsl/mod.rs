@@ -109,12 +109,12 @@ fn validate(model: &Model, name: &str, text: &str) -> Result<()> {
             Err(error) => error.emit_to_string(text),
         },
     };
-    let customs: Vec<_> = (model.network.layers().iter())
-        .filter_map(|layer| match layer.activation {
-            Activation::Custom(custom) => Some(custom.name()),
-            _ => None,
-        })
-        .collect();
+    let mut customs = Vec::new();
+    for layer in model.network.layers() {
+        if let Activation::Custom(custom) = layer.activation {
+            customs.push(custom.name());
+        }
+    }
     if customs.is_empty() {
         return Err(Error::Internal { what: format!("the WGSL function {name}"), why });
     }
