@@ -1,9 +1,8 @@
 //! Words that espeak-ng speaks, and how they sound: spectrograms.
 
-use std::{f32::consts::TAU, io::ErrorKind, process::Command};
+use std::{f64::consts::TAU, io::ErrorKind, process::Command};
 
 use rayon::prelude::*;
-use rustfft::{Fft, FftDirection, algorithm::Radix4, num_complex::Complex};
 
 use super::{Exit, random::Random};
 
@@ -35,12 +34,11 @@ const SIGNAL_TO_NOISE: f32 = 10.0;
 /// the logarithm of the energy.
 pub fn spectrograms(spoken: &[Spoken], draws: usize, seed: u64) -> Result<Vec<f32>, Exit> {
     let (window, filters) = (hann(), filters());
-    // Not a planner, which brings every algorithm there is: it would take a minute to compile.
-    let fft = Radix4::new(WINDOW, FftDirection::Forward);
+    let roots = roots_of_unity();
     let frame = |samples: &[f32]| {
-        let mut bins: Vec<_> = samples.iter().zip(&window).map(|(v, w)| Complex::new(v * w, 0.0)).collect();
-        fft.process(&mut bins);
-        let energy = |filter: &Vec<f32>| bins.iter().zip(filter).map(|(bin, f)| bin.norm_sqr() * f).sum::<f32>();
+        let weighted: Vec<f32> = samples.iter().zip(&window).map(|(v, w)| v * w).collect();
+        let energies = spectrum(&weighted, &roots);
+        let energy = |filter: &Vec<f32>| energies.iter().zip(filter).map(|(bin, f)| bin * f).sum::<f32>();
         filters.iter().map(|filter| (energy(filter) + 1e-8).ln()).collect::<Vec<_>>()
     };
     let sound = |(number, spoken): (usize, &Spoken)| {
@@ -92,7 +90,45 @@ fn speak(spoken: &Spoken) -> Result<Vec<f32>, Exit> {
 }
 
 fn hann() -> Vec<f32> {
-    (0..WINDOW).map(|i| 0.5 - 0.5 * (TAU * i as f32 / WINDOW as f32).cos()).collect()
+    (0..WINDOW).map(|i| 0.5 - 0.5 * (std::f32::consts::TAU * i as f32 / WINDOW as f32).cos()).collect()
+}
+
+/// A complex number.
+#[derive(Clone, Copy)]
+struct Complex {
+    re: f64,
+    im: f64,
+}
+
+/// The powers of exp(-i 2 pi / WINDOW), up to half a turn.
+fn roots_of_unity() -> Vec<Complex> {
+    let root = |i: usize| {
+        let angle = -TAU * i as f64 / WINDOW as f64;
+        Complex { re: angle.cos(), im: angle.sin() }
+    };
+    (0..WINDOW / 2).map(root).collect()
+}
+
+/// The energy of each frequency in `WINDOW` samples, by the fast Fourier transform of Cooley and Tukey.
+fn spectrum(samples: &[f32], roots: &[Complex]) -> Vec<f32> {
+    let shift = usize::BITS - WINDOW.ilog2();
+    let reversed = |i: usize| i.reverse_bits() >> shift;
+    let mut bins: Vec<Complex> =
+        (0..WINDOW).map(|i| Complex { re: f64::from(samples[reversed(i)]), im: 0.0 }).collect();
+    let mut half = 1;
+    while half < WINDOW {
+        for part in bins.chunks_exact_mut(2 * half) {
+            let (low, high) = part.split_at_mut(half);
+            for (i, (a, b)) in low.iter_mut().zip(high).enumerate() {
+                let root = roots[i * (WINDOW / 2 / half)];
+                let turned = Complex { re: b.re * root.re - b.im * root.im, im: b.re * root.im + b.im * root.re };
+                *b = Complex { re: a.re - turned.re, im: a.im - turned.im };
+                *a = Complex { re: a.re + turned.re, im: a.im + turned.im };
+            }
+        }
+        half *= 2;
+    }
+    bins.iter().map(|bin| (bin.re * bin.re + bin.im * bin.im) as f32).collect()
 }
 
 /// How much each bin of the transform counts in each band: triangles, as broad as the ear is coarse (the mel scale).

@@ -2,32 +2,24 @@
 
 use std::{
     fs::{self, Metadata},
-    io::Cursor,
     panic,
     path::{Path, PathBuf},
 };
 
-use image::{
-    DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage, imageops::FilterType,
-    metadata::Orientation,
-};
 use rayon::prelude::*;
 
-use super::{failed, image_set::ImageSet, list, read, signature::describe, wrong};
+use super::{
+    failed,
+    image::{self, Colors, Format, Image, MAX_SIDE, Rejection},
+    image_set::ImageSet,
+    list, read,
+    signature::describe,
+    wrong,
+};
 use crate::{Error, Result, error::room};
 
 /// The most bytes of a file.
 const MOST_FILE: u64 = 1 << 26;
-
-/// The most pixels on a side.
-const MOST_SIDE: u32 = 1 << 14;
-
-/// The most pixels that a byte of a file can stand for: deflate makes 1,032 bytes of one, with 8 pixels in each; JPEG is far
-/// below that.
-const PIXELS_A_BYTE: u64 = 8 * 1032;
-
-/// The most memory for decoding an image, and for what it becomes.
-const MOST_DECODED: u64 = 1 << 28;
 
 /// The most bytes of all images together.
 const MOST: u64 = 1 << 34;
@@ -95,13 +87,13 @@ impl BlendedImageSettings {
     pub fn decode(&self, content: &[u8], name: &str) -> Result<([usize; 2], Vec<u8>)> {
         self.check()?;
         let image = decoded_bytes(content, name, self)?;
-        Ok(([image.height() as usize, image.width() as usize], image.into_bytes()))
+        Ok(([image.height, image.width], image.bytes))
     }
 
     fn check(&self) -> Result<()> {
         match self.settings.size {
-            Some(size) if size.iter().any(|side| !(1..=MOST_SIDE).contains(side)) => {
-                let (expected, got) = (format!("1 to {MOST_SIDE} pixels a side"), format!("{size:?}"));
+            Some(size) if size.iter().any(|side| !(1..=MAX_SIDE).contains(side)) => {
+                let (expected, got) = (format!("1 to {MAX_SIDE} pixels a side"), format!("{size:?}"));
                 Err(Error::Setting { what: "size of images", expected, got })
             }
             _ => Ok(()),
@@ -151,7 +143,7 @@ impl ImageSet {
             return Err(wrong(&folder.display(), "folder", "a folder for each class", "none"));
         };
         let first = decoded(first, settings)?;
-        let (width, height) = (first.width() as usize, first.height() as usize);
+        let (width, height) = (first.width, first.height);
         let channels = if settings.settings.color { 3 } else { 1 };
         let len = width * height * channels;
         let all = len.saturating_mul(files.len());
@@ -205,109 +197,38 @@ fn ends_in(path: &Path, ends: &[&str]) -> bool {
 }
 
 /// The image in a file, in the colors and of the size that were asked for.
-fn decoded(path: &Path, settings: &BlendedImageSettings) -> Result<DynamicImage> {
+fn decoded(path: &Path, settings: &BlendedImageSettings) -> Result<Image> {
     decoded_bytes(&read(path, MOST_FILE)?, &path.display().to_string(), settings)
 }
 
-fn decoded_bytes(content: &[u8], name: &str, settings: &BlendedImageSettings) -> Result<DynamicImage> {
-    let refused = |expected: &str, got: String| wrong(&name, "image", expected, got);
-    // What it is stands in its first bytes; names are often wrong.
-    let format = image::guess_format(content).ok().filter(|is| [ImageFormat::Png, ImageFormat::Jpeg].contains(is));
-    let format = format.ok_or_else(|| refused("a PNG or JPEG image", describe(content)))?;
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(MOST_SIDE);
-    limits.max_image_height = Some(MOST_SIDE);
-    limits.max_alloc = Some(MOST_DECODED);
-    let decode = || {
-        let cannot = |error: ImageError| refused("one that can be decoded", error.to_string());
-        let mut reader = ImageReader::with_format(Cursor::new(content), format);
-        reader.limits(limits.clone());
-        let mut decoder = reader.into_decoder().map_err(cannot)?;
-        let (width, height) = decoder.dimensions();
-        // The decoder limits what it decodes to. Gray pixels that become colors take three times as many bytes afterwards,
-        // and transparent ones four while they are blended.
-        let each = match (decoder.color_type().has_alpha(), settings.settings.color) {
-            (true, _) => 4,
-            (false, true) => 3,
-            (false, false) => 1,
-        };
-        let bytes = u64::from(width) * u64::from(height) * each;
-        if bytes > MOST_DECODED {
-            return Err(refused(&format!("at most {MOST_DECODED} bytes of pixels"), bytes.to_string()));
-        }
-        // What is cut off is decoded to its end all the same, and that of a large image takes seconds.
-        let (pixels, held) = (u64::from(width) * u64::from(height), PIXELS_A_BYTE * content.len() as u64);
-        if pixels > held {
-            return Err(refused(&format!("at most {held} pixels in {} bytes", content.len()), pixels.to_string()));
-        }
-        let mut left = limits.clone();
-        left.reserve(decoder.total_bytes()).and_then(|()| decoder.set_limits(left)).map_err(cannot)?;
-        let orientation = match format {
-            ImageFormat::Png => png_orientation(content),
-            // An orientation that cannot be read is none.
-            _ => decoder.orientation().unwrap_or(Orientation::NoTransforms),
-        };
-        let mut image = DynamicImage::from_decoder(decoder).map_err(cannot)?;
-        image.apply_orientation(orientation);
-        Ok(image)
+fn decoded_bytes(content: &[u8], name: &str, settings: &BlendedImageSettings) -> Result<Image> {
+    let Some(format) = Format::recognize(content) else {
+        return Err(wrong(&name, "image", "a PNG or JPEG image", describe(content)));
     };
-    // zune-jpeg 0.5.15 panics where some damaged files lead it: https://github.com/etemesi254/zune-image/issues/409
-    let image = panic::catch_unwind(decode)
-        .unwrap_or_else(|_| Err(refused("one that can be decoded", "one that the decoder panics at".to_owned())))?;
-    if image.width() == 0 || image.height() == 0 {
-        return Err(refused("at least one pixel", format!("{}x{}", image.height(), image.width())));
-    }
-    // The colors before the size: a mean over pixels that are transparent would let their hidden colors in.
-    let image = match (image.color().has_alpha(), settings.settings.color) {
-        (true, true) => DynamicImage::from(blended(&image, settings.background)),
-        (true, false) => DynamicImage::from(DynamicImage::from(blended(&image, settings.background)).to_luma8()),
-        (false, true) => DynamicImage::from(image.to_rgb8()),
-        (false, false) => DynamicImage::from(image.to_luma8()),
+    let colors = Colors { is_rgb: settings.settings.color, background: settings.background };
+    // zune-jpeg 0.5.15 panics on some damaged files: https://github.com/etemesi254/zune-image/issues/409
+    let Ok(decoded) = panic::catch_unwind(|| image::decode(content, format, colors)) else {
+        return Err(wrong(&name, "image", "one that can be decoded", "one that the decoder panics at"));
     };
-    Ok(match settings.settings.size {
-        Some([height, width]) if (width, height) != (image.width(), image.height()) => {
-            image.resize_exact(width, height, FilterType::Triangle)
-        }
-        _ => image,
-    })
-}
-
-/// The orientation in the eXIf chunk of a PNG file, which may stand behind the pixels, where the decoder does not look.
-fn png_orientation(content: &[u8]) -> Orientation {
-    const SIGNATURE: usize = 8;
-    let mut rest = content.get(SIGNATURE..).unwrap_or_default();
-    while let Some((&[a, b, c, d, ref kind @ ..], behind)) = rest.split_first_chunk::<8>() {
-        let length = u32::from_be_bytes([a, b, c, d]) as usize;
-        if kind == b"eXIf" {
-            let chunk = behind.get(..length).and_then(Orientation::from_exif_chunk);
-            return chunk.unwrap_or(Orientation::NoTransforms);
-        }
-        // Four bytes of a checksum follow the content.
-        rest = length.checked_add(4).and_then(|length| behind.get(length..)).unwrap_or_default();
+    let image = match decoded {
+        Ok(image) => image,
+        Err(Rejection { expected, got }) => return Err(wrong(&name, "image", expected, got)),
+    };
+    // Colors are converted first: the mean of pixels that are still transparent would contain their hidden colors.
+    if let Some([height, width]) = settings.settings.size
+        && [height as usize, width as usize] != [image.height, image.width]
+    {
+        return Ok(image.resized(height as usize, width as usize));
     }
-    Orientation::NoTransforms
+    Ok(image)
 }
 
-/// An image over a background, by the shares of its alpha channel.
-fn blended(image: &DynamicImage, background: [u8; 3]) -> RgbImage {
-    let image = image.to_rgba8();
-    let mut over = RgbImage::new(image.width(), image.height());
-    for (to, from) in over.pixels_mut().zip(image.pixels()) {
-        let alpha = u32::from(from[3]);
-        for (channel, below) in background.into_iter().enumerate() {
-            let sum = u32::from(from[channel]) * alpha + u32::from(below) * (255 - alpha);
-            to[channel] = ((sum + 127) / 255) as u8;
-        }
-    }
-    over
-}
-
-fn fill(into: &mut [u8], image: &DynamicImage, [height, width]: [usize; 2], path: &Path) -> Result<()> {
-    let own = [image.height() as usize, image.width() as usize];
+fn fill(into: &mut [u8], image: &Image, [height, width]: [usize; 2], path: &Path) -> Result<()> {
+    let own = [image.height, image.width];
     if own != [height, width] {
         let expected = format!("{height}x{width} pixels, as the first image has, or a size to resize all to");
         return Err(wrong(&path.display(), "image", expected, format_args!("{}x{}", own[0], own[1])));
     }
-    into.copy_from_slice(image.as_bytes());
+    into.copy_from_slice(&image.bytes);
     Ok(())
 }

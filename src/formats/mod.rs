@@ -5,6 +5,8 @@
 pub(crate) mod folder;
 pub(crate) mod gzip;
 pub(crate) mod idx;
+#[cfg(feature = "images")]
+mod image;
 pub(crate) mod image_set;
 pub(crate) mod names;
 #[cfg(feature = "ndarray")]

@@ -26,6 +26,7 @@ pub(super) fn llvmpipe() -> Option<Device> {
 
 /// Writes down all that a selftest asks of wgpu, and all that comes back, for another implementation of WebGPU to do the same:
 /// see `.ci/browser`. On a device that is like those of browsers: with the default limits, and without subgroups.
+#[cfg(feature = "test-backends")]
 #[test]
 #[ignore = "writes files: .ci/browser"]
 fn the_checks_are_written_down() {

@@ -1,20 +1,27 @@
-use std::{fs, io::Cursor};
+use std::fs;
 
 use gradus::{Answers, BlendedImageSettings, Features, ImageSet, ImageSettings};
-use image::{
-    DynamicImage, GrayAlphaImage, GrayImage, ImageBuffer, ImageEncoder, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba,
-    RgbaImage, codecs::jpeg::JpegEncoder,
-};
 
 use super::refused;
 use crate::common::Folder;
 
-/// A picture of one color, `[height, width]`.
-fn picture([height, width]: [u32; 2], color: [u8; 3], format: ImageFormat) -> Vec<u8> {
-    let mut bytes = Cursor::new(Vec::new());
-    let image = RgbImage::from_pixel(width, height, Rgb(color));
-    DynamicImage::from(image).write_to(&mut bytes, format).expect("it is encoded");
-    bytes.into_inner()
+/// Color types of the PNG format.
+const GRAY: u8 = 0;
+const RGB: u8 = 2;
+const PALETTE: u8 = 3;
+const GRAY_ALPHA: u8 = 4;
+const RGBA: u8 = 6;
+
+/// JPEG files that the crate `image` 0.25 wrote: all pixels `[200, 100, 50]`, all pixels `[1, 2, 3]`, one black pixel, and
+/// squares of 16x16 pixels with the gray values 10, 20, 30 above 40, 50, 60.
+const JPEG_8_BY_16: &[u8] = include_bytes!("color_8x16.jpg");
+const JPEG_5_BY_7: &[u8] = include_bytes!("color_5x7.jpg");
+const GRAY_JPEG_1_BY_1: &[u8] = include_bytes!("gray_1x1.jpg");
+const GRAY_JPEG_32_BY_48: &[u8] = include_bytes!("gray_32x48.jpg");
+
+/// A PNG file of one color, `[height, width]`.
+fn picture(size: [u32; 2], color: [u8; 3]) -> Vec<u8> {
+    png(size, RGB, |_, _| color)
 }
 
 const GREY: ImageSettings = ImageSettings { color: false, size: None };
@@ -23,10 +30,10 @@ const COLOR: ImageSettings = ImageSettings { color: true, ..GREY };
 #[test]
 fn a_folder_a_class_becomes_bytes_in_the_order_of_the_names() {
     let folder = Folder::new();
-    folder.file("dog/2.PNG", picture([1, 2], [30; 3], ImageFormat::Png));
-    folder.file("dog/1.png", picture([1, 2], [20; 3], ImageFormat::Png));
+    folder.file("dog/2.PNG", picture([1, 2], [30; 3]));
+    folder.file("dog/1.png", picture([1, 2], [20; 3]));
     // Under a wrong name, as they often are.
-    folder.file("cat/a.jpeg", picture([1, 2], [10, 20, 30], ImageFormat::Png));
+    folder.file("cat/a.jpeg", picture([1, 2], [10, 20, 30]));
     for other in ["cat/.hidden.png", "cat/notes.txt", ".git/config", "README.md"] {
         folder.file(other, "not an image");
     }
@@ -47,8 +54,8 @@ fn a_folder_a_class_becomes_bytes_in_the_order_of_the_names() {
 #[test]
 fn images_of_other_sizes_are_refused_or_resized_and_jpeg_is_read() {
     let folder = Folder::new();
-    folder.file("a/1.jpg", picture([8, 16], [200, 100, 50], ImageFormat::Jpeg));
-    folder.file("a/2.png", picture([9, 16], [200, 100, 50], ImageFormat::Png));
+    folder.file("a/1.jpg", JPEG_8_BY_16);
+    folder.file("a/2.png", picture([9, 16], [200, 100, 50]));
     refused(ImageSet::of_folder(&folder.0, &COLOR), &["2.png: image: expected 8x16 pixels, as the first", "got 9x16"]);
     let set = ImageSet::of_folder(&folder.0, &ImageSettings { size: Some([4, 5]), ..COLOR }).unwrap();
     assert_eq!((set.height, set.width, set.data.inputs()), (4, 5, 60));
@@ -68,7 +75,7 @@ fn what_is_no_folder_of_images_is_refused_with_its_file() {
     refused(ImageSet::of_folder(folder.join("nowhere"), &GREY), &["nowhere: "]);
     fs::create_dir(folder.join("empty")).unwrap();
     refused(ImageSet::of_folder(&folder.0, &GREY), &["empty: folder: expected PNG or JPEG files, got none"]);
-    folder.file("empty/1.png", picture([2, 2], [1; 3], ImageFormat::Png));
+    folder.file("empty/1.png", picture([2, 2], [1; 3]));
     for (content, words) in [(&b""[..], "an empty file"), (b"GIF89a", "a GIF image; convert it to PNG")] {
         folder.file("empty/2.png", content);
         refused(ImageSet::of_folder(&folder.0, &GREY), &["2.png: image: expected a PNG or JPEG image, got", words]);
@@ -78,8 +85,7 @@ fn what_is_no_folder_of_images_is_refused_with_its_file() {
 #[test]
 fn cuts_of_an_image_are_refused_or_read_and_a_huge_one_is_refused() {
     let folder = Folder::new();
-    for format in [ImageFormat::Png, ImageFormat::Jpeg] {
-        let whole = picture([5, 7], [1, 2, 3], format);
+    for whole in [picture([5, 7], [1, 2, 3]), JPEG_5_BY_7.to_vec()] {
         for end in (0..whole.len()).step_by(3) {
             folder.file("a/1.png", &whole[..end]);
             if let Err(error) = ImageSet::of_folder(&folder.0, &GREY) {
@@ -94,7 +100,7 @@ fn cuts_of_an_image_are_refused_or_read_and_a_huge_one_is_refused() {
         }
     }
     // A PNG that says it is 2^31 - 1 pixels on a side, with the checksum that says so too.
-    let mut huge = picture([1, 1], [0; 3], ImageFormat::Png);
+    let mut huge = picture([1, 1], [0; 3]);
     huge[16..24].copy_from_slice(&[0x7f, 0xff, 0xff, 0xff, 0x7f, 0xff, 0xff, 0xff]);
     let mut sum = flate2::Crc::new();
     sum.update(&huge[12..29]);
@@ -102,18 +108,34 @@ fn cuts_of_an_image_are_refused_or_read_and_a_huge_one_is_refused() {
     folder.file("a/1.png", huge);
     refused(ImageSet::of_folder(&folder.0, &GREY), &["1.png: image: expected one that can be decoded"]);
     // Of a few hundred bytes, and grey: the decoder may have the memory for it, and its colors would take three times that.
-    let mut wide = Vec::new();
-    let grey = DynamicImage::new_luma8(1, 1);
-    grey.write_to(&mut Cursor::new(&mut wide), ImageFormat::Jpeg).expect("a picture");
+    let mut wide = GRAY_JPEG_1_BY_1.to_vec();
     let frame = wide.windows(2).position(|marker| marker == [0xff, 0xc0]).expect("a frame");
     wide[frame + 5..frame + 9].copy_from_slice(&[0x30, 0, 0x30, 0]);
     refused(COLOR.decode(&wide, "wide"), &["wide: image: expected at most 268435456 bytes of pixels, got 452984832"]);
 }
 
-fn png(image: impl Into<DynamicImage>) -> Vec<u8> {
-    let mut bytes = Cursor::new(Vec::new());
-    image.into().write_to(&mut bytes, ImageFormat::Png).expect("it is encoded");
-    bytes.into_inner()
+/// A PNG file with 8 bits per sample, `[height, width]`, whose pixel at (x, y) has these samples.
+fn png<const N: usize>(size: [u32; 2], color: u8, pixel: impl Fn(u32, u32) -> [u8; N]) -> Vec<u8> {
+    png_with_depth(size, 8, color, pixel)
+}
+
+/// A PNG file with `depth` bits per sample; samples of 16 bits are two bytes.
+fn png_with_depth<const N: usize>(
+    [height, width]: [u32; 2],
+    depth: u8,
+    color: u8,
+    pixel: impl Fn(u32, u32) -> [u8; N],
+) -> Vec<u8> {
+    let mut rows = Vec::new();
+    for y in 0..height {
+        // The row's filter: none.
+        rows.push(0);
+        for x in 0..width {
+            rows.extend(pixel(x, y));
+        }
+    }
+    let header = header([height, width], depth, color);
+    chunks(&[(b"IHDR", &header), (b"IDAT", &deflated(&rows)), (b"IEND", &[])])
 }
 
 /// A PNG file of these chunks.
@@ -144,27 +166,29 @@ fn header([height, width]: [u32; 2], depth: u8, color: u8) -> Vec<u8> {
 #[test]
 fn transparent_pixels_are_blended_over_the_background() {
     let pixels = [[0, 0, 0, 0], [0, 0, 0, 255], [200, 100, 50, 128], [255, 0, 0, 1]];
-    let image = png(RgbaImage::from_fn(4, 1, |x, _| Rgba(pixels[x as usize])));
+    let image = png([1, 4], RGBA, |x, _| pixels[x as usize]);
     let of = |settings: BlendedImageSettings| settings.decode(&image, "image").unwrap().1;
     assert_eq!(of((&COLOR).into()), [255, 255, 255, 0, 0, 0, 227, 177, 152, 255, 254, 254]);
     assert_eq!(of((&GREY).into()), [255, 0, 186, 254]);
     let blue = COLOR.over([0, 0, 255]);
     assert_eq!(of(blue), [0, 0, 255, 0, 0, 0, 100, 50, 152, 1, 0, 254]);
     // Blended before it is resized: the hidden black of transparent pixels has no part in it.
-    let hidden = png(RgbaImage::from_fn(4, 4, |x, _| Rgba(if x < 2 { [0, 0, 0, 0] } else { [255; 4] })));
+    let hidden = png([4, 4], RGBA, |x, _| if x < 2 { [0, 0, 0, 0] } else { [255; 4] });
     let small = ImageSettings { size: Some([2, 2]), ..GREY }.decode(&hidden, "image").unwrap().1;
     assert_eq!(small, [255; 4]);
 
     // Gray with alpha, and 16 bits a channel.
-    let gray = GrayAlphaImage::from_fn(2, 1, |x, _| LumaA([10, if x == 0 { 0 } else { 255 }]));
-    assert_eq!(GREY.decode(&png(gray), "image").unwrap().1, [255, 10]);
-    let deep: ImageBuffer<Rgba<u16>, Vec<u16>> =
-        ImageBuffer::from_fn(2, 1, |x, _| Rgba([0x8080, 0, 0xffff, if x == 0 { 0 } else { 0xffff }]));
-    assert_eq!(COLOR.decode(&png(deep), "image").unwrap().1, [255, 255, 255, 128, 0, 255]);
+    let gray = png([1, 2], GRAY_ALPHA, |x, _| [10, if x == 0 { 0 } else { 255 }]);
+    assert_eq!(GREY.decode(&gray, "image").unwrap().1, [255, 10]);
+    let deep = png_with_depth([1, 2], 16, RGBA, |x, _| {
+        let alpha = if x == 0 { 0 } else { 0xff };
+        [0x80, 0x80, 0, 0, 0xff, 0xff, alpha, alpha]
+    });
+    assert_eq!(COLOR.decode(&deep, "image").unwrap().1, [255, 255, 255, 128, 0, 255]);
 
     // A palette with transparent colors, and gray of 2 bits with one value that is transparent.
     let palette = chunks(&[
-        (b"IHDR", &header([1, 3], 8, 3)),
+        (b"IHDR", &header([1, 3], 8, PALETTE)),
         (b"PLTE", &[9, 9, 9, 10, 20, 30, 200, 0, 0]),
         (b"tRNS", &[0, 255, 51]),
         (b"IDAT", &deflated(&[0, 0, 1, 2])),
@@ -172,7 +196,7 @@ fn transparent_pixels_are_blended_over_the_background() {
     ]);
     assert_eq!(COLOR.decode(&palette, "image").unwrap().1, [255, 255, 255, 10, 20, 30, 244, 204, 204]);
     let key = chunks(&[
-        (b"IHDR", &header([1, 4], 2, 0)),
+        (b"IHDR", &header([1, 4], 2, GRAY)),
         (b"tRNS", &[0, 1]),
         (b"IDAT", &deflated(&[0, 0b00_01_10_11])),
         (b"IEND", &[]),
@@ -182,11 +206,15 @@ fn transparent_pixels_are_blended_over_the_background() {
 
 #[test]
 fn images_without_alpha_are_read_at_every_depth() {
-    let levels = [0, 0x8000, 0xffff];
-    let deep: ImageBuffer<Luma<u16>, Vec<u16>> = ImageBuffer::from_fn(3, 1, |x, _| Luma([levels[x as usize]]));
-    assert_eq!(GREY.decode(&png(deep), "image").unwrap().1, [0, 128, 255]);
+    let levels = [0u16, 0x8000, 0xffff];
+    let deep = png_with_depth([1, 3], 16, GRAY, |x, _| levels[x as usize].to_be_bytes());
+    assert_eq!(GREY.decode(&deep, "image").unwrap().1, [0, 128, 255]);
+    assert_eq!(COLOR.decode(&deep, "image").unwrap().1, [0, 0, 0, 128, 128, 128, 255, 255, 255]);
+    let deep = png_with_depth([1, 1], 16, RGB, |_, _| [0x80, 0x80, 0, 0, 0xff, 0xff]);
+    assert_eq!(COLOR.decode(&deep, "image").unwrap().1, [128, 0, 255]);
+    assert_eq!(GREY.decode(&deep, "image").unwrap().1, [46]);
     let palette = chunks(&[
-        (b"IHDR", &header([2, 2], 1, 3)),
+        (b"IHDR", &header([2, 2], 1, PALETTE)),
         (b"PLTE", &[1, 2, 3, 250, 240, 230]),
         (b"IDAT", &deflated(&[0, 0b0100_0000, 0, 0b1000_0000])),
         (b"IEND", &[]),
@@ -203,6 +231,14 @@ fn exif(orientation: u8, is_big_endian: bool) -> Vec<u8> {
     }
 }
 
+/// A JPEG file with EXIF metadata in an APP1 segment behind its first marker.
+fn with_exif(jpeg: &[u8], exif: &[u8]) -> Vec<u8> {
+    let (start, rest) = jpeg.split_at(2);
+    let content = [&b"Exif\0\0"[..], exif].concat();
+    let length = (content.len() as u16 + 2).to_be_bytes();
+    [start, b"\xff\xe1", &length, &content, rest].concat()
+}
+
 #[test]
 fn the_orientation_that_a_camera_stored_is_applied() {
     // As Pillow's ImageOps.exif_transpose turns the rows 1 2 3 and 4 5 6.
@@ -217,9 +253,7 @@ fn the_orientation_that_a_camera_stored_is_applied() {
         ([3, 2], [3, 6, 2, 5, 1, 4]),
     ];
     let pixels = deflated(&[0, 10, 20, 30, 0, 40, 50, 60]);
-    let header = header([2, 3], 8, 0);
-    // Large squares, so that JPEG keeps their colors.
-    let squares = GrayImage::from_fn(48, 32, |x, y| Luma([10 * (1 + x / 16 + 3 * (y / 16)) as u8]));
+    let header = header([2, 3], 8, GRAY);
     for (orientation, (size, expected)) in (1..).zip(turned) {
         for is_big_endian in [false, true] {
             let exif = exif(orientation, is_big_endian);
@@ -230,10 +264,7 @@ fn the_orientation_that_a_camera_stored_is_applied() {
                 let (found, bytes) = GREY.decode(&image, "image").unwrap();
                 assert_eq!((found, bytes), (size, expected.map(|value| 10 * value).to_vec()), "{orientation}");
             }
-            let mut jpeg = Vec::new();
-            let mut encoder = JpegEncoder::new_with_quality(&mut jpeg, 95);
-            encoder.set_exif_metadata(exif).expect("JPEG has it");
-            encoder.encode_image(&squares).expect("it is encoded");
+            let jpeg = with_exif(GRAY_JPEG_32_BY_48, &exif);
             let ([height, width], bytes) = GREY.decode(&jpeg, "image").unwrap();
             assert_eq!([height, width], size.map(|side| 16 * side), "{orientation}");
             let center = |i: usize| bytes[(16 * (i / size[1]) + 8) * width + 16 * (i % size[1]) + 8];
@@ -252,7 +283,7 @@ fn the_orientation_that_a_camera_stored_is_applied() {
 #[test]
 fn images_that_are_the_same_in_two_classes_are_listed_by_their_files() {
     let folder = Folder::new();
-    let shape = |at: u32| png(RgbaImage::from_fn(8, 8, |x, y| Rgba([0, 0, 0, if x + y == at { 255 } else { 0 }])));
+    let shape = |at: u32| png([8, 8], RGBA, |x, y| [0, 0, 0, if x + y == at { 255 } else { 0 }]);
     folder.file("a/1.png", shape(1));
     folder.file("a/2.png", shape(2));
     folder.file("b/3.png", shape(3));
@@ -269,7 +300,7 @@ fn images_that_are_the_same_in_two_classes_are_listed_by_their_files() {
 #[test]
 fn what_cannot_be_read_in_a_folder_is_an_error() {
     let folder = Folder::new();
-    folder.file("a/1.png", picture([1, 1], [1; 3], ImageFormat::Png));
+    folder.file("a/1.png", picture([1, 1], [1; 3]));
     folder.file("a/other.webp", "passed over with a warning");
     assert_eq!(ImageSet::of_folder(&folder.0, &GREY).unwrap().data.rows(), 1);
     fs::create_dir(folder.join("a/2.png")).unwrap();

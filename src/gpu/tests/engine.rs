@@ -193,6 +193,7 @@ fn the_device_takes_a_time_for_every_kernel() {
 }
 
 /// wgpu's no-op device checks bindings, sizes and usages without running anything.
+#[cfg(feature = "test-backends")]
 #[test]
 fn a_whole_step_is_valid_on_the_no_op_device() {
     let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());

@@ -2,9 +2,12 @@
 
 mod engine;
 mod ensemble;
+#[cfg(feature = "test-backends")]
 mod growth;
 mod kernels;
+#[cfg(feature = "test-backends")]
 mod planner;
+#[cfg(feature = "test-backends")]
 mod shaders;
 
 use rayon::prelude::*;
@@ -47,9 +50,10 @@ fn check_all(gpu: &Gpu, cases: Vec<(Case, usize)>) {
     cases.into_par_iter().with_max_len(1).for_each(|(case, steps)| case.check(gpu, steps));
 }
 
-/// Whether the walk over all kernels is to be a short one: a software adapter takes seconds to compile most of them.
+/// Whether to run the short selection of kernels, which is the default: a software adapter takes seconds to compile most
+/// of them. `tests/run.sh --full` sets the variable.
 fn is_quick() -> bool {
-    std::env::var("GRADUS_TEST_QUICK").as_deref() == Ok("1")
+    std::env::var("GRADUS_TEST_FULL").as_deref() != Ok("1")
 }
 
 /// Every form, with the tiles that are the quickest to compile.
