@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Passes the tests on a fresh Debian or Ubuntu: installs a software Vulkan driver where there is no driver at all, then
-# runs `cargo test`. Arguments go to `cargo test`.
+# Runs the tests on a fresh Debian or Ubuntu. Installs a software Vulkan driver if there is none, then runs `cargo test`.
+# Other arguments go to `cargo test`.
 #
-#   tests/run.sh                       on the adapters that are there
-#   tests/run.sh --all-drivers         once on llvmpipe and once on SwiftShader, both installed if need be
+#   tests/run.sh                       the short selection, on the adapters of this machine
+#   tests/run.sh --full                every kernel in every combination that has a test
+#   tests/run.sh --all-drivers         once on llvmpipe and once on SwiftShader, both installed if needed
+#   tests/run.sh --full --all-drivers  both
 #   tests/run.sh --test all training::
 set -eu
 
@@ -12,6 +14,27 @@ cd "$(dirname "$0")/.."
 LLVMPIPE_PACKAGE=mesa-vulkan-drivers
 # SwiftShader has no package of its own; it comes with the browser.
 SWIFTSHADER_PACKAGE=chromium
+# SwiftShader is known to crash now and then when many threads use it.
+SWIFTSHADER_THREADS=2
+
+all_drivers=no
+full=no
+while [ $# != 0 ]; do
+    case $1 in
+    --all-drivers) all_drivers=yes ;;
+    --full) full=yes ;;
+    *) break ;;
+    esac
+    shift
+done
+if [ "$full" = yes ]; then
+    export GRADUS_TEST_FULL=1
+fi
+case ${WGPU_ADAPTER_NAME:-}${VK_DRIVER_FILES:-} in
+*[Ss]wift[Ss]hader*) export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$SWIFTSHADER_THREADS} ;;
+esac
+# llvmpipe compiles kernels that mostly run for a moment. Without optimization this takes two thirds of the time.
+export GALLIVM_PERF=${GALLIVM_PERF:-nopt}
 
 say() {
     printf 'tests/run.sh: %s\n' "$*"
@@ -74,7 +97,7 @@ if [ -z "${XDG_RUNTIME_DIR:-}" ]; then
     trap 'rm -rf "$XDG_RUNTIME_DIR"' EXIT
 fi
 
-if [ "${1:-}" != --all-drivers ]; then
+if [ "$all_drivers" = no ]; then
     if [ "$(uname)" = Linux ] && [ "${GRADUS_TEST_NO_GPU:-}" != 1 ] && ! has_driver; then
         say "no Vulkan driver here"
         install "$LLVMPIPE_PACKAGE"
@@ -82,28 +105,36 @@ if [ "${1:-}" != --all-drivers ]; then
     cargo test --all-features "$@"
     exit
 fi
-shift
 
 [ -n "$(llvmpipe)" ] || install "$LLVMPIPE_PACKAGE"
 [ -n "$(swiftshader)" ] || install "$SWIFTSHADER_PACKAGE"
-for name in llvmpipe SwiftShader; do
-    if [ "$name" = llvmpipe ]; then driver=$(llvmpipe); else driver=$(swiftshader); fi
+
+# Runs the tests on one driver: its name, the file of its driver, and arguments of `cargo test`.
+test_on() {
+    name=$1
+    driver=$2
+    shift 2
     if [ -z "$driver" ]; then
-        say "$name was installed, and its driver file is not where it is on Debian"
+        say "$name was installed, but its driver file is not where Debian has it"
         exit 1
     fi
     say "the tests on $name, $driver"
-    # What a second driver may do otherwise are the kernels and the calls that reach them; where no test is named, the
-    # others are passed once.
-    of='' some=''
-    if [ "$name" = SwiftShader ] && { [ $# = 0 ] || [ "$1" = -- ]; }; then
-        of='--test all' some='training:: rows:: frame:: custom:: devices:: errors:: exports::'
-        # These and the walk over all kernels take minutes.
-        if [ "${GRADUS_TEST_QUICK:-}" != 1 ]; then
-            of="--lib $of" some="$some gpu:: population:: scores:: ensemble:: streams::"
-        fi
-        [ $# != 0 ] || set -- --
-    fi
-    # shellcheck disable=SC2086
-    WGPU_BACKEND=vulkan WGPU_ADAPTER_NAME=$name VK_DRIVER_FILES=$driver cargo test --all-features $of "$@" $some
-done
+    WGPU_BACKEND=vulkan WGPU_ADAPTER_NAME=$name VK_DRIVER_FILES=$driver cargo test --all-features "$@"
+}
+
+test_on llvmpipe "$(llvmpipe)" "$@"
+
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$SWIFTSHADER_THREADS}
+if [ $# != 0 ] && [ "$1" != -- ]; then
+    test_on SwiftShader "$(swiftshader)" "$@"
+    exit
+fi
+# Only kernels and the calls that reach them can behave differently on a second driver, so that the other tests run once.
+[ $# = 0 ] || shift
+if [ "$full" = yes ]; then
+    # The walk over all kernels takes minutes.
+    test_on SwiftShader "$(swiftshader)" --lib --test all -- "$@" training:: rows:: frame:: custom:: devices:: errors:: \
+        exports:: gpu:: population:: scores:: ensemble:: streams::
+else
+    test_on SwiftShader "$(swiftshader)" --test all -- "$@" training:: rows:: frame:: custom:: devices:: errors:: exports::
+fi

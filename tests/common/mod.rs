@@ -24,9 +24,10 @@ pub fn devices_unless_quick() -> Vec<Device> {
     if is_quick() { vec![Device::cpu()] } else { devices() }
 }
 
-/// Whether the tests are to be few: a software adapter takes seconds to compile most kernels.
+/// Whether to run the short selection, which is the default: a software adapter takes seconds to compile most kernels.
+/// `tests/run.sh --full` sets the variable.
 pub fn is_quick() -> bool {
-    std::env::var("GRADUS_TEST_QUICK").is_ok_and(|value| value == "1")
+    std::env::var("GRADUS_TEST_FULL").as_deref() != Ok("1")
 }
 
 /// Every adapter of every backend, or the one that `WGPU_ADAPTER_NAME` names. None at all is a failure, unless the
