@@ -24,9 +24,9 @@ const GROWTHS: [Growth; 3] = [
 ];
 
 /// How many stretches the median is taken of.
-const STRETCHES: usize = 5;
+const SAMPLES: usize = 5;
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
+type BenchResult<T> = Result<T, Box<dyn Error>>;
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// The microseconds of a step of each point of a growth that was timed, by device.
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Outcome<()> {
+fn run(arguments: &Arguments) -> BenchResult<()> {
     let choice = |name: &String| name.parse().unwrap_or_default();
     let open = |name| Device::request(&Request { choice: choice(name), ..Request::default() });
     let devices = arguments.device.iter().map(open).collect::<gradus::Result<Vec<_>>>()?;
@@ -86,7 +86,7 @@ fn run(arguments: &Arguments) -> Outcome<()> {
 }
 
 /// Times the points in the order of their FLOP, so that the large ones have what the small ones left of the time.
-fn measure(devices: &[Device], seconds: f64) -> Outcome<Vec<Series>> {
+fn measure(devices: &[Device], seconds: f64) -> BenchResult<Vec<Series>> {
     let mut points = Vec::new();
     for (of, (_, xs, sizes)) in GROWTHS.iter().enumerate() {
         let mut last = 0;
@@ -105,7 +105,7 @@ fn measure(devices: &[Device], seconds: f64) -> Outcome<Vec<Series>> {
             let share = left / to_do as f64;
             to_do -= 1;
             // As if time grew with the FLOP, which is rather too much; a step is counted before the stretches.
-            let expected = |us: &f64| 1e-6 * us * flop as f64 / last as f64 * (STRETCHES + 1) as f64;
+            let expected = |us: &f64| 1e-6 * us * flop as f64 / last as f64 * (SAMPLES + 1) as f64;
             // The first point always; what follows one that was left out would take longer still.
             if times.len() == i && times.last().is_none_or(|us| expected(us) <= share) {
                 let mut trainer = warm_trainer(device, sizes)?;
@@ -135,19 +135,19 @@ fn seconds_of_a_step(trainer: &mut Trainer, seconds: f64) -> gradus::Result<f64>
         let start = Instant::now();
         trainer.run(steps).map(|_| start.elapsed().as_secs_f64())
     };
-    let (long, mut steps) = (seconds / STRETCHES as f64, 1);
+    let (long, mut steps) = (seconds / SAMPLES as f64, 1);
     let mut took = stretch(steps)?;
     while took < long / 4.0 {
         steps *= 2;
         took = stretch(steps)?;
     }
     steps = ((steps as f64 * long / took) as usize).max(1);
-    let mut times = [0.0; STRETCHES];
+    let mut times = [0.0; SAMPLES];
     for time in &mut times {
         *time = stretch(steps)? / steps as f64;
     }
     times.sort_by(f64::total_cmp);
-    Ok(times[STRETCHES / 2])
+    Ok(times[SAMPLES / 2])
 }
 
 fn network(width: usize, depth: usize) -> Network {
@@ -163,7 +163,7 @@ const GRID: RGBColor = RGBColor(232, 232, 232);
 const FONT: &str = "sans-serif";
 
 /// Draws a panel for each growth, on one scale of times, with the devices' names above.
-fn draw(arguments: &Arguments, names: &[String], all: &[Series]) -> Outcome<()> {
+fn draw(arguments: &Arguments, names: &[String], all: &[Series]) -> BenchResult<()> {
     let area = SVGBackend::new(&arguments.out, (1200, 400)).into_drawing_area();
     area.fill(&WHITE)?;
     let style = |size: i32, horizontal| (FONT, size).into_font().color(&TEXT).pos(Pos::new(horizontal, VPos::Center));
@@ -179,8 +179,8 @@ fn draw(arguments: &Arguments, names: &[String], all: &[Series]) -> Outcome<()> 
     let (_, panels) = area.split_vertically(62);
     let times = || all.iter().flatten().flatten().copied();
     let decade = |us: f64, to: fn(f64) -> f64| 10_f64.powi(to(us.log10()) as i32);
-    let least = decade(times().fold(f64::INFINITY, f64::min), f64::floor);
-    let range = least..decade(times().fold(0.0, f64::max), f64::ceil).max(10.0 * least);
+    let min = decade(times().fold(f64::INFINITY, f64::min), f64::floor);
+    let range = min..decade(times().fold(0.0, f64::max), f64::ceil).max(10.0 * min);
     for ((panel, growth), series) in panels.split_evenly((1, GROWTHS.len())).iter().zip(&GROWTHS).zip(all) {
         draw_panel(panel, growth, series, range.clone())?;
     }
@@ -188,7 +188,7 @@ fn draw(arguments: &Arguments, names: &[String], all: &[Series]) -> Outcome<()> 
     Ok(())
 }
 
-fn draw_panel(area: &Area<'_>, (axis, points, _): &Growth, series: &Series, range: Range<f64>) -> Outcome<()> {
+fn draw_panel(area: &Area<'_>, (axis, points, _): &Growth, series: &Series, range: Range<f64>) -> BenchResult<()> {
     let points: Vec<f64> = points.iter().map(|x| *x as f64).collect();
     let x = (points[0] / 1.2..points[points.len() - 1] * 1.2).log_scale().with_key_points(points.clone());
     let decades = std::iter::successors(Some(range.start), |us| Some(us * 10.0)).take_while(|us| *us < 1.1 * range.end);

@@ -16,7 +16,7 @@ use gradus::{
 };
 use serde_json::{Value, json};
 
-use common::{Outcome, Times, cpu, exit, in_turn, line, numbers, open, times};
+use common::{BenchResult, Times, cpu, exit, in_turn, line, numbers, open, times};
 
 /// A network and what it is trained on.
 struct Workload {
@@ -84,7 +84,7 @@ fn main() -> ExitCode {
     exit(run(&Arguments::parse()))
 }
 
-fn run(arguments: &Arguments) -> Outcome<()> {
+fn run(arguments: &Arguments) -> BenchResult<()> {
     for name in &arguments.device {
         let device = open(name, arguments.json)?;
         if !arguments.json {
@@ -106,7 +106,7 @@ fn run(arguments: &Arguments) -> Outcome<()> {
 }
 
 /// What ran, on what; then the head of the table.
-fn print_header(device: &Device) -> Outcome<()> {
+fn print_header(device: &Device) -> BenchResult<()> {
     let plan = |device: &Device| WORKLOADS[0].trainer(device, 0, None).map(|trainer| trainer.plan());
     println!("\ngradus {}: {device}", env!("CARGO_PKG_VERSION"));
     if device.is_gpu() {
@@ -151,7 +151,7 @@ impl Workload {
         Settings { batch: self.batch, loss: self.loss, optimizer, seed: number as u64, plan, ..Settings::default() }
     }
 
-    fn trainer(&self, device: &Device, number: usize, plan: Option<Plan>) -> Outcome<Trainer> {
+    fn trainer(&self, device: &Device, number: usize, plan: Option<Plan>) -> BenchResult<Trainer> {
         Ok(Trainer::new(device, &self.network(), &self.data()?, self.settings(number, plan))?)
     }
 
@@ -161,7 +161,7 @@ impl Workload {
     }
 
     /// Compares the first and the last of some networks with what they are alone under the same plan.
-    fn check(&self, device: &Device) -> Outcome<()> {
+    fn check(&self, device: &Device) -> BenchResult<()> {
         let (networks, steps) = COMPARED;
         let mut population = self.population(device, networks)?;
         let reports = population.run(steps)?;
@@ -188,7 +188,7 @@ impl Workload {
 
 impl<'a> Row<'a> {
     /// The row, or why there is none.
-    fn of(device: &Device, workload: &'a Workload, networks: usize, seconds: f64) -> Outcome<Result<Self, String>> {
+    fn of(device: &Device, workload: &'a Workload, networks: usize, seconds: f64) -> BenchResult<Result<Self, String>> {
         let bytes = workload.bytes(networks);
         if bytes > MOST_BYTES {
             return Ok(Err(format!("left out: some {:.1} GB", bytes as f64 / 1e9)));
@@ -221,18 +221,18 @@ impl<'a> Row<'a> {
             Some((device, _)) => Some(host(device, workload, networks, seconds)?),
             None => None,
         };
-        let [step, alone, turns] = [all, alone, turns].map(Times::of);
+        let [step, alone, turns] = [all, alone, turns].map(Times::new);
         Ok(Ok(Self { workload, networks, step, alone, together: turns.median, host, plan }))
     }
 
     fn print(&self) {
         let Self { workload, networks, together, plan, .. } = self;
-        let [median, least, most] = [self.step.median, self.step.least, self.step.most].map(|seconds| seconds * 1e6);
+        let [median, min, max] = [self.step.median, self.step.min, self.step.max].map(|seconds| seconds * 1e6);
         let (name, batch, rate) = (workload.name(), workload.batch, *networks as f64 / self.step.median);
         let (alone, scheme) = (self.alone.median * 1e6, line(plan, "scheme"));
         let host = self.host.map_or(String::new(), |seconds| format!("{:.2}", seconds * 1e6));
         println!(
-            "| {name} | {batch} | {networks} | {median:.2} | {least:.2}..{most:.2} | {rate:.0} | {alone:.2} | \
+            "| {name} | {batch} | {networks} | {median:.2} | {min:.2}..{max:.2} | {rate:.0} | {alone:.2} | \
              {together:.2} | {host} | {scheme} |"
         );
     }
@@ -245,8 +245,8 @@ impl<'a> Row<'a> {
             "batch": self.workload.batch,
             "networks": self.networks,
             "us_per_step": self.step.median * 1e6,
-            "min_us": self.step.least * 1e6,
-            "max_us": self.step.most * 1e6,
+            "min_us": self.step.min * 1e6,
+            "max_us": self.step.max * 1e6,
             "network_steps_per_second": self.networks as f64 / self.step.median,
             "one_alone_us": self.alone.median * 1e6,
             "times_one": self.together,
@@ -257,7 +257,7 @@ impl<'a> Row<'a> {
 }
 
 /// Seconds of the host for a step of all networks: that of wgpu's device that computes nothing, with buffers as large.
-fn host(like: &wgpu::Device, workload: &Workload, networks: usize, seconds: f64) -> Outcome<f64> {
+fn host(like: &wgpu::Device, workload: &Workload, networks: usize, seconds: f64) -> BenchResult<f64> {
     let wgpu::Limits { max_buffer_size, max_storage_buffer_binding_size, .. } = like.limits();
     let required_limits = wgpu::Limits { max_buffer_size, max_storage_buffer_binding_size, ..wgpu::Limits::default() };
     let (device, queue) =

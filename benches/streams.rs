@@ -11,7 +11,7 @@ use clap::Parser;
 use gradus::{Activation, Dataset, Device, Features, Network, Npy, Optimizer, Settings, Trainer};
 use serde_json::json;
 
-use common::{Outcome, Times, exit, in_turn, numbers, open};
+use common::{BenchResult, Times, exit, in_turn, numbers, open};
 
 /// Widths, rows a batch, and whether features are bytes.
 const WORKLOADS: &[(&[usize], usize, bool)] = &[
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     exit(run(&Arguments::parse()))
 }
 
-fn run(arguments: &Arguments) -> Outcome<()> {
+fn run(arguments: &Arguments) -> BenchResult<()> {
     let device = open(&arguments.device, arguments.json)?;
     if !arguments.json {
         println!("{device}; microseconds a step, and the ratio to the resident data set\n");
@@ -99,7 +99,7 @@ fn time(
     (widths, batch, is_bytes): (&[usize], usize, bool),
     arguments: &Arguments,
     path: &std::path::Path,
-) -> Outcome<[Times; 3]> {
+) -> BenchResult<[Times; 3]> {
     let (inputs, outputs) = (widths[0], widths[widths.len() - 1]);
     let rows = arguments.rows.max(batch);
     let features: Features = if is_bytes {
@@ -132,5 +132,5 @@ fn time(
     let [a, b, c] = &mut trainers;
     let mut take = [a, b, c].map(|trainer| move |steps: usize| Ok(trainer.run(steps).map(drop)?));
     let [a, b, c] = &mut take;
-    Ok(in_turn(arguments.seconds, [a, b, c])?.map(Times::of))
+    Ok(in_turn(arguments.seconds, [a, b, c])?.map(Times::new))
 }

@@ -20,8 +20,8 @@ use gradus::{
 };
 use serde_json::{Value, json};
 
-use ceilings::Ceilings;
-use common::{Outcome, Times, cpu, exit, is_hardware, line, network, numbers, open, times, trainer};
+use ceilings::PeakRates;
+use common::{BenchResult, Times, cpu, exit, is_hardware, line, network, numbers, open, times, trainer};
 
 /// The widths and the batch of each workload; sigmoid, mean squared error and SGD everywhere.
 const WORKLOADS: &[(&[usize], usize)] = &[
@@ -92,13 +92,13 @@ fn main() -> ExitCode {
     exit(run(&Arguments::parse()))
 }
 
-fn run(arguments: &Arguments) -> Outcome<()> {
+fn run(arguments: &Arguments) -> BenchResult<()> {
     for name in &arguments.device {
         let device = open(name, arguments.json)?;
         let tuner = arguments.tune.then(|| tuner(arguments));
-        let ceilings = Ceilings::of(&device, arguments.seconds, tuner.as_ref())?;
+        let peaks = PeakRates::measure(&device, arguments.seconds, tuner.as_ref())?;
         if !arguments.json {
-            print_header(&device, &ceilings)?;
+            print_header(&device, &peaks)?;
         }
         let mut rows = Vec::new();
         for (widths, batch) in WORKLOADS {
@@ -108,9 +108,9 @@ fn run(arguments: &Arguments) -> Outcome<()> {
             }
             let row = Row::of(&device, name, widths, *batch, arguments)?;
             if arguments.json {
-                println!("{}", row.json(&device, &ceilings));
+                println!("{}", row.json(&device, &peaks));
             } else {
-                row.print(&ceilings);
+                row.print(&peaks);
                 rows.push(row);
             }
         }
@@ -120,8 +120,8 @@ fn run(arguments: &Arguments) -> Outcome<()> {
 }
 
 /// What ran, on what, and what it reaches at best; then the head of the table.
-fn print_header(device: &Device, ceilings: &Ceilings) -> Outcome<()> {
-    let plan_on = |device: &Device| -> Outcome<Plan> {
+fn print_header(device: &Device, peaks: &PeakRates) -> BenchResult<()> {
+    let plan_on = |device: &Device| -> BenchResult<Plan> {
         Ok(Trainer::by_hand(device, &network(&[1024, 1024]), Settings::default())?.plan())
     };
     println!("\ngradus {}: {device}", env!("CARGO_PKG_VERSION"));
@@ -129,8 +129,8 @@ fn print_header(device: &Device, ceilings: &Ceilings) -> Outcome<()> {
         println!("driver: {}", line(&plan_on(device)?, "driver"));
     }
     println!("{}", cpu(&plan_on(&Device::cpu())?));
-    let dispatch = ceilings.dispatch.map_or(String::new(), |us| format!(", a dependent dispatch {us:.2} us"));
-    println!("at best: GEMM {:.1} GFLOP/s, copy {:.1} GB/s{dispatch}\n", ceilings.gemm, ceilings.copy);
+    let dispatch = peaks.dispatch.map_or(String::new(), |us| format!(", a dependent dispatch {us:.2} us"));
+    println!("at best: GEMM {:.1} GFLOP/s, copy {:.1} GB/s{dispatch}\n", peaks.gemm, peaks.copy);
     println!("| network | batch | us/step | min..max | samples/s | GFLOP/s | % of GEMM | plan | error |");
     println!("|---|---|---|---|---|---|---|---|---|");
     Ok(())
@@ -167,7 +167,7 @@ impl Row {
         widths: &'static [usize],
         batch: usize,
         arguments: &Arguments,
-    ) -> Outcome<Self> {
+    ) -> BenchResult<Self> {
         let network = network(widths);
         let settings = Settings { batch, ..Settings::default() };
         let error = check(device, &network, &settings)?;
@@ -197,32 +197,32 @@ impl Row {
         Ok(Self { name, widths, batch, error, step, gflops, scheme, tuned, profile, epoch_overhead })
     }
 
-    fn print(&self, ceilings: &Ceilings) {
+    fn print(&self, peaks: &PeakRates) {
         let Self { name, batch, error, gflops, scheme, .. } = self;
-        let [median, least, most] = [self.step.median, self.step.least, self.step.most].map(|seconds| seconds * 1e6);
-        let (rate, share) = (*batch as f64 / self.step.median, 100.0 * gflops / ceilings.gemm);
+        let [median, min, max] = [self.step.median, self.step.min, self.step.max].map(|seconds| seconds * 1e6);
+        let (rate, share) = (*batch as f64 / self.step.median, 100.0 * gflops / peaks.gemm);
         println!(
-            "| {name} | {batch} | {median:.2} | {least:.2}..{most:.2} | {rate:.0} | {gflops:.2} | {share:.1} | \
+            "| {name} | {batch} | {median:.2} | {min:.2}..{max:.2} | {rate:.0} | {gflops:.2} | {share:.1} | \
              {scheme} | {error:.1e} |"
         );
     }
 
     /// With the keys of `pytorch.py` and some more.
-    fn json(&self, device: &Device, ceilings: &Ceilings) -> Value {
+    fn json(&self, device: &Device, peaks: &PeakRates) -> Value {
         let mut object = json!({
             "engine": format!("gradus {}", device.name()),
             "sizes": self.widths,
             "batch": self.batch,
             "us_per_step": self.step.median * 1e6,
-            "min_us": self.step.least * 1e6,
-            "max_us": self.step.most * 1e6,
+            "min_us": self.step.min * 1e6,
+            "max_us": self.step.max * 1e6,
             "samples_per_second": self.batch as f64 / self.step.median,
             "gflops": self.gflops,
             "scheme": self.scheme,
             "error": self.error,
-            "gemm_gflops": ceilings.gemm,
-            "copy_gbs": ceilings.copy,
-            "dispatch_us": ceilings.dispatch,
+            "gemm_gflops": peaks.gemm,
+            "copy_gbs": peaks.copy,
+            "dispatch_us": peaks.dispatch,
         });
         if let Some(percent) = self.epoch_overhead {
             object["epoch_overhead_percent"] = percent.into();
@@ -243,7 +243,7 @@ impl Row {
 
 /// The largest error of one step on a few rows, in the workload's own batch: of the gradients, and of the change of the
 /// parameters, each relative to its tensor's largest entry.
-fn check(device: &Device, network: &Network, settings: &Settings) -> Outcome<f64> {
+fn check(device: &Device, network: &Network, settings: &Settings) -> BenchResult<f64> {
     let rows = settings.batch.min(8);
     let mut trainer = Trainer::by_hand(device, network, settings.clone())?;
     let (x, t) = (numbers(rows * network.inputs()), numbers(rows * network.outputs()));
@@ -295,7 +295,7 @@ fn error(before: &[Parameters], ours: &[LayerParameters], theirs: &[Parameters])
 }
 
 /// What epochs of 100 steps take longer than their steps in one run, in percent: the median of several pairs.
-fn epoch_overhead(device: &Device, network: &Network, settings: &Settings, arguments: &Arguments) -> Outcome<f64> {
+fn epoch_overhead(device: &Device, network: &Network, settings: &Settings, arguments: &Arguments) -> BenchResult<f64> {
     let mut trainer = trainer(device, network, settings, 100 * settings.batch)?;
     trainer.run(2000)?;
     let mut pairs = Vec::new();

@@ -14,13 +14,18 @@ use gradus::{
 };
 use serde_json::{Value, json};
 
-use common::{Backend, Exit, Options};
+use common::{
+    Exit,
+    options::{BackendOption, JsonOption},
+};
 
 /// Lists every adapter, and which one `auto` takes.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
-    options: Options,
+    backend: BackendOption,
+    #[command(flatten)]
+    json: JsonOption,
 }
 
 fn main() -> ExitCode {
@@ -28,28 +33,23 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let options = &arguments.options;
-    options.only(&[]);
     let _ = env_logger::try_init();
-    let backends = options.backend.map(Backend::flags);
+    let backends = arguments.backend.flags();
     let reports = gradus::adapters(backends)?;
     for (i, report) in reports.iter().enumerate() {
-        common::say!("{i}: {}", report.info.name);
+        common::print_line!("{i}: {}", report.info.name);
         for (what, value) in lines(report) {
-            common::say!("   {what:<34} {value}");
+            common::print_line!("   {what:<34} {value}");
         }
     }
     // Not read off the list: what `auto` takes, and what it says, is what opening it gives.
     let automatic = Device::request(&Request { choice: Choice::Auto, backends, ..Request::default() })?;
-    if options.device != "auto" {
-        eprintln!("--device has no effect here");
-    }
-    common::say!("{} adapters; auto takes: {}", reports.len(), common::described(&automatic));
+    common::print_line!("{} adapters; auto takes: {}", reports.len(), common::described(&automatic));
     if let Some(note) = automatic.note() {
-        common::say!("{note}");
+        common::print_line!("{note}");
     }
     let adapters: Vec<Value> = reports.iter().map(json_of).collect();
-    options.print_json("adapters", Some(&automatic), json!({ "adapters": adapters }));
+    arguments.json.print("adapters", &automatic, json!({ "adapters": adapters }));
     Ok(())
 }
 

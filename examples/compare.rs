@@ -24,7 +24,10 @@ use plotters::{
 };
 use serde_json::{Value, json};
 
-use common::{Backend, Exit, Options};
+use common::{
+    Exit,
+    options::{DeviceOptions, JsonOption, OutOption, SeedOption},
+};
 
 const WIDTHS: [usize; 7] = [16, 32, 64, 128, 256, 512, 1024];
 const BATCHES: [usize; 5] = [16, 64, 256, 1024, 4096];
@@ -33,7 +36,13 @@ const BATCHES: [usize; 5] = [16, 64, 256, 1024, 4096];
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
-    options: Options,
+    device: DeviceOptions,
+    #[command(flatten)]
+    seed: SeedOption,
+    #[command(flatten)]
+    out: OutOption,
+    #[command(flatten)]
+    json: JsonOption,
     /// About how long to measure; networks whose steps would take too long for it are left out
     #[arg(long, default_value_t = 30.0)]
     seconds: f64,
@@ -55,47 +64,46 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let (options, seconds) = (&arguments.options, arguments.seconds);
-    options.only(&["--seed", "--out"]);
+    let seconds = arguments.seconds;
     let time = Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero());
-    let time = time.ok_or_else(|| Exit::Refused(format!("--seconds: expected a number above 0, got {seconds}")))?;
-    if options.device == "cpu" {
+    let time = time.ok_or_else(|| Exit::Usage(format!("--seconds: expected a number above 0, got {seconds}")))?;
+    if arguments.device.device == "cpu" {
         let why = "--device cpu: nothing to compare the CPU engine with; name a GPU or a software adapter";
-        return Err(Exit::Refused(why.to_owned()));
+        return Err(Exit::Usage(why.to_owned()));
     }
-    let device = options.open()?;
+    let device = arguments.device.open()?;
     if !device.is_gpu() {
-        return Err(Exit::Refused(nothing_to_compare(options)?));
+        return Err(Exit::Usage(nothing_to_compare(&arguments.device)?));
     }
-    let out = options.pictures("out/compare")?;
+    let out = arguments.out.create("out/compare")?;
 
     let start = Instant::now();
-    let cells = measure(&device, time, options.seed.unwrap_or(0))?;
+    let cells = measure(&device, time, arguments.seed.seed)?;
     let seconds = start.elapsed().as_secs_f64();
-    common::say!("| width | batch | FLOP a step | CPU engine | {} | times as fast |", device.name());
-    common::say!("|---|---|---|---|---|---|");
+    common::print_line!("| width | batch | FLOP a step | CPU engine | {} | times as fast |", device.name());
+    common::print_line!("|---|---|---|---|---|---|");
     for cell in &cells {
         let Cell { width, batch, flop, times } = cell;
         let [cpu, other] = times.map_or([(); 2].map(|()| "left out".to_owned()), |times| times.map(duration));
         let ratio = cell.ratio().map_or(String::new(), two_digits);
-        common::say!("| {width} | {batch} | {} | {cpu} | {other} | {ratio} |", scaled(*flop));
+        common::print_line!("| {width} | {batch} | {} | {cpu} | {other} | {ratio} |", scaled(*flop));
     }
     let crossover = crossover(&cells);
-    common::say!("{}", in_words(&device, &cells, crossover));
+    common::print_line!("{}", in_words(&device, &cells, crossover));
 
     let picture = out.join("compare.svg");
     let failed = |error: Box<dyn Error>| Exit::Failed(format!("{}: {error}", picture.display()));
     draw(&picture, &device, &cells, crossover).map_err(failed)?;
-    common::say!("picture: {}", picture.display());
+    common::print_line!("picture: {}", picture.display());
     let table: Vec<Value> = cells.iter().map(Cell::json).collect();
-    let own = json!({ "seed": options.seed.unwrap_or(0), "seconds": seconds, "crossover": crossover, "table": table });
-    options.print_json("compare", Some(&device), own);
+    let own = json!({ "seed": arguments.seed.seed, "seconds": seconds, "crossover": crossover, "table": table });
+    arguments.json.print("compare", &device, own);
     Ok(())
 }
 
 /// Why there is nothing to compare without a real GPU, and what to do.
-fn nothing_to_compare(options: &Options) -> Result<String, Exit> {
-    let adapters = gradus::adapters(options.backend.map(Backend::flags))?;
+fn nothing_to_compare(options: &DeviceOptions) -> Result<String, Exit> {
+    let adapters = gradus::adapters(options.backend.flags())?;
     let names = adapters.iter().filter_map(|adapter| adapter.info.name.split_whitespace().next());
     Ok(match names.map(|name| format!("--device {name}")).reduce(|all, name| format!("{all}, {name}")) {
         Some(names) => format!("no real GPU to compare the CPU with; a software adapter has to be named: {names}"),
@@ -210,7 +218,7 @@ fn in_words(device: &Device, cells: &[Cell], crossover: Option<u64>) -> String {
             let least = scaled(least);
             format!(
                 "On {on} a step is faster than on the CPU engine from about {least} FLOP on, as {agree} of {all} networks \
-                 say, e.g. {first}; at best {best}{left_out}."
+                 print_line, e.g. {first}; at best {best}{left_out}."
             )
         }
         None => {

@@ -14,20 +14,39 @@ use clap::Parser;
 use gradus::{Activation, LearningRate, MlpRegressor, Scaler, Scaling, pictures};
 use serde_json::json;
 
-use common::{Exit, Options, classifier, random::Random, worked::Scores};
+use common::{
+    Exit,
+    experiment::{Scores, SeedRun, SeedRuns, run_seeds},
+    options::{DeviceOptions, EpochsOption, JsonOption, OutOption, SeedsOptions},
+    print_line,
+    random::Random,
+};
 
 /// Tells how strong a concrete is.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
-    options: Options,
-    /// Train this many networks one after the other, with seeds from --seed on
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    seeds: u32,
+    device: DeviceOptions,
+    #[command(flatten)]
+    epochs: EpochsOption,
+    #[command(flatten)]
+    seeds: SeedsOptions,
+    #[command(flatten)]
+    out: OutOption,
+    #[command(flatten)]
+    json: JsonOption,
 }
 
 /// Seven ingredients in kg a cubic metre, and the age in days.
 const FEATURES: usize = 8;
+
+/// What is shown of the first seed.
+struct FirstRun {
+    network: MlpRegressor,
+    train: Samples,
+    test: Samples,
+    told: Vec<f32>,
+}
 
 /// Rows of features, and a strength in MPa for each.
 #[derive(Default)]
@@ -41,16 +60,14 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let options = &arguments.options;
-    options.only(&["--epochs", "--seed", "--out"]);
-    let seeds = classifier::seeds(options, arguments.seeds)?;
-    let device = options.open()?;
-    let out = options.pictures("out/concrete")?;
-    let epochs = options.epochs.unwrap_or(300) as usize;
+    let seeds = arguments.seeds.range()?;
+    let device = arguments.device.open()?;
+    let out = arguments.out.create("out/concrete")?;
+    let epochs = arguments.epochs.or(300);
 
-    let [mut scores, mut linear, mut log_linear] = [(); 3].map(|()| Scores::default());
-    let mut first = None;
-    for seed in seeds.clone() {
+    let mut linear = Scores::default();
+    let mut log_linear = Scores::default();
+    let SeedRuns { scores, first } = run_seeds(seeds.clone(), |seed| {
         let (train, test) = split(seed)?;
         // The network learns strengths that are scaled, and tells scaled ones; r² is the same of both.
         let scale = Scaler::of_rows(Scaling::Standard, 1, &train.strengths)?;
@@ -73,30 +90,29 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         let told = network.predict(&test.features)?;
         let told: Vec<f32> = told.iter().map(|y| y / scale.factor()[0] + scale.shift()[0]).collect();
         let rows = test.strengths.len();
-        common::say!("seed {seed}: r² {score:.3} on {rows} held-out samples, off by {:.2} MPa", off(&told, &test));
-        scores.0.push(score);
+        print_line!("seed {seed}: r² {score:.3} on {rows} held-out samples, off by {:.2} MPa", off(&told, &test));
         linear.0.push(least_squares(&train, &test, |features| features.to_vec()));
         log_linear.0.push(least_squares(&train, &test, |features| {
             let mut features = features.to_vec();
             features[FEATURES - 1] = features[FEATURES - 1].ln();
             features
         }));
-        first.get_or_insert((network, train, test, told));
-    }
-    let Some((network, train, test, told)) = first else { return Ok(()) };
+        Ok(SeedRun { score, result: FirstRun { network, train, test, told } })
+    })?;
+    let FirstRun { network, train, test, told } = first;
     if scores.0.len() > 1 {
         let (mean, deviation) = (scores.mean(), scores.deviation());
-        common::say!("{} seeds: r² {mean:.3} in the mean, standard deviation {deviation:.3}", scores.0.len());
+        print_line!("{} seeds: r² {mean:.3} in the mean, standard deviation {deviation:.3}", scores.0.len());
     }
-    common::say!("baseline, linear regression: r² {:.3}", linear.mean());
-    common::say!("baseline, linear regression on the logarithm of the age: r² {:.3}", log_linear.mean());
+    print_line!("baseline, linear regression: r² {:.3}", linear.mean());
+    print_line!("baseline, linear regression on the logarithm of the age: r² {:.3}", log_linear.mean());
 
     let picture = out.join("told.svg");
     let title = format!("Strength of concrete in MPa, 8-64-64-1, seed {}", seeds.start());
     pictures::save(&picture, pictures::predictions(&title, &test.strengths, &told))?;
-    common::say!("picture: {}", picture.display());
+    print_line!("picture: {}", picture.display());
     let seconds = network.history().map_or(f64::NAN, gradus::History::seconds);
-    common::say!("{}: {seconds:.3} s of training", common::described(&device));
+    print_line!("{}: {seconds:.3} s of training", common::described(&device));
     let own = json!({
         "seed": seeds.start(),
         "epochs": network.n_iter(),
@@ -113,7 +129,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         "baseline_r2": linear.mean(),
         "baselines": { "linear regression": linear.0, "linear regression, log of the age": log_linear.0 },
     });
-    options.print_json("concrete", Some(&device), own);
+    arguments.json.print("concrete", &device, own);
     Ok(())
 }
 

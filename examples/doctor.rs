@@ -16,9 +16,12 @@ use clap::Parser;
 use gradus::{Device, Finding, Selftest, Settings};
 use serde_json::{Value, json};
 
-use bench::{Outcome, is_hardware, network, times, trainer};
-use ceilings::Ceilings;
-use common::{Backend, Exit, Options};
+use bench::{BenchResult, is_hardware, network, times, trainer};
+use ceilings::PeakRates;
+use common::{
+    Exit,
+    options::{DeviceOptions, JsonOption},
+};
 
 /// How long each workload, and each ceiling, is timed at most.
 const SECONDS: f64 = 0.5;
@@ -32,11 +35,13 @@ const WORKLOADS: [(&[usize], usize); 5] = [
     (&[1024, 1024, 1024, 1024], 512),
 ];
 
-/// Tests a device: every kernel against the reference, and its speed against its ceilings.
+/// Tests a device: every kernel against the reference, and its speed against its peaks.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
-    options: Options,
+    device: DeviceOptions,
+    #[command(flatten)]
+    json: JsonOption,
 }
 
 /// How fast a workload trains.
@@ -53,32 +58,30 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let options = &arguments.options;
-    options.only(&[]);
-    let device = options.open()?;
+    let device = arguments.device.open()?;
     let start = Instant::now();
     let selftest = gradus::selftest(&device);
     let seconds = start.elapsed().as_secs_f64();
-    common::say!("{selftest}");
-    common::say!("The checks took {seconds:.1} s.\n\nAdapters that are there:\n");
-    let adapters = gradus::adapters(options.backend.map(Backend::flags))?;
+    common::print_line!("{selftest}");
+    common::print_line!("The checks took {seconds:.1} s.\n\nAdapters that are there:\n");
+    let adapters = gradus::adapters(arguments.device.backend.flags())?;
     for adapter in &adapters {
         let info = &adapter.info;
         let automatic = if adapter.is_automatic { ", taken by auto" } else { "" };
-        common::say!("- {} ({}), {} {}{automatic}", info.name, info.backend, info.driver, info.driver_info);
+        common::print_line!("- {} ({}), {} {}{automatic}", info.name, info.backend, info.driver, info.driver_info);
     }
     // What is wrong is not timed.
     let speed = if selftest.passed() { Some(speed(&device).map_err(|e| Exit::Failed(e.to_string()))?) } else { None };
-    if let Some((ceilings, timed)) = &speed {
-        print(ceilings, timed);
+    if let Some((peaks, timed)) = &speed {
+        print(peaks, timed);
     }
-    options.print_json("doctor", Some(&device), json_of(&selftest, seconds, speed.as_ref()));
+    arguments.json.print("doctor", &device, json_of(&selftest, seconds, speed.as_ref()));
     if selftest.passed() { Ok(()) } else { Err(Exit::Failed("the selftest did not pass".to_owned())) }
 }
 
 /// What the device reaches at best, and how fast it trains.
-fn speed(device: &Device) -> Outcome<(Ceilings, Vec<Timed>)> {
-    let ceilings = Ceilings::of(device, SECONDS, None)?;
+fn speed(device: &Device) -> BenchResult<(PeakRates, Vec<Timed>)> {
+    let peaks = PeakRates::measure(device, SECONDS, None)?;
     let workloads = if is_hardware(device) { &WORKLOADS[..] } else { &WORKLOADS[..3] };
     let mut timed = Vec::new();
     for (widths, batch) in workloads {
@@ -89,21 +92,21 @@ fn speed(device: &Device) -> Outcome<(Ceilings, Vec<Timed>)> {
         let name = widths.iter().map(ToString::to_string).collect::<Vec<_>>().join("-");
         timed.push(Timed { name, batch: *batch, step, gflops: network.flop(*batch) as f64 / step / 1e9 });
     }
-    Ok((ceilings, timed))
+    Ok((peaks, timed))
 }
 
-fn print(ceilings: &Ceilings, timed: &[Timed]) {
-    let dispatch = ceilings.dispatch.map_or(String::new(), |us| format!(", a dependent dispatch {us:.2} us"));
-    common::say!("\nAt best: products {:.1} GFLOP/s, a copy {:.1} GB/s{dispatch}\n", ceilings.gemm, ceilings.copy);
-    common::say!("| network | batch | us a step | rows a second | GFLOP/s | % of the products' best |");
-    common::say!("|---|---|---|---|---|---|");
+fn print(peaks: &PeakRates, timed: &[Timed]) {
+    let dispatch = peaks.dispatch.map_or(String::new(), |us| format!(", a dependent dispatch {us:.2} us"));
+    common::print_line!("\nAt best: products {:.1} GFLOP/s, a copy {:.1} GB/s{dispatch}\n", peaks.gemm, peaks.copy);
+    common::print_line!("| network | batch | us a step | rows a second | GFLOP/s | % of the products' best |");
+    common::print_line!("|---|---|---|---|---|---|");
     for Timed { name, batch, step, gflops } in timed {
-        let (rate, share) = (*batch as f64 / step, 100.0 * gflops / ceilings.gemm);
-        common::say!("| {name} | {batch} | {:.1} | {rate:.0} | {gflops:.2} | {share:.1} |", step * 1e6);
+        let (rate, share) = (*batch as f64 / step, 100.0 * gflops / peaks.gemm);
+        common::print_line!("| {name} | {batch} | {:.1} | {rate:.0} | {gflops:.2} | {share:.1} |", step * 1e6);
     }
 }
 
-fn json_of(selftest: &Selftest, seconds: f64, speed: Option<&(Ceilings, Vec<Timed>)>) -> Value {
+fn json_of(selftest: &Selftest, seconds: f64, speed: Option<&(PeakRates, Vec<Timed>)>) -> Value {
     let about: serde_json::Map<String, Value> =
         selftest.about.iter().map(|(name, value)| ((*name).to_owned(), value.as_str().into())).collect();
     let finding = |finding: &Finding| {
@@ -115,12 +118,12 @@ fn json_of(selftest: &Selftest, seconds: f64, speed: Option<&(Ceilings, Vec<Time
         })
     };
     let findings: Vec<Value> = selftest.findings.iter().map(finding).collect();
-    let speed = speed.map(|(ceilings, timed)| {
+    let speed = speed.map(|(peaks, timed)| {
         let timed = timed.iter().map(|Timed { name, batch, step, gflops }| {
             json!({ "network": name, "batch": batch, "us_per_step": step * 1e6, "gflops": gflops })
         });
         let timed: Vec<Value> = timed.collect();
-        let Ceilings { gemm, copy, dispatch } = ceilings;
+        let PeakRates { gemm, copy, dispatch } = peaks;
         json!({ "gemm_gflops": gemm, "copy_gb_per_s": copy, "dispatch_us": dispatch, "workloads": timed })
     });
     let ended = selftest.ended.as_ref().map(ToString::to_string);

@@ -20,13 +20,25 @@ use gradus::{
 };
 use serde_json::json;
 
-use common::{Exit, Options, random::Random};
+use common::{
+    Exit,
+    options::{DeviceOptions, EpochsOption, JsonOption, OutOption, SeedOption},
+    random::Random,
+};
 
 /// Learns a curve with many networks, and draws where they agree and where they do not.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
-    options: Options,
+    device: DeviceOptions,
+    #[command(flatten)]
+    epochs: EpochsOption,
+    #[command(flatten)]
+    seed: SeedOption,
+    #[command(flatten)]
+    out: OutOption,
+    #[command(flatten)]
+    json: JsonOption,
     /// So many networks answer together
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(2..))]
     networks: u32,
@@ -49,12 +61,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> std::result::Result<(), Exit> {
-    let options = &arguments.options;
-    options.only(&["--epochs", "--seed", "--out"]);
-    let device = options.open()?;
-    let out = options.pictures("out/ensemble")?;
-    let seed = options.seed.unwrap_or(0);
-    let epochs = options.epochs.unwrap_or(600) as usize;
+    let device = arguments.device.open()?;
+    let out = arguments.out.create("out/ensemble")?;
+    let seed = arguments.seed.seed;
+    let epochs = arguments.epochs.or(600);
     let steps = epochs * ROWS.div_ceil(BATCH);
 
     let [times, deflections] = measured(seed);
@@ -85,7 +95,7 @@ fn run(arguments: &Arguments) -> std::result::Result<(), Exit> {
     let mut ensemble = population.ensemble(&device, population.in_training())?;
     let loss = reports.iter().filter_map(|report| report.losses.last()).map(|loss| f64::from(*loss)).sum::<f64>()
         / reports.len() as f64;
-    common::say!(
+    common::print_line!(
         "{}: {} networks took {steps} steps each in {seconds:.2} s, and end at a loss of {loss:.4} in the mean",
         common::described(&device),
         reports.len()
@@ -103,7 +113,7 @@ fn run(arguments: &Arguments) -> std::result::Result<(), Exit> {
     let inside = spread(&|time| first.contains(&time) || second.contains(&time));
     let gap = spread(&|time| (first.end..second.start).contains(&time));
     let outside = spread(&|time| time < first.start || time >= second.end);
-    common::say!(
+    common::print_line!(
         "they lie {inside:.3} cm apart where it was measured, {gap:.3} cm in the pause ({:.0} times as much), and \
          {outside:.3} cm before and after ({:.0} times)",
         gap / inside,
@@ -121,7 +131,7 @@ fn run(arguments: &Arguments) -> std::result::Result<(), Exit> {
     };
     let title = format!("A spring, measured {ROWS} times: what {} networks tell", ensemble.networks());
     pictures::save(&picture, bands.svg(&title))?;
-    common::say!("picture: {}", picture.display());
+    common::print_line!("picture: {}", picture.display());
     let own = json!({
         "seed": seed,
         "epochs": epochs,
@@ -133,7 +143,7 @@ fn run(arguments: &Arguments) -> std::result::Result<(), Exit> {
         "deviation_in_the_gap": gap,
         "deviation_outside": outside,
     });
-    options.print_json("ensemble", Some(&device), own);
+    arguments.json.print("ensemble", &device, own);
     Ok(())
 }
 

@@ -16,19 +16,27 @@ use clap::Parser;
 use gradus::{Activation, Device, History, Loss, Network, Optimizer, Scaler, Scaling, Schedule, Settings};
 
 use common::{
-    Exit, Options,
-    classifier::{self, Images, percent},
+    Exit,
+    classifier::{self, Images},
+    experiment::{self, Experiment, SeedRun, run_seeds},
     mnist,
+    options::{DataOption, DeviceOptions, EpochsOption, JsonOption, SeedsOptions},
+    percent, print_line,
 };
 
 /// Tells clothes apart: Fashion-MNIST.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
-    options: Options,
-    /// Train this many networks one after the other, with seeds from --seed on
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    seeds: u32,
+    device: DeviceOptions,
+    #[command(flatten)]
+    epochs: EpochsOption,
+    #[command(flatten)]
+    seeds: SeedsOptions,
+    #[command(flatten)]
+    data: DataOption,
+    #[command(flatten)]
+    json: JsonOption,
     /// Images in a batch
     #[arg(long, default_value_t = 128)]
     batch: usize,
@@ -40,6 +48,8 @@ struct Arguments {
     dropout: f64,
 }
 
+const EPOCHS: usize = 30;
+
 const HOW_TO_GET: &str = "run `sudo apt-get install dataset-fashion-mnist`";
 
 fn main() -> ExitCode {
@@ -47,66 +57,57 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let options = &arguments.options;
-    options.only(&["--epochs", "--seed", "--data"]);
-    let seeds = classifier::seeds(options, arguments.seeds)?;
-    let folder = mnist::folder(options.data.as_deref(), HOW_TO_GET)?;
+    let seeds = arguments.seeds.range()?;
+    let folder = mnist::folder(arguments.data.folder(), HOW_TO_GET)?;
     let mut images = mnist::images(&folder)?;
-    let device = options.open()?;
+    let device = arguments.device.open()?;
     let scaler = Scaler::learn(Scaling::Standard, &images.train);
     images.train = images.train.with_scaling(&scaler)?;
 
-    let mut accuracies = Vec::new();
     let mut seconds = 0.0;
-    for seed in seeds.clone() {
+    let scores = run_seeds(seeds.clone(), |seed| {
         let history = train(arguments, &device, &images, seed)?;
-        let accuracy = classifier::accuracy(&history);
-        common::say!("seed {seed}: {} of {} held-out images right", percent(accuracy), images.test.rows());
+        let accuracy = experiment::accuracy(&history);
+        print_line!("seed {seed}: {} of {} held-out images right", percent(accuracy), images.test.rows());
         seconds += history.seconds();
-        accuracies.push(accuracy);
-    }
-    let mut sorted = accuracies.clone();
-    sorted.sort_by(f64::total_cmp);
-    let median = sorted[sorted.len() / 2];
-    if sorted.len() > 1 {
-        common::say!("median of {} seeds: {}", sorted.len(), percent(median));
+        Ok(SeedRun { score: accuracy, result: () })
+    })?
+    .scores;
+    let median = scores.median();
+    if scores.0.len() > 1 {
+        print_line!("median of {} seeds: {}", scores.0.len(), percent(median));
     }
     let baseline = classifier::nearest_class_mean(&images);
-    common::say!("baseline, the class whose mean image is nearest: {}", percent(baseline));
-    common::say!("{}: {seconds:.3} s", common::described(&device));
+    print_line!("baseline, the class whose mean image is nearest: {}", percent(baseline));
+    print_line!("{}: {seconds:.3} s", common::described(&device));
     let own = serde_json::json!({
         "seed": seeds.start(),
-        "epochs": epochs(options),
+        "epochs": arguments.epochs.or(EPOCHS),
         "seconds": seconds,
         "median_test_accuracy": median,
-        "seed_accuracies": accuracies,
+        "seed_accuracies": scores.0,
         "baseline": "nearest class mean",
         "baseline_accuracy": baseline,
         "data": folder.display().to_string(),
     });
-    options.print_json("fashion", Some(&device), own);
+    arguments.json.print("fashion", &device, own);
     Ok(())
-}
-
-fn epochs(options: &Options) -> u32 {
-    options.epochs.unwrap_or(30)
 }
 
 fn train(arguments: &Arguments, device: &Device, images: &Images, seed: u64) -> Result<History, Exit> {
     let hidden = |network: Network, width| network.dense(width, Activation::Relu).dropout(arguments.dropout);
     let network = [256, 128, 100].into_iter().fold(Network::new(images.train.inputs()), hidden);
     let network = network.dense(mnist::CLASSES, Activation::Identity);
-    let epochs = epochs(&arguments.options);
-    let steps = epochs as usize * images.train.rows().div_ceil(arguments.batch);
+    let epochs = arguments.epochs.or(EPOCHS);
+    let experiment = Experiment { device, network: &network, train: &images.train, test: &images.test, epochs };
     let settings = Settings {
         batch: arguments.batch,
         loss: Loss::SoftmaxCrossEntropy,
         optimizer: Optimizer::adam(arguments.learning_rate),
-        schedule: Schedule::cosine(steps as u64),
+        schedule: Schedule::cosine(experiment.steps(arguments.batch)),
         seed,
         ..Settings::default()
     };
     eprintln!("seed {seed}: {epochs} epochs of {} images", images.train.rows());
-    let (_, history) = classifier::train(device, &network, images, &settings, epochs)?;
-    Ok(history)
+    Ok(experiment.run(settings)?.history)
 }

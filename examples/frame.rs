@@ -15,13 +15,23 @@ use clap::Parser;
 use gradus::{Activation, Dataset, Device, Init, Loss, Network, Optimizer, Settings, Trainer, pictures, wgpu};
 use serde_json::json;
 
-use common::{Exit, Options, say};
+use common::{
+    Exit,
+    options::{DeviceOptions, JsonOption, OutOption, SeedOption},
+    print_line,
+};
 
 /// Trains inside a render loop and draws what the network has learned.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
-    options: Options,
+    device: DeviceOptions,
+    #[command(flatten)]
+    seed: SeedOption,
+    #[command(flatten)]
+    out: OutOption,
+    #[command(flatten)]
+    json: JsonOption,
     /// How many frames the loop runs for
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u32).range(16..))]
     frames: u32,
@@ -65,16 +75,14 @@ fn places() -> Vec<f32> {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let options = &arguments.options;
-    options.only(&["--seed", "--out"]);
-    let out = options.pictures("out/frame")?;
+    let out = arguments.out.create("out/frame")?;
     // An application would have made its own; this takes the one that the options mean.
-    let opened = options.open()?;
+    let opened = arguments.device.open()?;
     let Some((device, queue)) = opened.wgpu().map(|(device, queue)| (device.clone(), queue.clone())) else {
         return Err(Exit::Failed("frames are drawn on a GPU; --device names one, such as llvmpipe".into()));
     };
 
-    let seed = options.seed.unwrap_or(0);
+    let seed = arguments.seed.seed;
     let inputs = places();
     let answers: Vec<f32> = inputs.as_chunks::<2>().0.iter().flat_map(|[x, y]| colour(*x, *y)).collect();
     let data = Dataset::new((SIZE * SIZE) as usize, inputs.clone(), answers)?;
@@ -122,12 +130,12 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     });
     pictures::save(&path, picture)?;
     let frames = arguments.frames;
-    say!(
+    print_line!(
         "{frames} frames with {STEPS_A_FRAME} steps each in {seconds:.1} s; the loss fell from {early:.4} to {late:.4}"
     );
-    say!("four of them, from the first to the last, are in {}", path.display());
+    print_line!("four of them, from the first to the last, are in {}", path.display());
     let own = json!({ "frames": frames, "first_loss": early, "train_loss": late, "seconds": seconds, "seed": seed });
-    options.print_json("frame", Some(&opened), own);
+    arguments.json.print("frame", &opened, own);
     Ok(())
 }
 

@@ -17,16 +17,28 @@ use gradus::{Activation, Init, Loss, Network, Optimizer, Settings};
 use serde_json::json;
 
 use common::{
-    Exit, Options,
-    classifier::{self, percent},
+    Exit, classifier,
+    experiment::{self, Experiment},
     mnist::{self, CLASSES, is_fashion},
+    options::{DataOption, DeviceOptions, EpochsOption, JsonOption, OutOption, SeedOption},
+    percent, print_line,
 };
 
 /// Trains on MNIST or Fashion-MNIST.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
-    options: Options,
+    device: DeviceOptions,
+    #[command(flatten)]
+    epochs: EpochsOption,
+    #[command(flatten)]
+    seed: SeedOption,
+    #[command(flatten)]
+    data: DataOption,
+    #[command(flatten)]
+    out: OutOption,
+    #[command(flatten)]
+    json: JsonOption,
     /// The widths of the hidden layers
     #[arg(long, value_delimiter = ',', default_value = "128", value_name = "WIDTH,..")]
     hidden: Vec<usize>,
@@ -64,12 +76,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let options = &arguments.options;
-    options.only(&["--epochs", "--seed", "--data", "--out"]);
-    let folder = mnist::folder(options.data.as_deref(), mnist::HOW_TO_GET)?;
+    let folder = mnist::folder(arguments.data.folder(), mnist::HOW_TO_GET)?;
     let images = mnist::images(&folder)?;
-    let device = options.open()?;
-    let out = options.pictures("out/mnist")?;
+    let device = arguments.device.open()?;
+    let out = arguments.out.create("out/mnist")?;
 
     let network = network(arguments, images.train.inputs());
     let loss = arguments.loss;
@@ -83,33 +93,36 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         0.0 => Optimizer::sgd(learning_rate),
         momentum => Optimizer::momentum(learning_rate, momentum),
     };
-    let seed = options.seed.unwrap_or(0);
+    let seed = arguments.seed.seed;
     let settings = Settings { batch: arguments.batch, loss, optimizer, seed, ..Settings::default() };
-    let epochs = options.epochs.unwrap_or(30);
+    let epochs = arguments.epochs.or(30);
 
     let widths: Vec<_> = network.layers().iter().map(|layer| layer.outputs.to_string()).collect();
     let shape = format!("{}-{}", network.inputs(), widths.join("-"));
     eprintln!("{}: {} images, {shape}, {loss}", folder.display(), images.train.rows());
-    let (mut trainer, history) = classifier::train(&device, &network, &images, &settings, epochs)?;
+    let experiment =
+        Experiment { device: &device, network: &network, train: &images.train, test: &images.test, epochs };
+    let mut trained = experiment.run(settings)?;
 
+    let history = &trained.history;
     let accuracies: Vec<_> =
-        classifier::accuracies(&history).iter().map(|accuracy| format!("{:.2}", 100.0 * accuracy)).collect();
-    common::say!("held out after each epoch, in %: {}", accuracies.join(" "));
-    common::say!("{} of {} held-out images right", percent(classifier::accuracy(&history)), images.test.rows());
+        experiment::accuracies(history).iter().map(|accuracy| format!("{:.2}", 100.0 * accuracy)).collect();
+    print_line!("held out after each epoch, in %: {}", accuracies.join(" "));
+    print_line!("{} of {} held-out images right", percent(experiment::accuracy(history)), images.test.rows());
     let baseline = classifier::nearest_class_mean(&images);
-    common::say!("baseline, the class whose mean image is nearest: {}", percent(baseline));
-    let rate = classifier::rate(&images, &history);
-    common::say!("{}: {:.3} s, {rate:.0} samples/s", common::described(&device), history.seconds());
+    print_line!("baseline, the class whose mean image is nearest: {}", percent(baseline));
+    let rate = experiment::samples_per_second(&images.train, history);
+    print_line!("{}: {:.3} s, {rate:.0} samples/s", common::described(&device), history.seconds());
 
     let title = format!("{}, {shape}, seed {seed}", if is_fashion(&folder) { "Fashion-MNIST" } else { "MNIST" });
-    classifier::write_pictures(&out, &title, &images, &mut trainer, &history)?;
-    let mut own = classifier::json(&images, &history, seed);
+    let mut own = classifier::json(&images, history, seed);
+    classifier::write_pictures(&out, &title, &images, &mut trained)?;
     own["network"] = shape.into();
     own["learning_rate"] = learning_rate.into();
     own["data"] = folder.display().to_string().into();
     own["baseline"] = json!("nearest class mean");
     own["baseline_accuracy"] = baseline.into();
-    options.print_json("mnist", Some(&device), own);
+    arguments.json.print("mnist", &device, own);
     Ok(())
 }
 

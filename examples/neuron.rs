@@ -11,13 +11,18 @@ use clap::Parser;
 use gradus::{Activation, Device, LayerParameters, Loss, Network, Optimizer, Settings, Trainer};
 use serde_json::{Value, json};
 
-use common::{Exit, Options};
+use common::{
+    Exit,
+    options::{DeviceOptions, JsonOption},
+};
 
 /// Shows every number of one training step, by hand and from the device.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
-    options: Options,
+    device: DeviceOptions,
+    #[command(flatten)]
+    json: JsonOption,
 }
 
 /// A chain of sigmoid layers, one row of data, and the rate of the one step that is taken.
@@ -71,9 +76,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let options = &arguments.options;
-    options.only(&[]);
-    let device = options.open()?;
+    let device = arguments.device.open()?;
     let layer = |weight: &[f32], bias: &[f32]| LayerParameters::new(weight.to_vec(), bias.to_vec());
     let lessons = [
         Lesson {
@@ -101,11 +104,11 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     }
     let Some(worst) = lines.iter().max_by(|a, b| a.difference().total_cmp(&b.difference())) else { return Ok(()) };
     let difference = worst.difference();
-    common::say!("largest difference between device and hand: {difference:.1e}, in {}", worst.name);
+    common::print_line!("largest difference between device and hand: {difference:.1e}, in {}", worst.name);
 
     let quantities: Vec<Value> = lines.iter().map(Line::json).collect();
     let own = json!({ "largest_difference": difference, "largest_in": worst.name, "quantities": quantities });
-    options.print_json("neuron", Some(&device), own);
+    arguments.json.print("neuron", &device, own);
     if difference <= TOLERANCE {
         Ok(())
     } else {
@@ -256,7 +259,7 @@ impl Lesson {
     }
 
     fn print(&self, table: &[Line], device: &Device) {
-        common::say!("{}", self.title);
+        common::print_line!("{}", self.title);
         let parameters = self.neurons.iter().enumerate().flat_map(|(l, neurons)| {
             let names = neurons.iter().flat_map(move |neuron| self.parameters(l, neuron));
             names.collect::<Vec<_>>()
@@ -265,22 +268,28 @@ impl Lesson {
             let pairs: Vec<_> = names.iter().zip(values).map(|(name, value)| format!("{name} = {value}")).collect();
             pairs.join(", ")
         };
-        common::say!("  {}, t = {}, rate = {}", named(self.sources(0), wide(self.x)), self.expected, self.rate);
-        common::say!("  {}\n", named(parameters.collect(), flat(&self.before)));
+        common::print_line!("  {}, t = {}, rate = {}", named(self.sources(0), wide(self.x)), self.expected, self.rate);
+        common::print_line!("  {}\n", named(parameters.collect(), flat(&self.before)));
 
         let width = |of: fn(&Line) -> &str| table.iter().map(|line| of(line).len()).max().unwrap_or(0);
         let (name, formula) = (width(|line| &line.name), width(|line| &line.formula));
-        common::say!("  {:name$}   {:formula$}  {:>12}  {:>12}  difference", "", "", "by hand", device.backend());
+        common::print_line!(
+            "  {:name$}   {:formula$}  {:>12}  {:>12}  difference",
+            "",
+            "",
+            "by hand",
+            device.backend()
+        );
         for line in table {
             let Line { by_hand, device, .. } = line;
             let difference = line.difference();
-            common::say!(
+            common::print_line!(
                 "  {:name$} = {:formula$}  {by_hand:>12.8}  {device:>12.8}  {difference:>10.1e}",
                 line.name,
                 line.formula
             );
         }
-        common::say!("");
+        common::print_line!("");
     }
 }
 

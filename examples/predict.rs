@@ -19,16 +19,19 @@ use gradus::{CsvSettings, Encoder, Encoding, Table};
 use serde_json::json;
 
 use common::{
-    Exit, Options,
+    Exit,
     csv_options::{CsvOptions, readings},
-    tables::{self, Quality, Unknown, few, shell, short},
+    options::{DeviceOptions, JsonOption},
+    tables::{self, TestMetrics, Unknown, few, shell, short},
 };
 
 /// Predicts the rows of a CSV file by a model that `train` has saved.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
-    options: Options,
+    device: DeviceOptions,
+    #[command(flatten)]
+    json: JsonOption,
     /// The folder of `train --save`, or the model.safetensors in it
     model: PathBuf,
     /// The CSV file
@@ -48,8 +51,6 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let options = &arguments.options;
-    options.only(&[]);
     let (model, encoder) = tables::load(&arguments.model)?;
     let encoder = match arguments.unknown_categories {
         Some(unknown) => encoder.with_unseen(unknown.unseen()),
@@ -58,7 +59,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let table = opened(arguments, &encoder)?;
     let encoder = arguments.csv.restated(&table, encoder);
     let features = encoder.features(&table).map_err(|error| explained(&error))?;
-    let device = options.open()?;
+    let device = arguments.device.open()?;
     let answers = tables::answers(&device, &model, &features)?;
 
     let csv = written(&table, &encoder, &answers).map_err(|error| Exit::Failed(error.to_string()))?;
@@ -76,15 +77,15 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let mut own = json!({
         "target": encoder.answer(), "rows": answers.len(), "output": arguments.output, "judged_rows": 0,
     });
-    if let Some((quality, rows)) = &judged {
+    if let Some((metrics, rows)) = &judged {
         // Standard output may be the predictions' own.
-        eprintln!("{:?} is there in {rows} of {} rows: {}", encoder.answer(), answers.len(), quality.words());
+        eprintln!("{:?} is there in {rows} of {} rows: {}", encoder.answer(), answers.len(), metrics.words());
         eprintln!("(if the model learned from these very rows, that says little of others)");
         own["judged_rows"] = (*rows).into();
-        let more = quality.json();
+        let more = metrics.json();
         more.as_object().into_iter().flatten().for_each(|(key, value)| own[key] = value.clone());
     }
-    options.print_json("predict", Some(&device), own);
+    arguments.json.print("predict", &device, own);
     Ok(())
 }
 
@@ -131,7 +132,7 @@ fn check_numbers(path: &Path, table: &Table, encoder: &Encoder, is_other: bool) 
         );
         let [ours, theirs] = [trained, here].map(|format| shell(&format!("{column}={}", format.decimal)));
         if is_refused {
-            return Err(Exit::Refused(format!("{why}; --decimal {theirs} or --decimal {ours} says which is right")));
+            return Err(Exit::Usage(format!("{why}; --decimal {theirs} or --decimal {ours} says which is right")));
         }
         eprintln!("{why}; they are read as in the training (--decimal {theirs} changes that)");
     }
@@ -141,7 +142,7 @@ fn check_numbers(path: &Path, table: &Table, encoder: &Encoder, is_other: bool) 
 /// The message of an error of the encoder, with the option that helps.
 fn explained(error: &gradus::Error) -> Exit {
     let text = error.to_string();
-    let gradus::Error::Format { expected, got, .. } = error else { return Exit::Refused(text) };
+    let gradus::Error::Format { expected, got, .. } = error else { return Exit::Usage(text) };
     let hint = match () {
         () if got.ends_with("a missing value") => {
             "; a model of `train --missing fill` can do without where it had to learn to"
@@ -150,7 +151,7 @@ fn explained(error: &gradus::Error) -> Exit {
         () if expected.starts_with("a number written with") => "; --decimal says how the numbers here are written",
         () => "",
     };
-    Exit::Refused(text + hint)
+    Exit::Usage(text + hint)
 }
 
 /// The file with the predictions behind its own columns, with the delimiter, the decimal mark and the byte order mark of
@@ -192,20 +193,20 @@ fn written(table: &Table, encoder: &Encoder, answers: &[(usize, f32)]) -> csv::R
 }
 
 /// How good the predictions are in the rows whose target is known, and how many those are, if the target column is there.
-fn judged(table: &Table, encoder: &Encoder, answers: &[(usize, f32)]) -> Result<Option<(Quality, usize)>, Exit> {
+fn judged(table: &Table, encoder: &Encoder, answers: &[(usize, f32)]) -> Result<Option<(TestMetrics, usize)>, Exit> {
     let Some(column) = table.names().iter().position(|name| name == encoder.answer()) else { return Ok(None) };
-    let (quality, count) = match encoder.classes() {
+    let (metrics, count) = match encoder.classes() {
         Some(classes) => {
             let known = encoder.target_classes(table).into_iter().zip(answers);
             let pairs: Vec<_> = known.filter_map(|(class, (answer, _))| Some((class? as usize, *answer))).collect();
-            (Quality::of_classes(classes.len(), pairs.iter().copied())?, pairs.len())
+            (TestMetrics::of_classes(classes.len(), pairs.iter().copied())?, pairs.len())
         }
         None => {
             let known = encoder.target_values(table).into_iter().zip(answers);
             let offset = f64::from(encoder.target_offset());
             let pairs: Vec<_> =
                 known.filter_map(|(value, (_, answer))| Some(((value? - offset) as f32, *answer))).collect();
-            (Quality::of_numbers(pairs.iter().copied())?, pairs.len())
+            (TestMetrics::of_numbers(pairs.iter().copied())?, pairs.len())
         }
     };
     let is_there = |row: &usize| !table.is_missing(*row, column);
@@ -220,5 +221,5 @@ fn judged(table: &Table, encoder: &Encoder, answers: &[(usize, f32)]) -> Result<
             _ => eprintln!("{name:?}: {} of its {there} values are not {known}, and do not count", there - count),
         }
     }
-    Ok((count > 0).then_some((quality, count)))
+    Ok((count > 0).then_some((metrics, count)))
 }

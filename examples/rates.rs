@@ -15,16 +15,25 @@ use gradus::{Activation, Loss, Network, Optimizer, RangeTest, Settings, pictures
 use serde_json::json;
 
 use common::{
-    Exit, Options,
-    classifier::{self, percent},
-    digits,
+    Exit, digits,
+    experiment::{self, Experiment},
+    options::{DeviceOptions, EpochsOption, JsonOption, OutOption, SeedOption},
+    percent, print_line,
 };
 
 /// Finds a learning rate for the handwritten digits.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
-    options: Options,
+    device: DeviceOptions,
+    #[command(flatten)]
+    epochs: EpochsOption,
+    #[command(flatten)]
+    seed: SeedOption,
+    #[command(flatten)]
+    out: OutOption,
+    #[command(flatten)]
+    json: JsonOption,
     /// What the steps do with the rate
     #[arg(long, value_enum, default_value = "momentum")]
     optimizer: Rule,
@@ -45,10 +54,8 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let options = &arguments.options;
-    options.only(&["--epochs", "--seed", "--out"]);
-    let device = options.open()?;
-    let out = options.pictures("out/rates")?;
+    let device = arguments.device.open()?;
+    let out = arguments.out.create("out/rates")?;
     let images = digits::images().map_err(Exit::Failed)?;
 
     let network = Network::new(64).dense(128, Activation::Relu).dense(10, Activation::Identity);
@@ -57,12 +64,12 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         Rule::Momentum => Optimizer::momentum(rate, 0.9),
         Rule::Adam => Optimizer::adam(rate),
     };
-    let (loss, seed) = (Loss::SoftmaxCrossEntropy, options.seed.unwrap_or(0));
+    let (loss, seed) = (Loss::SoftmaxCrossEntropy, arguments.seed.seed);
     let settings = |rate| Settings { loss, optimizer: optimizer(rate), seed, ..Settings::default() };
     let test = RangeTest { steps: arguments.steps, ..RangeTest::default() };
     let rates = test.run(&device, &network, &images.train, settings(1.0))?;
     for (rate, loss) in rates.points.iter().step_by(10) {
-        common::say!("{rate:>10.2e}: loss {loss:.4}");
+        print_line!("{rate:>10.2e}: loss {loss:.4}");
     }
     let name = optimizer(1.0).name();
     let picture = out.join("rates.svg");
@@ -71,12 +78,13 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
 
     let mut own = json!({ "seed": seed, "optimizer": name, "rates": rates.points, "suggestion": rates.suggestion });
     match rates.suggestion {
-        None => common::say!("the loss never fell"),
+        None => print_line!("the loss never fell"),
         Some(rate) => {
-            let epochs = options.epochs.unwrap_or(30);
-            let (_, history) = classifier::train(&device, &network, &images, &settings(rate), epochs)?;
-            let accuracy = classifier::accuracy(&history);
-            common::say!(
+            let epochs = arguments.epochs.or(30);
+            let experiment =
+                Experiment { device: &device, network: &network, train: &images.train, test: &images.test, epochs };
+            let accuracy = experiment::accuracy(&experiment.run(settings(rate))?.history);
+            print_line!(
                 "suggested: {rate:.2e}; {epochs} epochs with it: {} of the held-out digits right",
                 percent(accuracy)
             );
@@ -84,7 +92,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
             own["epochs"] = epochs.into();
         }
     }
-    common::say!("picture: {}", picture.display());
-    options.print_json("rates", Some(&device), own);
+    print_line!("picture: {}", picture.display());
+    arguments.json.print("rates", &device, own);
     Ok(())
 }

@@ -12,7 +12,11 @@ use std::{path::PathBuf, process::ExitCode, time::Instant};
 use clap::Parser;
 use serde_json::{Map, json};
 
-use common::{Exit, Options, trace::Trace};
+use common::{
+    Exit,
+    options::{DeviceOptions, JsonOption},
+    trace::Trace,
+};
 
 /// Replays a training trace and compares every tensor.
 #[derive(Parser)]
@@ -23,7 +27,9 @@ struct Arguments {
     #[arg(long, default_value_t = 1e-4)]
     tolerance: f64,
     #[command(flatten)]
-    options: Options,
+    device: DeviceOptions,
+    #[command(flatten)]
+    json: JsonOption,
 }
 
 fn main() -> ExitCode {
@@ -31,15 +37,14 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let Arguments { file, tolerance, options } = arguments;
-    options.only(&[]);
+    let Arguments { file, tolerance, .. } = arguments;
     if tolerance.is_nan() || *tolerance < 0.0 {
-        return Err(Exit::Refused(format!("--tolerance: expected a number from 0 up, got {tolerance}")));
+        return Err(Exit::Usage(format!("--tolerance: expected a number from 0 up, got {tolerance}")));
     }
-    let refused = |why: String| Exit::Refused(format!("{}: {why}", file.display()));
+    let refused = |why: String| Exit::Usage(format!("{}: {why}", file.display()));
     let json = std::fs::read_to_string(file).map_err(|error| refused(error.to_string()))?;
     let trace = Trace::parse(&json).map_err(|refusal| refused(refusal.to_string()))?;
-    let device = options.open()?;
+    let device = arguments.device.open()?;
 
     let start = Instant::now();
     let errors = trace.replay(&device)?;
@@ -48,13 +53,13 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         return Err(refused("nothing to compare".to_owned()));
     };
     let width = errors.iter().map(|tensor| tensor.name.len()).max().unwrap_or(0);
-    common::say!("{:width$}  error", "tensor");
+    common::print_line!("{:width$}  error", "tensor");
     for tensor in &errors {
-        common::say!("{:width$}  {:.2e}", tensor.name, tensor.error);
+        common::print_line!("{:width$}  {:.2e}", tensor.name, tensor.error);
     }
     let passed = worst.error <= *tolerance;
     let verdict = if passed { "within" } else { "above" };
-    common::say!("worst: {} with {:.2e}, {verdict} the tolerance of {tolerance:e}", worst.name, worst.error);
+    common::print_line!("worst: {} with {:.2e}, {verdict} the tolerance of {tolerance:e}", worst.name, worst.error);
 
     let all: Map<_, _> = errors.iter().map(|tensor| (tensor.name.clone(), tensor.error.into())).collect();
     let own = json!({
@@ -67,6 +72,6 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         "worst_error": worst.error,
         "errors": all,
     });
-    options.print_json("replay", Some(&device), own);
+    arguments.json.print("replay", &device, own);
     if passed { Ok(()) } else { Err(Exit::Failed(format!("{} is above the tolerance", worst.name))) }
 }

@@ -12,23 +12,29 @@ mod common;
 use std::process::ExitCode;
 
 use clap::Parser;
-use gradus::{Activation, Dataset, Device, History, Loss, Network, Optimizer, Scaler, Scaling, Schedule, Settings};
+use gradus::{Activation, Dataset, Loss, Network, Optimizer, Scaler, Scaling, Schedule, Settings};
 
 use common::{
-    Exit, Options,
-    classifier::{self, percent},
+    Exit, classifier,
+    experiment::{self, Baseline, Experiment, SeedRun, SeedRuns, run_seeds},
+    options::{DeviceOptions, EpochsOption, JsonOption, OutOption, SeedsOptions},
+    percent, print_line,
     speech::{self, BANDS, FRAMES, Spoken},
-    worked::{self, Scores},
 };
 
 /// Tells spoken words apart.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
-    options: Options,
-    /// Train this many networks one after the other, with seeds from --seed on
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    seeds: u32,
+    device: DeviceOptions,
+    #[command(flatten)]
+    epochs: EpochsOption,
+    #[command(flatten)]
+    seeds: SeedsOptions,
+    #[command(flatten)]
+    out: OutOption,
+    #[command(flatten)]
+    json: JsonOption,
 }
 
 const WORDS: [&str; 10] = ["yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go"];
@@ -53,64 +59,53 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let options = &arguments.options;
-    options.only(&["--epochs", "--seed", "--out"]);
-    let seeds = classifier::seeds(options, arguments.seeds)?;
-    let device = options.open()?;
-    let out = options.pictures("out/sound")?;
+    let seeds = arguments.seeds.range()?;
+    let device = arguments.device.open()?;
+    let out = arguments.out.create("out/sound")?;
     eprintln!("espeak-ng speaks ...");
     let (train, test) = (dataset(&TRAIN, 2, 0)?, dataset(&TEST, 1, 1)?);
     let scaler = Scaler::learn(Scaling::Standard, &train);
     let train = train.with_scaling(&scaler)?;
     eprintln!("{} sounds of {} words, and {} held out", train.rows(), WORDS.len(), test.rows());
 
-    let epochs = options.epochs.unwrap_or(30) as usize;
+    let epochs = arguments.epochs.or(30);
     let network = Network::new(FRAMES * BANDS).dense(128, Activation::Relu).dropout(0.4);
     let network = network.dense(64, Activation::Relu).dropout(0.2).dense(WORDS.len(), Activation::Identity);
-    let mut scores = Scores::default();
-    let mut first = None;
-    for seed in seeds.clone() {
-        let history = fit(&device, &network, (&train, &test), epochs, seed)?;
-        let accuracy = history.last().and_then(worked::accuracy).unwrap_or(f64::NAN);
-        common::say!("seed {seed}: {} of {} held-out sounds right", percent(accuracy), test.rows());
-        scores.0.push(accuracy);
-        first.get_or_insert(history);
-    }
-    let Some(history) = first else { return Ok(()) };
-    let mut own = worked::json(&history, train.rows(), *seeds.start());
+    let experiment = Experiment { device: &device, network: &network, train: &train, test: &test, epochs };
+    let SeedRuns { scores, first: history } = run_seeds(seeds.clone(), |seed| {
+        let history = experiment.run(settings(&experiment, seed))?.history;
+        let accuracy = experiment::accuracy(&history);
+        print_line!("seed {seed}: {} of {} held-out sounds right", percent(accuracy), test.rows());
+        Ok(SeedRun { score: accuracy, result: history })
+    })?;
+    let mut own = experiment::json(&train, &history, *seeds.start());
     own["classes"] = WORDS.len().into();
     own["held_out"] = test.rows().into();
     let without_hidden = Network::new(FRAMES * BANDS).dense(WORDS.len(), Activation::Identity);
-    let linear = fit(&device, &without_hidden, (&train, &test), epochs, *seeds.start())?;
+    let linear = Experiment { network: &without_hidden, ..experiment };
+    let linear = linear.run(settings(&linear, *seeds.start()))?.history;
+    let nearest = classifier::nearest_mean(&train, &test, WORDS.len());
     let baselines = [
-        ("nearest class mean", classifier::nearest_mean(&train, &test, WORDS.len())),
-        ("the same without hidden layers", linear.last().and_then(worked::accuracy).unwrap_or(f64::NAN)),
+        Baseline { name: "nearest class mean", accuracy: nearest },
+        Baseline { name: "the same without hidden layers", accuracy: experiment::accuracy(&linear) },
     ];
-    worked::compare(&device, &scores, &baselines, &mut own);
+    experiment::compare(&device, &scores, &baselines, &mut own);
     let title = format!("Ten spoken words, {}-128-64-10, seed {}", FRAMES * BANDS, seeds.start());
-    worked::curves(&out.join("curves.svg"), &title, &history)?;
-    options.print_json("sound", Some(&device), own);
+    experiment::save_curves(&out.join("curves.svg"), &title, &history)?;
+    arguments.json.print("sound", &device, own);
     Ok(())
 }
 
-/// Trains a network, and tests it on the held-out voices after every epoch.
-fn fit(
-    device: &Device,
-    network: &Network,
-    (train, test): (&Dataset, &Dataset),
-    epochs: usize,
-    seed: u64,
-) -> Result<History, gradus::Error> {
+fn settings(experiment: &Experiment<'_>, seed: u64) -> Settings {
     let batch = 64;
-    let settings = Settings {
+    Settings {
         batch,
         loss: Loss::SoftmaxCrossEntropy,
         optimizer: Optimizer::adamw(0.001),
-        schedule: Schedule::cosine((epochs * train.rows().div_ceil(batch)) as u64),
+        schedule: Schedule::cosine(experiment.steps(batch)),
         seed,
         ..Settings::default()
-    };
-    Ok(worked::fit(device, network, (train, test), epochs, settings)?.1)
+    }
 }
 
 /// Every word from every voice, with so many draws of the noise.

@@ -12,26 +12,30 @@ mod common;
 use std::{f64::consts::TAU, process::ExitCode};
 
 use clap::Parser;
-use gradus::{
-    Activation, Dataset, Device, Fit, History, Loss, Network, Optimizer, ProgressBar, Result, Scaler, Scaling,
-    Schedule, Settings, Trainer, pictures,
-};
+use gradus::{Activation, Dataset, Loss, Network, Optimizer, Result, Scaler, Scaling, Schedule, Settings, pictures};
 
 use common::{
-    Exit, Options,
-    classifier::{self, percent, rows},
+    Exit,
+    classifier::rows,
+    experiment::{self, Baseline, Experiment, SeedRun, SeedRuns, run_seeds},
+    options::{DeviceOptions, EpochsOption, JsonOption, OutOption, SeedsOptions},
+    percent, print_line,
     random::Random,
-    worked::{self, Scores},
 };
 
 /// Learns which of two spirals a point is on.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
-    options: Options,
-    /// Train this many networks one after the other, with seeds from --seed on
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    seeds: u32,
+    device: DeviceOptions,
+    #[command(flatten)]
+    epochs: EpochsOption,
+    #[command(flatten)]
+    seeds: SeedsOptions,
+    #[command(flatten)]
+    out: OutOption,
+    #[command(flatten)]
+    json: JsonOption,
 }
 
 /// Points of each of the two sets.
@@ -52,80 +56,70 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> std::result::Result<(), Exit> {
-    let options = &arguments.options;
-    options.only(&["--epochs", "--seed", "--out"]);
-    let seeds = classifier::seeds(options, arguments.seeds)?;
-    let device = options.open()?;
-    let out = options.pictures("out/spirals")?;
+    let seeds = arguments.seeds.range()?;
+    let device = arguments.device.open()?;
+    let out = arguments.out.create("out/spirals")?;
     let (train, test) = (spirals(1)?, spirals(2)?);
     let scaler = Scaler::learn(Scaling::Standard, &train);
     let train = train.with_scaling(&scaler)?;
-    let epochs = options.epochs.unwrap_or(200) as usize;
+    let epochs = arguments.epochs.or(200);
 
     let network = Network::new(2).dense(64, Activation::Relu).dense(64, Activation::Relu).dense(1, Activation::Sigmoid);
-    let shown = FRAMES.map(|share| (epochs * share / 100).max(1));
-    let mut scores = Scores::default();
-    let mut first = None;
-    for seed in seeds.clone() {
-        let shown: &[usize] = if first.is_none() { &shown } else { &[] };
-        let (history, frames) = fit(&device, &network, (&train, &test), (epochs, shown), seed)?;
-        let accuracy = history.last().and_then(worked::accuracy).unwrap_or(f64::NAN);
-        common::say!("seed {seed}: {} of {POINTS} held-out points right", percent(accuracy));
-        scores.0.push(accuracy);
-        first.get_or_insert((history, frames));
-    }
-    let Some((history, frames)) = first else { return Ok(()) };
+    let experiment = Experiment { device: &device, network: &network, train: &train, test: &test, epochs };
     let seed = *seeds.start();
+    let mut frames = Vec::new();
+    let SeedRuns { scores, first: history } = run_seeds(seeds.clone(), |run_seed| {
+        let shown = FRAMES.map(|share| (epochs * share / 100).max(1));
+        let history = experiment.run_with(settings(&experiment, run_seed), |progress| {
+            let epoch = progress.history.epochs.len();
+            if run_seed == seed && shown.contains(&epoch) {
+                frames.push(Frame { epoch, outputs: progress.trainer.predict(&plane())? });
+            }
+            Ok(())
+        })?;
+        let accuracy = experiment::accuracy(&history.history);
+        print_line!("seed {run_seed}: {} of {POINTS} held-out points right", percent(accuracy));
+        Ok(SeedRun { score: accuracy, result: history.history })
+    })?;
     let without_hidden = Network::new(2).dense(1, Activation::Sigmoid);
-    let (straight, _) = fit(&device, &without_hidden, (&train, &test), (epochs, &[]), seed)?;
-    let mut own = worked::json(&history, POINTS, seed);
-    own["frames"] = frames.iter().map(|(epoch, _)| *epoch).collect();
-    let baselines = [("logistic regression", straight.last().and_then(worked::accuracy).unwrap_or(f64::NAN))];
-    worked::compare(&device, &scores, &baselines, &mut own);
+    let straight = Experiment { network: &without_hidden, ..experiment };
+    let straight = straight.run(settings(&straight, seed))?.history;
+    let mut own = experiment::json(&train, &history, seed);
+    own["frames"] = frames.iter().map(|frame| frame.epoch).collect();
+    let baselines = [Baseline { name: "logistic regression", accuracy: experiment::accuracy(&straight) }];
+    experiment::compare(&device, &scores, &baselines, &mut own);
 
     let picture = out.join("boundary.png");
     pictures::save(&picture, draw(&frames, &train))?;
-    let after: Vec<_> = frames.iter().map(|(epoch, _)| epoch.to_string()).collect();
-    common::say!("picture: {}, after {} epochs", picture.display(), after.join(", "));
-    worked::curves(&out.join("curves.svg"), &format!("Two spirals, 2-64-64-1, seed {seed}"), &history)?;
-    options.print_json("spirals", Some(&device), own);
+    let after: Vec<_> = frames.iter().map(|frame| frame.epoch.to_string()).collect();
+    print_line!("picture: {}, after {} epochs", picture.display(), after.join(", "));
+    experiment::save_curves(&out.join("curves.svg"), &format!("Two spirals, 2-64-64-1, seed {seed}"), &history)?;
+    arguments.json.print("spirals", &device, own);
     Ok(())
 }
 
-/// An epoch, and what the network tells of every pixel after it.
-type Frame = (usize, Vec<f32>);
+/// The network's outputs for every pixel of the plane after an epoch.
+struct Frame {
+    epoch: usize,
+    outputs: Vec<f32>,
+}
 
-/// Trains a network; after the epochs to be shown it is asked about the whole plane.
-fn fit(
-    device: &Device,
-    network: &Network,
-    (train, test): (&Dataset, &Dataset),
-    (epochs, shown): (usize, &[usize]),
-    seed: u64,
-) -> Result<(History, Vec<Frame>)> {
+/// The coordinates of every pixel of a frame.
+fn plane() -> Vec<f32> {
+    let at = |pixel: usize| EDGE * (2 * pixel + 1) as f32 / PIXELS as f32 - EDGE;
+    (0..PIXELS * PIXELS).flat_map(|i| [at(i % PIXELS), -at(i / PIXELS)]).collect()
+}
+
+fn settings(experiment: &Experiment<'_>, seed: u64) -> Settings {
     let batch = 32;
-    let settings = Settings {
+    Settings {
         batch,
         loss: Loss::BinaryCrossEntropy,
         optimizer: Optimizer::adam(0.002),
-        schedule: Schedule::cosine((epochs * POINTS.div_ceil(batch)) as u64),
+        schedule: Schedule::cosine(experiment.steps(batch)),
         seed,
         ..Settings::default()
-    };
-    let mut trainer = Trainer::new(device, network, train, settings)?;
-    let fit = Fit::new(epochs).validate_on(test);
-    let mut bar = ProgressBar::new(&fit, &trainer);
-    let at = |pixel: usize| EDGE * (2 * pixel + 1) as f32 / PIXELS as f32 - EDGE;
-    let plane: Vec<f32> = (0..PIXELS * PIXELS).flat_map(|i| [at(i % PIXELS), -at(i / PIXELS)]).collect();
-    let mut frames = Vec::new();
-    let history = fit.run_with(&mut trainer, |progress| {
-        let epoch = progress.history.epochs.len();
-        if shown.contains(&epoch) {
-            frames.push((epoch, progress.trainer.predict(&plane)?));
-        }
-        bar.tell(progress)
-    })?;
-    Ok((history, frames))
+    }
 }
 
 /// Points on two spirals, the same for the same seed.
@@ -145,7 +139,7 @@ fn spirals(seed: u64) -> Result<Dataset> {
 
 /// Draws the frames side by side: what the network tells of each pixel, between blue and orange, and the points.
 fn draw(frames: &[Frame], data: &Dataset) -> Vec<u8> {
-    const COLOURS: [[f32; 3]; 2] = [[0.0, 114.0, 178.0], [213.0, 94.0, 0.0]];
+    const COLORS: [[f32; 3]; 2] = [[0.0, 114.0, 178.0], [213.0, 94.0, 0.0]];
     let mut points = vec![None; PIXELS * PIXELS];
     let pixel = |value: f32| ((value + EDGE) / (2.0 * EDGE) * PIXELS as f32).clamp(0.0, PIXELS as f32 - 2.0) as usize;
     for (point, class) in rows(data) {
@@ -163,11 +157,11 @@ fn draw(frames: &[Frame], data: &Dataset) -> Vec<u8> {
         }
         let place = y as usize * PIXELS + x;
         if let Some(class) = points[place] {
-            return COLOURS[class].map(|value| value as u8);
+            return COLORS[class].map(|value| value as u8);
         }
-        let share = frames[frame].1[place];
+        let share = frames[frame].outputs[place];
         // Half as strong as the points.
-        let mixed = |i: usize| 127.5 + 0.5 * (COLOURS[0][i] + share * (COLOURS[1][i] - COLOURS[0][i]));
+        let mixed = |i: usize| 127.5 + 0.5 * (COLORS[0][i] + share * (COLORS[1][i] - COLORS[0][i]));
         [mixed(0) as u8, mixed(1) as u8, mixed(2) as u8]
     })
 }

@@ -16,13 +16,25 @@ use gradus::{
 };
 use serde_json::json;
 
-use common::{Exit, Options, classifier::percent, digits};
+use common::{
+    Exit, digits,
+    options::{DeviceOptions, EpochsOption, JsonOption, OutOption, SeedOption},
+    percent,
+};
 
 /// Tries many learning rates on the handwritten digits, all at once.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
-    options: Options,
+    device: DeviceOptions,
+    #[command(flatten)]
+    epochs: EpochsOption,
+    #[command(flatten)]
+    seed: SeedOption,
+    #[command(flatten)]
+    out: OutOption,
+    #[command(flatten)]
+    json: JsonOption,
     /// How many rates, from 0.0001 to 10
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..=4096))]
     rates: u32,
@@ -39,12 +51,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let options = &arguments.options;
-    options.only(&["--epochs", "--seed", "--out"]);
-    let device = options.open()?;
-    let out = options.pictures("out/sweep")?;
+    let device = arguments.device.open()?;
+    let out = arguments.out.create("out/sweep")?;
     let images = digits::images().map_err(Exit::Failed)?;
-    let (seed, epochs) = (options.seed.unwrap_or(0), options.epochs.unwrap_or(16) as usize);
+    let (seed, epochs) = (arguments.seed.seed, arguments.epochs.or(16));
 
     let count = arguments.rates;
     let rate = |i: u32| 10f64.powf(RANGE[0] + (RANGE[1] - RANGE[0]) * f64::from(i) / f64::from(count - 1));
@@ -62,21 +72,25 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let start = Instant::now();
     let grid = search.train(&device, &network, &images.train, &Fit::new(epochs))?;
     let seconds = start.elapsed().as_secs_f64();
-    common::say!(
+    common::print_line!(
         "{}: {count} networks went {epochs} times through {} digits in {seconds:.2} s, {:.0} steps/s",
         common::described(&device),
         images.train.rows(),
         grid.steps() as f64 / seconds
     );
     let text = grid.to_string();
-    text.lines().take(6).for_each(|line| common::say!("{line}"));
+    text.lines().take(6).for_each(|line| common::print_line!("{line}"));
     let (best, accuracy) = best(&grid)?;
     let ranked = grid.ranked();
     // Of those that came to their end: one that diverged has no losses to show.
     let is_whole = |number: &&usize| grid.trials[**number].histories[0].epochs.len() == epochs;
     let worst = ranked.iter().rev().find(is_whole).copied().unwrap_or(best);
     let diverged = grid.trials.iter().filter(|trial| trial.scores.mean(grid.monitor).is_nan()).count();
-    common::say!("best: {} with a rate of {:.2e}; {diverged} diverged", percent(accuracy), grid.trials[best].values[0]);
+    common::print_line!(
+        "best: {} with a rate of {:.2e}; {diverged} diverged",
+        percent(accuracy),
+        grid.trials[best].values[0]
+    );
 
     let steps = epochs * images.train.rows().div_ceil(BATCH);
     let start = Instant::now();
@@ -85,7 +99,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let halved_seconds = start.elapsed().as_secs_f64();
     let (halved_best, halved_accuracy) = self::best(&halved)?;
     let share = halved.steps() as f64 / grid.steps() as f64;
-    common::say!(
+    common::print_line!(
         "halving: {} with a rate of {:.2e}, after {:.0} % of the grid's steps, in {halved_seconds:.2} s",
         percent(halved_accuracy),
         halved.trials[halved_best].values[0],
@@ -95,13 +109,13 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let title = format!("{count} learning rates on the digits, 64-64-10, {epochs} epochs");
     let picture = out.join("rates.svg");
     pictures::save(&picture, pictures::search(&title, &grid))?;
-    common::say!("picture: {}", picture.display());
+    common::print_line!("picture: {}", picture.display());
     let names = [("best", best), ("worst", worst)]
         .map(|(name, number)| format!("{name}: {:.2e}", grid.trials[number].values[0]));
     let picture = out.join("losses.svg");
     let lines = [(names[0].as_str(), &grid.trials[best].histories[0]), (&names[1], &grid.trials[worst].histories[0])];
     pictures::save(&picture, pictures::losses("The best and the worst of these rates", &lines))?;
-    common::say!("picture: {}", picture.display());
+    common::print_line!("picture: {}", picture.display());
     let own = json!({
         "seed": seed,
         "epochs": epochs,
@@ -116,7 +130,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         "halving_rate": halved.trials[halved_best].values[0],
         "halving_accuracy": halved_accuracy,
     });
-    options.print_json("sweep", Some(&device), own);
+    arguments.json.print("sweep", &device, own);
     Ok(())
 }
 

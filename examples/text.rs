@@ -13,27 +13,35 @@ mod common;
 use std::process::ExitCode;
 
 use clap::Parser;
-use gradus::{Activation, Dataset, Device, Features, History, Loss, Network, Optimizer, Schedule, Settings, Trainer};
+use gradus::{Activation, Dataset, Features, Loss, Network, Optimizer, Schedule, Settings, Trainer};
 
 use common::{
-    Exit, Options,
-    classifier::{self, percent},
-    manual_pages::{self, LANGUAGES},
-    worked::{self, Scores},
+    Exit, argmax, classifier,
+    experiment::{self, Baseline, Experiment, SeedRun, SeedRuns, Trained, run_seeds},
+    manual_pages::{self, LANGUAGES, Limits},
+    options::{DataOption, DeviceOptions, EpochsOption, JsonOption, OutOption, SeedsOptions},
+    percent, print_line,
 };
 
 /// Tells the language of short passages.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
-    options: Options,
-    /// Train this many networks one after the other, with seeds from --seed on
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    seeds: u32,
+    device: DeviceOptions,
+    #[command(flatten)]
+    epochs: EpochsOption,
+    #[command(flatten)]
+    seeds: SeedsOptions,
+    #[command(flatten)]
+    data: DataOption,
+    #[command(flatten)]
+    out: OutOption,
+    #[command(flatten)]
+    json: JsonOption,
 }
 
 /// How many passages of a language are taken at most, for training and for the test.
-const MOST: (usize, usize) = (3000, 350);
+const MAX_PASSAGES: Limits = Limits { train: 3000, test: 350 };
 
 /// How many numbers stand for a passage.
 const FEATURES: usize = 1024;
@@ -43,66 +51,55 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let options = &arguments.options;
-    options.only(&["--epochs", "--seed", "--data", "--out"]);
-    let seeds = classifier::seeds(options, arguments.seeds)?;
-    let passages = manual_pages::passages(options.data.as_deref(), MOST)?;
-    let device = options.open()?;
-    let out = options.pictures("out/text")?;
+    let seeds = arguments.seeds.range()?;
+    let passages = manual_pages::passages(arguments.data.folder(), MAX_PASSAGES)?;
+    let device = arguments.device.open()?;
+    let out = arguments.out.create("out/text")?;
     let [train, test] = [dataset(&passages.train)?, dataset(&passages.test)?];
     eprintln!("{} passages of {} languages, and {} held out", train.rows(), LANGUAGES.len(), test.rows());
 
-    let epochs = options.epochs.unwrap_or(10) as usize;
+    let epochs = arguments.epochs.or(10);
     let network = Network::new(FEATURES).dense(128, Activation::Relu).dropout(0.3);
     let network = network.dense(LANGUAGES.len(), Activation::Identity);
-    let mut scores = Scores::default();
-    let mut first = None;
-    for seed in seeds.clone() {
-        let (trainer, history) = fit(&device, &network, (&train, &test), epochs, seed)?;
-        let accuracy = history.last().and_then(worked::accuracy).unwrap_or(f64::NAN);
-        common::say!("seed {seed}: the language of {} of {} held-out passages", percent(accuracy), test.rows());
-        scores.0.push(accuracy);
-        first.get_or_insert((trainer, history));
-    }
-    let Some((mut trainer, history)) = first else { return Ok(()) };
+    let experiment = Experiment { device: &device, network: &network, train: &train, test: &test, epochs };
+    let SeedRuns { scores, first: Trained { mut trainer, history } } = run_seeds(seeds.clone(), |seed| {
+        let trained = experiment.run(settings(&experiment, seed))?;
+        let accuracy = experiment::accuracy(&trained.history);
+        print_line!("seed {seed}: the language of {} of {} held-out passages", percent(accuracy), test.rows());
+        Ok(SeedRun { score: accuracy, result: trained })
+    })?;
     for sentence in ["dette er en dansk sætning", "det här är en svensk mening", "esta frase é em português"] {
-        common::say!("{sentence:?}: {}", guess(&mut trainer, sentence)?);
+        print_line!("{sentence:?}: {}", guess(&mut trainer, sentence)?);
     }
-    let mut own = worked::json(&history, train.rows(), *seeds.start());
+    let mut own = experiment::json(&train, &history, *seeds.start());
     own["classes"] = LANGUAGES.len().into();
     own["held_out"] = test.rows().into();
     let without_hidden = Network::new(FEATURES).dense(LANGUAGES.len(), Activation::Identity);
-    let (_, linear) = fit(&device, &without_hidden, (&train, &test), epochs, *seeds.start())?;
+    let linear = Experiment { network: &without_hidden, ..experiment };
+    let linear = linear.run(settings(&linear, *seeds.start()))?.history;
+    let nearest = classifier::nearest_mean(&train, &test, LANGUAGES.len());
     let baselines = [
-        ("nearest class mean", classifier::nearest_mean(&train, &test, LANGUAGES.len())),
-        ("naive Bayes", naive_bayes(&train, &test)),
-        ("the same without a hidden layer", linear.last().and_then(worked::accuracy).unwrap_or(f64::NAN)),
+        Baseline { name: "nearest class mean", accuracy: nearest },
+        Baseline { name: "naive Bayes", accuracy: naive_bayes(&train, &test) },
+        Baseline { name: "the same without a hidden layer", accuracy: experiment::accuracy(&linear) },
     ];
-    worked::compare(&device, &scores, &baselines, &mut own);
+    experiment::compare(&device, &scores, &baselines, &mut own);
     let title = format!("Ten languages, {FEATURES}-128-10, seed {}", seeds.start());
-    worked::curves(&out.join("curves.svg"), &title, &history)?;
-    options.print_json("text", Some(&device), own);
+    experiment::save_curves(&out.join("curves.svg"), &title, &history)?;
+    arguments.json.print("text", &device, own);
     Ok(())
 }
 
-/// Trains a network, and tests it on the held-out passages after every epoch.
-fn fit(
-    device: &Device,
-    network: &Network,
-    (train, test): (&Dataset, &Dataset),
-    epochs: usize,
-    seed: u64,
-) -> Result<(Trainer, History), gradus::Error> {
+fn settings(experiment: &Experiment<'_>, seed: u64) -> Settings {
     let batch = 64;
-    let settings = Settings {
+    Settings {
         batch,
         loss: Loss::SoftmaxCrossEntropy,
         optimizer: Optimizer::adam(0.001),
-        schedule: Schedule::cosine((epochs * train.rows().div_ceil(batch)) as u64),
+        schedule: Schedule::cosine(experiment.steps(batch)),
         seed,
         ..Settings::default()
-    };
-    worked::fit(device, network, (train, test), epochs, settings)
+    }
 }
 
 /// How often each group of one to three letters occurs, words beginning and ending with a space; groups whose hashes
@@ -129,8 +126,7 @@ fn dataset(passages: &[(String, usize)]) -> Result<Dataset, gradus::Error> {
 
 fn guess(trainer: &mut Trainer, sentence: &str) -> Result<&'static str, gradus::Error> {
     let outputs = trainer.predict(&features(sentence).map(f32::from))?;
-    let likeliest = outputs.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-    Ok(likeliest.map_or("?", |(language, _)| LANGUAGES[language].2))
+    Ok(LANGUAGES[argmax(&outputs)].2)
 }
 
 /// The usual way without a network: the language for which the product of its groups' frequencies is the largest.
@@ -143,10 +139,13 @@ fn naive_bayes(train: &Dataset, test: &Dataset) -> f64 {
         let sum: f64 = language.iter().sum();
         language.iter_mut().for_each(|count| *count = (*count / sum).ln());
     }
-    let right = classifier::rows(test).filter(|(row, language)| {
-        let likelihood = |of: &[f64; FEATURES]| of.iter().zip(row).map(|(log, n)| log * f64::from(*n)).sum::<f64>();
-        let all = counts.iter().map(likelihood).enumerate();
-        all.max_by(|a, b| a.1.total_cmp(&b.1)).is_some_and(|(likeliest, _)| likeliest == *language)
-    });
-    right.count() as f64 / test.rows() as f64
+    let mut correct = 0;
+    for (row, language) in classifier::rows(test) {
+        let likelihood = |of: &[f64; FEATURES]| of.iter().zip(&row).map(|(log, n)| log * f64::from(*n)).sum::<f64>();
+        let likelihoods: Vec<f64> = counts.iter().map(likelihood).collect();
+        if argmax(&likelihoods) == language {
+            correct += 1;
+        }
+    }
+    f64::from(correct) / test.rows() as f64
 }

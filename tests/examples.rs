@@ -257,12 +257,39 @@ fn replay_refuses_what_it_cannot_replay_and_says_why() {
 
 #[test]
 fn arguments_that_do_not_exist_are_refused() {
-    let names = ["neuron", "adapters", "digits", "mnist", "replay", "compare", "rates", "fashion", "train", "predict"];
-    for name in names.into_iter().chain(["ensemble", "sweep"]) {
+    let common = ["--device", "--backend", "--json"];
+    let training = ["--epochs", "--seed", "--out"];
+    let others: [(&str, &[&str]); 13] = [
+        ("neuron", &[]),
+        ("doctor", &[]),
+        ("replay", &["--tolerance"]),
+        ("predict", &["--output"]),
+        ("frame", &["--seed", "--out"]),
+        ("compare", &["--seed", "--out"]),
+        ("digits", &training),
+        ("rates", &training),
+        ("ensemble", &training),
+        ("sweep", &training),
+        ("train", &training),
+        ("mnist", &["--epochs", "--seed", "--data", "--out"]),
+        ("fashion", &["--epochs", "--seed", "--seeds", "--data"]),
+    ];
+    for (name, options) in others {
         ran(name, &["--frobnicate"]).expect(2, &["--frobnicate", "Usage"]);
         ran(name, &["--backend", "abacus"]).expect(2, &["abacus", "vulkan"]);
-        ran(name, &["--help"]).expect(0, &["--device", "--backend", "--epochs", "--seed", "--data", "--out", "--json"]);
+        let help = ran(name, &["--help"]);
+        help.expect(0, &common).expect(0, options);
+        // An option without an effect is an error, and is not listed.
+        for option in ["--epochs", "--seed", "--data", "--out"] {
+            if !options.contains(&option) {
+                assert!(!help.stdout.contains(&format!("{option} ")), "{name} lists {option}");
+                ran(name, &[option, "1"]).expect(2, &[option]);
+            }
+        }
     }
+    ran("adapters", &["--backend", "abacus"]).expect(2, &["abacus", "vulkan"]);
+    ran("adapters", &["--help"]).expect(0, &["--backend", "--json"]);
+    ran("adapters", &["--device", "cpu"]).expect(2, &["--device", "Usage"]);
     ran("digits", &["--epochs", "0"]).expect(2, &["--epochs"]);
     ran("digits", &["--seeds", "0"]).expect(2, &["--seeds"]);
     ran("digits", &["--device", "zzz", "--out", &std::env::temp_dir().to_string_lossy()]).expect(2, &["zzz"]);

@@ -141,7 +141,7 @@ fn arguments_that_cannot_be_are_refused() {
         run(example(name).arg("--frobnicate")).expect(2, &["--frobnicate", "Usage"]);
         run(example(name).args(["--seeds", "0"])).expect(2, &["--seeds"]);
         run(example(name).args(["--epochs", "none"])).expect(2, &["--epochs"]);
-        run(example(name).arg("--help")).expect(0, &["--device", "--epochs", "--seed", "--seeds", "--data", "--json"]);
+        run(example(name).arg("--help")).expect(0, &["--device", "--epochs", "--seed", "--seeds", "--out", "--json"]);
     }
     run(example("spirals").args(["--device", "zzz"])).expect(2, &["zzz"]);
 }

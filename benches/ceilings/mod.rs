@@ -1,11 +1,11 @@
-//! What a device reaches at best, measured here and now: a bare product, a copy, and a dispatch of next to nothing.
+//! The peak rates of a device, measured before the workloads: a bare matrix product, a copy, and an empty dispatch.
 
 use gemm_common::Parallelism;
 use gemm_f32::gemm::f32::get_gemm_fn;
 use gradus::{Device, Settings, Tuner, wgpu};
 use rayon::prelude::*;
 
-use super::{Outcome, is_hardware, network, times, trainer};
+use super::{BenchResult, is_hardware, network, times, trainer};
 
 /// Bytes of a copy, more than most caches hold.
 const COPIED: usize = 64 << 20;
@@ -13,8 +13,8 @@ const COPIED: usize = 64 << 20;
 /// Dispatches of one pass, each of which has to wait for the one before.
 const DISPATCHES: u32 = 1000;
 
-/// What a device reaches at best.
-pub struct Ceilings {
+/// The best rates that a device reaches.
+pub struct PeakRates {
     /// GFLOP/s of a bare product.
     pub gemm: f64,
     /// GB/s of a copy: what is read and what is written.
@@ -23,10 +23,10 @@ pub struct Ceilings {
     pub dispatch: Option<f64>,
 }
 
-impl Ceilings {
+impl PeakRates {
     /// Measures them, each for so many seconds at most; on a software adapter the product also in the plan that a tuner, if
     /// there is one, finds to be the best.
-    pub fn of(device: &Device, seconds: f64, tuner: Option<&Tuner>) -> Outcome<Self> {
+    pub fn measure(device: &Device, seconds: f64, tuner: Option<&Tuner>) -> BenchResult<Self> {
         let seconds = seconds.min(0.7);
         Ok(match device.wgpu() {
             None => Self { gemm: cpu_gemm(seconds)?, copy: cpu_copy(seconds)?, dispatch: None },
@@ -40,7 +40,7 @@ impl Ceilings {
 }
 
 /// GFLOP/s of the gemm crate on all threads.
-fn cpu_gemm(seconds: f64) -> Outcome<f64> {
+fn cpu_gemm(seconds: f64) -> BenchResult<f64> {
     const N: usize = 1024;
     let (a, b, mut into) = (vec![1.0_f32; N * N], vec![1.0_f32; N * N], vec![0.0_f32; N * N]);
     let (one, row, all_threads) = (1, N as isize, Parallelism::Rayon(0));
@@ -77,11 +77,11 @@ fn cpu_gemm(seconds: f64) -> Outcome<f64> {
     if into.iter().any(|sum| *sum != N as f32) {
         return Err("the gemm crate is wrong".into());
     }
-    Ok(2.0 * (N * N * N) as f64 / product.least / 1e9)
+    Ok(2.0 * (N * N * N) as f64 / product.min / 1e9)
 }
 
 /// GB/s of a copy on all threads.
-fn cpu_copy(seconds: f64) -> Outcome<f64> {
+fn cpu_copy(seconds: f64) -> BenchResult<f64> {
     const PART: usize = 1 << 16;
     // Not zeros: the pages of those may all be one.
     let (from, mut to) = (vec![1_u32; COPIED / 4], vec![2_u32; COPIED / 4]);
@@ -91,11 +91,11 @@ fn cpu_copy(seconds: f64) -> Outcome<f64> {
         }
         Ok(())
     })?;
-    Ok(2.0 * COPIED as f64 / copy.least / 1e9)
+    Ok(2.0 * COPIED as f64 / copy.min / 1e9)
 }
 
 /// GFLOP/s of the best kernel of a large layer; on a software adapter also in the plan that was measured to be the best.
-fn adapter_gemm(device: &Device, tuner: Option<&Tuner>) -> Outcome<f64> {
+fn adapter_gemm(device: &Device, tuner: Option<&Tuner>) -> BenchResult<f64> {
     const ROWS: usize = 1024;
     let network = network(&[1024, 1024]);
     let own = Settings { batch: ROWS, ..Settings::default() };
@@ -119,7 +119,7 @@ fn adapter_gemm(device: &Device, tuner: Option<&Tuner>) -> Outcome<f64> {
 }
 
 /// GB/s of a copy from buffer to buffer.
-fn adapter_copy((device, queue): (&wgpu::Device, &wgpu::Queue), seconds: f64) -> Outcome<f64> {
+fn adapter_copy((device, queue): (&wgpu::Device, &wgpu::Queue), seconds: f64) -> BenchResult<f64> {
     let size = device.limits().max_buffer_size.min(COPIED as u64);
     let buffer =
         |usage| device.create_buffer(&wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false });
@@ -133,11 +133,11 @@ fn adapter_copy((device, queue): (&wgpu::Device, &wgpu::Queue), seconds: f64) ->
         device.poll(wgpu::PollType::wait_indefinitely())?;
         Ok(())
     })?;
-    Ok(2.0 * size as f64 / copy.least / 1e9)
+    Ok(2.0 * size as f64 / copy.min / 1e9)
 }
 
 /// Microseconds of a dispatch of next to nothing, each of which waits for the one before.
-fn adapter_dispatch((device, queue): (&wgpu::Device, &wgpu::Queue), seconds: f64) -> Outcome<f64> {
+fn adapter_dispatch((device, queue): (&wgpu::Device, &wgpu::Queue), seconds: f64) -> BenchResult<f64> {
     const WGSL: &str = "@group(0) @binding(0) var<storage, read_write> count: array<u32>;
         @compute @workgroup_size(1) fn add() { count[0] += 1u; }";
     let source = wgpu::ShaderSource::Wgsl(WGSL.into());
@@ -170,5 +170,5 @@ fn adapter_dispatch((device, queue): (&wgpu::Device, &wgpu::Queue), seconds: f64
         device.poll(wgpu::PollType::wait_indefinitely())?;
         Ok(())
     })?;
-    Ok(pass.least / f64::from(DISPATCHES) * 1e6)
+    Ok(pass.min / f64::from(DISPATCHES) * 1e6)
 }

@@ -1,4 +1,4 @@
-//! What the benches share: the device that is asked for, numbers to train on, and how something is timed.
+//! The device, the data and the timing that the benches share.
 #![allow(dead_code, reason = "each bench takes its share of it, and so does the doctor among the examples")]
 
 use std::{
@@ -9,24 +9,24 @@ use std::{
 
 use gradus::{Activation, Dataset, Device, Network, Plan, Request, Settings, Trainer, wgpu};
 
-pub type Outcome<T> = Result<T, Box<dyn Error>>;
+pub type BenchResult<T> = Result<T, Box<dyn Error>>;
 
-/// How many stretches something is timed in.
-const STRETCHES: usize = 7;
+/// How many samples a timing takes.
+const SAMPLES: usize = 7;
 
-/// Seconds of one of what was timed, in the stretches of it.
+/// The seconds of one repetition, over all samples.
 pub struct Times {
     pub median: f64,
-    pub least: f64,
-    pub most: f64,
+    pub min: f64,
+    pub max: f64,
 }
 
-/// Something to time, which is told how many to do.
-pub type Timed<'a> = &'a mut dyn FnMut(usize) -> Outcome<()>;
+/// A function to time; its argument is the number of repetitions.
+pub type Timed<'a> = &'a mut dyn FnMut(usize) -> BenchResult<()>;
 
-/// What a `main` ends with; what went wrong is told.
-pub fn exit(outcome: Outcome<()>) -> ExitCode {
-    match outcome {
+/// The exit status of a bench; an error goes to standard error.
+pub fn exit(result: BenchResult<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
@@ -36,7 +36,7 @@ pub fn exit(outcome: Outcome<()>) -> ExitCode {
 }
 
 /// The device of this name, which is told why it is another one, if it is.
-pub fn open(name: &str, is_quiet: bool) -> Outcome<Device> {
+pub fn open(name: &str, is_quiet: bool) -> BenchResult<Device> {
     let device = Device::request(&Request { choice: name.parse()?, ..Request::default() })?;
     if let (Some(note), false) = (device.note(), is_quiet) {
         println!("{note}");
@@ -82,47 +82,47 @@ pub fn is_hardware(device: &Device) -> bool {
 }
 
 impl Times {
-    /// Of stretches in any order.
-    pub fn of(mut stretches: [f64; STRETCHES]) -> Self {
-        stretches.sort_by(f64::total_cmp);
-        Self { median: stretches[STRETCHES / 2], least: stretches[0], most: stretches[STRETCHES - 1] }
+    /// The median and the range of samples in any order.
+    pub fn new(mut samples: [f64; SAMPLES]) -> Self {
+        samples.sort_by(f64::total_cmp);
+        Self { median: samples[SAMPLES / 2], min: samples[0], max: samples[SAMPLES - 1] }
     }
 }
 
-/// Times `run`, which is told how many to do, in stretches that take the given time together, after a warm-up.
-pub fn times(seconds: f64, mut run: impl FnMut(usize) -> Outcome<()>) -> Outcome<Times> {
-    let [stretches] = in_turn(seconds, [&mut run])?;
-    Ok(Times::of(stretches))
+/// Times `run`, which gets a number of repetitions. The samples together take `seconds` after a warm-up.
+pub fn times(seconds: f64, mut run: impl FnMut(usize) -> BenchResult<()>) -> BenchResult<Times> {
+    let [samples] = in_turn(seconds, [&mut run])?;
+    Ok(Times::new(samples))
 }
 
-/// The stretches of several things in turn, so that what else the machine does falls on all of them; each is timed as long.
-pub fn in_turn<const N: usize>(seconds: f64, mut all: [Timed<'_>; N]) -> Outcome<[[f64; STRETCHES]; N]> {
-    let stretch = Duration::from_secs_f64(seconds / STRETCHES as f64);
+/// Times several functions in turn, so that other work of the machine slows all of them alike. Each gets the same time.
+pub fn in_turn<const N: usize>(seconds: f64, mut all: [Timed<'_>; N]) -> BenchResult<[[f64; SAMPLES]; N]> {
+    let sample = Duration::from_secs_f64(seconds / SAMPLES as f64);
     let mut counts = [0; N];
     for (run, count) in all.iter_mut().zip(&mut counts) {
-        *count = count_of(stretch, run)?;
+        *count = count_of(sample, run)?;
     }
-    let mut stretches = [[0.0; STRETCHES]; N];
-    for turn in 0..STRETCHES {
-        for ((run, count), stretches) in all.iter_mut().zip(counts).zip(&mut stretches) {
+    let mut samples = [[0.0; SAMPLES]; N];
+    for turn in 0..SAMPLES {
+        for ((run, count), samples) in all.iter_mut().zip(counts).zip(&mut samples) {
             let start = Instant::now();
             run(count)?;
-            stretches[turn] = start.elapsed().as_secs_f64() / count as f64;
+            samples[turn] = start.elapsed().as_secs_f64() / count as f64;
         }
     }
-    Ok(stretches)
+    Ok(samples)
 }
 
-/// How many take as long as a stretch, after a first that warms up.
-fn count_of(stretch: Duration, run: Timed<'_>) -> Outcome<usize> {
+/// The repetitions that take as long as a sample, after one that warms up.
+fn count_of(sample: Duration, run: Timed<'_>) -> BenchResult<usize> {
     run(1)?;
     let mut count = 1;
     loop {
         let start = Instant::now();
         run(count)?;
         let took = start.elapsed();
-        if took >= stretch / 4 || took > Duration::from_secs(5) {
-            return Ok(((count as f64 * stretch.as_secs_f64() / took.as_secs_f64()) as usize).max(1));
+        if took >= sample / 4 || took > Duration::from_secs(5) {
+            return Ok(((count as f64 * sample.as_secs_f64() / took.as_secs_f64()) as usize).max(1));
         }
         count *= 2;
     }

@@ -8,7 +8,7 @@ use plotters::{
     style::text_anchor::{HPos, Pos, VPos},
 };
 
-use super::classifier::{Images, percent};
+use super::{classifier::Images, percent};
 
 const WRONG: RGBColor = RGBColor(200, 30, 30);
 const TEXT: RGBColor = RGBColor(40, 40, 40);
@@ -16,19 +16,27 @@ const FRAME: RGBColor = RGBColor(200, 200, 200);
 
 const FONT: &str = "sans-serif";
 
-type Drawn = Result<(), Box<dyn Error>>;
+type DrawResult = Result<(), Box<dyn Error>>;
 
 /// How many images a row and a column of the grid hold, and how many wrong ones it shows at most.
 const COLUMNS: usize = 10;
 const ROWS: usize = 5;
-const MOST_WRONG: usize = 20;
+const MAX_WRONG: usize = 20;
+
+/// A test image and the answer of the network.
+pub struct AnsweredImage {
+    /// Row by row; 0 is paper.
+    pub pixels: Vec<f32>,
+    /// The class of the image, and the class that the network predicts.
+    pub class: usize,
+    pub answer: usize,
+}
 
 /// Draws test images with the network's answers: wrong ones first, in red and with the right class, then right ones.
-/// A row of `answered` is an image (0 is paper), its class, and the class that the network answers.
-pub fn answers(path: &Path, title: &str, images: &Images, answered: &[(Vec<f32>, usize, usize)]) -> Drawn {
-    let wrong: Vec<_> = answered.iter().filter(|(_, class, answer)| class != answer).collect();
-    let right = answered.iter().filter(|(_, class, answer)| class == answer);
-    let shown = wrong.len().min(MOST_WRONG);
+pub fn draw(path: &Path, title: &str, images: &Images, answered: &[AnsweredImage]) -> DrawResult {
+    let wrong: Vec<_> = answered.iter().filter(|image| image.class != image.answer).collect();
+    let right = answered.iter().filter(|image| image.class == image.answer);
+    let shown = wrong.len().min(MAX_WRONG);
     let share = percent(1.0 - wrong.len() as f64 / answered.len().max(1) as f64);
     let caption = match (wrong.len(), shown) {
         (0, _) => format!("{share} of {} right", answered.len()),
@@ -37,7 +45,7 @@ pub fn answers(path: &Path, title: &str, images: &Images, answered: &[(Vec<f32>,
     };
     let caption = format!("{caption}. Below each image: the network's answer");
 
-    let height = answered.first().map_or(1, |(image, ..)| image.len() / images.width.max(1)).max(1);
+    let height = answered.first().map_or(1, |image| image.pixels.len() / images.width.max(1)).max(1);
     // About 84 pixels an image, and whole ones a pixel of it.
     let scale = (84 / images.width.max(height)).max(1) as i32;
     let cell = (images.width as i32 * scale + 24, height as i32 * scale + 48);
@@ -45,53 +53,62 @@ pub fn answers(path: &Path, title: &str, images: &Images, answered: &[(Vec<f32>,
     let size = (cell.0 * COLUMNS as i32 + 2 * margin, cell.1 * ROWS as i32 + head);
     let area = SVGBackend::new(path, (size.0 as u32, size.1 as u32)).into_drawing_area();
     area.fill(&WHITE)?;
-    let centred =
-        |size: i32, colour: &RGBColor| (FONT, size).into_font().color(colour).pos(Pos::new(HPos::Center, VPos::Top));
-    area.draw_text(title, &centred(20, &TEXT), (size.0 / 2, 12))?;
-    area.draw_text(&caption, &centred(16, &TEXT), (size.0 / 2, 42))?;
+    let centered =
+        |size: i32, color: &RGBColor| (FONT, size).into_font().color(color).pos(Pos::new(HPos::Center, VPos::Top));
+    area.draw_text(title, &centered(20, &TEXT), (size.0 / 2, 12))?;
+    area.draw_text(&caption, &centered(16, &TEXT), (size.0 / 2, 42))?;
 
-    let darkest = answered.iter().flat_map(|(image, ..)| image).fold(f32::MIN_POSITIVE, |most, v| most.max(*v));
+    let darkest = answered.iter().flat_map(|image| &image.pixels).fold(f32::MIN_POSITIVE, |most, v| most.max(*v));
     let cells = wrong.iter().take(shown).copied().chain(right).take(COLUMNS * ROWS);
-    for (i, (image, class, answer)) in cells.enumerate() {
+    for (i, AnsweredImage { pixels, class, answer }) in cells.enumerate() {
         let x = margin + (i % COLUMNS) as i32 * cell.0 + 12;
         let y = head + (i / COLUMNS) as i32 * cell.1 + 4;
         let (w, h) = (images.width as i32 * scale, height as i32 * scale);
-        ink(&area, image, images.width, darkest, (x, y), scale)?;
+        let ink = Ink { pixels, width: images.width, darkest, x, y, scale };
+        ink.draw(&area)?;
         let is_right = class == answer;
-        let (colour, line) = if is_right { (TEXT, FRAME.stroke_width(1)) } else { (WRONG, WRONG.stroke_width(2)) };
+        let (color, line) = if is_right { (TEXT, FRAME.stroke_width(1)) } else { (WRONG, WRONG.stroke_width(2)) };
         area.draw(&Rectangle::new([(x - 1, y - 1), (x + w + 1, y + h + 1)], line))?;
         let name = |class: usize| images.classes.get(class).map_or("?", String::as_str);
-        area.draw_text(name(*answer), &centred(16, &colour), (x + w / 2, y + h + 5))?;
+        area.draw_text(name(*answer), &centered(16, &color), (x + w / 2, y + h + 5))?;
         if !is_right {
-            area.draw_text(&format!("is {}", name(*class)), &centred(14, &colour), (x + w / 2, y + h + 24))?;
+            area.draw_text(&format!("is {}", name(*class)), &centered(14, &color), (x + w / 2, y + h + 24))?;
         }
     }
     area.present()?;
     Ok(())
 }
 
-/// Draws an image as rectangles, ink on paper: neighbours of one grey in a row are one, and paper is not drawn.
-fn ink(
-    area: &DrawingArea<SVGBackend<'_>, Shift>,
-    image: &[f32],
+/// An image at a place of the picture.
+struct Ink<'a> {
+    pixels: &'a [f32],
     width: usize,
+    /// The value that is drawn black.
     darkest: f32,
-    at: (i32, i32),
+    x: i32,
+    y: i32,
     scale: i32,
-) -> Drawn {
-    // 17 greys are what the 8x8 digits have, and keep the file of a larger image small.
-    let greys: Vec<u8> = image.iter().map(|value| (16.0 * value / darkest).round() as u8).collect();
-    for (row, greys) in greys.chunks(width.max(1)).enumerate() {
-        let mut start = 0;
-        for run in greys.chunk_by(|a, b| a == b) {
-            let grey = (255 - 255 * i32::from(run[0]) / 16).clamp(0, 255) as u8;
-            let (x, y) = (at.0 + start * scale, at.1 + row as i32 * scale);
-            start += run.len() as i32;
-            if grey < 255 {
-                let corner = (at.0 + start * scale, y + scale);
-                area.draw(&Rectangle::new([(x, y), corner], RGBColor(grey, grey, grey).filled()))?;
+}
+
+impl Ink<'_> {
+    /// Draws the image as rectangles, ink on paper: neighbors of one gray in a row are one rectangle, and paper is not
+    /// drawn.
+    fn draw(&self, area: &DrawingArea<SVGBackend<'_>, Shift>) -> DrawResult {
+        // 17 grays are what the 8x8 digits have, and keep the file of a larger image small.
+        let grays: Vec<u8> = self.pixels.iter().map(|value| (16.0 * value / self.darkest).round() as u8).collect();
+        for (row, grays) in grays.chunks(self.width.max(1)).enumerate() {
+            let mut start = 0;
+            for run in grays.chunk_by(|a, b| a == b) {
+                let gray = (255 - 255 * i32::from(run[0]) / 16).clamp(0, 255) as u8;
+                let x = self.x + start * self.scale;
+                let y = self.y + row as i32 * self.scale;
+                start += run.len() as i32;
+                if gray < 255 {
+                    let corner = (self.x + start * self.scale, y + self.scale);
+                    area.draw(&Rectangle::new([(x, y), corner], RGBColor(gray, gray, gray).filled()))?;
+                }
             }
         }
+        Ok(())
     }
-    Ok(())
 }

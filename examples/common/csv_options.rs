@@ -111,13 +111,13 @@ fn one(option: &str, text: &str) -> Result<char, Exit> {
     let mut chars = text.chars();
     match (chars.next(), chars.next()) {
         (Some(one), None) => Ok(one),
-        _ => Err(Exit::Refused(format!("{option}: expected one character, got {text:?}"))),
+        _ => Err(Exit::Usage(format!("{option}: expected one character, got {text:?}"))),
     }
 }
 
 fn ascii(option: &str, text: &str) -> Result<u8, Exit> {
     let one = one(option, text)?;
-    u8::try_from(one).map_err(|_| Exit::Refused(format!("{option}: expected an ASCII character, got {text:?}")))
+    u8::try_from(one).map_err(|_| Exit::Usage(format!("{option}: expected an ASCII character, got {text:?}")))
 }
 
 /// The message of an error in a CSV file, with the option that helps.

@@ -41,9 +41,16 @@ pub struct Passages {
     pub test: Vec<(String, usize)>,
 }
 
-/// Reads the packages' pages, or those in a folder such as `/usr/share/man`. The most that is taken of a language are
-/// so many passages for training and for the test, spread evenly over its pages.
-pub fn passages(data: Option<&Path>, most: (usize, usize)) -> Result<Passages, Exit> {
+/// The most passages that are taken of one language.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub train: usize,
+    pub test: usize,
+}
+
+/// Reads the packages' pages, or those in a folder such as `/usr/share/man`. The passages that are taken of a language
+/// are spread evenly over its pages.
+pub fn passages(data: Option<&Path>, most: Limits) -> Result<Passages, Exit> {
     // In which language a passage stands, and whether only in pages that are held out.
     let mut seen: HashMap<String, (usize, bool)> = HashMap::new();
     let mut all = Vec::new();
@@ -63,7 +70,8 @@ pub fn passages(data: Option<&Path>, most: (usize, usize)) -> Result<Passages, E
     }
     let mut passages = Passages::default();
     for (language, (_, _, name)) in LANGUAGES.iter().enumerate() {
-        for (part, held_out, most) in [(&mut passages.train, false, most.0), (&mut passages.test, true, most.1)] {
+        for (part, held_out, most) in [(&mut passages.train, false, most.train), (&mut passages.test, true, most.test)]
+        {
             let mut own = Vec::new();
             for (passage, _, _) in all.iter().filter(|(_, of, test)| (*of, *test) == (language, held_out)) {
                 // Each counts once.
@@ -72,7 +80,7 @@ pub fn passages(data: Option<&Path>, most: (usize, usize)) -> Result<Passages, E
                 }
             }
             if own.is_empty() {
-                return Err(Exit::Refused(format!("no passages in {name}; {}", how_to_get())));
+                return Err(Exit::Usage(format!("no passages in {name}; {}", how_to_get())));
             }
             let taken = own.len().min(most);
             part.extend((0..taken).map(|i| (own[i * own.len() / taken].clone(), language)));
@@ -97,7 +105,7 @@ fn how_to_get() -> String {
 
 /// The names and texts of a language's pages.
 fn pages(data: Option<&Path>, package: &str, folder: &str) -> Result<Vec<(String, String)>, Exit> {
-    let missing = || Exit::Refused(format!("no manual pages of manpages-{package}; {}", how_to_get()));
+    let missing = || Exit::Usage(format!("no manual pages of manpages-{package}; {}", how_to_get()));
     let mut paths: Vec<PathBuf> = match data {
         None => {
             // Other packages' pages lie in the same folders, and would make the results depend on what is installed.
@@ -119,7 +127,7 @@ fn pages(data: Option<&Path>, package: &str, folder: &str) -> Result<Vec<(String
     let read = |path: &PathBuf| {
         let mut bytes = Vec::new();
         let unpacked = File::open(path).and_then(|file| GzDecoder::new(file).read_to_end(&mut bytes));
-        unpacked.map_err(|error| Exit::Refused(format!("{}: {error}", path.display())))?;
+        unpacked.map_err(|error| Exit::Usage(format!("{}: {error}", path.display())))?;
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Ok((name, String::from_utf8_lossy(&bytes).into_owned()))
     };

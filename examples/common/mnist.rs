@@ -26,9 +26,9 @@ pub fn folder(given: Option<&Path>, how_to_get: &str) -> Result<PathBuf, Exit> {
     match TRAIN.iter().chain(&TEST).find(|name| file(folder, name).is_none()) {
         None => Ok(folder.to_owned()),
         Some(name) if given.is_some() => {
-            Err(Exit::Refused(format!("no {name} (or .gz) in {}; {how_to_get}", folder.display())))
+            Err(Exit::Usage(format!("no {name} (or .gz) in {}; {how_to_get}", folder.display())))
         }
-        Some(_) => Err(Exit::Refused(format!("no data set; {how_to_get}"))),
+        Some(_) => Err(Exit::Usage(format!("no data set; {how_to_get}"))),
     }
 }
 
@@ -49,7 +49,7 @@ pub fn images(folder: &Path) -> Result<Images, Exit> {
     let [train, test] = [set(folder, TRAIN)?, set(folder, TEST)?];
     let width = train.width;
     if (train.height, width) != (test.height, test.width) {
-        return Err(Exit::Refused(format!("{}: images for training and test differ in size", folder.display())));
+        return Err(Exit::Usage(format!("{}: images for training and test differ in size", folder.display())));
     }
     let fashion = ["T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"];
     let classes = match is_fashion(folder) {
@@ -63,11 +63,11 @@ pub fn images(folder: &Path) -> Result<Images, Exit> {
 fn set(folder: &Path, names: [&str; 2]) -> Result<ImageSet, Exit> {
     let [images, labels] = names.map(|name| file(folder, name).unwrap_or_else(|| folder.join(name)));
     // Data that are not there or damaged are refused, as bad arguments are.
-    let set = ImageSet::of_idx(images, &labels).map_err(|error| Exit::Refused(error.to_string()))?;
+    let set = ImageSet::of_idx(images, &labels).map_err(|error| Exit::Usage(error.to_string()))?;
     match set.classes.len() {
         ..=CLASSES => Ok(set),
         more => {
-            Err(Exit::Refused(format!("{}: expected labels up to {}, got {}", labels.display(), CLASSES - 1, more - 1)))
+            Err(Exit::Usage(format!("{}: expected labels up to {}, got {}", labels.display(), CLASSES - 1, more - 1)))
         }
     }
 }

@@ -69,7 +69,7 @@ fn speak(spoken: &Spoken) -> Result<Vec<f32>, Exit> {
     let mut command = Command::new("espeak-ng");
     command.args(["-v", voice, "-s", &speed.to_string(), "-p", &pitch.to_string(), "--stdout", word]);
     let output = command.output().map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Exit::Refused("no espeak-ng; run `sudo apt-get install espeak-ng`".into()),
+        ErrorKind::NotFound => Exit::Usage("no espeak-ng; run `sudo apt-get install espeak-ng`".into()),
         _ => Exit::Failed(format!("espeak-ng: {error}")),
     })?;
     // To a pipe it writes no sizes; after the 44 bytes of the header there are samples to the end.

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use gradus::{Average, Confusion, CsvSettings, Device, Encoder, Error, Model, Predictor, Regression, Table, Unseen};
 use serde_json::{Value, json};
 
-use super::{Exit, classifier::percent, csv_options};
+use super::{Exit, csv_options, percent};
 
 /// Under these names a saved model has its encoder, the column that it tells, and its inputs one by one.
 const ENCODER: &str = "encoder";
@@ -15,7 +15,7 @@ const TARGET_OFFSET: &str = "target_offset";
 
 /// What a beginner's file, not the program, is to blame for.
 pub fn refused(error: Error) -> Exit {
-    Exit::Refused(error.to_string())
+    Exit::Usage(error.to_string())
 }
 
 /// Reads a CSV file.
@@ -24,12 +24,12 @@ pub fn open(path: &Path, settings: &CsvSettings) -> Result<Table, Exit> {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     if of_spreadsheet.contains(&&*extension) && path.is_file() {
         let why = "a spreadsheet's own file; save it as CSV in UTF-8";
-        return Err(Exit::Refused(format!("{}: {why}", path.display())));
+        return Err(Exit::Usage(format!("{}: {why}", path.display())));
     }
     let table =
-        Table::open(path, settings).map_err(|error| Exit::Refused(csv_options::explained(&error, path, settings)))?;
+        Table::open(path, settings).map_err(|error| Exit::Usage(csv_options::explained(&error, path, settings)))?;
     match table.rows() {
-        0 => Err(Exit::Refused(format!("{}: no rows below the names of the columns", path.display()))),
+        0 => Err(Exit::Usage(format!("{}: no rows below the names of the columns", path.display()))),
         _ => Ok(table),
     }
 }
@@ -81,7 +81,7 @@ pub fn find(table: &Table, option: &str, name: &str) -> Result<usize, Exit> {
             }
             _ => format!("{hint}; the columns are {}", names(table)),
         };
-        Exit::Refused(format!("{option} {:?}: no such column{hint}", short(name)))
+        Exit::Usage(format!("{option} {:?}: no such column{hint}", short(name)))
     })
 }
 
@@ -136,7 +136,7 @@ pub fn note(model: &mut Model, encoder: &Encoder) -> Result<(), Exit> {
 /// Reads a model, from its file or from the folder with its `model.safetensors`, and the encoder in its notes.
 pub fn load(path: &Path) -> Result<(Model, Encoder), Exit> {
     let file = if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() };
-    let wrong = |why: String| Exit::Refused(format!("{}: {why}", file.display()));
+    let wrong = |why: String| Exit::Usage(format!("{}: {why}", file.display()));
     if fs::metadata(&file).is_err() {
         return Err(wrong(
             "no such file; `train ... --save DIR` writes it, and then DIR is what is to be named here".into(),
@@ -166,12 +166,12 @@ pub fn answers(device: &Device, model: &Model, features: &[f32]) -> Result<Vec<(
 }
 
 /// How good answers are.
-pub enum Quality {
+pub enum TestMetrics {
     Classes(Confusion),
     Numbers(Regression),
 }
 
-impl Quality {
+impl TestMetrics {
     /// Of classes: what they should be, and what was answered.
     pub fn of_classes(classes: usize, pairs: impl IntoIterator<Item = (usize, usize)>) -> Result<Self, Exit> {
         let mut confusion = Confusion::new(classes);
@@ -242,9 +242,9 @@ impl Quality {
         let wide = classes.iter().map(|name| short(name).chars().count()).fold(6, usize::max);
         let line = |first: &str, cells: Vec<String>| {
             let cells: String = cells.iter().map(|cell| format!("  {cell:>wide$}")).collect();
-            super::say!("  {first:<wide$}{cells}");
+            super::print_line!("  {first:<wide$}{cells}");
         };
-        super::say!("a row for each class as it is, with what the network took it for:");
+        super::print_line!("a row for each class as it is, with what the network took it for:");
         line("", classes.iter().map(short).collect());
         for (name, row) in classes.iter().zip(confusion.rows()) {
             line(&short(name), row.iter().map(f64::to_string).collect());

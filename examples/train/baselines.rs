@@ -2,7 +2,7 @@
 
 use gradus::{Answers, Dataset, Features, Scaler, Scaling};
 
-use crate::common::{Exit, tables::Quality};
+use crate::common::{Exit, tables::TestMetrics};
 
 /// Least squares are solved for so many features at most: the work grows with the third power.
 const MOST_FEATURES: usize = 512;
@@ -16,7 +16,7 @@ fn rows(data: &Dataset, scaler: &Scaler) -> Result<Vec<Vec<f64>>, Exit> {
 }
 
 /// Baselines with their names, learned from one part of the rows and judged on another. `classes` are their names.
-pub fn all(learn: &Dataset, test: &Dataset, classes: Option<&[String]>) -> Result<Vec<(String, Quality)>, Exit> {
+pub fn all(learn: &Dataset, test: &Dataset, classes: Option<&[String]>) -> Result<Vec<(String, TestMetrics)>, Exit> {
     let scaler = Scaler::learn(Scaling::Standard, learn);
     let parts = (rows(learn, &scaler)?, rows(test, &scaler)?);
     match (learn.answers(), test.answers(), classes) {
@@ -30,7 +30,7 @@ pub fn all(learn: &Dataset, test: &Dataset, classes: Option<&[String]>) -> Resul
 
 type Part<'a, T> = (&'a [Vec<f64>], &'a [T]);
 
-fn of_classes(learn: Part<'_, u32>, test: Part<'_, u32>, names: &[String]) -> Result<Vec<(String, Quality)>, Exit> {
+fn of_classes(learn: Part<'_, u32>, test: Part<'_, u32>, names: &[String]) -> Result<Vec<(String, TestMetrics)>, Exit> {
     let mut counts = vec![0.0f64; names.len()];
     let mut means = vec![vec![0.0; learn.0[0].len()]; names.len()];
     for (row, class) in learn.0.iter().zip(learn.1) {
@@ -48,15 +48,15 @@ fn of_classes(learn: Part<'_, u32>, test: Part<'_, u32>, names: &[String]) -> Re
         distances.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(frequent, |(class, _)| class)
     };
     let expected = || test.1.iter().map(|class| *class as usize);
-    let always = Quality::of_classes(names.len(), expected().map(|class| (class, frequent)))?;
-    let near = Quality::of_classes(names.len(), expected().zip(test.0.iter().map(|row| nearest(row))))?;
+    let always = TestMetrics::of_classes(names.len(), expected().map(|class| (class, frequent)))?;
+    let near = TestMetrics::of_classes(names.len(), expected().zip(test.0.iter().map(|row| nearest(row))))?;
     Ok(vec![(format!("always {}", names[frequent]), always), ("nearest class mean".to_owned(), near)])
 }
 
-fn of_numbers(learn: Part<'_, f32>, test: Part<'_, f32>) -> Result<Vec<(String, Quality)>, Exit> {
+fn of_numbers(learn: Part<'_, f32>, test: Part<'_, f32>) -> Result<Vec<(String, TestMetrics)>, Exit> {
     let mean = learn.1.iter().copied().map(f64::from).sum::<f64>() / learn.1.len() as f64;
     let judged = |answer: &dyn Fn(&[f64]) -> f64| {
-        Quality::of_numbers(test.1.iter().copied().zip(test.0.iter().map(|row| answer(row) as f32)))
+        TestMetrics::of_numbers(test.1.iter().copied().zip(test.0.iter().map(|row| answer(row) as f32)))
     };
     let mut all = vec![("always the mean".to_owned(), judged(&|_| mean)?)];
     let weights = if learn.0[0].len() <= MOST_FEATURES { least_squares(learn, mean) } else { None };

@@ -9,12 +9,12 @@ use super::roles::{Role, roles, row_numbers, show, target};
 use crate::common::{
     Exit,
     csv_options::readings,
-    say,
+    print_line,
     tables::{find_all, names, refused, shell, short},
 };
 
 /// What the command line says of the columns.
-pub struct Wishes<'a> {
+pub struct ColumnOptions<'a> {
     pub target: Option<&'a str>,
     pub ignore: &'a [String],
     pub categories: &'a [String],
@@ -39,42 +39,42 @@ const LONGEST: usize = 1000;
 
 /// Says what is in a table, and learns how it becomes numbers. The table that comes back has those of its rows that have
 /// a target.
-pub fn learn(file: &str, all: Table, wishes: &Wishes<'_>) -> Result<(Table, Encoder), Exit> {
-    say!("{file}: {} rows, {} columns", all.rows(), all.names().len());
-    readings(&all).iter().for_each(|line| say!("{line}"));
-    let target = target(&all, wishes);
+pub fn learn(file: &str, all: Table, options: &ColumnOptions<'_>) -> Result<(Table, Encoder), Exit> {
+    print_line!("{file}: {} rows, {} columns", all.rows(), all.names().len());
+    readings(&all).iter().for_each(|line| print_line!("{line}"));
+    let target = target(&all, options);
     let (table, left_out) = match &target {
-        Ok(Some(at)) if wishes.fills => with_targets(&all, *at)?,
+        Ok(Some(at)) if options.fills => with_targets(&all, *at)?,
         _ => (None, 0),
     };
     let row_numbers = row_numbers(&all);
     let table = table.unwrap_or(all);
     let columns = table.columns();
-    let roles = roles(&row_numbers, &table, &columns, target.as_ref().ok().copied().flatten(), wishes)?;
-    show(&table, &columns, &roles, wishes);
+    let roles = roles(&row_numbers, &table, &columns, target.as_ref().ok().copied().flatten(), options)?;
+    show(&table, &columns, &roles, options);
     let Some(target) = target? else {
         let why = "no --target: which column should be predicted? The columns are";
-        return Err(Exit::Refused(format!("{why} {}", names(&table))));
+        return Err(Exit::Usage(format!("{why} {}", names(&table))));
     };
 
     check_target(&table, &columns[target])?;
     if left_out > 0 {
-        say!("{left_out} rows have no {:?}: they are left out", short(&columns[target].name));
+        print_line!("{left_out} rows have no {:?}: they are left out", short(&columns[target].name));
     }
     if table.rows() < LEAST_ROWS {
         let rows = table.rows();
-        return Err(Exit::Refused(format!(
+        return Err(Exit::Usage(format!(
             "{file}: {rows} rows are too few to learn from and to test on: at least {LEAST_ROWS}"
         )));
     }
     let features: Vec<usize> = (0..columns.len()).filter(|at| roles[*at] == Role::Feature).collect();
     if features.is_empty() {
         let name = short(&columns[target].name);
-        return Err(Exit::Refused(format!("{file}: no column is left to tell {name:?} from")));
+        return Err(Exit::Usage(format!("{file}: no column is left to tell {name:?} from")));
     }
-    check_categories(file, &table, &columns, &features, wishes)?;
-    check_missing(&columns, &features, wishes.fills)?;
-    let settings = settings(&table, &columns, &features, wishes)?;
+    check_categories(file, &table, &columns, &features, options)?;
+    check_missing(&columns, &features, options.fills)?;
+    let settings = settings(&table, &columns, &features, options)?;
     let encoder = Encoder::learn(&table, &columns[target].name, &settings).map_err(refused)?;
     Ok((table, encoder))
 }
@@ -83,11 +83,11 @@ fn settings(
     table: &Table,
     columns: &[Column],
     features: &[usize],
-    wishes: &Wishes<'_>,
+    options: &ColumnOptions<'_>,
 ) -> Result<EncoderSettings, Exit> {
-    let categories = find_all(table, "--categories", wishes.categories)?;
+    let categories = find_all(table, "--categories", options.categories)?;
     let name = |at: &usize| columns[*at].name.clone();
-    let (missing_number, missing_category) = match wishes.fills {
+    let (missing_number, missing_category) = match options.fills {
         true => (MissingNumber::Median, MissingCategory::Own),
         false => (MissingNumber::Refuse, MissingCategory::Refuse),
     };
@@ -97,8 +97,8 @@ fn settings(
         most_categories: MOST_CATEGORIES,
         missing_number,
         missing_category,
-        unseen: wishes.unseen,
-        answers: wishes.kind,
+        unseen: options.unseen,
+        answers: options.kind,
         ..EncoderSettings::default()
     })
 }
@@ -117,12 +117,12 @@ fn with_targets(table: &Table, at: usize) -> Result<(Option<Table>, usize), Exit
 fn check_target(table: &Table, target: &Column) -> Result<(), Exit> {
     let (name, missing) = (short(&target.name), target.missing);
     if missing == table.rows() {
-        return Err(Exit::Refused(format!("the target {name:?} is empty in every row")));
+        return Err(Exit::Usage(format!("the target {name:?} is empty in every row")));
     }
     if missing > 0 {
         let why = format!("the target {name:?} is missing in {missing} of {} rows", table.rows());
         let how = "--missing fill goes on without those rows; --no-default-missing-values reads NA, None and the like as values";
-        return Err(Exit::Refused(format!("{why}; {how}")));
+        return Err(Exit::Usage(format!("{why}; {how}")));
     }
     Ok(())
 }
@@ -133,9 +133,9 @@ fn check_categories(
     table: &Table,
     columns: &[Column],
     features: &[usize],
-    wishes: &Wishes<'_>,
+    options: &ColumnOptions<'_>,
 ) -> Result<(), Exit> {
-    let categories = find_all(table, "--categories", wishes.categories)?;
+    let categories = find_all(table, "--categories", options.categories)?;
     let mut wrong = Vec::new();
     for at in features {
         let Column { name, missing, kind, .. } = &columns[*at];
@@ -150,7 +150,7 @@ fn check_categories(
             && !categories.contains(at)
         {
             let (line, cell) = (table.line(row).unwrap_or_default(), short(table.cell(row, *at).unwrap_or_default()));
-            return Err(Exit::Refused(format!(
+            return Err(Exit::Usage(format!(
                 "{file}: line {line}, column {name:?}: expected a number, got {cell:?}; mend that cell, or read it as a missing \
                  value (--missing-values {} --missing fill), or leave the column out with --ignore {}",
                 shell(&cell),
@@ -168,7 +168,7 @@ fn check_categories(
     if more > 0 {
         texts.push(format!("{more} more columns"));
     }
-    let ignored = find_all(table, "--ignore", wishes.ignore)?;
+    let ignored = find_all(table, "--ignore", options.ignore)?;
     let mut options = String::new();
     for at in places.iter().chain(&ignored) {
         let option = format!(" --ignore {}", shell(&columns[*at].name));
@@ -177,7 +177,7 @@ fn check_categories(
         }
     }
     let why = "too many to learn from, as names, dates and numbers of customers are";
-    Err(Exit::Refused(format!("{}: {why}; leave them out with{options}", texts.join("; "))))
+    Err(Exit::Usage(format!("{}: {why}; leave them out with{options}", texts.join("; "))))
 }
 
 /// Refuses missing cells, unless they are filled.
@@ -191,5 +191,5 @@ fn check_missing(columns: &[Column], features: &[usize], fills: bool) -> Result<
     let more =
         if texts.len() > NAMED { format!(" and in {} more columns", texts.len() - NAMED) } else { String::new() };
     let how = "--missing fill puts the median of a column in their place, and a category of its own where it is text";
-    Err(Exit::Refused(format!("values are missing: {first}{more}; {how}; --ignore leaves columns out")))
+    Err(Exit::Usage(format!("values are missing: {first}{more}; {how}; --ignore leaves columns out")))
 }

@@ -21,19 +21,28 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, ValueEnum};
 use gradus::{Activation, AnswerKind, CsvSettings, Optimizer};
 
-use columns::Wishes;
+use columns::ColumnOptions;
 use common::{
-    Exit, Options,
+    Exit,
     csv_options::CsvOptions,
+    options::{DeviceOptions, EpochsOption, JsonOption, OutOption, SeedOption},
     tables::{self, Unknown},
 };
-use training::Recipe;
+use training::TrainingSetup;
 
 /// Trains a network on a CSV file.
 #[derive(Parser)]
 pub struct Arguments {
     #[command(flatten)]
-    options: Options,
+    device: DeviceOptions,
+    #[command(flatten)]
+    epochs: EpochsOption,
+    #[command(flatten)]
+    seed: SeedOption,
+    #[command(flatten)]
+    out: OutOption,
+    #[command(flatten)]
+    json: JsonOption,
     /// The CSV file: the names of its columns in the first line, a row in each other
     file: PathBuf,
     /// The column to predict
@@ -129,11 +138,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let options = &arguments.options;
-    options.only(&["--epochs", "--seed", "--out"]);
     let table = tables::open(&arguments.file, &arguments.csv.settings(&CsvSettings::default())?)?;
     let file = arguments.file.display().to_string();
-    let wishes = Wishes {
+    let options = ColumnOptions {
         target: arguments.target.as_deref(),
         ignore: &arguments.ignore,
         categories: &arguments.categories,
@@ -146,15 +153,15 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         },
         fills: arguments.missing == Missing::Fill,
     };
-    let (table, encoder) = columns::learn(&file, table, &wishes)?;
-    let recipe = Recipe::new(arguments, &encoder, encoder.dataset(&table).map_err(tables::refused)?)?;
-    let device = options.open()?;
+    let (table, encoder) = columns::learn(&file, table, &options)?;
+    let setup = TrainingSetup::new(arguments, &encoder, encoder.dataset(&table).map_err(tables::refused)?)?;
+    let device = arguments.device.open()?;
     let saved = arguments.save.as_ref().map(|folder| folder.display().to_string());
     if let Some(folder) = &saved {
-        let refused = |error| Exit::Refused(format!("--save {folder}: {error}"));
+        let refused = |error| Exit::Usage(format!("--save {folder}: {error}"));
         std::fs::create_dir_all(folder).map_err(refused)?;
     }
-    let out = options.pictures(saved.as_deref().unwrap_or("out/train"))?;
-    let trained = recipe.train(&device)?;
-    report::tell(arguments, &device, &encoder, &recipe, trained, &out)
+    let out = arguments.out.create(saved.as_deref().unwrap_or("out/train"))?;
+    let trained = setup.train(&device)?;
+    report::tell(arguments, &device, &encoder, &setup, trained, &out)
 }

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use crate::{
     Arguments, baselines,
     common::{
-        Exit, say,
-        tables::{self, Quality},
+        Exit, print_line,
+        tables::{self, TestMetrics},
     },
-    training::{Recipe, Trained},
+    training::{Trained, TrainingSetup},
 };
 
 /// Tells all of it.
@@ -19,42 +19,42 @@ pub fn tell(
     arguments: &Arguments,
     device: &Device,
     encoder: &Encoder,
-    recipe: &Recipe,
+    setup: &TrainingSetup,
     trained: Trained,
     out: &Path,
 ) -> Result<(), Exit> {
     let Trained { mut model, history, loss } = trained;
     tables::note(&mut model, encoder)?;
-    let answers = answers(device, &model, &recipe.test)?;
-    let quality = judged(encoder, &recipe.test, &answers)?;
-    let baselines = baselines::all(&recipe.learn, &recipe.test, encoder.classes())?;
-    say!("{}", course(recipe, &history));
-    say!("on the {} rows held out:", recipe.test.rows());
+    let answers = answers(device, &model, &setup.test)?;
+    let metrics = judged(encoder, &setup.test, &answers)?;
+    let baselines = baselines::all(&setup.learn, &setup.test, encoder.classes())?;
+    print_line!("{}", course(setup, &history));
+    print_line!("on the {} rows held out:", setup.test.rows());
     let wide = baselines.iter().map(|(name, _)| name.chars().count() + 10).max().unwrap_or(0);
-    say!("  {:<wide$}  {}", "the network", quality.words());
+    print_line!("  {:<wide$}  {}", "the network", metrics.words());
     for (name, baseline) in &baselines {
-        say!("  {:<wide$}  {}", format!("baseline, {name}"), baseline.words());
+        print_line!("  {:<wide$}  {}", format!("baseline, {name}"), baseline.words());
     }
-    quality.print_confusion(encoder.classes().unwrap_or_default());
-    if quality.score() < 1.0
-        && let Some((name, _)) = baselines.iter().find(|(_, baseline)| baseline.score() >= quality.score())
+    metrics.print_confusion(encoder.classes().unwrap_or_default());
+    if metrics.score() < 1.0
+        && let Some((name, _)) = baselines.iter().find(|(_, baseline)| baseline.score() >= metrics.score())
     {
-        say!(
+        print_line!(
             "the network is no better than the baseline {name:?}; what may help: more rows, --hidden 16, --dropout 0.2"
         );
     }
 
-    let title = format!("{}, {}", encoder.answer(), recipe.words());
-    let drawn = draw(&title, out, device, encoder, recipe, &model, (&history, &quality, &answers))?;
-    say!("pictures: {}", out.join(drawn).display());
+    let title = format!("{}, {}", encoder.answer(), setup.words());
+    let drawn = draw(&title, out, device, encoder, setup, &model, (&history, &metrics, &answers))?;
+    print_line!("pictures: {}", out.join(drawn).display());
     if let Some(folder) = &arguments.save {
         model.save(folder.join("model.safetensors"))?;
         model.save_onnx(folder.join("model.onnx"))?;
         pictures::save(folder.join("history.csv"), history.csv())?;
-        say!("saved: {}", folder.join("{model.safetensors,model.onnx,history.csv}").display());
-        say!("to use it: cargo run --release --example predict -- {} NEW.csv", quoted(folder));
+        print_line!("saved: {}", folder.join("{model.safetensors,model.onnx,history.csv}").display());
+        print_line!("to use it: cargo run --release --example predict -- {} NEW.csv", quoted(folder));
     }
-    let mut own = keys(arguments, encoder, recipe, &history, &quality);
+    let mut own = keys(arguments, encoder, setup, &history, &metrics);
     own["test_loss"] = loss.into();
     let each = baselines.iter().map(|(name, baseline)| {
         let mut keys = baseline.json();
@@ -62,7 +62,7 @@ pub fn tell(
         keys
     });
     own["baselines"] = each.collect();
-    arguments.options.print_json("train", Some(device), own);
+    arguments.json.print("train", device, own);
     Ok(())
 }
 
@@ -78,20 +78,20 @@ fn answers(device: &Device, model: &Model, data: &Dataset) -> Result<Vec<(usize,
     tables::answers(device, model, features)
 }
 
-fn judged(encoder: &Encoder, data: &Dataset, answers: &[(usize, f32)]) -> Result<Quality, Exit> {
+fn judged(encoder: &Encoder, data: &Dataset, answers: &[(usize, f32)]) -> Result<TestMetrics, Exit> {
     match data.answers() {
         Answers::Classes(ids) => {
             let pairs = ids.iter().zip(answers).map(|(id, (class, _))| (*id as usize, *class));
-            Quality::of_classes(encoder.classes().map_or(0, <[String]>::len), pairs)
+            TestMetrics::of_classes(encoder.classes().map_or(0, <[String]>::len), pairs)
         }
         Answers::Values(values) => {
-            Quality::of_numbers(values.iter().zip(answers).map(|(value, (_, answer))| (*value, *answer)))
+            TestMetrics::of_numbers(values.iter().zip(answers).map(|(value, (_, answer))| (*value, *answer)))
         }
     }
 }
 
 /// How the training went, in a line.
-fn course(recipe: &Recipe, history: &History) -> String {
+fn course(setup: &TrainingSetup, history: &History) -> String {
     let epochs = history.epochs.len();
     let ended = match (history.ended, history.best) {
         (Ended::NoImprovement, Some(best)) => format!("{epochs} epochs, then no better than after epoch {}", best + 1),
@@ -99,19 +99,25 @@ fn course(recipe: &Recipe, history: &History) -> String {
         (_, Some(_)) => format!("{epochs} epochs, of which the last was the best: --epochs {} may help", 4 * epochs),
         _ => format!("{epochs} epochs, none with a loss that is a number"),
     };
-    let optimizer = recipe.settings.optimizer;
-    let (name, rate, batch) = (optimizer.name(), optimizer.learning_rate, recipe.settings.batch);
-    format!("{}, {name} with rate {rate}, batches of {batch}: {ended}; {:.2} s", recipe.words(), history.seconds())
+    let optimizer = setup.settings.optimizer;
+    let (name, rate, batch) = (optimizer.name(), optimizer.learning_rate, setup.settings.batch);
+    format!("{}, {name} with rate {rate}, batches of {batch}: {ended}; {:.2} s", setup.words(), history.seconds())
 }
 
 /// The keys of `--json` but for those of the baselines. Losses are those of answers with mean 0 and deviation 1, if they are
 /// numbers.
-fn keys(arguments: &Arguments, encoder: &Encoder, recipe: &Recipe, history: &History, quality: &Quality) -> Value {
+fn keys(
+    arguments: &Arguments,
+    encoder: &Encoder,
+    setup: &TrainingSetup,
+    history: &History,
+    metrics: &TestMetrics,
+) -> Value {
     let told = history.best.and_then(|best| history.epochs.get(best)).or(history.last());
     let validation = told.and_then(|epoch: &Epoch| epoch.validation.as_ref());
-    let rows = recipe.train.rows() * history.epochs.len();
+    let rows = setup.train.rows() * history.epochs.len();
     let mut keys = json!({
-        "seed": recipe.settings.seed,
+        "seed": setup.settings.seed,
         "epochs": history.epochs.len(),
         "best_epoch": history.best.map(|best| best + 1),
         "seconds": history.seconds(),
@@ -122,13 +128,13 @@ fn keys(arguments: &Arguments, encoder: &Encoder, recipe: &Recipe, history: &His
         "target": encoder.answer(),
         "classes": encoder.classes(),
         "features": encoder.feature_names(),
-        "network": recipe.words(),
-        "train_rows": recipe.train.rows(),
-        "validation_rows": recipe.validation.rows(),
-        "test_rows": recipe.test.rows(),
+        "network": setup.words(),
+        "train_rows": setup.train.rows(),
+        "validation_rows": setup.validation.rows(),
+        "test_rows": setup.test.rows(),
         "saved": arguments.save,
     });
-    if let (Some(keys), Value::Object(more)) = (keys.as_object_mut(), quality.json()) {
+    if let (Some(keys), Value::Object(more)) = (keys.as_object_mut(), metrics.json()) {
         keys.extend(more);
     }
     keys
@@ -140,21 +146,21 @@ fn draw(
     out: &Path,
     device: &Device,
     encoder: &Encoder,
-    recipe: &Recipe,
+    setup: &TrainingSetup,
     model: &Model,
-    (history, quality, answers): (&History, &Quality, &[(usize, f32)]),
+    (history, metrics, answers): (&History, &TestMetrics, &[(usize, f32)]),
 ) -> Result<String, Exit> {
     pictures::save(out.join("curves.svg"), pictures::curves(title, history))?;
     let mut names = vec!["curves"];
-    match (quality, recipe.test.answers()) {
-        (Quality::Classes(confusion), _) => {
+    match (metrics, setup.test.answers()) {
+        (TestMetrics::Classes(confusion), _) => {
             let classes = encoder.classes().unwrap_or_default();
             pictures::save(out.join("confusion.svg"), pictures::confusion(title, confusion, classes))?;
             names.push("confusion");
         }
         (_, Answers::Values(expected)) => {
             let predicted: Vec<f32> = answers.iter().map(|(_, answer)| *answer).collect();
-            let about = format!("{title}: {}", quality.words());
+            let about = format!("{title}: {}", metrics.words());
             pictures::save(out.join("predictions.svg"), pictures::predictions(&about, expected, &predicted))?;
             names.push("predictions");
         }
@@ -162,7 +168,7 @@ fn draw(
     }
     if let [first, second] = encoder.feature_names().as_slice() {
         let mut predictor = Predictor::of(device, model)?;
-        let boundary = pictures::Boundary::new(&recipe.data, |inputs| predictor.predict(inputs))?;
+        let boundary = pictures::Boundary::new(&setup.data, |inputs| predictor.predict(inputs))?;
         let title = format!("{} by {first} (first) and {second} (second)", encoder.answer());
         pictures::save(out.join("boundary.svg"), boundary.svg(&title, encoder.classes().unwrap_or_default()))?;
         names.push("boundary");

@@ -2,11 +2,11 @@
 
 use gradus::{Column, ColumnKind, NonNumber, NumberFormat, Table};
 
-use super::columns::Wishes;
+use super::columns::ColumnOptions;
 use crate::common::{
     Exit,
     csv_options::ambiguity,
-    say,
+    print_line,
     tables::{find, find_all, shell, short},
 };
 
@@ -33,7 +33,7 @@ pub fn roles(
     table: &Table,
     columns: &[Column],
     target: Option<usize>,
-    wishes: &Wishes<'_>,
+    options: &ColumnOptions<'_>,
 ) -> Result<Vec<Role>, Exit> {
     let mut roles: Vec<Role> = (0..columns.len())
         .map(|at| match columns[at].kind {
@@ -42,18 +42,18 @@ pub fn roles(
             _ => Role::Feature,
         })
         .collect();
-    let kept = find_all(table, "--keep", wishes.keep)?.into_iter();
-    for at in kept.chain(find_all(table, "--categories", wishes.categories)?) {
+    let kept = find_all(table, "--keep", options.keep)?.into_iter();
+    for at in kept.chain(find_all(table, "--categories", options.categories)?) {
         if roles[at] == Role::RowNumbers {
             roles[at] = Role::Feature;
         }
     }
-    for at in find_all(table, "--ignore", wishes.ignore)? {
+    for at in find_all(table, "--ignore", options.ignore)? {
         roles[at] = Role::Ignored;
     }
     if let Some(at) = target {
         if roles[at] == Role::Ignored {
-            return Err(Exit::Refused(format!("--ignore {}: that is the target", shell(&short(&columns[at].name)))));
+            return Err(Exit::Usage(format!("--ignore {}: that is the target", shell(&short(&columns[at].name)))));
         }
         roles[at] = Role::Target;
     }
@@ -88,12 +88,12 @@ pub fn row_numbers(table: &Table) -> Vec<bool> {
 }
 
 /// The place of the target, if the command line names one.
-pub fn target(table: &Table, wishes: &Wishes<'_>) -> Result<Option<usize>, Exit> {
-    wishes.target.map(|name| find(table, "--target", name)).transpose()
+pub fn target(table: &Table, options: &ColumnOptions<'_>) -> Result<Option<usize>, Exit> {
+    options.target.map(|name| find(table, "--target", name)).transpose()
 }
 
 /// Prints the columns, each with what becomes of it, and what is to be known of how they were read.
-pub fn show(table: &Table, columns: &[Column], roles: &[Role], wishes: &Wishes<'_>) {
+pub fn show(table: &Table, columns: &[Column], roles: &[Role], options: &ColumnOptions<'_>) {
     let wide = columns.iter().take(SHOWN).map(|column| short(&column.name).chars().count()).max().unwrap_or(0);
     for (column, role) in columns.iter().zip(roles).take(SHOWN) {
         let about = column.to_string();
@@ -105,25 +105,25 @@ pub fn show(table: &Table, columns: &[Column], roles: &[Role], wishes: &Wishes<'
             (Role::RowNumbers, _) => {
                 format!("; left out, as it numbers the rows (--keep {} uses it)", shell(&short(&column.name)))
             }
-            (Role::Feature, ColumnKind::Numbers { .. }) if column.missing > 0 && wishes.fills => {
+            (Role::Feature, ColumnKind::Numbers { .. }) if column.missing > 0 && options.fills => {
                 ", to be their median".to_owned()
             }
-            (Role::Feature, _) if column.missing > 0 && wishes.fills => ", to be a category of their own".to_owned(),
+            (Role::Feature, _) if column.missing > 0 && options.fills => ", to be a category of their own".to_owned(),
             (Role::Feature, _) => String::new(),
         };
-        say!("  {:<wide$}  {about}{becomes}", short(&column.name));
+        print_line!("  {:<wide$}  {about}{becomes}", short(&column.name));
     }
     if columns.len() > SHOWN {
-        say!("  and {} more", columns.len() - SHOWN);
+        print_line!("  and {} more", columns.len() - SHOWN);
     }
     let is_used = |at: &usize| [Role::Target, Role::Feature].contains(&roles[*at]);
     let notes: Vec<String> =
         (0..columns.len()).filter(is_used).flat_map(|at| notes(table, columns, at, roles[at])).collect();
     for note in notes.iter().take(NOTES) {
-        say!("{note}");
+        print_line!("{note}");
     }
     if notes.len() > NOTES {
-        say!("and {} more notes on columns", notes.len() - NOTES);
+        print_line!("and {} more notes on columns", notes.len() - NOTES);
     }
 }
 

@@ -8,7 +8,7 @@ use gradus::{
 use crate::{
     Arguments,
     common::{
-        Exit, say,
+        Exit, print_line,
         tables::{digits, few, refused, short},
     },
 };
@@ -20,7 +20,7 @@ const VALIDATION: f64 = 0.15;
 const FEW: usize = 12;
 
 /// All that a training takes.
-pub struct Recipe {
+pub struct TrainingSetup {
     /// All rows.
     pub data: Dataset,
     /// Those that the network learns from, those that decide when to stop, and both.
@@ -45,19 +45,19 @@ pub struct Trained {
     pub loss: f64,
 }
 
-impl Recipe {
+impl TrainingSetup {
     /// Splits the rows and makes the network.
     pub fn new(arguments: &Arguments, encoder: &Encoder, data: Dataset) -> Result<Self, Exit> {
         tell_target(encoder, &data)?;
-        let seed = arguments.options.seed.unwrap_or(0);
+        let seed = arguments.seed.seed;
         let stratified = encoder.classes().is_some();
         if !(0.01..=0.9).contains(&arguments.hold_out) {
-            return Err(Exit::Refused(format!("--hold-out: expected 0.01 to 0.9, got {}", arguments.hold_out)));
+            return Err(Exit::Usage(format!("--hold-out: expected 0.01 to 0.9, got {}", arguments.hold_out)));
         }
         let (learn, test) = data.split(&Split { share: arguments.hold_out, stratified }, seed)?;
         let (train, validation) = learn.split(&Split { share: VALIDATION, stratified }, seed)?;
         let (count, validate, tested) = (train.rows(), validation.rows(), test.rows());
-        say!("{count} rows to learn from, {validate} to tell when to stop, {tested} held out");
+        print_line!("{count} rows to learn from, {validate} to tell when to stop, {tested} held out");
 
         let scale = match train.answers() {
             Answers::Values(values) => Some(mean_and_deviation(values)?),
@@ -69,7 +69,7 @@ impl Recipe {
         let optimizer = arguments.optimizer.optimizer(arguments.learning_rate);
         let settings = Settings { batch, loss, optimizer, seed, ..Settings::default() };
         let stopping = EarlyStopping { patience: arguments.patience, ..EarlyStopping::default() };
-        let epochs = arguments.options.epochs.unwrap_or(50) as usize;
+        let epochs = arguments.epochs.or(50);
         let fit = Fit::new(epochs).validate_on(&scaled(&validation, scale)?).early_stopping(stopping);
         Ok(Self { data, train, validation, learn, test, network, settings, fit, scale })
     }
@@ -124,7 +124,7 @@ fn tell_target(encoder: &Encoder, data: &Dataset) -> Result<(), Exit> {
         (_, Answers::Values(values)) => {
             let (mean, deviation) = mean_and_deviation(values)?;
             let [mean, deviation] = [mean + f64::from(encoder.target_offset()), deviation].map(digits);
-            say!("to predict: {}, numbers with mean {mean}, standard deviation {deviation}", encoder.answer());
+            print_line!("to predict: {}, numbers with mean {mean}, standard deviation {deviation}", encoder.answer());
             Ok(())
         }
         _ => Ok(()),
@@ -136,27 +136,27 @@ fn tell_classes(name: &str, classes: &[String], ids: &[u32]) -> Result<(), Exit>
     let are_numbers = classes.iter().all(|class| class.parse::<f64>().is_ok());
     if let [only] = classes {
         let only = short(only);
-        return Err(Exit::Refused(format!("the target {name:?} is {only:?} in every row: nothing to tell apart")));
+        return Err(Exit::Usage(format!("the target {name:?} is {only:?} in every row: nothing to tell apart")));
     }
     if 2 * classes.len() > ids.len() {
         let (all, rows) = (classes.len(), ids.len());
         let why = format!("the target {name:?} has {all} different values in {rows} rows: too many to be classes");
         let hint = if are_numbers { "; --regress predicts numbers" } else { "" };
-        return Err(Exit::Refused(why + hint));
+        return Err(Exit::Usage(why + hint));
     }
     let mut counts = vec![0; classes.len()];
     ids.iter().for_each(|id| counts[*id as usize] += 1);
     let each: Vec<String> =
         classes.iter().zip(&counts).take(FEW).map(|(class, count)| format!("{} {count}", short(class))).collect();
     let more = if classes.len() > FEW { ", ..." } else { "" };
-    say!("to predict: {name}, {} classes: {}{more}", classes.len(), each.join(", "));
+    print_line!("to predict: {name}, {} classes: {}{more}", classes.len(), each.join(", "));
     if are_numbers {
-        say!("(to predict it as a number instead: --regress)");
+        print_line!("(to predict it as a number instead: --regress)");
     }
     let rare = classes.iter().zip(counts).filter(|(_, count)| *count < 5).map(|(class, _)| class.as_str());
     match rare.collect::<Vec<_>>().as_slice() {
         [] => {}
-        rare => say!("classes with few rows to learn from and to test on: {}", few(rare, FEW)),
+        rare => print_line!("classes with few rows to learn from and to test on: {}", few(rare, FEW)),
     }
     Ok(())
 }
@@ -167,7 +167,7 @@ fn mean_and_deviation(values: &[f32]) -> Result<(f64, f64), Exit> {
     let variance = values.iter().map(|value| (f64::from(*value) - mean).powi(2)).sum::<f64>() / n;
     match variance.sqrt() {
         none if none <= 1e-12 * mean.abs() => {
-            Err(Exit::Refused(format!("the target is {} in every row: nothing to tell apart", digits(mean))))
+            Err(Exit::Usage(format!("the target is {} in every row: nothing to tell apart", digits(mean))))
         }
         deviation => Ok((mean, deviation)),
     }
