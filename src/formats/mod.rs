@@ -17,6 +17,8 @@ pub(crate) mod npy;
 mod npy_header;
 pub(crate) mod number;
 pub(crate) mod records;
+#[cfg(feature = "images")]
+mod resize;
 pub(crate) mod signature;
 pub(crate) mod tensors;
 #[cfg(any(feature = "csv", feature = "npy"))]
