@@ -1,5 +1,5 @@
 // Normal noise on the features, the same wherever and in whatever order it is computed: it follows from the epoch's key,
-// the row's place in the epoch and the column. `src/cpu/noise.rs` is the same code and says where it comes from.
+// the row's place in the epoch and the column. `src/noise.rs` is the same code and says where it comes from.
 
 fn scrambled(counter: vec4u) -> vec4u {
     var v = counter * 1664525u + 1013904223u;

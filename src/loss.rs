@@ -3,7 +3,7 @@
 use crate::{
     Activation, Answers, CustomLoss, Error, Network, Result,
     family::{files, parse},
-    optimizer::sign,
+    math::sign,
 };
 
 /// How far the network's outputs `y` are from the expected ones `t`.

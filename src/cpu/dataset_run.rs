@@ -2,9 +2,9 @@
 
 use std::{mem, ops::Range};
 
-use super::{engine::Engine, noise};
+use super::engine::Engine;
 use crate::{
-    Dataset, Features, FileRows, Report,
+    Dataset, Features, FileRows, Report, noise,
     step::{Course, Step},
     upcoming::{Round, Upcoming},
 };

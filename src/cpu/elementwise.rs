@@ -1,7 +1,7 @@
 //! What a step does with each number by itself, as loops over them: one for each function, so that none chooses at every
-//! number. Macros write them, since a closure that is called in several places may stay a call. They have to be inlined into a dispatch, as [`super::math`] says.
+//! number. Macros write them, since a closure that is called in several places may stay a call. They have to be inlined into a dispatch, as [`crate::math`] says.
 
-use super::math::{Fma, circle, exp, exp_minus_one, normal_share, sigmoid, softplus, tanh, tanh_of_softplus};
+use crate::math::{Fma, circle, exp, exp_minus_one, normal_share, sigmoid, softplus, tanh, tanh_of_softplus};
 use crate::{Activation, Loss};
 
 /// Puts each value through `activation`.

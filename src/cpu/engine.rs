@@ -15,13 +15,13 @@ use rayon::prelude::*;
 use super::{
     gemm::first_cache,
     layer::{Fill, Lane},
-    math::Loops,
     predictor::predict,
     shape::{Flat, Purpose, Shape, Source},
 };
 use crate::{
     Network, Norm, Result,
     error::room,
+    math::Loops,
     plan::{Identity, Plan, PlanRow, Scheme},
     step::{Course, Step},
 };

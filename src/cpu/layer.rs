@@ -3,11 +3,11 @@
 use super::{
     elementwise::{slopes, times_slope},
     gemm::Matrix,
-    math::Fma,
 };
 use crate::{
     Activation, Network, Norm,
     dropout::Dropout,
+    math::Fma,
     network::{LayerTensors, Place, TensorKind, TensorLayout, TensorModule},
 };
 

@@ -8,8 +8,6 @@ mod gemm;
 pub(crate) mod group;
 mod keep;
 mod layer;
-mod math;
-pub(crate) mod noise;
 mod norm;
 pub(crate) mod predictor;
 pub mod reference;

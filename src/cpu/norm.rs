@@ -4,10 +4,10 @@
 use super::{
     elementwise,
     layer::{Lane, Layer},
-    math::Fma,
 };
 use crate::{
     Norm,
+    math::Fma,
     network::TensorKind,
     norm::{EPSILON, MOMENTUM},
     step::Step,

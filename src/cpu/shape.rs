@@ -18,13 +18,13 @@ use super::{
     elementwise,
     gemm::{Matrix, multiply, multiply_columns},
     layer::{Fill, Lane, Layer},
-    math::Loops,
     norm::{self, Training},
     small::Small,
     update::{follow, update},
 };
 use crate::{
     Activation, Loss, Network, Optimizer, Rule, judge,
+    math::Loops,
     network::{Layout, Place},
     step::Step,
 };

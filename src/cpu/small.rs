@@ -16,9 +16,8 @@ use pulp::{Arch, Simd, WithSimd};
 use super::{
     elementwise,
     layer::{Fill, Lane, Layer},
-    math::Fma,
 };
-use crate::{Loss, Network, judge, network::Place, step::Step};
+use crate::{Loss, Network, judge, math::Fma, network::Place, step::Step};
 
 /// Up to so many weights and biases a network is small (measured on a Zen 5): up to a quarter of that, this takes a
 /// third to a half of the time that [`super::shape`] takes.

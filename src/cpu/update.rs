@@ -1,5 +1,5 @@
 //! The optimizers as loops over some parameters, their gradients and what is kept for them; they have to be inlined into a
-//! dispatch, as [`super::math`] says.
+//! dispatch, as [`crate::math`] says.
 
 use super::elementwise::sign;
 use crate::{Optimizer, Rule, optimizer::Numbers};

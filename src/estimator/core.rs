@@ -3,7 +3,7 @@
 use super::{LearningRate, MlpSettings};
 use crate::{
     Activation, Dataset, Decision, Device, Error, Features, Fit, History, Loss, Monitor, Progress, Request, Result,
-    Scaler, Settings, Split, Trainer, Validation, features::check_scale_as, init::Draws,
+    Scaler, Settings, Split, Trainer, Validation, features::check_scale_as, rng::Draws,
 };
 
 /// What a task makes of the network's end.

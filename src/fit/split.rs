@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Answers, Dataset, Error, Result, init::Draws};
+use crate::{Answers, Dataset, Error, Result, rng::Draws};
 
 /// Which rows of a data set are held out: a share of them, drawn from a seed.
 #[derive(Debug, Clone, Copy, PartialEq)]

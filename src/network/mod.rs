@@ -11,7 +11,7 @@ use crate::{
     Activation, Error, Init, Norm, Result,
     dropout::Dropout,
     error::{check_finite, check_len},
-    init::Draws,
+    rng::Draws,
 };
 
 /// A multilayer perceptron: an input and a chain of dense layers, each `activation(x W + b)`.

@@ -5,9 +5,8 @@ mod rule;
 use bytemuck::{Pod, Zeroable};
 
 pub use rule::Rule;
-pub(crate) use rule::sign;
 
-use crate::Result;
+use crate::{Result, math::sign};
 use rule::check_within;
 
 /// How a step changes the parameters by their gradients: a rule, and what surrounds it.

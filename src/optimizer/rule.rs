@@ -1,6 +1,6 @@
 //! What becomes of a gradient: each [`Rule`] is an arm here and a file in `shaders/optimizer/`.
 
-use crate::{Error, Result, family::files};
+use crate::{Error, Result, family::files, math::sign};
 
 /// What becomes of a gradient `g`, with the learning rate `lr`; names and formulas are PyTorch's. `p` is the parameter,
 /// `t` the number of the update, from 1.
@@ -358,11 +358,6 @@ fn short(number: f64) -> String {
     } else {
         number.to_string()
     }
-}
-
-/// 0 at 0, as PyTorch's sign.
-pub(crate) fn sign(x: f64) -> f64 {
-    if x == 0.0 { 0.0 } else { x.signum() }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     Answers, Dataset, Device, Error, Fit, Fold, Member, Metrics, Monitor, Network, Population, Result, Rows, Settings,
-    Validation, blocking::blocking, init::Draws,
+    Validation, blocking::blocking, rng::Draws,
 };
 
 /// A data set in so many parts, each of which tests a network that learns from the others. Where the answers are classes,

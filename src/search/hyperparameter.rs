@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{Error, Member, Result, init::Draws};
+use crate::{Error, Member, Result, rng::Draws};
 
 type Setter = dyn Fn(&mut Member, f64) + Send + Sync;
 

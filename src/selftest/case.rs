@@ -5,8 +5,9 @@ use std::fmt;
 use crate::{
     Activation, Dataset, Features, Fold, Init, LayerParameters, Loss, Network, Optimizer, Result, Rows, Scaler,
     Schedule,
-    cpu::{noise, reference::Reference},
+    cpu::reference::Reference,
     dropout::Dropout,
+    noise,
     order::Order,
     plan::{Scheme, Tile, Way, Ways},
     rows::Subset,

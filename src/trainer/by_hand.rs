@@ -6,10 +6,9 @@ use crate::Settings;
 use crate::{
     Error, LayerParameters, Report, Result,
     blocking::blocking,
-    cpu,
     dataset::check_weights,
     error::{check_finite, check_len},
-    norm,
+    noise, norm,
     scaling::scaled,
     step::{Batch, Step, StepMetrics},
     task::Task,
@@ -197,7 +196,7 @@ impl Trainer {
         (deviation > 0.0).then(|| {
             let mut noisy = inputs.to_vec();
             let rows = noisy.chunks_exact_mut(self.network.inputs());
-            (0..).zip(rows).for_each(|(place, row)| cpu::noise::add(deviation, key, place, row));
+            (0..).zip(rows).for_each(|(place, row)| noise::add(deviation, key, place, row));
             noisy
         })
     }

@@ -6,9 +6,11 @@ use pulp::{Simd, WithSimd};
 
 use super::{Group, Kind, LANES, draw::Span};
 use crate::{
-    cpu::{elementwise, layer::Layer, math::Fma, noise},
+    cpu::{elementwise, layer::Layer},
     judge,
+    math::Fma,
     network::Place,
+    noise,
 };
 
 /// The arguments of some steps, to dispatch.

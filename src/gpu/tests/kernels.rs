@@ -238,7 +238,7 @@ fn rows_with_weights_match_the_reference_in_every_form() {
     }
 }
 
-/// The reference gets the noise of `cpu/noise.rs`.
+/// The reference gets the noise of `src/noise.rs`.
 #[test]
 fn noise_on_the_inputs_is_that_of_the_cpu_in_every_form() {
     for gpu in gpus() {

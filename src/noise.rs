@@ -1,7 +1,7 @@
 //! Normal noise on the features, in training alone: it follows from the epoch's key, the row's place in the epoch and the
 //! column, so that it is the same wherever and in whatever order it is computed. `shaders/noise.wgsl` is the same code.
 
-use super::math::{Fma, circle, log_one_plus};
+use crate::math::{Fma, circle, log_one_plus};
 
 /// Adds noise of a standard deviation to a row of features.
 pub(crate) fn add(deviation: f32, key: [u32; 2], place: u32, row: &mut [f32]) {

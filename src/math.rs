@@ -6,7 +6,7 @@ use pulp::{Simd, WithSimd};
 
 /// Loops to dispatch. pulp takes closures as they are, too, but calls them through `FnOnce`, and for a closure that
 /// could be called again that is a shim, which is not inlined: then the loops stay at SSE.
-pub(super) struct Loops<F>(pub(super) F);
+pub(crate) struct Loops<F>(pub(crate) F);
 
 impl<F: FnMut(Fma)> WithSimd for Loops<F> {
     type Output = ();
@@ -19,24 +19,29 @@ impl<F: FnMut(Fma)> WithSimd for Loops<F> {
 
 /// Whether the CPU multiplies and adds in one instruction. Where it does not, `f32::mul_add` would be a slow call.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Fma(bool);
+pub(crate) struct Fma(bool);
 
 impl Fma {
-    pub(super) const NONE: Self = Self(false);
+    pub(crate) const NONE: Self = Self(false);
     #[cfg(test)]
-    pub(super) const ONE: Self = Self(true);
+    pub(crate) const ONE: Self = Self(true);
 
     /// Of the instructions that pulp chose: from AVX2 and from NEON on, but not in WebAssembly.
     #[inline(always)]
-    pub(super) const fn of<S: Simd>() -> Self {
+    pub(crate) const fn of<S: Simd>() -> Self {
         Self(!S::IS_SCALAR && cfg!(any(target_arch = "x86_64", target_arch = "aarch64")))
     }
 
     /// `a b + c`, rounded once or twice.
     #[inline(always)]
-    pub(super) fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
+    pub(crate) fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
         if self.0 { a.mul_add(b, c) } else { a * b + c }
     }
+}
+
+/// The sign of `x` as PyTorch defines it: unlike [`f64::signum`] it is 0 at 0.
+pub(crate) fn sign(x: f64) -> f64 {
+    if x == 0.0 { 0.0 } else { x.signum() }
 }
 
 /// Adding it rounds a small number to a whole one, which then stands in the lowest bits.
@@ -45,7 +50,7 @@ const ROUND: f32 = 12_582_912.0;
 /// `e^x` for x up to 88, within about 1 ulp, as in Cephes' expf; NaN stays NaN. Below -87 it stays at e^-87, near the
 /// smallest normal number.
 #[inline(always)]
-pub(super) fn exp(fma: Fma, x: f32) -> f32 {
+pub(crate) fn exp(fma: Fma, x: f32) -> f32 {
     let x = if x < -87.0 { -87.0 } else { x };
     let shifted = fma.mul_add(x, std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
@@ -60,14 +65,14 @@ pub(super) fn exp(fma: Fma, x: f32) -> f32 {
 }
 
 #[inline(always)]
-pub(super) fn sigmoid(fma: Fma, z: f32) -> f32 {
+pub(crate) fn sigmoid(fma: Fma, z: f32) -> f32 {
     // From e^-|z|, which neither overflows nor loses the digits of a small result.
     let e = exp(fma, -z.abs());
     (if z < 0.0 { e } else { 1.0 }) / (1.0 + e)
 }
 
 #[inline(always)]
-pub(super) fn tanh(fma: Fma, z: f32) -> f32 {
+pub(crate) fn tanh(fma: Fma, z: f32) -> f32 {
     // Near 0 the difference of two numbers near 1 would lose its digits: Cephes' polynomial.
     let s = z * z;
     let mut small = -5.704_988_7e-3;
@@ -92,14 +97,14 @@ fn polynomial<const N: usize>(fma: Fma, x: f32, coefficients: [f32; N]) -> f32 {
 
 /// `e^x - 1` for x up to 0: from `tanh(x / 2)`, since near 0 the difference would lose its digits.
 #[inline(always)]
-pub(super) fn exp_minus_one(fma: Fma, x: f32) -> f32 {
+pub(crate) fn exp_minus_one(fma: Fma, x: f32) -> f32 {
     let t = tanh(fma, 0.5 * x);
     2.0 * t / (1.0 - t)
 }
 
 /// `ln(1 + e)` for e from 0 to 1: `2 atanh(s)` for `s = e / (2 + e)`, by its series.
 #[inline(always)]
-pub(super) fn log_one_plus(fma: Fma, e: f32) -> f32 {
+pub(crate) fn log_one_plus(fma: Fma, e: f32) -> f32 {
     let s = e / (2.0 + e);
     let terms = [1.0, 1.0 / 3.0, 1.0 / 5.0, 1.0 / 7.0, 1.0 / 9.0, 1.0 / 11.0, 1.0 / 13.0, 1.0 / 15.0];
     2.0 * s * polynomial(fma, s * s, terms)
@@ -107,13 +112,13 @@ pub(super) fn log_one_plus(fma: Fma, e: f32) -> f32 {
 
 /// `ln(1 + e^x)`; NaN stays NaN.
 #[inline(always)]
-pub(super) fn softplus(fma: Fma, x: f32) -> f32 {
+pub(crate) fn softplus(fma: Fma, x: f32) -> f32 {
     (if x < 0.0 { 0.0 } else { x }) + log_one_plus(fma, exp(fma, -x.abs()))
 }
 
 /// `tanh(ln(1 + e^x)) = n / (n + 2)` for `n = e^x (e^x + 2)`.
 #[inline(always)]
-pub(super) fn tanh_of_softplus(fma: Fma, x: f32) -> f32 {
+pub(crate) fn tanh_of_softplus(fma: Fma, x: f32) -> f32 {
     let e = exp(fma, -x.abs());
     let (below, above) = (e * (e + 2.0), 1.0 + 2.0 * e);
     if x < 0.0 { below / (below + 2.0) } else { above / (above + 2.0 * e * e) }
@@ -121,7 +126,7 @@ pub(super) fn tanh_of_softplus(fma: Fma, x: f32) -> f32 {
 
 /// The share of the standard normal distribution below x, within 1e-7; as in `shaders/math/error.wgsl`.
 #[inline(always)]
-pub(super) fn normal_share(fma: Fma, x: f32) -> f32 {
+pub(crate) fn normal_share(fma: Fma, x: f32) -> f32 {
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
     let s = z * z;
     let small =
@@ -136,7 +141,7 @@ pub(super) fn normal_share(fma: Fma, x: f32) -> f32 {
 
 /// `sin(x)`, or `cos(x)` with a shift of 1, for |x| up to some 10,000; as in `shaders/math/circle.wgsl`.
 #[inline(always)]
-pub(super) fn circle(fma: Fma, x: f32, shift: u32) -> f32 {
+pub(crate) fn circle(fma: Fma, x: f32, shift: u32) -> f32 {
     let shifted = fma.mul_add(x, std::f32::consts::FRAC_2_PI, ROUND);
     let n = shifted - ROUND;
     let r = fma.mul_add(n, -3.138_557_4e-7, fma.mul_add(n, -0.000_483_512_9, fma.mul_add(n, -1.570_312_5, x)));
