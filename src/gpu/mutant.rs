@@ -44,6 +44,7 @@ pub(super) fn came_back(bytes: &[u8]) {
 }
 
 /// Runs `work` and gives all that this thread read back meanwhile, in its order.
+#[cfg(feature = "test-backends")]
 pub(crate) fn reads_of(work: impl FnOnce()) -> Vec<Vec<u8>> {
     READS.set(Some(Vec::new()));
     work();

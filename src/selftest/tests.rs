@@ -1,10 +1,7 @@
 use super::*;
 use crate::{
     Choice, Request,
-    gpu::{
-        adapters::{AdapterReport, Search},
-        mutant,
-    },
+    gpu::adapters::{AdapterReport, Search},
 };
 
 fn open(adapter: &AdapterReport) -> Device {
@@ -39,7 +36,7 @@ fn the_checks_are_written_down() {
     let descriptor = wgpu::DeviceDescriptor { trace, ..Default::default() };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).expect("a device");
     let device = Device::from_wgpu(device, queue).expect("the default limits are enough");
-    let reads = mutant::reads_of(|| {
+    let reads = crate::gpu::mutant::reads_of(|| {
         for check in Check::all(&device) {
             let finding = pollster::block_on(check.finding(&device));
             assert!(finding.passed, "{finding}");

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    Device, Error, Features, Settings, Trainer,
+    Error, Features,
     gpu::{
         draft::{Metric, Setup},
         engine::Waiting,
@@ -196,6 +196,8 @@ fn the_device_takes_a_time_for_every_kernel() {
 #[cfg(feature = "test-backends")]
 #[test]
 fn a_whole_step_is_valid_on_the_no_op_device() {
+    use crate::{Device, Settings, Trainer};
+
     let (device, queue) = wgpu::Device::noop(&wgpu::DeviceDescriptor::default());
     let device = Device::from_wgpu(device, queue).expect("the default limits are enough");
     let network = network(&[9, 17, 5], Activation::Relu).dense(3, Activation::Identity);

@@ -35,15 +35,6 @@ fn size_of_plan(draft: &Draft<'_>) -> [usize; 2] {
     each.fold([0; 2], |[text, code], [more_text, more_code]| [text + more_text, code + more_code])
 }
 
-/// Hidden layers of width 4, whose activations differ and some of whose outputs are dropped.
-pub(super) fn hidden(layers: usize, drops: bool) -> Network {
-    let activations = [Activation::Relu, Activation::Tanh, Activation::Gelu];
-    (0..layers).fold(Network::new(2), |network, l| {
-        let network = network.dense(4, activations[l % activations.len()]);
-        if drops && l % 2 == 0 { network.dropout(0.1) } else { network }
-    })
-}
-
 /// A network with so many hidden layers.
 fn deep(layers: usize, form: Form, drops: bool) -> Case {
     let network = hidden(layers, drops).dense(2, Activation::Sigmoid);

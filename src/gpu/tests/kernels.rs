@@ -166,7 +166,7 @@ fn networks_that_are_walked_through_in_loops_match_the_reference() {
         {
             for layers in [3, 6, 11] {
                 let drops = i == 0 && layers != 6;
-                let network = super::growth::hidden(layers, drops).dense(3, Activation::Sigmoid);
+                let network = hidden(layers, drops).dense(3, Activation::Sigmoid);
                 let optimizer = [Optimizer::sgd(0.5), Optimizer::momentum(0.1, 0.9).clip_norm(0.3)][usize::from(drops)];
                 all.push((Case { optimizer, models: [1, 3][i % 2], ..Case::new(network, form) }, 4));
             }

@@ -98,3 +98,12 @@ fn steady(loss: Loss, optimizer: Optimizer) -> Optimizer {
 fn batch([inputs, expected, weights]: &[Vec<f32>; 3]) -> Batch<'_> {
     Batch { inputs, expected, weights: Some(weights) }
 }
+
+/// Hidden layers of width 4, whose activations differ and some of whose outputs are dropped.
+fn hidden(layers: usize, drops: bool) -> Network {
+    let activations = [Activation::Relu, Activation::Tanh, Activation::Gelu];
+    (0..layers).fold(Network::new(2), |network, l| {
+        let network = network.dense(4, activations[l % activations.len()]);
+        if drops && l % 2 == 0 { network.dropout(0.1) } else { network }
+    })
+}
