@@ -1,4 +1,4 @@
-// A formula of the caller's own tried at some places, to be compared with what Rust says. The linker prints `tried` and
+// A formula of the caller's own tried at some places, to be compared with what Rust says. The host writes `tried` and
 // `tried_gradient`, which call it.
 
 /// COUNT places, as many expected outputs, and behind them the values and the slopes there.

@@ -12,7 +12,7 @@ fn gather(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gro
         return;
     }
     var v = vec4f();
-    var weight = 0.0; // weighted
+    var weight = 0.0;
     if row < step_in(slot, id.z).rows {
         let at = rows[(slot * MODELS + id.z) * BATCH + row] - shard.first;
         // Another shard's dispatch brings it; before the shard the difference wraps around.
@@ -21,11 +21,13 @@ fn gather(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gro
         }
         if column < INPUT_STRIDE {
             v = feature(at, column);
-            v = scaled(v, column); // scaled
-            v = noisy(v, step_in(slot, id.z), row, column); // noisy
+            v = scaled(v, column);
+            v = noisy(v, step_in(slot, id.z), row, column);
         } else {
             v = answer(at, column - INPUT_STRIDE);
-            weight = weight_of(at); // weighted
+            if HAS_WEIGHTS {
+                weight = sample_weight_of(at);
+            }
         }
     }
     if column < INPUT_STRIDE {
@@ -33,7 +35,7 @@ fn gather(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) gro
     } else {
         activations[row_of(slot, id.z, EXPECTED, row, OUTPUT_STRIDE) + column - INPUT_STRIDE] = v;
     }
-    if column == INPUT_STRIDE { // weighted
-        activations[row_of(slot, id.z, EXPECTED + WEIGHT, row, OUTPUT_STRIDE)] = vec4f(weight); // weighted
-    } // weighted
+    if HAS_WEIGHTS && column == INPUT_STRIDE {
+        activations[row_of(slot, id.z, EXPECTED + WEIGHT, row, OUTPUT_STRIDE)] = vec4f(weight);
+    }
 }

@@ -11,7 +11,7 @@ fn score(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
     for (var row = lane; row < rows; row += 64u) {
         let t = expected_in(model, row);
         judged += judge(output_in(model, row), t);
-        weights.x += weight_in(t);
+        weights.x += row_weight(t);
         if SHARES {
             // The loss is of logits, the errors are those of what a network answers.
             softmax_of_row(output_in(model, row), OUTPUTS, OUTPUT_STRIDE);
@@ -25,15 +25,17 @@ fn score(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
         for (var row = lane; row < rows; row += 64u) {
             let t = expected_in(model, row);
             let error = activations[output_in(model, row) + j] - activations[t + j];
-            squared += weight_in(t) * error * error;
-            absolute += weight_in(t) * abs(error);
+            squared += row_weight(t) * error * error;
+            absolute += row_weight(t) * abs(error);
         }
         add(model * SCORE + 2u + 4u * j, squared.xy, lane);
         add(model * SCORE + 3u + 4u * j, squared.zw, lane);
         add(model * SCORE + 4u + 4u * j, absolute.xy, lane);
         add(model * SCORE + 5u + 4u * j, absolute.zw, lane);
     }
-    add_labels(model, rows, lane); // labels
+    if HAS_LABELS {
+        add_labels(model, rows, lane);
+    }
 }
 
 fn output_in(model: u32, row: u32) -> u32 {
@@ -42,12 +44,6 @@ fn output_in(model: u32, row: u32) -> u32 {
 
 fn expected_in(model: u32, row: u32) -> u32 {
     return row_of(0u, model, EXPECTED, row, OUTPUT_STRIDE);
-}
-
-fn weight_in(t: u32) -> f32 {
-    var weight = 1.0;
-    weight = row_weight(t); // weighted
-    return weight;
 }
 
 /// Adds the sum over the workgroup to what the rows before have left.

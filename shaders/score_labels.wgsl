@@ -8,10 +8,10 @@ fn add_labels(model: u32, rows: u32, lane: u32) {
         var both = vec4f();
         for (var row = lane; row < rows; row += 64u) {
             let t = expected_in(model, row);
-            let has = select(vec4f(), vec4f(weight_in(t)), activations[t + j] > vec4f(0.5));
+            let has = select(vec4f(), vec4f(row_weight(t)), activations[t + j] > vec4f(0.5));
             let is_above = activations[output_in(model, row) + j] > vec4f(THRESHOLD);
             expected += has;
-            predicted += select(vec4f(), vec4f(weight_in(t)), is_above);
+            predicted += select(vec4f(), vec4f(row_weight(t)), is_above);
             both += select(vec4f(), has, is_above);
         }
         let at = model * SCORE + 2u + 4u * SCORED + 6u * j;

@@ -19,7 +19,6 @@ fn softmax_delta(i: u32, model: u32) {
     let columns = select(0u, l.outputs, i < current.rows);
     for (var j = 0u; j < l.output_stride; j++) {
         let gradient = loss_gradient(activations[y + j], activations[t + j], normalizer);
-        deltas[delta_of(l, model) + row + j] = keep(current.scale * gradient, 4u * j, columns);
-        deltas[delta_of(l, model) + row + j] *= row_weight(t); // weighted
+        deltas[delta_of(l, model) + row + j] = keep(current.scale * gradient, 4u * j, columns) * row_weight(t);
     }
 }

@@ -1,5 +1,5 @@
-// What every kernel knows: the struct of a step, and where the layers lie. The linker prints the constants it uses
-// (BATCH, MODELS, ...) and `fn layer(l) -> Layer` in front of it.
+// What every kernel knows: the struct of a step, and where the layers lie. The assembler generates the constants that it
+// uses (BATCH, MODELS, ...) and `fn layer(l) -> Layer`.
 
 /// Where the dispatch stands in the chunk.
 struct Cursor {

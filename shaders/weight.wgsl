@@ -1,7 +1,11 @@
-// What a row weighs: so many times its loss and its delta count. `gather` puts it WEIGHT vec4s behind the row's expected
-// outputs.
+// The weight of a row: its loss and its delta are multiplied by it. `gather` stores it WEIGHT vec4s behind the row's expected
+// outputs, if the rows have weights.
 
-/// `t` is where the row's expected outputs start.
+/// The weight of the row whose expected outputs start at `t`; 1 if the rows have no weights.
 fn row_weight(t: u32) -> f32 {
-    return activations[t + WEIGHT].x;
+    var weight = 1.0;
+    if HAS_WEIGHTS {
+        weight = activations[t + WEIGHT].x;
+    }
+    return weight;
 }

@@ -16,7 +16,7 @@
 //! where the gradients arise. Softmax takes one more. Many steps are recorded into one submission; their losses come
 //! back once, when [`Trainer::run`] returns.
 //!
-//! What a network asks for adds to that, and what it does not ask for is not linked: clipping the gradient's norm two, or
+//! What a network asks for adds to that, and what it does not ask for is in no kernel: clipping the gradient's norm two, or
 //! accumulating batches one, since the update waits for whole gradients; a layer norm one forward and two back, a batch norm
 //! one and one, a learned slope one back, and with either the update one. Networks with a norm or a learned slope, and those
 //! alone, are always computed layer by layer.

@@ -9,4 +9,8 @@ fn answer(row: u32, column: u32) -> vec4f {
     }
     return select(vec4f(), vec4f(1.0), vec4u(4u * column) + vec4u(0u, 1u, 2u, 3u) == vec4u(class_id));
 }
-fn weight_of(row: u32) -> f32 { return bitcast<f32>(answers[shard.rows + row]); } // weighted
+
+/// The weight of a row, where the rows have weights: they lie behind the answers.
+fn sample_weight_of(row: u32) -> f32 {
+    return bitcast<f32>(answers[shard.rows + row]);
+}

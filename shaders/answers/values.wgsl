@@ -5,4 +5,8 @@
 fn answer(row: u32, column: u32) -> vec4f {
     return answers[row * OUTPUT_STRIDE + column];
 }
-fn weight_of(row: u32) -> f32 { return answers[shard.rows * OUTPUT_STRIDE + row / 4u][row % 4u]; } // weighted
+
+/// The weight of a row, where the rows have weights: they lie behind the answers.
+fn sample_weight_of(row: u32) -> f32 {
+    return answers[shard.rows * OUTPUT_STRIDE + row / 4u][row % 4u];
+}

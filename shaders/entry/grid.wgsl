@@ -1,4 +1,5 @@
 // One product, or that of all layers' gradients: a workgroup computes one tile of one part.
+// A template, for the one matmul of the kernel.
 
 /// The number, counted row by row, of the tile that is the n-th column by column: neighbours share columns of B, which are
 /// mostly weights, and those stay in the cache for all rows of the batch.
@@ -7,8 +8,6 @@ fn down_first(p: Place, n: u32) -> u32 {
     let across = (p.columns + TILE_COLUMNS - 1u) / TILE_COLUMNS;
     return select(n, n % down * across + n / down, TILES == 1u && p.rows > 0u);
 }
-
-// For each product of a kernel:
 
 @compute @workgroup_size(LANES)
 fn grid(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u,

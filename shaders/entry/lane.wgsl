@@ -99,7 +99,7 @@ fn output_delta(row: u32, model: u32) {
         if !LOSS_GRADIENT_IS_BY_Z {
             delta *= row_deltas[n + j];
         }
-        delta *= row_weight(t); // weighted
+        delta *= row_weight(t);
         row_deltas[n + j] = keep(delta, 4u * j, l.outputs);
     }
 }

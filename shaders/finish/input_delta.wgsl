@@ -7,6 +7,8 @@ fn input_delta_finish(p: Place, part: u32, i: u32, j: u32, v: vec4f) -> vec4f {
     let to = delta_of(layer(before), p.model) + at;
     let a = activations[input_of(l, p.model, walked) + at];
     let delta = keep(v * slope_of(before, a, to), j, l.inputs);
-    deltas[to] = delta; // laid down
+    if STORES_DELTAS {
+        deltas[to] = delta;
+    }
     return delta;
 }

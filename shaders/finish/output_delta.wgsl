@@ -9,10 +9,12 @@ fn output_delta_finish(p: Place, part: u32, i: u32, j: u32, v: vec4f) -> vec4f {
     if !LOSS_GRADIENT_IS_BY_Z {
         delta *= activate_gradient(p.layer, z, y);
     }
-    delta *= row_weight(expected_of(p.model) + i * l.output_stride); // weighted
+    delta *= row_weight(expected_of(p.model) + i * l.output_stride);
     // The rows that a short batch lacks teach nothing.
     delta = keep(delta, j, select(0u, l.outputs, i < current.rows));
     activations[output_of(l, p.model) + at] = keep(y, j, l.outputs);
-    deltas[delta_of(l, p.model) + at] = delta; // laid down
+    if STORES_DELTAS {
+        deltas[delta_of(l, p.model) + at] = delta;
+    }
     return delta;
 }

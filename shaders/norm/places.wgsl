@@ -1,5 +1,5 @@
-// Where the vectors lie that a layer learns beside weights and biases, and what is kept for their gradients. The linker
-// prints `normed_place`.
+// Where the vectors lie that a layer learns beside weights and biases, and what is kept for their gradients. The
+// assembler generates `normed_place`.
 
 const GAIN: u32 = 1u;
 const SHIFT: u32 = 2u;

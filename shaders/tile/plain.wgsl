@@ -1,7 +1,6 @@
 // An 8x8 tile an invocation, all in registers: no workgroup memory, no barrier, no subgroup. For software adapters,
-// whose workgroup memory is ordinary memory and whose barriers are expensive.
-
-// For each product of a kernel:
+// whose workgroup memory is ordinary memory and whose barriers are expensive. A template, for each
+// matmul of a kernel.
 
 fn product_tile(p: Place, task: Task, lane: u32) {
     let across = (p.columns + 7u) / 8u;

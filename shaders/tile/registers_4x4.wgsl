@@ -8,9 +8,3 @@ struct Registers { c: mat4x4f }
 fn multiplied(c: Registers, at: vec2u) -> Registers {
     return Registers(c.c + outer(staged[at.x], staged[4u * TILE_ROWS + at.y]));
 }
-
-// For each product of a kernel:
-
-fn product_finish_registers(p: Place, part: u32, at: vec2u, c: Registers) {
-    product_finish_block(p, part, at.x, at.y, c.c);
-}

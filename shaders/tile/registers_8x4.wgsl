@@ -10,10 +10,3 @@ fn multiplied(c: Registers, at: vec2u) -> Registers {
     let b = staged[4u * TILE_ROWS + at.y];
     return Registers(c.c0 + outer(staged[at.x], b), c.c4 + outer(staged[at.x + HALF], b));
 }
-
-// For each product of a kernel:
-
-fn product_finish_registers(p: Place, part: u32, at: vec2u, c: Registers) {
-    product_finish_block(p, part, at.x, at.y, c.c0);
-    product_finish_block(p, part, at.x + 4u * HALF, at.y, c.c4);
-}

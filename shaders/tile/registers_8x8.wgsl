@@ -13,12 +13,3 @@ fn multiplied(c: Registers, at: vec2u) -> Registers {
     let b4 = staged[4u * TILE_ROWS + at.y + HALF];
     return Registers(c.c00 + outer(a0, b0), c.c04 + outer(a0, b4), c.c40 + outer(a4, b0), c.c44 + outer(a4, b4));
 }
-
-// For each product of a kernel:
-
-fn product_finish_registers(p: Place, part: u32, at: vec2u, c: Registers) {
-    product_finish_block(p, part, at.x, at.y, c.c00);
-    product_finish_block(p, part, at.x, at.y + 4u * HALF, c.c04);
-    product_finish_block(p, part, at.x + 4u * HALF, at.y, c.c40);
-    product_finish_block(p, part, at.x + 4u * HALF, at.y + 4u * HALF, c.c44);
-}

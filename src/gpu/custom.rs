@@ -5,7 +5,7 @@ use super::{
     buffers::ARENA,
     dispatches::Dispatch,
     kernel::{Binding, PAIR, Set},
-    link::text_of,
+    kernel_source::text_of,
     read_back::read,
 };
 use crate::{

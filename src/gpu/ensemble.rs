@@ -7,7 +7,8 @@ use super::{
     dispatches::{Dispatch, folded},
     forward::{Design, Forward, ROWS},
     kernel::{Binding, Kernel, PAIR, Set},
-    link::text_of,
+    kernel_source::text_of,
+    loop_counts,
     read_back::Pipe,
 };
 use crate::{Error, Network, Result, error::check_limit, network::padded_rows};
@@ -142,13 +143,13 @@ pub(super) fn dispatch(arenas: &Arenas) -> Dispatch {
         ("OUTPUTS", arenas.outputs()),
     ];
     let constants: String = constants.iter().map(|(name, value)| format!("const {name}: u32 = {value}u;\n")).collect();
-    let (numbers, outputs) = (arenas.batch * arenas.outputs(), arenas.outputs());
+    let numbers = arenas.batch * arenas.outputs();
     Dispatch {
         name: "ensemble".to_owned(),
         entry: "ensemble",
         source: constants + &text_of(shader!("ensemble")),
         groups: folded(numbers.div_ceil(64), 1),
-        loops: arenas.models * (outputs + 3) + outputs + 2,
+        loops: loop_counts::ensemble(arenas),
         steps: 1,
         flop: (5 * numbers * arenas.models) as u64,
         bytes: (4 * numbers * (arenas.models + NUMBERS)) as u64,

@@ -164,7 +164,7 @@ impl Evaluator {
     }
 }
 
-/// What the kernels over a data set that networks are tested on are linked from.
+/// What the kernels over a data set that networks are tested on are assembled from.
 fn of_data(members: &Members, data: &Dataset, has_subsets: bool, streams: bool) -> Members {
     let scale = data.rest().scale_of_bytes().unwrap_or(1.0);
     let (data_rows, is_scaled) = (data.rows(), data.scaler().is_some());

@@ -1,4 +1,4 @@
-//! A kernel: linked WGSL made into a pipeline, and the two sets of arenas that kernels are bound to.
+//! A kernel: assembled WGSL made into a pipeline, and the two sets of arenas that kernels are bound to.
 
 use std::{
     collections::VecDeque,

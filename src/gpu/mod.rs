@@ -10,6 +10,7 @@ macro_rules! shader {
 pub(crate) mod adapters;
 mod answers;
 mod arenas;
+mod assembly;
 mod buffers;
 mod chunk;
 mod custom;
@@ -21,9 +22,13 @@ pub(crate) mod engine;
 pub(crate) mod ensemble;
 mod evaluator;
 mod forward;
+mod grid;
 mod keep;
 mod kernel;
-mod link;
+mod kernel_source;
+mod layered;
+mod loop_counts;
+mod maker;
 mod memory;
 #[cfg(test)]
 pub(crate) mod mutant;

@@ -1,18 +1,18 @@
-//! For tests alone: a WGSL file that says something else than it should, which files were linked, and what came back.
+//! For tests alone: a WGSL file that says something else than it should, which files were assembled, and what came back.
 
 use std::{borrow::Cow, cell::RefCell, collections::HashSet};
 
 thread_local! {
     static MUTANT: RefCell<Option<[String; 2]>> = const { RefCell::new(None) };
-    static LINKED: RefCell<HashSet<String>> = RefCell::default();
+    static ASSEMBLED: RefCell<HashSet<String>> = RefCell::default();
     static READS: RefCell<Option<Vec<Vec<u8>>>> = const { RefCell::new(None) };
 }
 
-/// What is linked for a file: its own text, unless [`with`] is at work.
+/// The text that is assembled for a file: its own, unless [`with`] is at work.
 pub(super) fn text_of(piece: &str) -> Cow<'_, str> {
-    LINKED.with_borrow_mut(|linked| {
-        if !linked.contains(piece) {
-            linked.insert(piece.to_owned());
+    ASSEMBLED.with_borrow_mut(|assembled| {
+        if !assembled.contains(piece) {
+            assembled.insert(piece.to_owned());
         }
     });
     MUTANT.with_borrow(|mutant| match mutant {
@@ -21,7 +21,7 @@ pub(super) fn text_of(piece: &str) -> Cow<'_, str> {
     })
 }
 
-/// Runs `work` with the text of a file replaced by another one wherever this thread links it.
+/// Runs `work` with the text of a file replaced by another one wherever this thread assembles it.
 pub(crate) fn with<T>(mutant: [String; 2], work: impl FnOnce() -> T) -> T {
     MUTANT.set(Some(mutant));
     let value = work();
@@ -29,9 +29,9 @@ pub(crate) fn with<T>(mutant: [String; 2], work: impl FnOnce() -> T) -> T {
     value
 }
 
-/// The texts of the files that this thread has linked since the last call.
-pub(crate) fn linked() -> HashSet<String> {
-    LINKED.take()
+/// The texts of the files that this thread has assembled since the last call.
+pub(crate) fn assembled() -> HashSet<String> {
+    ASSEMBLED.take()
 }
 
 /// What was read back, if [`reads_of`] is at work.

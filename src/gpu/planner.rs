@@ -4,8 +4,9 @@
 use super::{
     Gpu,
     arenas::Arenas,
+    loop_counts::{step_of_lane, steps_a_dispatch},
     product::Product,
-    walks::{Blocks, loops_of_a_lane, steps_a_dispatch},
+    walks::Blocks,
 };
 use crate::{
     Error, Result,
@@ -157,7 +158,7 @@ fn is_smallest(arenas: &Arenas) -> bool {
 /// A network an invocation.
 fn lane(gpu: &Gpu, arenas: &Arenas) -> Option<Scheme> {
     let budget = gpu.loop_budget.unwrap_or(usize::MAX);
-    let steps = (budget / loops_of_a_lane(arenas)).min(STEPS).min(arenas.room);
+    let steps = (budget / step_of_lane(arenas)).min(STEPS).min(arenas.room);
     let lanes = if gpu.is_software() { 8 } else { 32 };
     (steps > 0).then_some(Scheme::Lane { steps, lanes })
 }

@@ -1,5 +1,21 @@
 //! The products of a step, and what becomes of their results: the families of `shaders/product/` and `shaders/finish/`.
 
+use super::kernel_source::MatmulInstance;
+
+/// A matmul of a kernel: its operands, and its epilogue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Matmul {
+    pub(super) product: Product,
+    pub(super) finish: Finish,
+}
+
+impl Matmul {
+    /// The matmul with the name that its functions have in a kernel.
+    pub(super) const fn named(self, name: &'static str) -> MatmulInstance {
+        MatmulInstance { name, matmul: self }
+    }
+}
+
 /// A product over a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Product {

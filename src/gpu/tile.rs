@@ -28,17 +28,6 @@ impl Tile {
             && (!matches!(self, Self::Lanes8(_)) || has_subgroups())
     }
 
-    pub(super) const fn pieces(self) -> &'static [&'static str] {
-        match self {
-            Self::Lanes8(_) => &[shader!("tile/lanes8")],
-            Self::Plain => &[shader!("tile/plain")],
-            Self::Sliced { .. } => &[shader!("tile/sliced")],
-            Self::Staged(32) => &[shader!("tile/staged"), shader!("tile/registers_4x4")],
-            Self::Staged(64) => &[shader!("tile/staged"), shader!("tile/registers_8x4")],
-            Self::Staged(_) => &[shader!("tile/staged"), shader!("tile/registers_8x8")],
-        }
-    }
-
     /// Invocations of a workgroup.
     pub(crate) const fn lanes(self) -> usize {
         match self {
@@ -88,17 +77,6 @@ impl Tile {
     pub(crate) const fn groups(self, rows: usize, columns: usize) -> usize {
         let [height, width, tiles] = self.size();
         (rows.div_ceil(height) * columns.div_ceil(width)).div_ceil(tiles)
-    }
-
-    /// How often an invocation goes round the loops of one tile of a product of `depth`, and comes to their ends: that is a
-    /// round to llvmpipe, in which it finds that there is no other.
-    pub(super) const fn loops(self, depth: usize) -> usize {
-        match self {
-            Self::Lanes8(columns) => columns.div_ceil(32) * (columns / 2 + 1) + depth.div_ceil(256 / columns) + 1,
-            Self::Plain => depth.div_ceil(4) + 1,
-            Self::Sliced { split, .. } => depth.div_ceil(4 * split) + 1 + split.ilog2() as usize + 1,
-            Self::Staged(_) => depth.div_ceil(16) * (1 + 4 + 1) + 1,
-        }
     }
 }
 

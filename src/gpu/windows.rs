@@ -5,9 +5,11 @@ use super::{
     Gpu,
     arenas::{Arenas, Members},
     chunk::Length,
-    dispatches::{Dispatch, Dispatches, LANES, Maker, Purpose, folded, rounds_of_a_row},
+    dispatches::{Dispatch, Dispatches, LANES, folded},
     forward::ROWS,
-    link::text_of,
+    kernel_source::{BindingSet, KernelSource, Piece, shared, text_of},
+    loop_counts::{self, ScoreLoops},
+    maker::{Maker, Purpose},
 };
 use crate::{Answers, Dataset, Features, Network, network::padded, step::Step};
 
@@ -31,35 +33,33 @@ impl Pass {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scored {
     /// Those whose errors are: where the answers are values.
-    errors: usize,
+    pub(super) errors: usize,
     /// Those whose labels are counted.
-    labels: usize,
+    pub(super) labels: usize,
 }
 
 impl Scored {
     fn of(output_stride: usize, answers: &Answers, labels: bool) -> Self {
-        let errors = if matches!(answers, Answers::Values(_)) { output_stride } else { 0 };
+        let errors = match answers {
+            Answers::Values(_) => output_stride,
+            Answers::Classes(_) => 0,
+        };
         Self { errors, labels: if labels { output_stride } else { 0 } }
     }
 
     /// How many pairs of numbers `shaders/score.wgsl` keeps for a network.
-    const fn pairs(self) -> usize {
+    pub(super) const fn pairs(self) -> usize {
         2 + 4 * self.errors + 6 * self.labels
     }
-}
-
-/// How often an invocation of `shaders/score.wgsl` goes round for each of its rows, of which shares may have to be made, and at
-/// last; the ends of loops count.
-const fn score_loops(output_stride: usize, scored: Scored) -> [usize; 2] {
-    let again = scored.errors + scored.labels;
-    [1 + 2 * rounds_of_a_row(output_stride) + again, 7 * scored.pairs() + 2 + 2 * again]
 }
 
 /// How many rows a device can judge at once.
 pub(super) fn scored_at_once(gpu: &Gpu, network: &Network, data: &Dataset, labels: bool) -> usize {
     let stride = padded(network.outputs()) / 4;
-    let [each, last] = score_loops(stride, Scored::of(stride, data.answers(), labels));
-    gpu.loop_budget.map_or(ROWS, |budget| (LANES * (budget.saturating_sub(last) / each).max(1)).min(ROWS))
+    let Some(budget) = gpu.loop_budget else { return ROWS };
+    let loops = ScoreLoops::new(stride, Scored::of(stride, data.answers(), labels));
+    let rows_of_one = (budget.saturating_sub(loops.fixed) / loops.each_row).max(1);
+    (LANES * rows_of_one).min(ROWS)
 }
 
 /// How many pairs of numbers `shaders/score.wgsl` keeps for a network.
@@ -71,12 +71,13 @@ impl Maker<'_> {
     /// The kernel that makes the table of a chunk of so many steps at most, and some without rows behind it.
     pub(super) fn tabulate(&self, Length { chunk, behind, .. }: Length) -> Dispatch {
         let (models, entries) = (self.arenas.models, (chunk + behind) * self.arenas.models);
+        let source = self.source(BindingSet::StepTable, Vec::new(), Some(0..=0));
         Dispatch {
             name: "steps".to_owned(),
             entry: "tabulate",
-            source: self.linked_without_products(vec![("BEHIND", behind)], vec![shader!("steps")], Some(0..=0)),
+            source: self.assembled(&KernelSource { constants: vec![("BEHIND", behind)], ..source }),
             groups: folded(entries.div_ceil(LANES), 1),
-            loops: 12,
+            loops: loop_counts::step_table(),
             steps: chunk,
             flop: 0,
             bytes: (models * size_of::<Step>()) as u64,
@@ -92,22 +93,29 @@ impl Maker<'_> {
     ) -> [Dispatch; 2] {
         let (arenas, members) = (self.arenas, self.members);
         let is_bytes = features.is_some_and(|features| features.scale_of_bytes().is_some());
-        let feature = if is_bytes { shader!("features/u8") } else { shader!("features/f32") };
         let answer = match answers {
             Some(Answers::Classes(_)) => shader!("answers/classes"),
-            _ => shader!("answers/values"),
+            Some(Answers::Values(_)) | None => shader!("answers/values"),
         };
-        let mut gather = vec![shader!("gather"), feature, answer, steps];
-        gather.extend((members.noise > 0.0).then_some(shader!("noise")));
-        gather.extend(members.is_scaled.then_some(shader!("scaling")));
+        let mut gather = vec![
+            shader!("gather"),
+            if is_bytes { shader!("features/u8") } else { shader!("features/f32") },
+            answer,
+            if members.is_scaled { shader!("scaling") } else { shader!("scaling_none") },
+            steps,
+        ];
+        if members.noise > 0.0 {
+            gather.extend([shader!("noise"), shader!("math/circle"), shader!("math/log_one_plus")]);
+        } else {
+            gather.push(shader!("noise_none"));
+        }
         let window = arenas.window;
         let over = arenas.over_slots(arenas.ordered(), window);
         let order = if members.streams {
             self.over_window("stream", over, 0, &[shader!("stream")])
         } else {
             let pieces = [shader!("order"), self.rows(), shader!("permutation"), steps];
-            // A place walks round the grid of rows until it hits one, seldom more than once or twice.
-            self.over_window("order", over, 768, &pieces)
+            self.over_window("order", over, loop_counts::order(), &pieces)
         };
         [order, self.over_window("gather", arenas.over_slots(arenas.gathered(), window), 0, &gather)]
     }
@@ -123,24 +131,23 @@ impl Maker<'_> {
         let (arenas, window, epochs) = (self.arenas, self.arenas.window, shader!("epochs"));
         let judge = [shader!("judge"), shader!("normalizer"), epochs];
         if arenas.measures() == 1 {
-            let loops = 1 + arenas.batch * (1 + rounds_of_a_row(arenas.output_stride()));
+            let loops = loop_counts::measure_small(arenas);
             let pieces = [&[shader!("measure_small")], &judge[..]].concat();
             return (self.over_window("measure_small", arenas.over_slots(1, window), loops, &pieces), None);
         }
         let pieces = [&[shader!("measure"), shader!("sum")], &judge[..]].concat();
-        let loops = arenas.measures().div_ceil(64) + 6;
-        let total = [shader!("total"), shader!("sum"), epochs];
-        (
-            self.over_window("measure", arenas.judged(window), rounds_of_a_row(arenas.output_stride()) + 7, &pieces),
-            Some(self.over_window("total", arenas.totalled(window), loops, &total)),
-        )
+        let measure = self.over_window("measure", arenas.judged(window), loop_counts::measure(arenas), &pieces);
+        let pieces = [shader!("total"), shader!("sum"), epochs];
+        let total = self.over_window("total", arenas.totalled(window), loop_counts::total(arenas), &pieces);
+        (measure, Some(total))
     }
 
     /// The kernel that adds up what outputs are worth.
     fn score(&self, scored: Scored) -> Dispatch {
         let arenas = self.arenas;
-        let mut pieces = vec![
+        let pieces = [
             shader!("score"),
+            shader!("score_labels"),
             shader!("judge"),
             shader!("normalizer"),
             shader!("softmax"),
@@ -149,33 +156,37 @@ impl Maker<'_> {
             self.rows(),
             shader!("permutation"),
         ];
-        if scored.labels > 0 {
-            pieces.push(shader!("score_labels"));
-        }
-        let [each, last] = score_loops(arenas.output_stride(), scored);
-        let loops = arenas.measures() * each + last;
-        let mut score = self.over_window("score", [1, 1, arenas.models as u32], loops, &pieces);
-        let shares = self.members.ends_with_softmax && scored.errors > 0;
-        let errors = scored.errors;
-        score.source += &format!("const SCORED: u32 = {errors}u;\nconst SCORE: u32 = {}u;\n", scored.pairs());
-        if scored.labels > 0 {
-            score.source += &format!("const LABELS: u32 = {}u;\n", scored.labels);
-        }
-        score.source += &format!("const SHARES: bool = {shares};\n");
-        score
+        let source = KernelSource {
+            constants: vec![("SCORED", scored.errors), ("SCORE", scored.pairs()), ("LABELS", scored.labels)],
+            flags: vec![("SHARES", self.members.ends_with_softmax && scored.errors > 0)],
+            ..self.source(BindingSet::Window, shared(pieces), Some(0..=0))
+        };
+        let loops = ScoreLoops::new(arenas.output_stride(), scored).of_batch(arenas);
+        self.over_slots("score", [1, 1, arenas.models as u32], loops, &source)
     }
 
-    fn over_window(&self, entry: &'static str, groups: [u32; 3], loops: usize, pieces: &[&'static str]) -> Dispatch {
-        let pieces = [pieces, &[shader!("window")]].concat();
-        let steps = self.arenas.window;
+    fn over_window(&self, entry: &'static str, groups: [u32; 3], loops: usize, files: &[&'static str]) -> Dispatch {
+        let pieces = files.iter().copied().map(Piece::Shared).collect();
+        self.over_slots(entry, groups, loops, &self.source(BindingSet::Window, pieces, Some(0..=0)))
+    }
+
+    fn over_slots(&self, entry: &'static str, groups: [u32; 3], loops: usize, source: &KernelSource) -> Dispatch {
         let arenas = self.arenas;
         let bytes = match entry {
             "order" | "stream" => 4 * arenas.batch,
             "gather" => 2 * 16 * arenas.gathered(),
             _ => 2 * 16 * arenas.batch * arenas.output_stride(),
-        } as u64;
-        let source = self.linked_without_products(Vec::new(), pieces, Some(0..=0));
-        Dispatch { name: entry.to_owned(), entry, source, groups, loops, steps, flop: 0, bytes }
+        };
+        Dispatch {
+            name: entry.to_owned(),
+            entry,
+            source: self.assembled(source),
+            groups,
+            loops,
+            steps: arenas.window,
+            flop: 0,
+            bytes: bytes as u64,
+        }
     }
 }
 

@@ -51,7 +51,7 @@
 //! A test holds them to the files too.
 //!
 //! Everything is done for four neurons at once. Where there are fewer, the rest is padding: zeros, which change no sum.
-//! `product_left` and its kin are not names of functions: the linker puts the product's own name in their place, such as
+//! `product_left` and its kin are not names of functions: the assembler puts the product's own name in their place, such as
 //! `forward_left`.
 
 pub mod chapter_1_neuron {

@@ -58,7 +58,7 @@ pub(crate) fn files() -> Vec<File> {
 }
 
 /// What an operator, or a call, is turned into; a file without them or numbers has its result turned.
-const TURNED: [(&str, &str); 29] = [
+const TURNED: [(&str, &str); 30] = [
     (" += ", " -= "),
     (" -= ", " += "),
     (" *= ", " += "),
@@ -88,6 +88,7 @@ const TURNED: [(&str, &str); 29] = [
     ("if ", "if !"),
     ("return z;", "return -z;"),
     ("] = v;", "] = -v;"),
+    (" at.y, ", " at.x, "),
 ];
 
 /// Every mutant of a file: each number another one, each operator its opposite. Attributes and comments stay.
@@ -153,24 +154,24 @@ fn other(literal: &str) -> String {
     format!("{:?}", if value == 0.0 { 1.0 } else { 1.5 * value })
 }
 
-/// The checks of a device, the quickest first, each with the texts that it links and the time that it takes.
+/// The checks of a device, the quickest first, each with the texts that it assembles and the time that it takes.
 fn watched(device: &Device) -> Vec<(Check, HashSet<String>, Duration)> {
     let one = |check: Check| {
-        mutant::linked();
+        mutant::assembled();
         let start = Instant::now();
         let finding = pollster::block_on(check.finding(device));
         assert!(finding.passed, "{finding}");
-        (check, mutant::linked(), start.elapsed())
+        (check, mutant::assembled(), start.elapsed())
     };
     let mut all: Vec<_> = Check::all(device).into_iter().map(one).collect();
     all.sort_by_key(|(_, _, time)| *time);
     all
 }
 
-/// What the checks that link a file say to a mutant of it.
+/// What the checks that assemble a file say to a mutant of it.
 fn fate(device: &mut Device, checks: &[(Check, HashSet<String>, Duration)], file: &File, mutant: &Mutant) -> Fate {
     let start = Instant::now();
-    for (check, ..) in checks.iter().filter(|(_, linked, _)| linked.contains(&file.text)) {
+    for (check, ..) in checks.iter().filter(|(_, assembled, _)| assembled.contains(&file.text)) {
         let pair = [file.text.clone(), mutant.text.clone()];
         let finding = mutant::with(pair, || pollster::block_on(check.finding(device)));
         match finding.failure {
@@ -205,12 +206,12 @@ fn a_change_of_a_kernel_is_caught_and_named() {
     let Some(mut device) = llvmpipe() else { return };
     let check = |name: &str| name.starts_with("activations") || name.starts_with("data");
     let checks: Vec<_> = Check::all(&device).into_iter().filter(|one| check(one.part)).collect();
-    let linked = |one: Check| {
-        mutant::linked();
+    let assembled = |one: Check| {
+        mutant::assembled();
         assert!(pollster::block_on(one.finding(&device)).passed, "{one}");
-        (one, mutant::linked(), Duration::ZERO)
+        (one, mutant::assembled(), Duration::ZERO)
     };
-    let checks: Vec<_> = checks.into_iter().map(linked).collect();
+    let checks: Vec<_> = checks.into_iter().map(assembled).collect();
     let files = files();
     for (name, part) in
         [("activation/gelu", "gelu"), ("optimizer/sgd", "sgd"), ("entry/lane", "lane"), ("features/u8", "bytes")]
@@ -268,7 +269,7 @@ fn every_file_has_a_mutant_that_is_caught() {
     }
     let mut page = "# Mutants of the shaders, and how many of them a selftest catches\n\n".to_owned();
     page += "Written by `.ci/mutate_shaders`: each file is changed in some places, a number or an operator at a time, and the \
-             checks of `gradus::selftest` that link it are made on llvmpipe. Refused are those that are no valid WGSL.\n\n\
+             checks of `gradus::selftest` that assemble it are made on llvmpipe. Refused are those that are no valid WGSL.\n\n\
              | folder | files | caught | refused |\n|---|---|---|---|\n";
     for (folder, [files, caught, tried, refused]) in &folders {
         let _ = writeln!(page, "| {folder} | {files} | {caught} of {tried} | {refused} |");

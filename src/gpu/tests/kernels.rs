@@ -76,7 +76,7 @@ fn blocks_of_rows_match_the_reference_at_awkward_sizes() {
 fn every_member_matches_the_reference_in_every_kernel() {
     for gpu in gpus() {
         let mut all = Vec::new();
-        // Every member meets two of the other families layer by layer; the other forms link the same files, and meet some.
+        // Every member meets two of the other families layer by layer; the other forms assemble the same files, and meet some.
         for (turn, form) in [Form::Layered(Tile::Plain, 1)].iter().chain(&FORMS[1..]).enumerate() {
             let step = [1, 4][usize::from(turn > 0)] * [1, 3][usize::from(is_quick())];
             for (i, members) in members(turn).skip(turn).step_by(step).enumerate() {
