@@ -6,6 +6,7 @@
 
 @compute @workgroup_size(64)
 fn custom(@builtin(local_invocation_index) lane: u32) {
+    // rounds: COUNT / 64
     for (var i = lane; i < COUNT; i += 64u) {
         let at = places[i];
         let expected = places[COUNT + i];

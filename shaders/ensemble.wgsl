@@ -27,6 +27,7 @@ fn vote(model: u32, row: u32) -> u32 {
     }
     var largest = -3.4e38;
     var place = 0u;
+    // rounds: OUTPUTS
     for (var column = 0u; column < OUTPUTS; column++) {
         let y = output(model, row, column);
         if y > largest {
@@ -56,6 +57,7 @@ fn ensemble(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) g
         squares = 0.0;
         model = 1u;
     }
+    // rounds: MODELS
     for (; model < models; model++) {
         let y = output(model, row, column);
         let d = y - mean;
@@ -69,9 +71,11 @@ fn ensemble(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) g
     }
     // One invocation counts the votes of its row.
     let votes = at + 2u * OUTPUTS;
+    // rounds: OUTPUTS
     for (var place = 0u; place < OUTPUTS && turn.before == 0u; place++) {
         answers[votes + place] = 0.0;
     }
+    // rounds: MODELS
     for (model = 0u; model < models; model++) {
         let place = vote(model, row);
         if place < OUTPUTS {

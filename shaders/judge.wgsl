@@ -14,6 +14,7 @@ fn judge(y: u32, t: u32) -> vec2f {
     var top = vec2f(-3.4e38);
     var answer = vec2u(0u);
     var wrong = vec4f();
+    // rounds: OUTPUTS / 4
     for (var j = 0u; j < OUTPUTS; j += 4u) {
         let four_y = activations[y + j / 4u];
         let four_t = activations[t + j / 4u];

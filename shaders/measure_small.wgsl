@@ -8,6 +8,7 @@ fn measure_small(@builtin(global_invocation_id) id: vec3u) {
     if slot < WINDOW {
         let step = step_in(slot, model);
         var sum = vec2f();
+        // rounds: BATCH
         for (var row = 0u; row < step.rows; row++) {
             sum += judge(row_of(slot, model, OUTPUT, row, OUTPUT_STRIDE),
                          row_of(slot, model, EXPECTED, row, OUTPUT_STRIDE));

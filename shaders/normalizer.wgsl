@@ -2,11 +2,13 @@
 
 fn normalizer_of(row: u32, outputs: u32) -> vec2f {
     var top = vec4f(-3.4e38);
+    // rounds: outputs / 4
     for (var j = 0u; j < outputs; j += 4u) {
         top = max(top, kept_below(activations[row + j / 4u], j, outputs));
     }
     let largest = max(max(top.x, top.y), max(top.z, top.w));
     var sum = vec4f();
+    // rounds: outputs / 4
     for (var j = 0u; j < outputs; j += 4u) {
         sum += keep(exp(activations[row + j / 4u] - largest), j, outputs);
     }
@@ -16,6 +18,7 @@ fn normalizer_of(row: u32, outputs: u32) -> vec2f {
 /// The sum of a row of expected outputs.
 fn sum_of_row(row: u32, outputs: u32) -> f32 {
     var sum = vec4f();
+    // rounds: outputs / 4
     for (var j = 0u; j < outputs; j += 4u) {
         sum += keep(activations[row + j / 4u], j, outputs);
     }

@@ -19,9 +19,11 @@ fn permuted(places: vec4u, key: vec2u, rows: u32, width: u32) -> vec4u {
     var at = places;
     // Those that have come to a row wait for the others.
     var found = vec4u(rows);
+    // rounds: 3
     loop {
         var x = at % width;
         var y = at / width;
+        // rounds: ORDER_ROUNDS / 2
         for (var round = 0u; round < ORDER_ROUNDS; round += 2u) {
             x = turned(x, mixed(y, round, key), width);
             y = turned(y, mixed(x, round + 1u, key), height);

@@ -8,6 +8,7 @@ fn score(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
     let rows = min(BATCH, max(rows_of(model), first) - first);
     var judged = vec2f();
     var weights = vec2f();
+    // rounds: BATCH / 64
     for (var row = lane; row < rows; row += 64u) {
         let t = expected_in(model, row);
         judged += judge(output_in(model, row), t);
@@ -19,9 +20,11 @@ fn score(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
     }
     add(model * SCORE, judged, lane);
     add(model * SCORE + 1u, weights, lane);
+    // rounds: SCORED
     for (var j = 0u; j < SCORED; j++) {
         var squared = vec4f();
         var absolute = vec4f();
+        // rounds: BATCH / 64
         for (var row = lane; row < rows; row += 64u) {
             let t = expected_in(model, row);
             let error = activations[output_in(model, row) + j] - activations[t + j];

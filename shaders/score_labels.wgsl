@@ -2,10 +2,12 @@
 // other sums of `score`.
 
 fn add_labels(model: u32, rows: u32, lane: u32) {
+    // rounds: LABELS
     for (var j = 0u; j < LABELS; j++) {
         var expected = vec4f();
         var predicted = vec4f();
         var both = vec4f();
+        // rounds: BATCH / 64
         for (var row = lane; row < rows; row += 64u) {
             let t = expected_in(model, row);
             let has = select(vec4f(), vec4f(row_weight(t)), activations[t + j] > vec4f(0.5));

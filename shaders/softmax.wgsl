@@ -2,6 +2,7 @@
 
 fn softmax_of_row(row: u32, outputs: u32, output_stride: u32) {
     let normalizer = normalizer_of(row, outputs);
+    // rounds: output_stride
     for (var j = 0u; j < output_stride; j++) {
         // As in the loss: 0 for the largest.
         let below = min(activations[row + j] - normalizer.x, vec4f());

@@ -58,6 +58,7 @@ fn step_of(s: Start, number: u32) -> Step {
     let batch = s.gathered + number;
     let theirs = shared_numbers[s.tempo * cursor.steps + number];
     var n: Numbers;
+    // rounds: 12
     for (var i = 0u; i < 12u; i++) {
         n[i] = s.own[i] * theirs[i];
     }

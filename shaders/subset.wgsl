@@ -43,6 +43,7 @@ fn row_at(places: vec4u, key: vec2u, model: u32) -> vec4u {
 fn drawn(places: vec4u, s: Subset) -> vec4u {
     let height = (s.of_rows - 1u) / s.of_width + 1u;
     var found = vec4u(s.of_rows);
+    // rounds: 128
     for (var round = 0u; round < 256u && any(found >= vec4u(s.of_rows)); round += 2u) {
         let x = ((mixed(places, round, s.key) >> vec4u(16u)) * s.of_width) >> vec4u(16u);
         let y = ((mixed(places, round + 1u, s.key) >> vec4u(16u)) * height) >> vec4u(16u);

@@ -5,6 +5,7 @@ fn total(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
     let slot = group.y;
     let model = group.z;
     var sum = vec2f();
+    // rounds: MEASURES / 64
     for (var i = lane; i < MEASURES; i += 64u) {
         sum += metrics[MODELS * RING + (slot * MODELS + model) * MEASURES + i];
     }

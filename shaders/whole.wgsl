@@ -22,6 +22,7 @@ fn added_squares(a: Squares, b: Squares) -> Squares {
 /// The sum of the squares of every `step`-th gradient from `first` on.
 fn squares(model: u32, first: u32, step: u32) -> Squares {
     var sum = Squares();
+    // rounds: PARAMETERS / step
     for (var i = first; i < PARAMETERS; i += step) {
         let g = parts[kept_at(model) + i];
         let smaller = SMALLER * g;
@@ -51,6 +52,7 @@ fn clipping(sum: Squares) -> vec2f {
 /// 0 for a bias that penalties spare, else 1.
 fn reach_of(i: u32) -> f32 {
     var reach = 1.0;
+    // rounds: LAYERS if LAYERS > 32
     for (var l = 0u; l < LAYERS && BIAS_REACH < 1.0; l++) {
         let bias = layer(l).weight + layer(l).inputs * layer(l).output_stride;
         reach = select(reach, BIAS_REACH, i >= bias && i < bias + layer(l).vectors * layer(l).output_stride);

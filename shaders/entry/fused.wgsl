@@ -11,6 +11,7 @@ var<private> bias_gradients: array<vec4f, LAYERS>;
 @compute @workgroup_size(LANES)
 fn fused(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     current = step_of(group.z, 0u);
+    // rounds: BATCH / ROWS / GROUPS
     for (var first = group.x * ROWS; first < BATCH; first += GROUPS * ROWS) {
         take_rows(first, group.z, lane);
     }
@@ -26,6 +27,7 @@ fn hold_inputs(first: u32, model: u32, lane: u32) {
     let start = input_of(layer(0u), model, 0u) + first * INPUT_STRIDE;
     // The block before is not needed any more.
     workgroupBarrier();
+    // rounds: ROWS * INPUT_STRIDE / LANES
     for (var i = lane; i < rows_from(first) * INPUT_STRIDE; i += LANES) {
         held[i] = activations[start + i];
     }
@@ -38,6 +40,7 @@ fn hold_deltas(first: u32, model: u32, lane: u32) {
     softmax_deltas(first, ROWS, model, lane);
     storageBarrier();
     let l = layer(LAYERS - 1u);
+    // rounds: ROWS * l.output_stride / LANES
     for (var i = lane; i < rows_from(first) * l.output_stride; i += LANES) {
         held[i] = deltas[delta_of(l, model) + first * l.output_stride + i];
     }
@@ -58,6 +61,7 @@ fn add_gradients(number: u32, own: u32, first: u32, model: u32, lane: u32) {
     if i < s {
         var w = mat4x4f();
         var b = vec4f();
+        // rounds: ROWS / 4
         for (var r = 0u; r < rows_from(first); r += 4u) {
             let at = input_of(l, model, 0u) + (first + r) * s + i;
             let x = mat4x4f(activations[at], activations[at + s], activations[at + 2u * s], activations[at + 3u * s]);

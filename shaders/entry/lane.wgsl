@@ -16,6 +16,7 @@ fn lane(@builtin(global_invocation_id) id: vec3u) {
     let model = id.x;
     if model < MODELS {
         load_all(model);
+        // rounds: WALK
         for (var n = 0u; n < WALK; n++) {
             walked = n;
             current = step_of(model, n);
@@ -25,6 +26,7 @@ fn lane(@builtin(global_invocation_id) id: vec3u) {
             }
             weight_gradients = array<mat4x4f, BLOCKS>();
             bias_gradients = array<vec4f, NEURONS>();
+            // rounds: BATCH
             for (var row = 0u; row < current.rows; row++) {
                 take_row(row, model);
             }
@@ -48,7 +50,9 @@ fn load(number: u32, model: u32) {
     let l = layer(number);
     let at = weight_of(l, model);
     let s = l.output_stride;
+    // rounds: l.output_stride
     for (var j = 0u; j < s; j++) {
+        // rounds: l.input_stride
         for (var k = 0u; k < l.input_stride; k++) {
             let row = at + 4u * k * s + j;
             weights[l.first + k * s + j] =
@@ -59,6 +63,7 @@ fn load(number: u32, model: u32) {
 }
 
 fn read_row(row: u32, model: u32) {
+    // rounds: INPUT_STRIDE
     for (var k = 0u; k < INPUT_STRIDE; k++) {
         values[k] = activations[input_of(layer(0u), model, walked) + row * INPUT_STRIDE + k];
     }
@@ -67,8 +72,10 @@ fn read_row(row: u32, model: u32) {
 /// a = activate(x W + b)
 fn forward(number: u32) {
     let l = layer(number);
+    // rounds: l.output_stride
     for (var j = 0u; j < l.output_stride; j++) {
         var z = biases[neurons_of(l) + j];
+        // rounds: l.input_stride
         for (var k = 0u; k < l.input_stride; k++) {
             z += weights[l.first + k * l.output_stride + j] * values[values_of(l) + k];
         }
@@ -85,6 +92,7 @@ fn output_delta(row: u32, model: u32) {
     let l = layer(number);
     let at = row * l.output_stride;
     let n = neurons_of(l);
+    // rounds: l.output_stride
     for (var j = 0u; j < l.output_stride; j++) {
         activations[output_of(l, model) + at + j] = values[INPUT_STRIDE + n + j];
     }
@@ -93,6 +101,7 @@ fn output_delta(row: u32, model: u32) {
     if LOSS_NEEDS_NORMALIZER {
         normalizer = vec3f(normalizer_of(output_of(l, model) + at, l.outputs), sum_of_row(t, l.outputs));
     }
+    // rounds: l.output_stride
     for (var j = 0u; j < l.output_stride; j++) {
         let y = values[INPUT_STRIDE + n + j];
         var delta = current.scale * loss_gradient(y, activations[t + j], normalizer);
@@ -109,12 +118,15 @@ fn backward(number: u32) {
     let l = layer(number);
     let s = l.output_stride;
     let n = neurons_of(l);
+    // rounds: l.output_stride
     for (var j = 0u; j < s; j++) {
         bias_gradients[n + j] += row_deltas[n + j];
     }
+    // rounds: l.input_stride
     for (var k = 0u; k < l.input_stride; k++) {
         let x = values[values_of(l) + k];
         var delta = vec4f();
+        // rounds: l.output_stride
         for (var j = 0u; j < s; j++) {
             weight_gradients[l.first + k * s + j] += outer(x, row_deltas[n + j]);
             delta += row_deltas[n + j] * weights[l.first + k * s + j];
@@ -130,8 +142,10 @@ fn update(number: u32, model: u32) {
     let l = layer(number);
     let s = l.output_stride;
     let n = neurons_of(l);
+    // rounds: l.output_stride
     for (var j = 0u; j < s; j++) {
         let at = weight_of(l, model) + j;
+        // rounds: l.input_stride
         for (var k = 0u; k < l.input_stride; k++) {
             let p = weights[l.first + k * s + j];
             let g = weight_gradients[l.first + k * s + j];
@@ -156,7 +170,9 @@ fn updated(l: Layer, i: u32, at: u32, p: vec4f, g: vec4f) -> vec4f {
 fn store(number: u32, model: u32) {
     let l = layer(number);
     let s = l.output_stride;
+    // rounds: l.output_stride
     for (var j = 0u; j < s; j++) {
+        // rounds: l.inputs
         for (var i = 0u; i < l.inputs; i++) {
             parameters[weight_of(l, model) + i * s + j] = weights[l.first + i / 4u * s + j][i % 4u];
         }

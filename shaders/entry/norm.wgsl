@@ -8,6 +8,7 @@ fn norm(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     if step.updates == 1u {
         current = step;
         sums[lane] = squares(group.z, group.x * LANES + lane, NORMS * LANES);
+        // rounds: 6
         for (var half = LANES / 2u; half > 0u; half /= 2u) {
             workgroupBarrier();
             if lane < half {

@@ -7,6 +7,7 @@ fn update(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: 
     current = step_of(group.z, 0u);
     if current.updates == 1u && i < PARAMETERS {
         var sum = Squares();
+        // rounds: NORMS
         for (var n = 0u; CLIPS && n < NORMS; n++) {
             let at = kept_at(MODELS) + 2u * (group.z * NORMS + n);
             sum = added_squares(sum, Squares(parts[at], parts[at + 1u]));

@@ -3,6 +3,7 @@
 
 @compute @workgroup_size(LANES)
 fn walk(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+    // rounds: WALK
     for (var n = 0u; n < WALK; n++) {
         walked = n;
         // The table of the chunk's steps ends with one without rows.

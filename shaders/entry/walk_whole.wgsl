@@ -9,11 +9,13 @@ fn update_all(model: u32, n: u32, lane: u32) {
             workgroupBarrier();
             norms[lane] = squares(model, lane, LANES);
             workgroupBarrier();
+            // rounds: LANES
             for (var n = 0u; n < LANES; n++) {
                 sum = added_squares(sum, norms[n]);
             }
         }
         let factors = clipping(sum);
+        // rounds: PARAMETERS / LANES
         for (var i = lane; i < PARAMETERS; i += LANES) {
             update_whole(model, i, factors);
         }

@@ -13,17 +13,20 @@ fn batch_norm(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_ind
     let column = normed_of(LAYER, group.z) + j;
     let count = f32(max(current.rows, 1u));
     var v = mat2x4f();
+    // rounds: BATCH / LANES
     for (var i = lane; i < current.rows; i += LANES) {
         v += mat2x4f(activations[column + i * l.output_stride], vec4f());
     }
     let mean = over_lanes(v, lane)[0] / count;
     v = mat2x4f();
+    // rounds: BATCH / LANES
     for (var i = lane; i < current.rows; i += LANES) {
         let z = activations[column + i * l.output_stride] - mean;
         v += mat2x4f(z * z, vec4f());
     }
     let variance = over_lanes(v, lane)[0] / count;
     let inverse = 1.0 / sqrt(variance + EPSILON);
+    // rounds: BATCH / LANES
     for (var i = lane; i < BATCH; i += LANES) {
         activate_normed(group.z, i, j, inverse * (activations[column + i * l.output_stride] - mean));
     }
@@ -46,6 +49,7 @@ fn batch_norm_running(@builtin(workgroup_id) group: vec3u, @builtin(local_invoca
     let column = normed_of(LAYER, group.z) + j;
     let at = running_of(group.z) + j;
     let inverse = 1.0 / sqrt(state[at + l.output_stride] + EPSILON);
+    // rounds: BATCH / LANES
     for (var i = lane; i < BATCH; i += LANES) {
         activate_normed(group.z, i, j, inverse * (activations[column + i * l.output_stride] - state[at]));
     }
@@ -61,6 +65,7 @@ fn batch_norm_delta(@builtin(workgroup_id) group: vec3u, @builtin(local_invocati
     let v = gain_and_shift(group.z, j, lane);
     let count = f32(max(current.rows, 1u));
     let factor = parameters[vector_of(LAYER, GAIN, group.z) + j] * activations[inverse_of(group.z) + j];
+    // rounds: BATCH / LANES
     for (var i = lane; i < BATCH; i += LANES) {
         let at = i * l.output_stride + j;
         let normed = activations[normed_of(LAYER, group.z) + at];

@@ -9,17 +9,20 @@ fn layer_norm(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) grou
     let row = normed_of(LAYER, group.z) + min(i, BATCH - 1u) * l.output_stride;
     let count = f32(l.outputs);
     var v = mat2x4f();
+    // rounds: l.output_stride / LANES
     for (var j = lane; j < l.output_stride; j += LANES) {
         v += mat2x4f(activations[row + j], vec4f());
     }
     let mean = dot(over_lanes(v, lane)[0], vec4f(1.0)) / count;
     v = mat2x4f();
+    // rounds: l.output_stride / LANES
     for (var j = lane; j < l.output_stride; j += LANES) {
         let z = keep(activations[row + j] - mean, 4u * j, l.outputs);
         v += mat2x4f(z * z, vec4f());
     }
     let inverse = 1.0 / sqrt(dot(over_lanes(v, lane)[0], vec4f(1.0)) / count + EPSILON);
     if i < BATCH {
+        // rounds: l.output_stride / LANES
         for (var j = lane; j < l.output_stride; j += LANES) {
             activate_normed(group.z, i, j, inverse * (activations[row + j] - mean));
         }
@@ -40,6 +43,7 @@ fn layer_norm_delta(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups
     let delta = delta_of(l, group.z) + first;
     let gain = vector_of(LAYER, GAIN, group.z);
     var v = mat2x4f();
+    // rounds: l.output_stride / LANES
     for (var j = lane; j < l.output_stride; j += LANES) {
         let g = parameters[gain + j] * deltas[delta + j];
         v += mat2x4f(g, g * activations[normed + j]);
@@ -49,6 +53,7 @@ fn layer_norm_delta(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups
     let slope = dot(v[1], vec4f(1.0)) / f32(l.outputs);
     if i < BATCH {
         let inverse = activations[inverse_of(group.z) + i];
+        // rounds: l.output_stride / LANES
         for (var j = lane; j < l.output_stride; j += LANES) {
             let g = parameters[gain + j] * deltas[delta + j];
             deltas[delta + j] = keep(inverse * (g - mean - slope * activations[normed + j]), 4u * j, l.outputs);

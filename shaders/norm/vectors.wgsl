@@ -6,6 +6,7 @@ var<workgroup> sums: array<mat2x4f, LANES>;
 fn over_lanes(v: mat2x4f, lane: u32) -> mat2x4f {
     workgroupBarrier();
     sums[lane] = v;
+    // rounds: 6
     for (var half = LANES / 2u; half > 0u; half /= 2u) {
         workgroupBarrier();
         if lane < half {
@@ -46,6 +47,7 @@ fn keep_gradient(vector: u32, model: u32, j: u32, v: vec4f) {
 fn gain_and_shift(model: u32, j: u32, lane: u32) -> mat2x4f {
     let l = layer(LAYER);
     var v = mat2x4f();
+    // rounds: BATCH / LANES
     for (var i = lane; i < current.rows; i += LANES) {
         let at = i * l.output_stride + j;
         let delta = deltas[delta_of(l, model) + at];
@@ -70,6 +72,7 @@ fn gain_gradients(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation
 fn slope_gradients(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     current = step_of(group.z, 0u);
     var v = mat2x4f();
+    // rounds: BATCH / LANES
     for (var i = lane; i < current.rows; i += LANES) {
         v += mat2x4f(activations[normed_of(LAYER, group.z) + i * layer(LAYER).output_stride + group.x], vec4f());
     }

@@ -9,6 +9,7 @@ fn product_block(p: Place, first: u32, lane: u32) {
     let is_there = i < rows_from(first);
     var c = mat4x4f();
     if is_there {
+        // rounds: p.depth / 4
         for (var k = 0u; k < depth; k++) {
             c += product_right(p, 4u * k, 4u * j) * held_block(i * depth + k, depth);
         }

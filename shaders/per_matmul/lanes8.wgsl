@@ -8,6 +8,7 @@ fn product_finish_strips(p: Place, part: u32, i: u32, j: u32, c: Strip, d: Strip
         d.r0[0], d.r0[1], d.r0[2], d.r0[3], d.r4[0], d.r4[1], d.r4[2], d.r4[3],
         d.r8[0], d.r8[1], d.r8[2], d.r8[3], d.r12[0], d.r12[1], d.r12[2], d.r12[3]);
     if j < p.columns {
+        // rounds: TILE_ROWS
         for (var r = 0u; r < min(TILE_ROWS, p.rows - min(p.rows, i)); r++) {
             product_finish(p, part, i + r, j, rows[r]);
         }
@@ -25,6 +26,7 @@ fn product_tile(p: Place, task: Task, lane: u32) {
     // The lanes' blocks lie below each other; what is left of them lies behind, further into the sums.
     let below = 4u * lane % TILE_ROWS;
     let behind = 4u * lane / TILE_ROWS * 4u;
+    // rounds: task.depth / DEPTH
     for (var k = task.start; k < task.end; k += DEPTH) {
         let a = product_left(p, i + below, k + behind);
         let b0 = product_right(p, k, j);

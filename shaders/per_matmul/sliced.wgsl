@@ -7,6 +7,7 @@ fn product_tile(p: Place, task: Task, lane: u32) {
     let i = block / across * 4u;
     let j = block % across * 4u;
     var c = mat4x4f();
+    // rounds: task.depth / 4 / p.split
     for (var k = task.start + 4u * slice; k < task.end; k += 4u * p.split) {
         c += block_product(product_left(p, i, k), product_right(p, k, j));
     }

@@ -11,6 +11,7 @@ fn product_tile(p: Place, task: Task, lane: u32) {
     var next = product_fetched(p, task.end, is_left, i + 4u * across, j + 4u * across, task.start + 4u * deep);
     let own = own_place(lane);
     var c = Registers();
+    // rounds: task.depth / 16
     for (var k = task.start; k < task.end; k += 16u) {
         workgroupBarrier();
         staged[at] = next[0];
@@ -19,6 +20,7 @@ fn product_tile(p: Place, task: Task, lane: u32) {
         staged[at + 3u * ACROSS] = next[3];
         workgroupBarrier();
         next = product_fetched(p, task.end, is_left, i + 4u * across, j + 4u * across, k + 16u + 4u * deep);
+        // rounds: 4
         for (var q = 0u; q < 4u * TILE_ROWS; q += TILE_ROWS) {
             c = multiplied(c, q + own);
             c = multiplied(c, q + ACROSS + own);

@@ -8,6 +8,7 @@ fn product_tile(p: Place, task: Task, lane: u32) {
     let j = at % width * 4u;
     var v = vec4f();
     if i < p.rows {
+        // rounds: SUMMED / p.split
         for (var part = share; part < SUMMED; part += p.split) {
             v += parts[stored_at(p, part, i, j)];
         }

@@ -4,6 +4,7 @@
 fn product_all(p: Place, lane: u32) {
     let tiles = (p.rows + TILE_ROWS - 1u) / TILE_ROWS * ((p.columns + TILE_COLUMNS - 1u) / TILE_COLUMNS);
     let at_once = TILES / p.split;
+    // rounds: (p.rows / TILE_ROWS) * (p.columns / TILE_COLUMNS) / (TILES / p.split)
     for (var t = 0u; t < (tiles + at_once - 1u) / at_once; t++) {
         product_tile(p, task(p, t, 0u, p.depth), lane);
     }

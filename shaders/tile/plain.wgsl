@@ -11,6 +11,7 @@ fn product_tile(p: Place, task: Task, lane: u32) {
     var c04 = mat4x4f();
     var c40 = mat4x4f();
     var c44 = mat4x4f();
+    // rounds: task.depth / 4
     for (var k = task.start; k < task.end; k += 4u) {
         let a0 = product_left(p, i, k);
         let a4 = product_left(p, i + 4u, k);

@@ -7,6 +7,7 @@ var<workgroup> slices: array<mat4x4f, LANES>;
 fn sum_of_slices(c: mat4x4f, split: u32, lane: u32) -> mat4x4f {
     workgroupBarrier();
     slices[lane] = c;
+    // rounds: log2 split
     for (var half = split / 2u; half > 0u; half /= 2u) {
         workgroupBarrier();
         if lane % split < half {

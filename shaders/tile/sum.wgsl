@@ -6,6 +6,7 @@ var<workgroup> shares: array<vec4f, LANES>;
 /// The sum of the shares of a vec4, for the invocation that has the first.
 fn sum_of_shares(v: vec4f, split: u32, lane: u32) -> vec4f {
     shares[lane] = v;
+    // rounds: log2 split
     for (var half = split / 2u; half > 0u; half /= 2u) {
         workgroupBarrier();
         if lane % split < half {

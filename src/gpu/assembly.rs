@@ -189,17 +189,17 @@ impl<'a> Assembly<'a> {
         let first = self.source.firsts.get(number).copied().unwrap_or(0);
         let [x, y, z] = self.source.splits.get(number).copied().unwrap_or([1; 3]);
         let numbers = [
-            l.inputs,
-            l.outputs,
+            l.place.inputs,
+            l.place.outputs,
             l.input,
             l.input_stride,
             l.input_slot,
             l.output,
             l.output_stride,
             l.output_slot,
-            l.weight,
+            l.place.offset / 4,
             l.delta,
-            l.vectors,
+            l.place.vectors,
             first,
         ];
         format!("Layer({}, vec3u({x}u, {y}u, {z}u))", numbers.map(|n| format!("{n}u")).join(", "))
@@ -306,7 +306,7 @@ impl<'a> Assembly<'a> {
         self.add(Piece::Shared(shader!("dropout")));
         let mut dropouts = Vec::new();
         for (share, layer) in self.members.dropouts.iter().zip(&self.arenas.layers) {
-            let Dropout { below, scale } = Dropout::of(*share);
+            let Dropout { below, scale, .. } = Dropout::of(*share);
             let first = 4 * layer.delta / self.arenas.batch;
             dropouts.push(if self.members.has_dropouts && *share > 0.0 {
                 format!("Dropout(current.below, current.kept, {first}u)")

@@ -23,7 +23,7 @@ const fn of_row(output_stride: usize) -> usize {
 
 /// `steps.wgsl`
 pub(super) const fn step_table() -> usize {
-    12
+    13
 }
 
 /// `order.wgsl`. A place walks round the grid of rows until it hits one, seldom more than once or twice.
@@ -43,7 +43,7 @@ pub(super) fn measure(arenas: &Arenas) -> usize {
 
 /// `total.wgsl`
 pub(super) fn total(arenas: &Arenas) -> usize {
-    arenas.measures().div_ceil(LANES) + HALVES - 1
+    arenas.measures().div_ceil(LANES) + 1 + HALVES
 }
 
 /// The rounds of `score.wgsl`, of which a softmax may be made.
@@ -78,7 +78,7 @@ pub(super) fn rows(arenas: &Arenas) -> usize {
 
 /// `entry/norm.wgsl`
 pub(super) fn norm(arenas: &Arenas) -> usize {
-    arenas.parameters.div_ceil(LANES * arenas.norms()) + HALVES - 1
+    arenas.parameters.div_ceil(LANES * arenas.norms()) + 1 + HALVES
 }
 
 /// `entry/update.wgsl`
@@ -93,7 +93,7 @@ pub(super) fn between(arenas: &Arenas, over: usize) -> usize {
 
 /// `entry/grid.wgsl` for the layers from `first` to `last`, around the tile.
 pub(super) const fn grid(first: usize, last: usize) -> usize {
-    last - first
+    last - first + 1
 }
 
 /// `tile/sum.wgsl`

@@ -86,6 +86,6 @@ impl Maker<'_> {
             // Nobody needs it.
             return 0;
         }
-        2 * self.arenas.batch as u64 * l.inputs as u64 * l.outputs as u64 * self.arenas.models as u64
+        2 * self.arenas.batch as u64 * l.place.inputs as u64 * l.place.outputs as u64 * self.arenas.models as u64
     }
 }

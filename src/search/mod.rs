@@ -15,7 +15,8 @@ pub use hyperparameter::Hyperparameter;
 #[cfg(doc)]
 use crate::Population;
 use crate::{
-    Dataset, Device, Ended, Error, Fit, History, Member, Monitor, Network, Result, Rows, Validation, blocking::blocking, rng::Draws,
+    Dataset, Device, Ended, Error, Fit, History, Member, Monitor, Network, Result, Rows, Validation,
+    blocking::blocking, rng::Draws,
 };
 
 /// Many settings of one network, to find the best: all of them train together, as a [`Population`](crate::Population)

@@ -6,6 +6,8 @@ mod ensemble;
 mod growth;
 mod kernels;
 #[cfg(feature = "test-backends")]
+mod loops;
+#[cfg(feature = "test-backends")]
 mod planner;
 #[cfg(feature = "test-backends")]
 mod shaders;
