@@ -20,15 +20,16 @@ impl Engine {
     /// The outputs for all rows of a data set, some rows after the other; it stays on the device until another one is
     /// asked for.
     pub(crate) async fn evaluate(&mut self, data: &Dataset, take: impl FnMut(Range<usize>, Vec<f32>)) -> Result<()> {
-        self.predictor().await?;
-        let Some(predictor) = &self.predictor else { unreachable!("made above") };
-        if !self.evaluator.as_ref().is_some_and(|evaluator| evaluator.is_of(data)) {
-            self.evaluator = None;
-            let held = self.held(data, false);
-            let made = Evaluator::new(&self.gpu, predictor.forward(), &self.members, data, held).await?;
-            self.evaluator = Some(made);
-        }
-        let Some(evaluator) = &self.evaluator else { unreachable!("made above") };
+        let predictor = self.take_predictor().await?;
+        let evaluator = match self.evaluator.take().filter(|evaluator| evaluator.is_of(data)) {
+            Some(made) => made,
+            None => {
+                let held = self.held(data, false);
+                Evaluator::new(&self.gpu, predictor.forward(), &self.members, data, held).await?
+            }
+        };
+        let evaluator = self.evaluator.insert(evaluator);
+        let predictor = self.predictor.insert(predictor);
         evaluator.outputs(&self.gpu, predictor, take).await
     }
 
@@ -42,15 +43,19 @@ impl Engine {
         labels: bool,
     ) -> Result<Vec<Score>> {
         let has_subsets = rows.iter().any(Option::is_some);
-        if !self.scorer.as_ref().is_some_and(|scorer| scorer.is_of(data, has_subsets, labels)) {
-            self.scorer = None;
-            let held = uploaded.map_or_else(|| self.held(data, data.weights().is_some()), Held::Already);
-            let Self { gpu, network, arenas, members, step_set, buffers, .. } = &*self;
-            let how = (has_subsets, labels);
-            let made = Scorer::new(gpu, (network, arenas.models), members, (step_set, buffers), data, held, how);
-            self.scorer = Some(made.await?);
-        }
-        let Some(scorer) = &self.scorer else { unreachable!("made above") };
+        let scorer = match self.scorer.take().filter(|scorer| scorer.is_of(data, has_subsets, labels)) {
+            Some(made) => made,
+            None => {
+                let held = match uploaded {
+                    Some(uploaded) => Held::Already(uploaded),
+                    None => self.held(data, data.weights().is_some()),
+                };
+                let Self { gpu, network, arenas, members, step_set, buffers, .. } = &*self;
+                let how = (has_subsets, labels);
+                Scorer::new(gpu, (network, arenas.models), members, (step_set, buffers), data, held, how).await?
+            }
+        };
+        let scorer = self.scorer.insert(scorer);
         scorer.score(&self.gpu, rows).await
     }
 
@@ -76,12 +81,16 @@ impl Engine {
 
     /// The predictor of these networks.
     pub(crate) async fn predictor(&mut self) -> Result<&mut Predictor> {
-        if self.predictor.is_none() {
-            let Self { gpu, network, arenas, members, step_set, buffers, .. } = &*self;
-            let made = Predictor::new(gpu, (network, arenas.models), members, (step_set, buffers)).await?;
-            self.predictor = Some(made);
+        let predictor = self.take_predictor().await?;
+        Ok(self.predictor.insert(predictor))
+    }
+
+    /// The predictor, out of its place: made if it is not there.
+    async fn take_predictor(&mut self) -> Result<Predictor> {
+        if let Some(made) = self.predictor.take() {
+            return Ok(made);
         }
-        let Some(predictor) = &mut self.predictor else { unreachable!("made above") };
-        Ok(predictor)
+        let Self { gpu, network, arenas, members, step_set, buffers, .. } = &*self;
+        Predictor::new(gpu, (network, arenas.models), members, (step_set, buffers)).await
     }
 }

@@ -3,8 +3,8 @@
 use super::{
     Gpu,
     arenas::{Arenas, Members},
-    buffers::{Buffers, CURSOR},
-    chunk::BEHIND,
+    buffers::Buffers,
+    by_hand::{GradientKernels, Waiting},
     custom,
     dispatches::{Dispatch, Dispatches},
     draft::{Draft, Metric, Setup, identity},
@@ -22,10 +22,9 @@ use super::{
 use crate::{
     Dataset, Error, Network, Result,
     clock::Clock,
-    network::padded_rows,
     plan::{Plan, PlanRow, Scheme},
     rows::Subset,
-    step::{Batch, Course, Earlier, Step},
+    step::{Course, Earlier},
 };
 
 pub(crate) struct Engine {
@@ -34,7 +33,7 @@ pub(crate) struct Engine {
     /// One a slot: those of the networks in training stand first.
     pub(super) courses: Vec<Course>,
     /// How many networks are in training.
-    slots: usize,
+    pub(super) slots: usize,
     pub(super) members: Members,
     scheme: Scheme,
     pub(super) dispatches: Dispatches,
@@ -48,14 +47,14 @@ pub(crate) struct Engine {
     /// What brings its rows, if the device does not.
     pub(super) stream: Option<Stream>,
     pub(super) step_set: Set,
-    step_group: wgpu::BindGroup,
+    pub(super) step_group: wgpu::BindGroup,
     /// One a shard of the data set.
-    window_groups: Vec<wgpu::BindGroup>,
+    pub(super) window_groups: Vec<wgpu::BindGroup>,
     /// Where each network has rows of its own: what says which, and what the order's kernel is bound to.
-    subsets: Option<(wgpu::Buffer, wgpu::BindGroup)>,
-    kernels: Kernels,
+    pub(super) subsets: Option<(wgpu::Buffer, wgpu::BindGroup)>,
+    pub(super) kernels: Kernels,
     /// Made when they are first asked for.
-    gradients: Option<(Vec<Kernel>, wgpu::Buffer, wgpu::BindGroup)>,
+    pub(super) gradients: Option<GradientKernels>,
     pub(super) predictor: Option<Predictor>,
     /// Of the data set that was evaluated last, and of the one whose outputs were judged on the device.
     pub(super) evaluator: Option<Evaluator>,
@@ -63,62 +62,31 @@ pub(crate) struct Engine {
     pub(super) kept: Option<Kept>,
 
     /// The ring of metrics is read by halves, one while the other is written.
-    losses: Pipe,
+    pub(super) losses: Pipe,
     /// The seconds that its kernels took to compile so far, and whether they have run: some drivers compile a kernel when it
     /// is dispatched for the first time.
     compile_seconds: f64,
     has_run: bool,
     /// The steps by hand whose metrics wait in the first half.
-    waiting: Vec<Waiting>,
+    pub(super) waiting: Vec<Waiting>,
 }
-
-/// The rows of a step, and the sum of their weights if they have any.
-pub(crate) type Waiting = (u32, Option<f64>);
 
 /// A compilation that takes more seconds is reported.
 pub(crate) const LONG_COMPILATION: f64 = 1.0;
 
 /// What a chunk of steps is recorded from.
-struct Kernels {
-    order: Kernel,
-    gather: Kernel,
-    step: Vec<Kernel>,
-    measure: Kernel,
-    total: Option<Kernel>,
-}
-
-/// One dispatch of a chunk, where it is dispatched.
-pub(super) struct Visit<'a> {
-    /// Which of [`Dispatches::all`] it is.
-    pub(super) number: usize,
-    kernel: &'a Kernel,
-    group: &'a wgpu::BindGroup,
-    cursor: u32,
-    /// Whether the visit before, if it was recorded in the same pass, has bound the same.
-    is_bound: bool,
-    groups: [u32; 3],
+pub(super) struct Kernels {
+    pub(super) order: Kernel,
+    pub(super) gather: Kernel,
+    pub(super) step: Vec<Kernel>,
+    pub(super) measure: Kernel,
+    pub(super) total: Option<Kernel>,
 }
 
 /// Logs a compilation that took so long that a user waits for it.
 fn tell_of_compilation(scheme: &Scheme, seconds: f64) {
     if seconds > LONG_COMPILATION {
         log::info!("compiling the kernels took {seconds:.1} s (scheme: {scheme})");
-    }
-}
-
-impl Visit<'_> {
-    /// Records it behind the visit before.
-    pub(super) fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
-        if !self.is_bound {
-            pass.set_bind_group(0, self.group, &[self.cursor]);
-        }
-        self.kernel.record_over(pass, self.groups);
-    }
-
-    /// Records it alone.
-    pub(super) fn record_alone(&self, pass: &mut wgpu::ComputePass<'_>) {
-        pass.set_bind_group(0, self.group, &[self.cursor]);
-        self.kernel.record_over(pass, self.groups);
     }
 }
 
@@ -270,23 +238,25 @@ impl Engine {
 
     /// Keeps the parameters and the optimizer's state of all models as they are now.
     pub(crate) async fn keep(&mut self) -> Result<()> {
-        self.make_room().await?;
-        self.kept.iter().for_each(|kept| kept.take(&self.gpu));
+        let kept = self.room().await?;
+        kept.take(&self.gpu);
         Ok(())
     }
 
-    /// Makes room for what is kept, if there is none.
-    pub(super) async fn make_room(&mut self) -> Result<()> {
-        if self.kept.is_none() {
-            let accumulates = self.courses[0].accumulate > 1;
-            self.kept = Some(Kept::new(&self.gpu, &self.buffers, accumulates).await?);
-        }
-        Ok(())
+    /// The room for what is kept, which is made if there is none.
+    pub(super) async fn room(&mut self) -> Result<Kept> {
+        let kept = match self.kept.take() {
+            Some(kept) => kept,
+            None => Kept::new(&self.gpu, &self.buffers, self.courses[0].accumulate > 1).await?,
+        };
+        Ok(self.kept.insert(kept).clone())
     }
 
     /// Goes back to what was kept last, if anything was.
     pub(crate) fn restore(&self) {
-        self.kept.iter().for_each(|kept| kept.give_back(&self.gpu));
+        if let Some(kept) = &self.kept {
+            kept.give_back(&self.gpu);
+        }
     }
 
     /// Sets the learning rate of the network in a slot.
@@ -296,7 +266,9 @@ impl Engine {
 
     /// Sets what came before its steps.
     pub(crate) fn set_earlier(&mut self, earlier: Earlier) {
-        self.courses.iter_mut().for_each(|course| course.earlier = earlier);
+        for course in &mut self.courses {
+            course.earlier = earlier;
+        }
         self.timetable.set_earlier(earlier);
     }
 
@@ -339,107 +311,10 @@ impl Engine {
         }
         flow.finish(&mut take).await?;
         self.pace.drained();
-        self.stream.as_ref().map_or(Ok(()), Stream::check)?;
+        if let Some(stream) = &self.stream {
+            stream.check()?;
+        }
         Ok(metrics)
-    }
-
-    /// One step on rows that the caller brings; its metrics wait for [`Engine::collect`].
-    pub(crate) async fn step(&mut self, batch: Batch<'_>, step: Step) -> Result<()> {
-        self.bring(batch);
-        let step = Step { ring: self.waiting.len() as u32, ..step };
-        let mut table = [Step::default(); 1 + BEHIND];
-        table[0] = step;
-        let table = &table[..=self.buffers.behind];
-        self.gpu.upload(&self.buffers.steps, 0, bytemuck::cast_slice(table));
-        let submission = self.gpu.compute(|pass| self.visit(1, false, |visit| visit.record(pass)));
-        self.waiting.push((step.rows, batch.weight_of_rows()));
-        self.pace.submitted(&self.gpu, submission, 1).await
-    }
-
-    /// How many steps' metrics may wait.
-    pub(super) const fn room_for_metrics(&self) -> usize {
-        self.arenas.ring / 2
-    }
-
-    /// Where in the ring the metrics of `steps` recorded steps go, to wait there; if there is no room, those that wait are
-    /// forgotten.
-    pub(super) fn wait_for_metrics(&mut self, first: u64, steps: usize, weights: &[f64]) -> usize {
-        if self.waiting.len() + steps > self.room_for_metrics() {
-            self.waiting.clear();
-        }
-        let course = &self.courses[0];
-        let at = self.waiting.len();
-        let weight = |i: u64| weights.get(i as usize).copied();
-        self.waiting.extend((0..steps as u64).map(|i| (course.span(first + i).1 as u32, weight(i))));
-        at
-    }
-
-    /// Whether [`Engine::collect`] has to be called before the next step by hand.
-    pub(crate) const fn is_full(&self) -> bool {
-        self.waiting.len() == self.room_for_metrics()
-    }
-
-    /// The metrics and the rows of the steps by hand since the last call.
-    pub(crate) async fn collect(&mut self) -> Result<Vec<(Metric, Waiting)>> {
-        let rows = std::mem::take(&mut self.waiting);
-        if rows.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut metrics: Vec<Metric> = Vec::new();
-        let mut take = |(), values: Vec<Metric>| metrics.extend(values);
-        let mut flow = self.losses.flow(&self.gpu);
-        flow.read((), &self.buffers.metrics, self.metrics_at(0, rows.len()), &mut take).await?;
-        flow.finish(&mut take).await?;
-        self.pace.drained();
-        Ok(metrics.into_iter().zip(rows).collect())
-    }
-
-    /// The gradients of the loss on rows that the caller brings, flat; changes nothing.
-    pub(crate) async fn gradients(&mut self, batch: Batch<'_>, step: Step) -> Result<Vec<f32>> {
-        let gpu = self.gpu.clone();
-        if self.gradients.is_none() {
-            gpu.check_alive().await?;
-            // In no parts, so that all that is stored are the gradients themselves, in the parts' place.
-            let kept = self.arenas.has_vectors().then_some(0);
-            let arenas = Arenas { kept, ..self.arenas.clone() };
-            let dispatches = Dispatches::gradients(&arenas, &self.members, &planner::layered(&gpu, &arenas));
-            dispatches.iter().try_for_each(|dispatch| dispatch.check(&gpu))?;
-            let kernels = self.step_set.kernels(&gpu, &dispatches).await?;
-            let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;
-            let parts = gpu.buffer("gradients", self.buffers.parameters.size(), usage).await?;
-            let buffers = Buffers { parts, ..self.buffers.clone() };
-            let group = self.step_set.bind(&gpu, "gradients", &buffers.of_step()).await?;
-            self.gradients = Some((kernels, buffers.parts, group));
-        }
-        self.bring(batch);
-        let step = Step { starts: 1, ..step };
-        gpu.upload(&self.buffers.steps, 0, bytemuck::bytes_of(&step));
-        let Some((kernels, stored, group)) = &self.gradients else { unreachable!("made above") };
-        gpu.compute(|pass| {
-            pass.set_bind_group(0, group, &[0]);
-            kernels.iter().for_each(|kernel| kernel.record(pass));
-        });
-        read(&gpu, stored, 0, 4 * self.arenas.parameters).await
-    }
-
-    /// Brings a batch of the caller's, which fits, into the first slot of the window. One model's: that of a trainer.
-    fn bring(&self, batch: Batch<'_>) {
-        let arenas = &self.arenas;
-        debug_assert_eq!(arenas.models, 1);
-        let inputs = padded_rows(batch.inputs, arenas.inputs(), arenas.batch);
-        let expected = padded_rows(batch.expected, arenas.outputs(), arenas.batch);
-        let upload = |at: usize, values: &[f32]| {
-            self.gpu.upload(&self.buffers.activations, 16 * at as u64, bytemuck::cast_slice(values));
-        };
-        upload(0, &inputs);
-        upload(arenas.expected, &expected);
-        if let Some(weight) = arenas.weight {
-            let stride = 4 * arenas.output_stride();
-            let mut weights = vec![0.0; arenas.batch * stride];
-            let rows = 0..batch.expected.len() / arenas.outputs();
-            weights.iter_mut().step_by(stride).zip(rows).for_each(|(to, row)| *to = batch.weight(row));
-            upload(arenas.expected + weight, &weights);
-        }
     }
 
     /// What the table of `steps` steps from `first` on is made from, after `before` updates, whose metrics go to the ring
@@ -457,55 +332,6 @@ impl Engine {
             let how = (&self.arenas, self.members.shuffle);
             stream.bring_steps(&self.gpu, how, &self.courses[..self.slots], (first, before), steps);
         }
-    }
-
-    /// Walks through the dispatches of `steps` steps in their order: those on the data set, whose table is made first, or
-    /// those by hand.
-    pub(super) fn visit<'a>(&'a self, steps: usize, gathers: bool, mut each: impl FnMut(Visit<'a>)) {
-        let Self { arenas, kernels, window_groups, subsets, step_group, stream, .. } = self;
-        let window_groups = match stream {
-            Some(stream) => &window_groups[stream.turn()..=stream.turn()],
-            None => window_groups,
-        };
-        let order_group = subsets.as_ref().map_or(&window_groups[0], |(_, group)| group);
-        let cursor = |step: usize| (step * CURSOR) as u32;
-        let mut last = None;
-        if gathers {
-            let (kernel, group, groups) = self.timetable.dispatch(steps);
-            each(Visit { number: 0, kernel, group, cursor: 0, is_bound: false, groups });
-        }
-        let mut visit = |number: usize, kernel: &'a Kernel, group: &'a wgpu::BindGroup, step: usize, groups| {
-            // What is bound already is not bound again.
-            let bound = Some((std::ptr::from_ref(group), step));
-            let is_bound = std::mem::replace(&mut last, bound) == bound;
-            each(Visit { number, kernel, group, cursor: cursor(step), is_bound, groups: self.over_slots(groups) });
-        };
-        for first in (0..steps).step_by(arenas.window) {
-            let slots = arenas.window.min(steps - first);
-            for (i, group) in window_groups.iter().enumerate().filter(|_| gathers) {
-                if i == 0 {
-                    visit(1, &kernels.order, order_group, first, arenas.over_slots(arenas.ordered(), slots));
-                }
-                visit(2, &kernels.gather, group, first, arenas.over_slots(arenas.gathered(), slots));
-            }
-            for step in (first..first + slots).step_by(self.dispatches.walk) {
-                for (number, kernel) in kernels.step.iter().enumerate() {
-                    visit(3 + number, kernel, step_group, step, kernel.groups());
-                }
-            }
-            let measure = 3 + kernels.step.len();
-            let judged = if kernels.total.is_some() { arenas.judged(slots) } else { arenas.over_slots(1, slots) };
-            visit(measure, &kernels.measure, &window_groups[0], first, judged);
-            if let Some(total) = &kernels.total {
-                visit(measure + 1, total, &window_groups[0], first, arenas.totalled(slots));
-            }
-        }
-    }
-
-    /// A dispatch's workgroups over the networks that are in training alone. In the lanes of a workgroup the others stay
-    /// idle: they have no steps.
-    const fn over_slots(&self, [x, y, z]: [u32; 3]) -> [u32; 3] {
-        [x, y, if z as usize == self.arenas.models { self.slots as u32 } else { z }]
     }
 
     /// Takes a network out of training: it changes places with the last that is in it. Its parameters stay.
@@ -575,7 +401,7 @@ impl Engine {
     }
 
     /// Where the metrics of `steps` steps from `first` on lie in the ring, and their length, in bytes.
-    fn metrics_at(&self, first: usize, steps: usize) -> (u64, u64) {
+    pub(super) fn metrics_at(&self, first: usize, steps: usize) -> (u64, u64) {
         let one = (self.arenas.models * size_of::<Metric>()) as u64;
         (first as u64 * one, steps as u64 * one)
     }

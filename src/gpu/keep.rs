@@ -4,6 +4,7 @@ use super::{Gpu, buffers::Buffers};
 use crate::Result;
 
 /// The parameters and the optimizer's state as they were at one step.
+#[derive(Clone)]
 pub(super) struct Kept {
     /// Each buffer and its copy.
     pairs: Vec<[wgpu::Buffer; 2]>,

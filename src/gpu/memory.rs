@@ -56,8 +56,7 @@ impl Engine {
 
     /// Keeps the networks of some slots, in rising order, as they are now.
     pub(crate) async fn keep_slots(&mut self, slots: &[usize]) -> Result<()> {
-        self.make_room().await?;
-        let Some(kept) = &self.kept else { unreachable!("made above") };
+        let kept = self.room().await?;
         let Buffers { parameters, state, parts, .. } = &self.buffers;
         let mut encoder = self.gpu.encoder();
         // Those that lie behind each other are copied at once.

@@ -139,10 +139,11 @@ impl Predictor {
                 return Err(Error::Setting { what: "usage of the caller's buffer", expected, got });
             }
         }
-        if self.packers.is_none() {
-            self.packers = Some(Packers::new(gpu, arenas).await?);
-        }
-        let Some(Packers { set, pack, unpack, cursor }) = &self.packers else { unreachable!("made above") };
+        let packers = match self.packers.take() {
+            Some(made) => made,
+            None => Packers::new(gpu, arenas).await?,
+        };
+        let Packers { set, pack, unpack, cursor } = &*self.packers.insert(packers);
         let bind = async |dense: &wgpu::Buffer, bytes: u64| {
             let buffers = [(cursor, None), (dense, Some(bytes)), (activations, None)];
             set.bind_parts(gpu, "packing", &buffers).await

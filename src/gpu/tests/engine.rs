@@ -2,8 +2,8 @@ use super::*;
 use crate::{
     Error, Features,
     gpu::{
+        by_hand::Waiting,
         draft::{Metric, Setup},
-        engine::Waiting,
     },
     step::Step,
 };
