@@ -65,7 +65,7 @@ fn step_of(s: Start, number: u32) -> Step {
     return Step(
         rows, first, mix(s.seed ^ epoch), select(s.scale, s.last_scale, rows < s.batch), cursor.ring + number,
         u32(batch % s.accumulate == 0u), u32((batch + 1u) % s.accumulate == 0u),
-        n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], s.below, s.kept);
+        n[0], array<f32, 6>(n[1], n[2], n[3], n[4], n[5], n[6]), n[7], n[8], n[9], n[10], n[11], s.below, s.kept);
 }
 
 // splitmix64, in numbers of 64 bits that are pairs, the lower half first.

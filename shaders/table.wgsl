@@ -20,14 +20,9 @@ struct Step {
     /// 1 where the gradients start anew, and where they make an update: always, unless batches are accumulated.
     starts: u32,
     updates: u32,
-    // What the update needs: the files of the optimizers say what for.
+    // What the update needs: the linker names the coefficients of the optimizer, as `src/optimizer/coefficients.rs` does.
     learning_rate: f32,
-    momentum: f32,
-    mean: f32,
-    square: f32,
-    epsilon: f32,
-    correction: f32,
-    fresh: f32,
+    coefficients: array<f32, 6>,
     decay: f32,
     l1: f32,
     clip_value: f32,

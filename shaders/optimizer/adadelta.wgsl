@@ -1,12 +1,12 @@
 // adadelta: s <- rho s + (1 - rho) g^2, d = g sqrt(u + epsilon) / sqrt(s + epsilon), u <- rho u + (1 - rho) d^2,
 // p <- p - learning_rate d
-// State: s, u. step.square = 1 - rho.
+// State: s, u. SQUARE_STEP is 1 - rho.
 
 fn adadelta(p: vec4f, g: vec4f, i: u32, step: Step) -> vec4f {
-    let s = state[i] + step.square * (g * g - state[i]);
+    let s = state[i] + step.coefficients[ADADELTA_SQUARE_STEP] * (g * g - state[i]);
     let u = state[PLANE + i];
-    let d = g * sqrt(u + step.epsilon) / sqrt(s + step.epsilon);
+    let d = g * sqrt(u + step.coefficients[ADADELTA_EPSILON]) / sqrt(s + step.coefficients[ADADELTA_EPSILON]);
     state[i] = s;
-    state[PLANE + i] = u + step.square * (d * d - u);
+    state[PLANE + i] = u + step.coefficients[ADADELTA_SQUARE_STEP] * (d * d - u);
     return p - step.learning_rate * d;
 }

@@ -1,15 +1,15 @@
 // adam: m <- beta1 m + (1 - beta1) g, s <- beta2 s + (1 - beta2) g^2, p <- p - rate m' / (sqrt(s') + epsilon)
-// State: m, s, with AMSGrad the largest s. step.mean = 1 - beta1, step.square = 1 - beta2; the learning rate holds m's
-// correction 1 / (1 - beta1^t), step.correction is 1 / sqrt(1 - beta2^t).
+// State: m, s, with AMSGrad the largest s. MEAN_STEP is 1 - beta1, SQUARE_STEP is 1 - beta2. The learning rate holds m's
+// correction 1 / (1 - beta1^t), CORRECTION is 1 / sqrt(1 - beta2^t).
 
 fn adam(p: vec4f, g: vec4f, i: u32, step: Step) -> vec4f {
-    let m = state[i] + step.mean * (g - state[i]);
-    var s = state[PLANE + i] + step.square * (g * g - state[PLANE + i]);
+    let m = state[i] + step.coefficients[ADAM_MEAN_STEP] * (g - state[i]);
+    var s = state[PLANE + i] + step.coefficients[ADAM_SQUARE_STEP] * (g * g - state[PLANE + i]);
     state[i] = m;
     state[PLANE + i] = s;
     if AMSGRAD {
         s = max(s, state[2u * PLANE + i]);
         state[2u * PLANE + i] = s;
     }
-    return p - step.learning_rate * m / (sqrt(s) * step.correction + step.epsilon);
+    return p - step.learning_rate * m / (sqrt(s) * step.coefficients[ADAM_CORRECTION] + step.coefficients[ADAM_EPSILON]);
 }

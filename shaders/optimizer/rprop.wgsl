@@ -1,13 +1,13 @@
 // rprop: a step of its own for each parameter, which grows while the gradient keeps its sign and shrinks where it turns
-// State: the gradient before, 0 where it turned, and the step, 0 before the first. step.momentum and step.mean are what
-// it shrinks and grows by, step.epsilon and step.square the shortest and the longest.
+// State: the gradient before, 0 where it turned, and the step, 0 before the first. It is multiplied
+// by SHRINK or GROW, and held between MIN_STEP and MAX_STEP.
 
 fn rprop(p: vec4f, g: vec4f, i: u32, step: Step) -> vec4f {
     // By the signs: the product of two small gradients would be 0.
     let turn = sign(g) * sign(state[i]);
-    let factor = select(select(vec4f(1.0), vec4f(step.momentum), turn < vec4f()), vec4f(step.mean), turn > vec4f());
+    let factor = select(select(vec4f(1.0), vec4f(step.coefficients[RPROP_SHRINK]), turn < vec4f()), vec4f(step.coefficients[RPROP_GROW]), turn > vec4f());
     let before = state[PLANE + i];
-    let next = clamp(before * factor, vec4f(step.epsilon), vec4f(step.square));
+    let next = clamp(before * factor, vec4f(step.coefficients[RPROP_MIN_STEP]), vec4f(step.coefficients[RPROP_MAX_STEP]));
     let length = select(next, vec4f(step.learning_rate), before == vec4f());
     let kept = select(g, vec4f(), turn < vec4f());
     state[i] = kept;

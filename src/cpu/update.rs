@@ -2,7 +2,10 @@
 //! dispatch, as [`crate::math`] says.
 
 use super::elementwise::sign;
-use crate::{Optimizer, Rule, optimizer::Numbers};
+use crate::{
+    Optimizer, Rule,
+    optimizer::{Numbers, adadelta, adagrad, adam, adamax, lion, momentum, nadam, rmsprop, rprop},
+};
 
 /// Changes the parameters `p` by their gradients `g`; `state` holds the rule's planes and then the average, each as long
 /// as `p`. `numbers` are those of the parameter at a place in `p`. `reach` says how much of the penalties each parameter
@@ -75,51 +78,51 @@ pub(super) fn follow(rule: Rule, numbers: impl Fn(usize) -> Numbers, p: &mut [f3
     match rule {
         Rule::Sgd => each!(|n, p, g| *p -= n.learning_rate * g),
         Rule::Momentum { nesterov: false, .. } => each!(|n, p, g, v of first| {
-            *v = n.momentum * *v + n.fresh * g;
+            *v = n.coefficients[momentum::MOMENTUM] * *v + n.coefficients[momentum::GRADIENT_FACTOR] * g;
             *p -= n.learning_rate * *v;
         }),
         Rule::Momentum { nesterov: true, .. } => each!(|n, p, g, v of first| {
-            *v = n.momentum * *v + n.fresh * g;
-            *p -= n.learning_rate * (g + n.momentum * *v);
+            *v = n.coefficients[momentum::MOMENTUM] * *v + n.coefficients[momentum::GRADIENT_FACTOR] * g;
+            *p -= n.learning_rate * (g + n.coefficients[momentum::MOMENTUM] * *v);
         }),
         Rule::Adam { amsgrad: false, .. } => each!(|n, p, g, m of first, s of second| {
-            *m += n.mean * (g - *m);
-            *s += n.square * (g * g - *s);
-            *p -= n.learning_rate * *m / (s.sqrt() * n.correction + n.epsilon);
+            *m += n.coefficients[adam::MEAN_STEP] * (g - *m);
+            *s += n.coefficients[adam::SQUARE_STEP] * (g * g - *s);
+            *p -= n.learning_rate * *m / (s.sqrt() * n.coefficients[adam::CORRECTION] + n.coefficients[adam::EPSILON]);
         }),
         Rule::Adam { amsgrad: true, .. } => {
             each!(|n, p, g, m of first, s of second, largest of third| {
-                *m += n.mean * (g - *m);
-                *s += n.square * (g * g - *s);
+                *m += n.coefficients[adam::MEAN_STEP] * (g - *m);
+                *s += n.coefficients[adam::SQUARE_STEP] * (g * g - *s);
                 *largest = if *s > *largest { *s } else { *largest };
-                *p -= n.learning_rate * *m / (largest.sqrt() * n.correction + n.epsilon);
+                *p -= n.learning_rate * *m / (largest.sqrt() * n.coefficients[adam::CORRECTION] + n.coefficients[adam::EPSILON]);
             });
         }
         Rule::Adamax { .. } => each!(|n, p, g, m of first, u of second| {
-            *m += n.mean * (g - *m);
-            let (old, new) = (n.momentum * *u, g.abs() + n.epsilon);
+            *m += n.coefficients[adamax::MEAN_STEP] * (g - *m);
+            let (old, new) = (n.coefficients[adamax::BETA2] * *u, g.abs() + n.coefficients[adamax::EPSILON]);
             *u = if old > new { old } else { new };
             *p -= n.learning_rate * *m / *u;
         }),
         Rule::Nadam { .. } => each!(|n, p, g, m of first, s of second| {
-            *m += n.mean * (g - *m);
-            *s += n.square * (g * g - *s);
-            *p -= (n.fresh * g + n.learning_rate * *m) / (s.sqrt() * n.correction + n.epsilon);
+            *m += n.coefficients[nadam::MEAN_STEP] * (g - *m);
+            *s += n.coefficients[nadam::SQUARE_STEP] * (g * g - *s);
+            *p -= (n.coefficients[nadam::GRADIENT_RATE] * g + n.learning_rate * *m) / (s.sqrt() * n.coefficients[nadam::CORRECTION] + n.coefficients[nadam::EPSILON]);
         }),
         Rule::RmsProp { centered, momentum: kept, .. } => {
             let (centers, velocities) = if centered { (second, third) } else { (third, second) };
             for (i, (p, g)) in p.iter_mut().zip(g).enumerate() {
                 let n = numbers(i);
-                first[i] += n.square * (g * g - first[i]);
+                first[i] += n.coefficients[rmsprop::SQUARE_STEP] * (g * g - first[i]);
                 let mut s = first[i];
                 if centered {
-                    centers[i] += n.square * (g - centers[i]);
+                    centers[i] += n.coefficients[rmsprop::SQUARE_STEP] * (g - centers[i]);
                     // Rounding may leave less than nothing.
                     s = (s - centers[i] * centers[i]).max(0.0);
                 }
-                let mut change = g / (s.sqrt() + n.epsilon);
+                let mut change = g / (s.sqrt() + n.coefficients[rmsprop::EPSILON]);
                 if kept > 0.0 {
-                    velocities[i] = n.momentum * velocities[i] + change;
+                    velocities[i] = n.coefficients[rmsprop::MOMENTUM] * velocities[i] + change;
                     change = velocities[i];
                 }
                 *p -= n.learning_rate * change;
@@ -127,28 +130,28 @@ pub(super) fn follow(rule: Rule, numbers: impl Fn(usize) -> Numbers, p: &mut [f3
         }
         Rule::Adagrad { .. } => each!(|n, p, g, s of first| {
             *s += g * g;
-            *p -= n.learning_rate * g / ((n.square + *s).sqrt() + n.epsilon);
+            *p -= n.learning_rate * g / ((n.coefficients[adagrad::INITIAL] + *s).sqrt() + n.coefficients[adagrad::EPSILON]);
         }),
         Rule::Adadelta { .. } => each!(|n, p, g, s of first, u of second| {
-            *s += n.square * (g * g - *s);
-            let d = g * (*u + n.epsilon).sqrt() / (*s + n.epsilon).sqrt();
-            *u += n.square * (d * d - *u);
+            *s += n.coefficients[adadelta::SQUARE_STEP] * (g * g - *s);
+            let d = g * (*u + n.coefficients[adadelta::EPSILON]).sqrt() / (*s + n.coefficients[adadelta::EPSILON]).sqrt();
+            *u += n.coefficients[adadelta::SQUARE_STEP] * (d * d - *u);
             *p -= n.learning_rate * d;
         }),
         Rule::Lion { .. } => each!(|n, p, g, m of first| {
-            *p -= n.learning_rate * sign(*m + n.square * (g - *m));
-            *m += n.mean * (g - *m);
+            *p -= n.learning_rate * sign(*m + n.coefficients[lion::DIRECTION_STEP] * (g - *m));
+            *m += n.coefficients[lion::MEAN_STEP] * (g - *m);
         }),
         Rule::Rprop { .. } => each!(|n, p, g, before of first, step of second| {
             let turn = sign(*g) * sign(*before);
             let factor = if turn > 0.0 {
-                n.mean
+                n.coefficients[rprop::GROW]
             } else if turn < 0.0 {
-                n.momentum
+                n.coefficients[rprop::SHRINK]
             } else {
                 1.0
             };
-            let next = (*step * factor).clamp(n.epsilon, n.square);
+            let next = (*step * factor).clamp(n.coefficients[rprop::MIN_STEP], n.coefficients[rprop::MAX_STEP]);
             *step = if *step == 0.0 { n.learning_rate } else { next };
             *before = if turn < 0.0 { 0.0 } else { *g };
             *p -= sign(*before) * *step;

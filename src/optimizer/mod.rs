@@ -1,12 +1,13 @@
 //! The optimizers: how a gradient becomes a change of a parameter, by a rule and what surrounds it.
 
+mod coefficients;
 mod rule;
 
-use bytemuck::{Pod, Zeroable};
-
+pub(crate) use coefficients::Numbers;
 pub use rule::Rule;
 
 use crate::{Result, math::sign};
+pub(crate) use coefficients::{adadelta, adagrad, adam, adamax, lion, momentum, nadam, rmsprop, rprop};
 use rule::check_within;
 
 /// How a step changes the parameters by their gradients: a rule, and what surrounds it.
@@ -239,61 +240,92 @@ impl Optimizer {
     /// The part of the numbers that stays over the steps.
     pub(crate) fn own(&self) -> Numbers {
         let rate = self.learning_rate;
-        Numbers {
+        let mut numbers = Numbers {
             learning_rate: rate as f32,
             decay: if self.decoupled { rate * self.weight_decay } else { self.weight_decay } as f32,
             l1: self.l1 as f32,
             clip_value: self.clip_value.unwrap_or(0.0) as f32,
             clip_norm: self.clip_norm.unwrap_or(0.0) as f32,
-            // The rule whose second rate this is.
-            fresh: if matches!(self.rule, Rule::Nadam { .. }) { rate as f32 } else { 1.0 },
             ..Numbers::ONE
+        };
+        if let Rule::Nadam { .. } = self.rule {
+            numbers.coefficients[nadam::GRADIENT_RATE] = rate as f32;
         }
+        numbers
     }
 
     /// The part that changes from update to update, the same for networks that differ in [`Optimizer::own`] alone.
     pub(crate) fn shared(&self, t: u64, factor: f64) -> Numbers {
         let left = |beta: f64| 1.0 - libm::pow(beta, t as f64);
-        let mut numbers = Numbers {
-            decay: if self.decoupled { factor as f32 } else { 1.0 },
-            average: (1.0 - self.average.unwrap_or(0.0)) as f32,
-            ..Numbers::ONE
-        };
-        let mut set = |rate: f64, others: [f64; 6]| {
-            numbers.learning_rate = rate as f32;
-            let [momentum, mean, square, epsilon, correction, fresh] = others.map(|number| number as f32);
-            Numbers { momentum, mean, square, epsilon, correction, fresh, ..numbers }
-        };
-        match self.rule {
-            Rule::Sgd => set(factor, [0.0; 6]),
+        let mut coefficients = [0.0; 6];
+        let mut set = |index: usize, value: f64| coefficients[index] = value as f32;
+        let learning_rate = match self.rule {
+            Rule::Sgd => factor,
             Rule::Momentum { momentum, dampening, .. } => {
-                set(factor, [momentum, 0.0, 0.0, 0.0, 0.0, if t == 1 { 1.0 } else { 1.0 - dampening }])
+                set(momentum::MOMENTUM, momentum);
+                set(momentum::GRADIENT_FACTOR, if t == 1 { 1.0 } else { 1.0 - dampening });
+                factor
             }
             Rule::Adam { beta1, beta2, epsilon, .. } => {
-                let correction = 1.0 / libm::sqrt(left(beta2));
-                set(factor / left(beta1), [0.0, 1.0 - beta1, 1.0 - beta2, epsilon, correction, 0.0])
+                set(adam::MEAN_STEP, 1.0 - beta1);
+                set(adam::SQUARE_STEP, 1.0 - beta2);
+                set(adam::EPSILON, epsilon);
+                set(adam::CORRECTION, 1.0 / libm::sqrt(left(beta2)));
+                factor / left(beta1)
             }
             Rule::Adamax { beta1, beta2, epsilon } => {
-                set(factor / left(beta1), [beta2, 1.0 - beta1, 0.0, epsilon, 0.0, 0.0])
+                set(adamax::MEAN_STEP, 1.0 - beta1);
+                set(adamax::BETA2, beta2);
+                set(adamax::EPSILON, epsilon);
+                factor / left(beta1)
             }
             Rule::Nadam { beta1, beta2, epsilon, momentum_decay } => {
                 let mu = |t: u64| beta1 * (1.0 - 0.5 * libm::pow(0.96, t as f64 * momentum_decay));
                 // All factors are below beta1: where that is rounded away beside 1, so is the product.
                 let is_gone = libm::pow(beta1, t as f64) < 1e-18;
                 let product: f64 = if is_gone { 0.0 } else { (1..=t).map(mu).product() };
-                let ahead = factor * mu(t + 1) / (1.0 - product * mu(t + 1));
-                let fresh = factor * (1.0 - mu(t)) / (1.0 - product);
-                set(ahead, [0.0, 1.0 - beta1, 1.0 - beta2, epsilon, 1.0 / libm::sqrt(left(beta2)), fresh])
+                set(nadam::MEAN_STEP, 1.0 - beta1);
+                set(nadam::SQUARE_STEP, 1.0 - beta2);
+                set(nadam::EPSILON, epsilon);
+                set(nadam::CORRECTION, 1.0 / libm::sqrt(left(beta2)));
+                set(nadam::GRADIENT_RATE, factor * (1.0 - mu(t)) / (1.0 - product));
+                factor * mu(t + 1) / (1.0 - product * mu(t + 1))
             }
             Rule::RmsProp { alpha, epsilon, momentum, .. } => {
-                set(factor, [momentum, 0.0, 1.0 - alpha, epsilon, 0.0, 0.0])
+                set(rmsprop::SQUARE_STEP, 1.0 - alpha);
+                set(rmsprop::EPSILON, epsilon);
+                set(rmsprop::MOMENTUM, momentum);
+                factor
             }
             Rule::Adagrad { decay, initial, epsilon } => {
-                set(factor / (1.0 + (t - 1) as f64 * decay), [0.0, 0.0, initial, epsilon, 0.0, 0.0])
+                set(adagrad::INITIAL, initial);
+                set(adagrad::EPSILON, epsilon);
+                factor / (1.0 + (t - 1) as f64 * decay)
             }
-            Rule::Adadelta { rho, epsilon } => set(factor, [0.0, 0.0, 1.0 - rho, epsilon, 0.0, 0.0]),
-            Rule::Lion { beta1, beta2 } => set(factor, [0.0, 1.0 - beta2, 1.0 - beta1, 0.0, 0.0, 0.0]),
-            Rule::Rprop { shrink, grow, least, most } => set(factor, [shrink, grow, most, least, 0.0, 0.0]),
+            Rule::Adadelta { rho, epsilon } => {
+                set(adadelta::SQUARE_STEP, 1.0 - rho);
+                set(adadelta::EPSILON, epsilon);
+                factor
+            }
+            Rule::Lion { beta1, beta2 } => {
+                set(lion::DIRECTION_STEP, 1.0 - beta1);
+                set(lion::MEAN_STEP, 1.0 - beta2);
+                factor
+            }
+            Rule::Rprop { shrink, grow, least, most } => {
+                set(rprop::SHRINK, shrink);
+                set(rprop::GROW, grow);
+                set(rprop::MIN_STEP, least);
+                set(rprop::MAX_STEP, most);
+                factor
+            }
+        };
+        Numbers {
+            learning_rate: learning_rate as f32,
+            coefficients,
+            decay: if self.decoupled { factor as f32 } else { 1.0 },
+            average: (1.0 - self.average.unwrap_or(0.0)) as f32,
+            ..Numbers::ONE
         }
     }
 
@@ -316,51 +348,10 @@ impl Optimizer {
         for clip in [self.clip_value, self.clip_norm].into_iter().flatten() {
             check_within("clip", clip, f64::from(f32::MIN_POSITIVE), 1e9)?;
         }
-        self.average.map_or(Ok(()), |kept| check_within("average", kept, 0.0, 1.0))
-    }
-}
-
-/// What a step's row of the table says about the update, computed in f64: part of `Step` in `shaders/table.wgsl`. What a
-/// number means, the rule's file says.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
-pub(crate) struct Numbers {
-    /// With what depends on the step alone, such as Adam's correction of the mean.
-    pub(crate) learning_rate: f32,
-    pub(crate) momentum: f32,
-    /// How much of the new a mean takes: 1 - beta1 is exact here, where 1 - 0.999 in f32 would not be.
-    pub(crate) mean: f32,
-    pub(crate) square: f32,
-    pub(crate) epsilon: f32,
-    pub(crate) correction: f32,
-    pub(crate) fresh: f32,
-    pub(crate) decay: f32,
-    pub(crate) l1: f32,
-    pub(crate) clip_value: f32,
-    pub(crate) clip_norm: f32,
-    pub(crate) average: f32,
-}
-
-impl Numbers {
-    const ONE: Self = Self {
-        learning_rate: 1.0,
-        momentum: 1.0,
-        mean: 1.0,
-        square: 1.0,
-        epsilon: 1.0,
-        correction: 1.0,
-        fresh: 1.0,
-        decay: 1.0,
-        l1: 1.0,
-        clip_value: 1.0,
-        clip_norm: 1.0,
-        average: 1.0,
-    };
-
-    /// One by one, as `shaders/steps.wgsl` multiplies them.
-    pub(crate) fn times(&self, other: &Self) -> Self {
-        let (ours, theirs): (&[f32; 12], &[f32; 12]) = (bytemuck::cast_ref(self), bytemuck::cast_ref(other));
-        bytemuck::cast(std::array::from_fn::<f32, 12, _>(|i| ours[i] * theirs[i]))
+        if let Some(kept) = self.average {
+            check_within("average", kept, 0.0, 1.0)?;
+        }
+        Ok(())
     }
 }
 
@@ -487,7 +478,7 @@ mod tests {
             let mu = |t: u64| beta1 * (1.0 - 0.5 * 0.96f64.powf(t as f64 * momentum_decay));
             let product: f64 = (1..=t).map(mu).product();
             let fresh = (1.0 - mu(t)) / (1.0 - product);
-            assert_eq!(optimizer.shared(t, 1.0).fresh, fresh as f32, "update {t}");
+            assert_eq!(optimizer.shared(t, 1.0).coefficients[nadam::GRADIENT_RATE], fresh as f32, "update {t}");
         }
     }
 }

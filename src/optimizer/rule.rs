@@ -1,5 +1,6 @@
 //! What becomes of a gradient: each [`Rule`] is an arm here and a file in `shaders/optimizer/`.
 
+use super::coefficients::{adadelta, adagrad, adam, adamax, lion, momentum, nadam, rmsprop, rprop, sgd};
 use crate::{Error, Result, family::files, math::sign};
 
 /// What becomes of a gradient `g`, with the learning rate `lr`; names and formulas are PyTorch's. `p` is the parameter,
@@ -284,7 +285,10 @@ impl Rule {
                 ("longest step", most, least, 1e9),
             ],
         };
-        numbers.iter().try_for_each(|(what, got, least, most)| check_within(what, *got, *least, *most))
+        for (what, got, least, most) in numbers {
+            check_within(what, *got, *least, *most)?;
+        }
+        Ok(())
     }
 
     pub(crate) const fn wgsl(self) -> &'static [&'static str] {
@@ -299,6 +303,22 @@ impl Rule {
             Self::Adadelta { .. } => files!("optimizer/adadelta"),
             Self::Lion { .. } => files!("optimizer/lion"),
             Self::Rprop { .. } => files!("optimizer/rprop"),
+        }
+    }
+
+    /// The names of its coefficients in a step, by their indices.
+    pub(crate) const fn coefficient_names(self) -> &'static [&'static str] {
+        match self {
+            Self::Sgd => sgd::NAMES,
+            Self::Momentum { .. } => momentum::NAMES,
+            Self::Adam { .. } => adam::NAMES,
+            Self::Adamax { .. } => adamax::NAMES,
+            Self::Nadam { .. } => nadam::NAMES,
+            Self::RmsProp { .. } => rmsprop::NAMES,
+            Self::Adagrad { .. } => adagrad::NAMES,
+            Self::Adadelta { .. } => adadelta::NAMES,
+            Self::Lion { .. } => lion::NAMES,
+            Self::Rprop { .. } => rprop::NAMES,
         }
     }
 

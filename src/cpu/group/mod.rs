@@ -104,28 +104,10 @@ impl Lanes {
 
     #[inline(always)]
     const fn of(&self, lane: usize) -> Numbers {
-        let [
-            learning_rate,
-            momentum,
-            mean,
-            square,
-            epsilon,
-            correction,
-            fresh,
-            decay,
-            l1,
-            clip_value,
-            clip_norm,
-            average,
-        ] = &self.0;
+        let [learning_rate, c0, c1, c2, c3, c4, c5, decay, l1, clip_value, clip_norm, average] = &self.0;
         Numbers {
             learning_rate: learning_rate[lane],
-            momentum: momentum[lane],
-            mean: mean[lane],
-            square: square[lane],
-            epsilon: epsilon[lane],
-            correction: correction[lane],
-            fresh: fresh[lane],
+            coefficients: [c0[lane], c1[lane], c2[lane], c3[lane], c4[lane], c5[lane]],
             decay: decay[lane],
             l1: l1[lane],
             clip_value: clip_value[lane],
