@@ -231,7 +231,7 @@ fn host_and_shader_agree_on_bindings_and_structs() {
                 ]
             };
         }
-        let step = step!(rows first key scale ring starts updates; learning_rate momentum mean square epsilon correction fresh decay
+        let step = step!(rows first key scale ring starts updates; learning_rate coefficients decay
             l1 clip_value clip_norm average);
         agree(&dispatch.name, &module, "Step", step, size_of::<Step>() as u32);
         macro_rules! start {
