@@ -21,6 +21,11 @@ const fn of_row(output_stride: usize) -> usize {
     3 * (output_stride + 1)
 }
 
+/// A row of `softmax_delta.wgsl`: three loops make its normalizer, and one its deltas.
+const fn of_softmax_delta(output_stride: usize) -> usize {
+    4 * (output_stride + 1)
+}
+
 /// `steps.wgsl`
 pub(super) const fn step_table() -> usize {
     13
@@ -57,7 +62,7 @@ pub(super) struct ScoreLoops {
 impl ScoreLoops {
     pub(super) const fn new(output_stride: usize, scored: Scored) -> Self {
         let again = scored.errors + scored.labels;
-        Self { each_row: 1 + 2 * of_row(output_stride) + again, fixed: 7 * scored.pairs() + 2 + 2 * again }
+        Self { each_row: 1 + 2 * of_row(output_stride) + again, fixed: 7 * scored.pairs() + 3 + 2 * again }
     }
 
     /// For a batch of rows, of which an invocation has every 64th.
@@ -68,12 +73,12 @@ impl ScoreLoops {
 
 /// `ensemble.wgsl`
 pub(super) fn ensemble(arenas: &Arenas) -> usize {
-    arenas.models * (arenas.outputs() + 3) + arenas.outputs() + 2
+    arenas.models * (arenas.outputs() + 3) + arenas.outputs() + 3
 }
 
 /// `entry/rows.wgsl` and `entry/softmax.wgsl`
 pub(super) fn rows(arenas: &Arenas) -> usize {
-    1 + of_row(arenas.output_stride())
+    softmax_deltas(arenas, LANES, LANES)
 }
 
 /// `entry/norm.wgsl`
@@ -115,7 +120,7 @@ impl Tile {
 
 /// `softmax_delta.wgsl` for so many rows, which as many invocations as there are lanes share.
 fn softmax_deltas(arenas: &Arenas, rows: usize, lanes: usize) -> usize {
-    1 + rows.div_ceil(lanes) * (1 + of_row(arenas.output_stride()))
+    1 + rows.div_ceil(lanes) * (1 + of_softmax_delta(arenas.output_stride()))
 }
 
 /// `entry/fused.wgsl`, for all of a workgroup's blocks of rows.

@@ -330,8 +330,7 @@ fn layers(source: &str) -> Vec<Values> {
     (0..count).map(|layer| all.remove(&layer).or_else(|| default.clone()).unwrap_or_default()).collect()
 }
 
-/// A plan may count more rounds than there are, for loops that a kernel does not always have, and somewhat fewer, for loops that
-/// a driver unrolls.
+/// A plan may count more rounds than there are, for loops that a kernel does not always have, but never fewer.
 #[test]
 fn the_counted_rounds_are_those_that_the_loops_declare() {
     let mut wrong = std::collections::BTreeMap::new();
@@ -340,8 +339,8 @@ fn the_counted_rounds_are_those_that_the_loops_declare() {
         kernel.constants.entry("MODELS".to_owned()).or_insert(3);
         let (declared, counted) = (kernel.rounds(dispatch.entry, Values::new()), dispatch.loops as u64);
         // How often a place walks round the grid of rows is up to chance.
-        let most = if dispatch.entry == "order" { 768 } else { 3 * declared + 64 };
-        if 3 * counted < 2 * declared || counted > most {
+        let most = if dispatch.entry == "order" { 768 } else { 5 * declared + 64 };
+        if counted < declared || counted > most {
             wrong.entry(dispatch.entry).or_insert(format!("{}: {declared} rounds, {counted} counted", dispatch.name));
         }
     }
