@@ -255,6 +255,9 @@ impl<'a> Assembly<'a> {
         for (name, value) in rule.kinds() {
             self.flag(name, *value);
         }
+        for (index, name) in rule.coefficient_names().iter().enumerate() {
+            self.count(&format!("{}_{name}", rule.name().to_uppercase()), index);
+        }
         self.add_all(rule.wgsl());
         let mut parameter = "p".to_owned();
         let mut gradient = "g".to_owned();
