@@ -7,7 +7,7 @@
 use std::{error::Error, ops::Range, path::PathBuf, process::ExitCode, time::Instant};
 
 use clap::Parser;
-use gradus::{Activation, Dataset, Device, Network, Request, Settings, Trainer};
+use gradus::{Activation, Dataset, Device, Network, Settings, Trainer, device::Request};
 use plotters::{
     coord::Shift,
     prelude::*,

@@ -11,8 +11,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use gradus::{
-    Activation, Dataset, Device, LayerParameters, Loss, Member, Network, Optimizer, Plan, Population, Settings,
-    Trainer, wgpu,
+    Activation, Dataset, Device, Loss, Member, Network, Optimizer, Population, Settings, Trainer, nn::LayerParameters,
+    plan::Plan, wgpu,
 };
 use serde_json::{Value, json};
 

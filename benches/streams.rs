@@ -8,7 +8,7 @@ mod common;
 use std::{fs, process::ExitCode};
 
 use clap::Parser;
-use gradus::{Activation, Dataset, Device, Features, Network, Npy, Optimizer, Settings, Trainer};
+use gradus::{Activation, Dataset, Device, Features, Network, Optimizer, Settings, Trainer, data::formats::Npy};
 use serde_json::json;
 
 use common::{BenchResult, Times, exit, in_turn, numbers, open};

@@ -15,8 +15,10 @@ use std::{
 
 use clap::Parser;
 use gradus::{
-    Device, LayerParameters, Network, Plan, Profile, Settings, Trainer, Tuner,
-    cpu::reference::{Parameters, Reference},
+    Device, Network, Settings, Trainer,
+    nn::LayerParameters,
+    plan::{Plan, Profile, Tuner},
+    reference::{Parameters, Reference},
 };
 use serde_json::{Value, json};
 
@@ -234,7 +236,7 @@ impl Row {
             object["best_plan"] = plan.to_string().into();
         }
         if let Some(profile) = &self.profile {
-            let kernel = |one: &gradus::KernelTime| json!({ "kernel": one.kernel, "us": one.seconds * 1e6, "flop": one.flop, "bytes": one.bytes });
+            let kernel = |one: &gradus::plan::KernelTime| json!({ "kernel": one.kernel, "us": one.seconds * 1e6, "flop": one.flop, "bytes": one.bytes });
             object["kernels"] = profile.kernels.iter().map(kernel).collect();
         }
         object

@@ -9,7 +9,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use gradus::{
-    AdapterReport, Choice, Device, Request,
+    Device,
+    device::{AdapterReport, Choice, Request},
     wgpu::{DeviceType, Features},
 };
 use serde_json::{Value, json};
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let _ = env_logger::try_init();
     let backends = arguments.backend.flags();
-    let reports = gradus::adapters(backends)?;
+    let reports = gradus::device::adapters(backends)?;
     for (i, report) in reports.iter().enumerate() {
         common::print_line!("{i}: {}", report.info.name);
         for (what, value) in lines(report) {

@@ -103,7 +103,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
 
 /// Why there is nothing to compare without a real GPU, and what to do.
 fn nothing_to_compare(options: &DeviceOptions) -> Result<String, Exit> {
-    let adapters = gradus::adapters(options.backend.flags())?;
+    let adapters = gradus::device::adapters(options.backend.flags())?;
     let names = adapters.iter().filter_map(|adapter| adapter.info.name.split_whitespace().next());
     Ok(match names.map(|name| format!("--device {name}")).reduce(|all, name| format!("{all}, {name}")) {
         Some(names) => format!("no real GPU to compare the CPU with; a software adapter has to be named: {names}"),

@@ -11,7 +11,12 @@ mod common;
 use std::{collections::HashMap, process::ExitCode};
 
 use clap::Parser;
-use gradus::{Activation, LearningRate, MlpRegressor, Scaler, Scaling, pictures};
+use gradus::{
+    Activation, MlpRegressor,
+    data::{Scaler, Scaling},
+    estimator::LearningRate,
+    plot,
+};
 use serde_json::json;
 
 use common::{
@@ -109,7 +114,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
 
     let picture = out.join("told.svg");
     let title = format!("Strength of concrete in MPa, 8-64-64-1, seed {}", seeds.start());
-    pictures::save(&picture, pictures::predictions(&title, &test.strengths, &told))?;
+    plot::save(&picture, plot::predictions(&title, &test.strengths, &told))?;
     print_line!("picture: {}", picture.display());
     let seconds = network.history().map_or(f64::NAN, gradus::History::seconds);
     print_line!("{}: {seconds:.3} s of training", common::described(&device));

@@ -13,7 +13,10 @@ mod common;
 use std::{process::ExitCode, time::Instant};
 
 use clap::Parser;
-use gradus::{Device, Finding, Selftest, Settings};
+use gradus::{
+    Device, Settings,
+    diagnostics::{Finding, Selftest},
+};
 use serde_json::{Value, json};
 
 use bench::{BenchResult, is_hardware, network, times, trainer};
@@ -60,11 +63,11 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let device = arguments.device.open()?;
     let start = Instant::now();
-    let selftest = gradus::selftest(&device);
+    let selftest = gradus::diagnostics(&device);
     let seconds = start.elapsed().as_secs_f64();
     common::print_line!("{selftest}");
     common::print_line!("The checks took {seconds:.1} s.\n\nAdapters that are there:\n");
-    let adapters = gradus::adapters(arguments.device.backend.flags())?;
+    let adapters = gradus::device::adapters(arguments.device.backend.flags())?;
     for adapter in &adapters {
         let info = &adapter.info;
         let automatic = if adapter.is_automatic { ", taken by auto" } else { "" };

@@ -14,9 +14,11 @@ use std::{f64::consts::TAU, ops::Range, process::ExitCode, time::Instant};
 
 use clap::Parser;
 use gradus::{
-    Activation, Consensus, Dataset, Init, Loss, Member, Network, Optimizer, Population, Rows, Scaler, Scaling,
-    Schedule, Settings,
-    pictures::{self, Bands},
+    Activation, Dataset, Init, Loss, Member, Network, Optimizer, Population, Schedule, Settings,
+    data::{Rows, Scaler, Scaling},
+    plot,
+    plot::Bands,
+    population::Consensus,
 };
 use serde_json::json;
 
@@ -130,7 +132,7 @@ fn run(arguments: &Arguments) -> std::result::Result<(), Exit> {
         rows: [&times, &deflections],
     };
     let title = format!("A spring, measured {ROWS} times: what {} networks tell", ensemble.networks());
-    pictures::save(&picture, bands.svg(&title))?;
+    plot::save(&picture, bands.svg(&title))?;
     common::print_line!("picture: {}", picture.display());
     let own = json!({
         "seed": seed,

@@ -13,7 +13,10 @@ mod common;
 use std::process::ExitCode;
 
 use clap::Parser;
-use gradus::{Activation, Device, History, Loss, Network, Optimizer, Scaler, Scaling, Schedule, Settings};
+use gradus::{
+    Activation, Device, History, Loss, Network, Optimizer, Schedule, Settings,
+    data::{Scaler, Scaling},
+};
 
 use common::{
     Exit,

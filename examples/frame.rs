@@ -12,7 +12,7 @@ mod common;
 use std::process::ExitCode;
 
 use clap::Parser;
-use gradus::{Activation, Dataset, Device, Init, Loss, Network, Optimizer, Settings, Trainer, pictures, wgpu};
+use gradus::{Activation, Dataset, Device, Init, Loss, Network, Optimizer, Settings, Trainer, plot, wgpu};
 use serde_json::json;
 
 use common::{
@@ -124,11 +124,11 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let (early, late) = (report.losses[0], report.losses[report.losses.len() - 1]);
 
     let path = out.join("frames.png");
-    let picture = pictures::png(SIZE * pixels.len() as u32, SIZE, |x, y| {
+    let picture = plot::png(SIZE * pixels.len() as u32, SIZE, |x, y| {
         let at = (4 * (y * SIZE + x % SIZE)) as usize;
         [0, 1, 2].map(|i| pixels[(x / SIZE) as usize][at + i])
     });
-    pictures::save(&path, picture)?;
+    plot::save(&path, picture)?;
     let frames = arguments.frames;
     print_line!(
         "{frames} frames with {STEPS_A_FRAME} steps each in {seconds:.1} s; the loss fell from {early:.4} to {late:.4}"

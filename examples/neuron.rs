@@ -8,7 +8,7 @@ mod common;
 use std::process::ExitCode;
 
 use clap::Parser;
-use gradus::{Activation, Device, LayerParameters, Loss, Network, Optimizer, Settings, Trainer};
+use gradus::{Activation, Device, Loss, Network, Optimizer, Settings, Trainer, nn::LayerParameters};
 use serde_json::{Value, json};
 
 use common::{

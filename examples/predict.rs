@@ -15,7 +15,7 @@ use std::{
 
 use clap::Parser;
 use csv::WriterBuilder;
-use gradus::{CsvSettings, Encoder, Encoding, Table};
+use gradus::data::table::{CsvSettings, Encoder, Encoding, Table};
 use serde_json::json;
 
 use common::{

@@ -11,7 +11,7 @@ mod common;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use gradus::{Activation, Loss, Network, Optimizer, RangeTest, Settings, pictures};
+use gradus::{Activation, Loss, Network, Optimizer, Settings, plot, train::RangeTest};
 use serde_json::json;
 
 use common::{
@@ -74,7 +74,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let name = optimizer(1.0).name();
     let picture = out.join("rates.svg");
     let title = format!("Learning rates for the digits, 64-128-10, {name}, seed {seed}");
-    pictures::save(&picture, pictures::rates(&title, &rates))?;
+    plot::save(&picture, plot::rates(&title, &rates))?;
 
     let mut own = json!({ "seed": seed, "optimizer": name, "rates": rates.points, "suggestion": rates.suggestion });
     match rates.suggestion {

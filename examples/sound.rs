@@ -12,7 +12,10 @@ mod common;
 use std::process::ExitCode;
 
 use clap::Parser;
-use gradus::{Activation, Dataset, Loss, Network, Optimizer, Scaler, Scaling, Schedule, Settings};
+use gradus::{
+    Activation, Dataset, Loss, Network, Optimizer, Schedule, Settings,
+    data::{Scaler, Scaling},
+};
 
 use common::{
     Exit, classifier,

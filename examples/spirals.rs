@@ -12,7 +12,11 @@ mod common;
 use std::{f64::consts::TAU, process::ExitCode};
 
 use clap::Parser;
-use gradus::{Activation, Dataset, Loss, Network, Optimizer, Result, Scaler, Scaling, Schedule, Settings, pictures};
+use gradus::{
+    Activation, Dataset, Loss, Network, Optimizer, Result, Schedule, Settings,
+    data::{Scaler, Scaling},
+    plot,
+};
 
 use common::{
     Exit,
@@ -90,7 +94,7 @@ fn run(arguments: &Arguments) -> std::result::Result<(), Exit> {
     experiment::compare(&device, &scores, &baselines, &mut own);
 
     let picture = out.join("boundary.png");
-    pictures::save(&picture, draw(&frames, &train))?;
+    plot::save(&picture, draw(&frames, &train))?;
     let after: Vec<_> = frames.iter().map(|frame| frame.epoch.to_string()).collect();
     print_line!("picture: {}, after {} epochs", picture.display(), after.join(", "));
     experiment::save_curves(&out.join("curves.svg"), &format!("Two spirals, 2-64-64-1, seed {seed}"), &history)?;
@@ -150,7 +154,7 @@ fn draw(frames: &[Frame], data: &Dataset) -> Vec<u8> {
     }
     // A line of paper between two frames.
     let width = (frames.len() * (PIXELS + 4)).saturating_sub(4);
-    pictures::png(width as u32, PIXELS as u32, |x, y| {
+    plot::png(width as u32, PIXELS as u32, |x, y| {
         let (frame, x) = (x as usize / (PIXELS + 4), x as usize % (PIXELS + 4));
         if x >= PIXELS {
             return [255; 3];

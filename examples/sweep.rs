@@ -11,8 +11,9 @@ use std::{process::ExitCode, time::Instant};
 
 use clap::Parser;
 use gradus::{
-    Activation, Findings, Fit, Halving, Hyperparameter, Loss, Member, Monitor, Network, Optimizer, Search, Settings,
-    Validation, pictures,
+    Activation, Fit, Loss, Member, Network, Optimizer, Settings, plot,
+    search::{Findings, Halving, Hyperparameter, Search},
+    train::{Monitor, Validation},
 };
 use serde_json::json;
 
@@ -108,13 +109,13 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
 
     let title = format!("{count} learning rates on the digits, 64-64-10, {epochs} epochs");
     let picture = out.join("rates.svg");
-    pictures::save(&picture, pictures::search(&title, &grid))?;
+    plot::save(&picture, plot::search(&title, &grid))?;
     common::print_line!("picture: {}", picture.display());
     let names = [("best", best), ("worst", worst)]
         .map(|(name, number)| format!("{name}: {:.2e}", grid.trials[number].values[0]));
     let picture = out.join("losses.svg");
     let lines = [(names[0].as_str(), &grid.trials[best].histories[0]), (&names[1], &grid.trials[worst].histories[0])];
-    pictures::save(&picture, pictures::losses("The best and the worst of these rates", &lines))?;
+    plot::save(&picture, plot::losses("The best and the worst of these rates", &lines))?;
     common::print_line!("picture: {}", picture.display());
     let own = json!({
         "seed": seed,

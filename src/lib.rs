@@ -65,128 +65,43 @@
 
 #![deny(unsafe_code, missing_docs)]
 
-mod activation;
-mod blocking;
-mod checkpoint;
-mod clock;
-pub mod cpu;
-mod custom;
-mod dataset;
-mod device;
-mod dropout;
-mod engine;
-mod ensemble;
-mod error;
-mod estimator;
-mod export;
-mod family;
-mod features;
-mod file_rows;
-mod fit;
-mod formats;
-mod gpu;
+pub mod data;
+pub mod device;
+pub mod diagnostics;
+pub(crate) mod engine;
+pub(crate) mod error;
+pub mod estimator;
 pub mod guide;
-mod histogram;
-mod init;
-mod judge;
-mod loss;
-mod math;
-mod memory;
-mod metrics;
-mod model;
-mod network;
-mod noise;
-mod norm;
-mod optimizer;
-mod order;
-#[cfg(feature = "pictures")]
-pub mod pictures;
-mod plan;
-mod population;
-mod predictor;
-mod profile;
-#[cfg(all(feature = "progress", not(target_family = "wasm")))]
-mod progress;
-mod report;
-mod rng;
-mod rows;
-mod scaling;
-mod schedule;
-mod search;
-mod selftest;
-mod settings;
-mod step;
-mod table;
-mod task;
-mod trainer;
-#[cfg(not(target_family = "wasm"))]
-mod tuner;
-mod upcoming;
+pub mod metrics;
+pub mod model;
+pub mod nn;
+pub mod optim;
+pub mod plan;
+#[cfg(feature = "plot")]
+pub mod plot;
+pub mod population;
+pub mod search;
+pub mod train;
+pub(crate) mod util;
 
-pub use activation::Activation;
-pub use checkpoint::Checkpoint;
-pub use custom::{CustomActivation, CustomLoss};
-pub use dataset::{Answers, Dataset};
+pub use data::{Answers, Dataset, Features};
+pub use device::Device;
 #[cfg(not(target_family = "wasm"))]
-pub use device::adapters;
-pub use device::{Choice, Device, Request, adapters_async};
-pub use engine::population::Estimate;
-pub use ensemble::{Consensus, Ensemble, Votes};
+pub use diagnostics::selftest;
+pub use engine::reference;
 pub use error::{Error, Result};
-pub use estimator::{
-    ClassWeights, Classification, LearningRate, Mlp, MlpClassifier, MlpRegressor, MlpSettings, Regressing, TargetValues,
-};
-pub use export::{WgslFunction, WgslWeights};
-pub use features::Features;
-pub use file_rows::FileRows;
-pub use fit::{
-    Decision, Divergence, EarlyStopping, Ended, Epoch, Fit, History, Monitor, Progress, RangeTest, Rates,
-    ReduceOnPlateau, Split, Validation,
-};
-#[cfg(feature = "images")]
-pub use formats::folder::{BlendedImageSettings, ImageSettings};
-#[cfg(feature = "npy")]
-pub use formats::npy::Npy;
-pub use formats::{idx::Idx, image_set::ImageSet, names::Names, records::Formulas};
-pub use gpu::adapters::AdapterReport;
-pub use histogram::{LayerHistogram, LayerValues};
-pub use init::Init;
-pub use loss::Loss;
-pub use metrics::{Average, Confusion, Metrics, Regression};
-pub use model::Model;
-pub use network::{Dense, LayerParameters, Network, Place};
-pub use norm::Norm;
-pub use optimizer::{Optimizer, Rule};
-pub use plan::{Plan, PlanRow};
+pub use estimator::{MlpClassifier, MlpRegressor};
+pub use model::{Checkpoint, Model, Predictor};
+pub use nn::{Activation, Init, Loss, Network};
+pub use optim::{Optimizer, Schedule};
 pub use population::{Member, Population};
-pub use predictor::Predictor;
-pub use profile::{KernelTime, Profile};
-#[cfg(all(feature = "progress", not(target_family = "wasm")))]
-pub use progress::ProgressBar;
-pub use report::Report;
-pub use rows::{Fold, Rows};
-pub use scaling::{Scaler, Scaling};
-pub use schedule::Schedule;
-#[cfg(not(target_family = "wasm"))]
-pub use search::cross_val_score;
-pub use search::{Findings, Halving, Hyperparameter, KFold, Scores, Search, Trial, cross_val_score_async};
-#[cfg(not(target_family = "wasm"))]
-pub use selftest::selftest;
-pub use selftest::{Finding, Selftest, selftest_async};
-pub use settings::Settings;
-pub use table::{
-    AnswerKind, Coding, Column, ColumnKind, CsvSettings, Encoder, EncoderSettings, Encoding, FeatureColumns,
-    MissingCategory, MissingNumber, NonNumber, NumberFormat, Reading, Table, Unseen,
-};
-pub use trainer::Trainer;
-#[cfg(not(target_family = "wasm"))]
-pub use tuner::{Tuned, Tuner};
+pub use train::{EarlyStopping, Fit, History, Settings, Trainer};
 pub use wgpu;
 
 /// On native platforms everything may go to, and be looked at from, another thread.
 #[cfg(not(target_family = "wasm"))]
 const _: fn() = || {
     fn check<T: Send + Sync>() {}
-    check::<(Device, Trainer, Dataset, Network, Settings, Report, Error, AdapterReport)>();
-    check::<(Fit, History, RangeTest, MlpClassifier<String>, MlpRegressor, Ensemble)>();
+    check::<(Device, Trainer, Dataset, Network, Settings, train::Report, Error, device::AdapterReport)>();
+    check::<(Fit, History, train::RangeTest, MlpClassifier<String>, MlpRegressor, population::Ensemble)>();
 };

@@ -1,7 +1,10 @@
 //! Formulas of the caller's own, on every device.
 
 use crate::common::{XOR, adapters, devices, open, xor};
-use gradus::{Activation, CustomActivation, CustomLoss, Error, Init, Loss, Network, Optimizer, Settings, Trainer};
+use gradus::{
+    Activation, Error, Init, Loss, Network, Optimizer, Settings, Trainer,
+    nn::{CustomActivation, CustomLoss},
+};
 
 const LEAKY: &str = "
 fn bent(z: vec4f) -> vec4f { return select(z, 0.3 * z, z < vec4f()); }

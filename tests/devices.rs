@@ -12,9 +12,16 @@ use std::{
 
 use crate::common::{XOR, adapters, again, bits, callers, devices, is_alone, kib, numbers, open, request, run, xor};
 use gradus::{
-    Activation, AdapterReport, Choice, Dataset, Dense, Device, Ensemble, Error, Features, Fit, Init, LayerParameters,
-    Loss, Member, Metrics, Network, Optimizer, Population, Predictor, RangeTest, Report, Request, Settings, Trainer,
-    Tuner, cpu::reference::Reference, wgpu,
+    Activation, Dataset, Device, Error, Features, Fit, Init, Loss, Member, Network, Optimizer, Population, Predictor,
+    Settings, Trainer,
+    device::{AdapterReport, Choice, Request},
+    metrics::Metrics,
+    nn::{Dense, LayerParameters},
+    plan::Tuner,
+    population::Ensemble,
+    reference::Reference,
+    train::{RangeTest, Report},
+    wgpu,
 };
 
 fn network() -> Network {
@@ -47,7 +54,7 @@ fn everything_public_can_be_sent_and_shared() {
     const fn sent_and_shared<T: Send + Sync>() {}
     sent_and_shared::<(Activation, AdapterReport, Choice, Dataset, Dense, Device, Error, Metrics)>();
     sent_and_shared::<(Features, gradus::Answers, Init, LayerParameters, Loss, Network, Optimizer)>();
-    sent_and_shared::<(Report, Request, Settings, Trainer, Reference, gradus::cpu::reference::Parameters)>();
+    sent_and_shared::<(Report, Request, Settings, Trainer, Reference, gradus::reference::Parameters)>();
 }
 
 #[test]
@@ -499,7 +506,7 @@ mod environment {
 
     #[test]
     fn a_software_adapter_is_refused_unless_it_is_named() {
-        let all = gradus::adapters(None).expect("adapters are listed");
+        let all = gradus::device::adapters(None).expect("adapters are listed");
         if all.is_empty() || !all.iter().all(|adapter| adapter.is_software) {
             return;
         }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::common::{Folder, LIMIT, again, bits, devices, is_alone, kib, numbers, run_within, xor};
-use gradus::{Activation, Dataset, Device, Features, Loss, Network, Npy, Optimizer, Settings, Trainer};
+use gradus::{Activation, Dataset, Device, Features, Loss, Network, Optimizer, Settings, Trainer, data::formats::Npy};
 
 /// A number of the environment.
 fn size(name: &str, small: u64) -> u64 {

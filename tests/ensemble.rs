@@ -2,8 +2,11 @@
 
 use crate::common::{adapters, devices, numbers, open};
 use gradus::{
-    Activation, Consensus, Dataset, Device, Ensemble, Error, Init, Loss, Member, Model, Network, Optimizer, Population,
-    Predictor, Rows, Scaler, Settings, Trainer, wgpu,
+    Activation, Dataset, Device, Error, Init, Loss, Member, Model, Network, Optimizer, Population, Predictor, Settings,
+    Trainer,
+    data::{Rows, Scaler},
+    population::{Consensus, Ensemble},
+    wgpu,
 };
 
 /// Models of a network from seeds on, with biases that are not 0 and scaled inputs.

@@ -2,8 +2,8 @@
 
 use crate::common::{XOR, bits, devices, xor};
 use gradus::{
-    Activation, Dataset, Device, Error, Features, Init, LayerParameters, Loss, Member, MlpRegressor, Network,
-    Optimizer, Population, Scaling, Settings, Trainer, cpu::reference::Reference,
+    Activation, Dataset, Device, Error, Features, Init, Loss, Member, MlpRegressor, Network, Optimizer, Population,
+    Settings, Trainer, data::Scaling, nn::LayerParameters, reference::Reference,
 };
 
 fn network() -> Network {

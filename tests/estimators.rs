@@ -2,8 +2,9 @@
 
 use crate::common::{adapters, bits, devices, devices_unless_quick, is_quick, numbers, open};
 use gradus::{
-    Activation, ClassWeights, Device, Error, Features, LearningRate, Loss, MlpClassifier, MlpRegressor, MlpSettings,
-    Optimizer, Scaling,
+    Activation, Device, Error, Features, Loss, MlpClassifier, MlpRegressor, Optimizer,
+    data::Scaling,
+    estimator::{ClassWeights, LearningRate, MlpSettings},
 };
 
 /// Every column from 0 to 1, as scikit-learn's MinMaxScaler makes it.
@@ -211,7 +212,8 @@ fn early_stopping_holds_rows_out_and_keeps_the_best() {
     assert_eq!(network.trainer().expect("it was fitted").steps_per_epoch(), 9, "1,617 of 1,797 rows in batches of 200");
     let history = network.history().expect("it was fitted").clone();
     assert!(network.n_iter() < 60, "it ends early");
-    let score = |epoch: &gradus::Epoch| epoch.validation.as_ref().and_then(|v| v.accuracy()).expect("it validates");
+    let score =
+        |epoch: &gradus::train::Epoch| epoch.validation.as_ref().and_then(|v| v.accuracy()).expect("it validates");
     let scores: Vec<f64> = history.epochs.iter().map(score).collect();
     let best = scores.iter().copied().fold(0.0, f64::max);
     let first_best = scores.iter().position(|score| *score == best).expect("there is one");

@@ -5,7 +5,10 @@ use std::process::Command;
 
 use crate::common::{self, Folder, adapters, callers, numbers};
 use gradus::{
-    Activation, CustomActivation, Dataset, Device, Model, Network, Scaler, Scaling, Settings, Trainer, WgslWeights,
+    Activation, Dataset, Device, Model, Network, Settings, Trainer,
+    data::{Scaler, Scaling},
+    model::WgslWeights,
+    nn::CustomActivation,
     wgpu,
 };
 use serde_json::json;
@@ -60,7 +63,7 @@ fn answers(model: &Model, inputs: &[f32]) -> Vec<f32> {
 /// Runs a function of a model's for each row, as somebody's shader would.
 fn run(
     (device, queue): &(wgpu::Device, wgpu::Queue),
-    function: &gradus::WgslFunction,
+    function: &gradus::model::WgslFunction,
     (inputs, outputs): (usize, usize),
     rows: &[f32],
 ) -> Vec<f32> {

@@ -7,9 +7,12 @@ use std::{
 
 use crate::common::{Folder, adapters, devices, numbers, open};
 use gradus::{
-    Activation, Checkpoint, CustomActivation, Dataset, Decision, Device, EarlyStopping, Error, Features, Fit, Formulas,
-    LayerParameters, Loss, Model, Monitor, Names, Network, Optimizer, Predictor, ReduceOnPlateau, Scaler, Scaling,
-    Schedule, Settings, Trainer,
+    Activation, Checkpoint, Dataset, Device, EarlyStopping, Error, Features, Fit, Loss, Model, Network, Optimizer,
+    Predictor, Schedule, Settings, Trainer,
+    data::{Scaler, Scaling},
+    model::{Formulas, Names},
+    nn::{CustomActivation, LayerParameters},
+    train::{Decision, Monitor, ReduceOnPlateau},
 };
 use serde_json::Value;
 

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use crate::common::{bits, devices, numbers};
 use gradus::{
-    Activation, Answers, Dataset, Decision, Device, Divergence, EarlyStopping, Ended, Error, Fit, History, Loss,
-    Monitor, Network, Optimizer, RangeTest, ReduceOnPlateau, Schedule, Settings, Split, Trainer, Validation,
+    Activation, Answers, Dataset, Device, EarlyStopping, Error, Fit, History, Loss, Network, Optimizer, Schedule,
+    Settings, Trainer,
+    data::Split,
+    train::{Decision, Divergence, Ended, Monitor, RangeTest, ReduceOnPlateau, Validation},
 };
 
 const ROWS: usize = 90;

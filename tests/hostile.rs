@@ -47,7 +47,12 @@ mod large {
     use std::io::{self, Read, Write};
 
     use flate2::{Compression, write::GzEncoder};
-    use gradus::{Activation, Dataset, Error, Idx, LayerParameters, Model, Names, Network, Npy};
+    use gradus::{
+        Activation, Dataset, Error, Model, Network,
+        data::formats::{Idx, Npy},
+        model::Names,
+        nn::LayerParameters,
+    };
 
     use super::*;
     use crate::common::Folder;

@@ -1,8 +1,11 @@
 //! Rows with several labels, and values that nobody classifies: which metrics there are, on every device.
 
 use gradus::{
-    Activation, Average, Checkpoint, Dataset, Device, EarlyStopping, Ended, Fit, Loss, Member, Metrics, Monitor,
-    Network, Optimizer, Population, Result, Rows, Settings, Trainer,
+    Activation, Checkpoint, Dataset, Device, EarlyStopping, Fit, Loss, Member, Network, Optimizer, Population, Result,
+    Settings, Trainer,
+    data::Rows,
+    metrics::{Average, Metrics},
+    train::{Ended, Monitor},
 };
 
 use crate::common::{devices, devices_unless_quick};

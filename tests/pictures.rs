@@ -1,12 +1,15 @@
 //! Pictures as files: SVGs that are XML and say what they should, PNGs that can be read, for data of every kind.
-#![cfg(feature = "pictures")]
+#![cfg(feature = "plot")]
 
 use std::path::Path;
 
 use gradus::{
-    Activation, Confusion, Dataset, Device, Fit, Halving, History, Hyperparameter, KFold, LayerHistogram, LayerValues,
-    Loss, Member, Network, Optimizer, RangeTest, Rates, Result, Search, Settings, Trainer,
-    pictures::{self, Bands, Boundary},
+    Activation, Dataset, Device, Fit, History, Loss, Member, Network, Optimizer, Result, Settings, Trainer,
+    metrics::Confusion,
+    plot,
+    plot::{Bands, Boundary},
+    search::{Halving, Hyperparameter, KFold, Search},
+    train::{LayerHistogram, LayerValues, RangeTest, Rates},
 };
 
 /// Saves an SVG where it can be looked at, and gives its texts and how often each element stands in it.
@@ -18,7 +21,7 @@ struct Svg {
 impl Svg {
     fn of(name: &str, svg: &str) -> Self {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures");
-        pictures::save(folder.join(format!("{name}.svg")), svg).expect("it can be written");
+        plot::save(folder.join(format!("{name}.svg")), svg).expect("it can be written");
         let document = roxmltree::Document::parse(svg).unwrap_or_else(|error| panic!("{name}: {error}"));
         let root = document.root_element();
         let size = |side: &str| root.attribute(side).and_then(|side| side.parse::<f64>().ok()).expect("a number");
@@ -101,7 +104,7 @@ fn with_losses(history: &History, losses: &[f64]) -> History {
 #[test]
 fn curves_show_every_history() -> Result<()> {
     let (_, _, history) = learned()?;
-    let svg = pictures::curves("Two moons <&> \"more\"", &history);
+    let svg = plot::curves("Two moons <&> \"more\"", &history);
     let best = format!("best epoch, {}", history.best.expect("there was early stopping") + 1);
     Svg::of("curves", &svg).says(&[
         "Two moons <&> \"more\"",
@@ -112,16 +115,16 @@ fn curves_show_every_history() -> Result<()> {
         "validation",
         &best,
     ]);
-    assert_eq!(svg, pictures::curves("Two moons <&> \"more\"", &history.clone()), "the same data, the same bytes");
+    assert_eq!(svg, plot::curves("Two moons <&> \"more\"", &history.clone()), "the same data, the same bytes");
 
-    Svg::of("curves-empty", &pictures::curves("Nothing yet", &History::default())).says(&["nothing to show", "loss"]);
+    Svg::of("curves-empty", &plot::curves("Nothing yet", &History::default())).says(&["nothing to show", "loss"]);
     let one = with_losses(&history, &[0.7]);
-    assert!(Svg::of("curves-one", &pictures::curves("One epoch", &one)).says(&["1"]).count("circle") >= 2);
+    assert!(Svg::of("curves-one", &plot::curves("One epoch", &one)).says(&["1"]).count("circle") >= 2);
     let gaps = [0.9, 0.8, f64::NAN, 0.7, f64::INFINITY, f64::NAN, 0.5, 0.45];
-    let svg = Svg::of("curves-gaps", &pictures::curves("Not all of it numbers", &with_losses(&history, &gaps)));
+    let svg = Svg::of("curves-gaps", &plot::curves("Not all of it numbers", &with_losses(&history, &gaps)));
     assert!(!svg.texts.iter().any(|text| text.contains("nothing")));
     let none = with_losses(&history, &[f64::NAN; 5]);
-    Svg::of("curves-nan", &pictures::curves("No number", &none)).says(&["training"]);
+    Svg::of("curves-nan", &plot::curves("No number", &none)).says(&["training"]);
     for (name, losses) in [
         ("huge", vec![1e38, 3e38, 2e38]),
         ("tiny", vec![3e-12, 1e-12, 2e-12]),
@@ -134,7 +137,7 @@ fn curves_show_every_history() -> Result<()> {
             (0..100_000).map(|epoch| 2.0 / (1.0 + 0.01 * f64::from(epoch)) + 0.1 * f64::from(epoch % 7)).collect(),
         ),
     ] {
-        let svg = pictures::curves(&format!("Losses, {name}"), &with_losses(&history, &losses));
+        let svg = plot::curves(&format!("Losses, {name}"), &with_losses(&history, &losses));
         Svg::of(&format!("curves-{name}"), &svg).says(&["epoch"]);
         assert!(svg.len() < 200_000, "{name}: {} bytes", svg.len());
     }
@@ -145,7 +148,7 @@ fn curves_show_every_history() -> Result<()> {
     let network = Network::new(2).dense(16, Activation::Tanh).dense(1, Activation::Identity);
     let fit = Fit::new(30).hold_out(0.2);
     let (_, history) = fit.train(&Device::cpu(), &network, &data, Settings::default())?;
-    Svg::of("curves-r2", &pictures::curves("A regression", &history)).says(&["r²", "validation"]);
+    Svg::of("curves-r2", &plot::curves("A regression", &history)).says(&["r²", "validation"]);
     Ok(())
 }
 
@@ -157,7 +160,7 @@ fn rates_show_every_range_test() -> Result<()> {
     let settings = Settings { loss: Loss::SoftmaxCrossEntropy, ..Settings::default() };
     let found = RangeTest::default().run(&Device::cpu(), &network, &data, settings)?;
     let at = format!("falls fastest at {:.1e}", found.suggestion.expect("it learns"));
-    Svg::of("rates", &pictures::rates("Two moons", &found)).says(&["learning rate", "loss, smoothed", &at]);
+    Svg::of("rates", &plot::rates("Two moons", &found)).says(&["learning rate", "loss, smoothed", &at]);
 
     let of = |points: Vec<(f64, f64)>| {
         let mut rates: Rates = found.clone();
@@ -171,7 +174,7 @@ fn rates_show_every_range_test() -> Result<()> {
         ("narrow", (0..10).map(|i| (1e-3 + 1e-4 * f64::from(i), 0.5 - 0.01 * f64::from(i))).collect()),
         ("huge", vec![(1e-300, 1e300), (1.0, 1e308), (1e300, 1.0)]),
     ] {
-        Svg::of(&format!("rates-{name}"), &pictures::rates(&format!("Rates, {name}"), &of(points)));
+        Svg::of(&format!("rates-{name}"), &plot::rates(&format!("Rates, {name}"), &of(points)));
     }
     Ok(())
 }
@@ -189,36 +192,34 @@ fn confused(classes: u32, weight: f64) -> Confusion {
 #[test]
 fn confusion_shows_every_number_of_classes() {
     let digits: Vec<String> = (0..10).map(|digit| digit.to_string()).collect();
-    let svg = pictures::confusion("Digits", &confused(10, 1.0), &digits);
+    let svg = plot::confusion("Digits", &confused(10, 1.0), &digits);
     Svg::of("confusion", &svg).says(&["Digits", "predicted", "expected", "7"]);
-    assert_eq!(svg, pictures::confusion("Digits", &confused(10, 1.0), &digits), "the same data, the same bytes");
+    assert_eq!(svg, plot::confusion("Digits", &confused(10, 1.0), &digits), "the same data, the same bytes");
 
     let clothes = ["T-shirt or top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag"];
-    Svg::of("confusion-names", &pictures::confusion("Clothes", &confused(10, 0.125), &clothes)).says(&["sneaker", "9"]);
+    Svg::of("confusion-names", &plot::confusion("Clothes", &confused(10, 0.125), &clothes)).says(&["sneaker", "9"]);
     let long = [
         "a name that is much too long to stand beside a matrix of any size",
         "短い名前ではない名前、とても長い名前である",
         "b\u{0}\n<c>",
     ];
-    let svg =
-        Svg::of("confusion-long", &pictures::confusion(&"A long title ".repeat(20), &confused(3, 12345.678), &long));
+    let svg = Svg::of("confusion-long", &plot::confusion(&"A long title ".repeat(20), &confused(3, 12345.678), &long));
     svg.says(&["b  <c>"]);
     assert_eq!(svg.texts.iter().filter(|text| text.ends_with('…')).count(), 5, "{:?}", svg.texts);
 
-    Svg::of("confusion-one", &pictures::confusion("One class", &confused(1, 1.0), &["all"])).says(&["all", "40"]);
-    Svg::of("confusion-two", &pictures::confusion("Yes and no", &confused(2, 1e12), &["no", "yes"]))
-        .says(&["no", "yes"]);
+    Svg::of("confusion-one", &plot::confusion("One class", &confused(1, 1.0), &["all"])).says(&["all", "40"]);
+    Svg::of("confusion-two", &plot::confusion("Yes and no", &confused(2, 1e12), &["no", "yes"])).says(&["no", "yes"]);
     let none: [&str; 0] = [];
     for classes in [0, 1, 10] {
-        let svg = pictures::confusion("Nothing yet", &Confusion::new(classes), &none);
+        let svg = plot::confusion("Nothing yet", &Confusion::new(classes), &none);
         Svg::of(&format!("confusion-empty-{classes}"), &svg).says(&["no rows"]);
     }
     let mut nothing = Confusion::new(3);
     nothing.add(1, 1, 0.0).expect("it is a row");
-    Svg::of("confusion-weightless", &pictures::confusion("Rows without weight", &nothing, &none)).says(&["no rows"]);
+    Svg::of("confusion-weightless", &plot::confusion("Rows without weight", &nothing, &none)).says(&["no rows"]);
     for classes in [30, 100, 1000] {
         let names: Vec<String> = (0..classes).map(|class| format!("class {class}")).collect();
-        let svg = pictures::confusion(&format!("{classes} classes"), &confused(classes, 1.0), &names);
+        let svg = plot::confusion(&format!("{classes} classes"), &confused(classes, 1.0), &names);
         let found = Svg::of(&format!("confusion-{classes}"), &svg);
         found.says(&["class 0"]);
         assert!(found.texts.iter().filter(|text| text.starts_with("class")).count() <= 100, "{:?}", found.texts);
@@ -245,12 +246,12 @@ fn histograms_show_every_layer() -> Result<()> {
     assert!((all[4].edges[0] - f64::from(least)).abs() < 1e-5 * f64::from(least.abs()), "{:?}", all[4].edges);
     assert!(trainer.histograms(&x, &expected, 0).is_err() && trainer.histograms(&x[1..], &expected, 5).is_err());
 
-    let svg = pictures::histograms("Two moons", &all);
+    let svg = plot::histograms("Two moons", &all);
     let found = Svg::of("histograms", &svg);
     assert_eq!(found.texts.iter().filter(|text| text.starts_with("layer ")).count(), 6, "{:?}", found.texts);
-    assert_eq!(svg, pictures::histograms("Two moons", &all), "the same data, the same bytes");
+    assert_eq!(svg, plot::histograms("Two moons", &all), "the same data, the same bytes");
 
-    Svg::of("histograms-empty", &pictures::histograms("Nothing yet", &[])).says(&["nothing to show"]);
+    Svg::of("histograms-empty", &plot::histograms("Nothing yet", &[])).says(&["nothing to show"]);
     let with = |layer: usize, of: LayerValues, edges: &[f64], counts: &[u64]| {
         let mut histogram: LayerHistogram = all[0].clone();
         (histogram.layer, histogram.of) = (layer, of);
@@ -267,7 +268,7 @@ fn histograms_show_every_layer() -> Result<()> {
         with(7, activations, &[f64::MIN, 0.0, f64::MAX], &[0, 1]),
         with(9, gradients, &many, &vec![3; 2000]),
     ];
-    let svg = Svg::of("histograms-extreme", &pictures::histograms("Extremes", &extremes));
+    let svg = Svg::of("histograms-extreme", &plot::histograms("Extremes", &extremes));
     svg.says(&["nothing but zeros, or nothing at all"]);
     Ok(())
 }
@@ -276,18 +277,18 @@ fn histograms_show_every_layer() -> Result<()> {
 fn predictions_show_every_row_that_is_a_number() {
     let expected: Vec<f32> = (0..100u8).map(|row| 1000.0 + 2.0 * f32::from(row)).collect();
     let mut predicted: Vec<f32> = expected.iter().map(|value| value + 30.0 * (value / 9.0).sin()).collect();
-    let svg = Svg::of("predictions", &pictures::predictions("Rents", &expected, &predicted));
+    let svg = Svg::of("predictions", &plot::predictions("Rents", &expected, &predicted));
     svg.says(&["Rents", "expected", "predicted", "1000", "1200", "a dot for each row; on the line it is right"]);
     assert_eq!(svg.count("circle"), 100);
     predicted[7] = f32::NAN;
     predicted[8] = f32::INFINITY;
-    assert_eq!(Svg::of("predictions-gaps", &pictures::predictions("", &expected, &predicted)).count("circle"), 98);
-    Svg::of("predictions-none", &pictures::predictions("", &[], &[])).says(&["nothing to show"]);
+    assert_eq!(Svg::of("predictions-gaps", &plot::predictions("", &expected, &predicted)).count("circle"), 98);
+    Svg::of("predictions-none", &plot::predictions("", &[], &[])).says(&["nothing to show"]);
     for all in [[0.0; 2], [f32::MAX, f32::MIN], [1e-40, 2e-40]] {
-        assert_eq!(Svg::of("predictions-ends", &pictures::predictions("", &all, &all)).count("circle"), 2, "{all:?}");
+        assert_eq!(Svg::of("predictions-ends", &plot::predictions("", &all, &all)).count("circle"), 2, "{all:?}");
     }
     let many = vec![1.0; 10_000];
-    assert_eq!(Svg::of("predictions-many", &pictures::predictions("", &many, &many)).count("circle"), 3334);
+    assert_eq!(Svg::of("predictions-many", &plot::predictions("", &many, &many)).count("circle"), 3334);
 }
 
 #[test]
@@ -334,18 +335,18 @@ fn a_search_is_drawn_with_the_best_and_what_was_dropped() -> Result<()> {
     let member = Member::new(Settings::default());
     let search = Search::grid(&member, &[rates, batches])?.folds(KFold::new(3).shuffled(1));
     let findings = search.halve(&Device::cpu(), &network, &data, &Halving::new(30, 60))?;
-    let svg = pictures::search("Rates & batches", &findings);
+    let svg = plot::search("Rates & batches", &findings);
     let found = Svg::of("search", &svg);
     found.says(&["Rates & batches", "rate", "batch", "tried", "dropped before the end", "the best", "validation loss"]);
     let drawn = findings.trials.iter().filter(|trial| trial.scores.mean(findings.monitor).is_finite()).count();
     assert_eq!(found.count("circle"), 2 * drawn, "a point in each panel for whoever has a score");
-    assert_eq!(svg, pictures::search("Rates & batches", &findings), "the same data, the same bytes");
+    assert_eq!(svg, plot::search("Rates & batches", &findings), "the same data, the same bytes");
 
     let trained = search.train(&Device::cpu(), &network, &data, &Fit::new(3))?;
     let histories = [("first", &trained.trials[0].histories[0]), ("last", &trained.trials[7].histories[0])];
-    let found = Svg::of("losses", &pictures::losses("Two of them", &histories));
+    let found = Svg::of("losses", &plot::losses("Two of them", &histories));
     found.says(&["Two of them", "first", "last", "epoch", "training loss"]);
-    Svg::of("losses-none", &pictures::losses("None", &[])).says(&["nothing to show"]);
+    Svg::of("losses-none", &plot::losses("None", &[])).says(&["nothing to show"]);
     Ok(())
 }
 
@@ -413,10 +414,11 @@ fn boundary_shows_what_a_network_answers() -> Result<()> {
 #[test]
 #[cfg(feature = "images")]
 fn pngs_can_be_read() -> Result<()> {
-    const COLOR: gradus::ImageSettings = gradus::ImageSettings { color: true, size: None };
+    const COLOR: gradus::data::formats::ImageSettings =
+        gradus::data::formats::ImageSettings { color: true, size: None };
     for (width, height) in [(1, 1), (3, 2), (300, 7)] {
         let pixel = |x: u32, y: u32| [(x * 7) as u8, (y * 31) as u8, (x * y) as u8];
-        let (size, bytes) = COLOR.decode(&pictures::png(width, height, pixel), "picture")?;
+        let (size, bytes) = COLOR.decode(&plot::png(width, height, pixel), "picture")?;
         assert_eq!(size, [height as usize, width as usize]);
         let expected: Vec<u8> = (0..height).flat_map(|y| (0..width).flat_map(move |x| pixel(x, y))).collect();
         assert!(bytes == expected);
@@ -425,7 +427,7 @@ fn pngs_can_be_read() -> Result<()> {
     // The left half is 0 and the right one 1, and the rows lie where their answers are.
     let boundary = Boundary::new(&data, |x| Ok(x.chunks(2).map(|x| f32::from(x[0] > 0.5)).collect()))?;
     let png = boundary.png();
-    pictures::save(Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures/boundary.png"), &png)?;
+    plot::save(Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures/boundary.png"), &png)?;
     let (size, bytes) = COLOR.decode(&png, "picture")?;
     assert_eq!(size, [768, 768]);
     let pixel = |x: usize, y: usize| &bytes[3 * (768 * y + x)..][..3];

@@ -3,7 +3,10 @@
 use std::{fs, time::Duration};
 
 use crate::common::{Folder, adapters, bits, callers, devices, numbers};
-use gradus::{Activation, Dataset, Device, Error, Network, Optimizer, Plan, Schedule, Settings, Trainer, Tuner};
+use gradus::{
+    Activation, Dataset, Device, Error, Network, Optimizer, Schedule, Settings, Trainer,
+    plan::{Plan, Tuner},
+};
 
 const ROWS: usize = 200;
 

@@ -2,8 +2,11 @@
 
 use crate::common::{adapters, bits, devices, numbers, open, xor};
 use gradus::{
-    Activation, Dataset, Device, EarlyStopping, Ended, Error, Fit, Fold, History, Loss, Member, Network, Optimizer,
-    Population, ReduceOnPlateau, Report, Rows, Schedule, Settings, Trainer, Validation, wgpu,
+    Activation, Dataset, Device, EarlyStopping, Error, Fit, History, Loss, Member, Network, Optimizer, Population,
+    Schedule, Settings, Trainer,
+    data::{Fold, Rows},
+    train::{Ended, ReduceOnPlateau, Report, Validation},
+    wgpu,
 };
 
 const ROWS: usize = 53;
@@ -46,7 +49,7 @@ fn dropping(share: f64) -> Network {
 }
 
 /// What a network is when it is trained alone on the same rows under the same plan.
-fn alone(device: &Device, network: &Network, data: &Dataset, member: &Member, plan: &gradus::Plan) -> Trainer {
+fn alone(device: &Device, network: &Network, data: &Dataset, member: &Member, plan: &gradus::plan::Plan) -> Trainer {
     let all: Vec<usize> = (0..data.rows()).collect();
     let rows = member.rows.of(all.len()).expect("rows");
     let data = data.select(&rows).expect("rows of the data set");
@@ -271,9 +274,10 @@ type Told = (usize, f64, f64, Option<f64>, [i64; 2]);
 /// A history without what the clock says, and with the numbers of its validations rounded.
 fn told(history: &History) -> Vec<Told> {
     let rounded = |value: Option<f64>| (value.unwrap_or(-1.0) * 1e4).round() as i64;
-    let epoch = |epoch: &gradus::Epoch| {
+    let epoch = |epoch: &gradus::train::Epoch| {
         let validation = epoch.validation.as_ref();
-        let numbers = [validation.map(gradus::Metrics::loss), validation.and_then(gradus::Metrics::accuracy)];
+        let numbers =
+            [validation.map(gradus::metrics::Metrics::loss), validation.and_then(gradus::metrics::Metrics::accuracy)];
         (epoch.steps, epoch.loss, epoch.learning_rate, epoch.accuracy, numbers.map(rounded))
     };
     history.epochs.iter().map(epoch).collect()

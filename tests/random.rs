@@ -8,9 +8,12 @@ use std::ops::Range;
 
 use crate::common::devices;
 use gradus::{
-    Activation, Answers, Dataset, Device, Features, Init, LayerParameters, Loss, Network, Norm, Optimizer, Result,
-    Rule, Scaler, Schedule, Settings, Trainer,
-    cpu::reference::{Parameters, Reference},
+    Activation, Answers, Dataset, Device, Features, Init, Loss, Network, Optimizer, Result, Schedule, Settings,
+    Trainer,
+    data::Scaler,
+    nn::{LayerParameters, Norm},
+    optim::Rule,
+    reference::{Parameters, Reference},
 };
 
 /// Numbers that follow from a seed: Vigna's SplitMix64.

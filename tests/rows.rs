@@ -2,8 +2,8 @@
 
 use crate::common::{bits, devices, numbers};
 use gradus::{
-    Activation, Dataset, Device, Error, LayerParameters, Loss, Network, Optimizer, Settings, Trainer,
-    cpu::reference::Reference,
+    Activation, Dataset, Device, Error, Loss, Network, Optimizer, Settings, Trainer, nn::LayerParameters,
+    reference::Reference,
 };
 
 const ROWS: usize = 37;

@@ -16,7 +16,9 @@ use std::{
 };
 
 use crate::common::{Folder, LIMIT, again};
-use gradus::{Activation, Checkpoint, Device, LayerParameters, Model, Network, Npy, Settings, Trainer};
+use gradus::{
+    Activation, Checkpoint, Device, Model, Network, Settings, Trainer, data::formats::Npy, nn::LayerParameters,
+};
 
 /// What tells a process started by these tests in which folder to do what the test of the same name says.
 const FOLDER: &str = "GRADUS_TEST_SAVES_IN";
@@ -128,7 +130,7 @@ fn fail_to_save(folder: &Path) {
     let array = Npy::new([200, 256], vec![2.0; 200 * 256]).expect("an array");
     let tries = [
         large.save(&path),
-        large.save_weights(&path, &gradus::Names::sequential(&large.network)),
+        large.save_weights(&path, &gradus::model::Names::sequential(&large.network)),
         large.save_onnx(&path),
         trainer.checkpoint().and_then(|checkpoint| checkpoint.save(&path)),
         array.save(&path),

@@ -2,8 +2,9 @@
 
 use crate::common::{bits, devices, numbers};
 use gradus::{
-    Activation, Dataset, Device, Features, MlpClassifier, MlpRegressor, Network, Optimizer, Scaler, Scaling, Settings,
-    TargetValues, Trainer,
+    Activation, Dataset, Device, Features, MlpClassifier, MlpRegressor, Network, Optimizer, Settings, Trainer,
+    data::{Scaler, Scaling},
+    estimator::TargetValues,
 };
 
 const ROWS: usize = 37;

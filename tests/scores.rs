@@ -2,8 +2,10 @@
 
 use crate::common::{bits, devices, numbers, xor};
 use gradus::{
-    Activation, Answers, Dataset, Device, Error, Features, Fold, Loss, Member, Metrics, Network, Optimizer, Population,
-    Rows, Scaler, Scaling, Settings, Trainer,
+    Activation, Answers, Dataset, Device, Error, Features, Loss, Member, Network, Optimizer, Population, Settings,
+    Trainer,
+    data::{Fold, Rows, Scaler, Scaling},
+    metrics::Metrics,
 };
 
 fn rows_of(number: usize) -> Rows {

@@ -2,8 +2,11 @@
 
 use crate::common::{devices, numbers};
 use gradus::{
-    Activation, Dataset, Device, EarlyStopping, Ended, Error, Fit, Halving, Hyperparameter, KFold, Loss, Member,
-    Monitor, Network, Optimizer, Result, Rows, Search, Settings, Split, Trainer, Validation, cross_val_score,
+    Activation, Dataset, Device, EarlyStopping, Error, Fit, Loss, Member, Network, Optimizer, Result, Settings,
+    Trainer,
+    data::{Rows, Split},
+    search::{Halving, Hyperparameter, KFold, Search, cross_val_score},
+    train::{Ended, Monitor, Validation},
 };
 
 const ROWS: usize = 81;
@@ -40,7 +43,7 @@ fn a_cross_validation_tests_each_fold_on_what_it_has_not_seen() {
             let order = folds.order(&data()).expect("folds").expect("classes");
             let arranged = data().select(&order).expect("rows");
             for (fold, metrics) in scores.metrics.iter().enumerate() {
-                let rows = |rows: gradus::Rows| arranged.select(&rows.of(ROWS).expect("rows")).expect("rows");
+                let rows = |rows: gradus::data::Rows| arranged.select(&rows.of(ROWS).expect("rows")).expect("rows");
                 let member = &KFold::new(4).members(&Member::new(settings(batch)))[fold];
                 let (train, test) = (rows(member.rows), rows(member.rows.left_out().expect("a fold")));
                 let fit = Fit::new(40).validate_on(&test);

@@ -1,8 +1,8 @@
 //! What settings mean on every device: clipped gradients, batches, weights of rows, and trainings that go on with others.
 
 use gradus::{
-    Activation, Checkpoint, Dataset, Decision, Device, Fit, Loss, Member, Metrics, MlpClassifier, Network, Optimizer,
-    Population, Result, Schedule, Settings, Trainer,
+    Activation, Checkpoint, Dataset, Device, Fit, Loss, Member, MlpClassifier, Network, Optimizer, Population, Result,
+    Schedule, Settings, Trainer, metrics::Metrics, train::Decision,
 };
 
 use crate::common::{devices, devices_unless_quick};

@@ -4,8 +4,13 @@ use std::fs;
 
 use crate::common::{Folder, adapters, bits, devices, numbers, open};
 use gradus::{
-    Activation, Dataset, Device, Error, Features, Fold, Idx, Loss, Member, MlpClassifier, Network, Npy, Optimizer,
-    Population, Report, Rows, Scaler, Scaling, Settings, Split, Trainer,
+    Activation, Dataset, Device, Error, Features, Loss, Member, MlpClassifier, Network, Optimizer, Population,
+    Settings, Trainer,
+    data::{
+        Fold, Rows, Scaler, Scaling, Split,
+        formats::{Idx, Npy},
+    },
+    train::Report,
 };
 
 const ROWS: usize = 101;
@@ -151,7 +156,7 @@ fn rows_that_stay_in_their_file_train_the_same_bits() {
     let entropy = settings(Loss::SoftmaxCrossEntropy);
     for device in devices() {
         let set = |features: Features| Dataset::new(ROWS, features, classes()).expect("a data set");
-        let of_file = |rows: gradus::Result<gradus::FileRows>| set(rows.expect("rows").into());
+        let of_file = |rows: gradus::Result<gradus::data::FileRows>| set(rows.expect("rows").into());
         for device in [device.clone(), device.with_resident_limit(0)] {
             let from_memory = trained(&device, &set(values.clone().into()), &entropy);
             for path in [&floats, &wide] {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::common::{Folder, Outcome, adapters, example, numbers, run};
-use gradus::{Encoder, Model};
+use gradus::{Model, data::table::Encoder};
 
 fn ran(name: &str, arguments: &[&str]) -> Outcome {
     ran_on("cpu", name, arguments)
@@ -210,7 +210,7 @@ fn mistakes_are_told_in_a_way_that_helps() {
     ran("predict", &[&good, &good]).expect(2, &["good.csv: ", "as safetensors has it"]);
     let plain = folder.0.join("plain.safetensors");
     let network = gradus::Network::new(1).dense(1, gradus::Activation::Identity);
-    let model = Model::new(network, vec![gradus::LayerParameters::new(vec![1.0], vec![0.0])]).expect("a model");
+    let model = Model::new(network, vec![gradus::nn::LayerParameters::new(vec![1.0], vec![0.0])]).expect("a model");
     model.save(&plain).expect("it is written");
     ran("predict", &[&text(plain), &good]).expect(2, &["nothing in its notes says what its inputs are"]);
 }

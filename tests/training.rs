@@ -4,8 +4,10 @@ use std::collections::HashSet;
 
 use crate::common::{XOR, bits, devices, numbers, xor};
 use gradus::{
-    Activation, Dataset, Device, Init, LayerParameters, Loss, Network, Optimizer, Report, Settings, Trainer,
-    cpu::reference::{Reference, loss_value},
+    Activation, Dataset, Device, Init, Loss, Network, Optimizer, Settings, Trainer,
+    nn::LayerParameters,
+    reference::{Reference, loss_value},
+    train::Report,
 };
 
 /// How far f32 on different machines may drift apart in the few steps of these tests.

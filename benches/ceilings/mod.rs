@@ -2,7 +2,7 @@
 
 use gemm_common::Parallelism;
 use gemm_f32::gemm::f32::get_gemm_fn;
-use gradus::{Device, Settings, Tuner, wgpu};
+use gradus::{Device, Settings, plan::Tuner, wgpu};
 use rayon::prelude::*;
 
 use super::{BenchResult, is_hardware, network, times, trainer};

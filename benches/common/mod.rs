@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gradus::{Activation, Dataset, Device, Network, Plan, Request, Settings, Trainer, wgpu};
+use gradus::{Activation, Dataset, Device, Network, Settings, Trainer, device::Request, plan::Plan, wgpu};
 
 pub type BenchResult<T> = Result<T, Box<dyn Error>>;
 

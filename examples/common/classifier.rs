@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gradus::{Answers, Dataset, History, pictures};
+use gradus::{Answers, Dataset, History, plot};
 use serde_json::{Value, json};
 
 use super::{
@@ -72,9 +72,9 @@ pub fn rows(set: &Dataset) -> impl Iterator<Item = (Vec<f32>, usize)> {
 /// Writes the pictures of a training into `folder`, and prints where they are.
 pub fn write_pictures(folder: &Path, title: &str, images: &Images, trained: &mut Trained) -> Result<(), Exit> {
     let Trained { trainer, history } = trained;
-    pictures::save(folder.join("curves.svg"), pictures::curves(title, history))?;
+    plot::save(folder.join("curves.svg"), plot::curves(title, history))?;
     if let Some(confusion) = trainer.evaluate(&images.test)?.confusion() {
-        pictures::save(folder.join("confusion.svg"), pictures::confusion(title, confusion, &images.classes))?;
+        plot::save(folder.join("confusion.svg"), plot::confusion(title, confusion, &images.classes))?;
     }
     let mut answered = Vec::new();
     for (pixels, class) in rows(&images.test) {

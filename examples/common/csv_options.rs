@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use gradus::{Column, CsvSettings, Encoder, Encoding, Error, Reading, Table};
+use gradus::{
+    Error,
+    data::table::{Column, CsvSettings, Encoder, Encoding, Reading, Table},
+};
 
 use super::{Exit, tables::shell};
 

@@ -3,7 +3,10 @@
 use std::{ops::RangeInclusive, path::Path};
 
 use gradus::{
-    Dataset, Device, Fit, History, Metrics, Network, Progress, ProgressBar, Result, Settings, Trainer, pictures,
+    Dataset, Device, Fit, History, Network, Result, Settings, Trainer,
+    metrics::Metrics,
+    plot,
+    train::{Progress, ProgressBar},
 };
 use serde_json::{Value, json};
 
@@ -87,7 +90,7 @@ pub fn json(train: &Dataset, history: &History, seed: u64) -> Value {
 
 /// Draws the loss and the accuracy over the epochs.
 pub fn save_curves(path: &Path, title: &str, history: &History) -> std::result::Result<(), Exit> {
-    pictures::save(path, pictures::curves(title, history))?;
+    plot::save(path, plot::curves(title, history))?;
     print_line!("picture: {}", path.display());
     Ok(())
 }

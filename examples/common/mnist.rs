@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use gradus::ImageSet;
+use gradus::data::formats::ImageSet;
 
 use super::{Exit, classifier::Images};
 

@@ -5,7 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use gradus::{Choice, Device, Request, wgpu::Backends};
+use gradus::{
+    Device,
+    device::{Choice, Request},
+    wgpu::Backends,
+};
 use serde_json::{Map, Value};
 
 use super::{Exit, described, print_line};

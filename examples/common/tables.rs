@@ -2,7 +2,11 @@
 
 use std::{fs, path::Path};
 
-use gradus::{Average, Confusion, CsvSettings, Device, Encoder, Error, Model, Predictor, Regression, Table, Unseen};
+use gradus::{
+    Device, Error, Model, Predictor,
+    data::table::{CsvSettings, Encoder, Table, Unseen},
+    metrics::{Average, Confusion, Regression},
+};
 use serde_json::{Value, json};
 
 use super::{Exit, csv_options, percent};

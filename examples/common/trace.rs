@@ -25,8 +25,9 @@ mod json;
 mod names;
 
 use gradus::{
-    Activation, Dense, Device, LayerParameters, Loss, Network, Norm, Optimizer, Result, Settings, Trainer,
-    cpu::reference::{Parameters, Reference},
+    Activation, Device, Loss, Network, Optimizer, Result, Settings, Trainer,
+    nn::{Dense, LayerParameters, Norm},
+    reference::{Parameters, Reference},
 };
 use serde_json::Value;
 

@@ -1,6 +1,9 @@
 //! What a network has to be better than to be worth anything.
 
-use gradus::{Answers, Dataset, Features, Scaler, Scaling};
+use gradus::{
+    Answers, Dataset, Features,
+    data::{Scaler, Scaling},
+};
 
 use crate::common::{Exit, tables::TestMetrics};
 

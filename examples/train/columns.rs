@@ -1,6 +1,6 @@
 //! The columns of a table: which of them a network can learn from, and what stands in the way.
 
-use gradus::{
+use gradus::data::table::{
     AnswerKind, Column, ColumnKind, Encoder, EncoderSettings, FeatureColumns, MissingCategory, MissingNumber,
     NonNumber, Table, Unseen,
 };

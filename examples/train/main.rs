@@ -19,7 +19,10 @@ mod training;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, ValueEnum};
-use gradus::{Activation, AnswerKind, CsvSettings, Optimizer};
+use gradus::{
+    Activation, Optimizer,
+    data::table::{AnswerKind, CsvSettings},
+};
 
 use columns::ColumnOptions;
 use common::{

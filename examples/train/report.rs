@@ -2,7 +2,13 @@
 
 use std::path::Path;
 
-use gradus::{Answers, Dataset, Device, Encoder, Ended, Epoch, Features, History, Metrics, Model, Predictor, pictures};
+use gradus::{
+    Answers, Dataset, Device, Features, History, Model, Predictor,
+    data::table::Encoder,
+    metrics::Metrics,
+    plot,
+    train::{Ended, Epoch},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -50,7 +56,7 @@ pub fn tell(
     if let Some(folder) = &arguments.save {
         model.save(folder.join("model.safetensors"))?;
         model.save_onnx(folder.join("model.onnx"))?;
-        pictures::save(folder.join("history.csv"), history.csv())?;
+        plot::save(folder.join("history.csv"), history.csv())?;
         print_line!("saved: {}", folder.join("{model.safetensors,model.onnx,history.csv}").display());
         print_line!("to use it: cargo run --release --example predict -- {} NEW.csv", quoted(folder));
     }
@@ -150,27 +156,27 @@ fn draw(
     model: &Model,
     (history, metrics, answers): (&History, &TestMetrics, &[(usize, f32)]),
 ) -> Result<String, Exit> {
-    pictures::save(out.join("curves.svg"), pictures::curves(title, history))?;
+    plot::save(out.join("curves.svg"), plot::curves(title, history))?;
     let mut names = vec!["curves"];
     match (metrics, setup.test.answers()) {
         (TestMetrics::Classes(confusion), _) => {
             let classes = encoder.classes().unwrap_or_default();
-            pictures::save(out.join("confusion.svg"), pictures::confusion(title, confusion, classes))?;
+            plot::save(out.join("confusion.svg"), plot::confusion(title, confusion, classes))?;
             names.push("confusion");
         }
         (_, Answers::Values(expected)) => {
             let predicted: Vec<f32> = answers.iter().map(|(_, answer)| *answer).collect();
             let about = format!("{title}: {}", metrics.words());
-            pictures::save(out.join("predictions.svg"), pictures::predictions(&about, expected, &predicted))?;
+            plot::save(out.join("predictions.svg"), plot::predictions(&about, expected, &predicted))?;
             names.push("predictions");
         }
         _ => {}
     }
     if let [first, second] = encoder.feature_names().as_slice() {
         let mut predictor = Predictor::of(device, model)?;
-        let boundary = pictures::Boundary::new(&setup.data, |inputs| predictor.predict(inputs))?;
+        let boundary = plot::Boundary::new(&setup.data, |inputs| predictor.predict(inputs))?;
         let title = format!("{} by {first} (first) and {second} (second)", encoder.answer());
-        pictures::save(out.join("boundary.svg"), boundary.svg(&title, encoder.classes().unwrap_or_default()))?;
+        plot::save(out.join("boundary.svg"), boundary.svg(&title, encoder.classes().unwrap_or_default()))?;
         names.push("boundary");
     }
     Ok(format!("{{{}}}.svg", names.join(",")))

@@ -1,6 +1,6 @@
 //! What becomes of each column of a table: the target, a feature, or nothing.
 
-use gradus::{Column, ColumnKind, NonNumber, NumberFormat, Table};
+use gradus::data::table::{Column, ColumnKind, NonNumber, NumberFormat, Table};
 
 use super::columns::ColumnOptions;
 use crate::common::{

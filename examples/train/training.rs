@@ -1,8 +1,9 @@
 //! From a data set to a trained model: what is held out, the network, and the training.
 
 use gradus::{
-    Activation, Answers, Dataset, Device, EarlyStopping, Encoder, Fit, History, Loss, Model, Network, ProgressBar,
-    Scaler, Scaling, Settings, Split, Trainer,
+    Activation, Answers, Dataset, Device, EarlyStopping, Fit, History, Loss, Model, Network, Settings, Trainer,
+    data::{Scaler, Scaling, Split, table::Encoder},
+    train::ProgressBar,
 };
 
 use crate::{

@@ -1,6 +1,6 @@
 //! What an engine needs to know of a training.
 
-use crate::{Network, Plan};
+use crate::{nn::network::Network, plan::Plan};
 
 /// What is common to all networks that an engine trains, apart from their steps.
 #[derive(Clone, Copy)]

@@ -1,7 +1,10 @@
 //! Predictions of several networks of one shape, combined where they are computed.
 
 use crate::{
-    Device, Network, Result, cpu::ensemble::Ensemble, device::Machine, gpu::ensemble::Ensemble as GpuEnsemble,
+    device::{Device, Machine},
+    engine::{cpu::ensemble::Ensemble, gpu::run::ensemble::Ensemble as GpuEnsemble},
+    error::Result,
+    nn::network::Network,
 };
 
 /// Networks with their parameters on a GPU or on the CPU.

@@ -1,8 +1,10 @@
 //! Predictions of a network that is not in training.
 
-use super::recording_needs_gpu;
 use crate::{
-    Device, Network, Result, cpu::predictor::Predictor, device::Machine, gpu::predictor::Predictor as GpuPredictor,
+    device::{Device, Machine},
+    engine::{cpu::predictor::Predictor, gpu::run::predictor::Predictor as GpuPredictor, recording_needs_gpu},
+    error::Result,
+    nn::network::Network,
 };
 
 /// A network with its parameters on a GPU or on the CPU.

@@ -2,20 +2,27 @@
 
 use std::ops::Range;
 
-use super::{config::TrainingConfig, recording_needs_gpu};
 #[cfg(not(target_family = "wasm"))]
-use crate::KernelTime;
+use crate::plan::profile::KernelTime;
 use crate::{
-    Dataset, Device, LayerParameters, Metrics, Plan, Report, Result,
-    cpu::training::CpuTraining,
-    device::Machine,
-    gpu::{
-        draft::{Metric, Setup},
-        engine::Engine,
+    data::dataset::Dataset,
+    device::{Device, Machine},
+    engine::{
+        config::TrainingConfig,
+        cpu::training::CpuTraining,
+        gpu::run::{
+            engine::Engine,
+            engine_layout::{Metric, Setup},
+        },
+        recording_needs_gpu,
+        state::Memory,
+        step::{Batch, Course, Earlier, Step, StepMetrics},
     },
-    judge::Judge,
-    memory::Memory,
-    step::{Batch, Course, Earlier, Step, StepMetrics},
+    error::Result,
+    metrics::{Metrics, row_metrics::Judge},
+    nn::layout::LayerParameters,
+    plan::Plan,
+    train::run_report::Report,
 };
 
 /// A network in training on a GPU or on the CPU.

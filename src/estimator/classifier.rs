@@ -1,12 +1,19 @@
 //! Tells classes.
 
-use super::{
-    Mlp, MlpClassifier, MlpSettings,
-    core::{Fitted, Head, fitted},
+use crate::{
+    data::{dataset::Dataset, features::Features},
+    error::{Error, Result, check_len},
+    estimator::{
+        Mlp, MlpClassifier,
+        core::{Fitted, Head, fitted},
+        settings::MlpSettings,
+    },
+    nn::{activation::Activation, loss::Loss},
+    train::policies::Monitor,
+    util::blocking::blocking,
 };
-use crate::{Activation, Dataset, Error, Features, Loss, Monitor, Result, blocking::blocking, error::check_len};
 #[cfg(doc)]
-use crate::{Device, Fit, Trainer};
+use crate::{device::Device, train::trainer::Trainer, train::training_loop::Fit};
 
 /// What a classifier knows of its classes.
 #[derive(Debug, Clone)]
@@ -229,7 +236,7 @@ impl<L: Ord + Clone> MlpClassifier<L> {
 
 impl<Task> Mlp<Task> {
     /// Refuses partial fits that would have to hold rows out.
-    pub(super) fn check_partial(&self) -> Result<()> {
+    pub(crate) fn check_partial(&self) -> Result<()> {
         if !self.settings.early_stopping {
             return Ok(());
         }

@@ -1,27 +1,42 @@
 //! What classifiers and regressors do alike: the fit, the partial fit, and the outputs.
 
-use super::{LearningRate, MlpSettings};
 use crate::{
-    Activation, Dataset, Decision, Device, Error, Features, Fit, History, Loss, Monitor, Progress, Request, Result,
-    Scaler, Settings, Split, Trainer, Validation, features::check_scale_as, rng::Draws,
+    data::{
+        dataset::Dataset,
+        features::{Features, check_scale_as},
+        scaling::Scaler,
+        split::Split,
+    },
+    device::{Device, Request},
+    error::{Error, Result},
+    estimator::settings::{LearningRate, MlpSettings},
+    nn::{activation::Activation, loss::Loss},
+    train::{
+        history::History,
+        policies::Monitor,
+        settings::Settings,
+        trainer::Trainer,
+        training_loop::{Decision, Fit, Progress, Validation},
+    },
+    util::rng::Draws,
 };
 
 /// What a task makes of the network's end.
-pub(super) struct Head {
-    pub(super) outputs: usize,
-    pub(super) activation: Activation,
-    pub(super) loss: Loss,
+pub(crate) struct Head {
+    pub(crate) outputs: usize,
+    pub(crate) activation: Activation,
+    pub(crate) loss: Loss,
     /// Whether the rows that validate have to have the same share of every class.
-    pub(super) stratified: bool,
+    pub(crate) stratified: bool,
     /// The score of the rows that validate.
-    pub(super) score: Monitor,
+    pub(crate) score: Monitor,
 }
 
 /// What a fit leaves.
-pub(super) struct Fitted {
-    pub(super) trainer: Trainer,
-    pub(super) history: History,
-    pub(super) loss_curve: Vec<f64>,
+pub(crate) struct Fitted {
+    pub(crate) trainer: Trainer,
+    pub(crate) history: History,
+    pub(crate) loss_curve: Vec<f64>,
 }
 
 /// The learning rate at which an adaptive one ends, and by what it is divided.
@@ -29,7 +44,7 @@ const ADAPTIVE: (f64, f64) = (1e-6, 5.0);
 
 impl Fitted {
     /// Fits a network to a data set.
-    pub(super) async fn fit(settings: &MlpSettings, head: &Head, data: &Dataset) -> Result<Self> {
+    pub(crate) async fn fit(settings: &MlpSettings, head: &Head, data: &Dataset) -> Result<Self> {
         settings.check()?;
         let mut fit = Fit::new(settings.max_iter);
         let mut train = data.clone();
@@ -60,7 +75,7 @@ impl Fitted {
     }
 
     /// A network that was shown nothing yet, for partial fits.
-    pub(super) async fn blank(settings: &MlpSettings, head: &Head, inputs: usize) -> Result<Self> {
+    pub(crate) async fn blank(settings: &MlpSettings, head: &Head, inputs: usize) -> Result<Self> {
         settings.check()?;
         if settings.scaling.is_some() {
             let expected = "none in a partial fit without a fit before, which would learn it".to_owned();
@@ -71,7 +86,7 @@ impl Fitted {
     }
 
     /// One pass over a data set, in batches by hand.
-    pub(super) async fn partial_fit(&mut self, settings: &MlpSettings, data: &Dataset) -> Result<()> {
+    pub(crate) async fn partial_fit(&mut self, settings: &MlpSettings, data: &Dataset) -> Result<()> {
         let trainer = &mut self.trainer;
         let (inputs, outputs) = (trainer.network().inputs(), trainer.network().outputs());
         data.check_for(inputs, outputs)?;
@@ -100,7 +115,7 @@ impl Fitted {
     }
 
     /// The outputs for rows of features.
-    pub(super) async fn outputs(&mut self, x: Features) -> Result<Vec<f32>> {
+    pub(crate) async fn outputs(&mut self, x: Features) -> Result<Vec<f32>> {
         check_scale_as(self.trainer.byte_scale(), &x)?;
         if let (Features::F64(values), Some(scaler)) = (&x, self.trainer.scaler()) {
             let scaled = scaler.apply_f64(values)?;
@@ -184,7 +199,7 @@ impl Improvement {
 }
 
 /// Refuses to ask what was not fitted.
-pub(super) fn fitted<T>(fitted: Option<T>) -> Result<T> {
+pub(crate) fn fitted<T>(fitted: Option<T>) -> Result<T> {
     let none =
         || Error::Setting { what: "estimator", expected: "one that was fitted".into(), got: "one that was not".into() };
     fitted.ok_or_else(none)

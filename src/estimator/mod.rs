@@ -1,18 +1,23 @@
 //! Multilayer perceptrons in the shape that scikit-learn's users know.
 
-mod classifier;
-mod core;
-mod regressor;
-mod settings;
+pub(crate) mod classifier;
+pub(crate) mod core;
+pub(crate) mod regressor;
+pub(crate) mod settings;
 
 pub use classifier::{ClassWeights, Classification};
 pub use regressor::{Regressing, TargetValues};
 pub use settings::{LearningRate, MlpSettings};
 
 #[cfg(doc)]
-use crate::Error;
-use crate::{History, Model, Result, Trainer, blocking::blocking};
-use core::{Fitted, fitted};
+use crate::error::Error;
+use crate::{
+    error::Result,
+    estimator::core::{Fitted, fitted},
+    model::Model,
+    train::{history::History, trainer::Trainer},
+    util::blocking::blocking,
+};
 
 /// A multilayer perceptron that is fitted and asked, as scikit-learn's: [`MlpClassifier`] or [`MlpRegressor`].
 ///
@@ -28,7 +33,7 @@ use core::{Fitted, fitted};
 /// - A velocity does not contain the learning rate, as PyTorch has it; it matters where the rate changes.
 /// - A row's weight multiplies what it counts in a mean over the number of rows; scikit-learn divides by the sum of the
 ///   weights in the batch, which is the same where they are 1 in the mean.
-/// - The numbers of a solver stand in its [`Rule`](crate::Rule), and there is no `lbfgs`. `random_state` is 0 unless set, so that two
+/// - The numbers of a solver stand in its [`Rule`](crate::optim::Rule), and there is no `lbfgs`. `random_state` is 0 unless set, so that two
 ///   fits are the same.
 /// - There is no `warm_start`: [a partial fit](MlpClassifier::partial_fit) goes on from any fit.
 pub struct Mlp<Task> {
@@ -51,7 +56,7 @@ pub struct Mlp<Task> {
 pub type MlpClassifier<L> = Mlp<Classification<L>>;
 
 /// Tells numbers. The loss is half the squared error, the mean over the rows and the outputs
-/// ([`Loss::Huber`](crate::Loss::Huber) that never turns); scikit-learn reports the same, but where there are several
+/// ([`Loss::Huber`](crate::nn::Loss::Huber) that never turns); scikit-learn reports the same, but where there are several
 /// outputs, follows the gradient of their sum.
 pub type MlpRegressor = Mlp<Regressing>;
 

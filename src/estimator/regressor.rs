@@ -1,15 +1,23 @@
 //! Tells numbers.
 
-use super::{
-    MlpRegressor, MlpSettings,
-    core::{Fitted, Head, fitted},
-};
 use crate::{
-    Activation, Dataset, Error, Features, Loss, Monitor, Result, blocking::blocking, error::check_len,
-    features::from_values, scaling,
+    data::{
+        dataset::Dataset,
+        features::{Features, from_values},
+        scaling,
+    },
+    error::{Error, Result, check_len},
+    estimator::{
+        MlpRegressor,
+        core::{Fitted, Head, fitted},
+        settings::MlpSettings,
+    },
+    nn::{activation::Activation, loss::Loss},
+    train::policies::Monitor,
+    util::blocking::blocking,
 };
 #[cfg(doc)]
-use crate::{Device, Fit, Trainer};
+use crate::{device::Device, train::trainer::Trainer, train::training_loop::Fit};
 
 /// What a regressor knows of its answers.
 #[derive(Debug, Clone)]

@@ -1,7 +1,13 @@
 //! The settings of estimators, by their names in scikit-learn.
 
-use super::Mlp;
-use crate::{Activation, Device, Error, Init, Network, Optimizer, Result, Rule, Scaling, Schedule};
+use crate::{
+    data::scaling::Scaling,
+    device::Device,
+    error::{Error, Result},
+    estimator::Mlp,
+    nn::{activation::Activation, init::Init, network::Network},
+    optim::{optimizer::Optimizer, schedule::Schedule, update_rule::Rule},
+};
 
 /// How an estimator is fitted: scikit-learn's parameters, and the device.
 #[derive(Debug, Clone)]
@@ -86,7 +92,7 @@ const ROWS: usize = 200;
 
 impl MlpSettings {
     /// The network for a data set's columns and a task's outputs.
-    pub(super) fn network(&self, inputs: usize, outputs: usize, output: Activation) -> Network {
+    pub(crate) fn network(&self, inputs: usize, outputs: usize, output: Activation) -> Network {
         let hidden = self.hidden_layer_sizes.iter();
         let network = hidden.fold(Network::new(inputs), |network, width| network.dense(*width, self.activation));
         // Glorot's bound but for the logistic function, whose bound is scikit-learn's own; biases have the same.
@@ -98,18 +104,18 @@ impl MlpSettings {
     }
 
     /// How many rows a batch has at most.
-    pub(super) fn batch(&self) -> usize {
+    pub(crate) fn batch(&self) -> usize {
         self.batch_size.unwrap_or(ROWS)
     }
 
     /// The optimizer for batches of so many rows.
-    pub(super) fn optimizer(&self, batch: usize) -> Optimizer {
+    pub(crate) fn optimizer(&self, batch: usize) -> Optimizer {
         let decay = self.alpha / batch.max(1) as f64;
         Optimizer::new(self.solver, self.learning_rate_init).weight_decay(decay).spare_biases()
     }
 
     /// The schedule for epochs of so many rows.
-    pub(super) fn schedule(&self, rows: usize) -> Schedule {
+    pub(crate) fn schedule(&self, rows: usize) -> Schedule {
         match self.learning_rate {
             LearningRate::InvScaling { power_t } => {
                 Schedule::InverseScaling { scale: rows as f64, power: power_t }.per_epoch()
@@ -119,7 +125,7 @@ impl MlpSettings {
     }
 
     /// Refuses what neither the network nor the trainer looks at.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let wrong = |what, expected: &str, got: String| Err(Error::Setting { what, expected: expected.into(), got });
         if self.max_iter == 0 {
             return wrong("max_iter", "at least one epoch", "0".into());

@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::{check_class, check_weight};
-use crate::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    metrics::{check_class, check_weight},
+};
 
 /// How the scores of many classes become one. With `tp` for the weight of the rows of a class that were answered rightly,
 /// `fp` for that of the rows of others that were taken for it, and `fn` for that of its rows that were taken for others.
@@ -72,23 +74,23 @@ impl TryFrom<Record> for Confusion {
 
 /// What the rows of a class weigh.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Sums {
-    pub(super) right: f64,
-    pub(super) expected: f64,
-    pub(super) predicted: f64,
-    pub(super) is_there: bool,
+pub(crate) struct Sums {
+    pub(crate) right: f64,
+    pub(crate) expected: f64,
+    pub(crate) predicted: f64,
+    pub(crate) is_there: bool,
 }
 
 impl Sums {
-    pub(super) fn precision(&self) -> f64 {
+    pub(crate) fn precision(&self) -> f64 {
         ratio(self.right, self.predicted)
     }
 
-    pub(super) fn recall(&self) -> f64 {
+    pub(crate) fn recall(&self) -> f64 {
         ratio(self.right, self.expected)
     }
 
-    pub(super) fn f1(&self) -> f64 {
+    pub(crate) fn f1(&self) -> f64 {
         ratio(2.0 * self.right, self.expected + self.predicted)
     }
 }
@@ -129,7 +131,7 @@ impl Confusion {
     }
 
     /// Every pair of an expected and a predicted class that was added, and how much its rows weigh.
-    #[cfg(feature = "pictures")]
+    #[cfg(feature = "plot")]
     pub(crate) fn weights(&self) -> impl Iterator<Item = (u32, u32, f64)> {
         self.weights.iter().map(|(&(expected, predicted), weight)| (expected, predicted, *weight))
     }
@@ -189,7 +191,7 @@ impl Confusion {
 }
 
 /// One score of the sums of all classes, or of all labels.
-pub(super) fn average(sums: &[Sums], over: Average, score: fn(&Sums) -> f64) -> f64 {
+pub(crate) fn average(sums: &[Sums], over: Average, score: fn(&Sums) -> f64) -> f64 {
     let sum = |of: fn(&Sums) -> f64| sums.iter().map(of).sum::<f64>();
     let expected = sum(|class| class.expected);
     match over {

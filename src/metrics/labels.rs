@@ -1,6 +1,6 @@
 //! What a network's labels are worth, where a row may have several: scikit-learn's metrics of indicator matrices.
 
-use super::classification::{Average, Sums, average};
+use crate::metrics::classification::{Average, Sums, average};
 
 /// What the rows weigh in which a network and its targets agree about labels.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -33,7 +33,7 @@ impl Labels {
     }
 
     /// Adds a row: its outputs, each of which says yes above the threshold, and its targets.
-    pub(super) fn row(&mut self, y: &[f32], t: &[f32], threshold: f32, weight: f64) {
+    pub(crate) fn row(&mut self, y: &[f32], t: &[f32], threshold: f32, weight: f64) {
         let mut is_right = true;
         for (sums, (y, t)) in self.sums.iter_mut().zip(y.iter().zip(t)) {
             let (predicted, expected) = (*y > threshold, *t > 0.5);
@@ -48,18 +48,18 @@ impl Labels {
     }
 
     /// The fraction of rows whose labels are all right.
-    pub(super) fn accuracy(&self) -> f64 {
+    pub(crate) fn accuracy(&self) -> f64 {
         self.right / self.weight
     }
 
     /// The fraction of labels that are right, over all rows.
-    pub(super) fn label_accuracy(&self) -> f64 {
+    pub(crate) fn label_accuracy(&self) -> f64 {
         let wrong: f64 = self.sums.iter().map(|sums| sums.expected + sums.predicted - 2.0 * sums.both).sum();
         1.0 - wrong / (self.weight * self.sums.len() as f64)
     }
 
     /// A score of the labels; none of [`Average::Binary`], since there is no class 1.
-    pub(super) fn average(&self, over: Average, score: fn(&Sums) -> f64) -> Option<f64> {
+    pub(crate) fn average(&self, over: Average, score: fn(&Sums) -> f64) -> Option<f64> {
         let of = |label: &LabelSums| Sums {
             right: label.both,
             expected: label.expected,

@@ -1,17 +1,22 @@
 //! How good a network is on a data set, in 64 bits, from the few facts a row or an output that a device has found: the
 //! outputs themselves need not come back.
 
-mod classification;
-mod labels;
-mod regression;
+pub(crate) mod classification;
+pub(crate) mod labels;
+pub(crate) mod regression;
+pub(crate) mod row_metrics;
 
-use classification::Sums;
+use crate::metrics::{
+    classification::Sums,
+    labels::{LabelSums, Labels},
+};
 pub use classification::{Average, Confusion};
-pub(crate) use classification::{first_largest, rank};
-pub(crate) use labels::{LabelSums, Labels};
 pub use regression::Regression;
 
-use crate::{Error, Result, task::Task};
+use crate::{
+    error::{Error, Result},
+    nn::task::Task,
+};
 
 /// How good a network is on a data set: its loss, and what its answers are worth. Every row counts by its weight, which
 /// is 1 where it has none.
@@ -30,13 +35,13 @@ use crate::{Error, Result, task::Task};
 ///
 /// Metrics of labels are those of scikit-learn for indicator matrices: [`Metrics::accuracy`] is the fraction of the rows
 /// whose labels are all right, [`Metrics::label_accuracy`] that of the labels; precision, recall and f1 have averages over
-/// the labels, and there is no confusion matrix. An output says yes above [`Loss::threshold`](crate::Loss::threshold). Rows
+/// the labels, and there is no confusion matrix. An output says yes above [`Loss::threshold`](crate::nn::Loss::threshold). Rows
 /// without a label among labels count as any other. Where the training set has rows with several labels, all rows are labels.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Metrics {
     /// The sum of the rows' losses, by their weights.
-    #[serde(with = "crate::formats::number")]
+    #[serde(with = "crate::util::number")]
     loss: f64,
     /// The sum of the rows' weights.
     weight: f64,
@@ -58,7 +63,7 @@ impl Metrics {
         self.loss / self.weight
     }
 
-    /// Which classes were expected and which predicted; none where the networks of a [`crate::Population`] were judged on a
+    /// Which classes were expected and which predicted; none where the networks of a [`crate::population::Population`] were judged on a
     /// GPU, where right answers are counted alone, and where a row may have several labels.
     pub const fn confusion(&self) -> Option<&Confusion> {
         self.confusion.as_ref()
@@ -262,6 +267,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::metrics::classification::{first_largest, rank};
 
     /// How far 64 bits may be from scikit-learn's, relative to 1 or to what is larger.
     const TOLERANCE: f64 = 1e-12;

@@ -1,9 +1,9 @@
 //! How far the outputs of a network are from the values that were expected.
 
-use super::check_weight;
 use crate::{
-    Answers, Dataset, Result,
-    error::{check_finite, check_len},
+    data::dataset::{Answers, Dataset},
+    error::{Result, check_finite, check_len},
+    metrics::check_weight,
 };
 
 /// How far the outputs of a network are from the values that were expected, as scikit-learn has it: each metric is the
@@ -22,10 +22,10 @@ pub struct Regression {
 #[serde(deny_unknown_fields)]
 struct Output {
     /// `sum w (y - t)^2`
-    #[serde(with = "crate::formats::number")]
+    #[serde(with = "crate::util::number")]
     squared: f64,
     /// `sum w |y - t|`
-    #[serde(with = "crate::formats::number")]
+    #[serde(with = "crate::util::number")]
     absolute: f64,
     /// `sum w t / sum w`
     mean: f64,

@@ -1,14 +1,15 @@
 //! What the networks answer, and how good that is.
 
-use super::Population;
 #[cfg(doc)]
-use crate::Trainer;
+use crate::train::trainer::Trainer;
 use crate::{
-    Dataset, Error, Metrics, Monitor, Result, Rows,
-    blocking::blocking,
+    data::{dataset::Dataset, scaling::scaled, subset::Rows},
     engine::population::evaluation::{Judging, Test, Tested},
-    error::check_len,
-    scaling::scaled,
+    error::{Error, Result, check_len},
+    metrics::Metrics,
+    population::Population,
+    train::policies::Monitor,
+    util::blocking::blocking,
 };
 
 impl Population {

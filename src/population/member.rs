@@ -1,14 +1,17 @@
 //! What tells the networks of a population apart, and what must not.
 
 use crate::{
-    Dataset, Error, Loss, Network, Result, Rows, Settings,
-    dropout::Dropout,
-    rows::Subset,
-    step::{Course, Earlier},
-    task::Task,
+    data::{
+        dataset::Dataset,
+        subset::{Rows, Subset},
+    },
+    engine::step::{Course, Earlier},
+    error::{Error, Result},
+    nn::{dropout::Dropout, loss::Loss, network::Network, task::Task},
+    train::settings::Settings,
 };
 
-/// One network of a [`crate::Population`].
+/// One network of a [`crate::population::Population`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Member {
     /// How it is trained. What kernels are made from is the same in all members: all but the seed, the schedule, and the
@@ -56,13 +59,13 @@ impl Member {
     }
 
     /// The network that it is.
-    pub(super) fn network(&self, network: &Network) -> Network {
+    pub(crate) fn network(&self, network: &Network) -> Network {
         self.dropout.map_or_else(|| network.clone(), |share| network.clone().dropping(share))
     }
 }
 
 /// The members with the loss that is chosen for the targets where theirs is [`Loss::Auto`]: one for all, and one message.
-pub(super) fn chosen(network: &Network, data: &Dataset, members: &[Member]) -> Vec<Member> {
+pub(crate) fn chosen(network: &Network, data: &Dataset, members: &[Member]) -> Vec<Member> {
     let mut members = members.to_vec();
     if members.iter().any(|member| member.settings.loss == Loss::Auto) {
         let chosen = Loss::Auto.chosen(network, Some(data.answers()));
@@ -74,7 +77,7 @@ pub(super) fn chosen(network: &Network, data: &Dataset, members: &[Member]) -> V
 }
 
 /// What each member's steps do.
-pub(super) fn courses(network: &Network, data: &Dataset, members: &[Member]) -> Result<Vec<Course>> {
+pub(crate) fn courses(network: &Network, data: &Dataset, members: &[Member]) -> Result<Vec<Course>> {
     let Some(first) = members.first() else {
         let (expected, got) = ("at least 1".to_owned(), "0".to_owned());
         return Err(Error::Setting { what: "networks of a population", expected, got });

@@ -1,22 +1,29 @@
 //! Many networks of one shape that train together.
 
-mod evaluate;
-mod member;
-mod parameters;
+pub use ensemble::{Consensus, Ensemble, Votes};
+pub(crate) mod ensemble;
+pub(crate) mod evaluate;
+pub(crate) mod member;
+pub(crate) mod parameters;
+pub(crate) mod training_loop;
 
 pub use member::Member;
-pub(crate) use member::differs;
 
 #[cfg(doc)]
-use crate::Trainer;
+use crate::train::trainer::Trainer;
 use crate::{
-    Dataset, Device, Error, Network, Plan, Report, Result,
-    blocking::blocking,
-    engine::population::{Estimate, PopulationBackend, evaluation::Tested},
-    features::ByteScale,
-    step::Course,
-    task::Task,
-    upcoming::weights_of_steps,
+    data::{dataset::Dataset, features::ByteScale},
+    device::Device,
+    engine::{
+        population::{PopulationBackend, evaluation::Tested, memory_estimate::Estimate},
+        prefetch::weights_of_steps,
+        step::Course,
+    },
+    error::{Error, Result},
+    nn::{network::Network, task::Task},
+    plan::Plan,
+    train::run_report::Report,
+    util::blocking::blocking,
 };
 
 /// Networks of one shape that train together on one data set, each with its own seed, rate, and every other number of its
@@ -128,7 +135,7 @@ impl Population {
         &self.members
     }
 
-    /// How a step is computed, of all networks that train in the same dispatches; see [`crate::Trainer::plan`]. With it a
+    /// How a step is computed, of all networks that train in the same dispatches; see [`crate::train::Trainer::plan`]. With it a
     /// trainer gives one of them alone the same bits.
     pub fn plan(&self) -> Plan {
         self.backend.plan()

@@ -1,11 +1,15 @@
 //! The parameters of the networks, their copies, and the learning rates of their updates.
 
-use super::Population;
 #[cfg(doc)]
-use crate::Trainer;
+use crate::train::trainer::Trainer;
 use crate::{
-    Device, Ensemble, Error, LayerParameters, Model, Optimizer, Result, blocking::blocking, error::first_not_finite,
-    task::Task,
+    device::Device,
+    error::{Error, Result, first_not_finite},
+    model::Model,
+    nn::{layout::LayerParameters, task::Task},
+    optim::optimizer::Optimizer,
+    population::{Population, ensemble::Ensemble},
+    util::blocking::blocking,
 };
 
 impl Population {

@@ -3,12 +3,25 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    Answers, Dataset, Device, Error, Fit, Fold, Member, Metrics, Monitor, Network, Population, Result, Rows, Settings,
-    Validation, blocking::blocking, rng::Draws,
+    data::{
+        dataset::{Answers, Dataset},
+        subset::{Fold, Rows},
+    },
+    device::Device,
+    error::{Error, Result},
+    metrics::Metrics,
+    nn::network::Network,
+    population::{Population, member::Member},
+    train::{
+        policies::Monitor,
+        settings::Settings,
+        training_loop::{Fit, Validation},
+    },
+    util::{blocking::blocking, rng::Draws},
 };
 
 /// A data set in so many parts, each of which tests a network that learns from the others. Where the answers are classes,
-/// [`cross_val_score`](crate::cross_val_score) and [`Search`](crate::Search) keep the shares of the classes in every part, as
+/// [`cross_val_score`](crate::search::cross_val_score) and [`Search`](crate::search::Search) keep the shares of the classes in every part, as
 /// scikit-learn's `StratifiedKFold`, which is its default for classifiers; [`KFold::unstratified`] does not, as its `KFold`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KFold {
@@ -86,7 +99,7 @@ impl KFold {
     }
 
     /// The data set with its rows in that order, and the parts of it, which stand together then.
-    pub(super) fn prepared(&self, data: &Dataset) -> Result<(Dataset, Self)> {
+    pub(crate) fn prepared(&self, data: &Dataset) -> Result<(Dataset, Self)> {
         Ok(match self.order(data)? {
             Some(order) => (data.select(&order)?, Self { seed: None, ..*self }),
             None => (data.clone(), *self),
@@ -155,10 +168,10 @@ blocking! {
     ) -> Result<Scores> = cross_val_score_async(device, network, data, settings, folds, fit);
 }
 
-/// The asynchronous form of [`cross_val_score`](crate::cross_val_score).
+/// The asynchronous form of [`cross_val_score`](crate::search::cross_val_score).
 ///
 /// # Errors
-/// As [`cross_val_score`](crate::cross_val_score).
+/// As [`cross_val_score`](crate::search::cross_val_score).
 pub async fn cross_val_score_async(
     device: &Device,
     network: &Network,

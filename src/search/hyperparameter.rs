@@ -2,15 +2,19 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{Error, Member, Result, rng::Draws};
+use crate::{
+    error::{Error, Result},
+    population::member::Member,
+    util::rng::Draws,
+};
 
 type Setter = dyn Fn(&mut Member, f64) + Send + Sync;
 
-/// A number of a network's training that a [`Search`](crate::Search) tries values for: a name for people, the values, and
+/// A number of a network's training that a [`Search`](crate::search::Search) tries values for: a name for people, the values, and
 /// where in a [`Member`] it goes.
 #[derive(Clone)]
 pub struct Hyperparameter {
-    pub(super) name: String,
+    pub(crate) name: String,
     values: Values,
     set: Arc<Setter>,
 }
@@ -51,12 +55,12 @@ impl Hyperparameter {
         Self { name: name.into(), values: Values::Between { low, high, is_logarithmic: true }, set: Arc::new(set) }
     }
 
-    pub(super) fn set(&self, member: &mut Member, value: f64) {
+    pub(crate) fn set(&self, member: &mut Member, value: f64) {
         (self.set)(member, value);
     }
 
     /// The values of a grid.
-    pub(super) fn list(&self) -> Result<&[f64]> {
+    pub(crate) fn list(&self) -> Result<&[f64]> {
         self.check()?;
         match &self.values {
             Values::Listed(values) => Ok(values),
@@ -65,7 +69,7 @@ impl Hyperparameter {
     }
 
     /// One value, drawn.
-    pub(super) fn draw(&self, draws: &mut Draws) -> f64 {
+    pub(crate) fn draw(&self, draws: &mut Draws) -> f64 {
         match &self.values {
             Values::Listed(values) => values[draws.below(values.len())],
             // Rounding may lead beyond an end, and a range may be longer than the largest number.
@@ -80,7 +84,7 @@ impl Hyperparameter {
         }
     }
 
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         match &self.values {
             Values::Listed(values) if values.is_empty() => Err(self.wrong("at least one value", "none")),
             Values::Listed(values) if values.iter().any(|value| !value.is_finite()) => {

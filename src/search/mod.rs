@@ -1,30 +1,39 @@
 //! Settings that are tried together: a grid of them or random ones, each to the end or the better ones alone.
 
-mod field;
-mod findings;
-mod folds;
-mod hyperparameter;
+pub(crate) mod candidates;
+pub(crate) mod folds;
+pub(crate) mod hyperparameter;
+pub(crate) mod result;
 
-use field::Field;
-pub use findings::{Findings, Trial};
+use crate::search::candidates::Field;
 #[cfg(not(target_family = "wasm"))]
 pub use folds::cross_val_score;
 pub use folds::{KFold, Scores, cross_val_score_async};
 pub use hyperparameter::Hyperparameter;
+pub use result::{Findings, Trial};
 
 #[cfg(doc)]
-use crate::Population;
+use crate::population::Population;
 use crate::{
-    Dataset, Device, Ended, Error, Fit, History, Member, Monitor, Network, Result, Rows, Validation,
-    blocking::blocking, rng::Draws,
+    data::{dataset::Dataset, subset::Rows},
+    device::Device,
+    error::{Error, Result},
+    nn::network::Network,
+    population::member::Member,
+    train::{
+        history::{Ended, History},
+        policies::Monitor,
+        training_loop::{Fit, Validation},
+    },
+    util::{blocking::blocking, rng::Draws},
 };
 
-/// Many settings of one network, to find the best: all of them train together, as a [`Population`](crate::Population)
+/// Many settings of one network, to find the best: all of them train together, as a [`Population`](crate::population::Population)
 /// does. Where kernels have to differ, because of the batch size for example, there are some populations, one after the
 /// other.
 ///
 /// ```
-/// use gradus::{Activation, Dataset, Device, Fit, Hyperparameter, KFold, Member, Network, Search, Settings};
+/// use gradus::{Activation, Dataset, Device, Fit, Member, Network, Settings, search::{Hyperparameter, KFold, Search}};
 /// # let (features, answers): (Vec<f32>, Vec<f32>) = (0..60).map(|i| (i as f32 / 30.0 - 1.0, (i as f32 / 9.0).sin())).unzip();
 /// let network = Network::new(1).dense(8, Activation::Tanh).dense(1, Activation::Identity);
 /// let data = Dataset::new(60, features, answers)?;

@@ -10,7 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gradus::{AdapterReport, Choice, Dataset, Device, LayerParameters, Request, wgpu};
+use gradus::{
+    Dataset, Device,
+    device::{AdapterReport, Choice, Request},
+    nn::LayerParameters,
+    wgpu,
+};
 
 /// The CPU engine, and every adapter that is there.
 pub fn devices() -> Vec<Device> {
@@ -33,7 +38,7 @@ pub fn is_quick() -> bool {
 /// Every adapter of every backend, or the one that `WGPU_ADAPTER_NAME` names. None at all is a failure, unless the
 /// environment says that there is none: a suite that skips its work without a word is worth nothing.
 pub fn adapters() -> Vec<AdapterReport> {
-    let mut adapters = gradus::adapters(None).expect("adapters are listed");
+    let mut adapters = gradus::device::adapters(None).expect("adapters are listed");
     if let Ok(wanted) = std::env::var("WGPU_ADAPTER_NAME") {
         let wanted = wanted.to_lowercase();
         adapters.retain(|adapter| adapter.info.name.to_lowercase().contains(&wanted));

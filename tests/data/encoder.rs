@@ -1,6 +1,8 @@
 use gradus::{
-    AnswerKind, Answers, Coding, Encoder, EncoderSettings, FeatureColumns, Features, MissingCategory, MissingNumber,
-    Result, Table, Unseen,
+    Answers, Features, Result,
+    data::table::{
+        AnswerKind, Coding, Encoder, EncoderSettings, FeatureColumns, MissingCategory, MissingNumber, Table, Unseen,
+    },
 };
 
 use super::refused;

@@ -1,6 +1,9 @@
 use std::fs;
 
-use gradus::{Answers, BlendedImageSettings, Features, ImageSet, ImageSettings};
+use gradus::{
+    Answers, Features,
+    data::formats::{BlendedImageSettings, ImageSet, ImageSettings},
+};
 
 use super::refused;
 use crate::common::Folder;

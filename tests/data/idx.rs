@@ -1,7 +1,10 @@
 use std::{fs, io::Write, path::Path};
 
 use flate2::{Compression, write::GzEncoder};
-use gradus::{Answers, Dataset, Features, Idx, ImageSet};
+use gradus::{
+    Answers, Dataset, Features,
+    data::formats::{Idx, ImageSet},
+};
 
 use super::refused;
 use crate::common::Folder;

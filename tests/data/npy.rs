@@ -1,6 +1,9 @@
 use std::{fs, path::PathBuf};
 
-use gradus::{Checkpoint, Dataset, Features, Idx, Model, Npy};
+use gradus::{
+    Checkpoint, Dataset, Features, Model,
+    data::formats::{Idx, Npy},
+};
 
 use super::refused;
 use crate::common::Folder;

@@ -1,6 +1,6 @@
 //! How the numbers of a column are written is decided from all of its cells.
 
-use gradus::{ColumnKind, CsvSettings, NonNumber, NumberFormat, Table};
+use gradus::data::table::{ColumnKind, CsvSettings, NonNumber, NumberFormat, Table};
 
 fn read(content: &str) -> Table {
     Table::read(content.as_bytes(), "t.csv", &CsvSettings::default()).unwrap()

@@ -1,4 +1,7 @@
-use gradus::{ColumnKind, CsvSettings, Encoder, EncoderSettings, Result, Table};
+use gradus::{
+    Result,
+    data::table::{ColumnKind, CsvSettings, Encoder, EncoderSettings, Table},
+};
 
 use super::refused;
 use crate::common::Folder;

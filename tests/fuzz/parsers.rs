@@ -13,9 +13,15 @@ use std::{
 
 use flate2::read::MultiGzDecoder;
 use gradus::{
-    Activation, AnswerKind, Checkpoint, Coding, CsvSettings, Dataset, Device, Encoder, EncoderSettings, Features, Idx,
-    ImageSettings, Loss, MissingCategory, MissingNumber, Model, Names, Network, Npy, Plan, Predictor, Settings, Table,
-    Trainer, Unseen,
+    Activation, Checkpoint, Dataset, Device, Features, Loss, Model, Network, Predictor, Settings, Trainer,
+    data::{
+        formats::{Idx, ImageSettings, Npy},
+        table::{
+            AnswerKind, Coding, CsvSettings, Encoder, EncoderSettings, MissingCategory, MissingNumber, Table, Unseen,
+        },
+    },
+    model::Names,
+    plan::Plan,
 };
 use serde_json::Value;
 

@@ -1,7 +1,7 @@
 //! PyTorch's names of activations, losses, optimizers and their options, and what they are here. What a trace does not
 //! say has PyTorch's default.
 
-use gradus::{Activation, Loss, Network, Optimizer, Rule};
+use gradus::{Activation, Loss, Network, Optimizer, optim::Rule};
 
 use super::json::{Object, Refused, unsupported};
 

@@ -3,21 +3,28 @@
 
 use rayon::prelude::*;
 
-use super::{
-    Estimate,
-    evaluation::{Judging, Test},
-};
 use crate::{
-    Dataset, Metrics, Network, Plan, Report, Result,
-    cpu::{
-        dataset_run::CpuDatasetRun,
-        engine::Engine,
-        group::{self, Group, Kind, Seat},
+    data::dataset::Dataset,
+    engine::{
+        config::TrainingConfig,
+        cpu::{
+            dataset_run::CpuDatasetRun,
+            engine::Engine,
+            group,
+            group::{Group, Kind, members::Seat},
+        },
+        population::{
+            evaluation::{Judging, Test},
+            memory_estimate::Estimate,
+        },
+        state::Memory,
+        step::Course,
     },
-    engine::config::TrainingConfig,
-    judge::Judge,
-    memory::Memory,
-    step::Course,
+    error::Result,
+    metrics::{Metrics, row_metrics::Judge},
+    nn::network::Network,
+    plan::Plan,
+    train::run_report::Report,
 };
 
 /// The networks of a population, and where each of them is.
@@ -294,7 +301,12 @@ impl Cores {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Activation, Device, Loss, Optimizer, Settings, Trainer};
+    use crate::{
+        device::Device,
+        nn::{activation::Activation, loss::Loss},
+        optim::optimizer::Optimizer,
+        train::{settings::Settings, trainer::Trainer},
+    };
 
     #[test]
     fn each_network_is_set_kept_and_restored_by_itself() {

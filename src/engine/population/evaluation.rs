@@ -1,6 +1,14 @@
 //! A data set that networks are tested on, each on some rows of it.
 
-use crate::{Dataset, Loss, Network, Regression, Result, Rows, rows::Subset, task::Task};
+use crate::{
+    data::{
+        dataset::Dataset,
+        subset::{Rows, Subset},
+    },
+    error::Result,
+    metrics::regression::Regression,
+    nn::{loss::Loss, network::Network, task::Task},
+};
 
 /// A data set, and what is known of those of its rows that somebody was tested on. So it is found out once.
 pub(crate) struct Tested {

@@ -1,21 +1,28 @@
 //! Engines of a GPU, as many networks each as its bindings hold.
 
-use super::{
-    Estimate,
-    evaluation::{Judging, Test},
-};
 use crate::{
-    Dataset, Error, Metrics, Plan, Report, Result,
-    engine::config::TrainingConfig,
-    gpu::{
-        Gpu,
-        draft::{Draft, Setup},
-        engine::Engine,
+    data::{dataset::Dataset, subset::Subset},
+    engine::{
+        config::TrainingConfig,
+        gpu::{
+            device::Gpu,
+            run::{
+                engine::Engine,
+                engine_layout::{Draft, Setup},
+            },
+        },
+        population::{
+            evaluation::{Judging, Test},
+            memory_estimate::Estimate,
+        },
+        state::Memory,
+        step::Course,
     },
-    memory::Memory,
-    rows::Subset,
-    step::Course,
-    task::Task,
+    error::{Error, Result},
+    metrics::Metrics,
+    nn::task::Task,
+    plan::Plan,
+    train::run_report::Report,
 };
 
 /// Engines that take turns, and where each network is.

@@ -1,17 +1,26 @@
 //! The training of many networks of one shape.
 
-mod cpu;
-mod estimate;
+pub(crate) mod cpu;
 pub(crate) mod evaluation;
-mod gpu;
+pub(crate) mod gpu;
+pub(crate) mod memory_estimate;
 
-use cpu::Cores;
-pub use estimate::Estimate;
-use evaluation::{Judging, Test};
-use gpu::Waves;
+use crate::engine::population::{
+    cpu::Cores,
+    evaluation::{Judging, Test},
+    gpu::Waves,
+};
+pub use memory_estimate::Estimate;
 
-use super::config::TrainingConfig;
-use crate::{Dataset, Device, Metrics, Plan, Report, Result, device::Machine, memory::Memory, step::Course};
+use crate::{
+    data::dataset::Dataset,
+    device::{Device, Machine},
+    engine::{config::TrainingConfig, state::Memory, step::Course},
+    error::Result,
+    metrics::Metrics,
+    plan::Plan,
+    train::run_report::Report,
+};
 
 /// Networks in training on a GPU or on the cores of the CPU.
 pub(crate) enum PopulationBackend {

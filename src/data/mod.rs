@@ -1,0 +1,18 @@
+//! Data sets: rows of inputs with their targets, from memory or from files, and the preprocessing of both.
+
+pub(crate) mod dataset;
+pub(crate) mod features;
+pub(crate) mod file_rows;
+pub mod formats;
+pub(crate) mod noise;
+pub(crate) mod permutation;
+pub(crate) mod scaling;
+pub(crate) mod split;
+pub(crate) mod subset;
+pub mod table;
+pub use dataset::{Answers, Dataset};
+pub use features::Features;
+pub use file_rows::FileRows;
+pub use scaling::{Scaler, Scaling};
+pub use split::Split;
+pub use subset::{Fold, Rows};

@@ -1,0 +1,374 @@
+//! The text of a kernel: concatenated WGSL files, and in front of them what is generated. That is constants, one `switch` for
+//! each function that depends on the layer, and the calls of a step. Names at module scope may stand in any order.
+
+use std::{fmt::Write, ops::RangeInclusive};
+
+use crate::{
+    engine::gpu::{
+        kernels::kernel_source::{BindingSet, KernelSource, MatmulInstance, Piece, instantiate, text_of},
+        layout::{
+            arenas::{Arenas, Members},
+            matmul::Finish,
+        },
+    },
+    nn::{activation::Activation, dropout::Dropout, loss::Loss},
+};
+
+/// A kernel's text while it is made.
+pub(crate) struct Assembly<'a> {
+    arenas: &'a Arenas,
+    members: &'a Members,
+    source: &'a KernelSource,
+    /// The layers that the kernel describes.
+    layers: RangeInclusive<usize>,
+    text: String,
+    /// Each file once.
+    pieces: Vec<Piece>,
+}
+
+impl<'a> Assembly<'a> {
+    pub(crate) fn new(arenas: &'a Arenas, members: &'a Members, source: &'a KernelSource) -> Self {
+        let layers = source.described_layers(arenas.layers.len());
+        Self { arenas, members, source, layers, text: String::new(), pieces: Vec::new() }
+    }
+
+    /// Makes all of it.
+    pub(crate) fn text(mut self) -> String {
+        self.counts();
+        self.flags();
+        self.numbers();
+        self.layer();
+        self.activations();
+        self.loss();
+        match self.source.bindings {
+            BindingSet::Step => {
+                self.slopes();
+                self.update();
+                self.vectors();
+                self.dropouts();
+                self.add(Piece::Shared(shader!("weight")));
+            }
+            BindingSet::Window => self.add(Piece::Shared(shader!("weight"))),
+            // A table of steps knows no rows.
+            BindingSet::StepTable => {}
+        }
+        self.text += &self.source.calls;
+        for MatmulInstance { matmul, .. } in &self.source.matmuls {
+            self.add_all(&[matmul.product.wgsl(), matmul.finish.wgsl()]);
+        }
+        if self.source.has_finish(Finish::Accumulate) {
+            self.add(Piece::Shared(shader!("whole")));
+        }
+        self.add(Piece::Shared(shader!("table")));
+        for piece in &self.source.pieces {
+            self.add(*piece);
+        }
+        self.add(Piece::Shared(self.source.bindings.wgsl()));
+        self.join();
+        self.text
+    }
+
+    fn add(&mut self, piece: Piece) {
+        if !self.pieces.contains(&piece) {
+            self.pieces.push(piece);
+        }
+    }
+
+    fn add_all(&mut self, files: &[&'static str]) {
+        for file in files {
+            self.add(Piece::Shared(file));
+        }
+    }
+
+    /// Appends the files.
+    fn join(&mut self) {
+        for piece in &self.pieces {
+            self.text += "\n";
+            match piece {
+                Piece::Shared(file) => self.text += &text_of(file),
+                Piece::PerMatmul(file) => {
+                    let template = text_of(file);
+                    for matmul in &self.source.matmuls {
+                        self.text += &instantiate(&template, matmul);
+                    }
+                }
+            }
+        }
+    }
+
+    fn count(&mut self, name: &str, value: usize) {
+        let _ = writeln!(self.text, "const {name}: u32 = {value}u;");
+    }
+
+    fn flag(&mut self, name: &str, value: bool) {
+        let _ = writeln!(self.text, "const {name}: bool = {value};");
+    }
+
+    fn number(&mut self, name: &str, value: f32) {
+        let _ = writeln!(self.text, "const {name}: f32 = {value:?}f;");
+    }
+
+    fn counts(&mut self) {
+        let (arenas, rows) = (self.arenas, self.members.data_rows);
+        let counts = [
+            ("MODELS", arenas.models),
+            ("BATCH", arenas.batch),
+            ("WINDOW", arenas.window),
+            ("RING", arenas.ring),
+            ("LAYERS", arenas.layers.len()),
+            ("PARAMETERS", arenas.parameters),
+            ("PLANE", arenas.models * arenas.parameters),
+            ("ACTIVATIONS", arenas.activations),
+            ("DELTAS", arenas.deltas),
+            ("SLOT", arenas.slot),
+            ("EXPECTED", arenas.expected),
+            ("WEIGHT", arenas.weight.unwrap_or(0)),
+            ("OUTPUT", arenas.output),
+            ("INPUT_STRIDE", arenas.input_stride()),
+            ("OUTPUT_STRIDE", arenas.output_stride()),
+            ("OUTPUTS", arenas.outputs()),
+            ("MEASURES", arenas.measures()),
+            ("DATA_ROWS", rows),
+            ("ORDER_WIDTH", crate::data::permutation::width(rows as u32) as usize),
+            ("ORDER_ROUNDS", crate::data::permutation::ROUNDS as usize),
+        ];
+        for (name, value) in counts.iter().chain(&self.source.constants) {
+            self.count(name, *value);
+        }
+        if let Some(kept) = arenas.kept {
+            self.kept_gradients(kept, arenas.norms(), self.members.accumulate as f32);
+        } else if self.source.between.is_some() {
+            // The kernel reaches nothing of a kept gradient, but its files have to be valid.
+            self.kept_gradients(0, 1, 1.0);
+        }
+    }
+
+    /// The constants of `shaders/whole.wgsl`.
+    fn kept_gradients(&mut self, kept: usize, norms: usize, accumulated: f32) {
+        self.count("KEPT", kept);
+        self.count("NORMS", norms);
+        self.number("ACCUMULATED", accumulated);
+        self.flag("CLIPS", self.arenas.kept.is_some() && self.members.optimizer.clip_norm.is_some());
+    }
+
+    fn flags(&mut self) {
+        let (members, source) = (self.members, self.source);
+        for (name, value) in &source.flags {
+            self.flag(name, *value);
+        }
+        self.flag("SHUFFLE", members.shuffle);
+        self.flag("HAS_WEIGHTS", self.arenas.weight.is_some());
+        self.flag("HAS_LABELS", members.labels);
+        self.flag("STORES_DELTAS", source.stores_deltas);
+        self.flag("LOSS_GRADIENT_IS_BY_Z", members.loss.output_activation().is_some());
+        self.flag("LOSS_NEEDS_NORMALIZER", members.loss.looks_at_the_row());
+    }
+
+    fn numbers(&mut self) {
+        let members = self.members;
+        self.number("SCALE", members.scale);
+        self.number("NOISE", members.noise);
+        self.number("THRESHOLD", members.loss.threshold());
+        self.number("BIAS_REACH", if members.optimizer.penalizes_biases { 1.0 } else { 0.0 });
+    }
+
+    /// The function `layer`: what the kernels know of each layer.
+    fn layer(&mut self) {
+        let all: Vec<String> = (0..self.arenas.layers.len()).map(|number| self.layer_value(number)).collect();
+        if !self.source.has_layer_table(all.len()) {
+            self.text += &switch("layer(l: u32) -> Layer", &all);
+            return;
+        }
+        let rows = &all[self.layers.clone()];
+        let (first, count, rows) = (self.layers.start(), rows.len(), rows.join(",\n    "));
+        let _ = write!(
+            self.text,
+            "var<private> layer_table: array<Layer, {count}> = array<Layer, {count}>(\n    {rows});\n\
+             fn layer(l: u32) -> Layer {{\n    return layer_table[l - {first}u];\n}}\n"
+        );
+    }
+
+    fn layer_value(&self, number: usize) -> String {
+        let l = &self.arenas.layers[number];
+        let first = self.source.firsts.get(number).copied().unwrap_or(0);
+        let [x, y, z] = self.source.splits.get(number).copied().unwrap_or([1; 3]);
+        let numbers = [
+            l.place.inputs,
+            l.place.outputs,
+            l.input,
+            l.input_stride,
+            l.input_slot,
+            l.output,
+            l.output_stride,
+            l.output_slot,
+            l.place.offset / 4,
+            l.delta,
+            l.place.vectors,
+            first,
+        ];
+        format!("Layer({}, vec3u({x}u, {y}u, {z}u))", numbers.map(|n| format!("{n}u")).join(", "))
+    }
+
+    /// A function of the layer's number `l`. The kernel calls it only for the layers that it describes.
+    fn by_layer(&mut self, signature: &str, bodies: &[String]) {
+        let last = *self.layers.end();
+        let seen: Vec<String> = (0..bodies.len())
+            .map(|l| if self.layers.contains(&l) { bodies[l].clone() } else { bodies[last].clone() })
+            .collect();
+        self.text += &switch(signature, &seen);
+    }
+
+    fn activations(&mut self) {
+        let activations = &self.members.activations;
+        let values: Vec<String> = activations.iter().map(|a| call_of(a, "", "z")).collect();
+        let slopes: Vec<String> = activations.iter().map(slope_of).collect();
+        self.by_layer("activate(l: u32, z: vec4f) -> vec4f", &values);
+        self.by_layer("activate_gradient(l: u32, z: vec4f, a: vec4f) -> vec4f", &slopes);
+        for activation in activations {
+            self.add_all(activation.wgsl());
+        }
+    }
+
+    fn loss(&mut self) {
+        let loss = self.members.loss;
+        for (function, end) in [("loss", ""), ("loss_gradient", "_gradient")] {
+            let body = match (loss, loss.parameter()) {
+                (Loss::Custom(custom), _) => format!("{}{end}(y, t)", custom.name()),
+                (loss, Some(number)) => format!("{}{end}(y, t, normalizer, {:?}f)", loss.name(), number as f32),
+                (loss, None) => format!("{}{end}(y, t, normalizer)", loss.name()),
+            };
+            self.text += &function_of(&format!("{function}(y: vec4f, t: vec4f, normalizer: vec3f) -> vec4f"), &body);
+        }
+        self.add_all(loss.wgsl());
+    }
+
+    /// The slope of an activation on the way back, from its value `a`. Where the value does not tell the slope, the slope was
+    /// stored in the place of the delta.
+    fn slopes(&mut self) {
+        let activations = self.members.activations.iter().enumerate();
+        let slopes: Vec<String> = activations
+            .map(|(l, a)| if self.members.keeps_slope(l) { "deltas[kept]".to_owned() } else { slope_of(a) })
+            .collect();
+        self.by_layer("slope_of(l: u32, a: vec4f, kept: u32) -> vec4f", &slopes);
+    }
+
+    /// The function `optimize`: the rule, and around it what changes the gradient or the parameter.
+    fn update(&mut self) {
+        let optimizer = &self.members.optimizer;
+        let rule = optimizer.rule;
+        for (name, value) in rule.kinds() {
+            self.flag(name, *value);
+        }
+        for (index, name) in rule.coefficient_names().iter().enumerate() {
+            self.count(&format!("{}_{name}", rule.name().to_uppercase()), index);
+        }
+        self.add_all(rule.wgsl());
+        let mut parameter = "p".to_owned();
+        let mut gradient = "g".to_owned();
+        if optimizer.clip_value.is_some() {
+            gradient = format!("clipped({gradient}, step)");
+            self.add(Piece::Shared(shader!("optimizer/clip")));
+        }
+        if optimizer.penalizes() {
+            self.flag("DECOUPLED", optimizer.decoupled);
+            gradient = format!("penalized({gradient}, {parameter}, reach, step)");
+            parameter = format!("decayed({parameter}, reach, step)");
+            self.add(Piece::Shared(shader!("optimizer/penalty")));
+        }
+        let mut new = format!("{}({parameter}, {gradient}, i, step)", rule.name());
+        if optimizer.average.is_some() {
+            self.count("AVERAGE", rule.planes());
+            new = format!("averaged({new}, i, step)");
+            self.add(Piece::Shared(shader!("optimizer/average")));
+        }
+        self.text += &function_of("optimize(p: vec4f, g: vec4f, i: u32, reach: f32, step: Step) -> vec4f", &new);
+    }
+
+    /// Where the vectors behind the weights lie, and what a norm keeps.
+    fn vectors(&mut self) {
+        let (arenas, members) = (self.arenas, self.members);
+        if !arenas.has_vectors() {
+            return;
+        }
+        let places: Vec<String> = arenas.layers.iter().map(|l| format!("{}u", l.normed.unwrap_or(0))).collect();
+        self.by_layer("normed_place(l: u32) -> u32", &places);
+        self.count("RUNNING", members.optimizer.planes() * arenas.models * arenas.parameters);
+        self.count("STATISTICS", arenas.statistics);
+        self.number("EPSILON", crate::nn::normalization::EPSILON as f32);
+        self.number("RUNNING_MOMENTUM", crate::nn::normalization::MOMENTUM as f32);
+        self.flag("TRAINS", !self.source.predicts);
+        self.add(Piece::Shared(shader!("norm/places")));
+    }
+
+    /// What the outputs of a layer are multiplied by, where a share of them is dropped.
+    fn dropouts(&mut self) {
+        let drops_between = self.source.between.is_some_and(|layer| self.members.drops(layer));
+        if self.source.between.is_some() {
+            let body = if drops_between { "kept_share(LAYER, i, column)" } else { "vec4f(1.0)" };
+            self.text += &function_of("share_of(i: u32, column: u32) -> vec4f", body);
+        }
+        if !drops_between && !self.source.has_finish(Finish::ForwardDropout) {
+            return;
+        }
+        self.add(Piece::Shared(shader!("dropout")));
+        let mut dropouts = Vec::new();
+        for (share, layer) in self.members.dropouts.iter().zip(&self.arenas.layers) {
+            let Dropout { below, scale, .. } = Dropout::of(*share);
+            let first = 4 * layer.delta / self.arenas.batch;
+            dropouts.push(if self.members.has_dropouts && *share > 0.0 {
+                format!("Dropout(current.below, current.kept, {first}u)")
+            } else {
+                format!("Dropout({below}u, {scale:?}f, {first}u)")
+            });
+        }
+        self.by_layer("dropout(l: u32) -> Dropout", &dropouts);
+    }
+}
+
+/// A call of an activation, or of what ends in `_gradient`, with its parameter.
+fn call_of(activation: &Activation, end: &str, argument: &str) -> String {
+    if *activation == Activation::Softmax {
+        // The loss takes the sums.
+        return format!("identity{end}({argument})");
+    }
+    let name = activation.name();
+    match activation.parameter() {
+        // The layer learns it. Here it only has to be valid.
+        Some(number) if activation.is_learned() => format!("{name}{end}({argument}, vec4f({:?}f))", number as f32),
+        Some(number) => format!("{name}{end}({argument}, {:?}f)", number as f32),
+        None => format!("{name}{end}({argument})"),
+    }
+}
+
+/// A call of the derivative of an activation.
+fn slope_of(activation: &Activation) -> String {
+    call_of(activation, "_gradient", if activation.slope_is_by_value() { "a" } else { "z" })
+}
+
+/// A function that returns `body`.
+fn function_of(signature: &str, body: &str) -> String {
+    format!("fn {signature} {{\n    return {body};\n}}\n")
+}
+
+/// A function of the number `l` that returns one of `bodies`; with a constant `l` the driver folds it. Each body stands once,
+/// however many numbers have it.
+pub(crate) fn switch(signature: &str, bodies: &[String]) -> String {
+    let Some(last) = bodies.last() else { return String::new() };
+    let mut cases: Vec<(&String, Vec<String>)> = Vec::new();
+    for (number, body) in bodies.iter().enumerate().filter(|(_, body)| *body != last) {
+        match cases.iter_mut().find(|(other, _)| *other == body) {
+            Some((_, numbers)) => numbers.push(format!("{number}u")),
+            None => cases.push((body, vec![format!("{number}u")])),
+        }
+    }
+    if cases.is_empty() {
+        // Without a choice the driver has nothing to fold.
+        return function_of(signature, last);
+    }
+    let mut text = format!("fn {signature} {{\n    switch l {{\n");
+    for (body, numbers) in cases {
+        let _ = writeln!(text, "        case {}: {{ return {body}; }}", numbers.join(", "));
+    }
+    let _ = writeln!(text, "        default: {{ return {last}; }}\n    }}\n}}");
+    text
+}

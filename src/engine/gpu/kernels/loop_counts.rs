@@ -1,0 +1,182 @@
+//! How often an invocation of each kernel goes round its loops. llvmpipe ends every loop after 65,535 rounds, so a plan has to
+//! know. The end of a loop is a round too: there the invocation finds that it is done.
+//!
+//! Each loop in `shaders/` declares its rounds in a comment `// rounds:` above it. A test adds them up along the calls of every
+//! kernel and compares the sums with the functions of this file.
+
+use crate::{
+    engine::gpu::{
+        kernels::{
+            kernel_set::LANES,
+            kernel_source::UNROLLED,
+            multi_step::{Blocks, PRODUCTS},
+            windows::Scored,
+        },
+        layout::arenas::Arenas,
+    },
+    plan::{Tile, Way, Ways},
+};
+
+/// A workgroup of 64 adds up its sums by halves.
+const HALVES: usize = LANES.ilog2() as usize + 1;
+
+/// Three loops over a row's outputs, which are so many vec4s: as many as it takes to measure a row, or to make a softmax of it.
+const fn of_row(output_stride: usize) -> usize {
+    3 * (output_stride + 1)
+}
+
+/// A row of `softmax_delta.wgsl`: three loops make its normalizer, and one its deltas.
+const fn of_softmax_delta(output_stride: usize) -> usize {
+    4 * (output_stride + 1)
+}
+
+/// `steps.wgsl`
+pub(crate) const fn step_table() -> usize {
+    13
+}
+
+/// `order.wgsl`. A place walks round the grid of rows until it hits one, seldom more than once or twice.
+pub(crate) const fn order() -> usize {
+    768
+}
+
+/// `measure_small.wgsl`
+pub(crate) fn measure_small(arenas: &Arenas) -> usize {
+    1 + arenas.batch * (1 + of_row(arenas.output_stride()))
+}
+
+/// `measure.wgsl`
+pub(crate) fn measure(arenas: &Arenas) -> usize {
+    of_row(arenas.output_stride()) + HALVES
+}
+
+/// `total.wgsl`
+pub(crate) fn total(arenas: &Arenas) -> usize {
+    arenas.measures().div_ceil(LANES) + 1 + HALVES
+}
+
+/// The rounds of `score.wgsl`, of which a softmax may be made.
+pub(crate) struct ScoreLoops {
+    /// For each row of an invocation.
+    pub(crate) each_row: usize,
+    /// Whatever the rows.
+    pub(crate) fixed: usize,
+}
+
+impl ScoreLoops {
+    pub(crate) const fn new(output_stride: usize, scored: Scored) -> Self {
+        let again = scored.errors + scored.labels;
+        Self { each_row: 1 + 2 * of_row(output_stride) + again, fixed: 7 * scored.pairs() + 3 + 2 * again }
+    }
+
+    /// For a batch of rows, of which an invocation has every 64th.
+    pub(crate) fn of_batch(&self, arenas: &Arenas) -> usize {
+        arenas.measures() * self.each_row + self.fixed
+    }
+}
+
+/// `ensemble.wgsl`
+pub(crate) fn ensemble(arenas: &Arenas) -> usize {
+    arenas.models * (arenas.outputs() + 3) + arenas.outputs() + 3
+}
+
+/// `entry/rows.wgsl` and `entry/softmax.wgsl`
+pub(crate) fn rows(arenas: &Arenas) -> usize {
+    softmax_deltas(arenas, LANES, LANES)
+}
+
+/// `entry/norm.wgsl`
+pub(crate) fn norm(arenas: &Arenas) -> usize {
+    arenas.parameters.div_ceil(LANES * arenas.norms()) + 1 + HALVES
+}
+
+/// `entry/update.wgsl`
+pub(crate) fn update(arenas: &Arenas) -> usize {
+    arenas.norms() + arenas.layers.len()
+}
+
+/// `norm/*.wgsl`, whose workgroups go over so many numbers each.
+pub(crate) fn between(arenas: &Arenas, over: usize) -> usize {
+    3 * over.div_ceil(LANES) + 4 * HALVES + arenas.layers.len()
+}
+
+/// `entry/grid.wgsl` for the layers from `first` to `last`, around the tile.
+pub(crate) const fn grid(first: usize, last: usize) -> usize {
+    last - first + 1
+}
+
+/// `tile/sum.wgsl`
+pub(crate) const fn sum(summed: usize, split: usize) -> usize {
+    summed.div_ceil(split) + 2 + split.ilog2() as usize
+}
+
+impl Tile {
+    /// The rounds of one tile of a matmul of this depth.
+    pub(crate) const fn loops(self, depth: usize) -> usize {
+        match self {
+            Self::Lanes8(columns) => columns.div_ceil(32) * (columns / 2 + 1) + depth.div_ceil(256 / columns) + 1,
+            Self::Plain => depth.div_ceil(4) + 1,
+            Self::Sliced { split, .. } => depth.div_ceil(4 * split) + 1 + split.ilog2() as usize + 1,
+            Self::Staged(_) => depth.div_ceil(16) * (1 + 4 + 1) + 1,
+        }
+    }
+}
+
+/// `softmax_delta.wgsl` for so many rows, which as many invocations as there are lanes share.
+fn softmax_deltas(arenas: &Arenas, rows: usize, lanes: usize) -> usize {
+    1 + rows.div_ceil(lanes) * (1 + of_softmax_delta(arenas.output_stride()))
+}
+
+/// `entry/fused.wgsl`, for all of a workgroup's blocks of rows.
+pub(crate) fn fused(arenas: &Arenas, rows: usize, groups: usize, softmax: bool) -> usize {
+    let Blocks { lanes, owned, .. } = Blocks::of(arenas, rows);
+    let held = |stride: usize| 1 + (rows * stride).div_ceil(lanes);
+    let matmuls: usize = arenas.layers.iter().map(|l| 2 + l.input_stride + l.output_stride).sum();
+    let gradients = owned.iter().sum::<usize>() * (1 + rows / 4);
+    let mut each = 1 + held(arenas.input_stride()) + matmuls + gradients;
+    if softmax {
+        each += softmax_deltas(arenas, rows, lanes) + held(arenas.output_stride());
+    }
+    2 + arenas.batch.div_ceil(rows).div_ceil(groups) * each
+}
+
+/// A step of `entry/walk.wgsl`
+pub(crate) fn step_of_walk(arenas: &Arenas, ways: &Ways, softmax: bool) -> usize {
+    let layers = arenas.layers.len();
+    let mut loops = 8;
+    if layers > UNROLLED {
+        loops += 3 * (layers + 1);
+    }
+    for layer in 0..layers {
+        for (product, way) in PRODUCTS.into_iter().zip(ways.of_layer(layer)) {
+            let Some(Way { tile, .. }) = way else { continue };
+            let [height, columns, depth] = arenas.size(product, layer);
+            loops += 1 + tile.groups(height, columns) * (1 + tile.loops(depth));
+        }
+    }
+    let lanes = ways.gradients.tile.lanes();
+    if arenas.kept.is_some() {
+        let each = arenas.parameters.div_ceil(lanes);
+        // Whether penalties reach a parameter is asked of each layer: a loop that llvmpipe unrolls if it is short.
+        loops += 2 * each + lanes + 3;
+        loops += if layers > 32 { each * (layers + 1) } else { layers };
+    }
+    if softmax {
+        loops += softmax_deltas(arenas, arenas.batch, lanes);
+    }
+    loops
+}
+
+/// How many steps of a walk an invocation can take in one dispatch.
+pub(crate) fn steps_a_dispatch(arenas: &Arenas, ways: &Ways, budget: Option<usize>) -> usize {
+    match budget {
+        Some(budget) => budget / step_of_walk(arenas, ways, true),
+        None => usize::MAX,
+    }
+}
+
+/// A step of `entry/lane.wgsl`, if the driver unrolls no loop.
+pub(crate) fn step_of_lane(arenas: &Arenas) -> usize {
+    let blocks: usize = arenas.layers.iter().map(|l| (l.input_stride + 1) * (l.output_stride + 1)).sum();
+    8 + 2 * blocks + arenas.batch * (1 + arenas.input_stride() + 3 * blocks + 5 * arenas.output_stride())
+}
