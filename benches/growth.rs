@@ -7,7 +7,7 @@
 use std::{error::Error, ops::Range, path::PathBuf, process::ExitCode, time::Instant};
 
 use clap::Parser;
-use gradus::{Activation, Dataset, Device, Network, Settings, Trainer, device::Request};
+use gradus::{Activation, Dataset, Device, Network, Trainer, TrainerSettings, device::DeviceRequest};
 use plotters::{
     coord::Shift,
     prelude::*,
@@ -62,9 +62,9 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> BenchResult<()> {
     let choice = |name: &String| name.parse().unwrap_or_default();
-    let open = |name| Device::request(&Request { choice: choice(name), ..Request::default() });
+    let open = |name| Device::request(&DeviceRequest { selector: choice(name), ..DeviceRequest::default() });
     let devices = arguments.device.iter().map(open).collect::<gradus::Result<Vec<_>>>()?;
-    devices.iter().filter_map(Device::note).for_each(|note| println!("{note}"));
+    devices.iter().filter_map(Device::fallback_reason).for_each(|note| println!("{note}"));
     let all = measure(&devices, arguments.seconds)?;
 
     let names: Vec<String> = devices.iter().map(Device::name).collect();
@@ -92,7 +92,7 @@ fn measure(devices: &[Device], seconds: f64) -> BenchResult<Vec<Series>> {
         let mut last = 0;
         for (i, sizes) in xs.iter().map(|x| sizes(*x)).enumerate() {
             let [width, depth, batch] = sizes;
-            let flop = network(width, depth).flop(batch);
+            let flop = network(width, depth).flop_per_step(batch);
             points.push((flop, last, of, i, sizes));
             last = flop;
         }
@@ -123,7 +123,10 @@ fn warm_trainer(device: &Device, [width, depth, batch]: [usize; 3]) -> gradus::R
     // Enough rows for most epochs to be many steps.
     let rows = (2 * batch).max(4096);
     let numbers: Vec<f32> = (0..rows * width).map(|i| (i * 37 % 251) as f32 / 250.0).collect();
-    let (data, settings) = (Dataset::new(rows, numbers.clone(), numbers)?, Settings { batch, ..Settings::default() });
+    let (data, settings) = (
+        Dataset::new(rows, numbers.clone(), numbers)?,
+        TrainerSettings { batch_size: batch, ..TrainerSettings::default() },
+    );
     let mut trainer = Trainer::new(device, &network(width, depth), &data, settings)?;
     trainer.run(1)?;
     Ok(trainer)

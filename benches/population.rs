@@ -11,8 +11,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use gradus::{
-    Activation, Dataset, Device, Loss, Member, Network, Optimizer, Population, Settings, Trainer, nn::LayerParameters,
-    plan::Plan, wgpu,
+    Activation, Dataset, Device, Loss, Member, Network, Optimizer, Population, Trainer, TrainerSettings,
+    nn::LayerParameters, plan::Plan, wgpu,
 };
 use serde_json::{Value, json};
 
@@ -146,9 +146,16 @@ impl Workload {
     }
 
     /// Of each network another seed and another rate.
-    fn settings(&self, number: usize, plan: Option<Plan>) -> Settings {
+    fn settings(&self, number: usize, plan: Option<Plan>) -> TrainerSettings {
         let optimizer = Optimizer::sgd(0.1 / (1.0 + number as f64 / 1000.0));
-        Settings { batch: self.batch, loss: self.loss, optimizer, seed: number as u64, plan, ..Settings::default() }
+        TrainerSettings {
+            batch_size: self.batch,
+            loss: self.loss,
+            optimizer,
+            seed: number as u64,
+            plan,
+            ..TrainerSettings::default()
+        }
     }
 
     fn trainer(&self, device: &Device, number: usize, plan: Option<Plan>) -> BenchResult<Trainer> {
@@ -200,7 +207,7 @@ impl<'a> Row<'a> {
         }
         let mut population = match workload.population(device, networks) {
             Ok(population) => population,
-            Err(error @ (gradus::Error::Limit { .. } | gradus::Error::OutOfMemory { .. })) => {
+            Err(error @ (gradus::Error::DeviceLimit { .. } | gradus::Error::OutOfMemory { .. })) => {
                 return Ok(Err(format!("left out: {error}")));
             }
             Err(error) => return Err(error.into()),
@@ -209,7 +216,7 @@ impl<'a> Row<'a> {
             seconds,
             [&mut |steps| Ok(trainer.run(steps).map(drop)?), &mut |steps| Ok(population.run(steps).map(drop)?)],
         )?;
-        if population.in_training().count() < networks {
+        if population.active_members().count() < networks {
             return Err(format!("{device}: networks of {} have diverged", workload.name()).into());
         }
         let plan = population.plan();

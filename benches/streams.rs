@@ -8,7 +8,7 @@ mod common;
 use std::{fs, process::ExitCode};
 
 use clap::Parser;
-use gradus::{Activation, Dataset, Device, Features, Network, Optimizer, Settings, Trainer, data::formats::Npy};
+use gradus::{Activation, Dataset, Device, Features, Network, Optimizer, Trainer, TrainerSettings, data::formats::Npy};
 use serde_json::json;
 
 use common::{BenchResult, Times, exit, in_turn, numbers, open};
@@ -115,10 +115,10 @@ fn time(
     let there = Dataset::new(rows, Npy::rows_in(path)?.with_scale(scale), answers)?;
     let hidden = |network: Network, width: &usize| network.dense(*width, Activation::Sigmoid);
     let network = widths[1..].iter().fold(Network::new(inputs), hidden);
-    let settings = Settings { batch, optimizer: Optimizer::sgd(0.1), ..Settings::default() };
-    let streaming = device.clone().with_resident_limit(0);
+    let settings = TrainerSettings { batch_size: batch, optimizer: Optimizer::sgd(0.1), ..TrainerSettings::default() };
+    let streaming = device.clone().with_dataset_memory_limit(0);
     let mut trainers = [
-        Trainer::new(&device.clone().with_resident_limit(u64::MAX), &network, &here, settings.clone())?,
+        Trainer::new(&device.clone().with_dataset_memory_limit(u64::MAX), &network, &here, settings.clone())?,
         Trainer::new(&streaming, &network, &here, settings.clone())?,
         Trainer::new(&streaming, &network, &there, settings)?,
     ];

@@ -15,7 +15,7 @@ use std::{
 
 use clap::Parser;
 use gradus::{
-    Device, Network, Settings, Trainer,
+    Device, Network, Trainer, TrainerSettings,
     nn::LayerParameters,
     plan::{Plan, Profile, Tuner},
     reference::{Parameters, Reference},
@@ -124,7 +124,7 @@ fn run(arguments: &Arguments) -> BenchResult<()> {
 /// What ran, on what, and what it reaches at best; then the head of the table.
 fn print_header(device: &Device, peaks: &PeakRates) -> BenchResult<()> {
     let plan_on = |device: &Device| -> BenchResult<Plan> {
-        Ok(Trainer::by_hand(device, &network(&[1024, 1024]), Settings::default())?.plan())
+        Ok(Trainer::without_dataset(device, &network(&[1024, 1024]), TrainerSettings::default())?.plan())
     };
     println!("\ngradus {}: {device}", env!("CARGO_PKG_VERSION"));
     if device.is_gpu() {
@@ -171,7 +171,7 @@ impl Row {
         arguments: &Arguments,
     ) -> BenchResult<Self> {
         let network = network(widths);
-        let settings = Settings { batch, ..Settings::default() };
+        let settings = TrainerSettings { batch_size: batch, ..TrainerSettings::default() };
         let error = check(device, &network, &settings)?;
         let mut trainer = trainer(device, &network, &settings, 8 * batch)?;
         let step = times(arguments.seconds, |steps| Ok(trainer.run(steps).map(drop)?))?;
@@ -187,15 +187,16 @@ impl Row {
             // Without their tables, which a plan that was only measured does not have.
             let text = |plan: &Plan| plan.to_string().split("\n\n").next().unwrap_or_default().trim().to_owned();
             let best = all.first().ok_or("no plan was measured")?;
-            let seconds = all.iter().find(|one| text(&one.plan) == text(&own)).map_or(f64::NAN, |one| one.seconds);
-            Some(Tuned { own: seconds, best: best.seconds, plan: best.plan.clone() })
+            let seconds =
+                all.iter().find(|one| text(&one.plan) == text(&own)).map_or(f64::NAN, |one| one.seconds_per_step);
+            Some(Tuned { own: seconds, best: best.seconds_per_step, plan: best.plan.clone() })
         } else {
             None
         };
         let times_epochs = widths == EPOCHS_OF;
         let epoch_overhead =
             if times_epochs { Some(epoch_overhead(device, &network, &settings, arguments)?) } else { None };
-        let (gflops, scheme) = (network.flop(batch) as f64 / step.median / 1e9, line(&own, "scheme"));
+        let (gflops, scheme) = (network.flop_per_step(batch) as f64 / step.median / 1e9, line(&own, "scheme"));
         Ok(Self { name, widths, batch, error, step, gflops, scheme, tuned, profile, epoch_overhead })
     }
 
@@ -236,7 +237,7 @@ impl Row {
             object["best_plan"] = plan.to_string().into();
         }
         if let Some(profile) = &self.profile {
-            let kernel = |one: &gradus::plan::KernelTime| json!({ "kernel": one.kernel, "us": one.seconds * 1e6, "flop": one.flop, "bytes": one.bytes });
+            let kernel = |one: &gradus::plan::KernelTime| json!({ "kernel": one.kernel, "us": one.seconds_per_step * 1e6, "flop": one.flop, "bytes": one.bytes });
             object["kernels"] = profile.kernels.iter().map(kernel).collect();
         }
         object
@@ -245,9 +246,9 @@ impl Row {
 
 /// The largest error of one step on a few rows, in the workload's own batch: of the gradients, and of the change of the
 /// parameters, each relative to its tensor's largest entry.
-fn check(device: &Device, network: &Network, settings: &Settings) -> BenchResult<f64> {
-    let rows = settings.batch.min(8);
-    let mut trainer = Trainer::by_hand(device, network, settings.clone())?;
+fn check(device: &Device, network: &Network, settings: &TrainerSettings) -> BenchResult<f64> {
+    let rows = settings.batch_size.min(8);
+    let mut trainer = Trainer::without_dataset(device, network, settings.clone())?;
     let (x, t) = (numbers(rows * network.inputs()), numbers(rows * network.outputs()));
     let before = trainer.parameters()?;
     let gradients = trainer.gradients(&x, &t)?;
@@ -297,15 +298,20 @@ fn error(before: &[Parameters], ours: &[LayerParameters], theirs: &[Parameters])
 }
 
 /// What epochs of 100 steps take longer than their steps in one run, in percent: the median of several pairs.
-fn epoch_overhead(device: &Device, network: &Network, settings: &Settings, arguments: &Arguments) -> BenchResult<f64> {
-    let mut trainer = trainer(device, network, settings, 100 * settings.batch)?;
+fn epoch_overhead(
+    device: &Device,
+    network: &Network,
+    settings: &TrainerSettings,
+    arguments: &Arguments,
+) -> BenchResult<f64> {
+    let mut trainer = trainer(device, network, settings, 100 * settings.batch_size)?;
     trainer.run(2000)?;
     let mut pairs = Vec::new();
     let begin = Instant::now();
     while pairs.len() < 3 || begin.elapsed().as_secs_f64() < arguments.seconds {
         let start = Instant::now();
         for _ in 0..20 {
-            trainer.epoch()?;
+            trainer.run_epoch()?;
         }
         let epochs = start.elapsed();
         trainer.run(2000)?;
@@ -317,7 +323,7 @@ fn epoch_overhead(device: &Device, network: &Network, settings: &Settings, argum
 }
 
 fn tuner(arguments: &Arguments) -> Tuner {
-    Tuner { time: Duration::from_secs_f64(arguments.seconds), ..Tuner::default() }
+    Tuner { time_budget: Duration::from_secs_f64(arguments.seconds), ..Tuner::default() }
 }
 
 /// A plan's scheme and the ways of its products, each once.

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use gradus::{
     Device,
-    device::{AdapterReport, Choice, Request},
+    device::{AdapterReport, DeviceRequest, DeviceSelector},
     wgpu::{DeviceType, Features},
 };
 use serde_json::{Value, json};
@@ -44,9 +44,10 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         }
     }
     // Not read off the list: what `auto` takes, and what it says, is what opening it gives.
-    let automatic = Device::request(&Request { choice: Choice::Auto, backends, ..Request::default() })?;
+    let automatic =
+        Device::request(&DeviceRequest { selector: DeviceSelector::Auto, backends, ..DeviceRequest::default() })?;
     common::print_line!("{} adapters; auto takes: {}", reports.len(), common::described(&automatic));
-    if let Some(note) = automatic.note() {
+    if let Some(note) = automatic.fallback_reason() {
         common::print_line!("{note}");
     }
     let adapters: Vec<Value> = reports.iter().map(json_of).collect();
@@ -57,7 +58,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
 /// What is said of an adapter besides its name: who drives it, and the limits that decide what fits and what runs.
 fn lines(report: &AdapterReport) -> Vec<(&'static str, String)> {
     let AdapterReport { info, limits, features, .. } = report;
-    let automatic = if report.is_automatic { ", taken by auto" } else { "" };
+    let automatic = if report.is_default { ", taken by auto" } else { "" };
     let mut lines = vec![
         ("backend", info.backend.to_str().to_owned()),
         ("type", format!("{}{automatic}", kind(report))),
@@ -97,7 +98,7 @@ fn json_of(report: &AdapterReport) -> Value {
         "driver": info.driver,
         "driver_info": info.driver_info,
         "is_software": report.is_software,
-        "is_automatic": report.is_automatic,
+        "is_automatic": report.is_default,
         "max_storage_buffer_binding_size": limits.max_storage_buffer_binding_size,
         "max_buffer_size": limits.max_buffer_size,
         "max_storage_buffers_per_shader_stage": limits.max_storage_buffers_per_shader_stage,

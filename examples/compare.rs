@@ -16,7 +16,7 @@ use std::{
 };
 
 use clap::Parser;
-use gradus::{Activation, Dataset, Device, Network, Settings, Trainer};
+use gradus::{Activation, Dataset, Device, Network, Trainer, TrainerSettings};
 use indicatif::ProgressBar;
 use plotters::{
     prelude::*,
@@ -118,7 +118,7 @@ fn measure(device: &Device, time: Duration, seed: u64) -> Result<Vec<Cell>, Exit
     for (i, width) in WIDTHS.into_iter().enumerate() {
         for (j, batch) in BATCHES.into_iter().enumerate() {
             let is_later = i % 2 + j % 2 > 0;
-            cells.push((is_later, Cell { width, batch, flop: network(width).flop(batch), times: None }));
+            cells.push((is_later, Cell { width, batch, flop: network(width).flop_per_step(batch), times: None }));
         }
     }
     cells.sort_by_key(|(is_later, cell)| (*is_later, cell.flop));
@@ -141,7 +141,7 @@ fn measure(device: &Device, time: Duration, seed: u64) -> Result<Vec<Cell>, Exit
         let data = Dataset::new(rows, numbers(rows * cell.width), numbers(rows * cell.width))?;
         let mut times = [0.0; 2];
         for ((device, seconds), rate) in devices.iter().zip(&mut times).zip(&mut rates) {
-            let settings = Settings { batch: cell.batch, seed, ..Settings::default() };
+            let settings = TrainerSettings { batch_size: cell.batch, seed, ..TrainerSettings::default() };
             let mut trainer = Trainer::new(device, &network(cell.width), &data, settings)?;
             *seconds = seconds_of_a_step(&mut trainer, left / (2 * (all - i)) as u32)?;
             let reached = cell.flop as f64 / *seconds;
@@ -318,7 +318,8 @@ fn draw(path: &Path, device: &Device, cells: &[Cell], crossover: Option<u64>) ->
     let line = BLACK.stroke_width(3);
     for cell in cells.iter().filter(|cell| crossover.is_some_and(|least| cell.flop >= least)) {
         let (x, y) = corner(cell);
-        let is_below = |width: usize, batch: usize| crossover.is_some_and(|least| network(width).flop(batch) < least);
+        let is_below =
+            |width: usize, batch: usize| crossover.is_some_and(|least| network(width).flop_per_step(batch) < least);
         if cell.width > WIDTHS[0] && is_below(cell.width / 2, cell.batch) {
             area.draw(&PathElement::new([(x, y), (x, y + CELL.1)], line))?;
         }

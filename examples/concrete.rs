@@ -75,10 +75,10 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let SeedRuns { scores, first } = run_seeds(seeds.clone(), |seed| {
         let (train, test) = split(seed)?;
         // The network learns strengths that are scaled, and tells scaled ones; r² is the same of both.
-        let scale = Scaler::of_rows(Scaling::Standard, 1, &train.strengths)?;
+        let scale = Scaler::fit_rows(Scaling::Standard, 1, &train.strengths)?;
         let scaled = |strengths: &[f32]| {
             let mut scaled = strengths.to_vec();
-            scale.apply(&mut scaled).map(|()| scaled)
+            scale.transform(&mut scaled).map(|()| scaled)
         };
         let mut network = MlpRegressor::new()
             .hidden_layer_sizes([64, 64])
@@ -93,7 +93,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         network.fit(&train.features, &scaled(&train.strengths)?)?;
         let score = network.score(&test.features, &scaled(&test.strengths)?)?;
         let told = network.predict(&test.features)?;
-        let told: Vec<f32> = told.iter().map(|y| y / scale.factor()[0] + scale.shift()[0]).collect();
+        let told: Vec<f32> = told.iter().map(|y| y / scale.scale()[0] + scale.offset()[0]).collect();
         let rows = test.strengths.len();
         print_line!("seed {seed}: r² {score:.3} on {rows} held-out samples, off by {:.2} MPa", off(&told, &test));
         linear.0.push(least_squares(&train, &test, |features| features.to_vec()));
@@ -114,7 +114,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
 
     let picture = out.join("told.svg");
     let title = format!("Strength of concrete in MPa, 8-64-64-1, seed {}", seeds.start());
-    plot::save(&picture, plot::predictions(&title, &test.strengths, &told))?;
+    plot::save(&picture, plot::predicted_vs_target(&title, &test.strengths, &told))?;
     print_line!("picture: {}", picture.display());
     let seconds = network.history().map_or(f64::NAN, gradus::History::seconds);
     print_line!("{}: {seconds:.3} s of training", common::described(&device));

@@ -14,8 +14,8 @@ use std::{process::ExitCode, time::Instant};
 
 use clap::Parser;
 use gradus::{
-    Device, Settings,
-    diagnostics::{Finding, Selftest},
+    Device, TrainerSettings,
+    diagnostics::{SelfTestCheck, SelfTestReport},
 };
 use serde_json::{Value, json};
 
@@ -63,14 +63,14 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let device = arguments.device.open()?;
     let start = Instant::now();
-    let selftest = gradus::diagnostics(&device);
+    let selftest = gradus::self_test(&device);
     let seconds = start.elapsed().as_secs_f64();
     common::print_line!("{selftest}");
     common::print_line!("The checks took {seconds:.1} s.\n\nAdapters that are there:\n");
     let adapters = gradus::device::adapters(arguments.device.backend.flags())?;
     for adapter in &adapters {
         let info = &adapter.info;
-        let automatic = if adapter.is_automatic { ", taken by auto" } else { "" };
+        let automatic = if adapter.is_default { ", taken by auto" } else { "" };
         common::print_line!("- {} ({}), {} {}{automatic}", info.name, info.backend, info.driver, info.driver_info);
     }
     // What is wrong is not timed.
@@ -89,11 +89,11 @@ fn speed(device: &Device) -> BenchResult<(PeakRates, Vec<Timed>)> {
     let mut timed = Vec::new();
     for (widths, batch) in workloads {
         let network = network(widths);
-        let settings = Settings { batch: *batch, ..Settings::default() };
+        let settings = TrainerSettings { batch_size: *batch, ..TrainerSettings::default() };
         let mut trainer = trainer(device, &network, &settings, 8 * batch)?;
         let step = times(SECONDS, |steps| Ok(trainer.run(steps).map(drop)?))?.median;
         let name = widths.iter().map(ToString::to_string).collect::<Vec<_>>().join("-");
-        timed.push(Timed { name, batch: *batch, step, gflops: network.flop(*batch) as f64 / step / 1e9 });
+        timed.push(Timed { name, batch: *batch, step, gflops: network.flop_per_step(*batch) as f64 / step / 1e9 });
     }
     Ok((peaks, timed))
 }
@@ -109,18 +109,18 @@ fn print(peaks: &PeakRates, timed: &[Timed]) {
     }
 }
 
-fn json_of(selftest: &Selftest, seconds: f64, speed: Option<&(PeakRates, Vec<Timed>)>) -> Value {
+fn json_of(selftest: &SelfTestReport, seconds: f64, speed: Option<&(PeakRates, Vec<Timed>)>) -> Value {
     let about: serde_json::Map<String, Value> =
         selftest.about.iter().map(|(name, value)| ((*name).to_owned(), value.as_str().into())).collect();
-    let finding = |finding: &Finding| {
-        let Finding { part, check, what, error, tolerance, passed, failure, .. } = finding;
+    let finding = |finding: &SelfTestCheck| {
+        let SelfTestCheck { group: part, name: check, quantity: what, error, tolerance, passed, failure, .. } = finding;
         let failure = failure.as_ref().map(ToString::to_string);
         json!({
             "part": part, "check": check, "what": what, "error": error, "tolerance": tolerance, "passed": passed,
             "failure": failure,
         })
     };
-    let findings: Vec<Value> = selftest.findings.iter().map(finding).collect();
+    let findings: Vec<Value> = selftest.checks.iter().map(finding).collect();
     let speed = speed.map(|(peaks, timed)| {
         let timed = timed.iter().map(|Timed { name, batch, step, gflops }| {
             json!({ "network": name, "batch": batch, "us_per_step": step * 1e6, "gflops": gflops })
@@ -129,7 +129,7 @@ fn json_of(selftest: &Selftest, seconds: f64, speed: Option<&(PeakRates, Vec<Tim
         let PeakRates { gemm, copy, dispatch } = peaks;
         json!({ "gemm_gflops": gemm, "copy_gb_per_s": copy, "dispatch_us": dispatch, "workloads": timed })
     });
-    let ended = selftest.ended.as_ref().map(ToString::to_string);
+    let ended = selftest.aborted.as_ref().map(ToString::to_string);
     json!({
         "seconds": seconds, "passed": selftest.passed(), "about": about, "findings": findings, "ended": ended,
         "speed": speed,

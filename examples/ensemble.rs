@@ -14,11 +14,11 @@ use std::{f64::consts::TAU, ops::Range, process::ExitCode, time::Instant};
 
 use clap::Parser;
 use gradus::{
-    Activation, Dataset, Init, Loss, Member, Network, Optimizer, Population, Schedule, Settings,
-    data::{Rows, Scaler, Scaling},
+    Activation, Dataset, Init, Loss, Member, Network, Optimizer, Population, Schedule, TrainerSettings,
+    data::{Scaler, Scaling, Subset},
     plot,
-    plot::Bands,
-    population::Consensus,
+    plot::UncertaintyBands,
+    population::EnsemblePrediction,
 };
 use serde_json::json;
 
@@ -71,30 +71,30 @@ fn run(arguments: &Arguments) -> std::result::Result<(), Exit> {
 
     let [times, deflections] = measured(seed);
     let data = Dataset::new(ROWS, &times, &deflections)?;
-    let data = data.clone().with_scaling(&Scaler::learn(Scaling::Standard, &data))?;
+    let data = data.clone().with_scaler(&Scaler::fit(Scaling::Standard, &data))?;
     // First weights so large that the networks start as curves that swing, each in its own way. From small ones they would
     // start as nearly straight lines, and agree where no row has told them to.
-    let wide = Init::Normal { deviation: 3.0 };
+    let wide = Init::Normal { std: 3.0 };
     let network = Network::new(1).dense(32, Activation::Tanh).init(wide, wide);
     let network = network.dense(32, Activation::Tanh).dense(1, Activation::Identity);
     let member = |number: u32| {
         let seed = seed + u64::from(number);
-        let settings = Settings {
-            batch: BATCH,
+        let settings = TrainerSettings {
+            batch_size: BATCH,
             loss: Loss::Mse,
             optimizer: Optimizer::adam(0.01),
             schedule: Schedule::cosine(steps as u64),
             seed,
-            ..Settings::default()
+            ..TrainerSettings::default()
         };
-        Member::new(settings).on(Rows::Bootstrap { seed })
+        Member::new(settings).with_subset(Subset::Bootstrap { seed })
     };
     let members: Vec<_> = (0..arguments.networks).map(member).collect();
     let start = Instant::now();
     let mut population = Population::new(&device, &network, &data, &members)?;
     let reports = population.run(steps)?;
     let seconds = start.elapsed().as_secs_f64();
-    let mut ensemble = population.ensemble(&device, population.in_training())?;
+    let mut ensemble = population.ensemble(&device, population.active_members())?;
     let loss = reports.iter().filter_map(|report| report.losses.last()).map(|loss| f64::from(*loss)).sum::<f64>()
         / reports.len() as f64;
     common::print_line!(
@@ -105,7 +105,7 @@ fn run(arguments: &Arguments) -> std::result::Result<(), Exit> {
 
     let places: Vec<f32> = (0..PLACES).map(|i| (END * i as f64 / (PLACES - 1) as f64) as f32).collect();
     let truth: Vec<f32> = places.iter().map(|time| deflection(f64::from(*time)) as f32).collect();
-    let Consensus { mean, deviation, .. } = ensemble.predict(&places)?;
+    let EnsemblePrediction { mean, std: deviation, .. } = ensemble.predict(&places)?;
     let [first, second] = MEASURED;
     let spread = |is_of: &dyn Fn(f64) -> bool| {
         let those = places.iter().zip(&deviation).filter(|(time, _)| is_of(f64::from(**time)));
@@ -123,21 +123,21 @@ fn run(arguments: &Arguments) -> std::result::Result<(), Exit> {
     );
 
     let picture = out.join("bands.svg");
-    let bands = Bands {
-        axes: ["time in s", "deflection in cm"],
+    let bands = UncertaintyBands {
+        axis_labels: ["time in s", "deflection in cm"],
         x: &places,
         mean: &mean,
-        deviation: &deviation,
+        std: &deviation,
         truth: &truth,
-        rows: [&times, &deflections],
+        observations: [&times, &deflections],
     };
-    let title = format!("A spring, measured {ROWS} times: what {} networks tell", ensemble.networks());
-    plot::save(&picture, bands.svg(&title))?;
+    let title = format!("A spring, measured {ROWS} times: what {} networks tell", ensemble.len());
+    plot::save(&picture, bands.to_svg(&title))?;
     common::print_line!("picture: {}", picture.display());
     let own = json!({
         "seed": seed,
         "epochs": epochs,
-        "networks": ensemble.networks(),
+        "networks": ensemble.len(),
         "seconds": seconds,
         "samples_per_second": (epochs * ROWS * reports.len()) as f64 / seconds,
         "train_loss": loss,

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use gradus::{
-    Activation, Device, History, Loss, Network, Optimizer, Schedule, Settings,
+    Activation, Device, History, Loss, Network, Optimizer, Schedule, TrainerSettings,
     data::{Scaler, Scaling},
 };
 
@@ -64,8 +64,8 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let folder = mnist::folder(arguments.data.folder(), HOW_TO_GET)?;
     let mut images = mnist::images(&folder)?;
     let device = arguments.device.open()?;
-    let scaler = Scaler::learn(Scaling::Standard, &images.train);
-    images.train = images.train.with_scaling(&scaler)?;
+    let scaler = Scaler::fit(Scaling::Standard, &images.train);
+    images.train = images.train.with_scaler(&scaler)?;
 
     let mut seconds = 0.0;
     let scores = run_seeds(seeds.clone(), |seed| {
@@ -103,13 +103,13 @@ fn train(arguments: &Arguments, device: &Device, images: &Images, seed: u64) -> 
     let network = network.dense(mnist::CLASSES, Activation::Identity);
     let epochs = arguments.epochs.or(EPOCHS);
     let experiment = Experiment { device, network: &network, train: &images.train, test: &images.test, epochs };
-    let settings = Settings {
-        batch: arguments.batch,
+    let settings = TrainerSettings {
+        batch_size: arguments.batch,
         loss: Loss::SoftmaxCrossEntropy,
         optimizer: Optimizer::adam(arguments.learning_rate),
         schedule: Schedule::cosine(experiment.steps(arguments.batch)),
         seed,
-        ..Settings::default()
+        ..TrainerSettings::default()
     };
     eprintln!("seed {seed}: {epochs} epochs of {} images", images.train.rows());
     Ok(experiment.run(settings)?.history)

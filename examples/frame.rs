@@ -12,7 +12,7 @@ mod common;
 use std::process::ExitCode;
 
 use clap::Parser;
-use gradus::{Activation, Dataset, Device, Init, Loss, Network, Optimizer, Settings, Trainer, plot, wgpu};
+use gradus::{Activation, Dataset, Device, Init, Loss, Network, Optimizer, Trainer, TrainerSettings, plot, wgpu};
 use serde_json::json;
 
 use common::{
@@ -89,13 +89,20 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let sine = Activation::Sine { frequency: 1.0 };
     let network = Network::new(2).dense(48, sine).dense(48, sine).init(Init::Uniform { limit: 0.3 }, Init::Zeros);
     let network = network.dense(3, Activation::Sigmoid);
-    let first = Network::new(2).dense(48, sine).init(Init::Normal { deviation: 5.0 }, Init::Uniform { limit: 3.0 });
-    let settings =
-        Settings { batch: 512, loss: Loss::Mse, optimizer: Optimizer::adam(0.004), seed, ..Settings::default() };
+    let first = Network::new(2).dense(48, sine).init(Init::Normal { std: 5.0 }, Init::Uniform { limit: 3.0 });
+    let settings = TrainerSettings {
+        batch_size: 512,
+        loss: Loss::Mse,
+        optimizer: Optimizer::adam(0.004),
+        seed,
+        ..TrainerSettings::default()
+    };
     let mut trainer = Trainer::new(&Device::from_wgpu(device.clone(), queue.clone())?, &network, &data, settings)?;
     // Waves of several lengths to begin with (Tancik et al. 2020).
     let mut parameters = trainer.parameters()?;
-    let mut waves = Trainer::by_hand(&Device::cpu(), &first, Settings { seed, ..Settings::default() })?.parameters()?;
+    let mut waves =
+        Trainer::without_dataset(&Device::cpu(), &first, TrainerSettings { seed, ..TrainerSettings::default() })?
+            .parameters()?;
     parameters[0] = waves.remove(0);
     trainer.set_parameters(&parameters)?;
 
@@ -104,7 +111,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let start = std::time::Instant::now();
     for number in 1..=arguments.frames {
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        trainer.record(&mut encoder, STEPS_A_FRAME)?;
+        trainer.record_steps(&mut encoder, STEPS_A_FRAME)?;
         let pixels = SIZE * SIZE;
         // A recording takes so many rows at once at most; the frame is cut into as many bands.
         for band in 0..pixels / BAND {
@@ -120,7 +127,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     }
     let pixels: Vec<Vec<u8>> = rows.iter().map(|copy| frame.read(&device, copy)).collect();
     let seconds = start.elapsed().as_secs_f64();
-    let report = trainer.losses()?;
+    let report = trainer.take_report()?;
     let (early, late) = (report.losses[0], report.losses[report.losses.len() - 1]);
 
     let path = out.join("frames.png");

@@ -13,7 +13,7 @@ mod common;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use gradus::{Activation, Init, Loss, Network, Optimizer, Settings};
+use gradus::{Activation, Init, Loss, Network, Optimizer, TrainerSettings};
 use serde_json::json;
 
 use common::{
@@ -94,7 +94,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         momentum => Optimizer::momentum(learning_rate, momentum),
     };
     let seed = arguments.seed.seed;
-    let settings = Settings { batch: arguments.batch, loss, optimizer, seed, ..Settings::default() };
+    let settings = TrainerSettings { batch_size: arguments.batch, loss, optimizer, seed, ..TrainerSettings::default() };
     let epochs = arguments.epochs.or(30);
 
     let widths: Vec<_> = network.layers().iter().map(|layer| layer.outputs.to_string()).collect();
@@ -129,10 +129,10 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
 fn network(arguments: &Arguments, inputs: usize) -> Network {
     let dense = |network: Network, width: &usize| network.dense(*width, arguments.activation);
     let hidden = arguments.hidden.iter().fold(Network::new(inputs), dense);
-    let network = hidden.dense(CLASSES, arguments.loss.output_activation().unwrap_or(Activation::Sigmoid));
+    let network = hidden.dense(CLASSES, arguments.loss.required_output_activation().unwrap_or(Activation::Sigmoid));
     match arguments.init {
         InitName::Default => network,
-        InitName::Normal => network.init(Init::Normal { deviation: 1.0 }, Init::Normal { deviation: 1.0 }),
+        InitName::Normal => network.init(Init::Normal { std: 1.0 }, Init::Normal { std: 1.0 }),
         InitName::Glorot => network.init(Init::GlorotUniform, Init::Zeros),
         InitName::He => network.init(Init::HeUniform, Init::Zeros),
         InitName::Lecun => network.init(Init::LecunUniform, Init::Zeros),

@@ -8,7 +8,7 @@ mod common;
 use std::process::ExitCode;
 
 use clap::Parser;
-use gradus::{Activation, Device, Loss, Network, Optimizer, Settings, Trainer, nn::LayerParameters};
+use gradus::{Activation, Device, Loss, Network, Optimizer, Trainer, TrainerSettings, nn::LayerParameters};
 use serde_json::{Value, json};
 
 use common::{
@@ -160,7 +160,7 @@ impl Lesson {
         // The bias enters z as it is, so with one row its gradient is the delta.
         let delta = gradients.iter().map(|layer| wide(&layer.bias)).collect();
         trainer.step(self.x, &[self.expected])?;
-        let loss = f64::from(trainer.loss()?);
+        let loss = f64::from(trainer.last_loss()?);
         let after = flat(&trainer.parameters()?);
 
         // A layer's z is what comes out of the network that ends with it, when its sigmoid is left away.
@@ -181,8 +181,8 @@ impl Lesson {
             network.dense(layer.bias.len(), *activation)
         });
         let optimizer = Optimizer::sgd(self.rate);
-        let settings = Settings { batch: 1, loss: Loss::Mse, optimizer, ..Settings::default() };
-        let mut trainer = Trainer::by_hand(device, &network, settings)?;
+        let settings = TrainerSettings { batch_size: 1, loss: Loss::Mse, optimizer, ..TrainerSettings::default() };
+        let mut trainer = Trainer::without_dataset(device, &network, settings)?;
         trainer.set_parameters(&self.before[..activations.len()])?;
         Ok(trainer)
     }

@@ -53,12 +53,12 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let (model, encoder) = tables::load(&arguments.model)?;
     let encoder = match arguments.unknown_categories {
-        Some(unknown) => encoder.with_unseen(unknown.unseen()),
+        Some(unknown) => encoder.with_unknown_category(unknown.unseen()),
         None => encoder,
     };
     let table = opened(arguments, &encoder)?;
     let encoder = arguments.csv.restated(&table, encoder);
-    let features = encoder.features(&table).map_err(|error| explained(&error))?;
+    let features = encoder.transform(&table).map_err(|error| explained(&error))?;
     let device = arguments.device.open()?;
     let answers = tables::answers(&device, &model, &features)?;
 
@@ -75,11 +75,11 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     }
     let judged = judged(&table, &encoder, &answers)?;
     let mut own = json!({
-        "target": encoder.answer(), "rows": answers.len(), "output": arguments.output, "judged_rows": 0,
+        "target": encoder.target(), "rows": answers.len(), "output": arguments.output, "judged_rows": 0,
     });
     if let Some((metrics, rows)) = &judged {
         // Standard output may be the predictions' own.
-        eprintln!("{:?} is there in {rows} of {} rows: {}", encoder.answer(), answers.len(), metrics.words());
+        eprintln!("{:?} is there in {rows} of {} rows: {}", encoder.target(), answers.len(), metrics.words());
         eprintln!("(if the model learned from these very rows, that says little of others)");
         own["judged_rows"] = (*rows).into();
         let more = metrics.json();
@@ -96,7 +96,7 @@ fn opened(arguments: &Arguments, encoder: &Encoder) -> Result<Table, Exit> {
     // What marks a Unicode file is in the file itself.
     let encoding = trained.encoding.filter(|encoding| *encoding == Encoding::Windows1252);
     let settings = options.settings(&CsvSettings { encoding, ..trained.clone() })?;
-    let has_columns = |table: &Table| encoder.columns().iter().all(|name| table.names().contains(name));
+    let has_columns = |table: &Table| encoder.columns().iter().all(|name| table.column_names().contains(name));
     let mut table = tables::open(path, &settings);
     let mut is_other = false;
     if !options.has_delimiter() && !table.as_ref().is_ok_and(has_columns) {
@@ -120,7 +120,7 @@ fn opened(arguments: &Arguments, encoder: &Encoder) -> Result<Table, Exit> {
 /// Compares how the numbers of the file are written, by themselves, with how the model reads them. It is an error if the
 /// file differs from the training file in its delimiter, too, and a warning otherwise.
 fn check_numbers(path: &Path, table: &Table, encoder: &Encoder, is_other: bool) -> Result<(), Exit> {
-    for (at, column) in table.names().iter().enumerate() {
+    for (at, column) in table.column_names().iter().enumerate() {
         let (Some(trained), Some(here)) = (encoder.number_format(column), table.number_format(at)) else { continue };
         let cells = (0..table.rows()).filter(|row| !table.is_missing(*row, at)).filter_map(|row| table.cell(row, at));
         let Some(cell) = cells.into_iter().find(|cell| trained.parse(cell) != here.parse(cell)) else { continue };
@@ -160,26 +160,26 @@ fn written(table: &Table, encoder: &Encoder, answers: &[(usize, f32)]) -> csv::R
     let has_mark = table.csv_settings().encoding.is_some_and(Encoding::has_byte_order_mark);
     let begin = if has_mark { "\u{feff}".as_bytes().to_vec() } else { Vec::new() };
     let mut writer = WriterBuilder::new().delimiter(table.delimiter()).from_writer(begin);
-    let formats = table.names().iter().enumerate().filter_map(|(at, name)| {
+    let formats = table.column_names().iter().enumerate().filter_map(|(at, name)| {
         // As the model reads the column, if it does, and else as it stands.
         encoder.number_format(name).or(table.number_format(at))
     });
     let has_commas = formats.into_iter().any(|format| format.decimal == ',')
-        || encoder.number_format(encoder.answer()).is_some_and(|format| format.decimal == ',');
+        || encoder.number_format(encoder.target()).is_some_and(|format| format.decimal == ',');
     let number = |text: String| if has_commas { text.replace('.', ",") } else { text };
-    let mut names = table.names().to_vec();
+    let mut names = table.column_names().to_vec();
     let free = |wanted: &str| {
-        let taken = |name: &String| table.names().contains(name);
+        let taken = |name: &String| table.column_names().contains(name);
         let mut tries = std::iter::successors(Some(wanted.to_owned()), |name| Some(format!("{name}_")));
         tries.find(|name| !taken(name)).unwrap_or_default()
     };
-    names.push(free(&format!("predicted_{}", encoder.answer())));
+    names.push(free(&format!("predicted_{}", encoder.target())));
     if encoder.classes().is_some() {
         names.push(free("probability"));
     }
     writer.write_record(&names)?;
     for (row, (class, value)) in answers.iter().enumerate() {
-        (0..table.names().len())
+        (0..table.column_names().len())
             .try_for_each(|column| writer.write_field(table.cell(row, column).unwrap_or_default()))?;
         if let Some(classes) = encoder.classes() {
             writer.write_field(&classes[*class])?;
@@ -194,7 +194,7 @@ fn written(table: &Table, encoder: &Encoder, answers: &[(usize, f32)]) -> csv::R
 
 /// How good the predictions are in the rows whose target is known, and how many those are, if the target column is there.
 fn judged(table: &Table, encoder: &Encoder, answers: &[(usize, f32)]) -> Result<Option<(TestMetrics, usize)>, Exit> {
-    let Some(column) = table.names().iter().position(|name| name == encoder.answer()) else { return Ok(None) };
+    let Some(column) = table.column_names().iter().position(|name| name == encoder.target()) else { return Ok(None) };
     let (metrics, count) = match encoder.classes() {
         Some(classes) => {
             let known = encoder.target_classes(table).into_iter().zip(answers);
@@ -215,7 +215,7 @@ fn judged(table: &Table, encoder: &Encoder, answers: &[(usize, f32)]) -> Result<
         let known = encoder
             .classes()
             .map_or("a number".to_owned(), |classes| format!("a class of the model ({})", few(classes, 12)));
-        let name = encoder.answer();
+        let name = encoder.target();
         match count {
             0 => eprintln!("{name:?} is present, but none of its {there} values is {known}"),
             _ => eprintln!("{name:?}: {} of its {there} values are not {known}, and do not count", there - count),

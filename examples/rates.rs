@@ -11,7 +11,7 @@ mod common;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use gradus::{Activation, Loss, Network, Optimizer, Settings, plot, train::RangeTest};
+use gradus::{Activation, Loss, Network, Optimizer, TrainerSettings, plot, train::LearningRateFinder};
 use serde_json::json;
 
 use common::{
@@ -65,8 +65,8 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         Rule::Adam => Optimizer::adam(rate),
     };
     let (loss, seed) = (Loss::SoftmaxCrossEntropy, arguments.seed.seed);
-    let settings = |rate| Settings { loss, optimizer: optimizer(rate), seed, ..Settings::default() };
-    let test = RangeTest { steps: arguments.steps, ..RangeTest::default() };
+    let settings = |rate| TrainerSettings { loss, optimizer: optimizer(rate), seed, ..TrainerSettings::default() };
+    let test = LearningRateFinder { steps: arguments.steps, ..LearningRateFinder::default() };
     let rates = test.run(&device, &network, &images.train, settings(1.0))?;
     for (rate, loss) in rates.points.iter().step_by(10) {
         print_line!("{rate:>10.2e}: loss {loss:.4}");
@@ -74,7 +74,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let name = optimizer(1.0).name();
     let picture = out.join("rates.svg");
     let title = format!("Learning rates for the digits, 64-128-10, {name}, seed {seed}");
-    plot::save(&picture, plot::rates(&title, &rates))?;
+    plot::save(&picture, plot::learning_rate_curve(&title, &rates))?;
 
     let mut own = json!({ "seed": seed, "optimizer": name, "rates": rates.points, "suggestion": rates.suggestion });
     match rates.suggestion {

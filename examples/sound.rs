@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use gradus::{
-    Activation, Dataset, Loss, Network, Optimizer, Schedule, Settings,
+    Activation, Dataset, Loss, Network, Optimizer, Schedule, TrainerSettings,
     data::{Scaler, Scaling},
 };
 
@@ -67,8 +67,8 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let out = arguments.out.create("out/sound")?;
     eprintln!("espeak-ng speaks ...");
     let (train, test) = (dataset(&TRAIN, 2, 0)?, dataset(&TEST, 1, 1)?);
-    let scaler = Scaler::learn(Scaling::Standard, &train);
-    let train = train.with_scaling(&scaler)?;
+    let scaler = Scaler::fit(Scaling::Standard, &train);
+    let train = train.with_scaler(&scaler)?;
     eprintln!("{} sounds of {} words, and {} held out", train.rows(), WORDS.len(), test.rows());
 
     let epochs = arguments.epochs.or(30);
@@ -99,15 +99,15 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     Ok(())
 }
 
-fn settings(experiment: &Experiment<'_>, seed: u64) -> Settings {
+fn settings(experiment: &Experiment<'_>, seed: u64) -> TrainerSettings {
     let batch = 64;
-    Settings {
-        batch,
+    TrainerSettings {
+        batch_size: batch,
         loss: Loss::SoftmaxCrossEntropy,
         optimizer: Optimizer::adamw(0.001),
         schedule: Schedule::cosine(experiment.steps(batch)),
         seed,
-        ..Settings::default()
+        ..TrainerSettings::default()
     }
 }
 

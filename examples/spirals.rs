@@ -13,7 +13,7 @@ use std::{f64::consts::TAU, process::ExitCode};
 
 use clap::Parser;
 use gradus::{
-    Activation, Dataset, Loss, Network, Optimizer, Result, Schedule, Settings,
+    Activation, Dataset, Loss, Network, Optimizer, Result, Schedule, TrainerSettings,
     data::{Scaler, Scaling},
     plot,
 };
@@ -64,8 +64,8 @@ fn run(arguments: &Arguments) -> std::result::Result<(), Exit> {
     let device = arguments.device.open()?;
     let out = arguments.out.create("out/spirals")?;
     let (train, test) = (spirals(1)?, spirals(2)?);
-    let scaler = Scaler::learn(Scaling::Standard, &train);
-    let train = train.with_scaling(&scaler)?;
+    let scaler = Scaler::fit(Scaling::Standard, &train);
+    let train = train.with_scaler(&scaler)?;
     let epochs = arguments.epochs.or(200);
 
     let network = Network::new(2).dense(64, Activation::Relu).dense(64, Activation::Relu).dense(1, Activation::Sigmoid);
@@ -114,15 +114,15 @@ fn plane() -> Vec<f32> {
     (0..PIXELS * PIXELS).flat_map(|i| [at(i % PIXELS), -at(i / PIXELS)]).collect()
 }
 
-fn settings(experiment: &Experiment<'_>, seed: u64) -> Settings {
+fn settings(experiment: &Experiment<'_>, seed: u64) -> TrainerSettings {
     let batch = 32;
-    Settings {
-        batch,
+    TrainerSettings {
+        batch_size: batch,
         loss: Loss::BinaryCrossEntropy,
         optimizer: Optimizer::adam(0.002),
         schedule: Schedule::cosine(experiment.steps(batch)),
         seed,
-        ..Settings::default()
+        ..TrainerSettings::default()
     }
 }
 

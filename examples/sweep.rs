@@ -11,8 +11,8 @@ use std::{process::ExitCode, time::Instant};
 
 use clap::Parser;
 use gradus::{
-    Activation, Fit, Loss, Member, Network, Optimizer, Settings, plot,
-    search::{Findings, Halving, Hyperparameter, Search},
+    Activation, Loss, Member, Network, Optimizer, TrainerSettings, TrainingLoop, plot,
+    search::{Hyperparameter, Search, SearchResult, SuccessiveHalving},
     train::{Monitor, Validation},
 };
 use serde_json::json;
@@ -60,24 +60,24 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let count = arguments.rates;
     let rate = |i: u32| 10f64.powf(RANGE[0] + (RANGE[1] - RANGE[0]) * f64::from(i) / f64::from(count - 1));
     let rates: Vec<f64> = (0..count).map(rate).collect();
-    let number = Hyperparameter::listed("learning rate", rates, |member, rate| {
+    let number = Hyperparameter::choice("learning rate", rates, |member, rate| {
         member.settings.optimizer.learning_rate = rate;
     });
     let network = Network::new(64).dense(64, Activation::Relu).dense(10, Activation::Identity);
     let (loss, optimizer) = (Loss::SoftmaxCrossEntropy, Optimizer::momentum(0.1, 0.9));
-    let settings = Settings { batch: BATCH, loss, optimizer, seed, ..Settings::default() };
+    let settings = TrainerSettings { batch_size: BATCH, loss, optimizer, seed, ..TrainerSettings::default() };
     let search = Search::grid(&Member::new(settings), &[number])?
         .validation(Validation::Data(images.test.clone()))
         .monitor(Monitor::ValidationAccuracy);
 
     let start = Instant::now();
-    let grid = search.train(&device, &network, &images.train, &Fit::new(epochs))?;
+    let grid = search.run(&device, &network, &images.train, &TrainingLoop::new(epochs))?;
     let seconds = start.elapsed().as_secs_f64();
     common::print_line!(
         "{}: {count} networks went {epochs} times through {} digits in {seconds:.2} s, {:.0} steps/s",
         common::described(&device),
         images.train.rows(),
-        grid.steps() as f64 / seconds
+        grid.total_steps() as f64 / seconds
     );
     let text = grid.to_string();
     text.lines().take(6).for_each(|line| common::print_line!("{line}"));
@@ -95,11 +95,11 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
 
     let steps = epochs * images.train.rows().div_ceil(BATCH);
     let start = Instant::now();
-    let halving = Halving::new(steps.div_ceil(FIRST), steps);
-    let halved = search.halve(&device, &network, &images.train, &halving)?;
+    let halving = SuccessiveHalving::new(steps.div_ceil(FIRST), steps);
+    let halved = search.run_halving(&device, &network, &images.train, &halving)?;
     let halved_seconds = start.elapsed().as_secs_f64();
     let (halved_best, halved_accuracy) = self::best(&halved)?;
-    let share = halved.steps() as f64 / grid.steps() as f64;
+    let share = halved.total_steps() as f64 / grid.total_steps() as f64;
     common::print_line!(
         "halving: {} with a rate of {:.2e}, after {:.0} % of the grid's steps, in {halved_seconds:.2} s",
         percent(halved_accuracy),
@@ -115,19 +115,19 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         .map(|(name, number)| format!("{name}: {:.2e}", grid.trials[number].values[0]));
     let picture = out.join("losses.svg");
     let lines = [(names[0].as_str(), &grid.trials[best].histories[0]), (&names[1], &grid.trials[worst].histories[0])];
-    plot::save(&picture, plot::losses("The best and the worst of these rates", &lines))?;
+    plot::save(&picture, plot::loss_comparison("The best and the worst of these rates", &lines))?;
     common::print_line!("picture: {}", picture.display());
     let own = json!({
         "seed": seed,
         "epochs": epochs,
         "rates": count,
         "seconds": seconds,
-        "steps": grid.steps(),
+        "steps": grid.total_steps(),
         "best_rate": grid.trials[best].values[0],
         "test_accuracy": accuracy,
         "diverged": diverged,
         "halving_seconds": halved_seconds,
-        "halving_steps": halved.steps(),
+        "halving_steps": halved.total_steps(),
         "halving_rate": halved.trials[halved_best].values[0],
         "halving_accuracy": halved_accuracy,
     });
@@ -136,7 +136,7 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
 }
 
 /// The best trial and its accuracy.
-fn best(findings: &Findings) -> Result<(usize, f64), Exit> {
+fn best(findings: &SearchResult) -> Result<(usize, f64), Exit> {
     let best = findings.ranked()[0];
     let accuracy = findings.trials[best].scores.mean(findings.monitor);
     if accuracy.is_nan() { Err(Exit::Failed("every rate diverged".into())) } else { Ok((best, accuracy)) }

@@ -13,7 +13,7 @@ mod common;
 use std::process::ExitCode;
 
 use clap::Parser;
-use gradus::{Activation, Dataset, Features, Loss, Network, Optimizer, Schedule, Settings, Trainer};
+use gradus::{Activation, Dataset, Features, Loss, Network, Optimizer, Schedule, Trainer, TrainerSettings};
 
 use common::{
     Exit, argmax, classifier,
@@ -90,15 +90,15 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     Ok(())
 }
 
-fn settings(experiment: &Experiment<'_>, seed: u64) -> Settings {
+fn settings(experiment: &Experiment<'_>, seed: u64) -> TrainerSettings {
     let batch = 64;
-    Settings {
-        batch,
+    TrainerSettings {
+        batch_size: batch,
         loss: Loss::SoftmaxCrossEntropy,
         optimizer: Optimizer::adam(0.001),
         schedule: Schedule::cosine(experiment.steps(batch)),
         seed,
-        ..Settings::default()
+        ..TrainerSettings::default()
     }
 }
 

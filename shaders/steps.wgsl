@@ -15,7 +15,7 @@ struct Chunk {
 
 alias Numbers = array<f32, 12>;
 
-/// `Start` in `src/step.rs`.
+/// `StepTableInput` in `src/step.rs`.
 struct Start {
     rows: u32,
     batch: u32,

@@ -2,7 +2,7 @@
 
 @group(0) @binding(3) var<storage, read> subsets: array<Subset>;
 
-/// `Subset` in `src/rows.rs`.
+/// `SubsetParams` in `src/rows.rs`.
 struct Subset {
     /// How many there are, and the width of the grid in which an epoch shuffles them.
     rows: u32,

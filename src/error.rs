@@ -8,52 +8,59 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A device was asked for that is not there.
-    #[error("no such device: asked for {asked}; {}; {hint}", there(.found))]
-    NoDevice {
+    #[error("device not found: requested {requested}; {}; {hint}", list_adapters(.found))]
+    DeviceNotFound {
         /// What was asked for, in words.
-        asked: String,
+        requested: String,
         /// Every adapter that is there, one description each.
         found: Vec<String>,
         /// What to do about it.
         hint: String,
     },
     /// An adapter is there but gave no device.
-    #[error("the adapter {adapter} gave no device: {why}")]
-    Device {
+    #[error("adapter {adapter} could not be opened: {reason}")]
+    DeviceOpen {
         /// The adapter's description.
         adapter: String,
         /// The driver's or wgpu's reason.
-        why: String,
+        reason: String,
     },
     /// A limit of the device is too small for what was asked; found before anything was allocated.
     #[error(
-        "{what} needs {limit} of {need}, and this device has {have}; a smaller batch or network may fit, or another device"
+        "device limit exceeded: {name} need {limit} >= {required}, this device allows {available}; reduce the batch size or the \
+         network, or use another device"
     )]
-    Limit {
+    DeviceLimit {
         /// What did not fit.
-        what: String,
+        name: String,
         /// The limit, by its name in `wgpu::Limits` where it is one of those.
         limit: &'static str,
         /// What is needed.
-        need: u64,
+        required: u64,
         /// What the device has.
-        have: u64,
+        available: u64,
     },
     /// A setting that cannot be used.
-    #[error("{what}: expected {expected}, got {got}")]
-    Setting {
+    #[error("{name}: expected {expected}, got {got}")]
+    InvalidSetting {
         /// The setting's name.
-        what: &'static str,
+        name: &'static str,
         /// What would do.
         expected: String,
         /// What was given.
         got: String,
     },
+    /// A call that the state of an object does not allow, for example a prediction by an estimator that was not fitted.
+    #[error("{message}")]
+    InvalidState {
+        /// The state, and what to do.
+        message: String,
+    },
     /// Data of the wrong size.
-    #[error("{what}: expected {expected} values, got {got}")]
+    #[error("{name}: expected {expected} values, got {got}")]
     Shape {
         /// Which data.
-        what: String,
+        name: String,
         /// How many values were expected.
         expected: usize,
         /// How many were given.
@@ -61,7 +68,7 @@ pub enum Error {
     },
     /// A formula of the caller's own that contradicts its derivative or its WGSL.
     #[error("{what}: expected {expected}, got {got}")]
-    Formula {
+    CustomFunction {
         /// Which value of which formula.
         what: String,
         /// What the other says.
@@ -70,10 +77,10 @@ pub enum Error {
         got: f64,
     },
     /// A value that is not a finite number.
-    #[error("{what}: row {row}, column {column} is {value}; every value has to be finite")]
+    #[error("{name}: row {row}, column {column}: expected a finite number, got {value}")]
     NonFinite {
         /// Which data.
-        what: &'static str,
+        name: &'static str,
         /// The row, counted from 0.
         row: usize,
         /// The column, counted from 0.
@@ -82,8 +89,8 @@ pub enum Error {
         value: f32,
     },
     /// A class id beyond the network's outputs.
-    #[error("row {row}: class {class} is not one of the network's {classes}")]
-    Class {
+    #[error("target of row {row}: expected a class id below {classes}, got {class}")]
+    ClassOutOfRange {
         /// The row, counted from 0.
         row: usize,
         /// The class id found.
@@ -105,7 +112,7 @@ pub enum Error {
     #[error(
         "network {member} of the population has diverged{}; Population::in_training lists those that have not, and \
          Population::restore takes this one back if it was kept before",
-        at(.step)
+        step_text(.step)
     )]
     MemberDiverged {
         /// The number of the network.
@@ -115,46 +122,46 @@ pub enum Error {
     },
     /// A plan that cannot be used here: for another device, driver, network or batch, not understood, or beyond what the
     /// device or its kernels can do.
-    #[error("the plan's {what}: expected {expected}, got {got}; without a plan one is made")]
-    Plan {
+    #[error("invalid plan: {field}: expected {expected}, got {got}; set plan to None to let gradus choose")]
+    InvalidPlan {
         /// Which line of it.
-        what: &'static str,
+        field: &'static str,
         /// What would do.
         expected: String,
         /// What it says.
         got: String,
     },
     /// A file that could not be read or written.
-    #[error("{}: {why}", path.display())]
-    File {
+    #[error("{}: {reason}", path.display())]
+    Io {
         /// Where.
         path: std::path::PathBuf,
         /// The system's reason.
-        why: String,
+        reason: String,
     },
     /// A file, or bytes like one's, whose content is not what it should be.
-    #[error("{file}: {place}: expected {expected}, got {got}")]
+    #[error("{file}: {location}: expected {expected}, got {got}")]
     Format {
         /// Its path, or what the bytes should be.
         file: String,
         /// Where in it: a byte, a line and a column, a tensor, by what its format is read.
-        place: String,
+        location: String,
         /// What would do.
         expected: String,
         /// What is there.
         got: String,
     },
     /// The device, or the host, has no memory left.
-    #[error("out of memory: {what}")]
+    #[error("out of memory: {context}")]
     OutOfMemory {
         /// What was being allocated, and the driver's words.
-        what: String,
+        context: String,
     },
     /// The device is gone: unplugged, reset or destroyed. What it held is lost.
-    #[error("the device was lost: {why}")]
+    #[error("the device was lost: {reason}")]
     DeviceLost {
         /// The driver's or wgpu's reason.
-        why: String,
+        reason: String,
     },
     /// The device did not answer in time.
     #[error("the device did not answer within {seconds} s")]
@@ -163,12 +170,12 @@ pub enum Error {
         seconds: f64,
     },
     /// A bug of this crate or of a driver: wgpu refused what we built.
-    #[error("{what} was refused by wgpu: {why}")]
+    #[error("wgpu rejected {context}: {reason}")]
     Internal {
         /// What was being built.
-        what: String,
+        context: String,
         /// wgpu's words.
-        why: String,
+        reason: String,
     },
 }
 
@@ -179,48 +186,52 @@ impl std::fmt::Debug for Error {
     }
 }
 
-fn at(step: &Option<u64>) -> String {
+fn step_text(step: &Option<u64>) -> String {
     step.map_or(String::new(), |step| format!(": the loss of its step {step} is not a finite number"))
 }
 
-fn there(found: &[String]) -> String {
+fn list_adapters(found: &[String]) -> String {
     match found {
         [] => "no adapter was found".to_owned(),
         found => format!("found: {}", found.join("; ")),
     }
 }
 
-/// `Ok` if `got` values are as many as expected, the [`Error::Shape`] otherwise.
-pub(crate) fn check_len(what: &str, expected: usize, got: usize) -> Result<()> {
-    if expected == got { Ok(()) } else { Err(Error::Shape { what: what.to_owned(), expected, got }) }
+/// `Ok` if `got` values are as many as expected, the [`Error::BatchLayout`] otherwise.
+pub(crate) fn check_len(what: &str, target: usize, got: usize) -> Result<()> {
+    if target == got { Ok(()) } else { Err(Error::Shape { name: what.to_owned(), expected: target, got }) }
 }
 
 /// `Ok` if every value is finite, the place of the first that is not otherwise. `columns` is the length of a row.
 pub(crate) fn check_finite(what: &'static str, columns: usize, values: &[f32]) -> Result<()> {
-    match first_not_finite(values) {
+    match first_non_finite(values) {
         None => Ok(()),
-        Some(at) => Err(Error::NonFinite { what, row: at / columns, column: at % columns, value: values[at] }),
+        Some(at) => Err(Error::NonFinite { name: what, row: at / columns, column: at % columns, value: values[at] }),
     }
 }
 
 /// The index of the first value that is not finite.
-pub(crate) fn first_not_finite(values: &[f32]) -> Option<usize> {
-    const BLOCK: usize = 1024;
+pub(crate) fn first_non_finite(values: &[f32]) -> Option<usize> {
+    const BLOCK_VALUES: usize = 1024;
     // A loop that can stop at every value is not vectorized: check whole blocks, and search only the block that fails.
     let is_finite = |block: &[f32]| block.iter().fold(true, |all, value| all & value.is_finite());
-    let block = values.chunks(BLOCK).position(|block| !is_finite(block))? * BLOCK;
+    let block = values.chunks(BLOCK_VALUES).position(|block| !is_finite(block))? * BLOCK_VALUES;
     values[block..].iter().position(|value| !value.is_finite()).map(|at| block + at)
 }
 
 /// An empty vector with room for so many values.
-pub(crate) fn room<T>(count: usize, what: &str) -> Result<Vec<T>> {
+pub(crate) fn try_with_capacity<T>(count: usize, what: &str) -> Result<Vec<T>> {
     let mut values = Vec::new();
-    let no_room = |error| Error::OutOfMemory { what: format!("{what}: {error}") };
+    let no_room = |error| Error::OutOfMemory { context: format!("{what}: {error}") };
     values.try_reserve_exact(count).map_err(no_room)?;
     Ok(values)
 }
 
-/// `Ok` if the device has what is needed, [`Error::Limit`] otherwise.
+/// `Ok` if the device has what is needed, [`Error::DeviceLimit`] otherwise.
 pub(crate) fn check_limit(what: &str, limit: &'static str, need: u64, have: u64) -> Result<()> {
-    if need <= have { Ok(()) } else { Err(Error::Limit { what: what.to_owned(), limit, need, have }) }
+    if need <= have {
+        Ok(())
+    } else {
+        Err(Error::DeviceLimit { name: what.to_owned(), limit, required: need, available: have })
+    }
 }

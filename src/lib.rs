@@ -24,11 +24,11 @@
 //! # Many networks
 //!
 //! A [`Population`] trains many networks of one shape in the same dispatches, since small ones leave a device idle: seeds,
-//! settings to choose from ([`Search`]), folds ([`KFold`]), members of an [`Ensemble`]. Each has the bits that it has alone.
+//! settings to choose from ([`AdapterFilter`]), folds ([`KFold`]), members of an [`Ensemble`]. Each has the bits that it has alone.
 //!
 //! # Devices
 //!
-//! [`Device::auto`] takes the best real GPU, or the CPU where there is none ([`Device::note`] then says why).
+//! [`Device::auto`] takes the best real GPU, or the CPU where there is none ([`Device::fallback_reason`] then says why).
 //! [`Device::request`] takes one by name, software adapters such as llvmpipe too. [`Device::from_wgpu`] takes the caller's
 //! own. `WGPU_BACKEND`, `WGPU_ADAPTER_NAME` and `WGPU_POWER_PREF` are respected. The types of [`wgpu`] are part of this
 //! crate's interface, so it is exported: a new major version of wgpu is a version of gradus that breaks with the last.
@@ -51,15 +51,15 @@
 //!
 //! On unless switched off:
 //!
-//! - `csv`: tables from CSV files ([`Table::open`]).
+//! - `csv`: tables from CSV files ([`Table::load_csv`]).
 //! - `npy`: numpy's npy and npz files ([`Npy`]).
-//! - `images`: data sets from folders of PNG and JPEG files ([`ImageSet::of_folder`]).
+//! - `images`: data sets from folders of PNG and JPEG files ([`ImageSet::from_folder`]).
 //! - `pictures`: a training and its results as SVG and PNG ([`pictures`](mod@pictures)).
 //! - `progress`: a training's progress on standard error ([`ProgressBar`]).
 //!
 //! Off unless asked for:
 //!
-//! - `ndarray`: data sets from arrays (`Dataset::of_arrays`).
+//! - `ndarray`: data sets from arrays (`Dataset::from_arrays`).
 //!
 //! The blocking calls are there on every platform but the web, where only their `_async` twins are.
 
@@ -84,10 +84,10 @@ pub mod search;
 pub mod train;
 pub(crate) mod util;
 
-pub use data::{Answers, Dataset, Features};
+pub use data::{Dataset, Features, Targets};
 pub use device::Device;
 #[cfg(not(target_family = "wasm"))]
-pub use diagnostics::selftest;
+pub use diagnostics::self_test;
 pub use engine::reference;
 pub use error::{Error, Result};
 pub use estimator::{MlpClassifier, MlpRegressor};
@@ -95,13 +95,20 @@ pub use model::{Checkpoint, Model, Predictor};
 pub use nn::{Activation, Init, Loss, Network};
 pub use optim::{Optimizer, Schedule};
 pub use population::{Member, Population};
-pub use train::{EarlyStopping, Fit, History, Settings, Trainer};
+pub use train::{EarlyStopping, History, Trainer, TrainerSettings, TrainingLoop};
 pub use wgpu;
 
 /// On native platforms everything may go to, and be looked at from, another thread.
 #[cfg(not(target_family = "wasm"))]
 const _: fn() = || {
     fn check<T: Send + Sync>() {}
-    check::<(Device, Trainer, Dataset, Network, Settings, train::Report, Error, device::AdapterReport)>();
-    check::<(Fit, History, train::RangeTest, MlpClassifier<String>, MlpRegressor, population::Ensemble)>();
+    check::<(Device, Trainer, Dataset, Network, TrainerSettings, train::RunReport, Error, device::AdapterReport)>();
+    check::<(
+        TrainingLoop,
+        History,
+        train::LearningRateFinder,
+        MlpClassifier<String>,
+        MlpRegressor,
+        population::Ensemble,
+    )>();
 };

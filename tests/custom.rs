@@ -2,7 +2,7 @@
 
 use crate::common::{XOR, adapters, devices, open, xor};
 use gradus::{
-    Activation, Error, Init, Loss, Network, Optimizer, Settings, Trainer,
+    Activation, Error, Init, Loss, Network, Optimizer, Trainer, TrainerSettings,
     nn::{CustomActivation, CustomLoss},
 };
 
@@ -24,7 +24,8 @@ static FOURTH: CustomLoss = CustomLoss::new(
 fn trained(device: &gradus::Device, activation: Activation, loss: Loss) -> Result<Vec<f32>, Error> {
     let network = Network::new(2).dense(7, activation).dense(1, Activation::Sigmoid);
     let network = network.init(Init::HeUniform, Init::Zeros);
-    let settings = Settings { batch: 4, loss, optimizer: Optimizer::sgd(0.5), ..Settings::default() };
+    let settings =
+        TrainerSettings { batch_size: 4, loss, optimizer: Optimizer::sgd(0.5), ..TrainerSettings::default() };
     let mut trainer = Trainer::new(device, &network, &xor(), settings)?;
     trainer.run(50)?;
     trainer.predict(&XOR.0)
@@ -33,7 +34,7 @@ fn trained(device: &gradus::Device, activation: Activation, loss: Loss) -> Resul
 #[test]
 fn a_formula_of_the_callers_trains_as_ours_does() {
     for device in devices() {
-        let (bent, leaky) = (Activation::Custom(&BENT), Activation::LeakyRelu { slope: 0.3 });
+        let (bent, leaky) = (Activation::Custom(&BENT), Activation::LeakyRelu { negative_slope: 0.3 });
         let (ours, theirs) = (trained(&device, leaky, Loss::Mse), trained(&device, bent, Loss::Mse));
         let (ours, theirs) = (ours.expect("it runs"), theirs.expect("it runs"));
         let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-6;
@@ -56,7 +57,7 @@ fn wgsl_that_says_something_else_is_refused_where_it_would_run() {
     for device in devices() {
         let [wrong, broken] = [&WRONG, &BROKEN].map(|custom| trained(&device, Activation::Custom(custom), Loss::Mse));
         if device.is_gpu() {
-            assert!(matches!(wrong, Err(Error::Formula { .. })), "{device}: {wrong:?}");
+            assert!(matches!(wrong, Err(Error::CustomFunction { .. })), "{device}: {wrong:?}");
             let why = broken.expect_err("it is no WGSL").to_string();
             assert!(why.contains("the WGSL of broken"), "{device}: {why}");
         } else {
@@ -79,7 +80,10 @@ fn loops_are_refused_where_their_rounds_are_limited() {
         let device = open(&adapter, None);
         let outcome = trained(&device, Activation::Custom(&LOOPING), Loss::Mse);
         if adapter.info.device_type == gradus::wgpu::DeviceType::Cpu {
-            assert!(matches!(outcome, Err(Error::Setting { what: "WGSL of a formula", .. })), "{device}: {outcome:?}");
+            assert!(
+                matches!(outcome, Err(Error::InvalidSetting { name: "WGSL of a formula", .. })),
+                "{device}: {outcome:?}"
+            );
         } else {
             assert!(outcome.is_ok(), "{device}: {outcome:?}");
         }
@@ -91,6 +95,6 @@ fn a_slope_that_is_not_the_formulas_is_refused_everywhere() {
     static WRONG: CustomActivation = CustomActivation::new("bent", LEAKY, |z| z * z, |z| z);
     for device in devices() {
         let wrong = trained(&device, Activation::Custom(&WRONG), Loss::Mse);
-        assert!(matches!(wrong, Err(Error::Formula { .. })), "{device}: {wrong:?}");
+        assert!(matches!(wrong, Err(Error::CustomFunction { .. })), "{device}: {wrong:?}");
     }
 }

@@ -12,15 +12,15 @@ use std::{
 
 use crate::common::{XOR, adapters, again, bits, callers, devices, is_alone, kib, numbers, open, request, run, xor};
 use gradus::{
-    Activation, Dataset, Device, Error, Features, Fit, Init, Loss, Member, Network, Optimizer, Population, Predictor,
-    Settings, Trainer,
-    device::{AdapterReport, Choice, Request},
+    Activation, Dataset, Device, Error, Features, Init, Loss, Member, Network, Optimizer, Population, Predictor,
+    Trainer, TrainerSettings, TrainingLoop,
+    device::{AdapterReport, DeviceRequest, DeviceSelector},
     metrics::Metrics,
     nn::{Dense, LayerParameters},
     plan::Tuner,
     population::Ensemble,
     reference::Reference,
-    train::{RangeTest, Report},
+    train::{LearningRateFinder, RunReport},
     wgpu,
 };
 
@@ -28,8 +28,8 @@ fn network() -> Network {
     Network::new(2).dense(8, Activation::Tanh).dense(1, Activation::Sigmoid)
 }
 
-fn settings() -> Settings {
-    Settings { batch: 3, optimizer: Optimizer::momentum(0.5, 0.9).average(0.9), ..Settings::default() }
+fn settings() -> TrainerSettings {
+    TrainerSettings { batch_size: 3, optimizer: Optimizer::momentum(0.5, 0.9).ema(0.9), ..TrainerSettings::default() }
 }
 
 fn trainer(device: &Device) -> Trainer {
@@ -52,9 +52,9 @@ fn in_time(what: String, work: impl FnOnce() + Send + 'static) {
 #[test]
 fn everything_public_can_be_sent_and_shared() {
     const fn sent_and_shared<T: Send + Sync>() {}
-    sent_and_shared::<(Activation, AdapterReport, Choice, Dataset, Dense, Device, Error, Metrics)>();
-    sent_and_shared::<(Features, gradus::Answers, Init, LayerParameters, Loss, Network, Optimizer)>();
-    sent_and_shared::<(Report, Request, Settings, Trainer, Reference, gradus::reference::Parameters)>();
+    sent_and_shared::<(Activation, AdapterReport, DeviceSelector, Dataset, Dense, Device, Error, Metrics)>();
+    sent_and_shared::<(Features, gradus::Targets, Init, LayerParameters, Loss, Network, Optimizer)>();
+    sent_and_shared::<(RunReport, DeviceRequest, TrainerSettings, Trainer, Reference, gradus::reference::Parameters)>();
 }
 
 #[test]
@@ -63,20 +63,21 @@ fn an_adapter_is_found_by_part_of_its_name_in_any_case() {
         let name = &adapter.info.name;
         let half: String = name.chars().take(name.chars().count().div_ceil(2)).collect();
         for part in [name.to_uppercase(), name.to_lowercase(), half] {
-            let request = Request { choice: Choice::Named(part.clone()), ..request(&adapter, None) };
+            let request = DeviceRequest { selector: DeviceSelector::Name(part.clone()), ..request(&adapter, None) };
             let device = Device::request(&request).expect("it is there");
             assert!(device.name().to_lowercase().contains(&part.to_lowercase()), "{part}: {device}");
-            assert!(device.is_gpu() && device.note().is_none());
+            assert!(device.is_gpu() && device.fallback_reason().is_none());
         }
     }
 }
 
 #[test]
 fn a_name_that_no_adapter_has_is_refused_with_what_is_there() {
-    let refused = Device::request(&Request { choice: Choice::Named("zzz".into()), ..Request::default() });
+    let refused =
+        Device::request(&DeviceRequest { selector: DeviceSelector::Name("zzz".into()), ..DeviceRequest::default() });
     let error = refused.expect_err("there is no such adapter");
     let text = error.to_string();
-    assert!(matches!(error, Error::NoDevice { .. }), "{text}");
+    assert!(matches!(error, Error::DeviceNotFound { .. }), "{text}");
     assert!(text.contains("asked for an adapter with \"zzz\" in its name"), "{text}");
     for adapter in adapters() {
         assert!(text.contains(&adapter.info.name), "{text}");
@@ -89,7 +90,7 @@ fn a_limit_beyond_the_adapters_is_refused() {
         let max_storage_buffer_binding_size = 1 << 60;
         let limits = wgpu::Limits { max_storage_buffer_binding_size, ..adapter.limits.clone() };
         let error = Device::request(&request(&adapter, Some(limits))).expect_err("no adapter has that much");
-        assert!(matches!(error, Error::Device { .. }), "{error}");
+        assert!(matches!(error, Error::DeviceOpen { .. }), "{error}");
         for part in [adapter.info.name.as_str(), "max_storage_buffer_binding_size", &(1u64 << 60).to_string()] {
             assert!(error.to_string().contains(part), "{error}");
         }
@@ -103,7 +104,7 @@ fn a_device_that_is_too_small_is_refused_with_the_limit_the_need_and_the_have() 
         let (device, queue) = callers(&adapter, Some(few.clone()));
         for refused in [Device::request(&request(&adapter, Some(few))), Device::from_wgpu(device, queue)] {
             let error = refused.expect_err("a step needs more");
-            let Error::Limit { limit, need, have, .. } = &error else { panic!("{error}") };
+            let Error::DeviceLimit { limit, required: need, available: have, .. } = &error else { panic!("{error}") };
             assert_eq!((*limit, *have), ("max_storage_buffers_per_shader_stage", 4), "{error}");
             assert!((5..=8).contains(need) && error.to_string().contains(&adapter.info.name), "{error}");
         }
@@ -111,8 +112,9 @@ fn a_device_that_is_too_small_is_refused_with_the_limit_the_need_and_the_have() 
         let limits = wgpu::Limits { max_storage_buffer_binding_size: 64 << 10, ..adapter.limits.clone() };
         let small = open(&adapter, Some(limits));
         let large = Network::new(784).dense(800, Activation::Sigmoid).dense(10, Activation::Sigmoid);
-        let error = Trainer::by_hand(&small, &large, Settings::default()).expect_err("2.5 MB of parameters");
-        let Error::Limit { limit, need, have, .. } = &error else { panic!("{error}") };
+        let error =
+            Trainer::without_dataset(&small, &large, TrainerSettings::default()).expect_err("2.5 MB of parameters");
+        let Error::DeviceLimit { limit, required: need, available: have, .. } = &error else { panic!("{error}") };
         assert_eq!((*limit, *have), ("max_storage_buffer_binding_size", 64 << 10), "{error}");
         assert!(*need >= large.parameter_count() as u64 * 4, "{error}");
         assert!(error.to_string().contains(&format!("needs {limit} of {need}, and this device has 65536")), "{error}");
@@ -178,16 +180,18 @@ type Call = (&'static str, fn(&mut Trainer) -> gradus::Result<()>);
 /// Every call that needs the device's answer.
 const CALLS: [Call; 13] = [
     ("run", |trainer| trainer.run(5).map(drop)),
-    ("epoch", |trainer| trainer.epoch().map(drop)),
-    ("step and losses", |trainer| trainer.step(&XOR.0[..6], &XOR.1[..3]).and_then(|()| trainer.losses().map(drop))),
-    ("step and loss", |trainer| trainer.step(&XOR.0[..6], &XOR.1[..3]).and_then(|()| trainer.loss().map(drop))),
+    ("epoch", |trainer| trainer.run_epoch().map(drop)),
+    ("step and losses", |trainer| {
+        trainer.step(&XOR.0[..6], &XOR.1[..3]).and_then(|()| trainer.take_report().map(drop))
+    }),
+    ("step and loss", |trainer| trainer.step(&XOR.0[..6], &XOR.1[..3]).and_then(|()| trainer.last_loss().map(drop))),
     ("predict", |trainer| trainer.predict(&XOR.0).map(drop)),
     ("evaluate", |trainer| trainer.evaluate(&xor()).map(drop)),
     ("gradients", |trainer| trainer.gradients(&XOR.0[..6], &XOR.1[..3]).map(drop)),
     ("histograms", |trainer| trainer.histograms(&XOR.0[..6], &XOR.1[..3], 5).map(drop)),
     ("profile", |trainer| trainer.profile(3).map(drop)),
     ("parameters", |trainer| trainer.parameters().map(drop)),
-    ("averaged_parameters", |trainer| trainer.averaged_parameters().map(drop)),
+    ("averaged_parameters", |trainer| trainer.ema_parameters().map(drop)),
     ("model", |trainer| trainer.model().map(drop)),
     ("checkpoint", |trainer| trainer.checkpoint().map(drop)),
 ];
@@ -208,7 +212,7 @@ fn every_call_on_a_lost_device_is_an_error_again_and_again() {
             // What the calls need is built when they are made for the first time: for one trainer after the loss.
             let mut trainers = [trainer(&device), trainer(&device)];
             let parameters = trainers[0].parameters().expect("parameters");
-            trainers.iter_mut().for_each(|trainer| trainer.keep().expect("it is there"));
+            trainers.iter_mut().for_each(|trainer| trainer.snapshot().expect("it is there"));
             for (name, call) in CALLS {
                 call(&mut trainers[0]).unwrap_or_else(|error| panic!("{device}: {name}: {error}"));
             }
@@ -222,8 +226,8 @@ fn every_call_on_a_lost_device_is_an_error_again_and_again() {
                         assert!(error.to_string().starts_with("the device was lost: "), "{error}");
                     }
                     // They wait for nothing, so they may not know; they only must not panic.
-                    let _ = (trainer.set_parameters(&parameters), trainer.keep(), trainer.restore());
-                    let _ = trainer.record(&mut encoder, 2);
+                    let _ = (trainer.set_parameters(&parameters), trainer.snapshot(), trainer.restore());
+                    let _ = trainer.record_steps(&mut encoder, 2);
                 }
             });
         }
@@ -241,14 +245,14 @@ struct Others {
 
 impl Others {
     fn new(device: &Device) -> gradus::Result<Self> {
-        let members: Vec<_> = (0..4).map(|seed| Member::new(Settings { seed, ..settings() })).collect();
+        let members: Vec<_> = (0..4).map(|seed| Member::new(TrainerSettings { seed, ..settings() })).collect();
         let trainer = Trainer::new(device, &network(), &xor(), settings())?;
         let model = trainer.model()?;
         Ok(Self {
             device: device.clone(),
             population: Population::new(device, &network(), &xor(), &members)?,
             trainer,
-            predictor: Predictor::of(device, &model)?,
+            predictor: Predictor::from_model(device, &model)?,
             ensemble: Ensemble::new(device, &[model.clone(), model])?,
         })
     }
@@ -260,18 +264,18 @@ type Other = (&'static str, fn(&mut Others) -> gradus::Result<()>);
 const OTHERS: [Other; 12] = [
     ("Population::run", |of| of.population.run(5).map(drop)),
     ("Population::stop", |of| {
-        let first = of.population.in_training().next();
+        let first = of.population.active_members().next();
         of.population.stop(first.expect("there were four"))
     }),
     ("Population::predict", |of| of.population.predict(&XOR.0).map(drop)),
     ("Population::evaluate", |of| of.population.evaluate(&xor()).map(drop)),
     ("Population::model", |of| of.population.model(2).map(drop)),
-    ("Fit::run_together", |of| Fit::new(2).run_together(&mut of.population).map(drop)),
-    ("Fit::run", |of| Fit::new(2).validate_on(&xor()).run(&mut of.trainer).map(drop)),
+    ("Fit::run_together", |of| TrainingLoop::new(2).run_population(&mut of.population).map(drop)),
+    ("Fit::run", |of| TrainingLoop::new(2).validation_data(&xor()).run(&mut of.trainer).map(drop)),
     ("Predictor::predict", |of| of.predictor.predict(&XOR.0).map(drop)),
     ("Ensemble::predict", |of| of.ensemble.predict(&XOR.0).map(drop)),
-    ("Fit::train", |of| Fit::new(2).train(&of.device, &network(), &xor(), settings()).map(drop)),
-    ("RangeTest::run", |of| RangeTest::default().run(&of.device, &network(), &xor(), settings()).map(drop)),
+    ("Fit::train", |of| TrainingLoop::new(2).train(&of.device, &network(), &xor(), settings()).map(drop)),
+    ("RangeTest::run", |of| LearningRateFinder::default().run(&of.device, &network(), &xor(), settings()).map(drop)),
     ("any of them", |of| Others::new(&of.device).map(drop)),
 ];
 
@@ -304,7 +308,7 @@ fn a_device_lost_while_plans_are_measured_gives_none() {
                 handle.destroy();
             });
             in_time(device.to_string(), move || {
-                let tuner = Tuner { time: Duration::from_secs(600), cache: None };
+                let tuner = Tuner { time_budget: Duration::from_secs(600), cache_dir: None };
                 let plan = tuner.tune(&device, &network(), &settings());
                 assert!(matches!(plan, Err(Error::DeviceLost { .. })), "{plan:?}");
             });
@@ -318,7 +322,7 @@ fn a_device_lost_while_plans_are_measured_gives_none() {
 fn what_takes_too_long_is_an_error_and_the_device_goes_on() {
     let network = Network::new(200).dense(600, Activation::Sigmoid).dense(3, Activation::Sigmoid);
     let data = Dataset::new(512, vec![0.5; 512 * 200], vec![1_u32; 512]).expect("a data set");
-    let settings = Settings { batch: 512, ..settings() };
+    let settings = TrainerSettings { batch_size: 512, ..settings() };
     for adapter in adapters() {
         let device = open(&adapter, None);
         let train = |device: &Device, steps| {
@@ -328,7 +332,7 @@ fn what_takes_too_long_is_an_error_and_the_device_goes_on() {
         };
         let before = train(&device, 8).expect("there is time");
         // A host that is held up while the device works finds it done: that is no failure, and is tried again.
-        let hasty = device.clone().with_patience(Duration::ZERO);
+        let hasty = device.clone().with_timeout(Duration::ZERO);
         let seconds = (0..5).find_map(|_| match train(&hasty, 100).err()? {
             Error::Timeout { seconds } => Some(seconds),
             other => panic!("{device}: {other}"),
@@ -389,7 +393,8 @@ fn trainers_on_several_threads_share_a_device_and_give_the_bits_they_give_alone(
         let network = Network::new(7).dense(20, Activation::Relu).dense(3, Activation::Identity);
         let classes: Vec<u32> = (0..50).map(|row| row % 3).collect();
         let data = Dataset::new(50, numbers(350, 1), classes).expect("a data set");
-        let settings = Settings { seed, batch: 8, loss: Loss::SoftmaxCrossEntropy, ..Settings::default() };
+        let settings =
+            TrainerSettings { seed, batch_size: 8, loss: Loss::SoftmaxCrossEntropy, ..TrainerSettings::default() };
         let mut trainer = Trainer::new(device, &network, &data, settings).expect("a trainer");
         let report = trainer.run(100).expect("steps");
         let answers = trainer.predict(&numbers(350, 1)).expect("outputs");
@@ -422,7 +427,7 @@ fn a_trainer_may_go_while_its_steps_are_under_way() {
     }
     for adapter in adapters() {
         let device = open(&adapter, None);
-        let hasty = device.clone().with_patience(Duration::ZERO);
+        let hasty = device.clone().with_timeout(Duration::ZERO);
         let (start, mut given_up, mut taken) = (Instant::now(), 0, Vec::new());
         // Not so many where the driver compiles for seconds.
         for round in (0..100).take_while(|_| start.elapsed() < Duration::from_secs(90)) {
@@ -438,7 +443,7 @@ fn a_trainer_may_go_while_its_steps_are_under_way() {
             } else {
                 // Of some, nothing else has the device any more.
                 let on = if round % 10 == 0 { open(&adapter, None) } else { device.clone() };
-                let mut trainer = Trainer::by_hand(&on, &network(), settings()).expect("a trainer");
+                let mut trainer = Trainer::without_dataset(&on, &network(), settings()).expect("a trainer");
                 trainer.step(&XOR.0[..6], &XOR.1[..3]).expect("a step");
                 Some(trainer)
             };

@@ -9,7 +9,9 @@ use std::{
 };
 
 use crate::common::{Folder, LIMIT, again, bits, devices, is_alone, kib, numbers, run_within, xor};
-use gradus::{Activation, Dataset, Device, Features, Loss, Network, Optimizer, Settings, Trainer, data::formats::Npy};
+use gradus::{
+    Activation, Dataset, Device, Features, Loss, Network, Optimizer, Trainer, TrainerSettings, data::formats::Npy,
+};
 
 /// A number of the environment.
 fn size(name: &str, small: u64) -> u64 {
@@ -27,7 +29,8 @@ fn a_million_steps_take_no_more_memory_than_the_first() {
     }
     for device in devices() {
         let network = Network::new(2).dense(2, Activation::Sigmoid).dense(1, Activation::Sigmoid);
-        let settings = Settings { batch: 4, optimizer: Optimizer::sgd(0.5), seed: 1, ..Settings::default() };
+        let settings =
+            TrainerSettings { batch_size: 4, optimizer: Optimizer::sgd(0.5), seed: 1, ..TrainerSettings::default() };
         let mut trainer = Trainer::new(&device, &network, &xor(), settings).expect("a trainer");
         let part = (steps / 10) as usize;
         let taken: Vec<u64> = (0..10)
@@ -49,7 +52,7 @@ fn many_trainers_share_a_device() {
         let train = |seed: u64| {
             let network = Network::new(5).dense(16, Activation::Tanh).dense(3, Activation::Identity);
             let data = Dataset::new(64, numbers(320, 1), numbers(192, 2)).expect("a data set");
-            let settings = Settings { batch: 16, seed, ..Settings::default() };
+            let settings = TrainerSettings { batch_size: 16, seed, ..TrainerSettings::default() };
             let mut trainer = Trainer::new(&device, &network, &data, settings).expect("a trainer");
             trainer.run(200).expect("steps");
             bits(&trainer.parameters().expect("parameters"))
@@ -77,8 +80,8 @@ fn data(rows: usize, features: impl Into<Features>) -> Dataset {
 /// How many KiB more this process takes at some time of a training than before it had the data set.
 fn growth(device: &Device, steps: usize, data_set: impl FnOnce() -> Dataset) -> u64 {
     let network = Network::new(COLUMNS).dense(30, Activation::Relu).dense(10, Activation::Identity);
-    let settings = Settings { batch: 64, loss: Loss::SoftmaxCrossEntropy, ..Settings::default() };
-    let device = device.clone().with_resident_limit(1 << 20);
+    let settings = TrainerSettings { batch_size: 64, loss: Loss::SoftmaxCrossEntropy, ..TrainerSettings::default() };
+    let device = device.clone().with_dataset_memory_limit(1 << 20);
     let train = |data: Dataset, steps: usize| {
         let mut trainer = Trainer::new(&device, &network, &data, settings.clone()).expect("a trainer");
         trainer.run(steps.min(trainer.steps_per_epoch())).expect("steps").losses.len()
@@ -109,7 +112,7 @@ fn a_file_trains_in_less_memory_than_it_has_bytes() {
         // One that is read whole would be noticed.
         if mib < 1024 {
             let grown = growth(&Device::cpu(), 1, || {
-                let array = Npy::open(&path).expect("an array");
+                let array = Npy::load(&path).expect("an array");
                 data(array.rows(), array.into_values())
             });
             assert!(grown > (mib << 10) / 2, "{grown} KiB for a file of {mib} MiB that is read");

@@ -2,10 +2,10 @@
 
 use crate::common::{adapters, devices, numbers, open};
 use gradus::{
-    Activation, Dataset, Device, Error, Init, Loss, Member, Model, Network, Optimizer, Population, Predictor, Settings,
-    Trainer,
-    data::{Rows, Scaler},
-    population::{Consensus, Ensemble},
+    Activation, Dataset, Device, Error, Init, Loss, Member, Model, Network, Optimizer, Population, Predictor, Trainer,
+    TrainerSettings,
+    data::{Scaler, Subset},
+    population::{Ensemble, EnsemblePrediction},
     wgpu,
 };
 
@@ -17,8 +17,8 @@ fn models(network: &Network, count: usize) -> Vec<Model> {
     let loss = if ends_with_softmax { Loss::SoftmaxCrossEntropy } else { Loss::Mse };
     let scaler = Scaler::new(numbers(inputs, 5), vec![1.5; inputs]).expect("a scaler");
     let model = |seed| {
-        let settings = Settings { loss, seed: seed as u64, ..Settings::default() };
-        let trainer = Trainer::by_hand(&Device::cpu(), &network, settings).expect("a trainer");
+        let settings = TrainerSettings { loss, seed: seed as u64, ..TrainerSettings::default() };
+        let trainer = Trainer::without_dataset(&Device::cpu(), &network, settings).expect("a trainer");
         let model = Model::new(network.clone(), trainer.parameters().expect("parameters")).expect("a model");
         model.with_scaler(scaler.clone()).expect("a scaler of its columns")
     };
@@ -61,17 +61,17 @@ fn close(what: &str, ours: &[f32], theirs: &[f64]) {
 }
 
 /// Fails unless an answer is what the outputs of the same device's networks come to.
-fn check(what: &str, consensus: &Consensus, each: &[Vec<f32>], outputs: usize, threshold: Option<f32>) {
+fn check(what: &str, consensus: &EnsemblePrediction, each: &[Vec<f32>], outputs: usize, threshold: Option<f32>) {
     let Plain { mean, deviation, votes } = plain(each, outputs, threshold.unwrap_or_default());
     close(&format!("{what}: mean"), &consensus.mean, &mean);
-    close(&format!("{what}: deviation"), &consensus.deviation, &deviation);
+    close(&format!("{what}: deviation"), &consensus.std, &deviation);
     assert_eq!(consensus.votes.is_some(), threshold.is_some(), "{what}");
     let Some(ours) = &consensus.votes else { return };
     let classes = outputs.max(2);
-    assert_eq!(ours.count, classes, "{what}");
+    assert_eq!(ours.class_count, classes, "{what}");
     let theirs: Vec<f32> = votes.iter().map(|votes| (votes / each.len() as f64) as f32).collect();
-    assert_eq!(ours.shares, theirs, "{what}: shares");
-    for (class, votes) in ours.classes.iter().zip(votes.chunks(classes)) {
+    assert_eq!(ours.fractions, theirs, "{what}: shares");
+    for (class, votes) in ours.majority.iter().zip(votes.chunks(classes)) {
         let most = votes.iter().copied().fold(0.0, f64::max);
         assert_eq!(votes.iter().position(|votes| *votes == most), Some(*class as usize), "{what}: of equals the first");
     }
@@ -95,15 +95,15 @@ fn the_answer_is_what_the_networks_one_by_one_come_to() {
                 let models = models(network, count);
                 let mut ensemble = Ensemble::new(&device, &models).unwrap_or_else(|error| panic!("{what}: {error}"));
                 if let Some(loss) = loss {
-                    ensemble = ensemble.voting(*loss);
+                    ensemble = ensemble.with_voting(*loss);
                 }
-                assert_eq!((ensemble.networks(), ensemble.network().layers().len()), (count, 2), "{what}");
+                assert_eq!((ensemble.len(), ensemble.network().layers().len()), (count, 2), "{what}");
                 let each = one_by_one(&device, &models, &inputs);
                 let consensus = ensemble.predict(&inputs).expect("an answer");
                 check(&what, &consensus, &each, network.outputs(), *threshold);
                 assert_eq!(ensemble.predict(&inputs).as_ref(), Ok(&consensus), "{what}: again");
                 if count == 1 {
-                    assert_eq!((&consensus.mean, consensus.deviation.iter().sum()), (&each[0], 0.0), "{what}");
+                    assert_eq!((&consensus.mean, consensus.std.iter().sum()), (&each[0], 0.0), "{what}");
                 }
             }
         }
@@ -112,7 +112,7 @@ fn the_answer_is_what_the_networks_one_by_one_come_to() {
 
 /// What each of some models answers alone.
 fn one_by_one(device: &Device, models: &[Model], inputs: &[f32]) -> Vec<Vec<f32>> {
-    let mut predictor = Predictor::of(device, &models[0]).expect("a predictor");
+    let mut predictor = Predictor::from_model(device, &models[0]).expect("a predictor");
     let mut outputs = |model: &Model| {
         predictor.set_parameters(&model.parameters).and_then(|()| predictor.predict(inputs)).expect("outputs")
     };
@@ -155,7 +155,9 @@ fn a_device_with_small_bindings_answers_with_the_same_bits() {
         assert!(ensemble.predict(&[0.5; 9]).is_ok_and(|answer| answer.mean.len() == 9000), "{}", adapter.info.name);
         let limits = wgpu::Limits { max_storage_buffer_binding_size: 16 << 10, ..adapter.limits.clone() };
         let error = Ensemble::new(&open(&adapter, Some(limits)), &models).expect_err("one network is too large");
-        let Error::Limit { what, limit, need, have } = &error else { panic!("{error}") };
+        let Error::DeviceLimit { name: what, limit, required: need, available: have } = &error else {
+            panic!("{error}")
+        };
         assert_eq!((what.as_str(), *limit), ("parameters", "max_storage_buffer_binding_size"), "{error}");
         assert!(*need > 4 * 64 * 64 && *have == 16 << 10, "{error}");
     }
@@ -167,28 +169,29 @@ fn a_population_makes_an_ensemble_of_those_that_are_asked_for() {
     let network = Network::new(5).dense(8, Activation::Relu).dense(3, Activation::Identity);
     let classes: Vec<u32> = (0..ROWS as u32).map(|row| row * 7 % 3).collect();
     let data = Dataset::new(ROWS, numbers(ROWS * 5, 1), classes).expect("a data set");
-    let data = data.with_scaling(&Scaler::new([0.1; 5], [2.0; 5]).expect("a scaler")).expect("scaled");
+    let data = data.with_scaler(&Scaler::new([0.1; 5], [2.0; 5]).expect("a scaler")).expect("scaled");
     let member = |seed: u64| {
         let rate = if seed == 2 { 1e6 } else { 0.01 };
         let (loss, optimizer) = (Loss::SoftmaxCrossEntropy, Optimizer::sgd(rate));
-        Member::new(Settings { batch: 8, loss, optimizer, seed, ..Settings::default() }).on(Rows::Bootstrap { seed })
+        Member::new(TrainerSettings { batch_size: 8, loss, optimizer, seed, ..TrainerSettings::default() })
+            .with_subset(Subset::Bootstrap { seed })
     };
     let members: Vec<_> = (0..5).map(member).collect();
     let inputs = numbers(5 * 9, 4);
     for device in devices() {
         let mut population = Population::new(&device, &network, &data, &members).expect("a population");
         population.run(20).expect("steps");
-        assert_eq!(population.in_training().collect::<Vec<_>>(), [0, 1, 3, 4], "{device}");
+        assert_eq!(population.active_members().collect::<Vec<_>>(), [0, 1, 3, 4], "{device}");
         let outputs = population.predict(&inputs).expect("outputs");
-        let mut ensemble = population.ensemble(&device, population.in_training()).expect("an ensemble");
+        let mut ensemble = population.ensemble(&device, population.active_members()).expect("an ensemble");
         let each = [0, 1, 3, 4].map(|member| outputs[member].clone());
         let consensus = ensemble.predict(&inputs).expect("an answer");
         check(&device.to_string(), &consensus, &each, 3, Some(0.5));
-        assert_eq!(population.ensemble(&device, [4, 0]).map(|ensemble| ensemble.networks()), Ok(2), "{device}");
+        assert_eq!(population.ensemble(&device, [4, 0]).map(|ensemble| ensemble.len()), Ok(2), "{device}");
         let refused = |members: &[usize]| population.ensemble(&device, members.iter().copied()).map(|_| ());
-        assert!(matches!(refused(&[0, 5]), Err(Error::Setting { .. })), "{device}");
+        assert!(matches!(refused(&[0, 5]), Err(Error::InvalidSetting { .. })), "{device}");
         assert!(matches!(refused(&[1, 2]), Err(Error::MemberDiverged { member: 2, .. })), "{device}");
-        assert!(matches!(refused(&[]), Err(Error::Setting { .. })), "{device}");
+        assert!(matches!(refused(&[]), Err(Error::InvalidSetting { .. })), "{device}");
     }
 }
 

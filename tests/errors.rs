@@ -3,7 +3,7 @@
 use crate::common::{XOR, bits, devices, xor};
 use gradus::{
     Activation, Dataset, Device, Error, Features, Init, Loss, Member, MlpRegressor, Network, Optimizer, Population,
-    Settings, Trainer, data::Scaling, nn::LayerParameters, reference::Reference,
+    Trainer, TrainerSettings, data::Scaling, nn::LayerParameters, reference::Reference,
 };
 
 fn network() -> Network {
@@ -46,7 +46,7 @@ fn a_value_that_is_not_finite_is_refused_where_it_enters() {
         assert!(error.contains("scale") && error.contains(&value.to_string()), "{error}");
     }
     for device in devices() {
-        let mut trainer = Trainer::by_hand(&device, &network(), Settings::default()).expect("a trainer");
+        let mut trainer = Trainer::without_dataset(&device, &network(), TrainerSettings::default()).expect("a trainer");
         let before = trainer.parameters().expect("parameters");
         for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let inputs = format!("inputs: row 1, column 0 is {value}; {FINITE}");
@@ -65,7 +65,7 @@ fn a_value_that_is_not_finite_is_refused_where_it_enters() {
             assert_eq!(biases, format!("biases: row 0, column 0 is {value}; {FINITE}"), "{device}");
         }
         assert_eq!(bits(&trainer.parameters().expect("parameters")), bits(&before), "{device}: it was changed");
-        assert_eq!(trainer.losses().expect("no step").samples(), 0, "{device}: a refused step counts");
+        assert_eq!(trainer.take_report().expect("no step").rows(), 0, "{device}: a refused step counts");
     }
 }
 
@@ -75,7 +75,7 @@ fn data_of_another_size_than_the_network_is_refused() {
     let long = Dataset::new(2, &[0.0; 4], &[0.0; 6]).expect("three answers a row");
     let classes = Dataset::new(3, &[0.0; 6], vec![1u32, 0, 2]).expect("three classes");
     for device in devices() {
-        let trainer = |data: &Dataset| Trainer::new(&device, &network(), data, Settings::default());
+        let trainer = |data: &Dataset| Trainer::new(&device, &network(), data, TrainerSettings::default());
         for (data, expected) in [
             (&wide, "features of a row: expected 2 values, got 3"),
             (&long, "answers of a row: expected 1 values, got 3"),
@@ -87,17 +87,17 @@ fn data_of_another_size_than_the_network_is_refused() {
         }
         let three = Network::new(2).dense(3, Activation::Identity);
         let beyond = Dataset::new(1, &[0.0; 2], vec![u32::MAX]).expect("a class id");
-        let settings = Settings { loss: Loss::SoftmaxCrossEntropy, ..Settings::default() };
+        let settings = TrainerSettings { loss: Loss::SoftmaxCrossEntropy, ..TrainerSettings::default() };
         let refused = Trainer::new(&device, &three, &beyond, settings).err();
-        assert_eq!(refused, Some(Error::Class { row: 0, class: u32::MAX, classes: 3 }), "{device}");
+        assert_eq!(refused, Some(Error::ClassOutOfRange { row: 0, class: u32::MAX, classes: 3 }), "{device}");
     }
 }
 
 #[test]
 fn a_batch_or_parameters_of_the_wrong_size_are_refused() {
     for device in devices() {
-        let settings = Settings { batch: 4, ..Settings::default() };
-        let mut trainer = Trainer::by_hand(&device, &network(), settings).expect("a trainer");
+        let settings = TrainerSettings { batch_size: 4, ..TrainerSettings::default() };
+        let mut trainer = Trainer::without_dataset(&device, &network(), settings).expect("a trainer");
         for (result, expected) in [
             (trainer.step(&[0.0; 3], &[0.0]), "inputs: expected 2 values, got 3"),
             (trainer.step(&[0.0; 4], &[0.0]), "expected outputs: expected 2 values, got 1"),
@@ -144,7 +144,11 @@ fn a_network_that_cannot_be_built_is_refused() {
     ];
     for device in devices() {
         for (network, expected) in &networks {
-            assert_eq!(&text(Trainer::by_hand(&device, network, Settings::default())), expected, "{device}");
+            assert_eq!(
+                &text(Trainer::without_dataset(&device, network, TrainerSettings::default())),
+                expected,
+                "{device}"
+            );
         }
     }
     for (network, expected) in &networks {
@@ -155,10 +159,11 @@ fn a_network_that_cannot_be_built_is_refused() {
 #[test]
 fn first_parameters_that_are_no_numbers_are_refused() {
     for value in [f32::NAN, f32::INFINITY] {
-        for init in [Init::Uniform { limit: value.into() }, Init::Normal { deviation: value.into() }] {
+        for init in [Init::Uniform { limit: value.into() }, Init::Normal { std: value.into() }] {
             for device in devices() {
-                let refused = Trainer::by_hand(&device, &network().init(init, Init::Zeros), Settings::default());
-                assert!(matches!(refused, Err(Error::Setting { .. })), "{device}: {init:?}");
+                let refused =
+                    Trainer::without_dataset(&device, &network().init(init, Init::Zeros), TrainerSettings::default());
+                assert!(matches!(refused, Err(Error::InvalidSetting { .. })), "{device}: {init:?}");
             }
         }
     }
@@ -166,16 +171,22 @@ fn first_parameters_that_are_no_numbers_are_refused() {
 
 #[test]
 fn settings_that_cannot_be_used_are_refused() {
-    let all = Settings::default;
+    let all = TrainerSettings::default;
     let rate = "learning rate: expected a number in [0, 1e9], got";
     let momentum = "momentum: expected a number in [0, 1], got";
-    let sgd = |rate| Settings { optimizer: Optimizer::sgd(rate), ..all() };
-    let kept = |momentum| Settings { optimizer: Optimizer::momentum(0.1, momentum), ..all() };
+    let sgd = |rate| TrainerSettings { optimizer: Optimizer::sgd(rate), ..all() };
+    let kept = |momentum| TrainerSettings { optimizer: Optimizer::momentum(0.1, momentum), ..all() };
     let cases = [
-        (Settings { chunk: Some(0), ..all() }, "chunk: expected at least one step, got 0".to_owned()),
-        (Settings { accumulate: 0, ..all() }, "accumulate: expected 1 to 4294967295 batches, got 0".to_owned()),
         (
-            Settings { accumulate: 1 << 32, ..all() },
+            TrainerSettings { steps_per_submission: Some(0), ..all() },
+            "chunk: expected at least one step, got 0".to_owned(),
+        ),
+        (
+            TrainerSettings { gradient_accumulation: 0, ..all() },
+            "accumulate: expected 1 to 4294967295 batches, got 0".to_owned(),
+        ),
+        (
+            TrainerSettings { gradient_accumulation: 1 << 32, ..all() },
             "accumulate: expected 1 to 4294967295 batches, got 4294967296".to_owned(),
         ),
         (sgd(f64::NAN), format!("{rate} NaN")),
@@ -191,13 +202,14 @@ fn settings_that_cannot_be_used_are_refused() {
             assert_eq!(&text(refused), expected, "{device}");
         }
         for batch in [0, usize::MAX] {
-            let refused = text(Trainer::new(&device, &network(), &xor(), Settings { batch, ..all() }));
+            let refused =
+                text(Trainer::new(&device, &network(), &xor(), TrainerSettings { batch_size: batch, ..all() }));
             assert!(refused.starts_with("batch: expected 1 to "), "{device}: {refused}");
             assert!(refused.ends_with(&format!(" rows, got {batch}")), "{device}: {refused}");
         }
         for (loss, demanded) in [(Loss::BinaryCrossEntropy, "sigmoid"), (Loss::SoftmaxCrossEntropy, "identity")] {
             let network = Network::new(2).dense(2, Activation::Tanh);
-            let refused = text(Trainer::by_hand(&device, &network, Settings { loss, ..all() }));
+            let refused = text(Trainer::without_dataset(&device, &network, TrainerSettings { loss, ..all() }));
             let expected = format!("activation of the output layer: expected {demanded} for {loss}, got tanh");
             assert_eq!(refused, expected, "{device}");
         }
@@ -207,20 +219,20 @@ fn settings_that_cannot_be_used_are_refused() {
 #[test]
 fn what_needs_data_or_a_step_says_so() {
     for device in devices() {
-        let mut trainer = Trainer::by_hand(&device, &network(), Settings::default()).expect("a trainer");
+        let mut trainer = Trainer::without_dataset(&device, &network(), TrainerSettings::default()).expect("a trainer");
         let no_data = "steps on resident data: expected a data set, as Trainer::new takes one, got none";
         assert_eq!(text(trainer.run(1)), no_data, "{device}");
-        assert_eq!(text(trainer.epoch()), no_data, "{device}");
-        assert_eq!(text(trainer.loss()), "loss: expected at least one step, got none yet", "{device}");
+        assert_eq!(text(trainer.run_epoch()), no_data, "{device}");
+        assert_eq!(text(trainer.last_loss()), "loss: expected at least one step, got none yet", "{device}");
         trainer.step(&XOR.0, &XOR.1).expect("a step");
-        assert!(trainer.loss().is_ok_and(f32::is_finite), "{device}");
+        assert!(trainer.last_loss().is_ok_and(f32::is_finite), "{device}");
     }
 }
 
 #[test]
 fn a_loss_that_leaves_the_numbers_is_an_error_with_its_step() {
     let network = Network::new(2).dense(8, Activation::Relu).dense(1, Activation::Identity);
-    let settings = Settings { batch: 4, optimizer: Optimizer::sgd(1e6), ..Settings::default() };
+    let settings = TrainerSettings { batch_size: 4, optimizer: Optimizer::sgd(1e6), ..TrainerSettings::default() };
     let features: Vec<f32> = XOR.0.iter().map(|x| x + 1.0).collect();
     let data = Dataset::new(4, features.clone(), &XOR.1).expect("a data set");
     for device in devices() {
@@ -233,16 +245,16 @@ fn a_loss_that_leaves_the_numbers_is_an_error_with_its_step() {
         // Neither targets nor features are large here.
         let advice = "training diverged; a smaller learning rate or scaled inputs may help";
         assert_eq!(error.to_string(), format!("the loss of step {step} is {loss}: {advice}"));
-        assert!(trainer.loss().is_ok_and(|loss| !loss.is_finite()), "{device}");
+        assert!(trainer.last_loss().is_ok_and(|loss| !loss.is_finite()), "{device}");
 
         // The trainer is as good as new once its parameters are.
         trainer.set_parameters(&initial).expect("they are finite");
         let loss = trainer.evaluate(&data).expect("outputs").loss();
-        assert!((loss - first.loss()).abs() < 1e-5 * loss, "{device}: {loss} instead of {}", first.loss());
+        assert!((loss - first.mean_loss()).abs() < 1e-5 * loss, "{device}: {loss} instead of {}", first.mean_loss());
 
-        let mut by_hand = Trainer::by_hand(&device, &network, settings.clone()).expect("a trainer");
+        let mut by_hand = Trainer::without_dataset(&device, &network, settings.clone()).expect("a trainer");
         let stepped = (0..20).try_for_each(|_| by_hand.step(&features, &XOR.1));
-        let told = stepped.and_then(|()| by_hand.losses().map(|_| ()));
+        let told = stepped.and_then(|()| by_hand.take_report().map(|_| ()));
         assert!(matches!(told, Err(Error::Diverged { step: 1..20, .. })), "{device}: {told:?}");
     }
 }
@@ -254,7 +266,7 @@ fn the_advice_for_a_loss_that_diverges_names_the_cause() {
     let of = |feature: f32, target: f32, rate: f64| {
         let data = Dataset::new(4, &[1.0, -1.0, 0.5, 0.0, 1.0, 1.0, feature, -0.5], &[1.0, 0.0, 0.5, target]);
         let data = data.expect("a data set");
-        let settings = Settings { batch: 4, optimizer: Optimizer::sgd(rate), ..Settings::default() };
+        let settings = TrainerSettings { batch_size: 4, optimizer: Optimizer::sgd(rate), ..TrainerSettings::default() };
         let mut trainer = Trainer::new(&Device::cpu(), &network, &data, settings).expect("a trainer");
         trainer.run(200).expect_err("it diverges").to_string()
     };
@@ -283,18 +295,18 @@ fn a_network_of_a_population_that_has_diverged_is_named() {
     let y: Vec<f32> = x.chunks(2).map(|row| 2.0 * row[0] - row[1]).collect();
     let data = Dataset::new(100, x, y).expect("a data set");
     let network = Network::new(2).dense(4, Activation::Tanh).dense(1, Activation::Identity);
-    let member = |rate| Member::new(Settings { optimizer: Optimizer::sgd(rate), ..Settings::default() });
+    let member = |rate| Member::new(TrainerSettings { optimizer: Optimizer::sgd(rate), ..TrainerSettings::default() });
     for device in devices() {
         let mut population =
             Population::new(&device, &network, &data, &[member(0.1), member(1e8)]).expect("a population");
-        population.keep(&[0]).expect("the first parameters");
+        population.snapshot(&[0]).expect("the first parameters");
         population.run(30).expect("steps");
-        assert_eq!(population.in_training().collect::<Vec<_>>(), [0]);
+        assert_eq!(population.active_members().collect::<Vec<_>>(), [0]);
         let errors = [
             population.parameters(1).map(drop),
             population.model(1).map(drop),
             population.ensemble(&device, 0..2).map(drop),
-            population.keep(&[0, 1]),
+            population.snapshot(&[0, 1]),
             population.restore(1),
         ];
         for error in errors.map(|told| told.expect_err("it has diverged")) {
@@ -302,13 +314,13 @@ fn a_network_of_a_population_that_has_diverged_is_named() {
             let words = "network 1 of the population has diverged: the loss of its step ";
             assert!(error.to_string().starts_with(words), "{error}");
         }
-        let of_population = population.ensemble(&device, population.in_training()).expect("those that are left");
+        let of_population = population.ensemble(&device, population.active_members()).expect("those that are left");
         drop(of_population);
         assert!(population.restore(0).is_ok() && population.model(0).is_ok(), "{device}");
 
         // One that was kept comes back.
         let mut population = Population::new(&device, &network, &data, &[member(1e8)]).expect("a population");
-        population.keep(&[0]).expect("the first parameters");
+        population.snapshot(&[0]).expect("the first parameters");
         let first = population.parameters(0).expect("they are finite");
         population.run(30).expect("steps");
         assert!(population.model(0).is_err());

@@ -4,7 +4,7 @@ use crate::common::{adapters, bits, devices, devices_unless_quick, is_quick, num
 use gradus::{
     Activation, Device, Error, Features, Loss, MlpClassifier, MlpRegressor, Optimizer,
     data::Scaling,
-    estimator::{ClassWeights, LearningRate, MlpSettings},
+    estimator::{ClassWeight, LearningRate, MlpSettings},
 };
 
 /// Every column from 0 to 1, as scikit-learn's MinMaxScaler makes it.
@@ -104,10 +104,10 @@ fn the_defaults_are_scikit_learns() {
     let mut network = classifier().max_iter(1);
     network.fit(&x, &y).expect("a fit");
     let trainer = network.trainer().expect("it was fitted");
-    assert_eq!((trainer.settings().batch, trainer.steps_per_epoch()), (150, 1), "the smaller of 200 and the rows");
+    assert_eq!((trainer.settings().batch_size, trainer.steps_per_epoch()), (150, 1), "the smaller of 200 and the rows");
     let optimizer = trainer.settings().optimizer;
     assert_eq!((optimizer.learning_rate, optimizer.weight_decay), (0.001, 1e-4 / 150.0));
-    assert!(!optimizer.penalizes_biases && !optimizer.decoupled);
+    assert!(!optimizer.regularize_biases && !optimizer.decoupled_weight_decay);
     assert_eq!(trainer.settings().loss, Loss::SoftmaxCrossEntropy);
     // Weights and biases start within the same bound, and reach it.
     for (activation, factor) in [(Activation::Relu, 6.0), (Activation::Tanh, 6.0), (Activation::Sigmoid, 2.0)] {
@@ -217,7 +217,10 @@ fn early_stopping_holds_rows_out_and_keeps_the_best() {
     let scores: Vec<f64> = history.epochs.iter().map(score).collect();
     let best = scores.iter().copied().fold(0.0, f64::max);
     let first_best = scores.iter().position(|score| *score == best).expect("there is one");
-    assert_eq!((history.best, history.tested().and_then(|metrics| metrics.accuracy())), (Some(first_best), Some(best)));
+    assert_eq!(
+        (history.best_epoch, history.tested().and_then(|metrics| metrics.accuracy())),
+        (Some(first_best), Some(best))
+    );
     let mut until = classifier().early_stopping(true).learning_rate_init(0.01).max_iter(first_best + 1);
     until.fit(&x, &y).expect("a fit");
     assert_eq!(parameters(&mut network), parameters(&mut until), "{scores:?}");
@@ -291,11 +294,11 @@ fn rows_and_classes_count_by_their_weights() {
         };
         let mut equal = new();
         equal.fit(&x, &y).expect("a fit");
-        let mut balanced = new().class_weights(ClassWeights::Balanced);
+        let mut balanced = new().class_weight(ClassWeight::Balanced);
         balanced.fit(&x, &y).expect("a fit");
         let (without, with) = (recall(&mut equal), recall(&mut balanced));
         assert!(with > without + 0.2, "{device}: {with} with weights, {without} without");
-        let mut each = new().class_weights(ClassWeights::Each(vec![(0, 220.0 / 400.0), (1, 5.5)]));
+        let mut each = new().class_weight(ClassWeight::PerClass(vec![(0, 220.0 / 400.0), (1, 5.5)]));
         each.fit(&x, &y).expect("a fit");
         assert_eq!(parameters(&mut each), parameters(&mut balanced), "{device}");
         let weights: Vec<f32> = y.iter().map(|label| [220.0 / 400.0, 5.5][usize::from(*label)]).collect();
@@ -333,7 +336,7 @@ fn scaling_is_learned_by_the_fit_and_heeded_ever_after() {
         assert!(held_out.fit(&raw, &y).expect("a fit").score(&raw, &y).expect("a score") > 0.9, "{device}");
     }
     let refused = classifier().scaling(Scaling::Standard).partial_fit(&raw, &y, Some(&[0, 1, 2])).map(drop);
-    assert!(matches!(refused, Err(Error::Setting { what: "scaling", .. })), "{refused:?}");
+    assert!(matches!(refused, Err(Error::InvalidSetting { name: "scaling", .. })), "{refused:?}");
 }
 
 #[test]
@@ -392,8 +395,8 @@ fn what_cannot_be_fitted_is_refused() {
     assert!(refused(&mut new().hidden_layer_sizes([0]), &x, &y).starts_with("width of a layer: "));
     let small = &mut new().early_stopping(true).validation_fraction(0.2);
     assert_eq!(refused(small, &x, &y), "rows that validate: expected at least 2, got 1");
-    let weights = ClassWeights::Each(vec![("c", 2.0)]);
-    assert!(refused(&mut new().class_weights(weights), &x, &y).starts_with("class of a weight: "));
+    let weights = ClassWeight::PerClass(vec![("c", 2.0)]);
+    assert!(refused(&mut new().class_weight(weights), &x, &y).starts_with("class of a weight: "));
     let mut network = new();
     assert!(network.fit_weighted(&x, &y, &[1.0; 3]).is_err() && network.fit_weighted(&x, &y, &[-1.0; 4]).is_err());
 
@@ -441,7 +444,7 @@ fn what_was_fitted_leaves_as_a_model_with_its_scaling() {
     fitted.fit(&x, &y).expect("a fit");
     let model = fitted.model().expect("a model");
     assert!(model.scaler.is_some());
-    let mut predictor = gradus::Predictor::of(&Device::cpu(), &model).expect("a predictor");
+    let mut predictor = gradus::Predictor::from_model(&Device::cpu(), &model).expect("a predictor");
     let outputs = predictor.predict(&x).expect("outputs");
     let likely = |row: &[f32]| (0..3).max_by(|a, b| row[*a].total_cmp(&row[*b])).expect("three");
     let answers: Vec<_> = outputs.chunks_exact(3).map(|row| fitted.classes()[likely(row)]).collect();

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::common::{self, Folder, adapters, callers, numbers};
 use gradus::{
-    Activation, Dataset, Device, Model, Network, Settings, Trainer,
+    Activation, Dataset, Device, Model, Network, Trainer, TrainerSettings,
     data::{Scaler, Scaling},
     model::WgslWeights,
     nn::CustomActivation,
@@ -18,7 +18,7 @@ const ROWS: usize = 9;
 
 /// One network for each activation, norm and scaling, by name, trained for some steps.
 fn models() -> Vec<(String, Model)> {
-    let hidden = Activation::ALL.iter().copied().chain([Activation::Prelu { slope: 0.25 }]);
+    let hidden = Activation::ALL.iter().copied().chain([Activation::Prelu { initial_slope: 0.25 }]);
     let plain = hidden.map(|a| (a.to_string(), Network::new(5).dense(7, a).dense(3, Activation::Tanh), None));
     let norm =
         |norm: fn(Network) -> Network| norm(Network::new(5).dense(7, Activation::Relu)).dense(3, Activation::Identity);
@@ -40,8 +40,8 @@ fn trained((name, network, scaling): (String, Network, Option<Scaling>)) -> (Str
     let answers: Vec<f32> = numbers(ROWS * outputs, 4).iter().map(|t| f32::from(u8::from(*t > 0.0))).collect();
     let mut data = Dataset::new(ROWS, wide, answers).expect("a data set");
     if let Some(scaling) = scaling {
-        let scaler = Scaler::learn(scaling, &data);
-        data = data.with_scaling(&scaler).expect("a scaler of its columns");
+        let scaler = Scaler::fit(scaling, &data);
+        data = data.with_scaler(&scaler).expect("a scaler of its columns");
     }
     let loss = match network.layers().last().map(|layer| layer.activation) {
         Some(Activation::Softmax) => gradus::Loss::SoftmaxCrossEntropy,
@@ -49,7 +49,7 @@ fn trained((name, network, scaling): (String, Network, Option<Scaling>)) -> (Str
     };
     let optimizer = gradus::Optimizer::adam(0.01);
     // A batch norm needs more than the one row that is left of an epoch.
-    let settings = Settings { batch: 4, loss, optimizer, drop_last: true, ..Settings::default() };
+    let settings = TrainerSettings { batch_size: 4, loss, optimizer, drop_last: true, ..TrainerSettings::default() };
     let mut trainer = Trainer::new(&Device::cpu(), &network, &data, settings).expect("a trainer");
     trainer.run(12).expect("steps");
     let model = trainer.model().expect("a model");
@@ -57,7 +57,7 @@ fn trained((name, network, scaling): (String, Network, Option<Scaling>)) -> (Str
 }
 
 fn answers(model: &Model, inputs: &[f32]) -> Vec<f32> {
-    gradus::Predictor::of(&Device::cpu(), model).and_then(|mut p| p.predict(inputs)).expect("answers")
+    gradus::Predictor::from_model(&Device::cpu(), model).and_then(|mut p| p.predict(inputs)).expect("answers")
 }
 
 /// Runs a function of a model's for each row, as somebody's shader would.
@@ -78,7 +78,7 @@ fn run(
     var answer = net(row);
     for (var i = 0u; i < {outputs}u; i++) {{ y[id.x * {outputs}u + i] = answer[i]; }}
 }}",
-        function.text
+        function.source
     );
     let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
         label: None,
@@ -99,7 +99,7 @@ fn run(
             usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC,
         })
     };
-    let [x, y, weights] = [rows, &vec![0.0; count * outputs], &function.weights].map(buffer);
+    let [x, y, weights] = [rows, &vec![0.0; count * outputs], &function.buffer].map(buffer);
     let bind = |group: u32, buffers: &[&wgpu::Buffer]| {
         let entries: Vec<_> = (0..)
             .zip(buffers)
@@ -113,7 +113,7 @@ fn run(
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         pass.set_pipeline(&pipeline);
         pass.set_bind_group(0, &bind(0, &[&x, &y]), &[]);
-        if !function.weights.is_empty() {
+        if !function.buffer.is_empty() {
             pass.set_bind_group(1, &bind(1, &[&weights]), &[]);
         }
         pass.dispatch_workgroups(count as u32, 1, 1);
@@ -152,7 +152,7 @@ fn a_function_in_somebodys_shader_answers_as_the_network_does() {
 #[test]
 fn every_name_of_a_function_begins_with_its_own() {
     for (name, model) in models() {
-        let texts = ["a", "b_2"].map(|name| model.to_wgsl(name, WgslWeights::Constants).expect("a function").text);
+        let texts = ["a", "b_2"].map(|name| model.to_wgsl(name, WgslWeights::Constants).expect("a function").source);
         // Both in one shader, where a name that stands twice would be refused.
         let module = naga::front::wgsl::parse_str(&texts.concat()).unwrap_or_else(|error| panic!("{name}: {error}"));
         let functions: Vec<_> = module.functions.iter().filter_map(|(_, function)| function.name.clone()).collect();
@@ -230,7 +230,7 @@ fn a_text_is_valid_under_its_name_or_the_name_is_refused_with_the_reason() {
     let types = ["vec2f", "vec4h", "mat4x4f", "mat2x3h", "array", "u32", "exp", "inverseSqrt", "i32", "f16", "fn"];
     for weights in [WgslWeights::Constants, WgslWeights::Buffer { group: 2, binding: 1 }] {
         for name in names {
-            valid(&own.to_wgsl(name, weights).unwrap_or_else(|error| panic!("{name}: {error}")).text, name);
+            valid(&own.to_wgsl(name, weights).unwrap_or_else(|error| panic!("{name}: {error}")).source, name);
         }
         for name in types {
             let error = own.to_wgsl(name, weights).expect_err("WGSL's own").to_string();
@@ -254,12 +254,12 @@ fn python_runs_and_reads_what_was_written() {
     let inputs = numbers(ROWS * 5, 8);
     let mut cases = Vec::new();
     for (i, (name, mut model)) in models().into_iter().enumerate() {
-        model.notes.insert("name".into(), name.clone());
+        model.metadata.insert("name".into(), name.clone());
         let file = folder.join(i.to_string());
         model.save_onnx(file.with_extension("onnx")).expect("a file");
         model.save(file.with_extension("safetensors")).expect("a file");
         let layers: Vec<_> =
-            model.network.layers().iter().map(|layer| (layer.activation.to_string(), layer.norm)).collect();
+            model.network.layers().iter().map(|layer| (layer.activation.to_string(), layer.normalization)).collect();
         let weights: Vec<_> = model.parameters.iter().map(|layer| [&layer.weight, &layer.bias]).collect();
         cases.push(json!({ "name": name, "file": file, "layers": layers, "weights": weights,
             "scaled": model.scaler.is_some(), "inputs": inputs, "outputs": answers(&model, &inputs) }));

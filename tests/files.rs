@@ -7,12 +7,12 @@ use std::{
 
 use crate::common::{Folder, adapters, devices, numbers, open};
 use gradus::{
-    Activation, Checkpoint, Dataset, Device, EarlyStopping, Error, Features, Fit, Loss, Model, Network, Optimizer,
-    Predictor, Schedule, Settings, Trainer,
+    Activation, Checkpoint, Dataset, Device, EarlyStopping, Error, Features, Loss, Model, Network, Optimizer,
+    Predictor, Schedule, Trainer, TrainerSettings, TrainingLoop,
     data::{Scaler, Scaling},
-    model::{Formulas, Names},
+    model::{CustomFunctions, TensorNames},
     nn::{CustomActivation, LayerParameters},
-    train::{Decision, Monitor, ReduceOnPlateau},
+    train::{CallbackAction, Monitor, ReduceOnPlateau},
 };
 use serde_json::Value;
 
@@ -23,8 +23,8 @@ fn data() -> Dataset {
     Dataset::new(ROWS, numbers(ROWS * 5, 1), expected).expect("a data set")
 }
 
-fn settings() -> Settings {
-    Settings { batch: 8, seed: 7, ..Settings::default() }
+fn settings() -> TrainerSettings {
+    TrainerSettings { batch_size: 8, seed: 7, ..TrainerSettings::default() }
 }
 
 fn close(what: &str, tolerance: f32, ours: &[f32], theirs: &[f32]) {
@@ -42,12 +42,12 @@ fn rich() -> Network {
         .dropout(0.2)
         .dense(6, Activation::Gelu)
         .layer_norm()
-        .dense(4, Activation::Prelu { slope: 0.25 })
+        .dense(4, Activation::Prelu { initial_slope: 0.25 })
         .dense(3, Activation::Identity)
 }
 
 /// A training whose every number differs from those it started with.
-fn trained(device: &Device, network: &Network, settings: Settings, steps: usize) -> Trainer {
+fn trained(device: &Device, network: &Network, settings: TrainerSettings, steps: usize) -> Trainer {
     let mut trainer = Trainer::new(device, network, &data(), settings).unwrap_or_else(|e| panic!("{device}: {e}"));
     trainer.run(steps).unwrap_or_else(|error| panic!("{device}: {error}"));
     trainer
@@ -58,18 +58,18 @@ fn a_model_comes_back_as_it_was_and_the_same_model_is_the_same_bytes() {
     let folder = Folder::new();
     let path = folder.join("model.safetensors");
     let data = data();
-    let data = data.clone().with_scaling(&Scaler::learn(Scaling::Standard, &data)).expect("a scaler of its columns");
+    let data = data.clone().with_scaler(&Scaler::fit(Scaling::Standard, &data)).expect("a scaler of its columns");
     let mut trainer = Trainer::new(&Device::cpu(), &rich(), &data, settings()).expect("a trainer");
     trainer.run(20).expect("steps");
     let mut model = trainer.model().expect("a model");
-    model.notes.extend([("b".to_owned(), "2".to_owned()), ("a".to_owned(), "\"1\"\n".to_owned())]);
+    model.metadata.extend([("b".to_owned(), "2".to_owned()), ("a".to_owned(), "\"1\"\n".to_owned())]);
     assert_eq!(model.scaler.as_ref(), data.scaler());
     model.save(&path).expect("a file");
     let back = Model::load(&path).expect("the file");
     assert_eq!(back, model);
     assert_eq!(back.to_bytes().expect("bytes"), fs::read(&path).expect("bytes"));
     for device in devices() {
-        let mut predictor = Predictor::of(&device, &back).expect("a predictor");
+        let mut predictor = Predictor::from_model(&device, &back).expect("a predictor");
         let answers = predictor.predict(&numbers(20, 4)).expect("answers");
         close(&device.to_string(), 1e-5, &answers, &trainer.predict(&numbers(20, 4)).expect("answers"));
     }
@@ -83,14 +83,20 @@ fn a_training_goes_on_with_the_same_bits_whatever_the_optimizer() {
         let plain = Network::new(5).dense(7, Activation::Sigmoid).dense(3, Activation::Sigmoid);
         // In the middle of an update, clipped, with an average, without norms, and with nothing to keep.
         let more = [
-            (rich(), Optimizer::adam(0.01).clip_norm(0.5).average(0.9), 4),
+            (rich(), Optimizer::adam(0.01).clip_norm(0.5).ema(0.9), 4),
             (plain.clone(), Optimizer::momentum(0.1, 0.9), 3),
             (plain.clone(), Optimizer::sgd(0.5), 1),
-            (plain, Optimizer::adamw(0.01).average(0.99), 1),
+            (plain, Optimizer::adamw(0.01).ema(0.99), 1),
         ];
         for (network, optimizer, accumulate) in optimizers.chain(more) {
             let schedule = Schedule::PerEpoch(Box::new(Schedule::cosine(9)));
-            let settings = Settings { optimizer, accumulate, schedule, input_noise: 0.01, ..settings() };
+            let settings = TrainerSettings {
+                optimizer,
+                gradient_accumulation: accumulate,
+                schedule,
+                input_noise_std: 0.01,
+                ..settings()
+            };
             let what = format!("{device}, {optimizer:?}, {accumulate}");
             let mut whole = trained(&device, &network, settings.clone(), steps.0);
             let mut first = trained(&device, &network, settings, steps.0);
@@ -100,13 +106,13 @@ fn a_training_goes_on_with_the_same_bits_whatever_the_optimizer() {
             assert_eq!(back, checkpoint, "{what}");
             assert_eq!(back.to_bytes().expect("bytes"), bytes, "{what}");
             let mut again = Trainer::resume(&device, &back, Some(&data())).unwrap_or_else(|e| panic!("{what}: {e}"));
-            assert_eq!(again.loss().expect("the last one"), first.loss().expect("the last one"), "{what}");
+            assert_eq!(again.last_loss().expect("the last one"), first.last_loss().expect("the last one"), "{what}");
             let (expected, found) = (whole.run(steps.1).expect("steps"), again.run(steps.1).expect("steps"));
             assert_eq!(found, expected, "{what}");
             assert_eq!(again.parameters(), whole.parameters(), "{what}");
-            assert_eq!(again.steps(), whole.steps(), "{what}");
-            if optimizer.average.is_some() {
-                assert_eq!(again.averaged_parameters(), whole.averaged_parameters(), "{what}");
+            assert_eq!(again.dataset_steps(), whole.dataset_steps(), "{what}");
+            if optimizer.ema_decay.is_some() {
+                assert_eq!(again.ema_parameters(), whole.ema_parameters(), "{what}");
             }
         }
     }
@@ -117,35 +123,42 @@ fn a_fit_decides_after_a_pause_as_it_would_have_without() {
     let monitor = Monitor::TrainingLoss;
     let fit = |epochs| {
         let stopping = EarlyStopping { monitor, patience: 3, ..EarlyStopping::default() };
-        Fit::new(epochs).validate_on(&data()).early_stopping(stopping)
+        TrainingLoop::new(epochs).validation_data(&data()).early_stopping(stopping)
     };
     for device in devices() {
         // A rate at which the loss comes and goes.
-        let settings = Settings { optimizer: Optimizer::momentum(0.9, 0.9), ..settings() };
+        let settings = TrainerSettings { optimizer: Optimizer::momentum(0.9, 0.9), ..settings() };
         let network = Network::new(5).dense(7, Activation::Tanh).dense(3, Activation::Sigmoid);
         let start = || Trainer::new(&device, &network, &data(), settings.clone()).expect("a trainer");
         let mut whole = start();
         let expected = fit(60).run(&mut whole).expect("epochs");
-        assert!(expected.best.is_some_and(|best| best + 1 < expected.epochs.len()), "{device}: the best was kept");
+        assert!(
+            expected.best_epoch.is_some_and(|best| best + 1 < expected.epochs.len()),
+            "{device}: the best was kept"
+        );
         // After every third step: of the five of an epoch most pauses are in its middle.
         for pause in 1..5 * expected.epochs.len() / 3 {
             let mut saved = Vec::new();
             let mut first = start();
             let mut calls = 0;
-            let paused = fit(60).every(3).run_with(&mut first, |now| {
+            let paused = fit(60).callback_every(3).run_with_callback(&mut first, |now| {
                 calls += 1;
                 if calls < pause {
-                    return Ok(Decision::GoOn);
+                    return Ok(CallbackAction::Continue);
                 }
                 saved = now.trainer.checkpoint()?.with_history(now.history).to_bytes()?;
-                Ok(Decision::Stop)
+                Ok(CallbackAction::Stop)
             });
             paused.expect("epochs");
             let checkpoint = Checkpoint::from_bytes(&saved).expect("a checkpoint");
             let mut again = Trainer::resume(&device, &checkpoint, Some(&data())).expect("a trainer");
             let done = checkpoint.history.epochs.len();
-            let history = fit(60 - done).after(checkpoint.history).run(&mut again).expect("epochs");
-            assert_eq!((history.best, history.ended), (expected.best, expected.ended), "{device}, {pause}");
+            let history = fit(60 - done).resume_from(checkpoint.history).run(&mut again).expect("epochs");
+            assert_eq!(
+                (history.best_epoch, history.stop_reason),
+                (expected.best_epoch, expected.stop_reason),
+                "{device}, {pause}"
+            );
             let told = |history: &gradus::History| {
                 history.epochs.iter().map(|e| (e.steps, e.loss, e.accuracy, e.validation.clone())).collect::<Vec<_>>()
             };
@@ -157,7 +170,7 @@ fn a_fit_decides_after_a_pause_as_it_would_have_without() {
 
 #[test]
 fn what_surrounds_a_training_goes_on_with_it() {
-    let fit = Fit::new(6).reduce_on_plateau(ReduceOnPlateau {
+    let fit = TrainingLoop::new(6).reduce_on_plateau(ReduceOnPlateau {
         monitor: Monitor::TrainingLoss,
         patience: 0,
         threshold: 0.5,
@@ -168,13 +181,13 @@ fn what_surrounds_a_training_goes_on_with_it() {
     let raw = Dataset::new(ROWS, Features::bytes(bytes, 1.0 / 255.0), classes)
         .and_then(|data| data.with_class_weights(&[1.0, 0.5, 2.0]));
     let raw = raw.expect("a data set of bytes");
-    let scaled = raw.clone().with_scaling(&Scaler::learn(Scaling::Standard, &raw)).expect("a scaler");
+    let scaled = raw.clone().with_scaler(&Scaler::fit(Scaling::Standard, &raw)).expect("a scaler");
     let loss = Loss::SoftmaxCrossEntropy;
-    let settings = Settings { loss, accumulate: 2, optimizer: Optimizer::adam(0.05), ..settings() };
+    let settings = TrainerSettings { loss, gradient_accumulation: 2, optimizer: Optimizer::adam(0.05), ..settings() };
     for device in devices() {
         let mut whole = Trainer::new(&device, &rich(), &scaled, settings.clone()).expect("a trainer");
         let before = fit.run(&mut whole).expect("epochs");
-        whole.keep().expect("kept");
+        whole.snapshot().expect("kept");
         whole.run(1).expect("half an update");
         assert!(whole.learning_rate() < 0.05, "{device}: there was a plateau");
         let checkpoint = whole.checkpoint().expect("a checkpoint").with_history(&before);
@@ -190,7 +203,7 @@ fn what_surrounds_a_training_goes_on_with_it() {
             again.run(7).expect("steps");
             let mut expected = Trainer::new(&device, &rich(), &scaled, settings.clone()).expect("a trainer");
             fit.run(&mut expected).expect("epochs");
-            expected.keep().expect("kept");
+            expected.snapshot().expect("kept");
             expected.run(4).expect("steps");
             expected.restore().expect("it was kept");
             expected.run(7).expect("steps");
@@ -203,17 +216,17 @@ fn what_surrounds_a_training_goes_on_with_it() {
 fn steps_by_hand_go_on_as_well() {
     let (x, t) = (numbers(10, 2), [0.0, 1.0, 0.0, 1.0, 0.0, 0.0]);
     for device in devices() {
-        let settings = Settings { optimizer: Optimizer::adam(0.01), ..settings() };
-        let mut first = Trainer::by_hand(&device, &rich(), settings).expect("a trainer");
+        let settings = TrainerSettings { optimizer: Optimizer::adam(0.01), ..settings() };
+        let mut first = Trainer::without_dataset(&device, &rich(), settings).expect("a trainer");
         (0..5).for_each(|_| first.step(&x, &t).expect("a step"));
         let checkpoint = first.checkpoint().expect("a checkpoint");
-        assert_eq!(checkpoint.steps(), 5);
+        assert_eq!(checkpoint.total_steps(), 5);
         let mut again = Trainer::resume(&device, &checkpoint, None).expect("a trainer");
         for trainer in [&mut first, &mut again] {
             (0..4).for_each(|_| trainer.step(&x, &t).expect("a step"));
         }
         assert_eq!(again.parameters(), first.parameters(), "{device}");
-        assert_eq!(first.losses().expect("losses").losses.len(), 9, "a checkpoint takes no losses away");
+        assert_eq!(first.take_report().expect("losses").losses.len(), 9, "a checkpoint takes no losses away");
         let refused = Trainer::resume(&device, &checkpoint, Some(&data())).expect_err("there was none");
         assert_eq!(refused.to_string(), "data set of the training: expected no data set, got one of 37 rows");
     }
@@ -228,7 +241,7 @@ fn what_does_not_belong_to_a_checkpoint_is_refused() {
     };
     let fewer = data().select(&[0, 1, 2]).expect("rows");
     assert_eq!(message(&checkpoint, &fewer), "data set of the training: expected one of 37 rows, got one of 3 rows");
-    let scaled = data().with_scaling(&Scaler::learn(Scaling::MinMax, &data())).expect("a scaler");
+    let scaled = data().with_scaler(&Scaler::fit(Scaling::MinMax, &data())).expect("a scaler");
     assert_eq!(
         message(&checkpoint, &scaled),
         "scaling of the data set: expected the checkpoint's, or none in the data set, got another"
@@ -238,7 +251,7 @@ fn what_does_not_belong_to_a_checkpoint_is_refused() {
     assert!(message(&other, &data()).starts_with("optimizer of a checkpoint's settings: expected sgd, whose state"));
     assert!(other.to_bytes().is_err(), "what cannot be resumed is not saved");
     other.settings.optimizer = Optimizer::sgd(0.1);
-    other.settings.accumulate = 2;
+    other.settings.gradient_accumulation = 2;
     let refused = message(&other, &data());
     assert!(refused.starts_with("batch size, drop_last and accumulation of a checkpoint's settings: "), "{refused}");
     assert!(refused.contains("rows into epoch 1"), "{refused}");
@@ -249,7 +262,7 @@ fn what_does_not_belong_to_a_checkpoint_is_refused() {
     for adapter in adapters() {
         let device = open(&adapter, None);
         let refused = Trainer::resume(&device, &checkpoint, Some(&data())).expect_err("its plan is the CPU's");
-        assert!(matches!(refused, Error::Plan { what: "device", .. }), "{refused}");
+        assert!(matches!(refused, Error::InvalidPlan { field: "device", .. }), "{refused}");
         let mut anywhere = checkpoint.clone();
         anywhere.settings.plan = None;
         let mut elsewhere = Trainer::resume(&device, &anywhere, Some(&data())).expect("within rounding");
@@ -283,11 +296,11 @@ fn a_formula_of_the_callers_own_is_named_by_the_file_and_given_by_the_caller() {
         Checkpoint::load(&path).expect_err("it is not given").to_string(),
         "activation: expected square, which the file names, among the formulas, got none"
     );
-    let formulas = Formulas { activations: &[&SQUARE], ..Formulas::default() };
-    let checkpoint = Checkpoint::load_with(&path, &formulas).expect("it is given");
+    let formulas = CustomFunctions { activations: &[&SQUARE], ..CustomFunctions::default() };
+    let checkpoint = Checkpoint::load_with_custom(&path, &formulas).expect("it is given");
     let mut again = Trainer::resume(&Device::cpu(), &checkpoint, Some(&data())).expect("a trainer");
     assert_eq!(again.run(5), trainer.run(5));
-    assert!(Model::load(&path).is_err() && Model::load_with(&path, &formulas).is_ok());
+    assert!(Model::load(&path).is_err() && Model::load_with_custom(&path, &formulas).is_ok());
 }
 
 fn theirs(name: &str) -> PathBuf {
@@ -304,18 +317,22 @@ fn answers(name: &str) -> Vec<f32> {
 fn networks_of_pytorch_give_pytorchs_answers() {
     let plain = Network::new(5).dense(7, Activation::Tanh).dense(3, Activation::Identity);
     let named = Network::new(5).dense(7, Activation::Sigmoid).batch_norm().dense(3, Activation::Identity);
-    let names = Names { dense: vec!["fc1".into(), "fc2".into()], norms: vec!["bn1".into()], ..Names::default() };
+    let names = TensorNames {
+        dense: vec!["fc1".into(), "fc2".into()],
+        normalizations: vec!["bn1".into()],
+        ..TensorNames::default()
+    };
     for (file, network, names, expected) in [
-        ("plain", &plain, Names::sequential(&plain), "plain"),
-        ("wide", &plain, Names::sequential(&plain), "plain"),
-        ("bfloat16", &plain, Names::sequential(&plain), "bfloat16"),
-        ("norms", &rich(), Names::sequential(&rich()), "norms"),
+        ("plain", &plain, TensorNames::sequential(&plain), "plain"),
+        ("wide", &plain, TensorNames::sequential(&plain), "plain"),
+        ("bfloat16", &plain, TensorNames::sequential(&plain), "bfloat16"),
+        ("norms", &rich(), TensorNames::sequential(&rich()), "norms"),
         ("named", &named, names, "named"),
     ] {
         let path = theirs(&format!("{file}.safetensors"));
         let model = Model::load_weights(&path, network, &names).unwrap_or_else(|error| panic!("{error}"));
         for device in devices() {
-            let mut predictor = Predictor::of(&device, &model).expect("a predictor");
+            let mut predictor = Predictor::from_model(&device, &model).expect("a predictor");
             let found = predictor.predict(&answers("inputs")).expect("answers");
             close(&format!("{device}, {file}"), 2e-6, &found, &answers(expected));
         }
@@ -340,7 +357,7 @@ fn weights_of_half_precision_are_loaded() {
         [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &values.collect::<Vec<_>>()].concat()
     };
     let folder = Folder::new();
-    let names = Names::sequential(&network);
+    let names = TensorNames::sequential(&network);
     let load = |weights| Model::load_weights(folder.file("half", file(weights)), &network, &names);
     let parameters = load([0x3555, 0x0001, 0xfbff]).expect("weights").parameters;
     assert_eq!(parameters, [LayerParameters::new(vec![0.333_251_95, 5.960_464_5e-8, -65504.0], vec![1.5])]);
@@ -351,8 +368,8 @@ fn weights_of_half_precision_are_loaded() {
 #[test]
 fn a_network_that_is_not_the_files_is_refused_with_the_tensor() {
     let file = theirs("plain.safetensors");
-    let message = |network: Network, names: Option<Names>| {
-        let names = names.unwrap_or_else(|| Names::sequential(&network));
+    let message = |network: Network, names: Option<TensorNames>| {
+        let names = names.unwrap_or_else(|| TensorNames::sequential(&network));
         let error = Model::load_weights(&file, &network, &names).expect_err("it is another network").to_string();
         error.strip_prefix(&format!("{}: ", file.display())).map(str::to_owned).unwrap_or(error)
     };
@@ -362,7 +379,9 @@ fn a_network_that_is_not_the_files_is_refused_with_the_tensor() {
     assert_eq!(message(one, None), "tensor 2.bias: expected none that the network has no place for, got it");
     let linear = Network::new(5).dense(7, Activation::Identity).dense(3, Activation::Identity);
     assert_eq!(message(linear, None), "tensor 1.weight: expected to be there, got 0.bias, 0.weight, 2.bias, 2.weight");
-    let names = |dense: &[&str]| Some(Names { dense: dense.iter().map(|n| (*n).into()).collect(), ..Names::default() });
+    let names = |dense: &[&str]| {
+        Some(TensorNames { dense: dense.iter().map(|n| (*n).into()).collect(), ..TensorNames::default() })
+    };
     assert_eq!(message(network(7), names(&["0"])), "names of layers: expected 2 values, got 1");
     assert_eq!(message(network(7), names(&["0", "0"])), "name of a module: expected a name of its own, got 0 twice");
     let whole = Model::load(&file).expect_err("there is no network in it").to_string();
@@ -371,7 +390,7 @@ fn a_network_that_is_not_the_files_is_refused_with_the_tensor() {
 
 #[test]
 fn no_damage_to_a_file_goes_unseen_or_does_harm() {
-    let mut trainer = trained(&Device::cpu(), &rich(), Settings { loss: Loss::Mse, ..settings() }, 3);
+    let mut trainer = trained(&Device::cpu(), &rich(), TrainerSettings { loss: Loss::Mse, ..settings() }, 3);
     let bytes = trainer.checkpoint().and_then(|checkpoint| checkpoint.to_bytes()).expect("bytes");
     for len in 0..bytes.len() {
         let error = Checkpoint::from_bytes(&bytes[..len]).expect_err("it is cut");
@@ -412,7 +431,7 @@ fn no_damage_to_a_file_goes_unseen_or_does_harm() {
         assert!(error.ends_with(expected), "{error}");
     }
     let nowhere = Model::load("/there/is/no/such/file").expect_err("no file");
-    assert!(matches!(nowhere, Error::File { .. }), "{nowhere}");
+    assert!(matches!(nowhere, Error::Io { .. }), "{nowhere}");
 }
 
 #[test]
@@ -434,7 +453,7 @@ fn files_of_the_first_format_are_read_and_written_as_they_are() {
 #[test]
 fn the_epochs_of_a_checkpoint_are_not_in_its_header() {
     let mut trainer = trained(&Device::cpu(), &rich(), settings(), 1);
-    let history = Fit::new(100).validate_on(&data()).run(&mut trainer).expect("epochs");
+    let history = TrainingLoop::new(100).validation_data(&data()).run(&mut trainer).expect("epochs");
     let checkpoint = trainer.checkpoint().expect("a checkpoint");
     let header = |checkpoint: &Checkpoint| {
         let bytes = checkpoint.to_bytes().expect("bytes");
@@ -447,7 +466,7 @@ fn the_epochs_of_a_checkpoint_are_not_in_its_header() {
 
 #[test]
 fn an_optimizer_whose_state_is_no_number_is_saved_and_read() {
-    let settings = Settings { optimizer: Optimizer::momentum(0.1, 0.9), ..settings() };
+    let settings = TrainerSettings { optimizer: Optimizer::momentum(0.1, 0.9), ..settings() };
     let mut trainer = trained(&Device::cpu(), &rich(), settings, 3);
     let mut bytes = trainer.checkpoint().and_then(|checkpoint| checkpoint.to_bytes()).expect("bytes");
     let header = 8 + u64::from_le_bytes(bytes[..8].try_into().expect("eight")) as usize;

@@ -1,7 +1,7 @@
 //! Training and predicting in the caller's own frame: its device, its encoder, its buffers.
 
 use crate::common::{adapters, bits, callers, devices, numbers};
-use gradus::{Activation, Dataset, Device, Error, Network, Optimizer, Predictor, Settings, Trainer, wgpu};
+use gradus::{Activation, Dataset, Device, Error, Network, Optimizer, Predictor, Trainer, TrainerSettings, wgpu};
 
 const ROWS: usize = 50;
 
@@ -13,8 +13,8 @@ fn data() -> Dataset {
     Dataset::new(ROWS, numbers(ROWS * 3, 1), numbers(ROWS * 2, 2)).expect("a data set")
 }
 
-fn settings() -> Settings {
-    Settings { batch: 8, optimizer: Optimizer::momentum(0.1, 0.9), ..Settings::default() }
+fn settings() -> TrainerSettings {
+    TrainerSettings { batch_size: 8, optimizer: Optimizer::momentum(0.1, 0.9), ..TrainerSettings::default() }
 }
 
 /// The devices of every adapter, made as an application makes its own.
@@ -35,12 +35,12 @@ fn recorded_steps_are_the_steps_of_a_run() {
         let encoders = [&[7][..], &[1, 12], &[10]].map(|recordings| {
             let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             for steps in recordings {
-                recorded.record(&mut encoder, *steps).expect("a recording");
+                recorded.record_steps(&mut encoder, *steps).expect("a recording");
             }
             encoder
         });
         queue.submit(encoders.map(wgpu::CommandEncoder::finish));
-        assert_eq!(recorded.losses().expect("losses"), report, "{ours}");
+        assert_eq!(recorded.take_report().expect("losses"), report, "{ours}");
         let [run, recorded] = [run, recorded].map(|trainer| bits(&trainer.parameters().expect("parameters")));
         assert_eq!(run, recorded, "{ours}");
     }
@@ -90,14 +90,14 @@ fn predictions_go_into_a_buffer_of_the_callers() {
         let short = trainer.record_prediction(&mut encoder, &inputs, rows + 1, &outputs);
         assert!(matches!(short, Err(Error::Shape { .. })), "{ours}: {short:?}");
         let unused = trainer.record_prediction(&mut encoder, &read, rows, &outputs);
-        assert!(matches!(unused, Err(Error::Shape { .. } | Error::Setting { .. })), "{ours}: {unused:?}");
-        for rows in [0, alone.most_rows().expect("a GPU") + 1] {
+        assert!(matches!(unused, Err(Error::Shape { .. } | Error::InvalidSetting { .. })), "{ours}: {unused:?}");
+        for rows in [0, alone.max_rows().expect("a GPU") + 1] {
             let wrong = alone.record(&mut encoder, &inputs, rows, &outputs);
-            assert!(matches!(wrong, Err(Error::Setting { .. })), "{ours}: {wrong:?}");
+            assert!(matches!(wrong, Err(Error::InvalidSetting { .. })), "{ours}: {wrong:?}");
         }
         for steps in [0, 1_000_000] {
-            let wrong = trainer.record(&mut encoder, steps);
-            assert!(matches!(wrong, Err(Error::Setting { .. })), "{ours}: {wrong:?}");
+            let wrong = trainer.record_steps(&mut encoder, steps);
+            assert!(matches!(wrong, Err(Error::InvalidSetting { .. })), "{ours}: {wrong:?}");
         }
     }
 }

@@ -50,7 +50,7 @@ mod large {
     use gradus::{
         Activation, Dataset, Error, Model, Network,
         data::formats::{Idx, Npy},
-        model::Names,
+        model::TensorNames,
         nn::LayerParameters,
     };
 
@@ -76,7 +76,7 @@ mod large {
     /// Fails unless there was no memory for it.
     fn refused<T>(what: &str, tried: Result<T, Error>) {
         let error = tried.err().unwrap_or_else(|| panic!("{what}: it found memory"));
-        let is_of_memory = matches!(error, Error::OutOfMemory { .. } | Error::File { .. });
+        let is_of_memory = matches!(error, Error::OutOfMemory { .. } | Error::Io { .. });
         assert!(is_of_memory && error.to_string().contains("memory"), "{what}: {error}");
     }
 
@@ -88,7 +88,7 @@ mod large {
         let folder = Folder::new();
         let [file, packed, new] = ["model.safetensors", "labels.gz", "new"].map(|name| folder.0.join(name));
         let (model, array) = (model(), Npy::new([WIDE, WIDE], vec![0.5; WIDE * WIDE]).expect("an array"));
-        let names = Names::sequential(&model.network);
+        let names = TensorNames::sequential(&model.network);
         model.save(&file).expect("a file");
         labels(&packed);
 
@@ -98,7 +98,7 @@ mod large {
             refused("load", Model::load(&file));
             refused("load_weights", Model::load_weights(&file, &model.network, &names));
             refused("save_onnx", model.save_onnx(&new));
-            refused("labels", Idx::open(&packed));
+            refused("labels", Idx::load(&packed));
         }
         leave(128);
         refused("save", model.save(&new));

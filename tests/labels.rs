@@ -1,11 +1,11 @@
 //! Rows with several labels, and values that nobody classifies: which metrics there are, on every device.
 
 use gradus::{
-    Activation, Checkpoint, Dataset, Device, EarlyStopping, Fit, Loss, Member, Network, Optimizer, Population, Result,
-    Settings, Trainer,
-    data::Rows,
+    Activation, Checkpoint, Dataset, Device, EarlyStopping, Loss, Member, Network, Optimizer, Population, Result,
+    Trainer, TrainerSettings, TrainingLoop,
+    data::Subset,
     metrics::{Average, Metrics},
-    train::{Ended, Monitor},
+    train::{Monitor, StopReason},
 };
 
 use crate::common::{devices, devices_unless_quick};
@@ -56,7 +56,10 @@ fn close(what: &str, metrics: &Metrics, theirs: [f64; 3]) {
     let ours = [metrics.accuracy(), metrics.label_accuracy(), metrics.f1(Average::Micro)].map(Option::unwrap);
     let is_near = ours.iter().zip(theirs).all(|(ours, theirs)| (ours - theirs).abs() < 1e-6);
     assert!(is_near, "{what}: {ours:?} and {theirs:?}");
-    assert_eq!((metrics.confusion(), metrics.balanced_accuracy(), metrics.f1(Average::Binary)), (None, None, None));
+    assert_eq!(
+        (metrics.confusion_matrix(), metrics.balanced_accuracy(), metrics.f1(Average::Binary)),
+        (None, None, None)
+    );
 }
 
 #[test]
@@ -67,27 +70,37 @@ fn labels_are_counted_on_every_device() -> Result<()> {
         for (number, (loss, last)) in kinds().into_iter().enumerate() {
             let network = Network::new(4).dense(6, Activation::Tanh).dense(LABELS, last);
             let (data, weights) = if number == 1 {
-                (data().with_weights(weights.clone())?, &weights)
+                (data().with_sample_weights(weights.clone())?, &weights)
             } else {
                 (data(), &vec![1.0; ROWS])
             };
-            let settings = Settings { loss, batch: 16, optimizer: Optimizer::adam(0.03), ..Settings::default() };
+            let settings = TrainerSettings {
+                loss,
+                batch_size: 16,
+                optimizer: Optimizer::adam(0.03),
+                ..TrainerSettings::default()
+            };
             let mut trainer = Trainer::new(&device, &network, &data, settings.clone())?;
             trainer.run(20)?;
             let what = format!("{}, {loss}", device.name());
-            let theirs = expected(&trainer.predict(&x)?, &t, loss.threshold(), weights);
+            let theirs = expected(&trainer.predict(&x)?, &t, loss.decision_threshold(), weights);
             assert!(theirs[0] > 0.05 && theirs[0] < theirs[1] - 0.05, "{what}: {theirs:?}");
             close(&what, &trainer.evaluate(&data)?, theirs);
 
-            let members: Vec<_> = (0..3).map(|seed| Member::new(Settings { seed, ..settings.clone() })).collect();
+            let members: Vec<_> =
+                (0..3).map(|seed| Member::new(TrainerSettings { seed, ..settings.clone() })).collect();
             let mut population = Population::new(&device, &network, &data, &members)?;
             population.run(20)?;
             let all = population.evaluate(&data)?;
-            let some = population.evaluate_rows(&[Rows::Range { first: 7, rows: 40 }; 3])?;
+            let some = population.evaluate_subsets(&[Subset::Range { start: 7, len: 40 }; 3])?;
             for (member, y) in population.predict(&x)?.iter().enumerate() {
-                close(&what, &all[member], expected(y, &t, loss.threshold(), weights));
+                close(&what, &all[member], expected(y, &t, loss.decision_threshold(), weights));
                 let part = 7 * LABELS..47 * LABELS;
-                close(&what, &some[member], expected(&y[part.clone()], &t[part], loss.threshold(), &weights[7..47]));
+                close(
+                    &what,
+                    &some[member],
+                    expected(&y[part.clone()], &t[part], loss.decision_threshold(), &weights[7..47]),
+                );
             }
         }
     }
@@ -102,15 +115,22 @@ fn a_history_counts_rows_whose_labels_are_all_right() -> Result<()> {
         for (hidden, batch, weighted) in
             [(6, 90, false), (6, 7, true), (200, 32, false), (200, 32, true), (6, 1, false)]
         {
-            let data = if weighted { data().with_weights(weights.clone())? } else { data() };
+            let data = if weighted { data().with_sample_weights(weights.clone())? } else { data() };
             let (loss, last) = kinds()[batch % 2];
             let network = Network::new(4).dense(hidden, Activation::Tanh).dense(LABELS, last);
-            let settings = Settings { loss, batch, optimizer: Optimizer::sgd(0.0), seed: 4, ..Settings::default() };
+            let settings = TrainerSettings {
+                loss,
+                batch_size: batch,
+                optimizer: Optimizer::sgd(0.0),
+                seed: 4,
+                ..TrainerSettings::default()
+            };
             let mut trainer = Trainer::new(&device, &network, &data, settings.clone())?;
-            let alone = Fit::new(2).validate_on(&data).run(&mut trainer)?;
-            let members: Vec<_> = (0..20).map(|seed| Member::new(Settings { seed, ..settings.clone() })).collect();
+            let alone = TrainingLoop::new(2).validation_data(&data).run(&mut trainer)?;
+            let members: Vec<_> =
+                (0..20).map(|seed| Member::new(TrainerSettings { seed, ..settings.clone() })).collect();
             let mut population = Population::new(&device, &network, &data, &members)?;
-            let together = Fit::new(2).validate_on(&data).run_together(&mut population)?;
+            let together = TrainingLoop::new(2).validation_data(&data).run_population(&mut population)?;
             for epoch in std::iter::once(&alone).chain(&together).flat_map(|history| &history.epochs) {
                 let validation = epoch.validation.as_ref().expect("metrics");
                 let (ours, theirs) =
@@ -128,18 +148,22 @@ fn a_history_counts_rows_whose_labels_are_all_right() -> Result<()> {
 #[test]
 fn early_stopping_watches_labels() -> Result<()> {
     let network = Network::new(4).dense(6, Activation::Tanh).dense(LABELS, Activation::Sigmoid);
-    let settings = Settings { loss: Loss::BinaryCrossEntropy, optimizer: Optimizer::adam(0.05), ..Settings::default() };
+    let settings = TrainerSettings {
+        loss: Loss::BinaryCrossEntropy,
+        optimizer: Optimizer::adam(0.05),
+        ..TrainerSettings::default()
+    };
     for monitor in [Monitor::ValidationAccuracy, Monitor::TrainingAccuracy] {
         let stopping = EarlyStopping { monitor, patience: 8, ..EarlyStopping::default() };
         let mut trainer = Trainer::new(&Device::cpu(), &network, &data(), settings.clone())?;
-        let history = Fit::new(400).validate_on(&data()).early_stopping(stopping).run(&mut trainer)?;
-        let best = history.best.expect("a best epoch");
+        let history = TrainingLoop::new(400).validation_data(&data()).early_stopping(stopping).run(&mut trainer)?;
+        let best = history.best_epoch.expect("a best epoch");
         let of = |number: usize| match monitor {
             Monitor::TrainingAccuracy => history.epochs[number].accuracy,
             _ => history.epochs[number].validation.as_ref().and_then(Metrics::accuracy),
         };
         assert!((0..history.epochs.len()).all(|number| of(number) <= of(best)), "{monitor}");
-        assert_eq!(history.ended, Ended::NoImprovement);
+        assert_eq!(history.stop_reason, StopReason::NoImprovement);
     }
     Ok(())
 }
@@ -161,9 +185,9 @@ fn values_have_no_accuracy() -> Result<()> {
         for (what, loss, last, targets, outputs) in &cases {
             let data = Dataset::new(ROWS, x.clone(), targets.clone())?;
             let network = Network::new(4).dense(3, Activation::Tanh).dense(*outputs, *last);
-            let settings = Settings { loss: *loss, ..Settings::default() };
+            let settings = TrainerSettings { loss: *loss, ..TrainerSettings::default() };
             let mut trainer = Trainer::new(&device, &network, &data, settings.clone())?;
-            let history = Fit::new(1).validate_on(&data).run(&mut trainer)?;
+            let history = TrainingLoop::new(1).validation_data(&data).run(&mut trainer)?;
             let validation = history.epochs[0].validation.as_ref().expect("metrics");
             assert_eq!(history.epochs[0].accuracy, None, "{what}");
             assert_eq!(
@@ -174,7 +198,7 @@ fn values_have_no_accuracy() -> Result<()> {
             assert!(validation.r2().is_some(), "{what}");
             for monitor in [Monitor::ValidationAccuracy, Monitor::TrainingAccuracy] {
                 let stopping = EarlyStopping { monitor, ..EarlyStopping::default() };
-                let refused = Fit::new(9).validate_on(&data).early_stopping(stopping).run(&mut trainer);
+                let refused = TrainingLoop::new(9).validation_data(&data).early_stopping(stopping).run(&mut trainer);
                 assert!(refused.expect_err(what).to_string().contains(&monitor.to_string()), "{what}");
             }
             let mut population = Population::new(&device, &network, &data, &[Member::new(settings)])?;
@@ -191,7 +215,7 @@ fn values_have_no_accuracy() -> Result<()> {
 fn rows_with_one_label_each_stay_labels() -> Result<()> {
     let (x, t) = rows();
     let network = Network::new(4).dense(6, Activation::Tanh).dense(LABELS, Activation::Sigmoid);
-    let settings = Settings { loss: Loss::BinaryCrossEntropy, ..Settings::default() };
+    let settings = TrainerSettings { loss: Loss::BinaryCrossEntropy, ..TrainerSettings::default() };
     let single: Vec<f32> = (0..9 * LABELS).map(|i| f32::from(u8::from(i % LABELS == i / LABELS % LABELS))).collect();
     let some = Dataset::new(9, x[..36].to_vec(), single.clone())?;
     for device in devices_unless_quick() {
@@ -200,18 +224,18 @@ fn rows_with_one_label_each_stay_labels() -> Result<()> {
         let mut population = Population::new(&device, &network, &data(), &[Member::new(settings.clone())])?;
         assert!(population.evaluate(&some)?[0].label_accuracy().is_some());
 
-        let mut by_hand = Trainer::by_hand(&device, &network, settings.clone())?;
+        let mut by_hand = Trainer::without_dataset(&device, &network, settings.clone())?;
         by_hand.step(&x[..36], &single)?;
-        let report = by_hand.losses()?;
+        let report = by_hand.take_report()?;
         assert!(report.accuracy().is_some(), "one label each: classes so far");
-        assert!(by_hand.evaluate(&some)?.confusion().is_some());
+        assert!(by_hand.evaluate(&some)?.confusion_matrix().is_some());
         by_hand.step(&x[..36], &t[..9 * LABELS])?;
-        assert_eq!(by_hand.losses()?.accuracy(), None, "several labels: the steps do not count them");
+        assert_eq!(by_hand.take_report()?.accuracy(), None, "several labels: the steps do not count them");
         assert!(by_hand.evaluate(&some)?.label_accuracy().is_some());
 
         // A trainer with a data set of labels counts them in steps by hand, too.
         trainer.step(&x[..36], &single)?;
-        let right = trainer.losses()?.accuracy();
+        let right = trainer.take_report()?.accuracy();
         assert!(right.is_some());
     }
     Ok(())

@@ -4,14 +4,14 @@
 use std::env;
 
 use crate::common::{adapters, again, bits, leave, numbers, open, run, xor};
-use gradus::{Activation, Dataset, Device, Error, Features, Loss, Network, Settings, Trainer};
+use gradus::{Activation, Dataset, Device, Error, Features, Loss, Network, Trainer, TrainerSettings};
 
 /// What tells a process started by this test which adapter it is to be without memory on.
 const ADAPTER: &str = "GRADUS_TEST_MEMORY_OF";
 
 fn small(device: &Device) -> Vec<u32> {
     let network = Network::new(2).dense(8, Activation::Tanh).dense(1, Activation::Sigmoid);
-    let mut trainer = Trainer::new(device, &network, &xor(), Settings::default()).expect("it is small");
+    let mut trainer = Trainer::new(device, &network, &xor(), TrainerSettings::default()).expect("it is small");
     trainer.run(20).expect("steps");
     bits(&trainer.parameters().expect("parameters"))
 }
@@ -26,10 +26,10 @@ fn half_a_gib() -> Dataset {
 /// Whether it was streamed, and what came of it.
 fn fitted(device: &Device, data: &Dataset) -> (bool, Vec<u32>) {
     let network = Network::new(1024).dense(4, Activation::Sigmoid);
-    let settings = Settings { batch: 64, loss: Loss::Mse, ..Settings::default() };
+    let settings = TrainerSettings { batch_size: 64, loss: Loss::Mse, ..TrainerSettings::default() };
     let mut trainer = Trainer::new(device, &network, data, settings).expect("streamed, if it must be");
     trainer.run(12).expect("steps");
-    let streams = trainer.plan().rows().iter().any(|row| row.kernel == "stream");
+    let streams = trainer.plan().dispatches().iter().any(|row| row.kernel == "stream");
     (streams, bits(&trainer.parameters().expect("parameters")))
 }
 
@@ -43,10 +43,12 @@ fn with_little(device: &Device) {
     let (streams, same) = fitted(device, &data);
     assert!(streams && same == before.1.1, "streamed: {streams}");
     let wide = Network::new(64).dense(64, Activation::Sigmoid);
-    let trainer = || Trainer::by_hand(device, &wide, Settings { batch: 100_000, ..Settings::default() });
+    let trainer = || {
+        Trainer::without_dataset(device, &wide, TrainerSettings { batch_size: 100_000, ..TrainerSettings::default() })
+    };
     let held: Result<Vec<_>, _> = (0..64).map(|_| trainer()).collect();
     match held {
-        Err(Error::OutOfMemory { what }) => println!("refused: {what}"),
+        Err(Error::OutOfMemory { context: what }) => println!("refused: {what}"),
         other => panic!("{:?}", other.err()),
     }
     assert!(small(device) == before.0, "the device goes on");

@@ -4,12 +4,13 @@
 use std::path::Path;
 
 use gradus::{
-    Activation, Dataset, Device, Fit, History, Loss, Member, Network, Optimizer, Result, Settings, Trainer,
-    metrics::Confusion,
+    Activation, Dataset, Device, History, Loss, Member, Network, Optimizer, Result, Trainer, TrainerSettings,
+    TrainingLoop,
+    metrics::ConfusionMatrix,
     plot,
-    plot::{Bands, Boundary},
-    search::{Halving, Hyperparameter, KFold, Search},
-    train::{LayerHistogram, LayerValues, RangeTest, Rates},
+    plot::{DecisionBoundary, UncertaintyBands},
+    search::{Hyperparameter, KFold, Search, SuccessiveHalving},
+    train::{LayerHistogram, LayerQuantity, LearningRateCurve, LearningRateFinder},
 };
 
 /// Saves an SVG where it can be looked at, and gives its texts and how often each element stands in it.
@@ -84,8 +85,8 @@ fn learned() -> Result<(Trainer, Dataset, History)> {
     let network =
         Network::new(2).dense(16, Activation::Relu).dense(16, Activation::Relu).dense(2, Activation::Identity);
     let (loss, optimizer) = (Loss::SoftmaxCrossEntropy, Optimizer::adam(0.01));
-    let settings = Settings { batch: 20, loss, optimizer, ..Settings::default() };
-    let fit = Fit::new(40).validate_on(&data).early_stopping(gradus::EarlyStopping::default());
+    let settings = TrainerSettings { batch_size: 20, loss, optimizer, ..TrainerSettings::default() };
+    let fit = TrainingLoop::new(40).validation_data(&data).early_stopping(gradus::EarlyStopping::default());
     let mut trainer = Trainer::new(&Device::cpu(), &network, &data, settings)?;
     let history = fit.run(&mut trainer)?;
     Ok((trainer, data, history))
@@ -94,7 +95,7 @@ fn learned() -> Result<(Trainer, Dataset, History)> {
 /// A history whose epochs have these losses, the last as well where they validate.
 fn with_losses(history: &History, losses: &[f64]) -> History {
     let mut history = history.clone();
-    history.best = None;
+    history.best_epoch = None;
     let first = history.epochs[0].clone();
     history.epochs = losses.iter().map(|_| first.clone()).collect();
     history.epochs.iter_mut().zip(losses).for_each(|(epoch, loss)| epoch.loss = *loss);
@@ -104,8 +105,8 @@ fn with_losses(history: &History, losses: &[f64]) -> History {
 #[test]
 fn curves_show_every_history() -> Result<()> {
     let (_, _, history) = learned()?;
-    let svg = plot::curves("Two moons <&> \"more\"", &history);
-    let best = format!("best epoch, {}", history.best.expect("there was early stopping") + 1);
+    let svg = plot::training_curves("Two moons <&> \"more\"", &history);
+    let best = format!("best epoch, {}", history.best_epoch.expect("there was early stopping") + 1);
     Svg::of("curves", &svg).says(&[
         "Two moons <&> \"more\"",
         "loss",
@@ -115,16 +116,17 @@ fn curves_show_every_history() -> Result<()> {
         "validation",
         &best,
     ]);
-    assert_eq!(svg, plot::curves("Two moons <&> \"more\"", &history.clone()), "the same data, the same bytes");
+    assert_eq!(svg, plot::training_curves("Two moons <&> \"more\"", &history.clone()), "the same data, the same bytes");
 
-    Svg::of("curves-empty", &plot::curves("Nothing yet", &History::default())).says(&["nothing to show", "loss"]);
+    Svg::of("curves-empty", &plot::training_curves("Nothing yet", &History::default()))
+        .says(&["nothing to show", "loss"]);
     let one = with_losses(&history, &[0.7]);
-    assert!(Svg::of("curves-one", &plot::curves("One epoch", &one)).says(&["1"]).count("circle") >= 2);
+    assert!(Svg::of("curves-one", &plot::training_curves("One epoch", &one)).says(&["1"]).count("circle") >= 2);
     let gaps = [0.9, 0.8, f64::NAN, 0.7, f64::INFINITY, f64::NAN, 0.5, 0.45];
-    let svg = Svg::of("curves-gaps", &plot::curves("Not all of it numbers", &with_losses(&history, &gaps)));
+    let svg = Svg::of("curves-gaps", &plot::training_curves("Not all of it numbers", &with_losses(&history, &gaps)));
     assert!(!svg.texts.iter().any(|text| text.contains("nothing")));
     let none = with_losses(&history, &[f64::NAN; 5]);
-    Svg::of("curves-nan", &plot::curves("No number", &none)).says(&["training"]);
+    Svg::of("curves-nan", &plot::training_curves("No number", &none)).says(&["training"]);
     for (name, losses) in [
         ("huge", vec![1e38, 3e38, 2e38]),
         ("tiny", vec![3e-12, 1e-12, 2e-12]),
@@ -137,7 +139,7 @@ fn curves_show_every_history() -> Result<()> {
             (0..100_000).map(|epoch| 2.0 / (1.0 + 0.01 * f64::from(epoch)) + 0.1 * f64::from(epoch % 7)).collect(),
         ),
     ] {
-        let svg = plot::curves(&format!("Losses, {name}"), &with_losses(&history, &losses));
+        let svg = plot::training_curves(&format!("Losses, {name}"), &with_losses(&history, &losses));
         Svg::of(&format!("curves-{name}"), &svg).says(&["epoch"]);
         assert!(svg.len() < 200_000, "{name}: {} bytes", svg.len());
     }
@@ -146,9 +148,9 @@ fn curves_show_every_history() -> Result<()> {
     let sums: Vec<f32> = x.chunks(2).map(|x| x[0] * x[1]).collect();
     let data = Dataset::new(100, x, sums)?;
     let network = Network::new(2).dense(16, Activation::Tanh).dense(1, Activation::Identity);
-    let fit = Fit::new(30).hold_out(0.2);
-    let (_, history) = fit.train(&Device::cpu(), &network, &data, Settings::default())?;
-    Svg::of("curves-r2", &plot::curves("A regression", &history)).says(&["r²", "validation"]);
+    let fit = TrainingLoop::new(30).validation_split(0.2);
+    let (_, history) = fit.train(&Device::cpu(), &network, &data, TrainerSettings::default())?;
+    Svg::of("curves-r2", &plot::training_curves("A regression", &history)).says(&["r²", "validation"]);
     Ok(())
 }
 
@@ -157,13 +159,13 @@ fn rates_show_every_range_test() -> Result<()> {
     let (x, y) = moons(300);
     let data = Dataset::new(300, x, y)?;
     let network = Network::new(2).dense(32, Activation::Relu).dense(2, Activation::Identity);
-    let settings = Settings { loss: Loss::SoftmaxCrossEntropy, ..Settings::default() };
-    let found = RangeTest::default().run(&Device::cpu(), &network, &data, settings)?;
+    let settings = TrainerSettings { loss: Loss::SoftmaxCrossEntropy, ..TrainerSettings::default() };
+    let found = LearningRateFinder::default().run(&Device::cpu(), &network, &data, settings)?;
     let at = format!("falls fastest at {:.1e}", found.suggestion.expect("it learns"));
-    Svg::of("rates", &plot::rates("Two moons", &found)).says(&["learning rate", "loss, smoothed", &at]);
+    Svg::of("rates", &plot::learning_rate_curve("Two moons", &found)).says(&["learning rate", "loss, smoothed", &at]);
 
     let of = |points: Vec<(f64, f64)>| {
-        let mut rates: Rates = found.clone();
+        let mut rates: LearningRateCurve = found.clone();
         (rates.points, rates.suggestion) = (points, None);
         rates
     };
@@ -174,14 +176,14 @@ fn rates_show_every_range_test() -> Result<()> {
         ("narrow", (0..10).map(|i| (1e-3 + 1e-4 * f64::from(i), 0.5 - 0.01 * f64::from(i))).collect()),
         ("huge", vec![(1e-300, 1e300), (1.0, 1e308), (1e300, 1.0)]),
     ] {
-        Svg::of(&format!("rates-{name}"), &plot::rates(&format!("Rates, {name}"), &of(points)));
+        Svg::of(&format!("rates-{name}"), &plot::learning_rate_curve(&format!("Rates, {name}"), &of(points)));
     }
     Ok(())
 }
 
 /// A confusion of so many classes, most of them right.
-fn confused(classes: u32, weight: f64) -> Confusion {
-    let mut confusion = Confusion::new(classes as usize);
+fn confused(classes: u32, weight: f64) -> ConfusionMatrix {
+    let mut confusion = ConfusionMatrix::new(classes as usize);
     for row in 0..classes * 40 {
         let predicted = if row % 7 == 0 { row * row / 3 + row / 5 } else { row };
         confusion.add(row % classes, predicted % classes, weight).expect("it is a row");
@@ -192,34 +194,37 @@ fn confused(classes: u32, weight: f64) -> Confusion {
 #[test]
 fn confusion_shows_every_number_of_classes() {
     let digits: Vec<String> = (0..10).map(|digit| digit.to_string()).collect();
-    let svg = plot::confusion("Digits", &confused(10, 1.0), &digits);
+    let svg = plot::confusion_matrix("Digits", &confused(10, 1.0), &digits);
     Svg::of("confusion", &svg).says(&["Digits", "predicted", "expected", "7"]);
-    assert_eq!(svg, plot::confusion("Digits", &confused(10, 1.0), &digits), "the same data, the same bytes");
+    assert_eq!(svg, plot::confusion_matrix("Digits", &confused(10, 1.0), &digits), "the same data, the same bytes");
 
     let clothes = ["T-shirt or top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag"];
-    Svg::of("confusion-names", &plot::confusion("Clothes", &confused(10, 0.125), &clothes)).says(&["sneaker", "9"]);
+    Svg::of("confusion-names", &plot::confusion_matrix("Clothes", &confused(10, 0.125), &clothes))
+        .says(&["sneaker", "9"]);
     let long = [
         "a name that is much too long to stand beside a matrix of any size",
         "短い名前ではない名前、とても長い名前である",
         "b\u{0}\n<c>",
     ];
-    let svg = Svg::of("confusion-long", &plot::confusion(&"A long title ".repeat(20), &confused(3, 12345.678), &long));
+    let svg =
+        Svg::of("confusion-long", &plot::confusion_matrix(&"A long title ".repeat(20), &confused(3, 12345.678), &long));
     svg.says(&["b  <c>"]);
     assert_eq!(svg.texts.iter().filter(|text| text.ends_with('…')).count(), 5, "{:?}", svg.texts);
 
-    Svg::of("confusion-one", &plot::confusion("One class", &confused(1, 1.0), &["all"])).says(&["all", "40"]);
-    Svg::of("confusion-two", &plot::confusion("Yes and no", &confused(2, 1e12), &["no", "yes"])).says(&["no", "yes"]);
+    Svg::of("confusion-one", &plot::confusion_matrix("One class", &confused(1, 1.0), &["all"])).says(&["all", "40"]);
+    Svg::of("confusion-two", &plot::confusion_matrix("Yes and no", &confused(2, 1e12), &["no", "yes"]))
+        .says(&["no", "yes"]);
     let none: [&str; 0] = [];
     for classes in [0, 1, 10] {
-        let svg = plot::confusion("Nothing yet", &Confusion::new(classes), &none);
+        let svg = plot::confusion_matrix("Nothing yet", &ConfusionMatrix::new(classes), &none);
         Svg::of(&format!("confusion-empty-{classes}"), &svg).says(&["no rows"]);
     }
-    let mut nothing = Confusion::new(3);
+    let mut nothing = ConfusionMatrix::new(3);
     nothing.add(1, 1, 0.0).expect("it is a row");
-    Svg::of("confusion-weightless", &plot::confusion("Rows without weight", &nothing, &none)).says(&["no rows"]);
+    Svg::of("confusion-weightless", &plot::confusion_matrix("Rows without weight", &nothing, &none)).says(&["no rows"]);
     for classes in [30, 100, 1000] {
         let names: Vec<String> = (0..classes).map(|class| format!("class {class}")).collect();
-        let svg = plot::confusion(&format!("{classes} classes"), &confused(classes, 1.0), &names);
+        let svg = plot::confusion_matrix(&format!("{classes} classes"), &confused(classes, 1.0), &names);
         let found = Svg::of(&format!("confusion-{classes}"), &svg);
         found.says(&["class 0"]);
         assert!(found.texts.iter().filter(|text| text.starts_with("class")).count() <= 100, "{:?}", found.texts);
@@ -234,8 +239,8 @@ fn histograms_show_every_layer() -> Result<()> {
     let all = trainer.histograms(&x, &expected, 40)?;
     assert_eq!(all.len(), 6);
     for (i, histogram) in all.iter().enumerate() {
-        let of = if i % 2 == 0 { LayerValues::Activations } else { LayerValues::Gradients };
-        assert_eq!((histogram.layer, histogram.of, histogram.counts.len()), (i / 2, of, 40));
+        let of = if i % 2 == 0 { LayerQuantity::Activations } else { LayerQuantity::Gradients };
+        assert_eq!((histogram.layer, histogram.quantity, histogram.counts.len()), (i / 2, of, 40));
         let Some(layer) = trainer.network().layers().get(i / 2) else { panic!("there is a layer") };
         let count = if i % 2 == 0 { 20 * layer.outputs } else { layer.inputs * layer.outputs };
         assert_eq!((histogram.count(), histogram.neurons), (count as u64, layer.outputs));
@@ -252,15 +257,15 @@ fn histograms_show_every_layer() -> Result<()> {
     assert_eq!(svg, plot::histograms("Two moons", &all), "the same data, the same bytes");
 
     Svg::of("histograms-empty", &plot::histograms("Nothing yet", &[])).says(&["nothing to show"]);
-    let with = |layer: usize, of: LayerValues, edges: &[f64], counts: &[u64]| {
+    let with = |layer: usize, of: LayerQuantity, edges: &[f64], counts: &[u64]| {
         let mut histogram: LayerHistogram = all[0].clone();
-        (histogram.layer, histogram.of) = (layer, of);
+        (histogram.layer, histogram.quantity) = (layer, of);
         (histogram.edges, histogram.counts) = (edges.to_vec(), counts.to_vec());
         histogram
     };
-    let (activations, gradients) = (LayerValues::Activations, LayerValues::Gradients);
+    let (activations, gradients) = (LayerQuantity::Activations, LayerQuantity::Gradients);
     let mut tiny = with(0, gradients, &[1e-30, 2e-30, 3e-30], &[1, u64::MAX / 2]);
-    (tiny.mean, tiny.deviation) = (f64::MAX, 0.0);
+    (tiny.mean, tiny.std) = (f64::MAX, 0.0);
     let many: Vec<f64> = (0..=2000).map(|edge| f64::from(edge) - 1000.0).collect();
     let extremes = [
         with(0, activations, &[], &[]),
@@ -277,18 +282,22 @@ fn histograms_show_every_layer() -> Result<()> {
 fn predictions_show_every_row_that_is_a_number() {
     let expected: Vec<f32> = (0..100u8).map(|row| 1000.0 + 2.0 * f32::from(row)).collect();
     let mut predicted: Vec<f32> = expected.iter().map(|value| value + 30.0 * (value / 9.0).sin()).collect();
-    let svg = Svg::of("predictions", &plot::predictions("Rents", &expected, &predicted));
+    let svg = Svg::of("predictions", &plot::predicted_vs_target("Rents", &expected, &predicted));
     svg.says(&["Rents", "expected", "predicted", "1000", "1200", "a dot for each row; on the line it is right"]);
     assert_eq!(svg.count("circle"), 100);
     predicted[7] = f32::NAN;
     predicted[8] = f32::INFINITY;
-    assert_eq!(Svg::of("predictions-gaps", &plot::predictions("", &expected, &predicted)).count("circle"), 98);
-    Svg::of("predictions-none", &plot::predictions("", &[], &[])).says(&["nothing to show"]);
+    assert_eq!(Svg::of("predictions-gaps", &plot::predicted_vs_target("", &expected, &predicted)).count("circle"), 98);
+    Svg::of("predictions-none", &plot::predicted_vs_target("", &[], &[])).says(&["nothing to show"]);
     for all in [[0.0; 2], [f32::MAX, f32::MIN], [1e-40, 2e-40]] {
-        assert_eq!(Svg::of("predictions-ends", &plot::predictions("", &all, &all)).count("circle"), 2, "{all:?}");
+        assert_eq!(
+            Svg::of("predictions-ends", &plot::predicted_vs_target("", &all, &all)).count("circle"),
+            2,
+            "{all:?}"
+        );
     }
     let many = vec![1.0; 10_000];
-    assert_eq!(Svg::of("predictions-many", &plot::predictions("", &many, &many)).count("circle"), 3334);
+    assert_eq!(Svg::of("predictions-many", &plot::predicted_vs_target("", &many, &many)).count("circle"), 3334);
 }
 
 #[test]
@@ -297,8 +306,9 @@ fn bands_show_every_place_that_is_a_number() {
     let (mean, deviation): (Vec<f32>, Vec<f32>) = x.iter().map(|x| (x.sin(), 0.1 * x)).unzip();
     let axes = ["time in s", "way in <m>"];
     let rows = [&x[10..20], &mean[10..20]];
-    let all = Bands { axes, x: &x, mean: &mean, deviation: &deviation, truth: &mean, rows };
-    let found = Svg::of("bands", &all.svg("A way"));
+    let all =
+        UncertaintyBands { axis_labels: axes, x: &x, mean: &mean, std: &deviation, truth: &mean, observations: rows };
+    let found = Svg::of("bands", &all.to_svg("A way"));
     found.says(&[
         "A way",
         "time in s",
@@ -309,18 +319,27 @@ fn bands_show_every_place_that_is_a_number() {
         "learned from",
     ]);
     assert_eq!((found.count("polygon"), found.count("circle")), (2, 10));
-    assert_eq!(all.svg("A way"), all.svg("A way"), "the same data, the same bytes");
+    assert_eq!(all.to_svg("A way"), all.to_svg("A way"), "the same data, the same bytes");
     let mut broken = deviation.clone();
     broken[25] = f32::NAN;
-    let gaps = Bands { deviation: &broken, ..all };
-    assert_eq!(Svg::of("bands-gaps", &gaps.svg("A gap")).count("polygon"), 4);
-    Svg::of("bands-none", &Bands::default().svg("")).says(&["nothing to show"]);
-    let bare = Svg::of("bands-mean", &Bands { x: &x, mean: &mean, ..Bands::default() }.svg("A mean alone"));
+    let gaps = UncertaintyBands { std: &broken, ..all };
+    assert_eq!(Svg::of("bands-gaps", &gaps.to_svg("A gap")).count("polygon"), 4);
+    Svg::of("bands-none", &UncertaintyBands::default().to_svg("")).says(&["nothing to show"]);
+    let bare = Svg::of(
+        "bands-mean",
+        &UncertaintyBands { x: &x, mean: &mean, ..UncertaintyBands::default() }.to_svg("A mean alone"),
+    );
     assert!(bare.count("polygon") == 0 && !bare.texts.iter().any(|text| text == "learned from"), "{:?}", bare.texts);
     for ends in [[f32::MIN, f32::MAX], [f32::NEG_INFINITY, f32::NAN], [1e-40, 2e-40], [3.0, 3.0]] {
-        let extreme =
-            Bands { x: &ends, mean: &ends, deviation: &[f32::MAX, 0.0], truth: &ends, rows: [&ends; 2], axes };
-        Svg::of("bands-extreme", &extreme.svg("Extremes"));
+        let extreme = UncertaintyBands {
+            x: &ends,
+            mean: &ends,
+            std: &[f32::MAX, 0.0],
+            truth: &ends,
+            observations: [&ends; 2],
+            axis_labels: axes,
+        };
+        Svg::of("bands-extreme", &extreme.to_svg("Extremes"));
     }
 }
 
@@ -328,13 +347,14 @@ fn bands_show_every_place_that_is_a_number() {
 fn a_search_is_drawn_with_the_best_and_what_was_dropped() -> Result<()> {
     let (_, data, _) = learned()?;
     let network = Network::new(2).dense(6, Activation::Tanh).dense(2, Activation::Identity);
-    let rates = Hyperparameter::listed("rate", [1e-4, 0.01, 0.1, 1e6], |member, rate| {
+    let rates = Hyperparameter::choice("rate", [1e-4, 0.01, 0.1, 1e6], |member, rate| {
         member.settings.optimizer.learning_rate = rate;
     });
-    let batches = Hyperparameter::listed("batch", [16.0, 20.0], |member, batch| member.settings.batch = batch as usize);
-    let member = Member::new(Settings::default());
-    let search = Search::grid(&member, &[rates, batches])?.folds(KFold::new(3).shuffled(1));
-    let findings = search.halve(&Device::cpu(), &network, &data, &Halving::new(30, 60))?;
+    let batches =
+        Hyperparameter::choice("batch", [16.0, 20.0], |member, batch| member.settings.batch_size = batch as usize);
+    let member = Member::new(TrainerSettings::default());
+    let search = Search::grid(&member, &[rates, batches])?.cross_validation(KFold::new(3).shuffled(1));
+    let findings = search.run_halving(&Device::cpu(), &network, &data, &SuccessiveHalving::new(30, 60))?;
     let svg = plot::search("Rates & batches", &findings);
     let found = Svg::of("search", &svg);
     found.says(&["Rates & batches", "rate", "batch", "tried", "dropped before the end", "the best", "validation loss"]);
@@ -342,29 +362,30 @@ fn a_search_is_drawn_with_the_best_and_what_was_dropped() -> Result<()> {
     assert_eq!(found.count("circle"), 2 * drawn, "a point in each panel for whoever has a score");
     assert_eq!(svg, plot::search("Rates & batches", &findings), "the same data, the same bytes");
 
-    let trained = search.train(&Device::cpu(), &network, &data, &Fit::new(3))?;
+    let trained = search.run(&Device::cpu(), &network, &data, &TrainingLoop::new(3))?;
     let histories = [("first", &trained.trials[0].histories[0]), ("last", &trained.trials[7].histories[0])];
-    let found = Svg::of("losses", &plot::losses("Two of them", &histories));
+    let found = Svg::of("losses", &plot::loss_comparison("Two of them", &histories));
     found.says(&["Two of them", "first", "last", "epoch", "training loss"]);
-    Svg::of("losses-none", &plot::losses("None", &[])).says(&["nothing to show"]);
+    Svg::of("losses-none", &plot::loss_comparison("None", &[])).says(&["nothing to show"]);
     Ok(())
 }
 
 #[test]
 fn boundary_shows_what_a_network_answers() -> Result<()> {
     let (mut trainer, data, _) = learned()?;
-    let boundary = Boundary::new(&data, |inputs| trainer.predict(inputs))?;
-    let svg = boundary.svg("Two moons", &["upper", "lower"]);
+    let boundary = DecisionBoundary::new(&data, |inputs| trainer.predict(inputs))?;
+    let svg = boundary.to_svg("Two moons", &["upper", "lower"]);
     let found = Svg::of("boundary", &svg);
     found.says(&["Two moons", "upper", "lower", "first input", "second input"]);
     assert_eq!(found.count("image"), 1);
-    assert_eq!(svg, boundary.svg("Two moons", &["upper", "lower"]), "the same data, the same bytes");
+    assert_eq!(svg, boundary.to_svg("Two moons", &["upper", "lower"]), "the same data, the same bytes");
 
     let none: [&str; 0] = [];
     let sine = |inputs: &[f32]| Ok(inputs.chunks(2).map(|x| (3.0 * x[0]).sin() * x[1].cos()).collect());
     let (x, _) = moons(200);
     let values = Dataset::new(200, x.clone(), sine(&x)?)?;
-    Svg::of("boundary-values", &Boundary::new(&values, sine)?.svg("A regression", &none)).says(&["first input"]);
+    Svg::of("boundary-values", &DecisionBoundary::new(&values, sine)?.to_svg("A regression", &none))
+        .says(&["first input"]);
 
     // Each place belongs to the nearest of so many centres on a spiral.
     let centre = |class: usize| {
@@ -384,7 +405,7 @@ fn boundary_shows_what_a_network_answers() -> Result<()> {
         let points: Vec<f32> = (0..classes).flat_map(centre).collect();
         let data = Dataset::new(classes, points, (0..classes as u32).collect::<Vec<_>>())?;
         let names: Vec<String> = (0..classes).map(|class| format!("class {class} with quite a name")).collect();
-        let svg = Boundary::new(&data, near(classes))?.svg(&format!("{classes} classes"), &names);
+        let svg = DecisionBoundary::new(&data, near(classes))?.to_svg(&format!("{classes} classes"), &names);
         Svg::of(&format!("boundary-{classes}"), &svg);
     }
 
@@ -396,12 +417,12 @@ fn boundary_shows_what_a_network_answers() -> Result<()> {
         ("tiny", vec![1e-38, 2e-38, 3e-38, -1e-38], f32::NEG_INFINITY),
     ] {
         let data = Dataset::new(x.len() / 2, x, vec![1u32; 2][..if name == "one" { 1 } else { 2 }].to_vec())?;
-        let boundary = Boundary::new(&data, constant(value))?;
-        Svg::of(&format!("boundary-{name}"), &boundary.svg(&format!("Answers, {name}"), &none));
+        let boundary = DecisionBoundary::new(&data, constant(value))?;
+        Svg::of(&format!("boundary-{name}"), &boundary.to_svg(&format!("Answers, {name}"), &none));
     }
 
     let refused = |data: &Dataset, predict: fn(&[f32]) -> Result<Vec<f32>>| {
-        Boundary::new(data, predict).expect_err("it has to be refused").to_string()
+        DecisionBoundary::new(data, predict).expect_err("it has to be refused").to_string()
     };
     let three = Dataset::new(1, &[1.0, 2.0, 3.0], &[0u32])?;
     let text = "inputs of a data set whose boundary is drawn: expected 2, got 3";
@@ -425,8 +446,8 @@ fn pngs_can_be_read() -> Result<()> {
     }
     let data = Dataset::new(2, &[0.0, 0.0, 1.0, 1.0], &[0.0, 1.0])?;
     // The left half is 0 and the right one 1, and the rows lie where their answers are.
-    let boundary = Boundary::new(&data, |x| Ok(x.chunks(2).map(|x| f32::from(x[0] > 0.5)).collect()))?;
-    let png = boundary.png();
+    let boundary = DecisionBoundary::new(&data, |x| Ok(x.chunks(2).map(|x| f32::from(x[0] > 0.5)).collect()))?;
+    let png = boundary.to_png();
     plot::save(Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures/boundary.png"), &png)?;
     let (size, bytes) = COLOR.decode(&png, "picture")?;
     assert_eq!(size, [768, 768]);

@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use crate::common::{Folder, adapters, bits, callers, devices, numbers};
 use gradus::{
-    Activation, Dataset, Device, Error, Network, Optimizer, Schedule, Settings, Trainer,
+    Activation, Dataset, Device, Error, Network, Optimizer, Schedule, Trainer, TrainerSettings,
     plan::{Plan, Tuner},
 };
 
@@ -19,8 +19,8 @@ fn data() -> Dataset {
     Dataset::new(ROWS, numbers(ROWS * 9, 1), answers).expect("a data set")
 }
 
-fn settings(plan: Option<Plan>) -> Settings {
-    Settings { batch: 70, optimizer: Optimizer::momentum(0.4, 0.9), plan, ..Settings::default() }
+fn settings(plan: Option<Plan>) -> TrainerSettings {
+    TrainerSettings { batch_size: 70, optimizer: Optimizer::momentum(0.4, 0.9), plan, ..TrainerSettings::default() }
 }
 
 fn trainer(device: &Device, plan: Option<Plan>) -> Result<Trainer, Error> {
@@ -55,7 +55,7 @@ fn a_plan_that_is_saved_and_pinned_gives_the_same_bits() {
     for device in devices() {
         let first = trainer(&device, None).expect("a trainer");
         let plan = first.plan();
-        assert!(!plan.rows().is_empty(), "{device}: {plan}");
+        assert!(!plan.dispatches().is_empty(), "{device}: {plan}");
         let expected = trained(first);
         let read = plan.to_string().parse::<Plan>().expect("its own text");
         let again = trainer(&device, Some(read)).expect("its own plan");
@@ -79,7 +79,7 @@ fn a_tile_of_subgroups_is_refused_on_a_device_without_them() {
         let plan = trainer(&device, None).expect("a trainer").plan();
         let [layered, ..] = schemes(&plan).map(|text| text.replace("plain", "lanes8 32"));
         let refused = trainer(&device, Some(layered.parse().expect("a plan"))).err();
-        assert!(matches!(&refused, Some(Error::Plan { what: "tile", .. })), "{device}: {refused:?}");
+        assert!(matches!(&refused, Some(Error::InvalidPlan { field: "tile", .. })), "{device}: {refused:?}");
     }
 }
 
@@ -91,7 +91,7 @@ fn a_plan_that_does_not_fit_is_refused_before_anything_is_made() {
         let refused = |text: String, what: &str| {
             let error = trainer(&device, Some(text.parse().expect("a plan"))).err();
             assert!(
-                matches!(&error, Some(Error::Plan { what: of, .. }) if *of == what),
+                matches!(&error, Some(Error::InvalidPlan { field: of, .. }) if *of == what),
                 "{device}: {error:?} for {text}"
             );
         };
@@ -114,11 +114,12 @@ fn a_plan_that_does_not_fit_is_refused_before_anything_is_made() {
 
             // No invocation can hold so many weights.
             let wide = Network::new(64).dense(64, Activation::Tanh);
-            let of = |plan| Trainer::by_hand(&device, &wide, Settings { plan, ..Settings::default() });
+            let of =
+                |plan| Trainer::without_dataset(&device, &wide, TrainerSettings { plan, ..TrainerSettings::default() });
             let [layered, ..] = schemes(&of(None).expect("a trainer").plan());
             let plan = layered.replace("layered", "lane, 1 steps in 8 lanes").parse().expect("a plan");
             let error = of(Some(plan)).err();
-            assert!(matches!(error, Some(Error::Plan { what: "scheme", .. })), "{device}: {error:?}");
+            assert!(matches!(error, Some(Error::InvalidPlan { field: "scheme", .. })), "{device}: {error:?}");
         } else {
             refused(layered, "scheme");
         }
@@ -129,11 +130,11 @@ fn a_plan_that_does_not_fit_is_refused_before_anything_is_made() {
 fn the_tuner_measures_plans_that_are_right_and_keeps_the_fastest() {
     let folder = Folder::new();
     let cache = folder.join("cache");
-    let tuner = Tuner { time: Duration::from_millis(200), cache: Some(cache.clone()) };
+    let tuner = Tuner { time_budget: Duration::from_millis(200), cache_dir: Some(cache.clone()) };
     for device in devices() {
         let measured = tuner.measure(&device, &network(), &settings(None)).expect("measurements");
-        assert!(measured.iter().all(|tuned| tuned.seconds.is_finite()), "{device}: {measured:?}");
-        assert!(measured.is_sorted_by(|a, b| a.seconds <= b.seconds), "{device}");
+        assert!(measured.iter().all(|tuned| tuned.seconds_per_step.is_finite()), "{device}: {measured:?}");
+        assert!(measured.is_sorted_by(|a, b| a.seconds_per_step <= b.seconds_per_step), "{device}");
         let own = trainer(&device, None).expect("a trainer").plan();
         assert!(measured.iter().any(|tuned| head(&tuned.plan) == head(&own)), "{device}: {own} is none of them");
 
@@ -161,11 +162,11 @@ fn the_tuner_measures_plans_that_are_right_and_keeps_the_fastest() {
 #[test]
 fn the_tuner_measures_what_would_diverge() {
     let network = Network::new(9).dense(3, Activation::Identity);
-    let settings = Settings { batch: 8, optimizer: Optimizer::sgd(100.0), ..Settings::default() };
-    let tuner = Tuner { time: Duration::from_millis(200), cache: None };
+    let settings = TrainerSettings { batch_size: 8, optimizer: Optimizer::sgd(100.0), ..TrainerSettings::default() };
+    let tuner = Tuner { time_budget: Duration::from_millis(200), cache_dir: None };
     for device in devices() {
         let measured = tuner.measure(&device, &network, &settings).expect("measurements");
-        assert!(measured.iter().all(|tuned| tuned.seconds.is_finite()), "{device}: {measured:?}");
+        assert!(measured.iter().all(|tuned| tuned.seconds_per_step.is_finite()), "{device}: {measured:?}");
     }
 }
 
@@ -174,8 +175,8 @@ fn the_tuner_measures_what_would_diverge() {
 fn the_tuner_keeps_plans_of_deep_networks() {
     let folder = Folder::new();
     let network = (0..100).fold(Network::new(2), |network, _| network.dense(2, Activation::Tanh));
-    let tuner = Tuner { time: Duration::ZERO, cache: Some(folder.join("cache")) };
-    let settings = Settings { batch: 1, ..Settings::default() };
+    let tuner = Tuner { time_budget: Duration::ZERO, cache_dir: Some(folder.join("cache")) };
+    let settings = TrainerSettings { batch_size: 1, ..TrainerSettings::default() };
     tuner.tune(&Device::cpu(), &network, &settings).expect("a plan");
 }
 
@@ -191,9 +192,9 @@ fn a_profile_takes_the_steps_it_times_and_names_every_kernel() {
         let mut profiled = trainer(&device, None).expect("a trainer");
         let profile = profiled.profile(10).expect("a profile");
         let names: Vec<_> = profile.kernels.iter().map(|kernel| kernel.kernel.clone()).collect();
-        let planned: Vec<_> = profiled.plan().rows().iter().map(|row| row.kernel.clone()).collect();
+        let planned: Vec<_> = profiled.plan().dispatches().iter().map(|row| row.kernel.clone()).collect();
         assert_eq!(names, planned, "{device}");
-        assert!(profile.step > 0.0 && profile.sum() >= 0.0, "{device}: {profile}");
+        assert!(profile.seconds_per_step > 0.0 && profile.kernel_seconds() >= 0.0, "{device}: {profile}");
 
         let mut plain = trainer(&device, None).expect("a trainer");
         plain.run(if device.is_gpu() { 21 } else { 11 }).expect("steps");
@@ -206,13 +207,14 @@ fn a_profile_takes_the_steps_it_times_and_names_every_kernel() {
 #[test]
 fn plans_of_a_training_with_everything_are_found_right() {
     let network = Network::new(9).dense(20, Activation::Gelu).dropout(0.4).dense(3, Activation::Sigmoid);
-    let schedule = Schedule::cosine(100).after_warm_up(10);
+    let schedule = Schedule::cosine(100).with_warmup(10);
     let optimizer = Optimizer::adam(0.01).clip_norm(0.01);
-    let settings = Settings { optimizer, schedule, accumulate: 3, input_noise: 0.5, ..settings(None) };
+    let settings =
+        TrainerSettings { optimizer, schedule, gradient_accumulation: 3, input_noise_std: 0.5, ..settings(None) };
     for device in devices().iter().filter(|device| device.is_gpu()) {
-        let tuner = Tuner { time: Duration::from_millis(10), ..Tuner::default() };
+        let tuner = Tuner { time_budget: Duration::from_millis(10), ..Tuner::default() };
         for tuned in tuner.measure(device, &network, &settings).expect("plans") {
-            assert!(tuned.seconds.is_finite(), "{device}: {}", tuned.plan);
+            assert!(tuned.seconds_per_step.is_finite(), "{device}: {}", tuned.plan);
         }
     }
 }

@@ -8,11 +8,11 @@ use std::ops::Range;
 
 use crate::common::devices;
 use gradus::{
-    Activation, Answers, Dataset, Device, Features, Init, Loss, Network, Optimizer, Result, Schedule, Settings,
-    Trainer,
+    Activation, Dataset, Device, Features, Init, Loss, Network, Optimizer, Result, Schedule, Targets, Trainer,
+    TrainerSettings,
     data::Scaler,
-    nn::{LayerParameters, Norm},
-    optim::Rule,
+    nn::{LayerParameters, Normalization},
+    optim::UpdateRule,
     reference::{Parameters, Reference},
 };
 
@@ -55,7 +55,7 @@ impl Draws {
 #[derive(Debug)]
 struct Case {
     network: Network,
-    settings: Settings,
+    settings: TrainerSettings,
     /// Rows of the data set, and steps on it; or of each step by hand.
     rows: usize,
     steps: usize,
@@ -100,7 +100,7 @@ impl Case {
         let (loss, mut optimizer) = (draws.one(Loss::ALL), Self::optimizer(draws));
         // The gradients of these are all of one size: their sums may be 0 but for rounding.
         if matches!(loss, Loss::L1 | Loss::Hinge) && follows_signs(&optimizer) {
-            optimizer.rule = Rule::Sgd;
+            optimizer.rule = UpdateRule::Sgd;
         }
         let mut network = Network::new(draws.count(1, 40));
         for _ in 0..draws.count(0, 3) {
@@ -117,29 +117,30 @@ impl Case {
                 network = network.dropout(draws.number(0.1, 0.6));
             }
         }
-        let looks_at_the_row = matches!(loss, Loss::SoftmaxCrossEntropy | Loss::SmoothedCrossEntropy { .. });
+        let looks_at_the_row = matches!(loss, Loss::SoftmaxCrossEntropy | Loss::LabelSmoothedCrossEntropy { .. });
         let outputs = draws.count(if looks_at_the_row { 2 } else { 1 }, 40);
         let free = draws.one(&[Activation::Identity, Activation::Sigmoid, Activation::Tanh]);
-        network = network.dense(outputs, loss.output_activation().unwrap_or(free));
+        network = network.dense(outputs, loss.required_output_activation().unwrap_or(free));
         network = network.init(Init::GlorotUniform, Init::Uniform { limit: 0.2 });
         // A batch norm over one or two rows divides by what is 0 but for rounding.
-        let least = if network.layers().iter().any(|layer| layer.norm == Some(Norm::Batch)) { 8 } else { 1 };
+        let least =
+            if network.layers().iter().any(|layer| layer.normalization == Some(Normalization::Batch)) { 8 } else { 1 };
         let batch = draws.count(least, 70);
         let by_hand = draws.once_in(2);
         // Per epoch, the reference would have to know where epochs end.
         let schedules = Schedule::examples().into_iter().filter(|schedule| !matches!(schedule, Schedule::PerEpoch(_)));
         let schedules: Vec<_> = schedules.collect();
-        let settings = Settings {
-            batch,
+        let settings = TrainerSettings {
+            batch_size: batch,
             loss,
             optimizer,
             schedule: schedules[draws.count(0, schedules.len() - 1)].clone(),
-            accumulate: draws.one(&[1, 1, 1, 2, 3]),
-            weighted: draws.once_in(3),
+            gradient_accumulation: draws.one(&[1, 1, 1, 2, 3]),
+            sample_weights: draws.once_in(3),
             shuffle: !by_hand && draws.once_in(3),
-            input_noise: if draws.once_in(6) { draws.number(0.01, 0.3) } else { 0.0 },
+            input_noise_std: if draws.once_in(6) { draws.number(0.01, 0.3) } else { 0.0 },
             seed: draws.next(),
-            ..Settings::default()
+            ..TrainerSettings::default()
         };
         let rows = batch + draws.count(least, 70);
         let rows = rows + if (1..least).contains(&(rows % batch)) { least } else { 0 };
@@ -152,7 +153,7 @@ impl Case {
             has_bytes: !by_hand && draws.once_in(3),
             has_classes: !by_hand
                 && outputs > 1
-                && (loss.output_activation().is_some() || matches!(loss, Loss::Mse))
+                && (loss.required_output_activation().is_some() || matches!(loss, Loss::Mse))
                 && draws.once_in(2),
             scaler: (!by_hand && draws.once_in(3)).then(|| scaler(draws).expect("a number for each")),
             network,
@@ -164,26 +165,32 @@ impl Case {
 
     /// Whether anything is drawn while it is trained.
     fn is_noisy(&self) -> bool {
-        self.settings.input_noise > 0.0 || self.network.layers().iter().any(|layer| layer.dropout > 0.0)
+        self.settings.input_noise_std > 0.0 || self.network.layers().iter().any(|layer| layer.dropout > 0.0)
     }
 
     /// Any rule and anything around it. Where a rule divides by a root it gets an epsilon that can be seen: a gradient that
     /// is 0 but for rounding is not to become a step.
     fn optimizer(draws: &mut Draws) -> Optimizer {
         let epsilon = draws.number(1e-3, 1e-2);
-        let rule = match draws.one(Rule::ALL) {
-            Rule::Adam { beta1, beta2, amsgrad, .. } => Rule::Adam { beta1, beta2, amsgrad, epsilon },
-            Rule::Adamax { beta1, beta2, .. } => Rule::Adamax { beta1, beta2, epsilon },
-            Rule::Nadam { beta1, beta2, momentum_decay, .. } => Rule::Nadam { beta1, beta2, momentum_decay, epsilon },
-            Rule::RmsProp { alpha, momentum, centered, .. } => Rule::RmsProp { alpha, momentum, centered, epsilon },
-            Rule::Adagrad { decay, initial, .. } => Rule::Adagrad { decay, initial, epsilon },
-            Rule::Adadelta { rho, .. } => Rule::Adadelta { rho, epsilon },
+        let rule = match draws.one(UpdateRule::ALL) {
+            UpdateRule::Adam { beta1, beta2, amsgrad, .. } => UpdateRule::Adam { beta1, beta2, amsgrad, epsilon },
+            UpdateRule::Adamax { beta1, beta2, .. } => UpdateRule::Adamax { beta1, beta2, epsilon },
+            UpdateRule::Nadam { beta1, beta2, momentum_decay, .. } => {
+                UpdateRule::Nadam { beta1, beta2, momentum_decay, epsilon }
+            }
+            UpdateRule::RmsProp { alpha, momentum, centered, .. } => {
+                UpdateRule::RmsProp { alpha, momentum, centered, epsilon }
+            }
+            UpdateRule::Adagrad { learning_rate_decay: decay, initial_accumulator: initial, .. } => {
+                UpdateRule::Adagrad { learning_rate_decay: decay, initial_accumulator: initial, epsilon }
+            }
+            UpdateRule::Adadelta { rho, .. } => UpdateRule::Adadelta { rho, epsilon },
             other => other,
         };
         let mut optimizer = Optimizer::new(rule, draws.number(0.001, 0.02));
         if draws.once_in(3) {
             optimizer = optimizer.weight_decay(draws.number(0.0, 0.1));
-            optimizer.decoupled = draws.once_in(2) && !matches!(rule, Rule::Rprop { .. });
+            optimizer.decoupled_weight_decay = draws.once_in(2) && !matches!(rule, UpdateRule::Rprop { .. });
         }
         if draws.once_in(4) {
             optimizer = optimizer.l1(draws.number(0.0, 0.01));
@@ -195,7 +202,7 @@ impl Case {
             optimizer = optimizer.clip_norm(draws.number(0.1, 2.0));
         }
         if draws.once_in(4) {
-            optimizer = optimizer.average(draws.number(0.5, 0.99));
+            optimizer = optimizer.ema(draws.number(0.5, 0.99));
         }
         if draws.once_in(3) { optimizer.spare_biases() } else { optimizer }
     }
@@ -205,10 +212,10 @@ impl Case {
         let outputs = self.network.outputs();
         match self.settings.loss {
             // Rows of no class and of more than one, too.
-            Loss::SoftmaxCrossEntropy | Loss::SmoothedCrossEntropy { .. } if draws.once_in(2) => {
+            Loss::SoftmaxCrossEntropy | Loss::LabelSmoothedCrossEntropy { .. } if draws.once_in(2) => {
                 draws.numbers(rows * outputs, 0.0, 1.0)
             }
-            Loss::SoftmaxCrossEntropy | Loss::SmoothedCrossEntropy { .. } => {
+            Loss::SoftmaxCrossEntropy | Loss::LabelSmoothedCrossEntropy { .. } => {
                 let row = |class| (0..outputs).map(move |i| if i == class { 1.0 } else { 0.0 });
                 (0..rows).flat_map(|_| row(draws.count(0, outputs - 1))).collect()
             }
@@ -231,7 +238,7 @@ impl Case {
             let x = draws.numbers(rows * inputs, -1.0, 1.0);
             (x.clone(), x.into())
         };
-        let (t, answers): (Vec<f32>, Answers) = if self.has_classes {
+        let (t, answers): (Vec<f32>, Targets) = if self.has_classes {
             let classes: Vec<u32> = (0..*rows).map(|_| draws.count(0, outputs - 1) as u32).collect();
             let row = |class: u32| (0..outputs as u32).map(move |i| if i == class { 1.0 } else { 0.0 });
             (classes.iter().copied().flat_map(row).collect(), classes.into())
@@ -239,15 +246,15 @@ impl Case {
             let t = self.expected(*rows, draws);
             (t.clone(), t.into())
         };
-        let weights = if self.settings.weighted { draws.numbers(*rows, 0.0, 2.0) } else { Vec::new() };
+        let weights = if self.settings.sample_weights { draws.numbers(*rows, 0.0, 2.0) } else { Vec::new() };
         let mut scaled = x.clone();
         let mut data = Dataset::new(*rows, features, answers)?;
-        if self.settings.weighted {
-            data = data.with_weights(weights.clone())?;
+        if self.settings.sample_weights {
+            data = data.with_sample_weights(weights.clone())?;
         }
         if let Some(scaler) = &self.scaler {
-            scaler.apply(&mut scaled)?;
-            data = data.with_scaling(scaler)?;
+            scaler.transform(&mut scaled)?;
+            data = data.with_scaler(scaler)?;
         }
         Ok(Given { x, scaled, t, weights, data: (!self.by_hand).then_some(data) })
     }
@@ -256,14 +263,14 @@ impl Case {
         let Self { network, settings, .. } = self;
         match &given.data {
             Some(data) => Trainer::new(device, network, data, settings.clone()),
-            None => Trainer::by_hand(device, network, settings.clone()),
+            None => Trainer::without_dataset(device, network, settings.clone()),
         }
     }
 
     /// The rows of each step: the batches of one epoch after another, of which the last may be short.
     fn batches(&self) -> Vec<Range<usize>> {
-        let batches = (0..self.rows).step_by(self.settings.batch);
-        let batches = batches.map(|first| first..(first + self.settings.batch).min(self.rows));
+        let batches = (0..self.rows).step_by(self.settings.batch_size);
+        let batches = batches.map(|first| first..(first + self.settings.batch_size).min(self.rows));
         batches.collect::<Vec<_>>().into_iter().cycle().take(self.steps).collect()
     }
 
@@ -276,12 +283,12 @@ impl Case {
         }
         for batch in batches {
             let [x, t, weights] = given.rows(batch, self);
-            match self.settings.weighted {
+            match self.settings.sample_weights {
                 true => trainer.step_weighted(x, t, weights),
                 false => trainer.step(x, t),
             }?;
         }
-        Ok(trainer.losses()?.losses)
+        Ok(trainer.take_report()?.losses)
     }
 
     /// Trains on a device and beside it, and compares all that comes out.
@@ -299,16 +306,23 @@ impl Case {
         assert_eq!(ours.len(), losses.len(), "{what}");
         self.compare(&format!("{what}: parameters"), &trainer.parameters()?, &parameters, true);
         if let Some(theirs) = averages {
-            self.compare(&format!("{what}: averages"), &trainer.averaged_parameters()?, &theirs, true);
+            self.compare(&format!("{what}: averages"), &trainer.ema_parameters()?, &theirs, true);
         }
         self.bring_wrong_lengths(&mut trainer, &given, what)
     }
 
     /// The losses, the parameters and their averages as the reference has them; the gradients of the first batch are compared.
     fn by_the_reference(&self, trainer: &mut Trainer, given: &Given, what: &str) -> Result<Trained> {
-        let Settings { loss, optimizer, accumulate, schedule, weighted, .. } = &self.settings;
+        let TrainerSettings {
+            loss,
+            optimizer,
+            gradient_accumulation: accumulate,
+            schedule,
+            sample_weights: weighted,
+            ..
+        } = &self.settings;
         let mut reference = Reference::new(&self.network, *loss, *optimizer, &trainer.parameters()?)?;
-        reference = reference.accumulating(*accumulate as u64);
+        reference = reference.with_gradient_accumulation(*accumulate as u64);
         let batches = self.batches();
         let [x, t, weights] = given.rows(batches[0].clone(), self);
         let ours = if *weighted { trainer.gradients_weighted(x, t, weights) } else { trainer.gradients(x, t) };
@@ -322,7 +336,7 @@ impl Case {
             reference.set_learning_rate(factor * optimizer.learning_rate)?;
             losses.push(reference.step_weighted(&x, &t, &weights)?);
         }
-        Ok((losses, reference.parameters().to_vec(), reference.averaged_parameters()))
+        Ok((losses, reference.parameters().to_vec(), reference.ema_parameters()))
     }
 
     /// The same as the CPU engine has it, which takes one step after the other: what is drawn follows from the seed.
@@ -330,7 +344,7 @@ impl Case {
         let mut trainer = self.trainer(&Device::cpu(), given)?;
         let losses = self.train(&mut trainer, given, 1)?.into_iter().map(f64::from).collect();
         let wide = |layers: Vec<LayerParameters>| layers.iter().map(Parameters::from).collect();
-        let averages = self.settings.optimizer.average.map(|_| trainer.averaged_parameters()).transpose()?;
+        let averages = self.settings.optimizer.ema_decay.map(|_| trainer.ema_parameters()).transpose()?;
         Ok((losses, wide(trainer.parameters()?), averages.map(wide)))
     }
 
@@ -363,29 +377,29 @@ impl Case {
     /// Of the largest number: f32 has 6e-8, which grows with the sums and where a norm divides by what is small, and more
     /// where a step follows from a gradient divided by its own size.
     fn tolerance(&self) -> f64 {
-        let has_norms = self.network.layers().iter().any(|layer| layer.norm.is_some());
+        let has_norms = self.network.layers().iter().any(|layer| layer.normalization.is_some());
         match self.settings.optimizer.rule {
             _ if has_norms => 1e-2,
-            Rule::Sgd | Rule::Momentum { .. } => 5e-5,
+            UpdateRule::Sgd | UpdateRule::Momentum { .. } => 5e-5,
             _ => 2e-3,
         }
     }
 
     fn compare(&self, what: &str, ours: &[LayerParameters], theirs: &[Parameters], has_stepped: bool) {
         let all = |layer: &Parameters| {
-            let Parameters { weight, bias, gain, shift, slope } = layer.clone();
+            let Parameters { weight, bias, gamma: gain, beta: shift, prelu_slope: slope } = layer.clone();
             [weight, bias, gain, shift, slope]
         };
         let largest = theirs.iter().flat_map(all).flatten().fold(0.0, |most: f64, value| most.max(value.abs()));
         let (mut off, mut count, mut worst) = (0, 0, (0.0, String::new()));
         for (i, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
-            let LayerParameters { weight, bias, gain, shift, slope, .. } = ours;
-            let norm = self.network.layers()[i].norm;
+            let LayerParameters { weight, bias, gamma: gain, beta: shift, prelu_slope: slope, .. } = ours;
+            let norm = self.network.layers()[i].normalization;
             for (tensor, (ours, theirs)) in [weight, bias, gain, shift, slope].into_iter().zip(all(theirs)).enumerate()
             {
                 assert_eq!(ours.len(), theirs.len(), "{what}: layer {i}, tensor {tensor}");
                 // A batch norm takes away what a bias adds: its gradient is 0 but for rounding.
-                if tensor == 1 && norm == Some(Norm::Batch) {
+                if tensor == 1 && norm == Some(Normalization::Batch) {
                     continue;
                 }
                 for (at, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
@@ -407,7 +421,7 @@ impl Case {
 
 /// Whether only the sign of a gradient counts.
 const fn follows_signs(optimizer: &Optimizer) -> bool {
-    matches!(optimizer.rule, Rule::Lion { .. } | Rule::Rprop { .. })
+    matches!(optimizer.rule, UpdateRule::Lion { .. } | UpdateRule::Rprop { .. })
 }
 
 fn wide(values: &[f32]) -> Vec<f64> {

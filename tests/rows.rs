@@ -2,14 +2,14 @@
 
 use crate::common::{bits, devices, numbers};
 use gradus::{
-    Activation, Dataset, Device, Error, Loss, Network, Optimizer, Settings, Trainer, nn::LayerParameters,
+    Activation, Dataset, Device, Error, Loss, Network, Optimizer, Trainer, TrainerSettings, nn::LayerParameters,
     reference::Reference,
 };
 
 const ROWS: usize = 37;
 
 fn network(loss: Loss) -> Network {
-    let last = loss.output_activation().unwrap_or(Activation::Tanh);
+    let last = loss.required_output_activation().unwrap_or(Activation::Tanh);
     Network::new(5).dense(13, Activation::Sigmoid).dense(3, last)
 }
 
@@ -26,8 +26,8 @@ fn weights() -> Vec<f32> {
     (0..ROWS).map(|row| (row % 5) as f32 * 0.5).collect()
 }
 
-fn settings(loss: Loss) -> Settings {
-    Settings { batch: 8, loss, optimizer: Optimizer::sgd(0.3), seed: 7, ..Settings::default() }
+fn settings(loss: Loss) -> TrainerSettings {
+    TrainerSettings { batch_size: 8, loss, optimizer: Optimizer::sgd(0.3), seed: 7, ..TrainerSettings::default() }
 }
 
 /// Of the largest of theirs.
@@ -55,8 +55,8 @@ fn a_weight_of_0_teaches_nothing_and_one_of_2_is_a_row_that_stands_twice() {
             let (x, t) = (numbers(15, 3), expected(3));
             let twice = |values: &[f32], columns: usize| [&values[..columns], &values[..2 * columns]].concat();
             let by_hand = |weighted| {
-                let settings = Settings { weighted, ..settings(loss) };
-                Trainer::by_hand(&device, &network(loss), settings).expect("a trainer")
+                let settings = TrainerSettings { sample_weights: weighted, ..settings(loss) };
+                Trainer::without_dataset(&device, &network(loss), settings).expect("a trainer")
             };
             let (mut weighted, mut plain) = (by_hand(true), by_hand(false));
             // The first row twice, the third not at all: three rows either way.
@@ -68,7 +68,8 @@ fn a_weight_of_0_teaches_nothing_and_one_of_2_is_a_row_that_stands_twice() {
                 weighted.step_weighted(&x, &t, &[2.0, 1.0, 0.0]).expect("a step");
                 plain.step(&twice_x, &twice_t).expect("a step");
             }
-            let [ours, theirs] = [&mut weighted, &mut plain].map(|trainer| trainer.losses().expect("losses").losses);
+            let [ours, theirs] =
+                [&mut weighted, &mut plain].map(|trainer| trainer.take_report().expect("losses").losses);
             close(&what, 2e-6, &ours, &wide(&theirs));
             let [ours, theirs] = [&weighted, &plain].map(|trainer| trainer.parameters().expect("parameters"));
             close(&what, 2e-6, &flat(&ours), &wide(&flat(&theirs)));
@@ -76,7 +77,7 @@ fn a_weight_of_0_teaches_nothing_and_one_of_2_is_a_row_that_stands_twice() {
             let before = bits(&ours);
             weighted.step_weighted(&x, &t, &[0.0; 3]).expect("a step");
             assert_eq!(bits(&weighted.parameters().expect("parameters")), before, "{what}: weights of 0 teach");
-            assert_eq!(weighted.losses().expect("losses").losses, [0.0], "{what}");
+            assert_eq!(weighted.take_report().expect("losses").losses, [0.0], "{what}");
         }
     }
 }
@@ -85,8 +86,8 @@ fn a_weight_of_0_teaches_nothing_and_one_of_2_is_a_row_that_stands_twice() {
 fn the_weights_of_a_data_set_are_those_of_the_reference() {
     for device in devices() {
         for loss in [Loss::Mse, Loss::SoftmaxCrossEntropy] {
-            let settings = Settings { shuffle: false, ..settings(loss) };
-            let data = data().with_weights(weights()).expect("a weight a row");
+            let settings = TrainerSettings { shuffle: false, ..settings(loss) };
+            let data = data().with_sample_weights(weights()).expect("a weight a row");
             let mut trainer = Trainer::new(&device, &network(loss), &data, settings.clone()).expect("a trainer");
             let first = trainer.parameters().expect("parameters");
             let mut by_hand = Trainer::new(&device, &network(loss), &data, settings.clone()).expect("a trainer");
@@ -102,7 +103,7 @@ fn the_weights_of_a_data_set_are_those_of_the_reference() {
                 by_hand.step_weighted(x, t, weights).expect("a step");
             }
             close(&format!("{device}, {loss}"), 1e-5, &report.losses, &losses);
-            assert_eq!(report, by_hand.losses().expect("losses"), "{device}: by hand");
+            assert_eq!(report, by_hand.take_report().expect("losses"), "{device}: by hand");
             let theirs: Vec<f64> =
                 reference.parameters().iter().flat_map(|layer| [&*layer.weight, &layer.bias].concat()).collect();
             close(&format!("{device}, {loss}"), 1e-5, &flat(&trainer.parameters().expect("parameters")), &theirs);
@@ -125,15 +126,16 @@ fn classes_may_weigh_and_rows_without_weights_count_once() {
         };
         let by_class = trained(data.clone().with_class_weights(&[0.5, 2.0, 1.0]).expect("three classes"));
         let by_row: Vec<f32> = classes.iter().map(|class| [0.5, 2.0, 1.0][*class as usize]).collect();
-        assert!(by_class == trained(data.clone().with_weights(by_row).expect("a weight a row")), "{device}");
-        let (ones, none) = (trained(data.clone().with_weights(vec![1.0; ROWS]).expect("ones")), trained(data.clone()));
+        assert!(by_class == trained(data.clone().with_sample_weights(by_row).expect("a weight a row")), "{device}");
+        let (ones, none) =
+            (trained(data.clone().with_sample_weights(vec![1.0; ROWS]).expect("ones")), trained(data.clone()));
         assert_ne!(by_class.0.losses, none.0.losses, "{device}");
         close(&device.to_string(), 1e-6, &ones.0.losses, &wide(&none.0.losses));
-        assert_eq!(ones.0.right, none.0.right, "{device}: answers are right whatever they weigh");
+        assert_eq!(ones.0.correct, none.0.correct, "{device}: answers are right whatever they weigh");
 
         let by_hand = |weighted| {
-            let settings = Settings { weighted, ..settings(loss) };
-            let mut trainer = Trainer::by_hand(&device, &network(loss), settings).expect("a trainer");
+            let settings = TrainerSettings { sample_weights: weighted, ..settings(loss) };
+            let mut trainer = Trainer::without_dataset(&device, &network(loss), settings).expect("a trainer");
             trainer.step(&numbers(40, 1), &expected(8)).expect("a step");
             flat(&trainer.parameters().expect("parameters"))
         };
@@ -146,8 +148,8 @@ fn weights_that_cannot_be_used_are_refused() {
     let (x, t) = (numbers(15, 3), expected(3));
     for device in devices() {
         let new = |weighted| {
-            let settings = Settings { weighted, ..settings(Loss::Mse) };
-            Trainer::by_hand(&device, &network(Loss::Mse), settings).expect("a trainer")
+            let settings = TrainerSettings { sample_weights: weighted, ..settings(Loss::Mse) };
+            Trainer::without_dataset(&device, &network(Loss::Mse), settings).expect("a trainer")
         };
         let refused = new(false).step_weighted(&x, &t, &[1.0; 3]).expect_err("it was not prepared").to_string();
         let expected = "weights of a batch: expected Settings::weighted, or a data set with weights, got neither";
@@ -163,19 +165,19 @@ fn weights_that_cannot_be_used_are_refused() {
                 "{device}"
             );
         }
-        assert!(trainer.losses().expect("none").losses.is_empty(), "{device}: a refused step was taken");
+        assert!(trainer.take_report().expect("none").losses.is_empty(), "{device}: a refused step was taken");
         for wrong in [-0.1, f64::NAN, f64::INFINITY, 1e300] {
-            let settings = Settings { input_noise: wrong, ..settings(Loss::Mse) };
-            let refused = Trainer::by_hand(&device, &network(Loss::Mse), settings);
-            assert!(matches!(refused, Err(Error::Setting { what: "input noise", .. })), "{device}: {wrong}");
+            let settings = TrainerSettings { input_noise_std: wrong, ..settings(Loss::Mse) };
+            let refused = Trainer::without_dataset(&device, &network(Loss::Mse), settings);
+            assert!(matches!(refused, Err(Error::InvalidSetting { name: "input noise", .. })), "{device}: {wrong}");
         }
     }
 }
 
 /// With a network that answers with its input, a rate of 0 and inputs of 0, a step's loss is the mean square of the noise.
-fn noise(device: &Device, settings: Settings) -> Trainer {
+fn noise(device: &Device, settings: TrainerSettings) -> Trainer {
     let data = Dataset::new(1000, vec![0.0; 1000], vec![0.0; 1000]).expect("a data set");
-    let settings = Settings { batch: 100, optimizer: Optimizer::sgd(0.0), ..settings };
+    let settings = TrainerSettings { batch_size: 100, optimizer: Optimizer::sgd(0.0), ..settings };
     let network = Network::new(1).dense(1, Activation::Identity);
     let mut trainer = Trainer::new(device, &network, &data, settings).expect("a trainer");
     trainer.set_parameters(&[LayerParameters::new(vec![1.0], vec![0.0])]).expect("one weight, one bias");
@@ -184,7 +186,7 @@ fn noise(device: &Device, settings: Settings) -> Trainer {
 
 #[test]
 fn noise_has_its_deviation_and_is_another_at_every_step() {
-    let noisy = Settings { input_noise: 0.25, ..Settings::default() };
+    let noisy = TrainerSettings { input_noise_std: 0.25, ..TrainerSettings::default() };
     for device in devices() {
         let mut trainer = noise(&device, noisy.clone());
         let report = trainer.run(40).expect("four epochs");
@@ -194,13 +196,13 @@ fn noise_has_its_deviation_and_is_another_at_every_step() {
         for _ in 0..40 {
             trainer.step(&[0.0; 100], &[0.0; 100]).expect("a step");
         }
-        let by_hand = trainer.losses().expect("losses").losses;
+        let by_hand = trainer.take_report().expect("losses").losses;
         let all = report.losses.iter().chain(&by_hand).map(|loss| loss.to_bits());
         assert_eq!(all.collect::<std::collections::HashSet<_>>().len(), 80, "{device}: some noise came again");
         let variance = wide(&by_hand).iter().sum::<f64>() / 40.0;
         assert!((variance / 0.0625 - 1.0).abs() < 0.1, "{device}: {variance} by hand");
         assert_eq!(noise(&device, noisy.clone()).run(40).expect("steps"), report, "{device}: it comes back");
-        let other = noise(&device, Settings { seed: 1, ..noisy.clone() }).run(40).expect("steps");
+        let other = noise(&device, TrainerSettings { seed: 1, ..noisy.clone() }).run(40).expect("steps");
         assert_ne!(other.losses, report.losses, "{device}: another seed");
     }
 }
@@ -210,11 +212,12 @@ fn noise_is_for_training_alone() {
     let still = settings(Loss::Mse);
     for device in devices() {
         let new = |input_noise| {
-            let settings = Settings { input_noise, optimizer: Optimizer::sgd(0.0), ..still.clone() };
+            let settings =
+                TrainerSettings { input_noise_std: input_noise, optimizer: Optimizer::sgd(0.0), ..still.clone() };
             Trainer::new(&device, &network(Loss::Mse), &data(), settings).expect("a trainer")
         };
         let (mut noisy, mut plain) = (new(0.5), new(0.0));
-        let [ours, theirs] = [&mut noisy, &mut plain].map(|trainer| trainer.epoch().expect("an epoch").losses);
+        let [ours, theirs] = [&mut noisy, &mut plain].map(|trainer| trainer.run_epoch().expect("an epoch").losses);
         assert_ne!(ours, theirs, "{device}");
         let (x, t) = (numbers(40, 1), expected(8));
         let told = [&mut noisy, &mut plain].map(|trainer| {
@@ -230,13 +233,13 @@ fn noise_is_for_training_alone() {
 fn noise_is_the_same_on_every_device() {
     // The last batch of an epoch is short, and the columns do not fill whole vectors.
     let train = |device: &Device| {
-        let settings = Settings { input_noise: 0.4, ..settings(Loss::Mse) };
+        let settings = TrainerSettings { input_noise_std: 0.4, ..settings(Loss::Mse) };
         let mut trainer = Trainer::new(device, &network(Loss::Mse), &data(), settings).expect("a trainer");
         let mut losses = trainer.run(10).expect("two epochs").losses;
         for _ in 0..3 {
             trainer.step(&numbers(40, 1), &expected(8)).expect("a step");
         }
-        losses.extend(trainer.losses().expect("losses").losses);
+        losses.extend(trainer.take_report().expect("losses").losses);
         (losses, flat(&trainer.parameters().expect("parameters")))
     };
     let cpu = train(&Device::cpu());

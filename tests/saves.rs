@@ -17,7 +17,7 @@ use std::{
 
 use crate::common::{Folder, LIMIT, again};
 use gradus::{
-    Activation, Checkpoint, Device, Model, Network, Settings, Trainer, data::formats::Npy, nn::LayerParameters,
+    Activation, Checkpoint, Device, Model, Network, Trainer, TrainerSettings, data::formats::Npy, nn::LayerParameters,
 };
 
 /// What tells a process started by these tests in which folder to do what the test of the same name says.
@@ -45,7 +45,8 @@ const ARRAY: &str = "array.npy";
 /// Saves one thing after another, each with the next number, until it is killed.
 fn save_for_ever(folder: &Path) {
     let network = Network::new(256).dense(200, Activation::Identity);
-    let mut trainer = Trainer::by_hand(&Device::cpu(), &network, Settings::default()).expect("a trainer");
+    let mut trainer =
+        Trainer::without_dataset(&Device::cpu(), &network, TrainerSettings::default()).expect("a trainer");
     for next in 1.. {
         let model = model(next, 200);
         trainer.set_parameters(&model.parameters).expect("they fit");
@@ -92,7 +93,7 @@ fn a_save_that_is_killed_leaves_the_old_file_or_the_new() {
                 &Checkpoint::load(folder.join(CHECKPOINT)).unwrap_or_else(|error| panic!("kill {kill}: {error}")).model,
             ),
             {
-                let array = Npy::open(folder.join(ARRAY)).unwrap_or_else(|error| panic!("kill {kill}: {error}"));
+                let array = Npy::load(folder.join(ARRAY)).unwrap_or_else(|error| panic!("kill {kill}: {error}"));
                 let values = array.into_values();
                 let gradus::Features::F32(values) = values else { panic!("kill {kill}: other values") };
                 assert!(values.iter().all(|value| *value == values[0]), "a mixture");
@@ -126,18 +127,19 @@ fn fail_to_save(folder: &Path) {
     use gradus::Error;
     let before = files(folder);
     let (large, path) = (model(2, 200), folder.join(MODEL));
-    let mut trainer = Trainer::by_hand(&Device::cpu(), &large.network, Settings::default()).expect("a trainer");
+    let mut trainer =
+        Trainer::without_dataset(&Device::cpu(), &large.network, TrainerSettings::default()).expect("a trainer");
     let array = Npy::new([200, 256], vec![2.0; 200 * 256]).expect("an array");
     let tries = [
         large.save(&path),
-        large.save_weights(&path, &gradus::model::Names::sequential(&large.network)),
+        large.save_weights(&path, &gradus::model::TensorNames::sequential(&large.network)),
         large.save_onnx(&path),
         trainer.checkpoint().and_then(|checkpoint| checkpoint.save(&path)),
         array.save(&path),
         large.save(folder.join("new.safetensors")),
     ];
     for (number, tried) in tries.into_iter().enumerate() {
-        let Err(Error::File { path, why }) = tried else { panic!("save {number}: {tried:?}") };
+        let Err(Error::Io { path, reason: why }) = tried else { panic!("save {number}: {tried:?}") };
         println!("save {number}: {}: {why}", path.display());
         assert_eq!(files(folder), before, "after save {number}");
     }

@@ -2,7 +2,7 @@
 
 use crate::common::{bits, devices, numbers};
 use gradus::{
-    Activation, Dataset, Device, Features, MlpClassifier, MlpRegressor, Network, Optimizer, Settings, Trainer,
+    Activation, Dataset, Device, Features, MlpClassifier, MlpRegressor, Network, Optimizer, Trainer, TrainerSettings,
     data::{Scaler, Scaling},
     estimator::TargetValues,
 };
@@ -14,8 +14,8 @@ fn network() -> Network {
     Network::new(COLUMNS).dense(13, Activation::Tanh).dense(3, Activation::Sigmoid)
 }
 
-fn settings() -> Settings {
-    Settings { batch: 8, optimizer: Optimizer::momentum(0.4, 0.9), seed: 7, ..Settings::default() }
+fn settings() -> TrainerSettings {
+    TrainerSettings { batch_size: 8, optimizer: Optimizer::momentum(0.4, 0.9), seed: 7, ..TrainerSettings::default() }
 }
 
 fn answers() -> Vec<f32> {
@@ -55,12 +55,12 @@ fn a_scaled_data_set_is_one_that_was_scaled_before() {
         for features in raw() {
             for scaling in [Scaling::Standard, Scaling::MinMax] {
                 let data = Dataset::new(ROWS, features.clone(), answers()).expect("a data set");
-                let scaler = Scaler::learn(scaling, &data);
+                let scaler = Scaler::fit(scaling, &data);
                 let what = format!("{device}, {scaling:?}, {}", matches!(features, Features::U8 { .. }));
-                let data = data.with_scaling(&scaler).expect("as many columns");
+                let data = data.with_scaler(&scaler).expect("as many columns");
                 let raw = floats(&features);
                 let mut before = raw.clone();
-                scaler.apply(&mut before).expect("rows");
+                scaler.transform(&mut before).expect("rows");
                 let by_hand = Dataset::new(ROWS, before.as_slice(), answers()).expect("a data set");
 
                 let mut ours = Trainer::new(&device, &network(), &data, settings()).expect("a trainer");
@@ -98,20 +98,20 @@ fn scaling_makes_a_network_learn_what_it_would_not() {
     let x: Vec<f32> = numbers.iter().enumerate().map(|(i, v)| if i % 2 == 0 { 1000.0 * v } else { *v }).collect();
     let y: Vec<u32> = numbers.chunks(2).map(|p| u32::from(p[0] + p[1] > 0.0)).collect();
     let network = Network::new(2).dense(8, Activation::Tanh).dense(2, Activation::Identity);
-    let settings = Settings {
+    let settings = TrainerSettings {
         loss: gradus::Loss::SoftmaxCrossEntropy,
         optimizer: Optimizer::momentum(0.1, 0.9),
-        ..Settings::default()
+        ..TrainerSettings::default()
     };
     for device in devices() {
         let data = Dataset::new(200, x.as_slice(), y.as_slice()).expect("a data set");
-        let scaler = Scaler::learn(Scaling::Standard, &data);
+        let scaler = Scaler::fit(Scaling::Standard, &data);
         let accuracy = |data: &Dataset| {
             let mut trainer = Trainer::new(&device, &network, data, settings.clone()).expect("a trainer");
             trainer.run(400).expect("steps");
             trainer.evaluate(data).expect("rows").accuracy().expect("classes")
         };
-        let (without, with) = (accuracy(&data), accuracy(&data.clone().with_scaling(&scaler).expect("two columns")));
+        let (without, with) = (accuracy(&data), accuracy(&data.clone().with_scaler(&scaler).expect("two columns")));
         assert!(with > 0.97 && with > without, "{device}: {with} with it and {without} without");
     }
 }
@@ -128,26 +128,27 @@ fn f64_features_far_from_zero_keep_their_resolution_on_every_device() {
     let (x, t) = timestamps();
     let data = Dataset::new(60, &x, &t).expect("a data set");
     for scaling in [Scaling::Standard, Scaling::MinMax] {
-        let scaler = Scaler::learn(scaling, &data);
+        let scaler = Scaler::fit(scaling, &data);
         assert_eq!(scaler.origin().len(), 2);
         assert_eq!(scaler.origin()[1], 0.0);
         // As numpy computes it in f64.
         let near: Vec<f32> =
             x.iter().enumerate().map(|(i, v)| if i % 2 == 0 { (v - 1.7e9) as f32 } else { *v as f32 }).collect();
-        let plain = Scaler::of_rows(scaling, 2, &near).expect("rows");
+        let plain = Scaler::fit_rows(scaling, 2, &near).expect("rows");
         let mut expected = near.clone();
-        plain.apply(&mut expected).expect("rows");
-        let scaled = scaler.apply_f64(&x).expect("rows");
+        plain.transform(&mut expected).expect("rows");
+        let scaled = scaler.transform_f64(&x).expect("rows");
         close("scaled on the host", &scaled, &expected);
 
         let back: Scaler = serde_json::from_str(&serde_json::to_string(&scaler).expect("JSON")).expect("a scaler");
         assert_eq!(back, scaler);
         let network = Network::new(2).dense(8, Activation::Tanh).dense(1, Activation::Sigmoid);
         let before = Dataset::new(60, scaled.as_slice(), &t).expect("a data set");
-        let data = data.clone().with_scaling(&scaler).expect("as many columns");
+        let data = data.clone().with_scaler(&scaler).expect("as many columns");
         for device in devices() {
             let [mut ours, mut theirs] = [&data, &before].map(|data| {
-                let settings = Settings { batch: 10, optimizer: Optimizer::adam(0.02), ..Settings::default() };
+                let settings =
+                    TrainerSettings { batch_size: 10, optimizer: Optimizer::adam(0.02), ..TrainerSettings::default() };
                 Trainer::new(&device, &network, data, settings).expect("a trainer")
             });
             let losses = [&mut ours, &mut theirs].map(|trainer| trainer.run(300).expect("steps").losses);
@@ -161,7 +162,7 @@ fn f64_features_far_from_zero_keep_their_resolution_on_every_device() {
     // Columns that f32 tells apart have no origin, and the bits of f32 features.
     let exact: Vec<f64> = (0..60).map(|i| f64::from(i) * 0.25 + 2000.0).collect();
     let single: Vec<f32> = exact.iter().map(|v| *v as f32).collect();
-    let of = |data: Dataset| Scaler::learn(Scaling::Standard, &data);
+    let of = |data: Dataset| Scaler::fit(Scaling::Standard, &data);
     let wide = of(Dataset::new(60, &exact, &t).expect("a data set"));
     assert!(wide.origin().is_empty());
     assert_eq!(wide, of(Dataset::new(60, &single, &t).expect("a data set")));

@@ -7,31 +7,37 @@ use serde_json::Value;
 
 /// The schedules of the file, by their names there.
 fn schedules() -> BTreeMap<&'static str, Schedule> {
-    let third = Schedule::Cosine { period: 2, growth: Some(3), minimum: 0.0 };
-    let steps = Schedule::Step { every: 9, factor: 0.7 };
+    let third = Schedule::CosineAnnealing { period: 2, period_factor: Some(3), min_factor: 0.0 };
+    let steps = Schedule::Step { step_size: 9, factor: 0.7 };
     BTreeMap::from([
         ("constant", Schedule::Constant),
         ("step", Schedule::step(20)),
-        ("step_options", Schedule::Step { every: 7, factor: 0.8 }),
+        ("step_options", Schedule::Step { step_size: 7, factor: 0.8 }),
         ("multi_step", Schedule::multi_step([15, 40])),
-        ("multi_step_options", Schedule::MultiStep { at: vec![50, 3, 20, 20], factor: 0.6 }),
+        ("multi_step_options", Schedule::MultiStep { milestones: vec![50, 3, 20, 20], factor: 0.6 }),
         ("exponential", Schedule::exponential(0.95)),
         ("polynomial", Schedule::polynomial(60)),
-        ("polynomial_options", Schedule::Polynomial { steps: 70, power: 2.5 }),
+        ("polynomial_options", Schedule::Polynomial { total_steps: 70, power: 2.5 }),
         ("cosine", Schedule::cosine(70)),
-        ("cosine_options", Schedule::Cosine { period: 61, growth: None, minimum: 0.05 }),
+        ("cosine_options", Schedule::CosineAnnealing { period: 61, period_factor: None, min_factor: 0.05 }),
         ("cosine_restarts", Schedule::cosine_restarts(10)),
-        ("cosine_restarts_options", Schedule::Cosine { period: 7, growth: Some(2), minimum: 0.01 }),
+        ("cosine_restarts_options", Schedule::CosineAnnealing { period: 7, period_factor: Some(2), min_factor: 0.01 }),
         ("cosine_restarts_thrice", third),
         ("one_cycle", Schedule::one_cycle(75)),
-        ("one_cycle_options", Schedule::OneCycle { steps: 64, warm_up: 0.45, start: 0.1, end: 0.001 }),
-        ("one_cycle_down", Schedule::OneCycle { steps: 60, warm_up: 0.0, start: 0.04, end: 1.0 / 25e4 }),
+        (
+            "one_cycle_options",
+            Schedule::OneCycle { total_steps: 64, warmup_fraction: 0.45, start_factor: 0.1, end_factor: 0.001 },
+        ),
+        (
+            "one_cycle_down",
+            Schedule::OneCycle { total_steps: 60, warmup_fraction: 0.0, start_factor: 0.04, end_factor: 1.0 / 25e4 },
+        ),
         ("inverse_scaling", Schedule::inverse_scaling(0.1)),
         ("inverse_scaling_options", Schedule::InverseScaling { scale: 32.0, power: 0.75 }),
-        ("warm_up", Schedule::cosine(60).after_warm_up(10)),
-        ("warm_up_options", Schedule::WarmUp { steps: 25, start: 0.01, then: Box::new(steps) }),
+        ("warm_up", Schedule::cosine(60).with_warmup(10)),
+        ("warm_up_options", Schedule::Warmup { steps: 25, start_factor: 0.01, schedule: Box::new(steps) }),
         ("step_per_epoch", Schedule::step(3).per_epoch()),
-        ("warm_up_per_epoch", Schedule::exponential(0.9).after_warm_up(4).per_epoch()),
+        ("warm_up_per_epoch", Schedule::exponential(0.9).with_warmup(4).per_epoch()),
     ])
 }
 

@@ -2,18 +2,18 @@
 
 use crate::common::{bits, devices, numbers, xor};
 use gradus::{
-    Activation, Answers, Dataset, Device, Error, Features, Loss, Member, Network, Optimizer, Population, Settings,
-    Trainer,
-    data::{Fold, Rows, Scaler, Scaling},
+    Activation, Dataset, Device, Error, Features, Loss, Member, Network, Optimizer, Population, Targets, Trainer,
+    TrainerSettings,
+    data::{Fold, Scaler, Scaling, Subset},
     metrics::Metrics,
 };
 
-fn rows_of(number: usize) -> Rows {
+fn rows_of(number: usize) -> Subset {
     match number % 4 {
-        0 => Rows::All,
-        1 => Rows::WithoutFold(Fold { fold: number % 5, folds: 5, seed: Some(3) }),
-        2 => Rows::Bootstrap { seed: 7 },
-        _ => Rows::OfFold(Fold { fold: 2, folds: 3, seed: None }),
+        0 => Subset::All,
+        1 => Subset::TrainFold(Fold { index: number % 5, count: 5, seed: Some(3) }),
+        2 => Subset::Bootstrap { seed: 7 },
+        _ => Subset::TestFold(Fold { index: 2, count: 3, seed: None }),
     }
 }
 
@@ -34,23 +34,25 @@ fn same(what: &str, ours: &Metrics, theirs: &Metrics) {
 }
 
 /// Tests networks together and each alone, by a trainer that is given its parameters.
-fn compare(network: &Network, data: &Dataset, test: &Dataset, settings: &Settings) {
+fn compare(network: &Network, data: &Dataset, test: &Dataset, settings: &TrainerSettings) {
     for device in devices() {
         let what = format!("{device}, {:?}", settings.loss);
-        let members: Vec<_> =
-            (0..6).map(|seed| Member::new(Settings { seed, ..settings.clone() }).on(rows_of(seed as usize))).collect();
+        let members: Vec<_> = (0..6)
+            .map(|seed| Member::new(TrainerSettings { seed, ..settings.clone() }).with_subset(rows_of(seed as usize)))
+            .collect();
         let mut population = Population::new(&device, network, data, &members).expect("a population");
         population.run(3).expect("steps");
         population.stop(1).expect("it was in training");
         let all = population.evaluate(test).expect("metrics");
-        let tested: Vec<Rows> = members.iter().map(|member| member.rows.left_out().unwrap_or(member.rows)).collect();
-        let on_rows = population.evaluate_rows(&tested).expect("metrics");
+        let tested: Vec<Subset> =
+            members.iter().map(|member| member.subset.held_out().unwrap_or(member.subset)).collect();
+        let on_rows = population.evaluate_subsets(&tested).expect("metrics");
         assert_eq!(population.evaluate(test), Ok(all.clone()), "{what}: again");
         for (number, rows) in tested.iter().enumerate() {
             let mut trainer = Trainer::new(&device, network, data, settings.clone()).expect("a trainer");
             trainer.set_parameters(&population.parameters(number).expect("parameters")).expect("they fit");
             same(&format!("{what}: {number}"), &all[number], &trainer.evaluate(test).expect("metrics"));
-            let some = data.select(&rows.of(data.rows()).expect("rows")).expect("rows of the data set");
+            let some = data.select(&rows.indices(data.rows()).expect("rows")).expect("rows of the data set");
             same(&format!("{what}: rows of {number}"), &on_rows[number], &trainer.evaluate(&some).expect("metrics"));
         }
     }
@@ -62,7 +64,7 @@ fn classes_that_are_logits() {
         let classes: Vec<u32> = (0..rows as u32).map(|row| row * 7 % 3).collect();
         Dataset::new(rows, numbers(rows * 5, seed), classes).expect("a data set")
     };
-    let settings = Settings { batch: 8, loss: Loss::SoftmaxCrossEntropy, ..Settings::default() };
+    let settings = TrainerSettings { batch_size: 8, loss: Loss::SoftmaxCrossEntropy, ..TrainerSettings::default() };
     let hidden = Network::new(5).dense(6, Activation::Tanh);
     // More rows than a predictor takes at once, and a number that no block divides.
     compare(&hidden.clone().dense(3, Activation::Identity), &of(53, 1), &of(5003, 2), &settings);
@@ -77,12 +79,12 @@ fn the_errors_of_shares_are_those_of_what_is_answered() {
             shares.chunks(6).flat_map(|s| s.iter().map(|v| v.abs() / s.iter().map(|v| v.abs()).sum::<f32>())).collect();
         Dataset::new(rows, numbers(rows * 5, seed), shares).expect("a data set")
     };
-    let settings = Settings { batch: 8, loss: Loss::SoftmaxCrossEntropy, ..Settings::default() };
+    let settings = TrainerSettings { batch_size: 8, loss: Loss::SoftmaxCrossEntropy, ..TrainerSettings::default() };
     let network = Network::new(5).dense(7, Activation::Tanh).dense(6, Activation::Softmax);
     let data = of(150, 2);
     compare(&network, &of(53, 1), &data, &settings);
     let mut trainer = Trainer::new(&Device::cpu(), &network, &of(53, 1), settings).expect("a trainer");
-    let (Features::F32(inputs), Answers::Values(expected)) = (data.features(), data.answers()) else {
+    let (Features::F32(inputs), Targets::Values(expected)) = (data.features(), data.targets()) else {
         panic!("they are")
     };
     let answers = trainer.predict(inputs).expect("answers");
@@ -97,13 +99,13 @@ fn values_with_weights_that_are_scaled() {
     let of = |rows: usize, seed| {
         let weights: Vec<f32> = (0..rows).map(|row| (row % 4) as f32 * 0.5).collect();
         let data = Dataset::new(rows, numbers(rows * 3, seed), numbers(rows * 6, seed + 5)).expect("a data set");
-        data.with_weights(weights).expect("a weight a row")
+        data.with_sample_weights(weights).expect("a weight a row")
     };
     let data = of(41, 1);
-    let scaler = Scaler::learn(Scaling::Standard, &data);
+    let scaler = Scaler::fit(Scaling::Standard, &data);
     let network = Network::new(3).dense(7, Activation::Relu).layer_norm().dense(6, Activation::Identity);
-    let settings = Settings { batch: 8, loss: Loss::Huber { delta: 0.5 }, ..Settings::default() };
-    compare(&network, &data.with_scaling(&scaler).expect("it fits"), &of(97, 3), &settings);
+    let settings = TrainerSettings { batch_size: 8, loss: Loss::Huber { delta: 0.5 }, ..TrainerSettings::default() };
+    compare(&network, &data.with_scaler(&scaler).expect("it fits"), &of(97, 3), &settings);
 }
 
 /// The same bytes of another scale are other numbers than the network has learned from.
@@ -112,7 +114,7 @@ fn bytes_of_another_scale_are_refused() {
     let network = Network::new(2).dense(1, Activation::Sigmoid);
     let of = |scale: f32| Dataset::new(2, Features::bytes([0, 255, 255, 0], scale), &[0.0, 1.0]).expect("a data set");
     let (pixels, raw) = (of(1.0 / 255.0), of(1.0));
-    let settings = Settings { batch: 2, ..Settings::default() };
+    let settings = TrainerSettings { batch_size: 2, ..TrainerSettings::default() };
     let words = "scale of bytes: expected 0.003921569, as in the data that the network was trained on, got 1;";
     let mut trainer = Trainer::new(&Device::cpu(), &network, &pixels, settings.clone()).expect("a trainer");
     trainer.run(2).expect("steps");
@@ -144,21 +146,21 @@ fn one_output_and_bytes() {
         Dataset::new(rows, Features::bytes(bytes, 1.0 / 255.0), answers).expect("a data set")
     };
     let network = Network::new(4).dense(5, Activation::Sigmoid).dropout(0.3).dense(1, Activation::Sigmoid);
-    let settings = Settings { batch: 8, input_noise: 0.2, ..Settings::default() };
+    let settings = TrainerSettings { batch_size: 8, input_noise_std: 0.2, ..TrainerSettings::default() };
     compare(&network, &of(30, 1), &of(64, 3), &settings);
 }
 
 #[test]
 fn what_was_kept_comes_back_and_moves_with_its_network() {
     let network = Network::new(2).dense(3, Activation::Tanh).dense(1, Activation::Sigmoid);
-    let settings = Settings { batch: 4, optimizer: Optimizer::adam(0.05), ..Settings::default() };
+    let settings = TrainerSettings { batch_size: 4, optimizer: Optimizer::adam(0.05), ..TrainerSettings::default() };
     for device in devices() {
-        let members: Vec<_> = (0..7).map(|seed| Member::new(Settings { seed, ..settings.clone() })).collect();
+        let members: Vec<_> = (0..7).map(|seed| Member::new(TrainerSettings { seed, ..settings.clone() })).collect();
         let mut population = Population::new(&device, &network, &xor(), &members).expect("a population");
-        assert!(matches!(population.restore(0), Err(Error::Setting { .. })), "{device}");
+        assert!(matches!(population.restore(0), Err(Error::InvalidSetting { .. })), "{device}");
         population.run(5).expect("steps");
         let before: Vec<_> = (0..7).map(|i| population.parameters(i).expect("parameters")).collect();
-        population.keep(&[0, 2, 3, 6]).expect("room");
+        population.snapshot(&[0, 2, 3, 6]).expect("room");
         population.run(5).expect("steps");
         // The last takes the place of one that leaves, and what was kept of it goes along.
         population.stop(2).expect("it was in training");
@@ -194,6 +196,6 @@ fn rows_of_many_outputs() {
         Dataset::new(rows, numbers(rows * 3, seed), classes).expect("a data set")
     };
     let network = Network::new(3).dense(1000, Activation::Identity);
-    let settings = Settings { batch: 8, loss: Loss::SoftmaxCrossEntropy, ..Settings::default() };
+    let settings = TrainerSettings { batch_size: 8, loss: Loss::SoftmaxCrossEntropy, ..TrainerSettings::default() };
     compare(&network, &of(40, 1), &of(4100, 2), &settings);
 }

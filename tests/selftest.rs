@@ -1,15 +1,15 @@
 //! The selftest as a caller runs it: it passes where the tests do, and tells what it was.
 
 use crate::common::{adapters, callers, devices, open};
-use gradus::{Device, Error, selftest};
+use gradus::{Device, Error, self_test};
 
 #[test]
 fn every_device_passes_and_the_page_says_what_it_is() {
     for device in devices() {
-        let selftest = selftest(&device);
-        let page = selftest.to_string();
-        assert!(selftest.passed(), "{page}");
-        assert!(selftest.findings.len() > 50 && selftest.failures().next().is_none(), "{page}");
+        let report = self_test(&device);
+        let page = report.to_string();
+        assert!(report.passed(), "{page}");
+        assert!(report.checks.len() > 50 && report.failures().next().is_none(), "{page}");
         assert!(page.starts_with("## gradus selftest: all ") && page.contains(&device.to_string()), "{page}");
         for part in ["products", "optimizers", "finite differences", "training", "answers"] {
             assert!(page.contains(&format!("\n| {part} | ")), "no {part} in\n{page}");
@@ -27,10 +27,10 @@ fn a_lost_device_ends_it_with_what_was_found() {
         let theirs = Device::from_wgpu(device.clone(), queue).expect("the adapter's limits are enough");
         for (device, handle) in [(ours, handle), (theirs, device)] {
             handle.destroy();
-            let selftest = selftest(&device);
-            assert!(matches!(selftest.ended, Some(Error::DeviceLost { .. })), "{selftest}");
-            assert!(!selftest.passed() && selftest.findings.is_empty(), "{selftest}");
-            assert!(selftest.to_string().contains("ended after 0 checks"), "{selftest}");
+            let report = self_test(&device);
+            assert!(matches!(report.aborted, Some(Error::DeviceLost { .. })), "{selftest}");
+            assert!(!report.passed() && report.checks.is_empty(), "{selftest}");
+            assert!(report.to_string().contains("ended after 0 checks"), "{selftest}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Networks of sines (Sitzmann et al. 2020), which fit images.
 
-use gradus::{Activation, Dataset, Device, Init, Loss, Network, Optimizer, Settings, Trainer};
+use gradus::{Activation, Dataset, Device, Init, Loss, Network, Optimizer, Trainer, TrainerSettings};
 
 const SIDE: usize = 32;
 
@@ -20,7 +20,8 @@ fn image() -> Dataset {
 /// The peak signal-to-noise ratio in dB after some steps, of values from -1 to 1.
 fn psnr(network: &Network) -> f64 {
     let optimizer = Optimizer::adam(5e-4);
-    let settings = Settings { batch: SIDE * SIDE, loss: Loss::Mse, optimizer, ..Settings::default() };
+    let settings =
+        TrainerSettings { batch_size: SIDE * SIDE, loss: Loss::Mse, optimizer, ..TrainerSettings::default() };
     let mut trainer = Trainer::new(&Device::cpu(), network, &image(), settings).expect("a trainer");
     trainer.run(250).expect("steps");
     let error = trainer.evaluate(&image()).expect("metrics").loss();
@@ -34,9 +35,9 @@ fn a_network_of_sines_fits_an_image() {
     let network = Network::new(2).dense(48, sine).dense(48, sine).dense(48, sine).dense(1, Activation::Identity);
     let paper = psnr(&network);
     let named = psnr(&network.clone().init(Init::Siren { frequency: 30.0 }, Init::Zeros));
-    let glorot = psnr(&network.init_each(|layer| match layer.activation {
+    let glorot = psnr(&network.init_with(|layer| match layer.activation {
         Activation::Identity => (Init::GlorotUniform, Init::Zeros),
-        _ => (layer.weight, layer.bias),
+        _ => (layer.weight_init, layer.bias_init),
     }));
     println!("{paper:.1} dB, named {named:.1} dB, with Glorot's end {glorot:.1} dB");
     assert_eq!(paper, named);

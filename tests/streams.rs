@@ -4,13 +4,13 @@ use std::fs;
 
 use crate::common::{Folder, adapters, bits, devices, numbers, open};
 use gradus::{
-    Activation, Dataset, Device, Error, Features, Loss, Member, MlpClassifier, Network, Optimizer, Population,
-    Settings, Trainer,
+    Activation, Dataset, Device, Error, Features, Loss, Member, MlpClassifier, Network, Optimizer, Population, Trainer,
+    TrainerSettings,
     data::{
-        Fold, Rows, Scaler, Scaling, Split,
+        Fold, Scaler, Scaling, Split, Subset,
         formats::{Idx, Npy},
     },
-    train::Report,
+    train::RunReport,
 };
 
 const ROWS: usize = 101;
@@ -29,34 +29,43 @@ fn pixels() -> Features {
 }
 
 fn network(loss: Loss) -> Network {
-    let last = loss.output_activation().unwrap_or(Activation::Identity);
+    let last = loss.required_output_activation().unwrap_or(Activation::Identity);
     Network::new(INPUTS).dense(9, Activation::Tanh).dense(3, last)
 }
 
-fn settings(loss: Loss) -> Settings {
-    Settings { batch: 8, loss, optimizer: Optimizer::adam(0.01), seed: 5, ..Settings::default() }
+fn settings(loss: Loss) -> TrainerSettings {
+    TrainerSettings { batch_size: 8, loss, optimizer: Optimizer::adam(0.01), seed: 5, ..TrainerSettings::default() }
 }
 
 /// Every kind of data set, and how it is trained.
-fn kinds() -> Vec<(Dataset, Settings)> {
+fn kinds() -> Vec<(Dataset, TrainerSettings)> {
     let weights: Vec<f32> = (0..ROWS).map(|row| (row % 4) as f32).collect();
     let plain = Dataset::new(ROWS, numbers(ROWS * INPUTS, 1), numbers(ROWS * 3, 2)).expect("a data set");
     let classified = Dataset::new(ROWS, pixels(), classes()).expect("a data set");
-    let scaler = Scaler::learn(Scaling::Standard, &classified);
+    let scaler = Scaler::fit(Scaling::Standard, &classified);
     let (mse, entropy) = (settings(Loss::Mse), settings(Loss::SoftmaxCrossEntropy));
     vec![
         (plain.clone(), mse.clone()),
-        (plain.clone().with_weights(weights.clone()).expect("weights"), Settings { chunk: Some(3), ..mse.clone() }),
-        (plain.clone(), Settings { drop_last: true, ..mse.clone() }),
-        (plain, Settings { shuffle: false, input_noise: 0.1, ..mse }),
+        (
+            plain.clone().with_sample_weights(weights.clone()).expect("weights"),
+            TrainerSettings { steps_per_submission: Some(3), ..mse.clone() },
+        ),
+        (plain.clone(), TrainerSettings { drop_last: true, ..mse.clone() }),
+        (plain, TrainerSettings { shuffle: false, input_noise_std: 0.1, ..mse }),
         (classified.clone(), entropy.clone()),
-        (classified.clone().with_weights(weights).expect("weights"), Settings { batch: ROWS, ..entropy.clone() }),
-        (classified.with_scaling(&scaler).expect("a scaler"), Settings { accumulate: 2, batch: 33, ..entropy }),
+        (
+            classified.clone().with_sample_weights(weights).expect("weights"),
+            TrainerSettings { batch_size: ROWS, ..entropy.clone() },
+        ),
+        (
+            classified.with_scaler(&scaler).expect("a scaler"),
+            TrainerSettings { gradient_accumulation: 2, batch_size: 33, ..entropy },
+        ),
     ]
 }
 
 /// What a training leaves, as bits.
-fn trained(device: &Device, data: &Dataset, settings: &Settings) -> [Vec<u32>; 3] {
+fn trained(device: &Device, data: &Dataset, settings: &TrainerSettings) -> [Vec<u32>; 3] {
     let mut trainer = Trainer::new(device, &network(settings.loss), data, settings.clone()).expect("a trainer");
     let mut losses = trainer.run(17).expect("steps").losses;
     losses.extend(trainer.run(40).expect("steps").losses);
@@ -71,8 +80,8 @@ fn a_streamed_data_set_trains_the_same_bits() {
     for adapter in adapters() {
         let device = open(&adapter, None);
         for (i, (data, settings)) in kinds().iter().enumerate() {
-            let [resident, streamed] =
-                [device.clone(), device.clone().with_resident_limit(0)].map(|device| trained(&device, data, settings));
+            let [resident, streamed] = [device.clone(), device.clone().with_dataset_memory_limit(0)]
+                .map(|device| trained(&device, data, settings));
             assert!(resident == streamed, "{device}, kind {i}");
         }
     }
@@ -81,40 +90,41 @@ fn a_streamed_data_set_trains_the_same_bits() {
 #[test]
 fn the_plan_says_that_it_streams_and_what_is_streamed_is_not_recorded() {
     for adapter in adapters() {
-        let device = open(&adapter, None).with_resident_limit(1000);
+        let device = open(&adapter, None).with_dataset_memory_limit(1000);
         let (data, settings) = &kinds()[0];
         let mut trainer = Trainer::new(&device, &network(settings.loss), data, settings.clone()).expect("a trainer");
-        assert!(trainer.plan().rows().iter().any(|row| row.kernel == "stream"), "{}", trainer.plan());
+        assert!(trainer.plan().dispatches().iter().any(|row| row.kernel == "stream"), "{}", trainer.plan());
         assert!(trainer.profile(20).is_ok());
         let (wgpu, _) = device.wgpu().expect("a device");
         let mut encoder = wgpu.create_command_encoder(&gradus::wgpu::CommandEncoderDescriptor::default());
-        let refused = trainer.record(&mut encoder, 1).expect_err("it is not there");
+        let refused = trainer.record_steps(&mut encoder, 1).expect_err("it is not there");
         assert!(refused.to_string().contains("streamed"), "{refused}");
 
         let small = Dataset::new(4, numbers(4 * INPUTS, 1), numbers(12, 2)).expect("a data set");
         let trainer = Trainer::new(&device, &network(settings.loss), &small, settings.clone()).expect("a trainer");
-        assert!(trainer.plan().rows().iter().all(|row| row.kernel != "stream"), "{}", trainer.plan());
+        assert!(trainer.plan().dispatches().iter().all(|row| row.kernel != "stream"), "{}", trainer.plan());
     }
 }
 
 /// The histories and scores of networks with rows of their own.
-fn populated(device: &Device, data: &Dataset) -> (Vec<Report>, Vec<f64>) {
+fn populated(device: &Device, data: &Dataset) -> (Vec<RunReport>, Vec<f64>) {
     let rows = [
-        Rows::All,
-        Rows::WithoutFold(Fold { fold: 1, folds: 3, seed: Some(3) }),
-        Rows::Range { first: 20, rows: 50 },
-        Rows::Bootstrap { seed: 4 },
-        Rows::WithoutFold(Fold { fold: 0, folds: 4, seed: None }),
+        Subset::All,
+        Subset::TrainFold(Fold { index: 1, count: 3, seed: Some(3) }),
+        Subset::Range { start: 20, len: 50 },
+        Subset::Bootstrap { seed: 4 },
+        Subset::TrainFold(Fold { index: 0, count: 4, seed: None }),
     ];
     let settings = settings(Loss::SoftmaxCrossEntropy);
-    let member = |(seed, rows): (u64, &Rows)| Member::new(Settings { seed, ..settings.clone() }).on(*rows);
+    let member =
+        |(seed, rows): (u64, &Subset)| Member::new(TrainerSettings { seed, ..settings.clone() }).with_subset(*rows);
     let members: Vec<Member> = (0..).zip(&rows).map(member).collect();
     let mut population = Population::new(device, &network(settings.loss), data, &members).expect("a population");
     let mut reports = population.run(13).expect("steps");
     population.stop(1).expect("a network");
     reports.extend(population.run(20).expect("steps"));
     let mut scores = Vec::new();
-    for metrics in [population.evaluate(data), population.evaluate_rows(&rows)] {
+    for metrics in [population.evaluate(data), population.evaluate_subsets(&rows)] {
         for metrics in metrics.expect("an evaluation") {
             scores.extend([metrics.loss(), metrics.accuracy().unwrap_or_default()]);
         }
@@ -128,7 +138,7 @@ fn networks_with_rows_of_their_own_take_them_from_a_stream_too() {
         let device = open(&adapter, None);
         let (data, _) = &kinds()[3];
         let [resident, streamed] =
-            [device.clone(), device.clone().with_resident_limit(0)].map(|device| populated(&device, data));
+            [device.clone(), device.clone().with_dataset_memory_limit(0)].map(|device| populated(&device, data));
         assert_eq!(resident, streamed, "{device}");
     }
 }
@@ -157,7 +167,7 @@ fn rows_that_stay_in_their_file_train_the_same_bits() {
     for device in devices() {
         let set = |features: Features| Dataset::new(ROWS, features, classes()).expect("a data set");
         let of_file = |rows: gradus::Result<gradus::data::FileRows>| set(rows.expect("rows").into());
-        for device in [device.clone(), device.with_resident_limit(0)] {
+        for device in [device.clone(), device.with_dataset_memory_limit(0)] {
             let from_memory = trained(&device, &set(values.clone().into()), &entropy);
             for path in [&floats, &wide] {
                 assert!(trained(&device, &of_file(Npy::rows_in(path)), &entropy) == from_memory, "{device}, {path:?}");
@@ -176,16 +186,16 @@ fn rows_that_stay_in_their_file_train_the_same_bits() {
     let some = some.expect("rows").features().clone();
     assert!(Dataset::new(2 * ROWS, some, vec![0_u32; 2 * ROWS]).is_ok());
     // What is made of them is what is made of those in memory.
-    let (here, there) = (Npy::open(&floats).expect("an array"), Npy::rows_in(&floats).expect("rows"));
+    let (here, there) = (Npy::load(&floats).expect("an array"), Npy::rows_in(&floats).expect("rows"));
     let set = |features: Features| Dataset::new(ROWS, features, classes()).expect("a data set");
     let (here, there) = (set(here.into_values()), set(there.into()));
-    assert_eq!(Scaler::learn(Scaling::Standard, &here), Scaler::learn(Scaling::Standard, &there));
+    assert_eq!(Scaler::fit(Scaling::Standard, &here), Scaler::fit(Scaling::Standard, &there));
     let parts = |data: &Dataset| {
-        let (train, test) = data.split(&Split { share: 0.25, stratified: true }, 3).expect("a split");
+        let (train, test) = data.split(&Split { fraction: 0.25, stratified: true }, 3).expect("a split");
         [train, test]
     };
     for (here, there) in parts(&here).iter().zip(parts(&there)) {
-        assert_eq!((here.rows(), here.answers()), (there.rows(), there.answers()));
+        assert_eq!((here.rows(), here.targets()), (there.rows(), there.targets()));
         (0..here.rows()).for_each(|row| assert_eq!(here.row(row), there.row(row), "row {row}"));
     }
 }
@@ -198,7 +208,7 @@ fn a_file_that_ends_while_it_trains_is_an_error_again_and_again() {
         Npy::new([ROWS, INPUTS], numbers(ROWS * INPUTS, 1)).expect("an array").save(&path).expect("a file");
         let rows = Npy::rows_in(&path).expect("rows");
         let data = Dataset::new(ROWS, rows, classes()).expect("a data set");
-        let device = device.with_resident_limit(0);
+        let device = device.with_dataset_memory_limit(0);
         let settings = settings(Loss::SoftmaxCrossEntropy);
         let mut trainer = Trainer::new(&device, &network(settings.loss), &data, settings).expect("a trainer");
         trainer.run(5).expect("steps");
@@ -206,9 +216,9 @@ fn a_file_that_ends_while_it_trains_is_an_error_again_and_again() {
         file.set_len(1000).expect("it is cut");
         for _ in 0..2 {
             let refused = trainer.run(20).expect_err("rows are missing");
-            assert!(matches!(refused, Error::File { .. }), "{device}: {refused}");
+            assert!(matches!(refused, Error::Io { .. }), "{device}: {refused}");
             assert!(refused.to_string().contains("rows.npy: it ends before byte"), "{device}: {refused}");
-            assert!(matches!(trainer.evaluate(&data), Err(Error::File { .. })), "{device}");
+            assert!(matches!(trainer.evaluate(&data), Err(Error::Io { .. })), "{device}");
         }
         // Bytes are not looked at before they are taken.
         Npy::new([ROWS, INPUTS], bytes()).expect("an array").save(&path).expect("a file");
@@ -218,7 +228,7 @@ fn a_file_that_ends_while_it_trains_is_an_error_again_and_again() {
         let mut network = MlpClassifier::new().device(device.clone());
         for _ in 0..2 {
             let refused = network.partial_fit(rows.clone(), &classes(), Some(&[0, 1, 2])).map(drop);
-            assert!(matches!(refused, Err(Error::File { .. })), "{device}: {refused:?}");
+            assert!(matches!(refused, Err(Error::Io { .. })), "{device}: {refused:?}");
         }
     }
 }
@@ -251,7 +261,7 @@ fn a_file_whose_rows_cannot_stay_there_is_refused() {
     assert!(matches!(wrong, Error::NonFinite { row: 70, column: 4, .. }), "{wrong}");
     let other = Dataset::new(ROWS + 1, Npy::rows_in(&path).expect("rows"), vec![0_u32; ROWS + 1]);
     assert!(matches!(other, Err(Error::Shape { .. })));
-    assert!(matches!(Npy::rows_in(folder.join("none")), Err(Error::File { .. })));
+    assert!(matches!(Npy::rows_in(folder.join("none")), Err(Error::Io { .. })));
     let idx = [[0x803, 2, 2, 2].map(u32::to_be_bytes).concat(), vec![0; 7]].concat();
     fs::write(&path, idx).expect("a file");
     assert!(matches!(Idx::rows_in(&path), Err(Error::Format { .. })));

@@ -80,8 +80,8 @@ fn classes_are_learned_saved_and_predicted() {
     }
     assert!(!saved.join("boundary.svg").exists(), "there are five features");
     let model = Model::load(saved.join("model.safetensors")).expect("a model");
-    let encoder: Encoder = serde_json::from_str(&model.notes["encoder"]).expect("an encoder");
-    assert_eq!((encoder.feature_names(), &*model.notes["target"]), (features.map(str::to_owned).to_vec(), "kind"));
+    let encoder: Encoder = serde_json::from_str(&model.metadata["encoder"]).expect("an encoder");
+    assert_eq!((encoder.feature_names(), &*model.metadata["target"]), (features.map(str::to_owned).to_vec(), "kind"));
 
     // The folder and the file are the same; other columns and another order do not matter.
     let file = text(saved.join("model.safetensors"));

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use crate::common::{XOR, bits, devices, numbers, xor};
 use gradus::{
-    Activation, Dataset, Device, Init, Loss, Network, Optimizer, Settings, Trainer,
+    Activation, Dataset, Device, Init, Loss, Network, Optimizer, Trainer, TrainerSettings,
     nn::LayerParameters,
     reference::{Reference, loss_value},
-    train::Report,
+    train::RunReport,
 };
 
 /// How far f32 on different machines may drift apart in the few steps of these tests.
@@ -26,11 +26,11 @@ fn data() -> Dataset {
     Dataset::new(ROWS, numbers(ROWS * 5, 1), answers).expect("a data set")
 }
 
-fn settings() -> Settings {
-    Settings { batch: 8, optimizer: Optimizer::momentum(0.4, 0.9), seed: 7, ..Settings::default() }
+fn settings() -> TrainerSettings {
+    TrainerSettings { batch_size: 8, optimizer: Optimizer::momentum(0.4, 0.9), seed: 7, ..TrainerSettings::default() }
 }
 
-fn trainer(device: &Device, settings: Settings) -> Trainer {
+fn trainer(device: &Device, settings: TrainerSettings) -> Trainer {
     Trainer::new(device, &network(), &data(), settings).unwrap_or_else(|error| panic!("{device}: {error}"))
 }
 
@@ -49,10 +49,10 @@ fn wide(values: &[f32]) -> Vec<f64> {
 
 /// The order in which the first `epochs` epochs take the rows of a data set. With batches of one row, a rate of 0 and a
 /// network that answers with its input, the loss is the square of the row's number.
-fn order(device: &Device, rows: usize, epochs: usize, settings: Settings) -> Vec<usize> {
+fn order(device: &Device, rows: usize, epochs: usize, settings: TrainerSettings) -> Vec<usize> {
     let features: Vec<f32> = (0..rows).map(|row| row as f32).collect();
     let data = Dataset::new(rows, features, vec![0.0; rows]).expect("a data set");
-    let settings = Settings { batch: 1, optimizer: Optimizer::sgd(0.0), loss: Loss::Mse, ..settings };
+    let settings = TrainerSettings { batch_size: 1, optimizer: Optimizer::sgd(0.0), loss: Loss::Mse, ..settings };
     let network = Network::new(1).dense(1, Activation::Identity);
     let mut trainer = Trainer::new(device, &network, &data, settings).expect("a trainer");
     trainer.set_parameters(&[LayerParameters::new(vec![1.0], vec![0.0])]).expect("one weight, one bias");
@@ -64,13 +64,14 @@ fn order(device: &Device, rows: usize, epochs: usize, settings: Settings) -> Vec
 fn xor_is_learned() {
     for device in devices() {
         let network = Network::new(2).dense(8, Activation::Tanh).dense(1, Activation::Sigmoid);
-        let settings = Settings { batch: 4, optimizer: Optimizer::sgd(1.0), seed: 1, ..Settings::default() };
+        let settings =
+            TrainerSettings { batch_size: 4, optimizer: Optimizer::sgd(1.0), seed: 1, ..TrainerSettings::default() };
         let mut trainer = Trainer::new(&device, &network, &xor(), settings).expect("a trainer");
         let report = trainer.run(2000).expect("steps");
-        let loss = trainer.loss().expect("there were steps");
+        let loss = trainer.last_loss().expect("there were steps");
         assert_eq!(report.losses.last(), Some(&loss), "{device}");
         assert!(report.losses[0] > 0.1 && loss < 0.01, "{device}: {} and then {loss}", report.losses[0]);
-        assert_eq!(report.right.last(), Some(&4.0), "{device}");
+        assert_eq!(report.correct.last(), Some(&4.0), "{device}");
         for (y, t) in trainer.predict(&XOR.0).expect("four rows").iter().zip(XOR.1) {
             assert!((y - t).abs() < 0.2, "{device}: {y} instead of {t}");
         }
@@ -87,14 +88,14 @@ fn a_small_softmax_classification_is_learned() {
     let network = Network::new(2).dense(24, Activation::Relu).dense(3, Activation::Identity);
     for device in devices() {
         let (loss, optimizer) = (Loss::SoftmaxCrossEntropy, Optimizer::momentum(0.1, 0.9));
-        let settings = Settings { batch: 16, loss, optimizer, ..Settings::default() };
+        let settings = TrainerSettings { batch_size: 16, loss, optimizer, ..TrainerSettings::default() };
         let mut trainer = Trainer::new(&device, &network, &data, settings).expect("a trainer");
         let before = trainer.evaluate(&data).expect("the same data set");
         let report = trainer.run(60 * trainer.steps_per_epoch()).expect("60 epochs");
         let after = trainer.evaluate(&data).expect("the same data set");
         assert!(before.accuracy() < Some(0.7) && before.loss() > 0.5, "{device}: {before:?}");
         assert!(after.accuracy() > Some(0.95) && after.loss() < 0.2, "{device}: {after:?}");
-        assert_eq!(report.samples(), 60 * rows as u64, "{device}");
+        assert_eq!(report.rows(), 60 * rows as u64, "{device}");
     }
 }
 
@@ -102,7 +103,7 @@ fn a_small_softmax_classification_is_learned() {
 fn the_same_seed_gives_the_same_bits_again() {
     for device in devices() {
         let trained = |seed| {
-            let mut trainer = trainer(&device, Settings { seed, ..settings() });
+            let mut trainer = trainer(&device, TrainerSettings { seed, ..settings() });
             let report = trainer.run(60).expect("steps");
             let answers = trainer.predict(&numbers(50, 9)).expect("ten rows");
             let answers: Vec<u32> = answers.into_iter().map(f32::to_bits).collect();
@@ -127,7 +128,7 @@ fn a_seed_gives_the_same_first_weights_and_the_same_order_on_all_devices() {
     for device in devices() {
         assert_eq!(bits(&trainer(&device, settings()).parameters().expect("parameters")), initial, "{device}");
         assert_eq!(order(&device, ROWS, 3, settings()), shuffled, "{device}");
-        let unshuffled = order(&device, ROWS, 2, Settings { shuffle: false, ..settings() });
+        let unshuffled = order(&device, ROWS, 2, TrainerSettings { shuffle: false, ..settings() });
         assert!(unshuffled.into_iter().eq((0..ROWS).chain(0..ROWS)), "{device}");
     }
 }
@@ -135,13 +136,18 @@ fn a_seed_gives_the_same_first_weights_and_the_same_order_on_all_devices() {
 #[test]
 fn the_first_epoch_has_the_same_losses_on_all_devices() {
     for shuffle in [true, false] {
-        let epoch = |device: &Device| trainer(device, Settings { shuffle, ..settings() }).epoch().expect("an epoch");
+        let epoch =
+            |device: &Device| trainer(device, TrainerSettings { shuffle, ..settings() }).run_epoch().expect("an epoch");
         let on_the_cpu = epoch(&Device::cpu());
-        assert_eq!(on_the_cpu.rows, [8, 8, 8, 8, 5]);
+        assert_eq!(on_the_cpu.batch_sizes, [8, 8, 8, 8, 5]);
         for device in devices() {
             let report = epoch(&device);
             close(&format!("{device}"), wide(&report.losses), wide(&on_the_cpu.losses));
-            assert_eq!((report.rows, report.right), (on_the_cpu.rows.clone(), on_the_cpu.right.clone()), "{device}");
+            assert_eq!(
+                (report.batch_sizes, report.correct),
+                (on_the_cpu.batch_sizes.clone(), on_the_cpu.correct.clone()),
+                "{device}"
+            );
         }
     }
 }
@@ -150,20 +156,20 @@ fn the_first_epoch_has_the_same_losses_on_all_devices() {
 fn a_hundred_steps_by_hand_are_the_same_hundred_on_resident_data() {
     let (features, steps) = (numbers(ROWS * 5, 1), 100);
     let data = data();
-    let gradus::Answers::Values(answers) = data.answers() else { unreachable!("they are values") };
+    let gradus::Targets::Values(answers) = data.targets() else { unreachable!("they are values") };
     let epochs = order(&Device::cpu(), ROWS, 20, settings());
     let batches = epochs.chunks(ROWS).flat_map(|epoch| epoch.chunks(8));
     for device in devices() {
         let mut resident = trainer(&device, settings());
         let report = resident.run(steps).expect("steps");
-        let mut by_hand = Trainer::by_hand(&device, &network(), settings()).expect("a trainer");
+        let mut by_hand = Trainer::without_dataset(&device, &network(), settings()).expect("a trainer");
         let rows = |batch: &[usize], values: &[f32], columns: usize| {
             batch.iter().flat_map(|row| values[row * columns..(row + 1) * columns].to_vec()).collect::<Vec<_>>()
         };
         for batch in batches.clone().take(steps) {
             by_hand.step(&rows(batch, &features, 5), &rows(batch, answers, 3)).expect("a step");
         }
-        assert_eq!(by_hand.losses().expect("steps"), report, "{device}");
+        assert_eq!(by_hand.take_report().expect("steps"), report, "{device}");
         let [ours, theirs] = [by_hand, resident].map(|one| bits(&one.parameters().expect("parameters")));
         assert!(ours == theirs, "{device}: parameters differ");
     }
@@ -175,8 +181,8 @@ fn an_epoch_ends_where_the_data_set_does() {
         let mut trainer = trainer(&device, settings());
         assert_eq!(trainer.steps_per_epoch(), 5, "{device}");
         let mut rows = |steps| match steps {
-            Some(steps) => trainer.run(steps).expect("steps").rows,
-            None => trainer.epoch().expect("an epoch").rows,
+            Some(steps) => trainer.run(steps).expect("steps").batch_sizes,
+            None => trainer.run_epoch().expect("an epoch").batch_sizes,
         };
         assert_eq!(rows(Some(3)), [8, 8, 8], "{device}");
         assert_eq!(rows(None), [8, 5], "{device}: what was left of the epoch");
@@ -185,9 +191,13 @@ fn an_epoch_ends_where_the_data_set_does() {
         assert_eq!(rows(Some(7)), [8, 8, 8, 8, 5, 8, 8], "{device}: across its end");
         assert_eq!(rows(None), [8, 8, 5], "{device}");
 
-        let many = Settings { batch: 1000, ..settings() };
+        let many = TrainerSettings { batch_size: 1000, ..settings() };
         let mut trainer = Trainer::new(&device, &network(), &data(), many).expect("a trainer");
-        assert_eq!(trainer.epoch().expect("an epoch").rows, [ROWS as u32], "{device}: a batch beyond the data set");
+        assert_eq!(
+            trainer.run_epoch().expect("an epoch").batch_sizes,
+            [ROWS as u32],
+            "{device}: a batch beyond the data set"
+        );
     }
 }
 
@@ -196,14 +206,14 @@ fn pieces_of_a_run_are_the_run() {
     for device in devices() {
         let whole = trainer(&device, settings()).run(23).expect("steps");
         let mut pieces = trainer(&device, settings());
-        let mut joined = Report::default();
+        let mut joined = RunReport::default();
         for steps in [1, 4, 11, 0, 7] {
-            let Report { losses, right, rows, .. } = pieces.run(steps).expect("steps");
+            let RunReport { losses, correct: right, batch_sizes: rows, .. } = pieces.run(steps).expect("steps");
             joined.losses.extend(losses);
-            joined.right.extend(right);
-            joined.rows.extend(rows);
+            joined.correct.extend(right);
+            joined.batch_sizes.extend(rows);
         }
-        let all = |report: Report| (report.losses, report.right, report.rows);
+        let all = |report: RunReport| (report.losses, report.correct, report.batch_sizes);
         assert_eq!(all(joined), all(whole), "{device}");
     }
 }
@@ -213,16 +223,23 @@ fn steps_by_hand_are_told_once_and_keep_apart_from_the_resident_ones() {
     for device in devices() {
         let mut trainer = trainer(&device, settings());
         let (x, t) = (numbers(15, 4), vec![0.5; 9]);
-        assert_eq!(trainer.losses().expect("none yet").samples(), 0, "{device}");
+        assert_eq!(trainer.take_report().expect("none yet").rows(), 0, "{device}");
         trainer.step(&x, &t).expect("three rows");
         trainer.step(&x[..5], &t[..3]).expect("one row");
         let resident = trainer.run(2).expect("steps");
         trainer.step(&x[..10], &t[..6]).expect("two rows");
-        let by_hand = trainer.losses().expect("steps");
-        assert_eq!((by_hand.rows.as_slice(), resident.rows.as_slice()), ([3, 1, 2].as_slice(), [8, 8].as_slice()));
-        assert_eq!(by_hand.losses.last(), Some(&trainer.loss().expect("the last")), "{device}");
-        assert_eq!(trainer.losses().expect("told already").samples(), 0, "{device}");
-        assert_eq!(trainer.epoch().expect("the rest").rows, [8, 8, 5], "{device}: only resident steps count here");
+        let by_hand = trainer.take_report().expect("steps");
+        assert_eq!(
+            (by_hand.batch_sizes.as_slice(), resident.batch_sizes.as_slice()),
+            ([3, 1, 2].as_slice(), [8, 8].as_slice())
+        );
+        assert_eq!(by_hand.losses.last(), Some(&trainer.last_loss().expect("the last")), "{device}");
+        assert_eq!(trainer.take_report().expect("told already").rows(), 0, "{device}");
+        assert_eq!(
+            trainer.run_epoch().expect("the rest").batch_sizes,
+            [8, 8, 5],
+            "{device}: only resident steps count here"
+        );
     }
 }
 
@@ -250,9 +267,9 @@ fn an_evaluation_is_what_the_predictions_say() {
     let data = Dataset::new(ROWS, inputs.clone(), classes.clone()).expect("a data set");
     for device in devices() {
         for loss in Loss::ALL {
-            let last = loss.output_activation().unwrap_or(Activation::Sigmoid);
+            let last = loss.required_output_activation().unwrap_or(Activation::Sigmoid);
             let network = Network::new(5).dense(13, Activation::Tanh).dense(3, last);
-            let settings = Settings { loss: *loss, ..settings() };
+            let settings = TrainerSettings { loss: *loss, ..settings() };
             let mut trainer = Trainer::new(&device, &network, &data, settings).expect("a trainer");
             trainer.run(10).expect("steps");
             let y = trainer.predict(&inputs).expect("outputs");
@@ -276,18 +293,18 @@ fn a_regression_reports_the_mean_squared_error_of_every_batch() {
     let network = Network::new(5).dense(9, Activation::Tanh).dense(2, Activation::Identity);
     for device in devices() {
         let optimizer = Optimizer::sgd(0.05);
-        let settings = Settings { batch: 8, optimizer, shuffle: false, ..Settings::default() };
+        let settings = TrainerSettings { batch_size: 8, optimizer, shuffle: false, ..TrainerSettings::default() };
         let mut trainer = Trainer::new(&device, &network, &data, settings).expect("a trainer");
         let initial = trainer.parameters().expect("parameters");
         let mut reference = Reference::new(&network, Loss::Mse, optimizer, &initial).expect("a reference");
-        let report = trainer.epoch().expect("an epoch");
+        let report = trainer.run_epoch().expect("an epoch");
         assert_eq!(report.accuracy(), None, "{device}: no answer of a regression is right or wrong");
         let batches = x.chunks(40).zip(t.chunks(16));
         let losses: Vec<f64> = batches.map(|(x, t)| reference.step(&wide(x), &wide(t)).expect("a step")).collect();
         close(&format!("{device}"), wide(&report.losses), losses.clone());
         let mean = losses.iter().zip([8.0, 8.0, 8.0, 8.0, 5.0]).map(|(loss, rows)| loss * rows).sum::<f64>() / 37.0;
-        close(&format!("{device}: the mean over all rows"), [report.loss()], [mean]);
-        assert_eq!(report.samples(), ROWS as u64, "{device}");
+        close(&format!("{device}: the mean over all rows"), [report.mean_loss()], [mean]);
+        assert_eq!(report.rows(), ROWS as u64, "{device}");
         let more = trainer.run(300).expect("steps");
         assert!(more.losses[299] < report.losses[0], "{device}: it does not learn");
     }
@@ -313,7 +330,7 @@ fn gradients_are_right_and_change_nothing() {
             close(&format!("{device}: biases {i}"), wide(&ours.bias), theirs.bias);
         }
         let [undisturbed, asked] = [undisturbed, asked].map(|mut trainer| {
-            let by_hand = trainer.losses().expect("one step");
+            let by_hand = trainer.take_report().expect("one step");
             let report = trainer.run(20).expect("steps");
             (by_hand, report, bits(&trainer.parameters().expect("parameters")))
         });
@@ -329,12 +346,12 @@ fn parameters_that_are_set_come_back_and_momentum_starts_anew() {
         let report = first.run(5).expect("an epoch");
         first.set_parameters(&initial).expect("its own");
         assert_eq!(bits(&first.parameters().expect("parameters")), bits(&initial), "{device}");
-        let again = Settings { shuffle: false, ..settings() };
+        let again = TrainerSettings { shuffle: false, ..settings() };
         let mut fresh = trainer(&device, again.clone());
         let mut used = trainer(&device, again);
         used.run(5).expect("an epoch");
         used.set_parameters(&initial).expect("its own");
-        let [ours, theirs] = [&mut used, &mut fresh].map(|trainer| trainer.epoch().expect("an epoch"));
+        let [ours, theirs] = [&mut used, &mut fresh].map(|trainer| trainer.run_epoch().expect("an epoch"));
         assert_eq!(ours, theirs, "{device}: a velocity is left");
         assert_ne!(ours.losses, report.losses, "{device}: shuffling changes nothing");
     }
@@ -348,12 +365,12 @@ fn class_ids_of_one_output_are_its_expected_values() {
     for device in devices() {
         for loss in [Loss::Mse, Loss::BinaryCrossEntropy] {
             let trained = |data: Dataset| {
-                let mut trainer = Trainer::new(&device, &network, &data, Settings { loss, ..settings() });
+                let mut trainer = Trainer::new(&device, &network, &data, TrainerSettings { loss, ..settings() });
                 let trainer = trainer.as_mut().expect("a trainer");
                 let report = trainer.run(12).expect("steps");
                 let evaluation = trainer.evaluate(&data).expect("the same data set");
                 // Values have a squared error as well, which ids have not.
-                let told = (evaluation.loss(), evaluation.confusion().cloned());
+                let told = (evaluation.loss(), evaluation.confusion_matrix().cloned());
                 (report, told, bits(&trainer.parameters().expect("parameters")))
             };
             let ids = trained(Dataset::new(ROWS, numbers(ROWS * 5, 1), classes.clone()).expect("a data set"));
@@ -369,8 +386,8 @@ fn softmax_makes_probabilities_of_what_the_loss_takes() {
     let classes: Vec<u32> = (0..60).map(|row| row * 7 % 4).collect();
     let data = Dataset::new(60, &features, &classes).expect("a data set");
     for device in devices() {
-        for loss in [Loss::SoftmaxCrossEntropy, Loss::SmoothedCrossEntropy { smoothing: 0.1 }] {
-            let settings = Settings { batch: 16, loss, ..Settings::default() };
+        for loss in [Loss::SoftmaxCrossEntropy, Loss::LabelSmoothedCrossEntropy { label_smoothing: 0.1 }] {
+            let settings = TrainerSettings { batch_size: 16, loss, ..TrainerSettings::default() };
             let [logits, probabilities] = [Activation::Identity, Activation::Softmax].map(|last| {
                 let network = Network::new(5).dense(9, Activation::Tanh).dense(4, last);
                 let mut trainer = Trainer::new(&device, &network, &data, settings.clone()).expect("a trainer");
@@ -394,8 +411,8 @@ fn softmax_makes_probabilities_of_what_the_loss_takes() {
         }
     }
     let refused = |network: Network, loss| {
-        let settings = Settings { loss, ..Settings::default() };
-        Trainer::by_hand(&gradus::Device::cpu(), &network, settings).expect_err("it makes no sense").to_string()
+        let settings = TrainerSettings { loss, ..TrainerSettings::default() };
+        Trainer::without_dataset(&gradus::Device::cpu(), &network, settings).expect_err("it makes no sense").to_string()
     };
     let softmax = Network::new(5).dense(4, Activation::Softmax);
     assert!(refused(softmax.clone(), Loss::Mse).contains("no softmax for mse"));
@@ -419,11 +436,16 @@ fn gradients_vanish_as_in_the_textbook() {
         for norms in book {
             let sigmoid = Activation::Sigmoid;
             let hidden = norms.iter().fold(Network::new(64), |network, _| network.dense(30, sigmoid));
-            let network = hidden.dense(10, sigmoid).init(Init::LecunNormal, Init::Normal { deviation: 1.0 });
+            let network = hidden.dense(10, sigmoid).init(Init::LecunNormal, Init::Normal { std: 1.0 });
             let mut found = vec![Vec::new(); norms.len()];
             for seed in 0..5 {
-                let settings = Settings { batch: 1000, loss: Loss::BinaryCrossEntropy, seed, ..Settings::default() };
-                let mut trainer = Trainer::by_hand(&device, &network, settings).expect("a trainer");
+                let settings = TrainerSettings {
+                    batch_size: 1000,
+                    loss: Loss::BinaryCrossEntropy,
+                    seed,
+                    ..TrainerSettings::default()
+                };
+                let mut trainer = Trainer::without_dataset(&device, &network, settings).expect("a trainer");
                 let gradients = trainer.gradients(&pixels, &expected).expect("gradients");
                 // Ours are means over the 10 outputs as well, the book's are sums.
                 let length = |l: &LayerParameters| 10.0 * l.bias.iter().map(|g| f64::from(g * g)).sum::<f64>().sqrt();

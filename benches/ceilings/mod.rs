@@ -2,7 +2,7 @@
 
 use gemm_common::Parallelism;
 use gemm_f32::gemm::f32::get_gemm_fn;
-use gradus::{Device, Settings, plan::Tuner, wgpu};
+use gradus::{Device, TrainerSettings, plan::Tuner, wgpu};
 use rayon::prelude::*;
 
 use super::{BenchResult, is_hardware, network, times, trainer};
@@ -98,21 +98,21 @@ fn cpu_copy(seconds: f64) -> BenchResult<f64> {
 fn adapter_gemm(device: &Device, tuner: Option<&Tuner>) -> BenchResult<f64> {
     const ROWS: usize = 1024;
     let network = network(&[1024, 1024]);
-    let own = Settings { batch: ROWS, ..Settings::default() };
+    let own = TrainerSettings { batch_size: ROWS, ..TrainerSettings::default() };
     // A GPU needs some steps to be at its full clock; a software adapter takes a second for some.
     let steps = if is_hardware(device) { 64 } else { 1 };
     let mut all = vec![own.clone()];
     if let Some(tuner) = tuner.filter(|_| !is_hardware(device)) {
         let best = tuner.measure(device, &network, &own)?.into_iter().next();
-        all.extend(best.map(|best| Settings { plan: Some(best.plan), ..own }));
+        all.extend(best.map(|best| TrainerSettings { plan: Some(best.plan), ..own }));
     }
     let mut best: f64 = 0.0;
     for settings in all {
         let mut trainer = trainer(device, &network, &settings, ROWS)?;
         for _ in 0..3 {
             let profile = trainer.profile(steps)?;
-            let timed = profile.kernels.iter().filter(|kernel| kernel.seconds > 0.0);
-            best = timed.map(|kernel| kernel.flop as f64 / kernel.seconds / 1e9).fold(best, f64::max);
+            let timed = profile.kernels.iter().filter(|kernel| kernel.seconds_per_step > 0.0);
+            best = timed.map(|kernel| kernel.flop as f64 / kernel.seconds_per_step / 1e9).fold(best, f64::max);
         }
     }
     Ok(best)

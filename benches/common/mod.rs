@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use gradus::{Activation, Dataset, Device, Network, Settings, Trainer, device::Request, plan::Plan, wgpu};
+use gradus::{Activation, Dataset, Device, Network, Trainer, TrainerSettings, device::DeviceRequest, plan::Plan, wgpu};
 
 pub type BenchResult<T> = Result<T, Box<dyn Error>>;
 
@@ -37,8 +37,8 @@ pub fn exit(result: BenchResult<()>) -> ExitCode {
 
 /// The device of this name, which is told why it is another one, if it is.
 pub fn open(name: &str, is_quiet: bool) -> BenchResult<Device> {
-    let device = Device::request(&Request { choice: name.parse()?, ..Request::default() })?;
-    if let (Some(note), false) = (device.note(), is_quiet) {
+    let device = Device::request(&DeviceRequest { selector: name.parse()?, ..DeviceRequest::default() })?;
+    if let (Some(note), false) = (device.fallback_reason(), is_quiet) {
         println!("{note}");
     }
     Ok(device)
@@ -71,7 +71,7 @@ pub fn network(widths: &[usize]) -> Network {
 }
 
 /// A trainer with `rows` rows on the device.
-pub fn trainer(device: &Device, network: &Network, settings: &Settings, rows: usize) -> gradus::Result<Trainer> {
+pub fn trainer(device: &Device, network: &Network, settings: &TrainerSettings, rows: usize) -> gradus::Result<Trainer> {
     let data = Dataset::new(rows, numbers(rows * network.inputs()), numbers(rows * network.outputs()))?;
     Trainer::new(device, network, &data, settings.clone())
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gradus::{Answers, Dataset, History, plot};
+use gradus::{Dataset, History, Targets, plot};
 use serde_json::{Value, json};
 
 use super::{
@@ -61,9 +61,9 @@ pub fn nearest_mean(train: &Dataset, test: &Dataset, classes: usize) -> f64 {
 pub fn rows(set: &Dataset) -> impl Iterator<Item = (Vec<f32>, usize)> {
     (0..set.rows()).map(|row| {
         let image = set.row(row).unwrap_or_default();
-        let class = match set.answers() {
-            Answers::Classes(classes) => classes[row] as usize,
-            Answers::Values(_) => 0,
+        let class = match set.targets() {
+            Targets::Classes(classes) => classes[row] as usize,
+            Targets::Values(_) => 0,
         };
         (image, class)
     })
@@ -72,9 +72,9 @@ pub fn rows(set: &Dataset) -> impl Iterator<Item = (Vec<f32>, usize)> {
 /// Writes the pictures of a training into `folder`, and prints where they are.
 pub fn write_pictures(folder: &Path, title: &str, images: &Images, trained: &mut Trained) -> Result<(), Exit> {
     let Trained { trainer, history } = trained;
-    plot::save(folder.join("curves.svg"), plot::curves(title, history))?;
-    if let Some(confusion) = trainer.evaluate(&images.test)?.confusion() {
-        plot::save(folder.join("confusion.svg"), plot::confusion(title, confusion, &images.classes))?;
+    plot::save(folder.join("curves.svg"), plot::training_curves(title, history))?;
+    if let Some(confusion) = trainer.evaluate(&images.test)?.confusion_matrix() {
+        plot::save(folder.join("confusion.svg"), plot::confusion_matrix(title, confusion, &images.classes))?;
     }
     let mut answered = Vec::new();
     for (pixels, class) in rows(&images.test) {

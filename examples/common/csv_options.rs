@@ -95,7 +95,7 @@ impl CsvOptions {
     pub fn restated(&self, table: &Table, encoder: Encoder) -> Encoder {
         let settings = table.csv_settings();
         let are_all = settings.decimal.is_some() || settings.thousands.is_some();
-        table.names().iter().enumerate().fold(encoder, |encoder, (at, name)| match table.number_format(at) {
+        table.column_names().iter().enumerate().fold(encoder, |encoder, (at, name)| match table.number_format(at) {
             Some(format) if self.has_numbers() && (are_all || settings.column_decimals.contains_key(name)) => {
                 encoder.with_number_format(name, format)
             }
@@ -126,11 +126,11 @@ fn ascii(option: &str, text: &str) -> Result<u8, Exit> {
 /// The message of an error in a CSV file, with the option that helps.
 pub fn explained(error: &Error, path: &Path, settings: &CsvSettings) -> String {
     let text = error.to_string();
-    let Error::Format { place, expected, got, .. } = error else { return text };
+    let Error::Format { location: place, expected, got, .. } = error else { return text };
     if place.starts_with("line 1, column") && expected.starts_with("a name") {
-        let without = Table::open(path, &CsvSettings { header: false, ..settings.clone() });
+        let without = Table::load_csv(path, &CsvSettings { header: false, ..settings.clone() });
         let are_numbers =
-            without.is_ok_and(|table| (0..table.names().len()).all(|at| table.number_at(0, at).is_some()));
+            without.is_ok_and(|table| (0..table.column_names().len()).all(|at| table.number(0, at).is_some()));
         let why = if are_numbers {
             "the first line contains only numbers: if it is data"
         } else {

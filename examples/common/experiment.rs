@@ -3,7 +3,7 @@
 use std::{ops::RangeInclusive, path::Path};
 
 use gradus::{
-    Dataset, Device, Fit, History, Network, Result, Settings, Trainer,
+    Dataset, Device, History, Network, Result, Trainer, TrainerSettings, TrainingLoop,
     metrics::Metrics,
     plot,
     train::{Progress, ProgressBar},
@@ -31,22 +31,22 @@ pub struct Trained {
 
 impl Experiment<'_> {
     /// Trains the network, and tests it on the held-out rows after every epoch. Progress goes to standard error.
-    pub fn run(&self, settings: Settings) -> Result<Trained> {
+    pub fn run(&self, settings: TrainerSettings) -> Result<Trained> {
         self.run_with(settings, |_| Ok(()))
     }
 
     /// [`Self::run`] with a callback during the training.
     pub fn run_with(
         &self,
-        settings: Settings,
+        settings: TrainerSettings,
         mut callback: impl FnMut(&mut Progress<'_>) -> Result<()>,
     ) -> Result<Trained> {
         let mut trainer = Trainer::new(self.device, self.network, self.train, settings)?;
-        let fit = Fit::new(self.epochs).validate_on(self.test);
+        let fit = TrainingLoop::new(self.epochs).validation_data(self.test);
         let mut bar = ProgressBar::new(&fit, &trainer);
-        let history = fit.run_with(&mut trainer, |progress| {
+        let history = fit.run_with_callback(&mut trainer, |progress| {
             callback(progress)?;
-            bar.tell(progress)
+            bar.update(progress)
         })?;
         Ok(Trained { trainer, history })
     }
@@ -90,7 +90,7 @@ pub fn json(train: &Dataset, history: &History, seed: u64) -> Value {
 
 /// Draws the loss and the accuracy over the epochs.
 pub fn save_curves(path: &Path, title: &str, history: &History) -> std::result::Result<(), Exit> {
-    plot::save(path, plot::curves(title, history))?;
+    plot::save(path, plot::training_curves(title, history))?;
     print_line!("picture: {}", path.display());
     Ok(())
 }

@@ -63,7 +63,7 @@ pub fn images(folder: &Path) -> Result<Images, Exit> {
 fn set(folder: &Path, names: [&str; 2]) -> Result<ImageSet, Exit> {
     let [images, labels] = names.map(|name| file(folder, name).unwrap_or_else(|| folder.join(name)));
     // Data that are not there or damaged are refused, as bad arguments are.
-    let set = ImageSet::of_idx(images, &labels).map_err(|error| Exit::Usage(error.to_string()))?;
+    let set = ImageSet::from_idx(images, &labels).map_err(|error| Exit::Usage(error.to_string()))?;
     match set.classes.len() {
         ..=CLASSES => Ok(set),
         more => {

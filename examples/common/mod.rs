@@ -77,7 +77,9 @@ impl Error for Exit {}
 impl From<gradus::Error> for Exit {
     fn from(error: gradus::Error) -> Self {
         match error {
-            gradus::Error::NoDevice { .. } | gradus::Error::Setting { .. } => Self::Usage(error.to_string()),
+            gradus::Error::DeviceNotFound { .. } | gradus::Error::InvalidSetting { .. } => {
+                Self::Usage(error.to_string())
+            }
             _ => Self::Failed(error.to_string()),
         }
     }

@@ -7,7 +7,7 @@ use std::{
 
 use gradus::{
     Device,
-    device::{Choice, Request},
+    device::{DeviceRequest, DeviceSelector},
     wgpu::Backends,
 };
 use serde_json::{Map, Value};
@@ -56,11 +56,11 @@ impl DeviceOptions {
     pub fn open(&self) -> Result<Device, Exit> {
         // The adapter's driver and wgpu report through `log`; without this, RUST_LOG would show nothing.
         let _ = env_logger::try_init();
-        let choice = self.device.parse().unwrap_or(Choice::Auto);
-        let request = Request { choice, backends: self.backend.flags(), ..Request::default() };
+        let choice = self.device.parse().unwrap_or(DeviceSelector::Auto);
+        let request = DeviceRequest { selector: choice, backends: self.backend.flags(), ..DeviceRequest::default() };
         let device = Device::request(&request)?;
         eprintln!("device: {}", described(&device));
-        if let Some(note) = device.note() {
+        if let Some(note) = device.fallback_reason() {
             eprintln!("{note}");
         }
         Ok(device)

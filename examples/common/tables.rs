@@ -4,8 +4,8 @@ use std::{fs, path::Path};
 
 use gradus::{
     Device, Error, Model, Predictor,
-    data::table::{CsvSettings, Encoder, Table, Unseen},
-    metrics::{Average, Confusion, Regression},
+    data::table::{CsvSettings, Encoder, Table, UnknownCategory},
+    metrics::{Average, ConfusionMatrix, RegressionMetrics},
 };
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ pub fn open(path: &Path, settings: &CsvSettings) -> Result<Table, Exit> {
         return Err(Exit::Usage(format!("{}: {why}", path.display())));
     }
     let table =
-        Table::open(path, settings).map_err(|error| Exit::Usage(csv_options::explained(&error, path, settings)))?;
+        Table::load_csv(path, settings).map_err(|error| Exit::Usage(csv_options::explained(&error, path, settings)))?;
     match table.rows() {
         0 => Err(Exit::Usage(format!("{}: no rows below the names of the columns", path.display()))),
         _ => Ok(table),
@@ -60,7 +60,7 @@ pub fn few<T: AsRef<str>>(texts: &[T], most: usize) -> String {
 
 /// The names of the columns, those with spaces or commas in quotes, as a command line takes them.
 pub fn names(table: &Table) -> String {
-    few(&table.names().iter().map(|name| shell(&short(name))).collect::<Vec<_>>(), LISTED)
+    few(&table.column_names().iter().map(|name| shell(&short(name))).collect::<Vec<_>>(), LISTED)
 }
 
 /// A text as a shell takes it for one argument.
@@ -75,11 +75,11 @@ pub fn shell(text: &str) -> String {
 
 /// The place of a column, or what the columns are called.
 pub fn find(table: &Table, option: &str, name: &str) -> Result<usize, Exit> {
-    let place = |is_it: &dyn Fn(&String) -> bool| table.names().iter().position(is_it);
+    let place = |is_it: &dyn Fn(&String) -> bool| table.column_names().iter().position(is_it);
     place(&|one| one == name).ok_or_else(|| {
         let alike = place(&|one| one.to_lowercase() == name.trim().to_lowercase());
-        let hint = alike.map_or(String::new(), |at| format!(" (is it {:?}?)", short(&table.names()[at])));
-        let hint = match table.names() {
+        let hint = alike.map_or(String::new(), |at| format!(" (is it {:?}?)", short(&table.column_names()[at])));
+        let hint = match table.column_names() {
             [only] => {
                 format!("{hint}; it has one column, {:?}: --delimiter CHAR sets what separates cells", short(only))
             }
@@ -94,7 +94,7 @@ pub fn find(table: &Table, option: &str, name: &str) -> Result<usize, Exit> {
 pub fn find_all(table: &Table, option: &str, values: &[String]) -> Result<Vec<usize>, Exit> {
     let mut places = Vec::new();
     for value in values {
-        if let Some(at) = table.names().iter().position(|name| name == value) {
+        if let Some(at) = table.column_names().iter().position(|name| name == value) {
             places.push(at);
             continue;
         }
@@ -116,10 +116,10 @@ pub enum Unknown {
 
 impl Unknown {
     /// The same for an encoder.
-    pub const fn unseen(self) -> Unseen {
+    pub const fn unseen(self) -> UnknownCategory {
         match self {
-            Self::Error => Unseen::Refuse,
-            Self::Ignore => Unseen::None,
+            Self::Error => UnknownCategory::Error,
+            Self::Ignore => UnknownCategory::Ignore,
         }
     }
 }
@@ -127,12 +127,12 @@ impl Unknown {
 /// Puts into a model's notes what it takes to use it.
 pub fn note(model: &mut Model, encoder: &Encoder) -> Result<(), Exit> {
     let json = |value: serde_json::Result<String>| value.map_err(|error| Exit::Failed(error.to_string()));
-    model.notes.insert(ENCODER.to_owned(), json(serde_json::to_string(encoder))?);
-    model.notes.insert(FEATURES.to_owned(), json(serde_json::to_string(&encoder.feature_names()))?);
-    model.notes.insert(TARGET.to_owned(), encoder.answer().to_owned());
+    model.metadata.insert(ENCODER.to_owned(), json(serde_json::to_string(encoder))?);
+    model.metadata.insert(FEATURES.to_owned(), json(serde_json::to_string(&encoder.feature_names()))?);
+    model.metadata.insert(TARGET.to_owned(), encoder.target().to_owned());
     if encoder.target_offset() != 0.0 {
         // Whoever reads the outputs without the encoder has to add it.
-        model.notes.insert(TARGET_OFFSET.to_owned(), encoder.target_offset().to_string());
+        model.metadata.insert(TARGET_OFFSET.to_owned(), encoder.target_offset().to_string());
     }
     Ok(())
 }
@@ -147,7 +147,7 @@ pub fn load(path: &Path) -> Result<(Model, Encoder), Exit> {
         ));
     }
     let model = Model::load(&file).map_err(refused)?;
-    let Some(json) = model.notes.get(ENCODER) else {
+    let Some(json) = model.metadata.get(ENCODER) else {
         return Err(wrong("nothing in its notes says what its inputs are; was it saved by `train`?".into()));
     };
     let encoder: Encoder = serde_json::from_str(json)
@@ -161,7 +161,7 @@ pub fn load(path: &Path) -> Result<(Model, Encoder), Exit> {
 
 /// What a model says to rows of features: for each the class and its probability, or the number alone.
 pub fn answers(device: &Device, model: &Model, features: &[f32]) -> Result<Vec<(usize, f32)>, Exit> {
-    let outputs = Predictor::of(device, model)?.predict(features)?;
+    let outputs = Predictor::from_model(device, model)?.predict(features)?;
     let largest = |row: &[f32]| {
         let first = (0, row.first().copied().unwrap_or(f32::NAN));
         row.iter().copied().enumerate().fold(first, |best, one| if one.1 > best.1 { one } else { best })
@@ -171,14 +171,14 @@ pub fn answers(device: &Device, model: &Model, features: &[f32]) -> Result<Vec<(
 
 /// How good answers are.
 pub enum TestMetrics {
-    Classes(Confusion),
-    Numbers(Regression),
+    Classes(ConfusionMatrix),
+    Numbers(RegressionMetrics),
 }
 
 impl TestMetrics {
     /// Of classes: what they should be, and what was answered.
     pub fn of_classes(classes: usize, pairs: impl IntoIterator<Item = (usize, usize)>) -> Result<Self, Exit> {
-        let mut confusion = Confusion::new(classes);
+        let mut confusion = ConfusionMatrix::new(classes);
         for (expected, answered) in pairs {
             confusion.add(expected as u32, answered as u32, 1.0)?;
         }
@@ -194,7 +194,7 @@ impl TestMetrics {
             absolute += error.abs();
             all.push(expected);
         }
-        let mut regression = Regression::new(1);
+        let mut regression = RegressionMetrics::new(1);
         regression.add(&all, None, &[squared], &[absolute])?;
         Ok(Self::Numbers(regression))
     }

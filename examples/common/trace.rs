@@ -25,8 +25,8 @@ mod json;
 mod names;
 
 use gradus::{
-    Activation, Device, Loss, Network, Optimizer, Result, Settings, Trainer,
-    nn::{Dense, LayerParameters, Norm},
+    Activation, Device, Loss, Network, Optimizer, Result, Trainer, TrainerSettings,
+    nn::{Dense, LayerParameters, Normalization},
     reference::{Parameters, Reference},
 };
 use serde_json::Value;
@@ -98,7 +98,9 @@ impl Trace {
         let x = trace.matrix("x", None, inputs)?;
         let rows = x.len() / inputs;
         let y = match loss {
-            Loss::SoftmaxCrossEntropy | Loss::SmoothedCrossEntropy { .. } => one_hot(trace.array("y")?, rows, outputs)?,
+            Loss::SoftmaxCrossEntropy | Loss::LabelSmoothedCrossEntropy { .. } => {
+                one_hot(trace.array("y")?, rows, outputs)?
+            }
             _ => trace.matrix("y", Some(rows), outputs)?,
         };
         let has_weights = trace.find("weights").is_some();
@@ -108,7 +110,7 @@ impl Trace {
             losses: trace.numbers("losses", Some(steps.len()))?,
             gradients: tensors(&trace, "gradients", &network)?,
             last: tensors(&trace, "final", &network)?,
-            averaged: if optimizer.average.is_some() { tensors(&trace, "averaged", &network)? } else { Vec::new() },
+            averaged: if optimizer.ema_decay.is_some() { tensors(&trace, "averaged", &network)? } else { Vec::new() },
             predict: trace.matrix("predict", Some(rows), outputs)?,
         };
         trace.finish("")?;
@@ -125,8 +127,15 @@ impl Trace {
         let batch = self.steps.iter().map(|step| step.end - step.start).max().unwrap_or(1);
         let Self { loss, optimizer, accumulate, .. } = *self;
         let weighted = !self.weights.is_empty();
-        let settings = Settings { batch, loss, optimizer, accumulate, weighted, ..Settings::default() };
-        let mut trainer = Trainer::by_hand(device, &self.network, settings)?;
+        let settings = TrainerSettings {
+            batch_size: batch,
+            loss,
+            optimizer,
+            gradient_accumulation: accumulate,
+            sample_weights: weighted,
+            ..TrainerSettings::default()
+        };
+        let mut trainer = Trainer::without_dataset(device, &self.network, settings)?;
         trainer.set_parameters(&self.initial)?;
         let (x, y, all_weights) = (narrow(&self.x), narrow(&self.y), narrow(&self.weights));
         let mut gradients = Vec::new();
@@ -145,12 +154,12 @@ impl Trace {
                 None => trainer.step(x, y)?,
             }
         }
-        let average = self.optimizer.average.is_some();
+        let average = self.optimizer.ema_decay.is_some();
         Ok(self.compare(&TraceResults {
-            losses: wide(&trainer.losses()?.losses),
+            losses: wide(&trainer.take_report()?.losses),
             gradients: mean(&gradients),
             last: of_device(&trainer.parameters()?),
-            averaged: if average { of_device(&trainer.averaged_parameters()?) } else { Vec::new() },
+            averaged: if average { of_device(&trainer.ema_parameters()?) } else { Vec::new() },
             predict: wide(&trainer.predict(&x)?),
         }))
     }
@@ -159,7 +168,7 @@ impl Trace {
     #[allow(dead_code, reason = "the tests' own")]
     pub fn replay_reference(&self) -> Result<Vec<TensorError>> {
         let mut reference = Reference::new(&self.network, self.loss, self.optimizer, &self.initial)?;
-        reference = reference.accumulating(self.accumulate as u64);
+        reference = reference.with_gradient_accumulation(self.accumulate as u64);
         let (mut gradients, mut losses) = (Vec::new(), Vec::new());
         for (i, step) in self.steps.iter().enumerate() {
             let (x, y) = (self.inputs_of(step, &self.x), self.outputs_of(step, &self.y));
@@ -172,10 +181,10 @@ impl Trace {
         }
         let mut last = of_reference(reference.parameters());
         for (i, layer) in last.iter_mut().enumerate() {
-            let (mean, variance) = reference.running(i);
+            let (mean, variance) = reference.running_stats(i);
             layer.extend([("running_mean", mean.to_vec()), ("running_var", variance.to_vec())]);
         }
-        let averaged = of_reference(&reference.averaged_parameters().unwrap_or_default());
+        let averaged = of_reference(&reference.ema_parameters().unwrap_or_default());
         Ok(self.compare(&TraceResults {
             losses,
             gradients: mean(&gradients),
@@ -209,7 +218,7 @@ impl Trace {
                     let mut error = compare(format!("{when} {i} {tensor}"), ours, theirs);
                     // The norm takes away with the mean what such a bias adds. Its gradient is 0 but for rounding, and
                     // has no size of its own that the rounding could be measured by.
-                    if (when, *tensor, layer.norm) == ("first gradients", "bias", Some(Norm::Batch)) {
+                    if (when, *tensor, layer.normalization) == ("first gradients", "bias", Some(Normalization::Batch)) {
                         error.error = farthest(ours, theirs);
                     }
                     errors.push(error);
@@ -275,14 +284,14 @@ fn network(trace: &Object) -> Refused<(Network, Vec<LayerParameters>)> {
             *match name {
                 "weight" => &mut first.weight,
                 "bias" => &mut first.bias,
-                "gain" => &mut first.gain,
-                "shift" => &mut first.shift,
-                _ => &mut first.slope,
+                "gain" => &mut first.gamma,
+                "shift" => &mut first.beta,
+                _ => &mut first.prelu_slope,
             } = narrow(&values);
         }
         // Behind the tensors, which are as many as the sizes say.
-        if added.norm == Some(Norm::Batch) {
-            (first.running_mean, first.running_variance) = (vec![0.0; outputs], vec![1.0; outputs]);
+        if added.normalization == Some(Normalization::Batch) {
+            (first.running_mean, first.running_var) = (vec![0.0; outputs], vec![1.0; outputs]);
         }
         initial.push(first);
         layer.finish(&at)?;
@@ -347,14 +356,14 @@ fn tensors_of(layer: &Object, dense: &Dense, runs: bool) -> Refused<Tensors> {
     let mut tensors = vec![("weight", layer.matrix("weight", Some(dense.outputs), dense.inputs)?)];
     let mut add = |name| layer.numbers(name, Some(dense.outputs)).map(|values| tensors.push((name, values)));
     add("bias")?;
-    if dense.norm.is_some() {
+    if dense.normalization.is_some() {
         add("gain")?;
         add("shift")?;
     }
     if matches!(dense.activation, Activation::Prelu { .. }) {
         add("slope")?;
     }
-    if runs && dense.norm == Some(Norm::Batch) {
+    if runs && dense.normalization == Some(Normalization::Batch) {
         add("running_mean")?;
         add("running_var")?;
     }
@@ -372,7 +381,15 @@ fn wide(values: &[f32]) -> Vec<f64> {
 
 fn of_device(layers: &[LayerParameters]) -> Vec<Tensors> {
     let named = |layer: &LayerParameters| {
-        let LayerParameters { weight, bias, gain, shift, slope, running_mean, running_variance } = layer;
+        let LayerParameters {
+            weight,
+            bias,
+            gamma: gain,
+            beta: shift,
+            prelu_slope: slope,
+            running_mean,
+            running_var: running_variance,
+        } = layer;
         let own = [("weight", weight), ("bias", bias), ("gain", gain), ("shift", shift), ("slope", slope)];
         let running = [("running_mean", running_mean), ("running_var", running_variance)];
         own.into_iter().chain(running).map(|(name, values)| (name, wide(values))).collect()
@@ -382,7 +399,7 @@ fn of_device(layers: &[LayerParameters]) -> Vec<Tensors> {
 
 fn of_reference(layers: &[Parameters]) -> Vec<Tensors> {
     let named = |layer: &Parameters| {
-        let Parameters { weight, bias, gain, shift, slope } = layer.clone();
+        let Parameters { weight, bias, gamma: gain, beta: shift, prelu_slope: slope } = layer.clone();
         vec![("weight", weight), ("bias", bias), ("gain", gain), ("shift", shift), ("slope", slope)]
     };
     layers.iter().map(named).collect()

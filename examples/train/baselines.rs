@@ -1,7 +1,7 @@
 //! What a network has to be better than to be worth anything.
 
 use gradus::{
-    Answers, Dataset, Features,
+    Dataset, Features, Targets,
     data::{Scaler, Scaling},
 };
 
@@ -14,19 +14,19 @@ const MOST_FEATURES: usize = 512;
 fn rows(data: &Dataset, scaler: &Scaler) -> Result<Vec<Vec<f64>>, Exit> {
     let Features::F32(values) = data.features() else { return Ok(Vec::new()) };
     let mut values = values.clone();
-    scaler.apply(&mut values)?;
+    scaler.transform(&mut values)?;
     Ok(values.chunks(data.inputs()).map(|row| row.iter().copied().map(f64::from).collect()).collect())
 }
 
 /// Baselines with their names, learned from one part of the rows and judged on another. `classes` are their names.
 pub fn all(learn: &Dataset, test: &Dataset, classes: Option<&[String]>) -> Result<Vec<(String, TestMetrics)>, Exit> {
-    let scaler = Scaler::learn(Scaling::Standard, learn);
+    let scaler = Scaler::fit(Scaling::Standard, learn);
     let parts = (rows(learn, &scaler)?, rows(test, &scaler)?);
-    match (learn.answers(), test.answers(), classes) {
-        (Answers::Classes(learned), Answers::Classes(tested), Some(names)) => {
+    match (learn.targets(), test.targets(), classes) {
+        (Targets::Classes(learned), Targets::Classes(tested), Some(names)) => {
             of_classes((&parts.0, learned), (&parts.1, tested), names)
         }
-        (Answers::Values(learned), Answers::Values(tested), _) => of_numbers((&parts.0, learned), (&parts.1, tested)),
+        (Targets::Values(learned), Targets::Values(tested), _) => of_numbers((&parts.0, learned), (&parts.1, tested)),
         _ => Ok(Vec::new()),
     }
 }

@@ -1,8 +1,8 @@
 //! The columns of a table: which of them a network can learn from, and what stands in the way.
 
 use gradus::data::table::{
-    AnswerKind, Column, ColumnKind, Encoder, EncoderSettings, FeatureColumns, MissingCategory, MissingNumber,
-    NonNumber, Table, Unseen,
+    CategoryImputation, Column, ColumnKind, Encoder, EncoderSettings, FeatureColumns, NonNumber, NumericImputation,
+    Table, TargetKind, UnknownCategory,
 };
 
 use super::roles::{Role, roles, row_numbers, show, target};
@@ -19,8 +19,8 @@ pub struct ColumnOptions<'a> {
     pub ignore: &'a [String],
     pub categories: &'a [String],
     pub keep: &'a [String],
-    pub unseen: Unseen,
-    pub kind: AnswerKind,
+    pub unseen: UnknownCategory,
+    pub kind: TargetKind,
     pub fills: bool,
 }
 
@@ -40,7 +40,7 @@ const LONGEST: usize = 1000;
 /// Says what is in a table, and learns how it becomes numbers. The table that comes back has those of its rows that have
 /// a target.
 pub fn learn(file: &str, all: Table, options: &ColumnOptions<'_>) -> Result<(Table, Encoder), Exit> {
-    print_line!("{file}: {} rows, {} columns", all.rows(), all.names().len());
+    print_line!("{file}: {} rows, {} columns", all.rows(), all.column_names().len());
     readings(&all).iter().for_each(|line| print_line!("{line}"));
     let target = target(&all, options);
     let (table, left_out) = match &target {
@@ -75,7 +75,7 @@ pub fn learn(file: &str, all: Table, options: &ColumnOptions<'_>) -> Result<(Tab
     check_categories(file, &table, &columns, &features, options)?;
     check_missing(&columns, &features, options.fills)?;
     let settings = settings(&table, &columns, &features, options)?;
-    let encoder = Encoder::learn(&table, &columns[target].name, &settings).map_err(refused)?;
+    let encoder = Encoder::fit(&table, &columns[target].name, &settings).map_err(refused)?;
     Ok((table, encoder))
 }
 
@@ -88,17 +88,17 @@ fn settings(
     let categories = find_all(table, "--categories", options.categories)?;
     let name = |at: &usize| columns[*at].name.clone();
     let (missing_number, missing_category) = match options.fills {
-        true => (MissingNumber::Median, MissingCategory::Own),
-        false => (MissingNumber::Refuse, MissingCategory::Refuse),
+        true => (NumericImputation::Median, CategoryImputation::NewCategory),
+        false => (NumericImputation::Error, CategoryImputation::Error),
     };
     Ok(EncoderSettings {
         features: FeatureColumns::Only(features.iter().map(name).collect()),
-        categories: categories.iter().filter(|at| features.contains(at)).map(name).collect(),
-        most_categories: MOST_CATEGORIES,
-        missing_number,
-        missing_category,
-        unseen: options.unseen,
-        answers: options.kind,
+        categorical: categories.iter().filter(|at| features.contains(at)).map(name).collect(),
+        max_categories: MOST_CATEGORIES,
+        numeric_imputation: missing_number,
+        category_imputation: missing_category,
+        unknown_category: options.unseen,
+        target_kind: options.kind,
         ..EncoderSettings::default()
     })
 }
@@ -139,7 +139,7 @@ fn check_categories(
     let mut wrong = Vec::new();
     for at in features {
         let Column { name, missing, kind, .. } = &columns[*at];
-        let ColumnKind::Categories { count } = *kind else { continue };
+        let ColumnKind::Categorical { count } = *kind else { continue };
         let there = table.rows().saturating_sub(*missing);
         if count <= MANY_CATEGORIES || count <= MOST_CATEGORIES && 2 * count <= there {
             continue;

@@ -21,7 +21,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Parser, ValueEnum};
 use gradus::{
     Activation, Optimizer,
-    data::table::{AnswerKind, CsvSettings},
+    data::table::{CsvSettings, TargetKind},
 };
 
 use columns::ColumnOptions;
@@ -150,9 +150,9 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         keep: &arguments.keep,
         unseen: arguments.unknown_categories.unseen(),
         kind: match (arguments.classify, arguments.regress) {
-            (true, _) => AnswerKind::Classes,
-            (_, true) => AnswerKind::Numbers,
-            _ => AnswerKind::Auto,
+            (true, _) => TargetKind::Classes,
+            (_, true) => TargetKind::Values,
+            _ => TargetKind::Auto,
         },
         fills: arguments.missing == Missing::Fill,
     };

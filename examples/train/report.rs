@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use gradus::{
-    Answers, Dataset, Device, Features, History, Model, Predictor,
+    Dataset, Device, Features, History, Model, Predictor, Targets,
     data::table::Encoder,
     metrics::Metrics,
     plot,
-    train::{Ended, Epoch},
+    train::{Epoch, StopReason},
 };
 use serde_json::{Value, json};
 
@@ -50,13 +50,13 @@ pub fn tell(
         );
     }
 
-    let title = format!("{}, {}", encoder.answer(), setup.words());
+    let title = format!("{}, {}", encoder.target(), setup.words());
     let drawn = draw(&title, out, device, encoder, setup, &model, (&history, &metrics, &answers))?;
     print_line!("pictures: {}", out.join(drawn).display());
     if let Some(folder) = &arguments.save {
         model.save(folder.join("model.safetensors"))?;
         model.save_onnx(folder.join("model.onnx"))?;
-        plot::save(folder.join("history.csv"), history.csv())?;
+        plot::save(folder.join("history.csv"), history.to_csv())?;
         print_line!("saved: {}", folder.join("{model.safetensors,model.onnx,history.csv}").display());
         print_line!("to use it: cargo run --release --example predict -- {} NEW.csv", quoted(folder));
     }
@@ -85,12 +85,12 @@ fn answers(device: &Device, model: &Model, data: &Dataset) -> Result<Vec<(usize,
 }
 
 fn judged(encoder: &Encoder, data: &Dataset, answers: &[(usize, f32)]) -> Result<TestMetrics, Exit> {
-    match data.answers() {
-        Answers::Classes(ids) => {
+    match data.targets() {
+        Targets::Classes(ids) => {
             let pairs = ids.iter().zip(answers).map(|(id, (class, _))| (*id as usize, *class));
             TestMetrics::of_classes(encoder.classes().map_or(0, <[String]>::len), pairs)
         }
-        Answers::Values(values) => {
+        Targets::Values(values) => {
             TestMetrics::of_numbers(values.iter().zip(answers).map(|(value, (_, answer))| (*value, *answer)))
         }
     }
@@ -99,14 +99,16 @@ fn judged(encoder: &Encoder, data: &Dataset, answers: &[(usize, f32)]) -> Result
 /// How the training went, in a line.
 fn course(setup: &TrainingSetup, history: &History) -> String {
     let epochs = history.epochs.len();
-    let ended = match (history.ended, history.best) {
-        (Ended::NoImprovement, Some(best)) => format!("{epochs} epochs, then no better than after epoch {}", best + 1),
+    let ended = match (history.stop_reason, history.best_epoch) {
+        (StopReason::NoImprovement, Some(best)) => {
+            format!("{epochs} epochs, then no better than after epoch {}", best + 1)
+        }
         (_, Some(best)) if best + 1 < epochs => format!("{epochs} epochs, the best was epoch {}", best + 1),
         (_, Some(_)) => format!("{epochs} epochs, of which the last was the best: --epochs {} may help", 4 * epochs),
         _ => format!("{epochs} epochs, none with a loss that is a number"),
     };
     let optimizer = setup.settings.optimizer;
-    let (name, rate, batch) = (optimizer.name(), optimizer.learning_rate, setup.settings.batch);
+    let (name, rate, batch) = (optimizer.name(), optimizer.learning_rate, setup.settings.batch_size);
     format!("{}, {name} with rate {rate}, batches of {batch}: {ended}; {:.2} s", setup.words(), history.seconds())
 }
 
@@ -119,19 +121,19 @@ fn keys(
     history: &History,
     metrics: &TestMetrics,
 ) -> Value {
-    let told = history.best.and_then(|best| history.epochs.get(best)).or(history.last());
+    let told = history.best_epoch.and_then(|best| history.epochs.get(best)).or(history.last());
     let validation = told.and_then(|epoch: &Epoch| epoch.validation.as_ref());
     let rows = setup.train.rows() * history.epochs.len();
     let mut keys = json!({
         "seed": setup.settings.seed,
         "epochs": history.epochs.len(),
-        "best_epoch": history.best.map(|best| best + 1),
+        "best_epoch": history.best_epoch.map(|best| best + 1),
         "seconds": history.seconds(),
         "samples_per_second": rows as f64 / history.seconds(),
         "train_loss": told.map(|epoch| epoch.loss),
         "train_accuracy": told.and_then(|epoch| epoch.accuracy),
         "validation_loss": validation.map(Metrics::loss),
-        "target": encoder.answer(),
+        "target": encoder.target(),
         "classes": encoder.classes(),
         "features": encoder.feature_names(),
         "network": setup.words(),
@@ -156,27 +158,27 @@ fn draw(
     model: &Model,
     (history, metrics, answers): (&History, &TestMetrics, &[(usize, f32)]),
 ) -> Result<String, Exit> {
-    plot::save(out.join("curves.svg"), plot::curves(title, history))?;
+    plot::save(out.join("curves.svg"), plot::training_curves(title, history))?;
     let mut names = vec!["curves"];
-    match (metrics, setup.test.answers()) {
+    match (metrics, setup.test.targets()) {
         (TestMetrics::Classes(confusion), _) => {
             let classes = encoder.classes().unwrap_or_default();
-            plot::save(out.join("confusion.svg"), plot::confusion(title, confusion, classes))?;
+            plot::save(out.join("confusion.svg"), plot::confusion_matrix(title, confusion, classes))?;
             names.push("confusion");
         }
-        (_, Answers::Values(expected)) => {
+        (_, Targets::Values(expected)) => {
             let predicted: Vec<f32> = answers.iter().map(|(_, answer)| *answer).collect();
             let about = format!("{title}: {}", metrics.words());
-            plot::save(out.join("predictions.svg"), plot::predictions(&about, expected, &predicted))?;
+            plot::save(out.join("predictions.svg"), plot::predicted_vs_target(&about, expected, &predicted))?;
             names.push("predictions");
         }
         _ => {}
     }
     if let [first, second] = encoder.feature_names().as_slice() {
-        let mut predictor = Predictor::of(device, model)?;
-        let boundary = plot::Boundary::new(&setup.data, |inputs| predictor.predict(inputs))?;
-        let title = format!("{} by {first} (first) and {second} (second)", encoder.answer());
-        plot::save(out.join("boundary.svg"), boundary.svg(&title, encoder.classes().unwrap_or_default()))?;
+        let mut predictor = Predictor::from_model(device, model)?;
+        let boundary = plot::DecisionBoundary::new(&setup.data, |inputs| predictor.predict(inputs))?;
+        let title = format!("{} by {first} (first) and {second} (second)", encoder.target());
+        plot::save(out.join("boundary.svg"), boundary.to_svg(&title, encoder.classes().unwrap_or_default()))?;
         names.push("boundary");
     }
     Ok(format!("{{{}}}.svg", names.join(",")))

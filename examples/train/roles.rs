@@ -38,7 +38,7 @@ pub fn roles(
     let mut roles: Vec<Role> = (0..columns.len())
         .map(|at| match columns[at].kind {
             ColumnKind::Empty => Role::Empty,
-            ColumnKind::Numbers { .. } if row_numbers[at] => Role::RowNumbers,
+            ColumnKind::Numeric { .. } if row_numbers[at] => Role::RowNumbers,
             _ => Role::Feature,
         })
         .collect();
@@ -69,7 +69,7 @@ fn first_number(table: &Table, at: usize) -> Option<f64> {
     let mut values = Vec::new();
     for row in 0..table.rows() {
         // Most columns are left at their first number.
-        values.push(table.number_at(row, at).filter(|value| value.fract() == 0.0)?);
+        values.push(table.number(row, at).filter(|value| value.fract() == 0.0)?);
     }
     let first = values.iter().copied().fold(f64::INFINITY, f64::min);
     let mut is_seen = vec![false; values.len()];
@@ -82,7 +82,7 @@ fn first_number(table: &Table, at: usize) -> Option<f64> {
 
 /// Which columns number the rows of a table from 0 or 1 on.
 pub fn row_numbers(table: &Table) -> Vec<bool> {
-    (0..table.names().len())
+    (0..table.column_names().len())
         .map(|at| first_number(table, at).is_some_and(|first| first == 0.0 || first == 1.0))
         .collect()
 }
@@ -105,7 +105,7 @@ pub fn show(table: &Table, columns: &[Column], roles: &[Role], options: &ColumnO
             (Role::RowNumbers, _) => {
                 format!("; left out, as it numbers the rows (--keep {} uses it)", shell(&short(&column.name)))
             }
-            (Role::Feature, ColumnKind::Numbers { .. }) if column.missing > 0 && options.fills => {
+            (Role::Feature, ColumnKind::Numeric { .. }) if column.missing > 0 && options.fills => {
                 ", to be their median".to_owned()
             }
             (Role::Feature, _) if column.missing > 0 && options.fills => ", to be a category of their own".to_owned(),
@@ -135,7 +135,7 @@ fn notes(table: &Table, columns: &[Column], at: usize, role: Role) -> Vec<String
     if let Some(other) = ambiguity(column) {
         notes.push(format!("{name:?} can be read in two ways; {other}"));
     }
-    if let ColumnKind::Categories { count } = column.kind {
+    if let ColumnKind::Categorical { count } = column.kind {
         if let Some(NonNumber { row, format, numbers }) = table.first_non_number(at)
             && 2 * numbers > table.rows() - column.missing
         {
@@ -195,7 +195,7 @@ fn differ_in_case(table: &Table, at: usize, count: usize) -> Option<(String, Str
 
 /// The word of the missing cells of a column of categories, if it is not the empty cell.
 fn missing_word(table: &Table, at: usize, column: &Column) -> Option<(String, usize)> {
-    if column.missing == 0 || !matches!(column.kind, ColumnKind::Categories { .. }) {
+    if column.missing == 0 || !matches!(column.kind, ColumnKind::Categorical { .. }) {
         return None;
     }
     let words = (0..table.rows()).filter(|row| table.is_missing(*row, at)).filter_map(|row| table.cell(row, at));

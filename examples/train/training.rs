@@ -1,7 +1,8 @@
 //! From a data set to a trained model: what is held out, the network, and the training.
 
 use gradus::{
-    Activation, Answers, Dataset, Device, EarlyStopping, Fit, History, Loss, Model, Network, Settings, Trainer,
+    Activation, Dataset, Device, EarlyStopping, History, Loss, Model, Network, Targets, Trainer, TrainerSettings,
+    TrainingLoop,
     data::{Scaler, Scaling, Split, table::Encoder},
     train::ProgressBar,
 };
@@ -31,8 +32,8 @@ pub struct TrainingSetup {
     /// Those that it is tested on.
     pub test: Dataset,
     pub network: Network,
-    pub settings: Settings,
-    pub fit: Fit,
+    pub settings: TrainerSettings,
+    pub fit: TrainingLoop,
     /// What is taken from the answers, and what they are divided by then, if they are numbers.
     scale: Option<(f64, f64)>,
 }
@@ -55,33 +56,33 @@ impl TrainingSetup {
         if !(0.01..=0.9).contains(&arguments.hold_out) {
             return Err(Exit::Usage(format!("--hold-out: expected 0.01 to 0.9, got {}", arguments.hold_out)));
         }
-        let (learn, test) = data.split(&Split { share: arguments.hold_out, stratified }, seed)?;
-        let (train, validation) = learn.split(&Split { share: VALIDATION, stratified }, seed)?;
+        let (learn, test) = data.split(&Split { fraction: arguments.hold_out, stratified }, seed)?;
+        let (train, validation) = learn.split(&Split { fraction: VALIDATION, stratified }, seed)?;
         let (count, validate, tested) = (train.rows(), validation.rows(), test.rows());
         print_line!("{count} rows to learn from, {validate} to tell when to stop, {tested} held out");
 
-        let scale = match train.answers() {
-            Answers::Values(values) => Some(mean_and_deviation(values)?),
-            Answers::Classes(_) => None,
+        let scale = match train.targets() {
+            Targets::Values(values) => Some(mean_and_deviation(values)?),
+            Targets::Classes(_) => None,
         };
         let (network, loss) = network(arguments, data.inputs(), encoder.classes());
         // Some 50 steps an epoch, which are enough for few rows and not too many for a GPU with many.
         let batch = arguments.batch.unwrap_or((count / 50).next_power_of_two().clamp(8, 256));
         let optimizer = arguments.optimizer.optimizer(arguments.learning_rate);
-        let settings = Settings { batch, loss, optimizer, seed, ..Settings::default() };
+        let settings = TrainerSettings { batch_size: batch, loss, optimizer, seed, ..TrainerSettings::default() };
         let stopping = EarlyStopping { patience: arguments.patience, ..EarlyStopping::default() };
         let epochs = arguments.epochs.or(50);
-        let fit = Fit::new(epochs).validate_on(&scaled(&validation, scale)?).early_stopping(stopping);
+        let fit = TrainingLoop::new(epochs).validation_data(&scaled(&validation, scale)?).early_stopping(stopping);
         Ok(Self { data, train, validation, learn, test, network, settings, fit, scale })
     }
 
     /// Trains the network.
     pub fn train(&self, device: &Device) -> Result<Trained, Exit> {
-        let scaler = Scaler::learn(Scaling::Standard, &self.train);
-        let train = scaled(&self.train, self.scale)?.with_scaling(&scaler)?;
+        let scaler = Scaler::fit(Scaling::Standard, &self.train);
+        let train = scaled(&self.train, self.scale)?.with_scaler(&scaler)?;
         let mut trainer = Trainer::new(device, &self.network, &train, self.settings.clone())?;
         let mut bar = ProgressBar::new(&self.fit, &trainer);
-        let history = self.fit.run_with(&mut trainer, |progress| bar.tell(progress));
+        let history = self.fit.run_with_callback(&mut trainer, |progress| bar.update(progress));
         drop(bar);
         let history = history?;
         let loss = trainer.evaluate(&scaled(&self.test, self.scale)?)?.loss();
@@ -120,12 +121,12 @@ fn network(arguments: &Arguments, inputs: usize, classes: Option<&[String]>) -> 
 
 /// Says what the answers are, and refuses those that nothing can be learned from.
 fn tell_target(encoder: &Encoder, data: &Dataset) -> Result<(), Exit> {
-    match (encoder.classes(), data.answers()) {
-        (Some(classes), Answers::Classes(ids)) => tell_classes(encoder.answer(), classes, ids),
-        (_, Answers::Values(values)) => {
+    match (encoder.classes(), data.targets()) {
+        (Some(classes), Targets::Classes(ids)) => tell_classes(encoder.target(), classes, ids),
+        (_, Targets::Values(values)) => {
             let (mean, deviation) = mean_and_deviation(values)?;
             let [mean, deviation] = [mean + f64::from(encoder.target_offset()), deviation].map(digits);
-            print_line!("to predict: {}, numbers with mean {mean}, standard deviation {deviation}", encoder.answer());
+            print_line!("to predict: {}, numbers with mean {mean}, standard deviation {deviation}", encoder.target());
             Ok(())
         }
         _ => Ok(()),
@@ -176,7 +177,7 @@ fn mean_and_deviation(values: &[f32]) -> Result<(f64, f64), Exit> {
 
 /// The same with answers of mean 0 and standard deviation 1, if they are numbers.
 fn scaled(data: &Dataset, scale: Option<(f64, f64)>) -> Result<Dataset, Exit> {
-    let (Some((mean, deviation)), Answers::Values(values)) = (scale, data.answers()) else { return Ok(data.clone()) };
+    let (Some((mean, deviation)), Targets::Values(values)) = (scale, data.targets()) else { return Ok(data.clone()) };
     let values: Vec<f32> = values.iter().map(|value| ((f64::from(*value) - mean) / deviation) as f32).collect();
     Dataset::new(data.rows(), data.features().clone(), values).map_err(refused)
 }

@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     data::{
-        features::{Features, check_scale_as, from_values, rounded, select},
+        features::{Features, check_same_scale, from_values, round_to_f32, select},
         scaling,
         scaling::Scaler,
     },
-    error::{Error, Result, check_finite, check_len, room},
+    error::{Error, Result, check_finite, check_len, try_with_capacity},
 };
 
 /// Rows of features with an answer each. A clone shares the data.
@@ -20,36 +20,36 @@ pub struct Dataset {
     rows: usize,
     features: Arc<Features>,
     /// The features in f64, if they came so.
-    wide: Option<Arc<Vec<f64>>>,
+    features_f64: Option<Arc<Vec<f64>>>,
     /// What is left of the features without the origin of the scaler, if it has one.
-    rest: Option<Arc<Features>>,
-    answers: Arc<Answers>,
-    weights: Option<Arc<Vec<f32>>>,
+    features_without_origin: Option<Arc<Features>>,
+    targets: Arc<Targets>,
+    sample_weights: Option<Arc<Vec<f32>>>,
     scaler: Option<Arc<Scaler>>,
 }
 
 /// The largest absolute values of a data set.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Largest {
+pub(crate) struct MaxAbs {
     features: f32,
-    answers: f32,
+    targets: f32,
 }
 
-impl Largest {
+impl MaxAbs {
     /// From here on, data that are not scaled are a likely cause of a loss that diverges.
-    const LARGE: f32 = 100.0;
+    const LARGE_VALUE: f32 = 100.0;
 
     /// What a loss that is not finite is likely due to, and what helps. At the first step the parameters are still those
     /// that were drawn, whatever the learning rate.
-    pub(crate) fn hint(self, is_first_step: bool) -> String {
-        let Self { features, answers } = self;
+    pub(crate) fn divergence_hint(self, is_first_step: bool) -> String {
+        let Self { features, targets: answers } = self;
         let rate = if is_first_step { "the learning rate is not the cause at the first step: " } else { "" };
-        if answers > Self::LARGE && answers >= features {
+        if answers > Self::LARGE_VALUE && answers >= features {
             format!(
                 "{rate}the targets reach {answers:e}; scale them to about 1, for example by subtracting their mean and \
                  dividing by their standard deviation"
             )
-        } else if features > Self::LARGE {
+        } else if features > Self::LARGE_VALUE {
             format!("{rate}the features reach {features:e}; scale them to about 1, for example with Scaling::Standard")
         } else if is_first_step {
             format!("{rate}look at the initial parameters, and at the size of inputs and targets")
@@ -61,16 +61,16 @@ impl Largest {
 
 /// What a network should answer.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Answers {
+pub enum Targets {
     /// The expected outputs, row by row.
     Values(Vec<f32>),
     /// The number of the right class, one a row.
     Classes(Vec<u32>),
 }
 
-from_values!(Answers, f32, Self::Values);
-from_values!(Answers, u32, Self::Classes);
-from_values!(Answers, u8, |ids: Vec<u8>| Self::Classes(ids.into_iter().map(u32::from).collect()));
+from_values!(Targets, f32, Self::Values);
+from_values!(Targets, u32, Self::Classes);
+from_values!(Targets, u8, |ids: Vec<u8>| Self::Classes(ids.into_iter().map(u32::from).collect()));
 
 impl Dataset {
     /// `rows` rows of features and answers.
@@ -81,31 +81,39 @@ impl Dataset {
     ///   no and 1 for yes
     ///
     /// # Errors
-    /// [`Error::Shape`] if the values do not divide into `rows` rows, [`Error::NonFinite`] if one is not a finite number,
-    /// [`Error::Setting`] if there are no rows or a scale is not a finite number, [`Error::File`] if they are in a file that
+    /// [`Error::BatchLayout`] if the values do not divide into `rows` rows, [`Error::NonFinite`] if one is not a finite number,
+    /// [`Error::InvalidSetting`] if there are no rows or a scale is not a finite number, [`Error::Io`] if they are in a file that
     /// cannot be read: one of f32 or f64 is read once from end to end.
-    pub fn new(rows: usize, features: impl Into<Features>, answers: impl Into<Answers>) -> Result<Self> {
-        let (features, answers) = (features.into(), answers.into());
+    pub fn new(rows: usize, features: impl Into<Features>, targets: impl Into<Targets>) -> Result<Self> {
+        let (features, answers) = (features.into(), targets.into());
         if rows == 0 || u32::try_from(rows).is_err() {
-            return Err(wrong_count(rows));
+            return Err(row_count_error(rows));
         }
         let (features, wide) = match features {
-            Features::F64(values) => (Features::F32(rounded(&values)), Some(Arc::new(values))),
+            Features::F64(values) => (Features::F32(round_to_f32(&values)), Some(Arc::new(values))),
             features => (features, None),
         };
         let (features, answers) = (Arc::new(features), Arc::new(answers));
-        let set = Self { rows, features, wide, rest: None, answers, weights: None, scaler: None };
+        let set = Self {
+            rows,
+            features,
+            features_f64: wide,
+            features_without_origin: None,
+            targets: answers,
+            sample_weights: None,
+            scaler: None,
+        };
         let whole = |what: &str, len: usize| check_len(what, rows * len.div_ceil(rows).max(1), len);
-        whole("features", set.features.values())?;
+        whole("features", set.features.value_count())?;
         set.features.check(set.inputs())?;
-        match &*set.answers {
-            Answers::Values(values) => {
+        match &*set.targets {
+            Targets::Values(values) => {
                 whole("answers", values.len())?;
                 check_finite("answers", values.len() / rows, values)?;
             }
-            Answers::Classes(classes) => check_len("class ids", rows, classes.len())?,
+            Targets::Classes(classes) => check_len("class ids", rows, classes.len())?,
         }
-        if let (Features::F32(values), None) = (&*set.features, &set.wide) {
+        if let (Features::F32(values), None) = (&*set.features, &set.features_f64) {
             scaling::warn_of_lost_values(values, set.inputs());
         }
         Ok(set)
@@ -117,43 +125,43 @@ impl Dataset {
     /// `sum(w_i loss_i) / sum(w_i)`, as in scikit-learn.
     ///
     /// # Errors
-    /// [`Error::Shape`] if there is not one for each row, [`Error::Setting`] for one that is not a finite number from 0 up, and
+    /// [`Error::BatchLayout`] if there is not one for each row, [`Error::InvalidSetting`] for one that is not a finite number from 0 up, and
     /// if all of them are 0.
-    pub fn with_weights(mut self, weights: impl Into<Vec<f32>>) -> Result<Self> {
+    pub fn with_sample_weights(mut self, weights: impl Into<Vec<f32>>) -> Result<Self> {
         let weights = weights.into();
-        check_weights(self.rows, &weights)?;
-        check_some_weight(&weights)?;
-        self.weights = Some(Arc::new(weights));
+        check_sample_weights(self.rows, &weights)?;
+        check_positive_weight(&weights)?;
+        self.sample_weights = Some(Arc::new(weights));
         Ok(self)
     }
 
     /// The same with a weight for each class, by which the weights of its rows, 1 if there are none, are multiplied.
     ///
     /// # Errors
-    /// [`Error::Class`] for a row whose class has none, [`Error::Setting`] if the answers are no classes or a weight is not
+    /// [`Error::ClassOutOfRange`] for a row whose class has none, [`Error::InvalidSetting`] if the answers are no classes or a weight is not
     /// a finite number from 0 up.
     pub fn with_class_weights(self, weights: &[f32]) -> Result<Self> {
-        let classes = self.classes()?;
+        let classes = self.class_targets()?;
         let of = |(row, class): (usize, &u32)| match weights.get(*class as usize) {
-            Some(weight) => Ok(weight * self.weight(row)),
-            None => Err(Error::Class { row, class: *class, classes: weights.len() }),
+            Some(weight) => Ok(weight * self.sample_weight(row)),
+            None => Err(Error::ClassOutOfRange { row, class: *class, classes: weights.len() }),
         };
         let weights = classes.iter().enumerate().map(of).collect::<Result<Vec<_>>>()?;
-        self.with_weights(weights)
+        self.with_sample_weights(weights)
     }
 
     /// For each class up to the largest, `rows / (classes * its rows)`: with these weights all classes count the same
     /// (scikit-learn's `balanced`). A class without rows gets 0.
     ///
     /// # Errors
-    /// [`Error::Setting`] if the answers are no classes, [`Error::OutOfMemory`] if the largest has no room for all up to it.
+    /// [`Error::InvalidSetting`] if the answers are no classes, [`Error::OutOfMemory`] if the largest has no room for all up to it.
     pub fn balanced_class_weights(&self) -> Result<Vec<f32>> {
-        let classes = self.classes()?;
+        let classes = self.class_targets()?;
         let mut counts = BTreeMap::new();
         classes.iter().for_each(|class| *counts.entry(*class as usize).or_insert(0u32) += 1);
         let count = counts.last_key_value().map_or(0, |(most, _)| most.saturating_add(1));
         // A class has any number: what cannot be is an error and no abort.
-        room::<f32>(count, "weights of the classes")?;
+        try_with_capacity::<f32>(count, "weights of the classes")?;
         let mut weights = vec![0.0; count];
         for (class, rows) in &counts {
             weights[*class] = (self.rows as f64 / (counts.len() as f64 * f64::from(*rows))) as f32;
@@ -162,12 +170,12 @@ impl Dataset {
     }
 
     /// The answers, where they are classes.
-    fn classes(&self) -> Result<&[u32]> {
-        match &*self.answers {
-            Answers::Classes(classes) => Ok(classes),
-            Answers::Values(_) => {
+    fn class_targets(&self) -> Result<&[u32]> {
+        match &*self.targets {
+            Targets::Classes(classes) => Ok(classes),
+            Targets::Values(_) => {
                 let expected = "answers that are classes".to_owned();
-                Err(Error::Setting { what: "class weights", expected, got: "values".into() })
+                Err(Error::InvalidSetting { name: "class weights", expected, got: "values".into() })
             }
         }
     }
@@ -175,25 +183,33 @@ impl Dataset {
     /// A data set of the given rows of this one, in the order given; a row may be given more than once. Bytes stay bytes.
     ///
     /// # Errors
-    /// [`Error::Setting`] if no row is given, or one that is not there.
+    /// [`Error::InvalidSetting`] if no row is given, or one that is not there.
     pub fn select(&self, rows: &[usize]) -> Result<Self> {
         if let Some(row) = rows.iter().find(|row| **row >= self.rows) {
             let expected = format!("below {}", self.rows);
-            return Err(Error::Setting { what: "row to select", expected, got: row.to_string() });
+            return Err(Error::InvalidSetting { name: "row to select", expected, got: row.to_string() });
         }
         let features = self.features.select(rows, self.inputs());
-        let answers = match &*self.answers {
-            Answers::Values(values) => Answers::Values(select(values, rows, values.len() / self.rows)),
-            Answers::Classes(classes) => Answers::Classes(select(classes, rows, 1)),
+        let answers = match &*self.targets {
+            Targets::Values(values) => Targets::Values(select(values, rows, values.len() / self.rows)),
+            Targets::Classes(classes) => Targets::Classes(select(classes, rows, 1)),
         };
         if rows.is_empty() || u32::try_from(rows.len()).is_err() {
-            return Err(wrong_count(rows.len()));
+            return Err(row_count_error(rows.len()));
         }
-        let weights = self.weights.as_ref().map(|weights| Arc::new(select(weights, rows, 1)));
-        let wide = self.wide.as_ref().map(|wide| Arc::new(select(wide, rows, self.inputs())));
-        let rest = self.rest.as_ref().map(|rest| Arc::new(rest.select(rows, self.inputs())));
+        let weights = self.sample_weights.as_ref().map(|weights| Arc::new(select(weights, rows, 1)));
+        let wide = self.features_f64.as_ref().map(|wide| Arc::new(select(wide, rows, self.inputs())));
+        let rest = self.features_without_origin.as_ref().map(|rest| Arc::new(rest.select(rows, self.inputs())));
         let (features, answers) = (Arc::new(features), Arc::new(answers));
-        Ok(Self { rows: rows.len(), features, wide, rest, answers, weights, scaler: self.scaler.clone() })
+        Ok(Self {
+            rows: rows.len(),
+            features,
+            features_f64: wide,
+            features_without_origin: rest,
+            targets: answers,
+            sample_weights: weights,
+            scaler: self.scaler.clone(),
+        })
     }
 
     /// The same with features that are scaled before the network sees them, on the device; the features themselves stay as
@@ -202,33 +218,33 @@ impl Dataset {
     /// ([recorded predictions](crate::train::Trainer::record_prediction_async)) and what a [`Predictor::new`](crate::model::Predictor::new) is shown has to be scaled already.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the scaler has another number of columns.
-    pub fn with_scaling(mut self, scaler: &Scaler) -> Result<Self> {
+    /// [`Error::BatchLayout`] if the scaler has another number of columns.
+    pub fn with_scaler(mut self, scaler: &Scaler) -> Result<Self> {
         check_len("columns of a scaler", self.inputs(), scaler.columns())?;
-        self.rest = None;
+        self.features_without_origin = None;
         self.scaler = Some(Arc::new(match &*self.features {
             // A file is read as f32, so nothing is gained by two subtractions.
-            Features::File(_) => scaler.in_one_shift(),
+            Features::File(_) => scaler.merge_origin(),
             _ => scaler.clone(),
         }));
         if self.scaler().is_some_and(|scaler| !scaler.origin().is_empty()) {
-            let rest = match &self.wide {
-                Some(wide) => scaler.rest(wide),
+            let rest = match &self.features_f64 {
+                Some(wide) => scaler.subtract_origins(wide),
                 None => {
-                    let mut values = self.features.as_ref().clone().into_numbers()?;
+                    let mut values = self.features.as_ref().clone().into_f32()?;
                     values.chunks_exact_mut(scaler.columns()).for_each(|row| scaler.subtract_origin(row));
                     values
                 }
             };
-            self.rest = Some(Arc::new(Features::F32(rest)));
+            self.features_without_origin = Some(Arc::new(Features::F32(rest)));
         }
         Ok(self)
     }
 
     /// The same, scaled as the data that a network has learned from, unless it brings a scaling of its own.
-    pub(crate) fn scaled_as(&self, scaler: Option<&Scaler>) -> Result<Self> {
+    pub(crate) fn with_model_scaler(&self, scaler: Option<&Scaler>) -> Result<Self> {
         match scaler {
-            Some(scaler) if self.scaler.is_none() => self.clone().with_scaling(scaler),
+            Some(scaler) if self.scaler.is_none() => self.clone().with_scaler(scaler),
             _ => Ok(self.clone()),
         }
     }
@@ -236,11 +252,11 @@ impl Dataset {
     /// The features of a row, before they are scaled.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a row that is not there, [`Error::File`] if it is in a file that cannot be read.
+    /// [`Error::InvalidSetting`] for a row that is not there, [`Error::Io`] if it is in a file that cannot be read.
     pub fn row(&self, row: usize) -> Result<Vec<f32>> {
         if row >= self.rows {
             let expected = format!("below {}", self.rows);
-            return Err(Error::Setting { what: "row of a data set", expected, got: row.to_string() });
+            return Err(Error::InvalidSetting { name: "row of a data set", expected, got: row.to_string() });
         }
         let mut values = vec![0.0; self.inputs()];
         self.write_raw_features(row, &mut values);
@@ -253,24 +269,24 @@ impl Dataset {
     }
 
     /// The rows' weights, if they have any.
-    pub fn weights(&self) -> Option<&[f32]> {
-        self.weights.as_ref().map(|weights| weights.as_slice())
+    pub fn sample_weights(&self) -> Option<&[f32]> {
+        self.sample_weights.as_ref().map(|weights| weights.as_slice())
     }
 
     /// The answers, shared.
-    pub(crate) fn shared_answers(&self) -> Arc<Answers> {
-        Arc::clone(&self.answers)
+    pub(crate) fn shared_targets(&self) -> Arc<Targets> {
+        Arc::clone(&self.targets)
     }
 
     /// The rows' weights, shared.
-    pub(crate) fn shared_weights(&self) -> Option<Arc<Vec<f32>>> {
-        self.weights.clone()
+    pub(crate) fn shared_sample_weights(&self) -> Option<Arc<Vec<f32>>> {
+        self.sample_weights.clone()
     }
 
     /// What a row weighs.
     #[inline]
-    pub(crate) fn weight(&self, row: usize) -> f32 {
-        self.weights.as_ref().map_or(1.0, |weights| weights[row])
+    pub(crate) fn sample_weight(&self, row: usize) -> f32 {
+        self.sample_weights.as_ref().map_or(1.0, |weights| weights[row])
     }
 
     /// How many rows there are.
@@ -280,17 +296,17 @@ impl Dataset {
 
     /// How many features a row has.
     pub fn inputs(&self) -> usize {
-        self.features.values() / self.rows
+        self.features.value_count() / self.rows
     }
 
     /// The features in f64, if they came so.
-    pub(crate) fn wide_features(&self) -> Option<&[f64]> {
-        self.wide.as_ref().map(|wide| wide.as_slice())
+    pub(crate) fn features_f64(&self) -> Option<&[f64]> {
+        self.features_f64.as_ref().map(|wide| wide.as_slice())
     }
 
     /// The features as a device gets them, before they are scaled: without the origin of the scaler.
-    pub(crate) fn rest(&self) -> &Features {
-        self.rest.as_ref().unwrap_or(&self.features)
+    pub(crate) fn features_without_origin(&self) -> &Features {
+        self.features_without_origin.as_ref().unwrap_or(&self.features)
     }
 
     /// The features.
@@ -299,33 +315,33 @@ impl Dataset {
     }
 
     /// The answers.
-    pub fn answers(&self) -> &Answers {
-        &self.answers
+    pub fn targets(&self) -> &Targets {
+        &self.targets
     }
 
     /// Refuses bytes of another scale than a network has learned from: the same byte would be another number. Rows of other
     /// numbers are what they are.
     pub(crate) fn check_scale(&self, learned: Option<f32>) -> Result<()> {
-        check_scale_as(learned, &self.features)
+        check_same_scale(learned, &self.features)
     }
 
     /// The largest absolute value of the answers, and of the features as the network sees them: of scaled ones 0, since they
     /// are small, and of rows in a file as well, which would have to be read again.
-    pub(crate) fn largest(&self) -> Largest {
+    pub(crate) fn max_abs(&self) -> MaxAbs {
         // Without their signs, floats are in the order of their bits, whose maximum the compiler can compute in vectors.
         let bits = |values: &[f32]| values.iter().fold(0, |most: u32, value| most.max(value.abs().to_bits()));
         let of = |values: &[f32]| f32::from_bits(bits(values));
-        let answers = if let Answers::Values(values) = &*self.answers { of(values) } else { 0.0 };
+        let answers = if let Targets::Values(values) = &*self.targets { of(values) } else { 0.0 };
         let features = match &*self.features {
             Features::F32(values) if self.scaler.is_none() => of(values),
             Features::U8 { scale, .. } if self.scaler.is_none() => 255.0 * scale.abs(),
             _ => 0.0,
         };
-        Largest { features, answers }
+        MaxAbs { features, targets: answers }
     }
 
     /// Whether its features stay in a file.
-    pub(crate) fn is_in_a_file(&self) -> bool {
+    pub(crate) fn is_in_file(&self) -> bool {
         matches!(*self.features, Features::File(_))
     }
 
@@ -336,17 +352,18 @@ impl Dataset {
 
     /// Whether it is the same data, and not just equal, and scaled alike.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let is_shared = std::ptr::eq(self.rest(), other.rest()) && Arc::ptr_eq(&self.answers, &other.answers);
-        let weights = [self, other].map(|data| data.weights.as_ref().map(Arc::as_ptr));
+        let is_shared = std::ptr::eq(self.features_without_origin(), other.features_without_origin())
+            && Arc::ptr_eq(&self.targets, &other.targets);
+        let weights = [self, other].map(|data| data.sample_weights.as_ref().map(Arc::as_ptr));
         is_shared && weights[0] == weights[1] && self.scaler == other.scaler
     }
 
     /// Writes the features of `row` to `into`, as the network sees them.
     #[inline]
     pub(crate) fn write_features(&self, row: usize, into: &mut [f32]) {
-        self.rest().write(row, into);
+        self.features_without_origin().write(row, into);
         if let Some(scaler) = &self.scaler {
-            scaler.apply_to_rest(into);
+            scaler.transform_without_origin(into);
         }
     }
 
@@ -359,11 +376,11 @@ impl Dataset {
     /// Writes the expected outputs of `row` to `into`: a class id becomes a row of zeros with a one, or stands for
     /// itself where there is one output.
     #[inline]
-    pub(crate) fn write_expected(&self, row: usize, into: &mut [f32]) {
-        match &*self.answers {
-            Answers::Values(values) => into.copy_from_slice(&values[row * into.len()..(row + 1) * into.len()]),
-            Answers::Classes(classes) if into.len() == 1 => into[0] = classes[row] as f32,
-            Answers::Classes(classes) => {
+    pub(crate) fn write_target(&self, row: usize, into: &mut [f32]) {
+        match &*self.targets {
+            Targets::Values(values) => into.copy_from_slice(&values[row * into.len()..(row + 1) * into.len()]),
+            Targets::Classes(classes) if into.len() == 1 => into[0] = classes[row] as f32,
+            Targets::Classes(classes) => {
                 into.fill(0.0);
                 into[classes[row] as usize] = 1.0;
             }
@@ -371,17 +388,17 @@ impl Dataset {
     }
 
     /// Refuses to be shown to a network of other sizes.
-    pub(crate) fn check_for(&self, inputs: usize, outputs: usize) -> Result<()> {
+    pub(crate) fn check_shape(&self, inputs: usize, outputs: usize) -> Result<()> {
         check_len("features of a row", inputs, self.inputs())?;
         // The rows may have been selected from a data set of which others have weights.
-        self.weights().map_or(Ok(()), check_some_weight)?;
-        match &*self.answers {
-            Answers::Values(values) => check_len("answers of a row", outputs, values.len() / self.rows),
-            Answers::Classes(ids) => {
+        self.sample_weights().map_or(Ok(()), check_positive_weight)?;
+        match &*self.targets {
+            Targets::Values(values) => check_len("answers of a row", outputs, values.len() / self.rows),
+            Targets::Classes(ids) => {
                 let classes = outputs.max(2);
                 match ids.iter().position(|id| *id as usize >= classes) {
                     None => Ok(()),
-                    Some(row) => Err(Error::Class { row, class: ids[row], classes }),
+                    Some(row) => Err(Error::ClassOutOfRange { row, class: ids[row], classes }),
                 }
             }
         }
@@ -394,9 +411,9 @@ impl std::fmt::Display for Dataset {
         let plural = |count: usize| if count == 1 { "" } else { "s" };
         let (rows, inputs) = (self.rows, self.inputs());
         write!(f, "{rows} row{} of {inputs} feature{} ({})", plural(rows), plural(inputs), self.features)?;
-        match &*self.answers {
-            Answers::Classes(_) => f.write_str(", with class ids")?,
-            Answers::Values(values) => {
+        match &*self.targets {
+            Targets::Classes(_) => f.write_str(", with class ids")?,
+            Targets::Values(values) => {
                 let outputs = values.len() / rows;
                 write!(f, ", with {outputs} value{} each", plural(outputs))?;
             }
@@ -404,32 +421,32 @@ impl std::fmt::Display for Dataset {
         if self.scaler.is_some() {
             f.write_str(", scaled")?;
         }
-        f.write_str(if self.weights.is_some() { ", weighted" } else { "" })
+        f.write_str(if self.sample_weights.is_some() { ", weighted" } else { "" })
     }
 }
 
-pub(crate) fn wrong_count(rows: usize) -> Error {
+pub(crate) fn row_count_error(rows: usize) -> Error {
     let (expected, got) = ("1 to 4294967295".to_owned(), rows.to_string());
-    Error::Setting { what: "rows of a data set", expected, got }
+    Error::InvalidSetting { name: "rows of a data set", expected, got }
 }
 
 /// Refuses weights that are all 0: there would be nothing to learn from, and no mean.
-fn check_some_weight(weights: &[f32]) -> Result<()> {
+fn check_positive_weight(weights: &[f32]) -> Result<()> {
     if weights.iter().any(|weight| *weight > 0.0) {
         return Ok(());
     }
     let expected = "at least one above 0".to_owned();
-    Err(Error::Setting { what: "weights of rows", expected, got: format!("{} zeros", weights.len()) })
+    Err(Error::InvalidSetting { name: "weights of rows", expected, got: format!("{} zeros", weights.len()) })
 }
 
 /// Refuses weights that are not one for each of so many rows.
-pub(crate) fn check_weights(rows: usize, weights: &[f32]) -> Result<()> {
+pub(crate) fn check_sample_weights(rows: usize, weights: &[f32]) -> Result<()> {
     check_len("weights of rows", rows, weights.len())?;
     match weights.iter().find(|weight| !weight.is_finite() || **weight < 0.0) {
         None => Ok(()),
         Some(wrong) => {
             let (expected, got) = ("a finite number from 0 up".to_owned(), wrong.to_string());
-            Err(Error::Setting { what: "weight of a row", expected, got })
+            Err(Error::InvalidSetting { name: "weight of a row", expected, got })
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     data::file_rows::FileRows,
-    error::{Error, Result, check_finite, room},
+    error::{Error, Result, check_finite, try_with_capacity},
 };
 
 /// What a network is shown, row by row.
@@ -87,12 +87,16 @@ impl Features {
     /// The same values with another scale: bytes, or rows in a file.
     ///
     /// # Errors
-    /// [`Error::Setting`] for f32 in memory, which have no scale.
+    /// [`Error::InvalidSetting`] for f32 in memory, which have no scale.
     pub fn with_scale(self, scale: f32) -> Result<Self> {
         match self {
             Self::F32(_) | Self::F64(_) => {
                 let expected = "bytes, or rows in a file".to_owned();
-                Err(Error::Setting { what: "features to scale", expected, got: "f32; multiply them instead".into() })
+                Err(Error::InvalidSetting {
+                    name: "features to scale",
+                    expected,
+                    got: "f32; multiply them instead".into(),
+                })
             }
             Self::U8 { bytes, .. } => Ok(Self::U8 { bytes, scale }),
             Self::File(file) => Ok(Self::File(file.with_scale(scale))),
@@ -100,7 +104,7 @@ impl Features {
     }
 
     /// How many values there are.
-    pub(crate) fn values(&self) -> usize {
+    pub(crate) fn value_count(&self) -> usize {
         match self {
             Self::F32(values) => values.len(),
             Self::F64(values) => values.len(),
@@ -110,21 +114,21 @@ impl Features {
     }
 
     /// What bytes are multiplied by, if these are bytes.
-    pub(crate) fn scale_of_bytes(&self) -> Option<f32> {
+    pub(crate) fn byte_scale(&self) -> Option<f32> {
         match self {
             Self::F32(_) | Self::F64(_) => None,
             Self::U8 { scale, .. } => Some(*scale),
-            Self::File(file) => file.scale_of_bytes(),
+            Self::File(file) => file.byte_scale(),
         }
     }
 
     /// Refuses what is not finite.
     pub(crate) fn check(&self, columns: usize) -> Result<()> {
         match self {
-            Self::F32(values) => check_finite(WHAT, columns, values),
-            Self::F64(values) => check_finite(WHAT, columns, &rounded(values)),
+            Self::F32(values) => check_finite(FEATURES_NAME, columns, values),
+            Self::F64(values) => check_finite(FEATURES_NAME, columns, &round_to_f32(values)),
             Self::U8 { scale, .. } => check_scale(*scale),
-            Self::File(file) => check_scale(file.scale()).and_then(|()| file.check_finite(WHAT)),
+            Self::File(file) => check_scale(file.scale()).and_then(|()| file.check_finite(FEATURES_NAME)),
         }
     }
 
@@ -139,22 +143,22 @@ impl Features {
             Self::F32(values) => Self::F32(select(values, rows, columns)),
             Self::F64(values) => Self::F64(select(values, rows, columns)),
             Self::U8 { bytes, scale } => Self::U8 { bytes: select(bytes, rows, columns), scale: *scale },
-            Self::File(file) => Self::File(file.picked(rows)),
+            Self::File(file) => Self::File(file.select(rows)),
         }
     }
 
     /// The same in memory.
-    pub(crate) fn in_memory(self) -> Result<Self> {
+    pub(crate) fn into_memory(self) -> Result<Self> {
         let Self::File(file) = &self else { return Ok(self) };
         let (rows, columns) = (file.rows(), file.columns().max(1));
-        let all = if let Some(scale) = file.scale_of_bytes() {
-            let mut bytes = room(self.values(), WHAT)?;
-            bytes.resize(self.values(), 0);
+        let all = if let Some(scale) = file.byte_scale() {
+            let mut bytes = try_with_capacity(self.value_count(), FEATURES_NAME)?;
+            bytes.resize(self.value_count(), 0);
             bytes.chunks_exact_mut(columns).zip(0..rows).for_each(|(to, row)| file.write_bytes(row, to));
             Self::U8 { bytes, scale }
         } else {
-            let mut values = room(self.values(), WHAT)?;
-            values.resize(self.values(), 0.0);
+            let mut values = try_with_capacity(self.value_count(), FEATURES_NAME)?;
+            values.resize(self.value_count(), 0.0);
             values.chunks_exact_mut(columns).zip(0..rows).for_each(|(to, row)| file.write(row, to));
             Self::F32(values)
         };
@@ -162,11 +166,11 @@ impl Features {
     }
 
     /// All of them as numbers.
-    pub(crate) fn into_numbers(self) -> Result<Vec<f32>> {
-        Ok(match self.in_memory()? {
+    pub(crate) fn into_f32(self) -> Result<Vec<f32>> {
+        Ok(match self.into_memory()? {
             Self::U8 { bytes, scale } => bytes.into_iter().map(|byte| f32::from(byte) * scale).collect(),
             Self::F32(values) => values,
-            Self::F64(values) => rounded(&values),
+            Self::F64(values) => round_to_f32(&values),
             Self::File(_) => unreachable!("read above"),
         })
     }
@@ -175,9 +179,9 @@ impl Features {
     pub(crate) fn classes(&self) -> Result<Vec<u32>> {
         match self {
             Self::U8 { bytes, .. } => Ok(bytes.iter().map(|byte| u32::from(*byte)).collect()),
-            Self::F32(values) => class_ids(values.iter().copied().map(f64::from), f64::from(EXACT)),
+            Self::F32(values) => class_ids(values.iter().copied().map(f64::from), f64::from(MAX_EXACT_INTEGER)),
             Self::F64(values) => class_ids(values.iter().copied(), f64::from(u32::MAX)),
-            Self::File(_) => self.clone().in_memory()?.classes(),
+            Self::File(_) => self.clone().into_memory()?.classes(),
         }
     }
 
@@ -202,9 +206,11 @@ impl Features {
         let span = row * columns..(row + 1) * columns;
         match self {
             Self::F32(values) => into[..4 * columns].copy_from_slice(bytemuck::cast_slice(&values[span])),
-            Self::F64(values) => into[..4 * columns].copy_from_slice(bytemuck::cast_slice(&rounded(&values[span]))),
+            Self::F64(values) => {
+                into[..4 * columns].copy_from_slice(bytemuck::cast_slice(&round_to_f32(&values[span])))
+            }
             Self::U8 { bytes, .. } => into[..columns].copy_from_slice(&bytes[span]),
-            Self::File(file) if file.scale_of_bytes().is_some() => file.write_bytes(row, &mut into[..columns]),
+            Self::File(file) if file.byte_scale().is_some() => file.write_bytes(row, &mut into[..columns]),
             Self::File(file) => {
                 let mut values = vec![0.0; columns];
                 file.write(row, &mut values);
@@ -215,12 +221,12 @@ impl Features {
 }
 
 /// Refuses bytes of another scale than a network has learned from.
-pub(crate) fn check_scale_as(learned: Option<f32>, features: &Features) -> Result<()> {
-    match (learned, features.scale_of_bytes()) {
+pub(crate) fn check_same_scale(learned: Option<f32>, features: &Features) -> Result<()> {
+    match (learned, features.byte_scale()) {
         (Some(learned), Some(scale)) if learned != scale => {
             let expected = format!("{learned}, as in the data that the network was trained on");
             let got = format!("{scale}; use Features::bytes or with_scale to set it");
-            Err(Error::Setting { what: "scale of bytes", expected, got })
+            Err(Error::InvalidSetting { name: "scale of bytes", expected, got })
         }
         _ => Ok(()),
     }
@@ -242,9 +248,9 @@ impl From<Option<f32>> for ByteScale {
 impl ByteScale {
     /// Logs a warning, once, where inputs cannot be bytes times the scale: some lie outside of 0 to 255 times it, or all are
     /// fractions of what a single step of a byte is, as if they had been divided once more.
-    pub(crate) fn look_at(&mut self, inputs: &[f32]) {
+    pub(crate) fn warn_if_unscaled(&mut self, inputs: &[f32]) {
         let Some(scale) = self.scale.filter(|scale| *scale != 0.0 && !self.has_warned) else { return };
-        if let Some((least, most)) = wrongly_scaled(scale, inputs) {
+        if let Some((least, most)) = unscaled_range(scale, inputs) {
             self.has_warned = true;
             log::warn!(
                 "the network was trained on bytes times {scale}, which lie between 0 and {}, and is asked about numbers \
@@ -256,7 +262,7 @@ impl ByteScale {
 }
 
 /// The least and the largest of inputs that cannot be bytes times a scale.
-fn wrongly_scaled(scale: f32, inputs: &[f32]) -> Option<(f32, f32)> {
+fn unscaled_range(scale: f32, inputs: &[f32]) -> Option<(f32, f32)> {
     let (least, most) = inputs.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), x| (a.min(*x), b.max(*x)));
     let (low, high) = ((least / scale).min(most / scale), (least / scale).max(most / scale));
     let is_outside = low < -0.5 || high > 255.5;
@@ -269,7 +275,7 @@ fn check_scale(scale: f32) -> Result<()> {
     if (255.0 * scale).is_finite() {
         return Ok(());
     }
-    Err(Error::Setting { what: "scale of bytes", expected: "a finite number".into(), got: scale.to_string() })
+    Err(Error::InvalidSetting { name: "scale of bytes", expected: "a finite number".into(), got: scale.to_string() })
 }
 
 /// What the features are, without their number: shown where a data set is printed.
@@ -285,7 +291,7 @@ impl std::fmt::Display for Features {
 }
 
 /// Below this, every whole number is an f32; from here on, an integer of a file may have been rounded to its neighbor.
-pub(crate) const EXACT: f32 = (1 << 24) as f32;
+pub(crate) const MAX_EXACT_INTEGER: f32 = (1 << 24) as f32;
 
 /// Whole numbers below a limit as class ids.
 fn class_ids(values: impl Iterator<Item = f64>, limit: f64) -> Result<Vec<u32>> {
@@ -294,7 +300,7 @@ fn class_ids(values: impl Iterator<Item = f64>, limit: f64) -> Result<Vec<u32>> 
             return Ok(value as u32);
         }
         let (expected, got) = (format!("whole numbers from 0 to below {limit}"), format!("{value} at {at}"));
-        Err(Error::Setting { what: "class ids of an array", expected, got })
+        Err(Error::InvalidSetting { name: "class ids of an array", expected, got })
     };
     values.enumerate().map(id).collect()
 }
@@ -307,12 +313,12 @@ fn write_rounded(values: &[f64], into: &mut [f32]) {
 }
 
 /// Values as f32.
-pub(crate) fn rounded(values: &[f64]) -> Vec<f32> {
+pub(crate) fn round_to_f32(values: &[f64]) -> Vec<f32> {
     values.iter().map(|value| *value as f32).collect()
 }
 
 /// What errors call them.
-const WHAT: &str = "features";
+const FEATURES_NAME: &str = "features";
 
 /// Some rows of so many values, in the order given.
 pub(crate) fn select<T: Copy>(values: &[T], rows: &[usize], columns: usize) -> Vec<T> {
@@ -326,7 +332,7 @@ mod tests {
     #[test]
     fn inputs_that_are_no_bytes_times_the_scale_are_noticed() {
         let pixel = 1.0 / 255.0;
-        let noticed = |scale: f32, inputs: &[f32]| wrongly_scaled(scale, inputs).is_some();
+        let noticed = |scale: f32, inputs: &[f32]| unscaled_range(scale, inputs).is_some();
         assert!(!noticed(pixel, &[0.0, 0.2, 1.0]) && !noticed(pixel, &[0.0, 0.0]) && !noticed(pixel, &[]));
         assert!(!noticed(1.0, &[18.0, 65.0]) && !noticed(1.0, &[0.0, 1.0]) && !noticed(-1.0, &[-18.0, -65.0]));
         assert!(noticed(pixel, &[0.0, 51.0, 255.0]), "not divided");

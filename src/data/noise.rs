@@ -1,28 +1,28 @@
 //! Normal noise on the features, in training alone: it follows from the epoch's key, the row's place in the epoch and the
 //! column, so that it is the same wherever and in whatever order it is computed. `shaders/noise.wgsl` is the same code.
 
-use crate::util::math::{Fma, circle, log_one_plus};
+use crate::util::math::{Fma, ln_1p, sin_cos};
 
 /// Adds noise of a standard deviation to a row of features.
-pub(crate) fn add(deviation: f32, key: [u32; 2], place: u32, row: &mut [f32]) {
+pub(crate) fn add_noise(std: f32, key: [u32; 2], position: u32, row: &mut [f32]) {
     for (column, four) in (0..).zip(row.chunks_mut(4)) {
-        let noise = normal([key[0], key[1], place, column]);
-        four.iter_mut().zip(noise).for_each(|(x, noise)| *x += deviation * noise);
+        let noise = normal([key[0], key[1], position, column]);
+        four.iter_mut().zip(noise).for_each(|(x, noise)| *x += std * noise);
     }
 }
 
 /// Four numbers of the standard normal distribution (Box and Muller 1958).
 fn normal(counter: [u32; 4]) -> [f32; 4] {
-    let [a, b, c, d] = scrambled(counter).map(|random| random >> 8);
-    let [a, b] = [a, b].map(|k| (2.0 * minus_log(k)).sqrt());
+    let [a, b, c, d] = pcg4d(counter).map(|random| random >> 8);
+    let [a, b] = [a, b].map(|k| (2.0 * neg_ln(k)).sqrt());
     let [c, d] = [c, d].map(|k| k as f32 * (std::f32::consts::TAU / 16_777_216.0));
-    let sine = |x| circle(Fma::NONE, x, 0);
+    let sine = |x| sin_cos(Fma::NONE, x, 0);
     let quarter = std::f32::consts::FRAC_PI_2;
     [a * sine(c + quarter), b * sine(d + quarter), a * sine(c), b * sine(d)]
 }
 
 /// Four random numbers from four that count (pcg4d of Jarzynski and Olano 2020).
-fn scrambled(counter: [u32; 4]) -> [u32; 4] {
+fn pcg4d(counter: [u32; 4]) -> [u32; 4] {
     let mut v = counter.map(|n| n.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
     for round in 0..2 {
         for (to, [left, right]) in [[1, 3], [2, 0], [0, 1], [1, 2]].into_iter().enumerate() {
@@ -34,11 +34,11 @@ fn scrambled(counter: [u32; 4]) -> [u32; 4] {
 }
 
 /// `-ln((k + 1) / 2^24)` for k below 2^24: the exponent, and the logarithm of what is left, from 3/4 to 3/2.
-fn minus_log(k: u32) -> f32 {
+fn neg_ln(k: u32) -> f32 {
     let bits = ((k + 1) as f32).to_bits();
     let mantissa = f32::from_bits((bits & 0x7f_ffff) | 0x3f80_0000);
     let (mantissa, power) = if mantissa >= 1.5 { (0.5 * mantissa, -150.0) } else { (mantissa, -151.0) };
-    -(((bits >> 23) as f32 + power) * std::f32::consts::LN_2 + log_one_plus(Fma::NONE, mantissa - 1.0))
+    -(((bits >> 23) as f32 + power) * std::f32::consts::LN_2 + ln_1p(Fma::NONE, mantissa - 1.0))
 }
 
 #[cfg(test)]
@@ -49,7 +49,7 @@ mod tests {
     fn the_logarithm_is_exact_enough_everywhere() {
         for k in (0..1000).chain((0..1 << 24).step_by(997)).chain((1 << 24) - 1000..1 << 24) {
             let expected = -(f64::from(k + 1) / 16_777_216.0).ln();
-            let got = f64::from(minus_log(k));
+            let got = f64::from(neg_ln(k));
             assert!((got - expected).abs() <= 3e-7 * expected.max(1e-30), "{k}: {got} instead of {expected}");
         }
     }
@@ -61,7 +61,7 @@ mod tests {
         const COLUMNS: usize = 101;
         let draw = |key: [u32; 2]| {
             let mut all = vec![0.0; ROWS * COLUMNS];
-            (0..).zip(all.chunks_exact_mut(COLUMNS)).for_each(|(place, row)| add(1.0, key, place, row));
+            (0..).zip(all.chunks_exact_mut(COLUMNS)).for_each(|(place, row)| add_noise(1.0, key, place, row));
             all.into_iter().map(f64::from).collect::<Vec<_>>()
         };
         let (noise, other) = (draw([1, 2]), draw([1, 3]));

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::{
-    data::{dataset::Dataset, features::rounded},
+    data::{dataset::Dataset, features::round_to_f32},
     error::{Error, Result, check_finite, check_len},
 };
 
@@ -35,8 +35,8 @@ pub enum Scaling {
 pub struct Scaler {
     /// One per column, or none at all if every origin is 0.
     origin: Vec<f32>,
-    shift: Vec<f32>,
-    factor: Vec<f32>,
+    offset: Vec<f32>,
+    scale: Vec<f32>,
 }
 
 /// A scaler as files hold it.
@@ -45,20 +45,20 @@ pub struct Scaler {
 struct Record {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     origin: Vec<f32>,
-    shift: Vec<f32>,
-    factor: Vec<f32>,
+    offset: Vec<f32>,
+    scale: Vec<f32>,
 }
 
 impl From<Scaler> for Record {
-    fn from(Scaler { origin, shift, factor }: Scaler) -> Self {
-        Self { origin, shift, factor }
+    fn from(Scaler { origin, offset: shift, scale: factor }: Scaler) -> Self {
+        Self { origin, offset: shift, scale: factor }
     }
 }
 
 impl TryFrom<Record> for Scaler {
     type Error = Error;
 
-    fn try_from(Record { origin, shift, factor }: Record) -> Result<Self> {
+    fn try_from(Record { origin, offset: shift, scale: factor }: Record) -> Result<Self> {
         let scaler = Self::new(shift, factor)?;
         if !origin.is_empty() {
             check_len("origins of a scaler", scaler.columns(), origin.len())?;
@@ -72,23 +72,27 @@ impl Scaler {
     /// With these numbers, two for each column.
     ///
     /// # Errors
-    /// [`Error::Shape`] if they are not as many, [`Error::NonFinite`], [`Error::Setting`] if there are none.
-    pub fn new(shift: impl Into<Vec<f32>>, factor: impl Into<Vec<f32>>) -> Result<Self> {
-        let (shift, factor) = (shift.into(), factor.into());
+    /// [`Error::BatchLayout`] if they are not as many, [`Error::NonFinite`], [`Error::InvalidSetting`] if there are none.
+    pub fn new(offset: impl Into<Vec<f32>>, scale: impl Into<Vec<f32>>) -> Result<Self> {
+        let (shift, factor) = (offset.into(), scale.into());
         if shift.is_empty() {
-            return Err(Error::Setting { what: "columns of a scaler", expected: "at least 1".into(), got: "0".into() });
+            return Err(Error::InvalidSetting {
+                name: "columns of a scaler",
+                expected: "at least 1".into(),
+                got: "0".into(),
+            });
         }
         check_len("factors of a scaler", shift.len(), factor.len())?;
         check_finite("shifts of a scaler", shift.len(), &shift)?;
         check_finite("factors of a scaler", factor.len(), &factor)?;
-        Ok(Self { origin: Vec::new(), shift, factor })
+        Ok(Self { origin: Vec::new(), offset: shift, scale: factor })
     }
 
     /// Learned from the features of a data set, in f64; what scales them already does not count. A column that is the same
     /// everywhere keeps its factor of 1, as in scikit-learn. If the features are in a file that cannot be read any more,
     /// training on them says so.
-    pub fn learn(scaling: Scaling, data: &Dataset) -> Self {
-        Self::learned(scaling, data.inputs(), data.rows(), data.wide_features(), |row, into| {
+    pub fn fit(scaling: Scaling, data: &Dataset) -> Self {
+        Self::fit_columns(scaling, data.inputs(), data.rows(), data.features_f64(), |row, into| {
             data.write_raw_features(row, into);
         })
     }
@@ -96,20 +100,24 @@ impl Scaler {
     /// Learned from rows of so many columns.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the values do not divide into rows, [`Error::NonFinite`], [`Error::Setting`] for no columns.
-    pub fn of_rows(scaling: Scaling, columns: usize, rows: &[f32]) -> Result<Self> {
+    /// [`Error::BatchLayout`] if the values do not divide into rows, [`Error::NonFinite`], [`Error::InvalidSetting`] for no columns.
+    pub fn fit_rows(scaling: Scaling, columns: usize, rows: &[f32]) -> Result<Self> {
         if columns == 0 {
-            return Err(Error::Setting { what: "columns of a scaler", expected: "at least 1".into(), got: "0".into() });
+            return Err(Error::InvalidSetting {
+                name: "columns of a scaler",
+                expected: "at least 1".into(),
+                got: "0".into(),
+            });
         }
         let count = rows.len() / columns;
         check_len("rows to learn a scaler from", count.max(1) * columns, rows.len())?;
         check_finite("rows to learn a scaler from", columns, rows)?;
         let write = |row: usize, into: &mut [f32]| into.copy_from_slice(&rows[row * columns..(row + 1) * columns]);
-        Ok(Self::learned(scaling, columns, count, None, write))
+        Ok(Self::fit_columns(scaling, columns, count, None, write))
     }
 
     /// Learned from rows that `write` writes, or from the same rows in f64 if they are there.
-    fn learned(
+    fn fit_columns(
         scaling: Scaling,
         columns: usize,
         rows: usize,
@@ -127,7 +135,7 @@ impl Scaler {
                 values.iter().enumerate().for_each(|(column, value)| each(column, f64::from(*value)));
             }
         };
-        let origin = wide.map_or(Vec::new(), |wide| origins(wide, columns));
+        let origin = wide.map_or(Vec::new(), |wide| column_origins(wide, columns));
         let origin_of = |column: usize| origin.get(column).copied().map_or(0.0, f64::from);
         let mut shift = vec![0.0; columns];
         let mut spread = vec![0.0; columns];
@@ -162,15 +170,15 @@ impl Scaler {
             if factor.is_finite() { factor } else { 1.0 }
         };
         Self {
-            shift: shift.into_iter().enumerate().map(|(column, shift)| (shift - origin_of(column)) as f32).collect(),
+            offset: shift.into_iter().enumerate().map(|(column, shift)| (shift - origin_of(column)) as f32).collect(),
             origin,
-            factor: spread.into_iter().map(factor).collect(),
+            scale: spread.into_iter().map(factor).collect(),
         }
     }
 
     /// How many columns it scales.
     pub const fn columns(&self) -> usize {
-        self.shift.len()
+        self.offset.len()
     }
 
     /// What is subtracted from each column before the shift; none at all if it is 0 for every column.
@@ -179,30 +187,30 @@ impl Scaler {
     }
 
     /// What is taken from each column.
-    pub fn shift(&self) -> &[f32] {
-        &self.shift
+    pub fn offset(&self) -> &[f32] {
+        &self.offset
     }
 
     /// By what each column is multiplied then.
-    pub fn factor(&self) -> &[f32] {
-        &self.factor
+    pub fn scale(&self) -> &[f32] {
+        &self.scale
     }
 
     /// Scales rows where they are.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the values do not divide into rows.
-    pub fn apply(&self, rows: &mut [f32]) -> Result<()> {
+    /// [`Error::BatchLayout`] if the values do not divide into rows.
+    pub fn transform(&self, rows: &mut [f32]) -> Result<()> {
         check_len("values to scale", rows.len() / self.columns() * self.columns(), rows.len())?;
-        rows.chunks_exact_mut(self.columns()).for_each(|row| self.apply_to_row(row));
+        rows.chunks_exact_mut(self.columns()).for_each(|row| self.transform_row(row));
         Ok(())
     }
 
     /// Scales one row.
     #[inline]
-    pub(crate) fn apply_to_row(&self, row: &mut [f32]) {
+    pub(crate) fn transform_row(&self, row: &mut [f32]) {
         self.subtract_origin(row);
-        self.apply_to_rest(row);
+        self.transform_without_origin(row);
     }
 
     /// Subtracts the origin from one row.
@@ -214,27 +222,27 @@ impl Scaler {
     }
 
     /// The same with the origin as a part of the shift, for values that are f32 already.
-    pub(crate) fn in_one_shift(&self) -> Self {
+    pub(crate) fn merge_origin(&self) -> Self {
         let origin = self.origin.iter().copied().chain(std::iter::repeat(0.0));
-        let shift = self.shift.iter().zip(origin).map(|(shift, origin)| shift + origin).collect();
-        Self { origin: Vec::new(), shift, factor: self.factor.clone() }
+        let shift = self.offset.iter().zip(origin).map(|(shift, origin)| shift + origin).collect();
+        Self { origin: Vec::new(), offset: shift, scale: self.scale.clone() }
     }
 
     /// Scales rows of f64.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the values do not divide into rows.
-    pub fn apply_f64(&self, rows: &[f64]) -> Result<Vec<f32>> {
+    /// [`Error::BatchLayout`] if the values do not divide into rows.
+    pub fn transform_f64(&self, rows: &[f64]) -> Result<Vec<f32>> {
         check_len("values to scale", rows.len() / self.columns() * self.columns(), rows.len())?;
-        let mut rest = self.rest(rows);
-        rest.chunks_exact_mut(self.columns()).for_each(|row| self.apply_to_rest(row));
+        let mut rest = self.subtract_origins(rows);
+        rest.chunks_exact_mut(self.columns()).for_each(|row| self.transform_without_origin(row));
         Ok(rest)
     }
 
     /// What is left of rows of f64 without the origin.
-    pub(crate) fn rest(&self, rows: &[f64]) -> Vec<f32> {
+    pub(crate) fn subtract_origins(&self, rows: &[f64]) -> Vec<f32> {
         if self.origin.is_empty() {
-            return rounded(rows);
+            return round_to_f32(rows);
         }
         let origin = self.origin.iter().copied().map(f64::from).cycle();
         rows.iter().zip(origin).map(|(value, origin)| (value - origin) as f32).collect()
@@ -242,8 +250,8 @@ impl Scaler {
 
     /// Scales one row from which the origin is subtracted already, as the kernels do it.
     #[inline]
-    pub(crate) fn apply_to_rest(&self, row: &mut [f32]) {
-        for ((value, shift), factor) in row.iter_mut().zip(&self.shift).zip(&self.factor) {
+    pub(crate) fn transform_without_origin(&self, row: &mut [f32]) {
+        for ((value, shift), factor) in row.iter_mut().zip(&self.offset).zip(&self.scale) {
             *value = (*value - shift) * factor;
         }
     }
@@ -251,7 +259,7 @@ impl Scaler {
 
 /// How many times its range a number may be from 0 before an offset is subtracted without a closer look: from here on, a
 /// range has less than 2^14 different f32.
-const FAR: f64 = 1024.0;
+const MAX_DISTANCE_RATIO: f64 = 1024.0;
 
 /// What has to be subtracted in f64 from values of this range, before they become f32, so that different ones stay
 /// different: 0 if they do without it. The values are asked for only if their range does not decide it.
@@ -265,15 +273,15 @@ pub(crate) fn resolution_offset([least, most]: [f64; 2], values: impl FnOnce() -
         values.sort_unstable_by(f64::total_cmp);
         values.windows(2).any(|pair| pair[0] != pair[1] && pair[0] as f32 == pair[1] as f32)
     };
-    if largest > FAR * range || collapses() { least as f32 } else { 0.0 }
+    if largest > MAX_DISTANCE_RATIO * range || collapses() { least as f32 } else { 0.0 }
 }
 
 /// Warns of columns whose values are so far from 0, compared with their range, that f32 cannot tell them apart: what their
 /// caller had was rounded to a few values.
 pub(crate) fn warn_of_lost_values(rows: &[f32], columns: usize) {
     // From here on, whole numbers are no f32.
-    const WHOLE: f32 = (1u32 << f32::MANTISSA_DIGITS) as f32;
-    if rows.iter().fold(0.0f32, |most, value| most.max(value.abs())) < WHOLE {
+    const MAX_EXACT_INTEGER: f32 = (1u32 << f32::MANTISSA_DIGITS) as f32;
+    if rows.iter().fold(0.0f32, |most, value| most.max(value.abs())) < MAX_EXACT_INTEGER {
         return;
     }
     for column in 0..columns {
@@ -281,7 +289,8 @@ pub(crate) fn warn_of_lost_values(rows: &[f32], columns: usize) {
         let (least, most) =
             values().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), value| (a.min(value), b.max(value)));
         let largest = most.abs().max(least.abs());
-        if largest < WHOLE || f64::from(largest) < FAR * (f64::from(most) - f64::from(least)) {
+        if largest < MAX_EXACT_INTEGER || f64::from(largest) < MAX_DISTANCE_RATIO * (f64::from(most) - f64::from(least))
+        {
             continue;
         }
         let mut distinct: Vec<f32> = values().collect();
@@ -300,7 +309,7 @@ pub(crate) fn warn_of_lost_values(rows: &[f32], columns: usize) {
 }
 
 /// The origin of each column of rows of f64, or none at all if all are 0.
-pub(crate) fn origins(rows: &[f64], columns: usize) -> Vec<f32> {
+pub(crate) fn column_origins(rows: &[f64], columns: usize) -> Vec<f32> {
     let mut ranges = vec![[f64::INFINITY, f64::NEG_INFINITY]; columns];
     let mut are_inexact = vec![false; columns];
     for row in rows.chunks_exact(columns) {
@@ -318,10 +327,10 @@ pub(crate) fn origins(rows: &[f64], columns: usize) -> Vec<f32> {
 }
 
 /// Raw inputs as the network sees them.
-pub(crate) fn scaled<'a>(scaler: Option<&Scaler>, inputs: &'a [f32]) -> Cow<'a, [f32]> {
+pub(crate) fn transform_inputs<'a>(scaler: Option<&Scaler>, inputs: &'a [f32]) -> Cow<'a, [f32]> {
     let mut inputs = Cow::Borrowed(inputs);
     if let Some(scaler) = scaler {
-        inputs.to_mut().chunks_exact_mut(scaler.columns()).for_each(|row| scaler.apply_to_row(row));
+        inputs.to_mut().chunks_exact_mut(scaler.columns()).for_each(|row| scaler.transform_row(row));
     }
     inputs
 }
@@ -337,20 +346,20 @@ mod tests {
 
     #[test]
     fn what_is_learned_is_what_scikit_learn_learns() {
-        let standard = Scaler::of_rows(Scaling::Standard, 3, &ROWS).unwrap();
+        let standard = Scaler::fit_rows(Scaling::Standard, 3, &ROWS).unwrap();
         let near = |ours: &[f32], theirs: [f64; 3]| {
             ours.iter().zip(theirs).all(|(a, b)| (f64::from(*a) - b).abs() <= 1e-7 * b.abs())
         };
-        assert!(near(standard.shift(), [0.85, 3.0, -999_800.6]), "{standard:?}");
+        assert!(near(standard.offset(), [0.85, 3.0, -999_800.6]), "{standard:?}");
         assert!(
-            near(standard.factor(), [1.0 / 1.946_792_233_393_178_4, 1.0, 1.0 / 400.300_686_984_171_93]),
+            near(standard.scale(), [1.0 / 1.946_792_233_393_178_4, 1.0, 1.0 / 400.300_686_984_171_93]),
             "{standard:?}"
         );
-        let min_max = Scaler::of_rows(Scaling::MinMax, 3, &ROWS).unwrap();
-        assert!(near(min_max.shift(), [-2.0, 3.0, -1_000_002.0]), "{min_max:?}");
-        assert!(near(min_max.factor(), [1.0 / 6.0, 1.0, 1.0 / 1002.0]), "{min_max:?}");
+        let min_max = Scaler::fit_rows(Scaling::MinMax, 3, &ROWS).unwrap();
+        assert!(near(min_max.offset(), [-2.0, 3.0, -1_000_002.0]), "{min_max:?}");
+        assert!(near(min_max.scale(), [1.0 / 6.0, 1.0, 1.0 / 1002.0]), "{min_max:?}");
         let mut rows = ROWS;
-        min_max.apply(&mut rows).unwrap();
+        min_max.transform(&mut rows).unwrap();
         assert!(near(&rows[..3], [2.5 / 6.0, 0.0, 2.0 / 1002.0]), "{rows:?}");
     }
 
@@ -358,14 +367,14 @@ mod tests {
     fn bytes_are_scaled_as_the_network_sees_them() {
         let features = Features::U8 { bytes: vec![0, 4, 8, 4, 2, 4], scale: 0.5 };
         let data = Dataset::new(3, features, &[0u32, 1, 0]).unwrap();
-        let scaler = Scaler::learn(Scaling::MinMax, &data);
-        assert_eq!((scaler.shift(), scaler.factor()), (&[0.0, 2.0][..], &[0.25, 1.0][..]));
-        let scaled = data.with_scaling(&scaler).unwrap();
+        let scaler = Scaler::fit(Scaling::MinMax, &data);
+        assert_eq!((scaler.offset(), scaler.scale()), (&[0.0, 2.0][..], &[0.25, 1.0][..]));
+        let scaled = data.with_scaler(&scaler).unwrap();
         let mut row = [0.0; 2];
         scaled.write_features(2, &mut row);
         assert_eq!(row, [0.25, 0.0]);
-        assert_eq!(Scaler::learn(Scaling::MinMax, &scaled), scaler, "from the raw features");
-        let (train, _) = scaled.split(&crate::data::split::Split { share: 0.3, stratified: false }, 0).unwrap();
+        assert_eq!(Scaler::fit(Scaling::MinMax, &scaled), scaler, "from the raw features");
+        let (train, _) = scaled.split(&crate::data::split::Split { fraction: 0.3, stratified: false }, 0).unwrap();
         assert_eq!(train.scaler(), Some(&scaler), "a part is scaled as the whole");
     }
 
@@ -373,16 +382,13 @@ mod tests {
     fn what_is_no_scaler_is_refused() {
         assert!(Scaler::new([], []).is_err() && Scaler::new([1.0], []).is_err());
         assert!(Scaler::new([f32::NAN], [1.0]).is_err() && Scaler::new([0.0], [f32::INFINITY]).is_err());
-        assert!(Scaler::of_rows(Scaling::Standard, 0, &[]).is_err());
-        assert!(Scaler::of_rows(Scaling::Standard, 2, &[]).is_err());
-        assert!(Scaler::of_rows(Scaling::Standard, 2, &[1.0; 3]).is_err());
-        assert!(Scaler::of_rows(Scaling::Standard, 1, &[f32::NAN]).is_err());
+        assert!(Scaler::fit_rows(Scaling::Standard, 0, &[]).is_err());
+        assert!(Scaler::fit_rows(Scaling::Standard, 2, &[]).is_err());
+        assert!(Scaler::fit_rows(Scaling::Standard, 2, &[1.0; 3]).is_err());
+        assert!(Scaler::fit_rows(Scaling::Standard, 1, &[f32::NAN]).is_err());
         let scaler = Scaler::new([0.0; 2], [1.0; 2]).unwrap();
-        assert!(scaler.apply(&mut [0.0; 3]).is_err() && scaler.apply(&mut []).is_ok());
+        assert!(scaler.transform(&mut [0.0; 3]).is_err() && scaler.transform(&mut []).is_ok());
         let data = Dataset::new(1, &[1.0], &[1.0]).unwrap();
-        assert_eq!(
-            data.with_scaling(&scaler).unwrap_err().to_string(),
-            "columns of a scaler: expected 1 values, got 2"
-        );
+        assert_eq!(data.with_scaler(&scaler).unwrap_err().to_string(), "columns of a scaler: expected 1 values, got 2");
     }
 }

@@ -7,7 +7,7 @@ pub(crate) mod adapters;
 use std::{fmt, str::FromStr};
 
 use crate::{
-    device::adapters::{Search, described},
+    device::adapters::{AdapterFilter, describe_adapter},
     engine::gpu::device::Gpu,
     error::{Error, Result},
     util::blocking::blocking,
@@ -20,20 +20,20 @@ use crate::{
 /// to open it again.
 #[derive(Debug, Clone)]
 pub struct Device {
-    pub(crate) machine: Machine,
-    note: Option<String>,
+    pub(crate) backend: Backend,
+    fallback_reason: Option<String>,
 }
 
 #[derive(Debug, Clone)]
-pub(crate) enum Machine {
+pub(crate) enum Backend {
     Gpu(Box<Gpu>),
     Cpu,
 }
 
 /// Which device is meant. Text parses to it: `auto`, `gpu`, `cpu`, and everything else is part of an adapter's name.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Choice {
-    /// The best real GPU; without one, the CPU, and [`Device::note`] says so. Software adapters are never taken, unless
+pub enum DeviceSelector {
+    /// The best real GPU; without one, the CPU, and [`Device::fallback_reason`] says so. Software adapters are never taken, unless
     /// `WGPU_ADAPTER_NAME` names one.
     #[default]
     Auto,
@@ -42,10 +42,10 @@ pub enum Choice {
     /// The CPU engine.
     Cpu,
     /// The first adapter with this in its name, upper or lower case; also a software adapter.
-    Named(String),
+    Name(String),
 }
 
-impl FromStr for Choice {
+impl FromStr for DeviceSelector {
     type Err = std::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -53,16 +53,16 @@ impl FromStr for Choice {
             "auto" => Self::Auto,
             "gpu" => Self::Gpu,
             "cpu" => Self::Cpu,
-            _ => Self::Named(text.to_owned()),
+            _ => Self::Name(text.to_owned()),
         })
     }
 }
 
 /// What is asked of a device.
 #[derive(Debug, Clone, Default)]
-pub struct Request {
+pub struct DeviceRequest {
     /// Which device.
-    pub choice: Choice,
+    pub selector: DeviceSelector,
     /// The backends to look among: those of `WGPU_BACKEND`, or Vulkan, Metal, DX12 and WebGPU, if not given.
     pub backends: Option<wgpu::Backends>,
     /// The limits to ask for: all that the adapter has, if not given.
@@ -72,9 +72,9 @@ pub struct Request {
 impl Device {
     /// The GPU, unless this is the CPU.
     pub(crate) fn gpu(&self) -> Option<&Gpu> {
-        match &self.machine {
-            Machine::Gpu(gpu) => Some(gpu),
-            Machine::Cpu => None,
+        match &self.backend {
+            Backend::Gpu(gpu) => Some(gpu),
+            Backend::Cpu => None,
         }
     }
 
@@ -83,11 +83,13 @@ impl Device {
         self.gpu().is_none_or(Gpu::is_software)
     }
 
-    /// The same device on which nothing has gone wrong yet; see [`Gpu::afresh`].
-    pub(crate) fn afresh(&self) -> Self {
-        match &self.machine {
-            Machine::Gpu(gpu) => Self { machine: Machine::Gpu(Box::new(gpu.afresh(None))), ..self.clone() },
-            Machine::Cpu => self.clone(),
+    /// The same device on which nothing has gone wrong yet; see [`Gpu::with_cleared_errors`].
+    pub(crate) fn with_cleared_errors(&self) -> Self {
+        match &self.backend {
+            Backend::Gpu(gpu) => {
+                Self { backend: Backend::Gpu(Box::new(gpu.with_cleared_errors(None))), ..self.clone() }
+            }
+            Backend::Cpu => self.clone(),
         }
     }
 
@@ -98,7 +100,7 @@ impl Device {
     /// As [`Device::request`].
     #[cfg(not(target_family = "wasm"))]
     pub fn auto() -> Result<Self> {
-        Self::request(&Request::default())
+        Self::request(&DeviceRequest::default())
     }
 
     blocking! {
@@ -106,30 +108,32 @@ impl Device {
         ///
         /// # Errors
         /// As [`Device::request_async`].
-        pub fn request(request: &Request) -> Result<Self> = Self::request_async(request);
+        pub fn request(request: &DeviceRequest) -> Result<Self> = Self::request_async(request);
     }
 
     /// The device that is asked for.
     ///
     /// # Errors
-    /// [`Error::NoDevice`] if it is not there, with a list of what is; [`Error::Device`] if the adapter gives no device
-    /// with the limits asked for; [`Error::Limit`] if a limit is below what every kernel needs; [`Error::Setting`] if
+    /// [`Error::DeviceNotFound`] if it is not there, with a list of what is; [`Error::DeviceOpen`] if the adapter gives no device
+    /// with the limits asked for; [`Error::DeviceLimit`] if a limit is below what every kernel needs; [`Error::InvalidSetting`] if
     /// `WGPU_BACKEND` names no backend, or `WGPU_POWER_PREF` no preference.
-    pub async fn request_async(request: &Request) -> Result<Self> {
-        let mut search = Search { backends: request.backends, ..Search::default() };
-        match &request.choice {
-            Choice::Cpu => return Ok(Self::cpu()),
-            Choice::Named(name) => search.name = Some(name.clone()),
-            Choice::Auto | Choice::Gpu => {}
+    pub async fn request_async(request: &DeviceRequest) -> Result<Self> {
+        let mut search = AdapterFilter { backends: request.backends, ..AdapterFilter::default() };
+        match &request.selector {
+            DeviceSelector::Cpu => return Ok(Self::cpu()),
+            DeviceSelector::Name(name) => search.name = Some(name.clone()),
+            DeviceSelector::Auto | DeviceSelector::Gpu => {}
         }
         match search.open(request.limits.as_ref()).await {
-            Ok(gpu) => Ok(Self { machine: Machine::Gpu(Box::new(gpu)), note: None }),
-            Err(Error::NoDevice { found, .. }) if request.choice == Choice::Auto && !search.names_one() => {
+            Ok(gpu) => Ok(Self { backend: Backend::Gpu(Box::new(gpu)), fallback_reason: None }),
+            Err(Error::DeviceNotFound { found, .. })
+                if request.selector == DeviceSelector::Auto && !search.has_name() =>
+            {
                 let why =
                     if found.is_empty() { "no GPU driver was found" } else { "only software adapters were found" };
-                let note = format!("{why}, so this trains on the CPU; {}", search.how_to_get_one());
+                let note = format!("{why}, so this trains on the CPU; {}", search.install_hint());
                 log::warn!("{note}");
-                Ok(Self { note: Some(note), ..Self::cpu() })
+                Ok(Self { fallback_reason: Some(note), ..Self::cpu() })
             }
             Err(error) => Err(error),
         }
@@ -137,29 +141,29 @@ impl Device {
 
     /// The CPU: always there.
     pub const fn cpu() -> Self {
-        Self { machine: Machine::Cpu, note: None }
+        Self { backend: Backend::Cpu, fallback_reason: None }
     }
 
     /// A device and queue of the caller's own application. Its error and loss handlers stay the caller's.
     ///
     /// # Errors
-    /// [`Error::Limit`] if it was made with a limit below what every kernel needs.
+    /// [`Error::DeviceLimit`] if it was made with a limit below what every kernel needs.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
-        let gpu = Gpu::callers(device, queue);
-        crate::device::adapters::check_limits(&described(&gpu.info), &gpu.limits)?;
-        Ok(Self { machine: Machine::Gpu(Box::new(gpu)), note: None })
+        let gpu = Gpu::from_caller(device, queue);
+        crate::device::adapters::check_limits(&describe_adapter(&gpu.info), &gpu.limits)?;
+        Ok(Self { backend: Backend::Gpu(Box::new(gpu)), fallback_reason: None })
     }
 
     /// The same device, which holds data sets of so many bytes at most; larger ones are streamed: each step's rows are
     /// brought while those before are taken, from memory or from a [file](crate::data::FileRows), with the same bits. Steps on a
-    /// streamed data set cannot be [recorded](crate::train::Trainer::record).
+    /// streamed data set cannot be [recorded](crate::train::Trainer::record_steps).
     ///
     /// Unless it is said, a GPU streams what it has no memory for, and a software adapter what is in a file of more than
     /// 256 MiB. The CPU engine reads every data set where it is.
     #[must_use]
-    pub fn with_resident_limit(mut self, bytes: u64) -> Self {
-        if let Machine::Gpu(gpu) = &mut self.machine {
-            gpu.resident_limit = Some(bytes);
+    pub fn with_dataset_memory_limit(mut self, bytes: u64) -> Self {
+        if let Backend::Gpu(gpu) = &mut self.backend {
+            gpu.dataset_memory_limit = Some(bytes);
         }
         self
     }
@@ -168,21 +172,21 @@ impl Device {
     /// its end on the device. Unless it is said, a GPU has 60 seconds for what is submitted at once, which is made to take
     /// tenths of one, and a software adapter ten minutes. Browsers have a patience of their own.
     #[must_use]
-    pub fn with_patience(mut self, patience: std::time::Duration) -> Self {
-        if let Machine::Gpu(gpu) = &mut self.machine {
-            gpu.patience = patience;
+    pub fn with_timeout(mut self, patience: std::time::Duration) -> Self {
+        if let Backend::Gpu(gpu) = &mut self.backend {
+            gpu.timeout = patience;
         }
         self
     }
 
     /// The adapter's name, or what the CPU engine runs on.
     pub fn name(&self) -> String {
-        match &self.machine {
-            Machine::Gpu(gpu) => gpu.info.name.clone(),
+        match &self.backend {
+            Backend::Gpu(gpu) => gpu.info.name.clone(),
             #[cfg(not(target_family = "wasm"))]
-            Machine::Cpu => format!("CPU engine, {} threads", rayon::current_num_threads()),
+            Backend::Cpu => format!("CPU engine, {} threads", rayon::current_num_threads()),
             #[cfg(target_family = "wasm")]
-            Machine::Cpu => "CPU engine".to_owned(),
+            Backend::Cpu => "CPU engine".to_owned(),
         }
     }
 
@@ -193,7 +197,7 @@ impl Device {
 
     /// Whether kernels run, on a GPU or on a program that pretends to be one.
     pub const fn is_gpu(&self) -> bool {
-        matches!(self.machine, Machine::Gpu(_))
+        matches!(self.backend, Backend::Gpu(_))
     }
 
     /// The wgpu device and queue, unless this is the CPU.
@@ -201,33 +205,33 @@ impl Device {
         self.gpu().map(|gpu| (&gpu.device, &gpu.queue))
     }
 
-    /// Why [`Choice::Auto`] took the CPU, and what to do for a GPU.
-    pub fn note(&self) -> Option<&str> {
-        self.note.as_deref()
+    /// Why [`DeviceSelector::Auto`] took the CPU, and what to do for a GPU.
+    pub fn fallback_reason(&self) -> Option<&str> {
+        self.fallback_reason.as_deref()
     }
 }
 
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.machine {
-            Machine::Gpu(gpu) => f.write_str(&described(&gpu.info)),
-            Machine::Cpu => f.write_str(&self.name()),
+        match &self.backend {
+            Backend::Gpu(gpu) => f.write_str(&describe_adapter(&gpu.info)),
+            Backend::Cpu => f.write_str(&self.name()),
         }
     }
 }
 
 blocking! {
-    /// Every adapter of the backends, the best first; see [`Request::backends`].
+    /// Every adapter of the backends, the best first; see [`DeviceRequest::backends`].
     ///
     /// # Errors
-    /// [`Error::Setting`] if `WGPU_BACKEND` names no backend, or `WGPU_POWER_PREF` is none of low, high and none.
+    /// [`Error::InvalidSetting`] if `WGPU_BACKEND` names no backend, or `WGPU_POWER_PREF` is none of low, high and none.
     pub fn adapters(backends: Option<wgpu::Backends>) -> Result<Vec<AdapterReport>> = adapters_async(backends);
 }
 
-/// Every adapter of the backends, the best first; see [`Request::backends`].
+/// Every adapter of the backends, the best first; see [`DeviceRequest::backends`].
 ///
 /// # Errors
-/// [`Error::Setting`] if `WGPU_BACKEND` names no backend, or `WGPU_POWER_PREF` no preference.
+/// [`Error::InvalidSetting`] if `WGPU_BACKEND` names no backend, or `WGPU_POWER_PREF` no preference.
 pub async fn adapters_async(backends: Option<wgpu::Backends>) -> Result<Vec<AdapterReport>> {
-    Search { backends, ..Search::default() }.report().await
+    AdapterFilter { backends, ..AdapterFilter::default() }.list().await
 }

@@ -14,11 +14,11 @@ pub(crate) mod worst_error;
 
 use std::fmt;
 
-pub use report::{Finding, Selftest};
+pub use report::{SelfTestCheck, SelfTestReport};
 
 use crate::{
     device::Device,
-    diagnostics::{case::Case, end_to_end::Whole, worst_error::Found},
+    diagnostics::{case::Case, end_to_end::EndToEndCheck, worst_error::WorstError},
     error::{Error, Result},
     plan::Tile,
     util::blocking::blocking,
@@ -27,14 +27,14 @@ use crate::{
 /// One thing that is checked.
 pub(crate) struct Check {
     /// The checks that it stands among.
-    pub(crate) part: &'static str,
-    kind: Kind,
+    pub(crate) group: &'static str,
+    kind: CheckKind,
 }
 
-enum Kind {
+enum CheckKind {
     /// A training beside the reference, of so many steps.
     Case(Box<Case>, usize),
-    Whole(Whole),
+    EndToEnd(EndToEndCheck),
 }
 
 impl Check {
@@ -46,18 +46,18 @@ impl Check {
             tiles.retain(|tile| tile.runs_on(gpu));
         }
         let cases = cases::all(&tiles).into_iter();
-        let cases = cases.map(|(part, case, steps)| Self { part, kind: Kind::Case(Box::new(case), steps) });
-        let wholes = Whole::ALL.into_iter().filter(|whole| device.is_gpu() || !whole.needs_gpu());
-        cases.chain(wholes.map(|whole| Self { part: whole.part(), kind: Kind::Whole(whole) })).collect()
+        let cases = cases.map(|(part, case, steps)| Self { group: part, kind: CheckKind::Case(Box::new(case), steps) });
+        let wholes = EndToEndCheck::ALL.into_iter().filter(|whole| device.is_gpu() || !whole.needs_gpu());
+        cases.chain(wholes.map(|whole| Self { group: whole.group(), kind: CheckKind::EndToEnd(whole) })).collect()
     }
 
     /// # Errors
     /// What went wrong before there was something to compare.
-    pub(crate) async fn run(&self, device: &Device) -> Result<Found> {
-        let device = device.afresh();
+    pub(crate) async fn run(&self, device: &Device) -> Result<WorstError> {
+        let device = device.with_cleared_errors();
         let found = match &self.kind {
-            Kind::Case(case, steps) => case.run(device.gpu(), *steps).await?,
-            Kind::Whole(whole) => whole.run(&device).await?,
+            CheckKind::Case(case, steps) => case.run(device.gpu(), *steps).await?,
+            CheckKind::EndToEnd(whole) => whole.run(&device).await?,
         };
         if let Some(gpu) = device.gpu() {
             gpu.check()?;
@@ -66,22 +66,22 @@ impl Check {
     }
 
     /// Runs it and says what came of it.
-    pub(crate) async fn finding(&self, device: &Device) -> Finding {
+    pub(crate) async fn run_to_report(&self, device: &Device) -> SelfTestCheck {
         let (found, failure) = match self.run(device).await {
             Ok(found) => (found, None),
-            Err(error) => (Found::default(), Some(error)),
+            Err(error) => (WorstError::default(), Some(error)),
         };
         let passed = failure.is_none() && found.passed();
-        let Found { what, error, tolerance } = found;
-        Finding { part: self.part, check: self.to_string(), what, error, tolerance, passed, failure }
+        let WorstError { quantity: what, error, tolerance } = found;
+        SelfTestCheck { group: self.group, name: self.to_string(), quantity: what, error, tolerance, passed, failure }
     }
 }
 
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            Kind::Case(case, _) => write!(f, "{case}"),
-            Kind::Whole(whole) => f.write_str(&whole.name()),
+            CheckKind::Case(case, _) => write!(f, "{case}"),
+            CheckKind::EndToEnd(whole) => f.write_str(&whole.name()),
         }
     }
 }
@@ -94,21 +94,21 @@ blocking! {
     ///
     /// It trains only networks of its own, and takes some seconds, most of which the driver compiles kernels. A check
     /// that fails does not end it; a device that is lost, or does not answer in time, does.
-    pub fn selftest(device: &Device) -> Selftest = selftest_async(device);
+    pub fn self_test(device: &Device) -> SelfTestReport = self_test_async(device);
 }
 
-/// The asynchronous form of [`selftest`](crate::diagnostics()).
-pub async fn selftest_async(device: &Device) -> Selftest {
-    let mut selftest = Selftest::of(device);
+/// The asynchronous form of [`selftest`](self_test()).
+pub async fn self_test_async(device: &Device) -> SelfTestReport {
+    let mut report = SelfTestReport::new(device);
     for check in Check::all(device) {
-        let finding = check.finding(device).await;
+        let finding = check.run_to_report(device).await;
         let ends = matches!(finding.failure, Some(Error::DeviceLost { .. } | Error::Timeout { .. }));
         if ends {
             // What a device that is gone says of the check is nothing.
-            selftest.ended = finding.failure;
+            report.aborted = finding.failure;
             break;
         }
-        selftest.findings.push(finding);
+        report.checks.push(finding);
     }
-    selftest
+    report
 }

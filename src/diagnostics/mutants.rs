@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How long the checks of one mutant may take before it counts as one that survives.
-const PATIENCE: Duration = Duration::from_secs(8);
+const MUTANT_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// A WGSL file.
 pub(crate) struct File {
@@ -34,24 +34,24 @@ struct Mutant {
 }
 
 /// What becomes of a mutant.
-enum Fate {
+enum MutantOutcome {
     /// By this check.
     Caught(String),
     /// WGSL does not let it through, so that no kernel is built.
-    Refused,
+    Rejected,
     Survived,
 }
 
-pub(crate) fn files() -> Vec<File> {
-    fn walk(folder: &Path, all: &mut Vec<PathBuf>) {
+pub(crate) fn shader_files() -> Vec<File> {
+    fn collect_files(folder: &Path, all: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(folder).expect("a folder") {
             let path = entry.expect("an entry").path();
-            if path.is_dir() { walk(&path, all) } else { all.push(path) }
+            if path.is_dir() { collect_files(&path, all) } else { all.push(path) }
         }
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
     let mut all = Vec::new();
-    walk(&folder, &mut all);
+    collect_files(&folder, &mut all);
     all.sort();
     let file = |path: PathBuf| {
         let name = path.strip_prefix(&folder).expect("inside").with_extension("");
@@ -62,7 +62,7 @@ pub(crate) fn files() -> Vec<File> {
 }
 
 /// What an operator, or a call, is turned into; a file without them or numbers has its result turned.
-const TURNED: [(&str, &str); 30] = [
+const REPLACEMENTS: [(&str, &str); 30] = [
     (" += ", " -= "),
     (" -= ", " += "),
     (" *= ", " += "),
@@ -96,7 +96,7 @@ const TURNED: [(&str, &str); 30] = [
 ];
 
 /// Every mutant of a file: each number another one, each operator its opposite. Attributes and comments stay.
-fn mutants_of(file: &File) -> Vec<Mutant> {
+fn list_mutants(file: &File) -> Vec<Mutant> {
     let mut all = Vec::new();
     let mut start = 0;
     for (number, line) in file.text.split_inclusive('\n').enumerate() {
@@ -107,11 +107,11 @@ fn mutants_of(file: &File) -> Vec<Mutant> {
                 let text = format!("{}{to}{}", &file.text[..at], &file.text[at + from.len()..]);
                 all.push(Mutant { line: number + 1, from: from.trim().to_owned(), to: to.trim().to_owned(), text });
             };
-            for (from, to) in TURNED {
+            for (from, to) in REPLACEMENTS {
                 code.match_indices(from).for_each(|(at, _)| add(at, from, to.to_owned()));
             }
-            for (at, literal) in literals(code) {
-                add(at, literal, other(literal));
+            for (at, literal) in find_literals(code) {
+                add(at, literal, other_literal(literal));
             }
         }
         start += line.len();
@@ -120,7 +120,7 @@ fn mutants_of(file: &File) -> Vec<Mutant> {
 }
 
 /// The numbers in a line of code, and where they stand.
-fn literals(code: &str) -> Vec<(usize, &str)> {
+fn find_literals(code: &str) -> Vec<(usize, &str)> {
     let bytes = code.as_bytes();
     let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'.';
     let (mut all, mut at) = (Vec::new(), 0);
@@ -143,7 +143,7 @@ fn literals(code: &str) -> Vec<(usize, &str)> {
 }
 
 /// Another number of the same type.
-fn other(literal: &str) -> String {
+fn other_literal(literal: &str) -> String {
     let (digits, suffix) = match literal.strip_suffix('u') {
         Some(digits) => (digits, "u"),
         None => (literal, ""),
@@ -159,11 +159,11 @@ fn other(literal: &str) -> String {
 }
 
 /// The checks of a device, the quickest first, each with the texts that it assembles and the time that it takes.
-fn watched(device: &Device) -> Vec<(Check, HashSet<String>, Duration)> {
+fn time_checks(device: &Device) -> Vec<(Check, HashSet<String>, Duration)> {
     let one = |check: Check| {
         mutant::assembled();
         let start = Instant::now();
-        let finding = pollster::block_on(check.finding(device));
+        let finding = pollster::block_on(check.run_to_report(device));
         assert!(finding.passed, "{finding}");
         (check, mutant::assembled(), start.elapsed())
     };
@@ -173,27 +173,32 @@ fn watched(device: &Device) -> Vec<(Check, HashSet<String>, Duration)> {
 }
 
 /// What the checks that assemble a file say to a mutant of it.
-fn fate(device: &mut Device, checks: &[(Check, HashSet<String>, Duration)], file: &File, mutant: &Mutant) -> Fate {
+fn test_mutant(
+    device: &mut Device,
+    checks: &[(Check, HashSet<String>, Duration)],
+    file: &File,
+    mutant: &Mutant,
+) -> MutantOutcome {
     let start = Instant::now();
     for (check, ..) in checks.iter().filter(|(_, assembled, _)| assembled.contains(&file.text)) {
         let pair = [file.text.clone(), mutant.text.clone()];
-        let finding = mutant::with(pair, || pollster::block_on(check.finding(device)));
+        let finding = mutant::with_mutant(pair, || pollster::block_on(check.run_to_report(device)));
         match finding.failure {
-            Some(Error::Internal { .. }) => return Fate::Refused,
+            Some(Error::Internal { .. }) => return MutantOutcome::Rejected,
             Some(Error::DeviceLost { .. } | Error::Timeout { .. }) => {
                 *device = llvmpipe().expect("it was there");
-                return Fate::Caught(check.to_string());
+                return MutantOutcome::Caught(check.to_string());
             }
-            _ if !finding.passed => return Fate::Caught(check.to_string()),
-            _ if start.elapsed() > PATIENCE => break,
+            _ if !finding.passed => return MutantOutcome::Caught(check.to_string()),
+            _ if start.elapsed() > MUTANT_TIMEOUT => break,
             _ => {}
         }
     }
-    Fate::Survived
+    MutantOutcome::Survived
 }
 
 /// Some of a file's mutants, spread over it by a fixed rule.
-fn some(mutants: &[Mutant], count: usize) -> Vec<Mutant> {
+fn sample_mutants(mutants: &[Mutant], count: usize) -> Vec<Mutant> {
     let mut picked: Vec<(u64, &Mutant)> = mutants
         .iter()
         .enumerate()
@@ -209,20 +214,22 @@ fn a_change_of_a_kernel_is_caught_and_named() {
     // Only llvmpipe ends every loop.
     let Some(mut device) = llvmpipe() else { return };
     let check = |name: &str| name.starts_with("activations") || name.starts_with("data");
-    let checks: Vec<_> = Check::all(&device).into_iter().filter(|one| check(one.part)).collect();
+    let checks: Vec<_> = Check::all(&device).into_iter().filter(|one| check(one.group)).collect();
     let assembled = |one: Check| {
         mutant::assembled();
-        assert!(pollster::block_on(one.finding(&device)).passed, "{one}");
+        assert!(pollster::block_on(one.run_to_report(&device)).passed, "{one}");
         (one, mutant::assembled(), Duration::ZERO)
     };
     let checks: Vec<_> = checks.into_iter().map(assembled).collect();
-    let files = files();
+    let files = shader_files();
     for (name, part) in
         [("activation/gelu", "gelu"), ("optimizer/sgd", "sgd"), ("entry/lane", "lane"), ("features/u8", "bytes")]
     {
         let file = files.iter().find(|file| file.name == name).expect("a file");
-        let fates = some(&mutants_of(file), 9).into_iter().map(|mutant| fate(&mut device, &checks, file, &mutant));
-        let caught = fates.filter_map(|fate| if let Fate::Caught(by) = fate { Some(by) } else { None }).next();
+        let fates = sample_mutants(&list_mutants(file), 9)
+            .into_iter()
+            .map(|mutant| test_mutant(&mut device, &checks, file, &mutant));
+        let caught = fates.filter_map(|fate| if let MutantOutcome::Caught(by) = fate { Some(by) } else { None }).next();
         let by = caught.unwrap_or_else(|| panic!("no mutant of {name} is caught"));
         assert!(by.contains(part), "{name} is caught by {by}");
     }
@@ -234,23 +241,25 @@ fn a_change_of_a_kernel_is_caught_and_named() {
 fn every_file_has_a_mutant_that_is_caught() {
     let mut device = llvmpipe().expect("llvmpipe, which alone ends every loop");
     let count = std::env::var("GRADUS_MUTANTS").ok().and_then(|n| n.parse().ok()).unwrap_or(4);
-    let checks = watched(&device);
+    let checks = time_checks(&device);
     let (mut rows, mut folders, mut blind) = (String::new(), BTreeMap::<String, [usize; 4]>::new(), Vec::new());
-    for file in files() {
-        let all = mutants_of(&file);
+    for file in shader_files() {
+        let all = list_mutants(&file);
         let [mut caught, mut refused, mut tried] = [0; 3];
         let mut survivors = Vec::new();
-        let mutants = some(&all, all.len());
+        let mutants = sample_mutants(&all, all.len());
         // Until one is caught more are tried than were asked for.
         for mutant in &mutants {
             if tried >= count + refused && (caught > 0 || tried >= 40) {
                 break;
             }
             tried += 1;
-            match fate(&mut device, &checks, &file, mutant) {
-                Fate::Caught(_) => caught += 1,
-                Fate::Refused => refused += 1,
-                Fate::Survived => survivors.push(format!("line {} `{}` to `{}`", mutant.line, mutant.from, mutant.to)),
+            match test_mutant(&mut device, &checks, &file, mutant) {
+                MutantOutcome::Caught(_) => caught += 1,
+                MutantOutcome::Rejected => refused += 1,
+                MutantOutcome::Survived => {
+                    survivors.push(format!("line {} `{}` to `{}`", mutant.line, mutant.from, mutant.to))
+                }
             }
         }
         let row = format!(
@@ -290,7 +299,7 @@ fn every_file_has_a_mutant_that_is_caught() {
 
 #[test]
 fn every_file_has_mutants() {
-    for file in files() {
-        assert!(!mutants_of(&file).is_empty(), "{}", file.name);
+    for file in shader_files() {
+        assert!(!list_mutants(&file).is_empty(), "{}", file.name);
     }
 }

@@ -5,31 +5,31 @@ use std::fmt;
 use crate::{device::Device, error::Error};
 
 /// The version of wgpu that this crate is built on.
-const WGPU: &str = "30";
+const WGPU_VERSION: &str = "30";
 
 /// What [`selftest`](crate::diagnostics()) found on a device. Its text is a page of markdown that tells all there is to know for who reads it
 /// in an issue: what the device is, what was checked, and what failed.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Selftest {
+pub struct SelfTestReport {
     /// What the device is, and what was tested on it: names and values, in the order in which they are printed.
     pub about: Vec<(&'static str, String)>,
     /// One a check, in the order in which they were made.
-    pub findings: Vec<Finding>,
+    pub checks: Vec<SelfTestCheck>,
     /// Why it ended before all checks were made, if it did: the device was lost, or did not answer in time.
-    pub ended: Option<Error>,
+    pub aborted: Option<Error>,
 }
 
 /// What came of one check.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Finding {
+pub struct SelfTestCheck {
     /// The checks that it stands among.
-    pub part: &'static str,
+    pub group: &'static str,
     /// What was checked: how it was computed, of which network, with which members of the families.
-    pub check: String,
+    pub name: String,
     /// Which of the numbers that were compared lies furthest away, in units of its tolerance.
-    pub what: String,
+    pub quantity: String,
     /// How far it lies away, in units of the largest entry of its tensor; for counts, by how many.
     pub error: f64,
     /// How far it may.
@@ -40,45 +40,45 @@ pub struct Finding {
     pub failure: Option<Error>,
 }
 
-impl Selftest {
+impl SelfTestReport {
     /// Of a device on which nothing was checked yet.
-    pub(crate) fn of(device: &Device) -> Self {
-        Self { about: about(device), findings: Vec::new(), ended: None }
+    pub(crate) fn new(device: &Device) -> Self {
+        Self { about: describe_device(device), checks: Vec::new(), aborted: None }
     }
 
     /// Whether all checks were made and passed.
     pub fn passed(&self) -> bool {
-        self.ended.is_none() && self.failures().next().is_none()
+        self.aborted.is_none() && self.failures().next().is_none()
     }
 
     /// The checks that did not pass.
-    pub fn failures(&self) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().filter(|finding| !finding.passed)
+    pub fn failures(&self) -> impl Iterator<Item = &SelfTestCheck> {
+        self.checks.iter().filter(|finding| !finding.passed)
     }
 
     /// The parts, in the order in which they are first checked.
-    fn parts(&self) -> Vec<&'static str> {
+    fn groups(&self) -> Vec<&'static str> {
         let mut parts = Vec::new();
-        for finding in &self.findings {
-            if !parts.contains(&finding.part) {
-                parts.push(finding.part);
+        for finding in &self.checks {
+            if !parts.contains(&finding.group) {
+                parts.push(finding.group);
             }
         }
         parts
     }
 }
 
-impl Finding {
+impl SelfTestCheck {
     /// The error in units of the tolerance: above 1 the check failed.
-    pub fn share(&self) -> f64 {
+    pub fn error_ratio(&self) -> f64 {
         if self.error == 0.0 { 0.0 } else { self.error / self.tolerance }
     }
 }
 
-impl fmt::Display for Selftest {
+impl fmt::Display for SelfTestReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (all, failed) = (self.findings.len(), self.failures().count());
-        let verdict = match (&self.ended, failed) {
+        let (all, failed) = (self.checks.len(), self.failures().count());
+        let verdict = match (&self.aborted, failed) {
             (Some(error), _) => format!("ended after {all} checks, {failed} of them failed: {error}"),
             (None, 0) => format!("all {all} checks passed"),
             (None, failed) => format!("{failed} of {all} checks failed"),
@@ -88,18 +88,18 @@ impl fmt::Display for Selftest {
             writeln!(f, "- {name}: {value}")?;
         }
         writeln!(f, "\n| checks | passed | largest error | of its tolerance | where |\n|---|---|---|---|---|")?;
-        for part in self.parts() {
-            let some = || self.findings.iter().filter(|finding| finding.part == part);
+        for part in self.groups() {
+            let some = || self.checks.iter().filter(|finding| finding.group == part);
             let (count, passed) = (some().count(), some().filter(|finding| finding.passed).count());
             let worst = some().filter(|finding| finding.failure.is_none());
-            match worst.max_by(|one, other| one.share().total_cmp(&other.share())) {
+            match worst.max_by(|one, other| one.error_ratio().total_cmp(&other.error_ratio())) {
                 Some(worst) => writeln!(
                     f,
                     "| {part} | {passed} of {count} | {:.1e} | {:.0} % | {}: {} |",
                     worst.error,
-                    100.0 * worst.share(),
-                    worst.check,
-                    worst.what
+                    100.0 * worst.error_ratio(),
+                    worst.name,
+                    worst.quantity
                 )?,
                 None => writeln!(f, "| {part} | {passed} of {count} | | | |")?,
             }
@@ -111,9 +111,9 @@ impl fmt::Display for Selftest {
     }
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for SelfTestCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { part, check, what, error, tolerance, failure, .. } = self;
+        let Self { group: part, name: check, quantity: what, error, tolerance, failure, .. } = self;
         write!(f, "{part}: {check}: ")?;
         match failure {
             // wgpu says it in many lines.
@@ -125,9 +125,9 @@ impl fmt::Display for Finding {
 }
 
 /// What a device is.
-fn about(device: &Device) -> Vec<(&'static str, String)> {
+fn describe_device(device: &Device) -> Vec<(&'static str, String)> {
     let mut about = vec![
-        ("gradus", format!("{}, wgpu {WGPU}", env!("CARGO_PKG_VERSION"))),
+        ("gradus", format!("{}, wgpu {WGPU_VERSION}", env!("CARGO_PKG_VERSION"))),
         ("system", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
         ("device", device.to_string()),
     ];
@@ -163,6 +163,6 @@ mod tests {
     #[test]
     fn the_version_of_wgpu_is_that_of_the_manifest() {
         let manifest = include_str!("../../Cargo.toml");
-        assert!(manifest.contains(&format!("\nwgpu = {{ version = \"{WGPU}.")));
+        assert!(manifest.contains(&format!("\nwgpu = {{ version = \"{WGPU_VERSION}.")));
     }
 }

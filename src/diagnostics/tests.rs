@@ -1,21 +1,21 @@
 use crate::{
     device::{
-        Choice, Request,
-        adapters::{AdapterReport, Search},
+        DeviceRequest, DeviceSelector,
+        adapters::{AdapterFilter, AdapterReport},
     },
     diagnostics::*,
 };
 
 fn open(adapter: &AdapterReport) -> Device {
-    let choice = Choice::Named(adapter.info.name.clone());
-    let request = Request { choice, backends: Some(adapter.info.backend.into()), limits: None };
+    let choice = DeviceSelector::Name(adapter.info.name.clone());
+    let request = DeviceRequest { selector: choice, backends: Some(adapter.info.backend.into()), limits: None };
     pollster::block_on(Device::request_async(&request)).expect("the adapter gives a device")
 }
 
 /// llvmpipe, if it is there and no other adapter is wanted.
 pub(crate) fn llvmpipe() -> Option<Device> {
     let wanted = std::env::var("WGPU_ADAPTER_NAME").map(|name| name.to_lowercase()).unwrap_or_default();
-    let found = pollster::block_on(Search::default().report()).expect("adapters are listed");
+    let found = pollster::block_on(AdapterFilter::default().list()).expect("adapters are listed");
     let found = found.iter().find(|adapter| {
         let name = adapter.info.name.to_lowercase();
         name.contains("llvmpipe") && name.contains(&wanted)
@@ -38,9 +38,9 @@ fn the_checks_are_written_down() {
     let descriptor = wgpu::DeviceDescriptor { trace, ..Default::default() };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).expect("a device");
     let device = Device::from_wgpu(device, queue).expect("the default limits are enough");
-    let reads = crate::engine::gpu::kernels::mutant::reads_of(|| {
+    let reads = crate::engine::gpu::kernels::mutant::collect_reads(|| {
         for check in Check::all(&device) {
-            let finding = pollster::block_on(check.finding(&device));
+            let finding = pollster::block_on(check.run_to_report(&device));
             assert!(finding.passed, "{finding}");
         }
     });
@@ -51,31 +51,31 @@ fn the_checks_are_written_down() {
 
 #[test]
 fn a_finding_is_as_bad_as_its_worst_number() {
-    let mut found = Found::default();
+    let mut found = WorstError::default();
     assert!(!found.passed(), "nothing was compared");
     found.compare("near", &[1.0, 2.001], &[1.0, 2.0], 1e-3);
     assert!(found.passed());
     found.compare("nearer", &[1.0], &[1.0], 1e-6);
-    assert_eq!((found.what.as_str(), found.tolerance), ("near", 1e-3));
+    assert_eq!((found.quantity.as_str(), found.tolerance), ("near", 1e-3));
     for wrong in [&[f32::NAN, 2.0][..], &[1.0], &[1.0, 2.1]] {
         let mut found = found.clone();
         found.compare("wrong", wrong, &[1.0, 2.0], 1e-3);
-        assert!(!found.passed() && found.what == "wrong", "{wrong:?}");
+        assert!(!found.passed() && found.quantity == "wrong", "{wrong:?}");
     }
-    let mut counts = Found::default();
-    counts.count("within", 3.0, 2.0, 4.0);
+    let mut counts = WorstError::default();
+    counts.compare_count("within", 3.0, 2.0, 4.0);
     assert!(counts.passed());
-    counts.count("beyond", 5.0, 2.0, 4.0);
+    counts.compare_count("beyond", 5.0, 2.0, 4.0);
     assert!(!counts.passed());
-    counts = Found::default();
-    counts.same("bits", &[1, 2], &[1, 3]);
+    counts = WorstError::default();
+    counts.compare_equal("bits", &[1, 2], &[1, 3]);
     assert!(!counts.passed());
 }
 
 #[test]
 fn the_list_names_every_member_and_no_check_twice() {
     let all = Check::all(&Device::cpu());
-    let names: Vec<_> = all.iter().map(|check| format!("{}: {check}", check.part)).collect();
+    let names: Vec<_> = all.iter().map(|check| format!("{}: {check}", check.group)).collect();
     let mut once = names.clone();
     once.sort();
     once.dedup();

@@ -9,11 +9,11 @@ pub(crate) struct TrainingConfig<'a> {
     /// Whether each epoch has an order of its own.
     pub(crate) shuffle: bool,
     /// The standard deviation of the noise on the features.
-    pub(crate) noise: f32,
+    pub(crate) input_noise_std: f32,
     /// Whether rows have weights.
-    pub(crate) weighted: bool,
+    pub(crate) has_sample_weights: bool,
     /// How many steps the host submits at once. Without a number the time of the steps decides.
-    pub(crate) chunk: Option<usize>,
+    pub(crate) steps_per_submission: Option<usize>,
     /// How steps are computed. Without a plan the engine makes one.
     pub(crate) plan: Option<&'a Plan>,
 }

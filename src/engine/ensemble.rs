@@ -1,7 +1,7 @@
 //! Predictions of several networks of one shape, combined where they are computed.
 
 use crate::{
-    device::{Device, Machine},
+    device::{Backend, Device},
     engine::{cpu::ensemble::Ensemble, gpu::run::ensemble::Ensemble as GpuEnsemble},
     error::Result,
     nn::network::Network,
@@ -17,9 +17,9 @@ pub(crate) enum EnsembleBackend {
 impl EnsembleBackend {
     /// Networks of one shape, each with flat parameters and running statistics.
     pub(crate) async fn new(device: &Device, network: &Network, members: Vec<[Vec<f32>; 2]>) -> Result<Self> {
-        Ok(match &device.machine {
-            Machine::Gpu(gpu) => Self::Gpu(GpuEnsemble::new(gpu, network, &members).await?),
-            Machine::Cpu => Self::Cpu(Ensemble::new(network, members)),
+        Ok(match &device.backend {
+            Backend::Gpu(gpu) => Self::Gpu(GpuEnsemble::new(gpu, network, &members).await?),
+            Backend::Cpu => Self::Cpu(Ensemble::new(network, members)),
         })
     }
 

@@ -18,5 +18,5 @@ use crate::error::Error;
 
 /// The error of a recording that is asked of the CPU.
 fn recording_needs_gpu(expected: &str) -> Error {
-    Error::Setting { what: "recording", expected: expected.into(), got: "the CPU".into() }
+    Error::InvalidSetting { name: "recording", expected: expected.into(), got: "the CPU".into() }
 }

@@ -1,7 +1,7 @@
 //! Predictions of a network that is not in training.
 
 use crate::{
-    device::{Device, Machine},
+    device::{Backend, Device},
     engine::{cpu::predictor::Predictor, gpu::run::predictor::Predictor as GpuPredictor, recording_needs_gpu},
     error::Result,
     nn::network::Network,
@@ -17,9 +17,9 @@ pub(crate) enum PredictionBackend {
 impl PredictionBackend {
     /// A network with flat parameters and running statistics.
     pub(crate) async fn new(device: &Device, network: &Network, flat: Vec<f32>, statistics: Vec<f32>) -> Result<Self> {
-        Ok(match &device.machine {
-            Machine::Gpu(gpu) => Self::Gpu(GpuPredictor::alone(gpu, network, &flat, &statistics).await?),
-            Machine::Cpu => Self::Cpu(Predictor::new(network, flat, statistics)),
+        Ok(match &device.backend {
+            Backend::Gpu(gpu) => Self::Gpu(GpuPredictor::standalone(gpu, network, &flat, &statistics).await?),
+            Backend::Cpu => Self::Cpu(Predictor::new(network, flat, statistics)),
         })
     }
 
@@ -42,7 +42,7 @@ impl PredictionBackend {
     /// The most rows of a recording. The CPU has none.
     pub(crate) const fn max_recorded_rows(&self) -> Option<usize> {
         match self {
-            Self::Gpu(predictor) => Some(predictor.rows()),
+            Self::Gpu(predictor) => Some(predictor.max_rows()),
             Self::Cpu(_) => None,
         }
     }

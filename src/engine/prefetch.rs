@@ -3,39 +3,39 @@
 use std::ops::Range;
 
 use crate::{
-    data::permutation::{turn, width},
-    engine::step::{Course, Step},
+    data::permutation::{grid_width, permute_lanes},
+    engine::step::{Step, StepGenerator},
 };
 
 /// Rows that are computed side by side: two vector registers of AVX-512, since each round waits for the one before.
 const LANES: usize = 32;
 
 /// Rows of a round, or those of one larger batch: so many that small batches fill the lanes too.
-const AHEAD: usize = 512;
+const PREFETCHED_ROWS: usize = 512;
 
-/// The steps of a run, drawn round by round: [`crate::data::permutation::Order::row`] for many places and epochs at a time, so that the
+/// The steps of a run, drawn round by round: [`crate::data::permutation::Permutation::row`] for many places and epochs at a time, so that the
 /// compiler can keep them in vectors.
-pub(crate) struct Upcoming {
-    course: Course,
+pub(crate) struct StepPrefetcher {
+    generator: StepGenerator,
     shuffle: bool,
     width: u32,
     height: u32,
     /// The steps that are still to be drawn.
-    coming: Range<u64>,
+    remaining: Range<u64>,
     /// How many more updates were made before each than steps on the data.
-    ahead: u64,
+    update_offset: u64,
     /// The last that was drawn.
-    last: Option<Step>,
+    last_step: Option<Step>,
 }
 
 /// Some steps that were drawn together, and the rows that each takes.
 #[derive(Default)]
-pub(crate) struct Round {
+pub(crate) struct PrefetchedSteps {
     steps: Vec<Step>,
     rows: Vec<u32>,
 }
 
-impl Round {
+impl PrefetchedSteps {
     /// The rows of all its steps, one behind the other.
     pub(crate) fn rows(&self) -> &[u32] {
         &self.rows
@@ -54,50 +54,59 @@ impl Round {
 }
 
 /// Points of the grids of some epochs on their way to their rows.
-struct Lanes {
+struct GridPoints {
     x: [u32; LANES],
     y: [u32; LANES],
     key: [[u32; LANES]; 2],
     /// Which row of those that are drawn it will be.
-    to: [u32; LANES],
+    destination: [u32; LANES],
 }
 
-impl Upcoming {
+impl StepPrefetcher {
     /// The given steps of a course; not shuffled, the rows stand in the order of the data set.
-    pub(crate) fn new(course: Course, shuffle: bool, steps: Range<u64>, before: u64) -> Self {
-        let ahead = before.wrapping_sub(steps.start);
-        let rows = course.rows as u32;
-        let width = width(rows);
-        Self { course, shuffle, width, height: rows.div_ceil(width), coming: steps, ahead, last: None }
+    pub(crate) fn new(generator: StepGenerator, shuffle: bool, steps: Range<u64>, steps_since_reset: u64) -> Self {
+        let ahead = steps_since_reset.wrapping_sub(steps.start);
+        let rows = generator.rows as u32;
+        let width = grid_width(rows);
+        Self {
+            generator: generator,
+            shuffle,
+            width,
+            height: rows.div_ceil(width),
+            remaining: steps,
+            update_offset: ahead,
+            last_step: None,
+        }
     }
 
     /// How many rows a round has at most.
-    pub(crate) fn most(&self) -> usize {
-        AHEAD.max(self.course.batch)
+    pub(crate) fn max_rows(&self) -> usize {
+        PREFETCHED_ROWS.max(self.generator.batch_size)
     }
 
     /// Draws the next round, and says whether it has any steps: none are left when all were drawn.
     #[inline(always)]
-    pub(crate) fn draw(&mut self, Round { steps, rows }: &mut Round) -> bool {
-        let count = ((AHEAD / self.course.batch).max(1) as u64).min(self.coming.end - self.coming.start);
+    pub(crate) fn prefetch(&mut self, PrefetchedSteps { steps, rows }: &mut PrefetchedSteps) -> bool {
+        let count = ((PREFETCHED_ROWS / self.generator.batch_size).max(1) as u64)
+            .min(self.remaining.end - self.remaining.start);
         steps.clear();
-        for n in self.coming.start..self.coming.start + count {
-            let before = n.wrapping_add(self.ahead);
-            self.last = match &self.last {
-                Some(last) => Some(self.course.step_behind(last, n, before)),
-                None => Some(self.course.step(n, before)),
+        for n in self.remaining.start..self.remaining.start + count {
+            let before = n.wrapping_add(self.update_offset);
+            self.last_step = match &self.last_step {
+                Some(last) => Some(self.generator.next_step(last, n, before)),
+                None => Some(self.generator.step(n, before)),
             };
-            steps.extend(self.last);
+            steps.extend(self.last_step);
         }
-        self.coming.start += count;
+        self.remaining.start += count;
         rows.clear();
         if self.shuffle {
             rows.resize(steps.iter().map(|step| step.rows as usize).sum(), 0);
             self.shuffle_rows(steps, rows);
         } else {
-            rows.extend(steps.iter().flat_map(|step| step.first..step.first + step.rows));
+            rows.extend(steps.iter().flat_map(|step| step.first_position..step.first_position + step.rows));
         }
-        if let Some(subset) = &self.course.subset {
+        if let Some(subset) = &self.generator.subset {
             rows.iter_mut().for_each(|place| *place = subset.row(*place));
         }
         count > 0
@@ -105,34 +114,34 @@ impl Upcoming {
 
     #[inline(always)]
     fn shuffle_rows(&self, steps: &[Step], rows: &mut [u32]) {
-        let mut lanes = Lanes { x: [0; LANES], y: [0; LANES], key: [[0; LANES]; 2], to: [0; LANES] };
+        let mut lanes = GridPoints { x: [0; LANES], y: [0; LANES], key: [[0; LANES]; 2], destination: [0; LANES] };
         let (mut used, mut to, size) = (0, 0, [self.width, self.height]);
         for step in steps {
-            let (mut x, mut y) = (step.first % self.width, step.first / self.width);
+            let (mut x, mut y) = (step.first_position % self.width, step.first_position / self.width);
             for _ in 0..step.rows {
-                (lanes.x[used], lanes.y[used], lanes.to[used]) = (x, y, to);
-                (lanes.key[0][used], lanes.key[1][used]) = (step.key[0], step.key[1]);
+                (lanes.x[used], lanes.y[used], lanes.destination[used]) = (x, y, to);
+                (lanes.key[0][used], lanes.key[1][used]) = (step.shuffle_key[0], step.shuffle_key[1]);
                 (x, y) = if x + 1 == self.width { (0, y + 1) } else { (x + 1, y) };
                 to += 1;
                 used += 1;
                 while used == LANES {
-                    used = lanes.turn(self.course.rows as u32, size, used, rows);
+                    used = lanes.permute(self.generator.rows as u32, size, used, rows);
                 }
             }
         }
         while used > 0 {
-            used = lanes.turn(self.course.rows as u32, size, used, rows);
+            used = lanes.permute(self.generator.rows as u32, size, used, rows);
         }
     }
 }
 
-impl Lanes {
+impl GridPoints {
     /// Takes the points in all lanes through the rounds. The rows of the `used` ones are found, but for those outside,
     /// which move to the first lanes to go round again: so many are returned.
     #[inline(always)]
-    fn turn(&mut self, rows: u32, [width, height]: [u32; 2], used: usize, into: &mut [u32]) -> usize {
-        let Self { x, y, key, to } = self;
-        turn(x, y, key, [width, height]);
+    fn permute(&mut self, rows: u32, [width, height]: [u32; 2], used: usize, into: &mut [u32]) -> usize {
+        let Self { x, y, key, destination: to } = self;
+        permute_lanes(x, y, key, [width, height]);
         let mut outside = 0;
         for lane in 0..used {
             let at = y[lane] * width + x[lane];
@@ -149,11 +158,16 @@ impl Lanes {
 }
 
 /// The sum of the weights of the rows of each of these steps.
-pub(crate) fn weights_of_steps(course: &Course, shuffle: bool, weights: &[f32], steps: Range<u64>) -> Vec<f64> {
+pub(crate) fn sum_step_weights(
+    generator: &StepGenerator,
+    shuffle: bool,
+    weights: &[f32],
+    steps: Range<u64>,
+) -> Vec<f64> {
     let mut sums = Vec::with_capacity((steps.end - steps.start) as usize);
-    let mut upcoming = Upcoming::new(course.clone(), shuffle, steps, 0);
-    let mut round = Round::default();
-    while upcoming.draw(&mut round) {
+    let mut upcoming = StepPrefetcher::new(generator.clone(), shuffle, steps, 0);
+    let mut round = PrefetchedSteps::default();
+    while upcoming.prefetch(&mut round) {
         let sum = |rows: &[u32]| rows.iter().map(|row| f64::from(weights[*row as usize])).sum::<f64>();
         sums.extend(round.steps().map(|(_, rows)| sum(rows)));
     }
@@ -163,21 +177,21 @@ pub(crate) fn weights_of_steps(course: &Course, shuffle: bool, weights: &[f32], 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::permutation::Order;
+    use crate::data::permutation::Permutation;
 
     #[test]
     fn a_schedule_has_the_rows_of_every_step() {
         for (rows, batch) in [(1, 1), (4, 4), (5, 2), (32, 4), (100, 17), (1797, 600), (3000, 3000)] {
-            let course = Course { seed: 3, ..Course::plain(rows, batch) };
+            let course = StepGenerator { seed: 3, ..StepGenerator::plain(rows, batch) };
             for (shuffle, first) in [(true, 0), (true, 7), (false, 5)] {
-                let mut upcoming = Upcoming::new(course.clone(), shuffle, first..first + 300, first);
-                let mut round = Round::default();
+                let mut upcoming = StepPrefetcher::new(course.clone(), shuffle, first..first + 300, first);
+                let mut round = PrefetchedSteps::default();
                 let mut n = first;
-                while upcoming.draw(&mut round) {
+                while upcoming.prefetch(&mut round) {
                     for (step, drawn) in round.steps() {
                         assert_eq!(*step, course.step(n, n));
-                        let order = Order::new(rows as u32, step.key);
-                        let places = step.first..step.first + step.rows;
+                        let order = Permutation::new(rows as u32, step.shuffle_key);
+                        let places = step.first_position..step.first_position + step.rows;
                         let expected: Vec<_> = places.map(|p| if shuffle { order.row(p) } else { p }).collect();
                         assert_eq!(drawn, expected, "{rows} rows, batch {batch}, step {n}, shuffled {shuffle}");
                         n += 1;

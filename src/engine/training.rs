@@ -6,23 +6,23 @@ use std::ops::Range;
 use crate::plan::profile::KernelTime;
 use crate::{
     data::dataset::Dataset,
-    device::{Device, Machine},
+    device::{Backend, Device},
     engine::{
         config::TrainingConfig,
         cpu::training::CpuTraining,
         gpu::run::{
             engine::Engine,
-            engine_layout::{Metric, Setup},
+            engine_layout::{EngineConfig, RawStepMetrics},
         },
         recording_needs_gpu,
-        state::Memory,
-        step::{Batch, Course, Earlier, Step, StepMetrics},
+        state::TrainingState,
+        step::{Batch, ResumeOffset, Step, StepGenerator, StepMetrics},
     },
     error::Result,
-    metrics::{Metrics, row_metrics::Judge},
+    metrics::{Metrics, row_metrics::HostEvaluator},
     nn::layout::LayerParameters,
     plan::Plan,
-    train::run_report::Report,
+    train::run_report::RunReport,
 };
 
 /// A network in training on a GPU or on the CPU.
@@ -38,7 +38,7 @@ pub(crate) enum TrainingBackend {
 pub(crate) struct KernelTimes {
     pub(crate) kernels: Vec<KernelTime>,
     /// Whether the clock of the device measured them.
-    pub(crate) by_device: bool,
+    pub(crate) uses_device_timestamps: bool,
 }
 
 impl TrainingBackend {
@@ -47,25 +47,25 @@ impl TrainingBackend {
         device: &Device,
         config: TrainingConfig<'_>,
         data: Option<&Dataset>,
-        course: Course,
+        generator: StepGenerator,
     ) -> Result<Self> {
-        match &device.machine {
-            Machine::Gpu(gpu) => {
-                let (network, seed) = (config.network, course.seed);
-                let mut engine = Engine::new(gpu, Setup::new(config, data, vec![course])).await?;
+        match &device.backend {
+            Backend::Gpu(gpu) => {
+                let (network, seed) = (config.network, generator.seed);
+                let mut engine = Engine::new(gpu, EngineConfig::new(config, data, vec![generator])).await?;
                 // They are drawn last: what is refused takes no memory.
-                engine.set_parameters(&network.initial(seed)?, &network.first_statistics());
+                engine.set_parameters(&network.initial_parameters(seed)?, &network.initial_statistics());
                 Ok(Self::Gpu(engine))
             }
-            Machine::Cpu => CpuTraining::new(config, data, course).map(Self::Cpu),
+            Backend::Cpu => CpuTraining::new(config, data, generator).map(Self::Cpu),
         }
     }
 
     /// What decides the steps.
-    pub(crate) const fn course(&self) -> &Course {
+    pub(crate) const fn step_generator(&self) -> &StepGenerator {
         match self {
-            Self::Gpu(engine) => engine.course(),
-            Self::Cpu(training) => &training.course,
+            Self::Gpu(engine) => engine.step_generator(),
+            Self::Cpu(training) => &training.generator,
         }
     }
 
@@ -79,26 +79,32 @@ impl TrainingBackend {
 
     /// Every plan that may be the fastest, the one of the planner first.
     #[cfg(not(target_family = "wasm"))]
-    pub(crate) fn candidates(&self) -> Vec<Plan> {
+    pub(crate) fn candidate_plans(&self) -> Vec<Plan> {
         match self {
-            Self::Gpu(engine) => engine.candidates(),
+            Self::Gpu(engine) => engine.candidate_plans(),
             Self::Cpu(training) => vec![training.plan()],
         }
     }
 
     /// Takes the steps `first` to `first + steps` on the data set, after `before` updates, and adds their metrics to a report.
-    pub(crate) async fn run(&mut self, first: u64, before: u64, steps: usize, report: &mut Report) -> Result<()> {
+    pub(crate) async fn run(
+        &mut self,
+        first: u64,
+        steps_since_reset: u64,
+        steps: usize,
+        report: &mut RunReport,
+    ) -> Result<()> {
         match self {
             Self::Gpu(engine) => {
-                let metrics = engine.run(first, before, steps).await?;
-                push_metrics(report, engine.course(), first, &metrics);
+                let metrics = engine.run(first, steps_since_reset, steps).await?;
+                push_metrics(report, engine.step_generator(), first, &metrics);
                 Ok(())
             }
-            Self::Cpu(training) => training.run(first, before, steps, report),
+            Self::Cpu(training) => training.run(first, steps_since_reset, steps, report),
         }
     }
 
-    /// Takes one step on a batch of the caller. A GPU tells its metrics later, in [`TrainingBackend::collect`].
+    /// Takes one step on a batch of the caller. A GPU tells its metrics later, in [`TrainingBackend::collect_metrics`].
     pub(crate) async fn step(&mut self, batch: Batch<'_>, step: Step) -> Result<Option<StepMetrics>> {
         match self {
             Self::Gpu(engine) => engine.step(batch, step).await.map(|()| None),
@@ -106,23 +112,20 @@ impl TrainingBackend {
         }
     }
 
-    /// Whether [`TrainingBackend::collect`] must be called before the next step on a batch of the caller.
-    pub(crate) const fn is_full(&self) -> bool {
+    /// Whether [`TrainingBackend::collect_metrics`] must be called before the next step on a batch of the caller.
+    pub(crate) const fn must_collect(&self) -> bool {
         match self {
-            Self::Gpu(engine) => engine.is_full(),
+            Self::Gpu(engine) => engine.must_collect(),
             Self::Cpu(_) => false,
         }
     }
 
     /// The metrics of the steps on batches of the caller that the device has not told yet.
-    pub(crate) async fn collect(&mut self) -> Result<Vec<StepMetrics>> {
+    pub(crate) async fn collect_metrics(&mut self) -> Result<Vec<StepMetrics>> {
         match self {
             Self::Gpu(engine) => {
-                let metrics = engine.collect().await?.into_iter().map(|([loss, right], (rows, weight))| StepMetrics {
-                    loss,
-                    right: f64::from(right),
-                    rows,
-                    weight,
+                let metrics = engine.collect_metrics().await?.into_iter().map(|([loss, right], (rows, weight))| {
+                    StepMetrics { loss, correct: f64::from(right), rows, sample_weight_sum: weight }
                 });
                 Ok(metrics.collect())
             }
@@ -147,19 +150,19 @@ impl TrainingBackend {
     }
 
     /// Evaluates the network on a data set by the judge of that data set.
-    pub(crate) async fn evaluate(&mut self, data: &Dataset, mut judge: Judge<'_>) -> Result<Metrics> {
+    pub(crate) async fn evaluate(&mut self, data: &Dataset, mut evaluator: HostEvaluator<'_>) -> Result<Metrics> {
         match self {
             Self::Gpu(engine) => {
                 let mut judged = Ok(());
                 let take = |rows: Range<usize>, outputs: Vec<f32>| {
-                    let more = judge.rows(rows, outputs);
+                    let more = evaluator.add_rows(rows, outputs);
                     judged = judged.clone().and(more);
                 };
-                engine.evaluate(data, take).await?;
+                engine.predict_dataset(data, take).await?;
                 judged?;
-                Ok(judge.metrics)
+                Ok(evaluator.metrics)
             }
-            Self::Cpu(training) => judge.all(|inputs| training.engine.predict(inputs)),
+            Self::Cpu(training) => evaluator.evaluate_all(|inputs| training.engine.predict(inputs)),
         }
     }
 
@@ -167,35 +170,35 @@ impl TrainingBackend {
     pub(crate) async fn parameters(&self) -> Result<Vec<LayerParameters>> {
         match self {
             Self::Gpu(engine) => {
-                Ok(engine.network().layers_of(&engine.parameters().await?, &engine.statistics().await?))
+                Ok(engine.network().layers_from_flat(&engine.parameters().await?, &engine.statistics().await?))
             }
             Self::Cpu(CpuTraining { engine, network, .. }) => {
-                Ok(network.layers_of(engine.parameters(), engine.statistics()))
+                Ok(network.layers_from_flat(engine.parameters(), engine.statistics()))
             }
         }
     }
 
     /// The moving average of the parameters, flat, if the optimizer has one.
-    pub(crate) async fn average(&self) -> Result<Option<Vec<f32>>> {
+    pub(crate) async fn ema_parameters(&self) -> Result<Option<Vec<f32>>> {
         match self {
-            Self::Gpu(engine) => engine.average().await,
-            Self::Cpu(training) => Ok(training.engine.average()),
+            Self::Gpu(engine) => engine.ema_parameters().await,
+            Self::Cpu(training) => Ok(training.engine.ema_parameters()),
         }
     }
 
     /// Sets the learning rate of the steps that follow.
-    pub(crate) fn set_learning_rate(&mut self, rate: f64) {
+    pub(crate) fn set_learning_rate(&mut self, learning_rate: f64) {
         match self {
-            Self::Gpu(engine) => engine.set_learning_rate(0, rate),
-            Self::Cpu(training) => training.course.optimizer.learning_rate = rate,
+            Self::Gpu(engine) => engine.set_learning_rate(0, learning_rate),
+            Self::Cpu(training) => training.generator.optimizer.learning_rate = learning_rate,
         }
     }
 
     /// Sets what came before the steps.
-    pub(crate) fn set_earlier(&mut self, earlier: Earlier) {
+    pub(crate) fn set_resume_offset(&mut self, resume_offset: ResumeOffset) {
         match self {
-            Self::Gpu(engine) => engine.set_earlier(earlier),
-            Self::Cpu(training) => training.course.earlier = earlier,
+            Self::Gpu(engine) => engine.set_resume_offset(resume_offset),
+            Self::Cpu(training) => training.generator.resume_offset = resume_offset,
         }
     }
 
@@ -208,11 +211,11 @@ impl TrainingBackend {
     }
 
     /// Copies all that training changes, to go back to it.
-    pub(crate) async fn keep(&mut self) -> Result<()> {
+    pub(crate) async fn take_snapshot(&mut self) -> Result<()> {
         match self {
-            Self::Gpu(engine) => engine.keep().await,
+            Self::Gpu(engine) => engine.take_snapshot().await,
             Self::Cpu(training) => {
-                training.engine.keep();
+                training.engine.take_snapshot();
                 Ok(())
             }
         }
@@ -227,26 +230,26 @@ impl TrainingBackend {
     }
 
     /// All that training changes.
-    pub(crate) async fn memory(&self) -> Result<Memory> {
+    pub(crate) async fn training_state(&self) -> Result<TrainingState> {
         match self {
-            Self::Gpu(engine) => engine.memory(0).await,
-            Self::Cpu(training) => Ok(training.engine.memory()),
+            Self::Gpu(engine) => engine.training_state(0).await,
+            Self::Cpu(training) => Ok(training.engine.training_state()),
         }
     }
 
     /// The last copy of it, if there is one.
-    pub(crate) async fn kept_memory(&self) -> Result<Option<Memory>> {
+    pub(crate) async fn snapshot_state(&self) -> Result<Option<TrainingState>> {
         match self {
-            Self::Gpu(engine) => engine.kept_memory().await,
-            Self::Cpu(training) => Ok(training.engine.kept_memory()),
+            Self::Gpu(engine) => engine.snapshot_state().await,
+            Self::Cpu(training) => Ok(training.engine.snapshot_state()),
         }
     }
 
     /// Sets all that training changes.
-    pub(crate) fn set_memory(&mut self, memory: &Memory) {
+    pub(crate) fn set_training_state(&mut self, state: &TrainingState) {
         match self {
-            Self::Gpu(engine) => engine.set_memory(0, memory),
-            Self::Cpu(training) => training.engine.set_memory(memory),
+            Self::Gpu(engine) => engine.set_training_state(0, state),
+            Self::Cpu(training) => training.engine.set_training_state(state),
         }
     }
 
@@ -266,9 +269,9 @@ impl TrainingBackend {
 
     /// How many of that many steps a profile takes.
     #[cfg(not(target_family = "wasm"))]
-    pub(crate) fn profiled(&self, steps: usize) -> usize {
+    pub(crate) fn profiled_steps(&self, steps: usize) -> usize {
         match self {
-            Self::Gpu(engine) => engine.profiled(steps),
+            Self::Gpu(engine) => engine.profiled_steps(steps),
             Self::Cpu(_) => steps.max(1),
         }
     }
@@ -279,15 +282,15 @@ impl TrainingBackend {
     pub(crate) async fn profile(
         &mut self,
         first: u64,
-        before: u64,
+        steps_since_reset: u64,
         steps: usize,
-        report: &mut Report,
+        report: &mut RunReport,
     ) -> Result<KernelTimes> {
         match self {
             Self::Gpu(engine) => {
-                let (kernels, metrics, by_device) = engine.profile(first, before, steps).await?;
-                push_metrics(report, engine.course(), first, &metrics);
-                Ok(KernelTimes { kernels, by_device })
+                let (kernels, metrics, by_device) = engine.profile(first, steps_since_reset, steps).await?;
+                push_metrics(report, engine.step_generator(), first, &metrics);
+                Ok(KernelTimes { kernels, uses_device_timestamps: by_device })
             }
             Self::Cpu(_) => Ok(KernelTimes::default()),
         }
@@ -299,12 +302,12 @@ impl TrainingBackend {
         &mut self,
         encoder: &mut wgpu::CommandEncoder,
         first: u64,
-        before: u64,
+        steps_since_reset: u64,
         steps: usize,
         weights: &[f64],
     ) -> Result<()> {
         match self {
-            Self::Gpu(engine) => engine.record(encoder, (first, before), steps, weights),
+            Self::Gpu(engine) => engine.record(encoder, (first, steps_since_reset), steps, weights),
             Self::Cpu(_) => Err(recording_needs_gpu("a trainer on a GPU")),
         }
     }
@@ -333,8 +336,8 @@ impl TrainingBackend {
 }
 
 /// Adds the metrics of the steps from `first` on, as a GPU tells them, to a report.
-fn push_metrics(report: &mut Report, course: &Course, first: u64, metrics: &[Metric]) {
+fn push_metrics(report: &mut RunReport, generator: &StepGenerator, first: u64, metrics: &[RawStepMetrics]) {
     for (step, [loss, right]) in (first..).zip(metrics) {
-        report.push(*loss, f64::from(*right), course.span(step).1 as u32);
+        report.push(*loss, f64::from(*right), generator.batch_span(step).1 as u32);
     }
 }

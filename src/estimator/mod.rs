@@ -5,15 +5,15 @@ pub(crate) mod core;
 pub(crate) mod regressor;
 pub(crate) mod settings;
 
-pub use classifier::{ClassWeights, Classification};
-pub use regressor::{Regressing, TargetValues};
+pub use classifier::{ClassWeight, ClassifierTask};
+pub use regressor::{RegressorTask, TargetValues};
 pub use settings::{LearningRate, MlpSettings};
 
 #[cfg(doc)]
 use crate::error::Error;
 use crate::{
     error::Result,
-    estimator::core::{Fitted, fitted},
+    estimator::core::{FittedState, require_fitted},
     model::Model,
     train::{history::History, trainer::Trainer},
     util::blocking::blocking,
@@ -33,13 +33,13 @@ use crate::{
 /// - A velocity does not contain the learning rate, as PyTorch has it; it matters where the rate changes.
 /// - A row's weight multiplies what it counts in a mean over the number of rows; scikit-learn divides by the sum of the
 ///   weights in the batch, which is the same where they are 1 in the mean.
-/// - The numbers of a solver stand in its [`Rule`](crate::optim::Rule), and there is no `lbfgs`. `random_state` is 0 unless set, so that two
+/// - The numbers of a solver stand in its [`UpdateRule`](crate::optim::UpdateRule), and there is no `lbfgs`. `random_state` is 0 unless set, so that two
 ///   fits are the same.
 /// - There is no `warm_start`: [a partial fit](MlpClassifier::partial_fit) goes on from any fit.
 pub struct Mlp<Task> {
     settings: MlpSettings,
     task: Task,
-    fitted: Option<Fitted>,
+    fitted_state: Option<FittedState>,
 }
 
 /// Tells classes of labels of any type that has an order. Two classes have one sigmoid output and the binary
@@ -53,12 +53,12 @@ pub struct Mlp<Task> {
 /// assert_eq!(xor.predict(&x)?, y);
 /// # Ok::<(), gradus::Error>(())
 /// ```
-pub type MlpClassifier<L> = Mlp<Classification<L>>;
+pub type MlpClassifier<L> = Mlp<ClassifierTask<L>>;
 
 /// Tells numbers. The loss is half the squared error, the mean over the rows and the outputs
 /// ([`Loss::Huber`](crate::nn::Loss::Huber) that never turns); scikit-learn reports the same, but where there are several
 /// outputs, follows the gradient of their sum.
-pub type MlpRegressor = Mlp<Regressing>;
+pub type MlpRegressor = Mlp<RegressorTask>;
 
 impl<Task> Mlp<Task> {
     /// The settings.
@@ -68,7 +68,7 @@ impl<Task> Mlp<Task> {
 
     /// The trainer of the last fit, with the network and all that it can: parameters, metrics, gradients, a plan.
     pub fn trainer(&mut self) -> Option<&mut Trainer> {
-        self.fitted.as_mut().map(|fitted| &mut fitted.trainer)
+        self.fitted_state.as_mut().map(|fitted| &mut fitted.trainer)
     }
 
     blocking! {
@@ -76,7 +76,7 @@ impl<Task> Mlp<Task> {
         /// classes are called may go into its notes.
         ///
         /// # Errors
-        /// [`Error::Setting`] if nothing was fitted, and as [`Trainer::parameters`].
+        /// [`Error::InvalidSetting`] if nothing was fitted, and as [`Trainer::parameters`].
         pub fn model(&self) -> Result<Model> = self.model_async();
     }
 
@@ -85,17 +85,17 @@ impl<Task> Mlp<Task> {
     /// # Errors
     /// As [`Mlp::model`].
     pub async fn model_async(&self) -> Result<Model> {
-        fitted(self.fitted.as_ref())?.trainer.model_async().await
+        require_fitted(self.fitted_state.as_ref())?.trainer.model_async().await
     }
 
     /// The epochs of the last fit, and what validated them.
     pub fn history(&self) -> Option<&History> {
-        self.fitted.as_ref().map(|fitted| &fitted.history)
+        self.fitted_state.as_ref().map(|fitted| &fitted.history)
     }
 
     /// The mean training loss of each epoch of the last fit, and of each partial fit since.
     pub fn loss_curve(&self) -> &[f64] {
-        self.fitted.as_ref().map_or(&[], |fitted| &fitted.loss_curve)
+        self.fitted_state.as_ref().map_or(&[], |fitted| &fitted.loss_curve)
     }
 
     /// How many epochs the last fit took, and partial fits since.
@@ -106,7 +106,7 @@ impl<Task> Mlp<Task> {
 
 impl<Task: std::fmt::Debug> std::fmt::Debug for Mlp<Task> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { settings, task, fitted } = self;
+        let Self { settings, task, fitted_state: fitted } = self;
         let trainer = fitted.as_ref().map(|fitted| &fitted.trainer);
         f.debug_struct("Mlp").field("settings", settings).field("task", task).field("trainer", &trainer).finish()
     }

@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result, check_len},
     estimator::{
         MlpRegressor,
-        core::{Fitted, Head, fitted},
+        core::{FittedState, OutputHead, require_fitted},
         settings::MlpSettings,
     },
     nn::{activation::Activation, loss::Loss},
@@ -17,11 +17,11 @@ use crate::{
     util::blocking::blocking,
 };
 #[cfg(doc)]
-use crate::{device::Device, train::trainer::Trainer, train::training_loop::Fit};
+use crate::{device::Device, train::trainer::Trainer, train::training_loop::TrainingLoop};
 
 /// What a regressor knows of its answers.
 #[derive(Debug, Clone)]
-pub struct Regressing {
+pub struct RegressorTask {
     outputs: usize,
     /// What the last fit subtracted from the targets of each output; see [`TargetValues`].
     origin: Vec<f32>,
@@ -54,12 +54,12 @@ impl TargetValues {
     fn origin(&self, outputs: usize) -> Vec<f32> {
         match self {
             Self::F32(_) => Vec::new(),
-            Self::F64(values) => scaling::origins(values, outputs.max(1)),
+            Self::F64(values) => scaling::column_origins(values, outputs.max(1)),
         }
     }
 
     /// The values without the origin.
-    fn rest(self, origin: &[f32]) -> Vec<f32> {
+    fn subtract_origin(self, origin: &[f32]) -> Vec<f32> {
         let wide = match self {
             Self::F32(values) if origin.is_empty() => return values,
             Self::F32(values) => values.into_iter().map(f64::from).collect(),
@@ -72,7 +72,7 @@ impl TargetValues {
 }
 
 /// Half the squared error: before an error comes to where it would turn into another, its square is no f32 any more.
-const HALF_SQUARED: Loss = Loss::Huber { delta: 1e30 };
+const HALF_SQUARED_ERROR: Loss = Loss::Huber { delta: 1e30 };
 
 impl Default for MlpRegressor {
     fn default() -> Self {
@@ -83,7 +83,11 @@ impl Default for MlpRegressor {
 impl MlpRegressor {
     /// With scikit-learn's defaults, for one number a row.
     pub fn new() -> Self {
-        Self { settings: MlpSettings::default(), task: Regressing { outputs: 1, origin: Vec::new() }, fitted: None }
+        Self {
+            settings: MlpSettings::default(),
+            task: RegressorTask { outputs: 1, origin: Vec::new() },
+            fitted_state: None,
+        }
     }
 
     /// How many numbers an answer has: 1 unless set otherwise.
@@ -101,8 +105,8 @@ impl MlpRegressor {
         /// - y: `[rows, outputs]`; see [`MlpRegressor::outputs`]
         ///
         /// # Errors
-        /// [`Error::Setting`] for settings that cannot be used or no rows, [`Error::Shape`] if `x` does not divide into
-        /// the rows of `y`, [`Error::NonFinite`], and as [`Device::auto`], [`Trainer::new`] and [`Fit::run`].
+        /// [`Error::InvalidSetting`] for settings that cannot be used or no rows, [`Error::BatchLayout`] if `x` does not divide into
+        /// the rows of `y`, [`Error::NonFinite`], and as [`Device::auto`], [`Trainer::new`] and [`TrainingLoop::run`].
         pub fn fit(&mut self, x: impl Into<Features>, y: impl Into<TargetValues>) -> Result<&mut Self>
             = self.fit_async(x, y);
     }
@@ -112,15 +116,15 @@ impl MlpRegressor {
     /// # Errors
     /// As [`MlpRegressor::fit`].
     pub async fn fit_async(&mut self, x: impl Into<Features>, y: impl Into<TargetValues>) -> Result<&mut Self> {
-        let data = self.first_dataset(x.into(), y.into())?;
-        self.fit_to(&data).await
+        let data = self.dataset_with_new_origin(x.into(), y.into())?;
+        self.fit_dataset(&data).await
     }
 
     blocking! {
-        /// The same with a weight for each row; see [`Dataset::with_weights`].
+        /// The same with a weight for each row; see [`Dataset::with_sample_weights`].
         ///
         /// # Errors
-        /// As [`MlpRegressor::fit`] and [`Dataset::with_weights`].
+        /// As [`MlpRegressor::fit`] and [`Dataset::with_sample_weights`].
         pub fn fit_weighted(
             &mut self,
             x: impl Into<Features>,
@@ -139,15 +143,15 @@ impl MlpRegressor {
         y: impl Into<TargetValues>,
         weights: &[f32],
     ) -> Result<&mut Self> {
-        let data = self.first_dataset(x.into(), y.into())?.with_weights(weights)?;
-        self.fit_to(&data).await
+        let data = self.dataset_with_new_origin(x.into(), y.into())?.with_sample_weights(weights)?;
+        self.fit_dataset(&data).await
     }
 
     blocking! {
         /// Takes what is fitted so far, or a new network, through these rows once, in batches.
         ///
         /// # Errors
-        /// As [`MlpRegressor::fit`]; [`Error::Setting`] with early stopping, and with a scaling that no fit has
+        /// As [`MlpRegressor::fit`]; [`Error::InvalidSetting`] with early stopping, and with a scaling that no fit has
         /// learned.
         pub fn partial_fit(&mut self, x: impl Into<Features>, y: impl Into<TargetValues>) -> Result<&mut Self>
             = self.partial_fit_async(x, y);
@@ -160,11 +164,11 @@ impl MlpRegressor {
     pub async fn partial_fit_async(&mut self, x: impl Into<Features>, y: impl Into<TargetValues>) -> Result<&mut Self> {
         self.check_partial()?;
         let (x, y) = (x.into(), y.into());
-        let data = if self.fitted.is_none() { self.first_dataset(x, y)? } else { self.dataset(x, y)? };
-        if self.fitted.is_none() {
-            self.fitted = Some(Fitted::blank(&self.settings, &self.head(), data.inputs()).await?);
+        let data = if self.fitted_state.is_none() { self.dataset_with_new_origin(x, y)? } else { self.dataset(x, y)? };
+        if self.fitted_state.is_none() {
+            self.fitted_state = Some(FittedState::untrained(&self.settings, &self.output_head(), data.inputs()).await?);
         }
-        fitted(self.fitted.as_mut())?.partial_fit(&self.settings, &data).await?;
+        require_fitted(self.fitted_state.as_mut())?.partial_fit(&self.settings, &data).await?;
         Ok(self)
     }
 
@@ -172,7 +176,7 @@ impl MlpRegressor {
         /// The answers for each row, `[rows, outputs]`.
         ///
         /// # Errors
-        /// [`Error::Setting`] if nothing was fitted, and as [`Trainer::predict`].
+        /// [`Error::InvalidSetting`] if nothing was fitted, and as [`Trainer::predict`].
         pub fn predict(&mut self, x: impl Into<Features>) -> Result<Vec<f32>> = self.predict_async(x);
     }
 
@@ -181,11 +185,11 @@ impl MlpRegressor {
     /// # Errors
     /// As [`MlpRegressor::predict`].
     pub async fn predict_async(&mut self, x: impl Into<Features>) -> Result<Vec<f32>> {
-        let outputs = fitted(self.fitted.as_mut())?.outputs(x.into()).await?;
+        let outputs = require_fitted(self.fitted_state.as_mut())?.outputs(x.into()).await?;
         if self.task.origin.is_empty() {
             return Ok(outputs);
         }
-        Ok(self.with_origin(&outputs).map(|value| value as f32).collect())
+        Ok(self.add_origin(&outputs).map(|value| value as f32).collect())
     }
 
     blocking! {
@@ -202,12 +206,12 @@ impl MlpRegressor {
     /// # Errors
     /// Returns the same errors as [`MlpRegressor::predict`].
     pub async fn predict_f64_async(&mut self, x: impl Into<Features>) -> Result<Vec<f64>> {
-        let outputs = fitted(self.fitted.as_mut())?.outputs(x.into()).await?;
-        Ok(self.with_origin(&outputs).collect())
+        let outputs = require_fitted(self.fitted_state.as_mut())?.outputs(x.into()).await?;
+        Ok(self.add_origin(&outputs).collect())
     }
 
     /// Outputs with the origin of the targets, in f64.
-    fn with_origin<'a>(&'a self, outputs: &'a [f32]) -> impl Iterator<Item = f64> + 'a {
+    fn add_origin<'a>(&'a self, outputs: &'a [f32]) -> impl Iterator<Item = f64> + 'a {
         let columns = self.task.outputs.max(1);
         let origin = move |at: usize| self.task.origin.get(at % columns).copied().map_or(0.0, f64::from);
         outputs.iter().enumerate().map(move |(at, value)| f64::from(*value) + origin(at))
@@ -228,39 +232,45 @@ impl MlpRegressor {
     /// As [`MlpRegressor::score`].
     pub async fn score_async(&mut self, x: impl Into<Features>, y: impl Into<TargetValues>) -> Result<f64> {
         let data = self.dataset(x.into(), y.into())?;
-        let metrics = fitted(self.fitted.as_mut())?.trainer.evaluate_async(&data).await?;
+        let metrics = require_fitted(self.fitted_state.as_mut())?.trainer.evaluate_async(&data).await?;
         Ok(metrics.r2().unwrap_or(f64::NAN))
     }
 
-    async fn fit_to(&mut self, data: &Dataset) -> Result<&mut Self> {
+    async fn fit_dataset(&mut self, data: &Dataset) -> Result<&mut Self> {
         // Whatever happens from here on, the fit before is gone.
-        self.fitted = None;
-        self.fitted = Some(Fitted::fit(&self.settings, &self.head(), data).await?);
+        self.fitted_state = None;
+        self.fitted_state = Some(FittedState::fit(&self.settings, &self.output_head(), data).await?);
         Ok(self)
     }
 
-    const fn head(&self) -> Head {
+    const fn output_head(&self) -> OutputHead {
         let (activation, outputs) = (Activation::Identity, self.task.outputs);
-        Head { outputs, activation, loss: HALF_SQUARED, stratified: false, score: Monitor::ValidationR2 }
+        OutputHead {
+            outputs,
+            activation,
+            loss: HALF_SQUARED_ERROR,
+            stratified: false,
+            validation_monitor: Monitor::ValidationR2,
+        }
     }
 
     /// The data set of a new fit, whose targets decide what is subtracted from them.
-    fn first_dataset(&mut self, x: Features, y: TargetValues) -> Result<Dataset> {
+    fn dataset_with_new_origin(&mut self, x: Features, y: TargetValues) -> Result<Dataset> {
         let origin = y.origin(self.task.outputs);
-        self.dataset_from(x, y, &origin).inspect(|_| self.task.origin = origin)
+        self.dataset_with_origin(x, y, &origin).inspect(|_| self.task.origin = origin)
     }
 
     fn dataset(&self, x: Features, y: TargetValues) -> Result<Dataset> {
-        self.dataset_from(x, y, &self.task.origin)
+        self.dataset_with_origin(x, y, &self.task.origin)
     }
 
-    fn dataset_from(&self, x: Features, y: TargetValues, origin: &[f32]) -> Result<Dataset> {
+    fn dataset_with_origin(&self, x: Features, y: TargetValues, origin: &[f32]) -> Result<Dataset> {
         let outputs = self.task.outputs;
         if outputs == 0 {
             let expected = "at least 1".to_owned();
-            return Err(Error::Setting { what: "outputs of a regressor", expected, got: "0".into() });
+            return Err(Error::InvalidSetting { name: "outputs of a regressor", expected, got: "0".into() });
         }
         check_len("answers", y.len() / outputs * outputs, y.len())?;
-        Dataset::new(y.len() / outputs, x, y.rest(origin))
+        Dataset::new(y.len() / outputs, x, y.subtract_origin(origin))
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     error::{Error, Result},
     estimator::Mlp,
     nn::{activation::Activation, init::Init, network::Network},
-    optim::{optimizer::Optimizer, schedule::Schedule, update_rule::Rule},
+    optim::{optimizer::Optimizer, schedule::Schedule, update_rule::UpdateRule},
 };
 
 /// How an estimator is fitted: scikit-learn's parameters, and the device.
@@ -17,7 +17,7 @@ pub struct MlpSettings {
     /// Of the hidden layers.
     pub activation: Activation,
     /// How a step changes the parameters.
-    pub solver: Rule,
+    pub solver: UpdateRule,
     /// The strength of the L2 penalty on the weights, not the biases. A step's penalty is this by the rows of a batch.
     pub alpha: f64,
     /// How many rows a step looks at; the smaller of 200 and the number of rows, if not given.
@@ -88,7 +88,7 @@ impl Default for MlpSettings {
 }
 
 /// scikit-learn's `batch_size="auto"`.
-const ROWS: usize = 200;
+const DEFAULT_BATCH_SIZE: usize = 200;
 
 impl MlpSettings {
     /// The network for a data set's columns and a task's outputs.
@@ -97,15 +97,15 @@ impl MlpSettings {
         let network = hidden.fold(Network::new(inputs), |network, width| network.dense(*width, self.activation));
         // Glorot's bound but for the logistic function, whose bound is scikit-learn's own; biases have the same.
         let factor = if self.activation == Activation::Sigmoid { 2.0 } else { 6.0 };
-        network.dense(outputs, output).init_each(|layer| {
+        network.dense(outputs, output).init_with(|layer| {
             let limit = libm::sqrt(factor / (layer.inputs + layer.outputs) as f64);
             (Init::Uniform { limit }, Init::Uniform { limit })
         })
     }
 
     /// How many rows a batch has at most.
-    pub(crate) fn batch(&self) -> usize {
-        self.batch_size.unwrap_or(ROWS)
+    pub(crate) fn max_batch_size(&self) -> usize {
+        self.batch_size.unwrap_or(DEFAULT_BATCH_SIZE)
     }
 
     /// The optimizer for batches of so many rows.
@@ -126,7 +126,9 @@ impl MlpSettings {
 
     /// Refuses what neither the network nor the trainer looks at.
     pub(crate) fn check(&self) -> Result<()> {
-        let wrong = |what, expected: &str, got: String| Err(Error::Setting { what, expected: expected.into(), got });
+        let wrong = |what, expected: &str, got: String| {
+            Err(Error::InvalidSetting { name: what, expected: expected.into(), got })
+        };
         if self.max_iter == 0 {
             return wrong("max_iter", "at least one epoch", "0".into());
         }
@@ -144,7 +146,7 @@ impl MlpSettings {
 impl<Task> Mlp<Task> {
     /// All of them at once.
     #[must_use]
-    pub fn with(mut self, settings: MlpSettings) -> Self {
+    pub fn with_settings(mut self, settings: MlpSettings) -> Self {
         self.settings = settings;
         self
     }
@@ -165,7 +167,7 @@ impl<Task> Mlp<Task> {
 
     /// How a step changes the parameters.
     #[must_use]
-    pub fn solver(mut self, rule: Rule) -> Self {
+    pub fn solver(mut self, rule: UpdateRule) -> Self {
         self.settings.solver = rule;
         self
     }
@@ -174,7 +176,11 @@ impl<Task> Mlp<Task> {
     #[must_use]
     pub fn sgd(self, momentum: f64, nesterovs_momentum: bool) -> Self {
         let nesterov = nesterovs_momentum;
-        self.solver(if momentum == 0.0 { Rule::Sgd } else { Rule::Momentum { momentum, dampening: 0.0, nesterov } })
+        self.solver(if momentum == 0.0 {
+            UpdateRule::Sgd
+        } else {
+            UpdateRule::Momentum { momentum, dampening: 0.0, nesterov }
+        })
     }
 
     /// The strength of the L2 penalty.
@@ -200,8 +206,8 @@ impl<Task> Mlp<Task> {
 
     /// The first learning rate.
     #[must_use]
-    pub fn learning_rate_init(mut self, rate: f64) -> Self {
-        self.settings.learning_rate_init = rate;
+    pub fn learning_rate_init(mut self, learning_rate: f64) -> Self {
+        self.settings.learning_rate_init = learning_rate;
         self
     }
 
@@ -242,8 +248,8 @@ impl<Task> Mlp<Task> {
 
     /// The share of the rows that validate.
     #[must_use]
-    pub fn validation_fraction(mut self, share: f64) -> Self {
-        self.settings.validation_fraction = share;
+    pub fn validation_fraction(mut self, fraction: f64) -> Self {
+        self.settings.validation_fraction = fraction;
         self
     }
 

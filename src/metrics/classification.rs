@@ -33,7 +33,7 @@ impl Average {
 /// `zero_division=0`: what has nothing to divide by is 0.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "Record", into = "Record")]
-pub struct Confusion {
+pub struct ConfusionMatrix {
     classes: usize,
     /// The weight at `(expected, predicted)`. Only what a row fell on is there: a network may have more classes than the
     /// square of them has room, and a class that is there counts in a mean even if its rows weigh nothing.
@@ -48,22 +48,22 @@ struct Record {
     weights: Vec<(u32, u32, f64)>,
 }
 
-impl From<Confusion> for Record {
-    fn from(confusion: Confusion) -> Self {
+impl From<ConfusionMatrix> for Record {
+    fn from(confusion: ConfusionMatrix) -> Self {
         let weights =
             confusion.weights.into_iter().map(|((expected, predicted), weight)| (expected, predicted, weight));
         Self { classes: confusion.classes, weights: weights.collect() }
     }
 }
 
-impl TryFrom<Record> for Confusion {
+impl TryFrom<Record> for ConfusionMatrix {
     type Error = Error;
 
     fn try_from(record: Record) -> Result<Self> {
         let most = 1 << 20;
         if record.classes > most {
             let (expected, got) = (format!("at most {most}"), record.classes.to_string());
-            return Err(Error::Setting { what: "classes of a confusion matrix", expected, got });
+            return Err(Error::InvalidSetting { name: "classes of a confusion matrix", expected, got });
         }
         let mut confusion = Self::new(record.classes);
         let mut add = |(expected, predicted, weight)| confusion.add(expected, predicted, weight);
@@ -74,28 +74,28 @@ impl TryFrom<Record> for Confusion {
 
 /// What the rows of a class weigh.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Sums {
-    pub(crate) right: f64,
-    pub(crate) expected: f64,
+pub(crate) struct ClassSums {
+    pub(crate) correct: f64,
+    pub(crate) target: f64,
     pub(crate) predicted: f64,
-    pub(crate) is_there: bool,
+    pub(crate) is_present: bool,
 }
 
-impl Sums {
+impl ClassSums {
     pub(crate) fn precision(&self) -> f64 {
-        ratio(self.right, self.predicted)
+        ratio(self.correct, self.predicted)
     }
 
     pub(crate) fn recall(&self) -> f64 {
-        ratio(self.right, self.expected)
+        ratio(self.correct, self.target)
     }
 
     pub(crate) fn f1(&self) -> f64 {
-        ratio(2.0 * self.right, self.expected + self.predicted)
+        ratio(2.0 * self.correct, self.target + self.predicted)
     }
 }
 
-impl Confusion {
+impl ConfusionMatrix {
     /// Of no row yet.
     pub const fn new(classes: usize) -> Self {
         Self { classes, weights: BTreeMap::new() }
@@ -104,30 +104,30 @@ impl Confusion {
     /// Adds a row.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) if a class is not one of them, or if the weight is negative or not a
+    /// [`Error::InvalidSetting`](crate::Error::InvalidSetting) if a class is not one of them, or if the weight is negative or not a
     /// finite number; nothing is added then.
-    pub fn add(&mut self, expected: u32, predicted: u32, weight: f64) -> Result<()> {
-        check_class("expected class", expected, self.classes)?;
+    pub fn add(&mut self, target: u32, predicted: u32, weight: f64) -> Result<()> {
+        check_class("expected class", target, self.classes)?;
         check_class("predicted class", predicted, self.classes)?;
         check_weight(weight)?;
-        *self.weights.entry((expected, predicted)).or_default() += weight;
+        *self.weights.entry((target, predicted)).or_default() += weight;
         Ok(())
     }
 
     /// How many classes there are.
-    pub const fn classes(&self) -> usize {
+    pub const fn class_count(&self) -> usize {
         self.classes
     }
 
     /// How much the rows weigh that expect one class and are taken for the other: their number, where none has a weight.
-    pub fn count(&self, expected: u32, predicted: u32) -> f64 {
-        self.weights.get(&(expected, predicted)).copied().unwrap_or(0.0)
+    pub fn get(&self, target: u32, predicted: u32) -> f64 {
+        self.weights.get(&(target, predicted)).copied().unwrap_or(0.0)
     }
 
     /// The matrix, `[expected][predicted]`: for each expected class what its rows were taken for.
     pub fn rows(&self) -> impl Iterator<Item = Vec<f64>> {
         let classes = self.classes as u32;
-        (0..classes).map(move |expected| (0..classes).map(|predicted| self.count(expected, predicted)).collect())
+        (0..classes).map(move |expected| (0..classes).map(|predicted| self.get(expected, predicted)).collect())
     }
 
     /// Every pair of an expected and a predicted class that was added, and how much its rows weigh.
@@ -138,79 +138,79 @@ impl Confusion {
 
     /// The share of the rows that were answered rightly, from 0 to 1; NaN if no row weighs anything.
     pub fn accuracy(&self) -> f64 {
-        let sums = self.sums();
-        sums.iter().map(|class| class.right).sum::<f64>() / sums.iter().map(|class| class.expected).sum::<f64>()
+        let sums = self.class_sums();
+        sums.iter().map(|class| class.correct).sum::<f64>() / sums.iter().map(|class| class.target).sum::<f64>()
     }
 
     /// The mean recall over the classes that are expected, from 0 to 1; NaN if no row weighs anything.
     pub fn balanced_accuracy(&self) -> f64 {
-        mean(self.sums().iter().filter(|class| class.expected > 0.0).map(Sums::recall))
+        mean(self.class_sums().iter().filter(|class| class.target > 0.0).map(ClassSums::recall))
     }
 
     /// How many of those that were taken for a class are of it, from 0 to 1: `tp / (tp + fp)`.
     pub fn precision(&self, over: Average) -> f64 {
-        average(&self.sums(), over, Sums::precision)
+        average_scores(&self.class_sums(), over, ClassSums::precision)
     }
 
     /// How many of those of a class were taken for it, from 0 to 1: `tp / (tp + fn)`.
     pub fn recall(&self, over: Average) -> f64 {
-        average(&self.sums(), over, Sums::recall)
+        average_scores(&self.class_sums(), over, ClassSums::recall)
     }
 
     /// The harmonic mean of precision and recall, from 0 to 1: `2 tp / (2 tp + fp + fn)`.
     pub fn f1(&self, over: Average) -> f64 {
-        average(&self.sums(), over, Sums::f1)
+        average_scores(&self.class_sums(), over, ClassSums::f1)
     }
 
-    /// [`Confusion::precision`] of each class.
-    pub fn precisions(&self) -> Vec<f64> {
-        self.sums().iter().map(Sums::precision).collect()
+    /// [`ConfusionMatrix::precision`] of each class.
+    pub fn precision_per_class(&self) -> Vec<f64> {
+        self.class_sums().iter().map(ClassSums::precision).collect()
     }
 
-    /// [`Confusion::recall`] of each class.
-    pub fn recalls(&self) -> Vec<f64> {
-        self.sums().iter().map(Sums::recall).collect()
+    /// [`ConfusionMatrix::recall`] of each class.
+    pub fn recall_per_class(&self) -> Vec<f64> {
+        self.class_sums().iter().map(ClassSums::recall).collect()
     }
 
-    /// [`Confusion::f1`] of each class.
-    pub fn f1s(&self) -> Vec<f64> {
-        self.sums().iter().map(Sums::f1).collect()
+    /// [`ConfusionMatrix::f1`] of each class.
+    pub fn f1_per_class(&self) -> Vec<f64> {
+        self.class_sums().iter().map(ClassSums::f1).collect()
     }
 
-    fn sums(&self) -> Vec<Sums> {
-        let mut sums = vec![Sums::default(); self.classes];
+    fn class_sums(&self) -> Vec<ClassSums> {
+        let mut sums = vec![ClassSums::default(); self.classes];
         for (&(expected, predicted), weight) in &self.weights {
             let (expected, predicted) = (expected as usize, predicted as usize);
-            sums[expected].expected += weight;
+            sums[expected].target += weight;
             sums[predicted].predicted += weight;
-            sums[expected].right += if expected == predicted { *weight } else { 0.0 };
-            (sums[expected].is_there, sums[predicted].is_there) = (true, true);
+            sums[expected].correct += if expected == predicted { *weight } else { 0.0 };
+            (sums[expected].is_present, sums[predicted].is_present) = (true, true);
         }
         sums
     }
 }
 
 /// One score of the sums of all classes, or of all labels.
-pub(crate) fn average(sums: &[Sums], over: Average, score: fn(&Sums) -> f64) -> f64 {
-    let sum = |of: fn(&Sums) -> f64| sums.iter().map(of).sum::<f64>();
-    let expected = sum(|class| class.expected);
+pub(crate) fn average_scores(sums: &[ClassSums], over: Average, score: fn(&ClassSums) -> f64) -> f64 {
+    let sum = |of: fn(&ClassSums) -> f64| sums.iter().map(of).sum::<f64>();
+    let expected = sum(|class| class.target);
     match over {
-        Average::Macro if sums.iter().all(|class| !class.is_there) => 0.0,
-        Average::Macro => mean(sums.iter().filter(|class| class.is_there).map(score)),
-        Average::Weighted => ratio(sums.iter().map(|class| score(class) * class.expected).sum(), expected),
+        Average::Macro if sums.iter().all(|class| !class.is_present) => 0.0,
+        Average::Macro => mean(sums.iter().filter(|class| class.is_present).map(score)),
+        Average::Weighted => ratio(sums.iter().map(|class| score(class) * class.target).sum(), expected),
         Average::Micro => {
-            let (right, predicted) = (sum(|class| class.right), sum(|class| class.predicted));
-            score(&Sums { right, expected, predicted, is_there: true })
+            let (right, predicted) = (sum(|class| class.correct), sum(|class| class.predicted));
+            score(&ClassSums { correct: right, target: expected, predicted, is_present: true })
         }
         Average::Binary => sums.get(1).map_or(0.0, score),
     }
 }
 
 /// The matrix as a table, a line for each expected class; classes that are neither expected nor predicted are left out.
-impl fmt::Display for Confusion {
+impl fmt::Display for ConfusionMatrix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sums = self.sums();
-        let there = || (0..).zip(&sums).filter(|(_, class)| class.is_there).map(|(class, _)| class);
+        let sums = self.class_sums();
+        let there = || (0..).zip(&sums).filter(|(_, class)| class.is_present).map(|(class, _)| class);
         let cell = |weight: f64| if weight.fract() == 0.0 { weight.to_string() } else { format!("{weight:.3}") };
         let widths = self.weights.values().map(|weight| cell(*weight).len());
         let width = widths.max().unwrap_or(0).max(self.classes.to_string().len());
@@ -218,7 +218,7 @@ impl fmt::Display for Confusion {
         there().try_for_each(|predicted: u32| write!(f, "  {predicted:>width$}"))?;
         for expected in there() {
             write!(f, "\n{expected:>20}")?;
-            there().try_for_each(|predicted| write!(f, "  {:>width$}", cell(self.count(expected, predicted))))?;
+            there().try_for_each(|predicted| write!(f, "  {:>width$}", cell(self.get(expected, predicted))))?;
         }
         Ok(())
     }
@@ -233,20 +233,20 @@ fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
 }
 
 /// The place of the first largest of several outputs; one that is NaN is never it, and 0 is where all are.
-pub(crate) fn first_largest(outputs: &[f32]) -> u32 {
+pub(crate) fn argmax(outputs: &[f32]) -> u32 {
     let largest = outputs.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     outputs.iter().position(|y| *y == largest).unwrap_or(0) as u32
 }
 
 /// How many of several outputs come before the expected one: those that are larger, and of equals those behind it, as
 /// scikit-learn's `top_k_accuracy_score` has it. NaN comes last.
-pub(crate) fn rank(outputs: &[f32], expected: usize) -> u32 {
-    let y = outputs[expected];
+pub(crate) fn rank(outputs: &[f32], target: usize) -> u32 {
+    let y = outputs[target];
     if y.is_nan() {
         return outputs.len() as u32 - 1;
     }
-    let larger = outputs[..expected].iter().filter(|other| **other > y).count();
-    let not_smaller = outputs[expected + 1..].iter().filter(|other| **other >= y).count();
+    let larger = outputs[..target].iter().filter(|other| **other > y).count();
+    let not_smaller = outputs[target + 1..].iter().filter(|other| **other >= y).count();
     (larger + not_smaller) as u32
 }
 
@@ -257,24 +257,24 @@ mod tests {
     #[test]
     fn of_equals_the_first_is_predicted_and_the_last_ranks_first() {
         let outputs = [0.5, 2.0, -1.0, 2.0, 0.5];
-        assert_eq!(first_largest(&outputs), 1);
+        assert_eq!(argmax(&outputs), 1);
         assert_eq!([0, 1, 2, 3, 4].map(|expected| rank(&outputs, expected)), [3, 1, 4, 0, 2]);
         assert_eq!([0, 1].map(|expected| rank(&[0.0, -0.0], expected)), [1, 0], "both zeros are equal");
-        assert_eq!((first_largest(&[7.0]), rank(&[7.0], 0)), (0, 0));
+        assert_eq!((argmax(&[7.0]), rank(&[7.0], 0)), (0, 0));
     }
 
     #[test]
     fn nan_is_never_the_largest_and_ranks_last() {
         let outputs = [f32::NAN, 1.0, f32::NEG_INFINITY, f32::INFINITY];
-        assert_eq!(first_largest(&outputs), 3);
+        assert_eq!(argmax(&outputs), 3);
         assert_eq!([0, 1, 2, 3].map(|expected| rank(&outputs, expected)), [3, 1, 2, 0]);
-        assert_eq!(first_largest(&[f32::NAN, f32::NEG_INFINITY]), 1);
-        assert_eq!((first_largest(&[f32::NAN; 3]), rank(&[f32::NAN; 3], 0)), (0, 2));
+        assert_eq!(argmax(&[f32::NAN, f32::NEG_INFINITY]), 1);
+        assert_eq!((argmax(&[f32::NAN; 3]), rank(&[f32::NAN; 3], 0)), (0, 2));
     }
 
     #[test]
     fn what_is_no_class_and_what_is_no_weight_is_refused() {
-        let mut confusion = Confusion::new(3);
+        let mut confusion = ConfusionMatrix::new(3);
         let mut refusal = |e, p, weight| confusion.add(e, p, weight).expect_err("it has to be refused").to_string();
         assert_eq!(refusal(3, 0, 1.0), "expected class: expected less than 3, got 3");
         assert_eq!(refusal(0, 4, 1.0), "predicted class: expected less than 3, got 4");
@@ -282,13 +282,13 @@ mod tests {
             let text = format!("weight of a row: expected a finite number, at least 0, got {weight}");
             assert_eq!(refusal(0, 0, weight), text);
         }
-        assert_eq!(confusion, Confusion::new(3), "nothing was added");
+        assert_eq!(confusion, ConfusionMatrix::new(3), "nothing was added");
     }
 
     #[test]
     fn without_rows_the_shares_of_nothing_are_zero_and_the_accuracies_nan() {
         for classes in [0, 1, 5] {
-            let confusion = Confusion::new(classes);
+            let confusion = ConfusionMatrix::new(classes);
             for average in Average::ALL {
                 assert_eq!(
                     [confusion.precision(*average), confusion.recall(*average), confusion.f1(*average)],
@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_table_shows_the_classes_that_are_there() {
-        let mut confusion = Confusion::new(12);
+        let mut confusion = ConfusionMatrix::new(12);
         for (expected, predicted, weight) in [(0, 0, 100.0), (0, 11, 2.0), (11, 11, 0.25), (3, 0, 1.0)] {
             confusion.add(expected, predicted, weight).expect("it is a row");
         }
@@ -312,6 +312,6 @@ expected \\ predicted      0      3     11
                    3      1      0      0
                   11      0      0  0.250";
         assert_eq!(confusion.to_string(), table);
-        assert_eq!((confusion.count(0, 11), confusion.count(5, 5)), (2.0, 0.0));
+        assert_eq!((confusion.get(0, 11), confusion.get(5, 5)), (2.0, 0.0));
     }
 }

@@ -7,11 +7,11 @@ pub(crate) mod regression;
 pub(crate) mod row_metrics;
 
 use crate::metrics::{
-    classification::Sums,
-    labels::{LabelSums, Labels},
+    classification::ClassSums,
+    labels::{LabelMetrics, LabelSums},
 };
-pub use classification::{Average, Confusion};
-pub use regression::Regression;
+pub use classification::{Average, ConfusionMatrix};
+pub use regression::RegressionMetrics;
 
 use crate::{
     error::{Error, Result},
@@ -35,7 +35,7 @@ use crate::{
 ///
 /// Metrics of labels are those of scikit-learn for indicator matrices: [`Metrics::accuracy`] is the fraction of the rows
 /// whose labels are all right, [`Metrics::label_accuracy`] that of the labels; precision, recall and f1 have averages over
-/// the labels, and there is no confusion matrix. An output says yes above [`Loss::threshold`](crate::nn::Loss::threshold). Rows
+/// the labels, and there is no confusion matrix. An output says yes above [`Loss::decision_threshold`](crate::nn::Loss::decision_threshold). Rows
 /// without a label among labels count as any other. Where the training set has rows with several labels, all rows are labels.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,14 +47,14 @@ pub struct Metrics {
     weight: f64,
     /// What the rows weigh that were answered rightly, where that alone was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    right: Option<f64>,
+    correct: Option<f64>,
     /// Where a row may have several labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    labels: Option<Labels>,
-    confusion: Option<Confusion>,
+    labels: Option<LabelMetrics>,
+    confusion_matrix: Option<ConfusionMatrix>,
     /// `[classes]`: what the rows weigh whose expected class has this rank.
     rank_weights: Vec<f64>,
-    regression: Option<Regression>,
+    regression: Option<RegressionMetrics>,
 }
 
 impl Metrics {
@@ -65,33 +65,33 @@ impl Metrics {
 
     /// Which classes were expected and which predicted; none where the networks of a [`crate::population::Population`] were judged on a
     /// GPU, where right answers are counted alone, and where a row may have several labels.
-    pub const fn confusion(&self) -> Option<&Confusion> {
-        self.confusion.as_ref()
+    pub const fn confusion_matrix(&self) -> Option<&ConfusionMatrix> {
+        self.confusion_matrix.as_ref()
     }
 
     /// How far the outputs are from the answers.
-    pub const fn regression(&self) -> Option<&Regression> {
+    pub const fn regression(&self) -> Option<&RegressionMetrics> {
         self.regression.as_ref()
     }
 
-    /// As [`Confusion::accuracy`]. Where a row may have several labels, the fraction of the rows whose labels are all right
+    /// As [`ConfusionMatrix::accuracy`]. Where a row may have several labels, the fraction of the rows whose labels are all right
     /// (scikit-learn's `accuracy_score`, subset accuracy).
     pub fn accuracy(&self) -> Option<f64> {
         if let Some(labels) = &self.labels {
             return Some(labels.accuracy());
         }
-        self.right.map(|right| right / self.weight).or_else(|| self.confusion().map(Confusion::accuracy))
+        self.correct.map(|right| right / self.weight).or_else(|| self.confusion_matrix().map(ConfusionMatrix::accuracy))
     }
 
     /// The fraction of the labels of all rows that are right, from 0 to 1: `1 - hamming_loss` of scikit-learn. None unless a row
     /// may have several labels; NaN if no row weighs anything.
     pub fn label_accuracy(&self) -> Option<f64> {
-        self.labels.as_ref().map(Labels::label_accuracy)
+        self.labels.as_ref().map(LabelMetrics::label_accuracy)
     }
 
-    /// As [`Confusion::balanced_accuracy`].
+    /// As [`ConfusionMatrix::balanced_accuracy`].
     pub fn balanced_accuracy(&self) -> Option<f64> {
-        self.confusion().map(Confusion::balanced_accuracy)
+        self.confusion_matrix().map(ConfusionMatrix::balanced_accuracy)
     }
 
     /// The share of the rows whose expected class has one of the `k` largest outputs, from 0 to 1; NaN if no row weighs
@@ -102,69 +102,73 @@ impl Metrics {
     pub fn top_k_accuracy(&self, k: usize) -> Option<f64> {
         let within = |ranks: &[f64]| ranks.iter().fold(0.0, |sum, weight| sum + weight);
         let top = &self.rank_weights[..k.min(self.rank_weights.len())];
-        self.confusion().map(|_| within(top) / within(&self.rank_weights))
+        self.confusion_matrix().map(|_| within(top) / within(&self.rank_weights))
     }
 
-    /// As [`Confusion::precision`], or the same of labels, of which there is no [`Average::Binary`].
+    /// As [`ConfusionMatrix::precision`], or the same of labels, of which there is no [`Average::Binary`].
     pub fn precision(&self, average: Average) -> Option<f64> {
-        let of_labels = |labels: &Labels| labels.average(average, Sums::precision);
-        self.labels.as_ref().map_or_else(|| self.confusion().map(|confusion| confusion.precision(average)), of_labels)
+        let of_labels = |labels: &LabelMetrics| labels.average_scores(average, ClassSums::precision);
+        self.labels
+            .as_ref()
+            .map_or_else(|| self.confusion_matrix().map(|confusion| confusion.precision(average)), of_labels)
     }
 
-    /// As [`Confusion::recall`], or the same of labels, of which there is no [`Average::Binary`].
+    /// As [`ConfusionMatrix::recall`], or the same of labels, of which there is no [`Average::Binary`].
     pub fn recall(&self, average: Average) -> Option<f64> {
-        let of_labels = |labels: &Labels| labels.average(average, Sums::recall);
-        self.labels.as_ref().map_or_else(|| self.confusion().map(|confusion| confusion.recall(average)), of_labels)
+        let of_labels = |labels: &LabelMetrics| labels.average_scores(average, ClassSums::recall);
+        self.labels
+            .as_ref()
+            .map_or_else(|| self.confusion_matrix().map(|confusion| confusion.recall(average)), of_labels)
     }
 
-    /// As [`Confusion::f1`], or the same of labels, of which there is no [`Average::Binary`].
+    /// As [`ConfusionMatrix::f1`], or the same of labels, of which there is no [`Average::Binary`].
     pub fn f1(&self, average: Average) -> Option<f64> {
-        let of_labels = |labels: &Labels| labels.average(average, Sums::f1);
-        self.labels.as_ref().map_or_else(|| self.confusion().map(|confusion| confusion.f1(average)), of_labels)
+        let of_labels = |labels: &LabelMetrics| labels.average_scores(average, ClassSums::f1);
+        self.labels.as_ref().map_or_else(|| self.confusion_matrix().map(|confusion| confusion.f1(average)), of_labels)
     }
 
-    /// As [`Regression::r2`].
+    /// As [`RegressionMetrics::r2`].
     pub fn r2(&self) -> Option<f64> {
-        self.regression().map(Regression::r2)
+        self.regression().map(RegressionMetrics::r2)
     }
 
-    /// As [`Regression::mean_squared_error`].
+    /// As [`RegressionMetrics::mean_squared_error`].
     pub fn mean_squared_error(&self) -> Option<f64> {
-        self.regression().map(Regression::mean_squared_error)
+        self.regression().map(RegressionMetrics::mean_squared_error)
     }
 
-    /// As [`Regression::mean_absolute_error`].
+    /// As [`RegressionMetrics::mean_absolute_error`].
     pub fn mean_absolute_error(&self) -> Option<f64> {
-        self.regression().map(Regression::mean_absolute_error)
+        self.regression().map(RegressionMetrics::mean_absolute_error)
     }
 
-    /// As [`Regression::root_mean_squared_error`].
+    /// As [`RegressionMetrics::root_mean_squared_error`].
     pub fn root_mean_squared_error(&self) -> Option<f64> {
-        self.regression().map(Regression::root_mean_squared_error)
+        self.regression().map(RegressionMetrics::root_mean_squared_error)
     }
 }
 
 /// What a device has added up about a network's outputs for some rows: `shaders/score.wgsl`.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Score {
+pub(crate) struct MetricSums {
     /// The sum of the rows' losses, by their weights.
     loss: f64,
     /// What the rows weigh that were answered rightly, and all of them.
-    right: f64,
+    correct: f64,
     weight: f64,
     /// Of each output that is a value, the errors.
-    squared: Vec<f64>,
-    absolute: Vec<f64>,
+    squared_errors: Vec<f64>,
+    absolute_errors: Vec<f64>,
     /// Of each label, where the outputs are labels.
-    labels: Vec<LabelSums>,
+    label_sums: Vec<LabelSums>,
 }
 
-impl Score {
+impl MetricSums {
     /// As they lie on the device, for so many outputs, which may be labels.
-    pub(crate) fn new(numbers: &[f32], outputs: usize, labels: bool) -> Self {
+    pub(crate) fn new(numbers: &[f32], outputs: usize, is_multi_label: bool) -> Self {
         let [loss, right, weight] = [numbers[0], numbers[1], numbers[2]].map(f64::from);
         // Behind the errors of values lie the sums of labels, which only values have.
-        let fours = (numbers.len() - 4) / if labels { 20 } else { 8 };
+        let fours = (numbers.len() - 4) / if is_multi_label { 20 } else { 8 };
         let (errors, labels) = numbers[4..].split_at(8 * fours);
         // Four outputs' numbers of one kind lie before those of the next.
         let of = |numbers: &[f32], kinds: usize, kind: usize| -> Vec<f64> {
@@ -172,59 +176,73 @@ impl Score {
             of_kind.take(outputs).map(|number| f64::from(*number)).collect()
         };
         let [expected, predicted, both] = [0, 1, 2].map(|kind| of(labels, 3, kind));
-        let sums = |((expected, predicted), both)| LabelSums { expected, predicted, both };
+        let sums = |((expected, predicted), both)| LabelSums { target: expected, predicted, both };
         let labels = expected.into_iter().zip(predicted).zip(both).map(sums).collect();
-        Self { loss, right, weight, squared: of(errors, 2, 0), absolute: of(errors, 2, 1), labels }
+        Self {
+            loss,
+            correct: right,
+            weight,
+            squared_errors: of(errors, 2, 0),
+            absolute_errors: of(errors, 2, 1),
+            label_sums: labels,
+        }
     }
 }
 
 /// How they are gathered: rows, or outputs of many rows, in any number of calls.
 impl Metrics {
     /// Of no row yet: of a network that tells `classes`, or of one whose `outputs` are values, or of both.
-    pub(crate) fn of(classes: Option<usize>, outputs: Option<usize>) -> Self {
+    pub(crate) fn new(classes: Option<usize>, outputs: Option<usize>) -> Self {
         Self {
-            confusion: classes.map(Confusion::new),
+            confusion_matrix: classes.map(ConfusionMatrix::new),
             rank_weights: vec![0.0; classes.unwrap_or(0)],
-            regression: outputs.map(Regression::new),
+            regression: outputs.map(RegressionMetrics::new),
             ..Self::default()
         }
     }
 
     /// The same of a network each of whose outputs is a label.
     pub(crate) fn with_labels(self, labels: usize) -> Self {
-        Self { labels: Some(Labels::new(labels)), ..self }
+        Self { labels: Some(LabelMetrics::new(labels)), ..self }
     }
 
     /// Adds the labels of a row, if there are any: its outputs, the threshold above which they say yes, and its targets.
-    pub(crate) fn labels_of(&mut self, y: &[f32], t: &[f32], threshold: f32, weight: f64) {
+    pub(crate) fn add_labels(&mut self, y: &[f32], t: &[f32], threshold: f32, weight: f64) {
         if let Some(labels) = &mut self.labels {
-            labels.row(y, t, threshold, weight);
+            labels.add_row(y, t, threshold, weight);
         }
     }
 
     /// From a score of a network on rows, whose answers, if they are values, are these. The mean of a row's loss goes over
     /// so many numbers.
-    pub(crate) fn of_score(score: &Score, mean_over: usize, task: Task, answers: Option<&Regression>) -> Self {
-        let Score { loss, right, weight, .. } = *score;
+    pub(crate) fn from_sums(
+        score: &MetricSums,
+        mean_over: usize,
+        task: Task,
+        targets: Option<&RegressionMetrics>,
+    ) -> Self {
+        let MetricSums { loss, correct: right, weight, .. } = *score;
         let loss = loss / mean_over as f64;
-        let regression = answers.map(|answers| answers.clone().with_errors(&score.squared, &score.absolute));
-        let labels = (task == Task::MultiLabel).then(|| Labels::of_sums(score.labels.clone(), right, weight));
+        let regression =
+            targets.map(|answers| answers.clone().add_errors(&score.squared_errors, &score.absolute_errors));
+        let labels =
+            (task == Task::MultiLabel).then(|| LabelMetrics::from_sums(score.label_sums.clone(), right, weight));
         let right = (task == Task::Classification).then_some(right);
-        Self { loss, weight, right, labels, regression, ..Self::default() }
+        Self { loss, weight, correct: right, labels, regression, ..Self::default() }
     }
 
     /// Adds a row of a network that tells classes. `rank` is that of the expected class, as [`rank`] finds it; of a
     /// single output it is 0 where the prediction is right, else 1.
-    pub(crate) fn row(&mut self, expected: u32, predicted: u32, rank: u32, loss: f32, weight: f64) -> Result<()> {
-        if let Some(confusion) = &mut self.confusion {
-            check_class("rank of the expected class", rank, confusion.classes())?;
-            confusion.add(expected, predicted, weight)?;
+    pub(crate) fn add_row(&mut self, target: u32, predicted: u32, rank: u32, loss: f32, weight: f64) -> Result<()> {
+        if let Some(confusion) = &mut self.confusion_matrix {
+            check_class("rank of the expected class", rank, confusion.class_count())?;
+            confusion.add(target, predicted, weight)?;
             self.rank_weights[rank as usize] += weight;
         }
         self.add_loss(f64::from(loss) * weight, weight)
     }
 
-    /// Adds the loss of rows that [`Metrics::row`] does not see: the sum of their losses by their weights, and the sum
+    /// Adds the loss of rows that [`Metrics::add_row`] does not see: the sum of their losses by their weights, and the sum
     /// of their weights.
     pub(crate) fn add_loss(&mut self, loss: f64, weight: f64) -> Result<()> {
         check_weight(weight)?;
@@ -233,8 +251,8 @@ impl Metrics {
         Ok(())
     }
 
-    /// Adds the outputs of rows, as [`Regression::add`] does.
-    pub(crate) fn outputs(
+    /// Adds the outputs of rows, as [`RegressionMetrics::add`] does.
+    pub(crate) fn add_outputs(
         &mut self,
         answers: &[f32],
         weights: Option<&[f64]>,
@@ -251,7 +269,7 @@ fn check_weight(weight: f64) -> Result<()> {
         return Ok(());
     }
     let expected = "a finite number, at least 0".to_owned();
-    Err(Error::Setting { what: "weight of a row", expected, got: weight.to_string() })
+    Err(Error::InvalidSetting { name: "weight of a row", expected, got: weight.to_string() })
 }
 
 /// `Ok` if `class` is one of `classes`.
@@ -259,7 +277,7 @@ fn check_class(what: &'static str, class: u32, classes: usize) -> Result<()> {
     if (class as usize) < classes {
         return Ok(());
     }
-    Err(Error::Setting { what, expected: format!("less than {classes}"), got: class.to_string() })
+    Err(Error::InvalidSetting { name: what, expected: format!("less than {classes}"), got: class.to_string() })
 }
 
 #[cfg(test)]
@@ -267,7 +285,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::metrics::classification::{first_largest, rank};
+    use crate::metrics::classification::{argmax, rank};
 
     /// How far 64 bits may be from scikit-learn's, relative to 1 or to what is larger.
     const TOLERANCE: f64 = 1e-12;
@@ -299,11 +317,11 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(case: &Value, what: &str, found: &[f64], expected: &[f64]) {
+    fn check(case: &Value, what: &str, found: &[f64], targets: &[f64]) {
         let is_near =
             |(a, b): (&f64, &f64)| (a.is_nan() && b.is_nan()) || (a - b).abs() <= TOLERANCE * b.abs().max(1.0);
-        let all = found.len() == expected.len() && found.iter().zip(expected).all(is_near);
-        assert!(all, "{}: {what}: found {found:?}, scikit-learn {expected:?}", case["name"]);
+        let all = found.len() == targets.len() && found.iter().zip(targets).all(is_near);
+        assert!(all, "{}: {what}: found {found:?}, scikit-learn {targets:?}", case["name"]);
     }
 
     /// The metrics of rows that are gathered at once, and in three parts.
@@ -333,7 +351,7 @@ mod tests {
                 for row in rows {
                     let expected = expected[row] as u32;
                     let (predicted, rank) = match (&*outputs[row], case["threshold"].as_f64()) {
-                        (outputs, None) => (first_largest(outputs), rank(outputs, expected as usize)),
+                        (outputs, None) => (argmax(outputs), rank(outputs, expected as usize)),
                         (outputs, Some(threshold)) => {
                             let predicted = u32::from(f64::from(outputs[0]) > threshold);
                             (predicted, u32::from(predicted != expected))
@@ -341,25 +359,25 @@ mod tests {
                     };
                     assert_eq!(f64::from(predicted), predictions[row], "{}: row {row}", case["name"]);
                     let weight = weights.as_ref().map_or(1.0, |weights| weights[row]);
-                    metrics.row(expected, predicted, rank, losses[row], weight).expect("it is a row");
+                    metrics.add_row(expected, predicted, rank, losses[row], weight).expect("it is a row");
                 }
             };
             let classes = case["classes"].as_u64().expect("a number") as usize;
-            for metrics in gathered(expected.len(), || Metrics::of(Some(classes), None), add) {
+            for metrics in gathered(expected.len(), || Metrics::new(Some(classes), None), add) {
                 check_classes(case, &metrics);
             }
         }
     }
 
     fn check_classes(case: &Value, metrics: &Metrics) {
-        let confusion = metrics.confusion().expect("it tells classes");
+        let confusion = metrics.confusion_matrix().expect("it tells classes");
         let matrix: Vec<_> = case["confusion"].as_array().expect("a list").iter().map(numbers).collect();
         check(case, "confusion", &confusion.rows().flatten().collect::<Vec<_>>(), &matrix.concat());
         check(case, "loss", &[metrics.loss()], &[number(&case["loss"])]);
         check(case, "accuracy", &[metrics.accuracy().unwrap()], &[number(&case["accuracy"])]);
         let balanced = metrics.balanced_accuracy().unwrap();
         check(case, "balanced accuracy", &[balanced], &[number(&case["balanced_accuracy"])]);
-        let top_k: Vec<_> = (1..=confusion.classes()).map(|k| metrics.top_k_accuracy(k).unwrap()).collect();
+        let top_k: Vec<_> = (1..=confusion.class_count()).map(|k| metrics.top_k_accuracy(k).unwrap()).collect();
         if case["top_k"].is_null() {
             check(case, "top k", &top_k, &[number(&case["accuracy"]), 1.0]);
         } else {
@@ -372,9 +390,9 @@ mod tests {
                 [metrics.precision(*average), metrics.recall(*average), metrics.f1(*average)].map(Option::unwrap);
             check(case, name, &found, &["precision", "recall", "f1"].map(|metric| number(&case[metric][name])));
         }
-        check(case, "precisions", &confusion.precisions(), &numbers(&case["precision"]["each"]));
-        check(case, "recalls", &confusion.recalls(), &numbers(&case["recall"]["each"]));
-        check(case, "f1s", &confusion.f1s(), &numbers(&case["f1"]["each"]));
+        check(case, "precisions", &confusion.precision_per_class(), &numbers(&case["precision"]["each"]));
+        check(case, "recalls", &confusion.recall_per_class(), &numbers(&case["recall"]["each"]));
+        check(case, "f1s", &confusion.f1_per_class(), &numbers(&case["f1"]["each"]));
         assert_eq!((metrics.r2(), metrics.mean_absolute_error()), (None, None));
     }
 
@@ -390,10 +408,10 @@ mod tests {
                 for row in rows {
                     let weight = weights.as_ref().map_or(1.0, |weights| weights[row]);
                     metrics.add_loss(0.5 * weight, weight).expect("it is a loss");
-                    metrics.labels_of(&outputs[row], &answers[row], threshold, weight);
+                    metrics.add_labels(&outputs[row], &answers[row], threshold, weight);
                 }
             };
-            for metrics in gathered(answers.len(), || Metrics::of(None, None).with_labels(labels), add) {
+            for metrics in gathered(answers.len(), || Metrics::new(None, None).with_labels(labels), add) {
                 let accuracies = [metrics.accuracy(), metrics.label_accuracy()].map(Option::unwrap);
                 check(case, "accuracies", &accuracies, &["accuracy", "label_accuracy"].map(|name| number(&case[name])));
                 for (average, name) in Average::ALL.iter().zip(["macro", "micro", "weighted"]) {
@@ -404,7 +422,7 @@ mod tests {
                 let binary = [Metrics::precision, Metrics::recall, Metrics::f1].map(|of| of(&metrics, Average::Binary));
                 assert_eq!(binary, [None; 3]);
                 assert_eq!(
-                    (metrics.confusion(), metrics.balanced_accuracy(), metrics.top_k_accuracy(1)),
+                    (metrics.confusion_matrix(), metrics.balanced_accuracy(), metrics.top_k_accuracy(1)),
                     (None, None, None)
                 );
                 let text = serde_json::to_string(&metrics).expect("text");
@@ -437,9 +455,9 @@ mod tests {
                 let weight = weights.map_or(rows.len() as f64, |weights| weights.iter().sum());
                 let loss = squared.iter().sum::<f64>() / squared.len() as f64;
                 metrics.add_loss(loss, weight).expect("it is a loss");
-                metrics.outputs(&answers[rows].concat(), weights, &squared, &absolute).expect("they are rows");
+                metrics.add_outputs(&answers[rows].concat(), weights, &squared, &absolute).expect("they are rows");
             };
-            for metrics in gathered(answers.len(), || Metrics::of(None, Some(answers[0].len())), add) {
+            for metrics in gathered(answers.len(), || Metrics::new(None, Some(answers[0].len())), add) {
                 check_values(case, &metrics);
             }
         }
@@ -447,7 +465,7 @@ mod tests {
 
     fn check_values(case: &Value, metrics: &Metrics) {
         let regression = metrics.regression().expect("it tells values");
-        let each: Vec<_> = (0..regression.outputs()).map(|output| regression.r2_of(output).unwrap()).collect();
+        let each: Vec<_> = (0..regression.outputs()).map(|output| regression.r2_for_output(output).unwrap()).collect();
         check(case, "r2 of each", &each, &numbers(&case["r2_each"]));
         let found = [
             ("r2", metrics.r2()),
@@ -462,14 +480,14 @@ mod tests {
 
     #[test]
     fn a_row_that_is_refused_leaves_nothing_behind() {
-        let mut metrics = Metrics::of(Some(3), None);
+        let mut metrics = Metrics::new(Some(3), None);
         let refusals = [(3, 0, 0, 1.0), (0, 3, 0, 1.0), (0, 0, 3, 1.0), (0, 0, 0, -1.0), (0, 0, 0, f64::NAN)];
         for (expected, predicted, rank, weight) in refusals {
-            let refusal = metrics.row(expected, predicted, rank, 1.0, weight).expect_err("it has to be refused");
-            assert!(matches!(refusal, Error::Setting { .. }), "{refusal}");
+            let refusal = metrics.add_row(expected, predicted, rank, 1.0, weight).expect_err("it has to be refused");
+            assert!(matches!(refusal, Error::InvalidSetting { .. }), "{refusal}");
         }
         assert!(metrics.add_loss(1.0, f64::INFINITY).is_err());
-        assert_eq!(metrics, Metrics::of(Some(3), None));
+        assert_eq!(metrics, Metrics::new(Some(3), None));
         assert!(metrics.loss().is_nan() && metrics.top_k_accuracy(1).is_some_and(f64::is_nan));
     }
 }

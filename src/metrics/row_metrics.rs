@@ -3,11 +3,11 @@
 use std::ops::Range;
 
 use crate::{
-    data::dataset::{Answers, Dataset},
+    data::dataset::{Dataset, Targets},
     error::Result,
     metrics::{
         Metrics,
-        classification::{first_largest, rank},
+        classification::{argmax, rank},
     },
     nn::{loss::Loss, network::Network, task::Task},
 };
@@ -15,7 +15,7 @@ use crate::{
 /// [`right_of_columns`] of labels. Apart, so that steps on classes do not feel it: a step of XOR takes 4 % longer otherwise.
 #[cold]
 #[inline(never)]
-fn right_of_labels<'a>(
+fn correct_labels_by_column<'a>(
     loss: Loss,
     y: impl Iterator<Item = &'a [f32]>,
     t: impl Iterator<Item = &'a [f32]>,
@@ -23,7 +23,7 @@ fn right_of_labels<'a>(
     let mut right = [1; LANES];
     for (y, t) in y.zip(t) {
         for ((right, y), t) in right.iter_mut().zip(y).zip(t) {
-            *right &= u32::from((*y > loss.threshold()) == (*t > 0.5));
+            *right &= u32::from((*y > loss.decision_threshold()) == (*t > 0.5));
         }
     }
     right
@@ -35,25 +35,25 @@ const LANES: usize = 16;
 /// One output has to be on the right side of the loss's threshold, and so do all of several that are `labels`; of others the
 /// largest has to be the expected one, and of equals the first counts.
 #[inline(always)]
-pub(crate) fn is_right(loss: Loss, labels: bool, y: &[f32], t: &[f32]) -> bool {
+pub(crate) fn is_correct(loss: Loss, is_multi_label: bool, y: &[f32], t: &[f32]) -> bool {
     match (y, t) {
-        _ if labels => y.iter().zip(t).all(|(y, t)| (*y > loss.threshold()) == (*t > 0.5)),
-        ([y], [t]) => (*y > loss.threshold()) == (*t > 0.5),
-        _ => largest(y) == largest(t),
+        _ if is_multi_label => y.iter().zip(t).all(|(y, t)| (*y > loss.decision_threshold()) == (*t > 0.5)),
+        ([y], [t]) => (*y > loss.decision_threshold()) == (*t > 0.5),
+        _ => index_of_max(y) == index_of_max(t),
     }
 }
 
 /// Which rows are right, 1 or 0, that stand side by side: `y` and `t` are the columns of `outputs` outputs, each with a
 /// number of every row.
 #[inline(always)]
-pub(crate) fn right_of_columns<'a>(
+pub(crate) fn correct_by_column<'a>(
     (loss, labels): (Loss, bool),
     outputs: usize,
     y: impl Iterator<Item = &'a [f32]>,
     t: impl Iterator<Item = &'a [f32]>,
 ) -> [u32; LANES] {
     #[inline(always)]
-    fn answers<'a>(columns: impl Iterator<Item = &'a [f32]>, outputs: usize, threshold: f32) -> [u32; LANES] {
+    fn predict_classes<'a>(columns: impl Iterator<Item = &'a [f32]>, outputs: usize, threshold: f32) -> [u32; LANES] {
         let (mut found, mut largest) = ([0; LANES], [f32::NEG_INFINITY; LANES]);
         for (column, values) in (0..).zip(columns) {
             if outputs == 1 {
@@ -69,9 +69,10 @@ pub(crate) fn right_of_columns<'a>(
         found
     }
     if labels {
-        return right_of_labels(loss, y, t);
+        return correct_labels_by_column(loss, y, t);
     }
-    let (mut right, expected) = (answers(y, outputs, loss.threshold()), answers(t, outputs, 0.5));
+    let (mut right, expected) =
+        (predict_classes(y, outputs, loss.decision_threshold()), predict_classes(t, outputs, 0.5));
     for (answer, expected) in right.iter_mut().zip(expected) {
         *answer = u32::from(*answer == expected);
     }
@@ -80,16 +81,16 @@ pub(crate) fn right_of_columns<'a>(
 
 /// The place of the first largest value; 0 where all of them are NaN.
 #[inline(always)]
-fn largest(values: &[f32]) -> u32 {
+fn index_of_max(values: &[f32]) -> u32 {
     // Looked for a second time: lanes that keep a value and its place stay no vectors on AVX2.
-    let most = folded(values, f32::NEG_INFINITY, |_, value| value, |a, b| if b > a { b } else { a });
-    let at = folded(values, u32::MAX, |place, value| if value == most { place } else { u32::MAX }, u32::min);
+    let most = fold_indexed(values, f32::NEG_INFINITY, |_, value| value, |a, b| if b > a { b } else { a });
+    let at = fold_indexed(values, u32::MAX, |place, value| if value == most { place } else { u32::MAX }, u32::min);
     if at == u32::MAX { 0 } else { at }
 }
 
 /// What `both` makes of `of` all places and values, beginning with `none`.
 #[inline(always)]
-fn folded<T: Copy>(values: &[f32], none: T, of: impl Fn(u32, f32) -> T, both: impl Fn(T, T) -> T) -> T {
+fn fold_indexed<T: Copy>(values: &[f32], none: T, of: impl Fn(u32, f32) -> T, both: impl Fn(T, T) -> T) -> T {
     let (chunks, rest) = values.as_chunks::<LANES>();
     let behind = (values.len() - rest.len()) as u32;
     let all = (behind..).zip(rest).fold(none, |all, (place, value)| both(all, of(place, *value)));
@@ -102,12 +103,12 @@ fn folded<T: Copy>(values: &[f32], none: T, of: impl Fn(u32, f32) -> T, both: im
             lanes[lane] = both(lanes[lane], of(first + lane as u32, chunk[lane]));
         }
     }
-    both(halved(lanes, &both), all)
+    both(reduce_lanes(lanes, &both), all)
 }
 
 /// What `both` makes of all lanes, half to half.
 #[inline(always)]
-fn halved<T: Copy>(mut lanes: [T; LANES], both: impl Fn(T, T) -> T) -> T {
+fn reduce_lanes<T: Copy>(mut lanes: [T; LANES], both: impl Fn(T, T) -> T) -> T {
     let mut half = LANES / 2;
     while half > 0 {
         for lane in 0..half {
@@ -137,10 +138,10 @@ macro_rules! with_loss {
     };
     ($function:ident, $loss:expr, $y:expr, $arguments:tt, $($constant:pat => $value:expr),* $(,)?) => {
         match $loss {
-            $($constant => with_loss!(@ $function, $y, $arguments, |y, t| $value.apply(y, t, 0.0, 0)),)*
-            Loss::SoftmaxCrossEntropy | Loss::SmoothedCrossEntropy { .. } => {
-                let (normalizer, outputs) = (normalizer($y.iter().map(|y| f64::from(*y))), $y.len());
-                with_loss!(@ $function, $y, $arguments, |y, t| $loss.apply(y, t, normalizer, outputs))
+            $($constant => with_loss!(@ $function, $y, $arguments, |y, t| $value.value(y, t, 0.0, 0)),)*
+            Loss::SoftmaxCrossEntropy | Loss::LabelSmoothedCrossEntropy { .. } => {
+                let (normalizer, outputs) = (log_sum_exp($y.iter().map(|y| f64::from(*y))), $y.len());
+                with_loss!(@ $function, $y, $arguments, |y, t| $loss.value(y, t, normalizer, outputs))
             }
         }
     };
@@ -151,9 +152,9 @@ macro_rules! with_loss {
 
 /// The loss of one row, summed over its outputs, before the mean.
 #[inline(always)]
-pub(crate) fn loss_of_row(loss: Loss, y: &[f32], t: &[f32]) -> f64 {
+pub(crate) fn row_loss(loss: Loss, y: &[f32], t: &[f32]) -> f64 {
     #[inline(always)]
-    fn sum(y: &[f32], t: &[f32], loss: impl Fn(f64, f64) -> f64) -> f64 {
+    fn sum_losses(y: &[f32], t: &[f32], loss: impl Fn(f64, f64) -> f64) -> f64 {
         let one = |(y, t): (&f32, &f32)| loss(f64::from(*y), f64::from(*t));
         let ((ys, y), (ts, t)) = (y.as_chunks::<LANES>(), t.as_chunks::<LANES>());
         let rest: f64 = y.iter().zip(t).map(one).sum();
@@ -166,32 +167,32 @@ pub(crate) fn loss_of_row(loss: Loss, y: &[f32], t: &[f32]) -> f64 {
                 lanes[lane] += one((&y[lane], &t[lane]));
             }
         }
-        halved(lanes, |a, b| a + b) + rest
+        reduce_lanes(lanes, |a, b| a + b) + rest
     }
-    with_loss!(sum(loss, y, t))
+    with_loss!(sum_losses(loss, y, t))
 }
 
 /// Adds to each of `into` the loss of one output by itself, for a loss that does not look at the row.
 #[inline(always)]
 pub(crate) fn add_losses(loss: Loss, y: &[f32], t: &[f32], into: &mut [f64]) {
     #[inline(always)]
-    fn add(y: &[f32], t: &[f32], into: &mut [f64], loss: impl Fn(f64, f64) -> f64) {
+    fn add_each_loss(y: &[f32], t: &[f32], into: &mut [f64], loss: impl Fn(f64, f64) -> f64) {
         for (sum, (y, t)) in into.iter_mut().zip(y.iter().zip(t)) {
             *sum += loss(f64::from(*y), f64::from(*t));
         }
     }
-    with_loss!(add(loss, y, t, into));
+    with_loss!(add_each_loss(loss, y, t, into));
 }
 
 /// `ln(sum e^y)` of a row of logits; with the largest taken out first, nothing overflows.
 #[inline(always)]
-pub(crate) fn normalizer(y: impl Iterator<Item = f64> + Clone) -> f64 {
+pub(crate) fn log_sum_exp(y: impl Iterator<Item = f64> + Clone) -> f64 {
     let largest = y.clone().fold(f64::NEG_INFINITY, f64::max);
     largest + y.map(|y| (y - largest).exp()).sum::<f64>().ln()
 }
 
 /// Judges the outputs for the rows of a data set.
-pub(crate) struct Judge<'a> {
+pub(crate) struct HostEvaluator<'a> {
     loss: Loss,
     data: &'a Dataset,
     inputs: usize,
@@ -201,12 +202,12 @@ pub(crate) struct Judge<'a> {
     pub(crate) metrics: Metrics,
 }
 
-impl<'a> Judge<'a> {
+impl<'a> HostEvaluator<'a> {
     pub(crate) fn new(loss: Loss, task: Task, data: &'a Dataset, network: &Network) -> Self {
-        let has_values = matches!(data.answers(), Answers::Values(_));
+        let has_values = matches!(data.targets(), Targets::Values(_));
         let (inputs, outputs) = (network.inputs(), network.outputs());
         let classes = (task == Task::Classification).then_some(outputs.max(2));
-        let mut metrics = Metrics::of(classes, has_values.then_some(outputs));
+        let mut metrics = Metrics::new(classes, has_values.then_some(outputs));
         if task == Task::MultiLabel {
             metrics = metrics.with_labels(outputs);
         }
@@ -215,7 +216,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Judges what predicts on the host, on all rows, some after the other.
-    pub(crate) fn all(mut self, predict: impl Fn(&[f32]) -> Vec<f32>) -> Result<Metrics> {
+    pub(crate) fn evaluate_all(mut self, predict: impl Fn(&[f32]) -> Vec<f32>) -> Result<Metrics> {
         // So many rows are held as f32 at once: some 16 MiB.
         let at_once = ((4 << 20) / (self.inputs + self.outputs)).clamp(1, 16_384);
         for first in (0..self.data.rows()).step_by(at_once) {
@@ -224,35 +225,36 @@ impl<'a> Judge<'a> {
             let each = rows.clone().zip(features.chunks_exact_mut(self.inputs));
             each.for_each(|(row, to)| self.data.write_features(row, to));
             self.data.check_read()?;
-            self.rows(rows, predict(&features))?;
+            self.add_rows(rows, predict(&features))?;
         }
         Ok(self.metrics)
     }
 
     /// Adds the outputs for some rows.
-    pub(crate) fn rows(&mut self, rows: Range<usize>, answers: Vec<f32>) -> Result<()> {
+    pub(crate) fn add_rows(&mut self, rows: Range<usize>, answers: Vec<f32>) -> Result<()> {
         // The loss is of logits, and these are as good as any: softmax forgets what is added to all of them. Not max(): that
         // would turn NaN into a number.
         let logit = |y: &f32| if *y < f32::MIN_POSITIVE { f32::MIN_POSITIVE } else { *y }.ln();
         let logits: Vec<f32> = answers.iter().filter(|_| self.ends_with_softmax).map(logit).collect();
         let judged = if self.ends_with_softmax { &logits } else { &answers };
-        let (outputs, mean_over) = (self.outputs, self.loss.mean_over(1, self.outputs) as f64);
+        let (outputs, mean_over) = (self.outputs, self.loss.mean_divisor(1, self.outputs) as f64);
         let (mut squared, mut absolute) = (vec![0.0; outputs], vec![0.0; outputs]);
         let mut expected = vec![0.0; outputs];
         let both = judged.chunks_exact(outputs).zip(answers.chunks_exact(outputs));
         for (row, (y, answer)) in rows.clone().zip(both) {
-            self.data.write_expected(row, &mut expected);
-            let (loss, weight) = (loss_of_row(self.loss, y, &expected) / mean_over, f64::from(self.data.weight(row)));
+            self.data.write_target(row, &mut expected);
+            let (loss, weight) =
+                (row_loss(self.loss, y, &expected) / mean_over, f64::from(self.data.sample_weight(row)));
             if self.task == Task::Classification {
                 let [predicted, right] = match (y, expected.as_slice()) {
-                    ([y], [t]) => [u32::from(*y > self.loss.threshold()), u32::from(*t > 0.5)],
-                    _ => [first_largest(y), first_largest(&expected)],
+                    ([y], [t]) => [u32::from(*y > self.loss.decision_threshold()), u32::from(*t > 0.5)],
+                    _ => [argmax(y), argmax(&expected)],
                 };
                 let rank = if outputs == 1 { u32::from(predicted != right) } else { rank(y, right as usize) };
-                self.metrics.row(right, predicted, rank, loss as f32, weight)?;
+                self.metrics.add_row(right, predicted, rank, loss as f32, weight)?;
             } else {
                 self.metrics.add_loss(loss * weight, weight)?;
-                self.metrics.labels_of(y, &expected, self.loss.threshold(), weight);
+                self.metrics.add_labels(y, &expected, self.loss.decision_threshold(), weight);
             }
             for ((squared, absolute), (y, t)) in squared.iter_mut().zip(&mut absolute).zip(answer.iter().zip(&expected))
             {
@@ -261,11 +263,11 @@ impl<'a> Judge<'a> {
                 *absolute += weight * error.abs();
             }
         }
-        if let Answers::Values(values) = self.data.answers() {
-            let weights = self.data.weights().map(|weights| weights[rows.clone()].iter().map(|w| f64::from(*w)));
+        if let Targets::Values(values) = self.data.targets() {
+            let weights = self.data.sample_weights().map(|weights| weights[rows.clone()].iter().map(|w| f64::from(*w)));
             let weights: Option<Vec<f64>> = weights.map(Iterator::collect);
             let expected = &values[rows.start * outputs..rows.end * outputs];
-            self.metrics.outputs(expected, weights.as_deref(), &squared, &absolute)?;
+            self.metrics.add_outputs(expected, weights.as_deref(), &squared, &absolute)?;
         }
         Ok(())
     }
@@ -277,12 +279,12 @@ mod tests {
 
     #[test]
     fn one_output_is_judged_by_its_side_of_the_threshold() {
-        assert!(is_right(Loss::Mse, false, &[0.7], &[1.0]) && is_right(Loss::Mse, false, &[0.5], &[0.0]));
+        assert!(is_correct(Loss::Mse, false, &[0.7], &[1.0]) && is_correct(Loss::Mse, false, &[0.5], &[0.0]));
         assert!(
-            is_right(Loss::Hinge, false, &[0.1], &[1.0])
-                && is_right(Loss::BinaryCrossEntropyWithLogits, false, &[-0.1], &[0.0])
+            is_correct(Loss::Hinge, false, &[0.1], &[1.0])
+                && is_correct(Loss::BinaryCrossEntropyWithLogits, false, &[-0.1], &[0.0])
         );
-        assert!(!is_right(Loss::Mse, false, &[0.5], &[1.0]) && !is_right(Loss::Mse, false, &[f32::NAN], &[1.0]));
+        assert!(!is_correct(Loss::Mse, false, &[0.5], &[1.0]) && !is_correct(Loss::Mse, false, &[f32::NAN], &[1.0]));
     }
 
     #[test]
@@ -293,14 +295,14 @@ mod tests {
                 expected[class] = 1.0;
                 let mut y = vec![-2.0; outputs];
                 y[class] = -1.0;
-                assert!(is_right(Loss::Mse, false, &y, &expected), "{outputs} outputs, class {class}");
+                assert!(is_correct(Loss::Mse, false, &y, &expected), "{outputs} outputs, class {class}");
                 y[outputs - 1] = -1.0;
                 assert!(
-                    is_right(Loss::Mse, false, &y, &expected),
+                    is_correct(Loss::Mse, false, &y, &expected),
                     "of equals the first: {outputs} outputs, class {class}"
                 );
                 y[(class + 1) % outputs] = 0.0;
-                assert!(!is_right(Loss::Mse, false, &y, &expected), "{outputs} outputs, class {class}");
+                assert!(!is_correct(Loss::Mse, false, &y, &expected), "{outputs} outputs, class {class}");
             }
         }
     }
@@ -308,9 +310,11 @@ mod tests {
     #[test]
     fn labels_are_judged_by_the_side_of_each() {
         let (loss, t) = (Loss::BinaryCrossEntropy, [1.0, 0.0, 1.0]);
-        assert!(is_right(loss, true, &[0.6, 0.4, 0.9], &t));
-        assert!(!is_right(loss, true, &[0.4, 0.4, 0.9], &t) && is_right(loss, false, &[0.95, 0.4, 0.9], &t));
-        assert!(is_right(Loss::Hinge, true, &[0.1, -0.1, 0.2], &t) && !is_right(loss, true, &[0.6, f32::NAN, 0.5], &t));
+        assert!(is_correct(loss, true, &[0.6, 0.4, 0.9], &t));
+        assert!(!is_correct(loss, true, &[0.4, 0.4, 0.9], &t) && is_correct(loss, false, &[0.95, 0.4, 0.9], &t));
+        assert!(
+            is_correct(Loss::Hinge, true, &[0.1, -0.1, 0.2], &t) && !is_correct(loss, true, &[0.6, f32::NAN, 0.5], &t)
+        );
     }
 
     #[test]
@@ -321,9 +325,9 @@ mod tests {
             let t: Vec<f32> = (0..outputs * lanes).map(|i| number(i + 1)).collect();
             let row = |of: &[f32], i: usize| of[i..].iter().step_by(lanes).copied().collect::<Vec<_>>();
             for (used, labels) in (1..=lanes).flat_map(|used| [(used, false), (used, true)]) {
-                let right = (0..used).filter(|i| is_right(Loss::Mse, labels, &row(&y, *i), &row(&t, *i))).count();
+                let right = (0..used).filter(|i| is_correct(Loss::Mse, labels, &row(&y, *i), &row(&t, *i))).count();
                 assert_eq!(
-                    right_of_columns((Loss::Mse, labels), outputs, y.chunks(lanes), t.chunks(lanes))[..used]
+                    correct_by_column((Loss::Mse, labels), outputs, y.chunks(lanes), t.chunks(lanes))[..used]
                         .iter()
                         .sum::<u32>(),
                     right as u32,
@@ -338,12 +342,12 @@ mod tests {
         let sum = |len: usize| (0..len).map(|i| (i as f64).powi(2)).sum::<f64>();
         for len in [1, 3, 16, 17, 100] {
             let y: Vec<f32> = (0..len).map(|i| i as f32).collect();
-            assert_eq!(loss_of_row(Loss::Mse, &y, &vec![0.0; len]), sum(len));
+            assert_eq!(row_loss(Loss::Mse, &y, &vec![0.0; len]), sum(len));
             for loss in Loss::ALL {
-                assert!(loss_of_row(*loss, &vec![f32::NAN; len], &vec![1.0; len]).is_nan(), "{loss}, {len} outputs");
+                assert!(row_loss(*loss, &vec![f32::NAN; len], &vec![1.0; len]).is_nan(), "{loss}, {len} outputs");
             }
         }
-        let uniform = loss_of_row(Loss::SoftmaxCrossEntropy, &[1e4; 8], &[0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        let uniform = row_loss(Loss::SoftmaxCrossEntropy, &[1e4; 8], &[0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
         assert!((uniform - 8f64.ln()).abs() < 1e-9);
     }
 }

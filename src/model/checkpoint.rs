@@ -5,18 +5,18 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    engine::step::Earlier,
+    engine::step::ResumeOffset,
     error::{Error, Result, check_len},
     model::{
-        Model, TRAINING,
-        records::{Formulas, SettingsRecord},
-        tensor_names::Names,
+        Model, TRAINING_PREFIX,
+        records::{CustomFunctions, SettingsRecord},
+        tensor_names::TensorNames,
         tensors,
         tensors::{Reader, Writer},
     },
     nn::{layout::LayerParameters, network::Network, tensors::TensorKind},
     optim::optimizer::Optimizer,
-    train::{history::History, settings::Settings},
+    train::{history::History, settings::TrainerSettings},
 };
 
 /// A training as it stands after some step: [`Trainer::checkpoint`](crate::train::Trainer::checkpoint) makes one, and
@@ -45,98 +45,98 @@ pub struct Checkpoint {
     /// The network, its parameters as they are now, and what scales its inputs.
     pub model: Model,
     /// How it is trained, with the learning rate of now and the plan.
-    pub settings: Settings,
+    pub settings: TrainerSettings,
     /// The epochs so far: empty unless they are put here, as [`Checkpoint::with_history`] does.
     pub history: History,
-    pub(crate) counts: Counts,
-    pub(crate) taken: Taken,
-    pub(crate) state: State,
-    /// What [`Trainer::keep`](crate::train::Trainer::keep) has kept.
-    pub(crate) kept: Option<Kept>,
+    pub(crate) counts: CheckpointCounts,
+    pub(crate) position: TrainingPosition,
+    pub(crate) state: OptimizerState,
+    /// What [`Trainer::snapshot`](crate::train::Trainer::snapshot) has kept.
+    pub(crate) snapshot: Option<Snapshot>,
 }
 
 /// Where a training stands.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Counts {
+pub(crate) struct CheckpointCounts {
     /// The rows of the data set, if there is one.
-    pub(crate) rows: Option<usize>,
+    pub(crate) dataset_rows: Option<usize>,
     /// Steps on the data set, all steps, and those since the optimizer started.
-    pub(crate) done: u64,
-    pub(crate) total: u64,
-    pub(crate) since: u64,
+    pub(crate) dataset_steps: u64,
+    pub(crate) total_steps: u64,
+    pub(crate) steps_since_reset: u64,
     pub(crate) last_loss: Option<f32>,
     /// How those steps were taken; none in files that were written before it was stored, whose settings say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) taken: Option<Taken>,
+    pub(crate) position: Option<TrainingPosition>,
 }
 
 /// How the steps of a training were taken, and where in the data set they ended. The settings of a checkpoint may ask for
 /// another way to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Taken {
+pub(crate) struct TrainingPosition {
     /// The rows of a batch, at most those of the data set.
-    pub(crate) batch: usize,
+    pub(crate) batch_size: usize,
     pub(crate) drop_last: bool,
-    pub(crate) accumulate: usize,
+    pub(crate) gradient_accumulation: usize,
     /// The optimizer of the state.
     pub(crate) optimizer: Optimizer,
     /// How many epochs are over, and how many rows of the next one were taken.
     pub(crate) epoch: u64,
-    pub(crate) row: u64,
+    pub(crate) row_in_epoch: u64,
     /// The updates and epochs before the batch size or the accumulation was changed last.
-    pub(crate) earlier: Earlier,
+    pub(crate) resume_offset: ResumeOffset,
 }
 
-impl Taken {
+impl TrainingPosition {
     /// As the settings say it: what is true of files that do not store it.
-    fn of(settings: &Settings, counts: &Counts) -> Self {
-        let batch = counts.rows.map_or(settings.batch, |rows| settings.batch.min(rows)).max(1);
-        let steps = counts.rows.map_or(1, |rows| rows.div_ceil(batch)).max(1) as u64;
+    fn from_settings(settings: &TrainerSettings, counts: &CheckpointCounts) -> Self {
+        let batch = counts.dataset_rows.map_or(settings.batch_size, |rows| settings.batch_size.min(rows)).max(1);
+        let steps = counts.dataset_rows.map_or(1, |rows| rows.div_ceil(batch)).max(1) as u64;
         Self {
-            batch,
+            batch_size: batch,
             drop_last: false,
-            accumulate: settings.accumulate,
+            gradient_accumulation: settings.gradient_accumulation,
             optimizer: settings.optimizer,
-            epoch: counts.done / steps,
-            row: counts.done % steps * batch as u64,
-            earlier: Earlier::default(),
+            epoch: counts.dataset_steps / steps,
+            row_in_epoch: counts.dataset_steps % steps * batch as u64,
+            resume_offset: ResumeOffset::default(),
         }
     }
 
     /// Refuses what no training has done.
-    fn check(&self, counts: &Counts) -> Result<()> {
+    fn check(&self, counts: &CheckpointCounts) -> Result<()> {
         self.optimizer.check()?;
-        let rows = counts.rows.map_or(u64::MAX, |rows| rows as u64);
-        let Earlier { updates, epochs } = self.earlier;
-        let is_possible = self.batch > 0
-            && self.accumulate > 0
-            && self.epoch <= counts.done
-            && self.row < rows
+        let rows = counts.dataset_rows.map_or(u64::MAX, |rows| rows as u64);
+        let ResumeOffset { updates, epochs } = self.resume_offset;
+        let is_possible = self.batch_size > 0
+            && self.gradient_accumulation > 0
+            && self.epoch <= counts.dataset_steps
+            && self.row_in_epoch < rows
             && updates.max(epochs) <= 1 << 53;
         if is_possible {
             return Ok(());
         }
         let (expected, got) = ("one within the data set and the steps taken".to_owned(), format!("{self:?}"));
-        Err(Error::Setting { what: "position of a checkpoint", expected, got })
+        Err(Error::InvalidSetting { name: "position of a checkpoint", expected, got })
     }
 }
 
 /// What an optimizer keeps, each laid out as the parameters.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct State {
-    pub(crate) planes: Vec<Vec<LayerParameters>>,
+pub(crate) struct OptimizerState {
+    pub(crate) vectors: Vec<Vec<LayerParameters>>,
     /// Those that are being accumulated; none if they are not.
-    pub(crate) gradients: Option<Vec<LayerParameters>>,
+    pub(crate) accumulated_gradients: Option<Vec<LayerParameters>>,
 }
 
 /// A training as it was at an earlier step.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Kept {
+pub(crate) struct Snapshot {
     pub(crate) parameters: Vec<LayerParameters>,
-    pub(crate) state: State,
-    pub(crate) since: u64,
+    pub(crate) state: OptimizerState,
+    pub(crate) steps_since_reset: u64,
 }
 
 /// What a file says of a training.
@@ -144,16 +144,16 @@ pub(crate) struct Kept {
 #[serde(deny_unknown_fields)]
 struct TrainingRecord {
     settings: SettingsRecord,
-    counts: Counts,
+    counts: CheckpointCounts,
     /// The steps since the optimizer started when something was kept, if it was.
-    kept: Option<u64>,
+    snapshot_steps: Option<u64>,
 }
 
 /// What the names of the tensors begin with that were kept.
-const KEPT: &str = "training.kept.";
+const SNAPSHOT_PREFIX: &str = "training.kept.";
 
 /// The tensor whose bytes are the history, as JSON: beside the settings it would soon be more than a header may hold.
-const HISTORY: &str = "training.history";
+const HISTORY_TENSOR: &str = "training.history";
 
 impl Checkpoint {
     /// The same with the epochs so far.
@@ -164,14 +164,14 @@ impl Checkpoint {
     }
 
     /// How many steps were taken, on the data set and by hand.
-    pub const fn steps(&self) -> u64 {
-        self.counts.total
+    pub const fn total_steps(&self) -> u64 {
+        self.counts.total_steps
     }
 
     /// Writes it to a file. The file is there whole afterwards, or what was there before.
     ///
     /// # Errors
-    /// [`Error::File`], and as [`Model::to_bytes`], since the fields may have changed.
+    /// [`Error::Io`], and as [`Model::to_bytes`], since the fields may have changed.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         crate::util::files::write(path.as_ref(), &self.to_bytes()?)
     }
@@ -183,19 +183,19 @@ impl Checkpoint {
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let network = &self.model.network;
         self.check()?;
-        let (mut writer, names) = (Writer::default(), Names::sequential(network));
-        self.state.write(&mut writer, TRAINING, network, &names)?;
-        if let Some(kept) = &self.kept {
-            writer.layers(KEPT, network, &names, &kept.parameters)?;
-            kept.state.write(&mut writer, KEPT, network, &names)?;
+        let (mut writer, names) = (Writer::default(), TensorNames::sequential(network));
+        self.state.write(&mut writer, TRAINING_PREFIX, network, &names)?;
+        if let Some(kept) = &self.snapshot {
+            writer.add_layers(SNAPSHOT_PREFIX, network, &names, &kept.parameters)?;
+            kept.state.write(&mut writer, SNAPSHOT_PREFIX, network, &names)?;
         }
         let history = serde_json::to_vec(&self.history)
-            .map_err(|error| Error::Internal { what: "a history as JSON".into(), why: error.to_string() })?;
-        writer.bytes_of(HISTORY, &history);
+            .map_err(|error| Error::Internal { context: "a history as JSON".into(), reason: error.to_string() })?;
+        writer.add_bytes(HISTORY_TENSOR, &history);
         let training = TrainingRecord {
-            settings: SettingsRecord::of(&self.settings),
-            counts: Counts { taken: self.stored(), ..self.counts },
-            kept: self.kept.as_ref().map(|kept| kept.since),
+            settings: SettingsRecord::from_settings(&self.settings),
+            counts: CheckpointCounts { position: self.stored_position(), ..self.counts },
+            snapshot_steps: self.snapshot.as_ref().map(|kept| kept.steps_since_reset),
         };
         self.model.to_bytes_with(writer, Some(training))
     }
@@ -204,42 +204,44 @@ impl Checkpoint {
     pub(crate) fn check(&self) -> Result<()> {
         self.model.check()?;
         self.settings.check(&self.model.network)?;
-        let taken = self.taken;
+        let taken = self.position;
         taken.check(&self.counts)?;
         self.check_optimizer(&taken.optimizer)?;
         self.state.check(&self.model, &taken)?;
-        if let Some(kept) = &self.kept {
+        if let Some(kept) = &self.snapshot {
             self.model.network.check_parameters(&kept.parameters)?;
             kept.state.check(&self.model, &taken)?;
         }
-        let Counts { done, total, since, .. } = self.counts;
-        let steps = [done, since, self.kept.as_ref().map_or(0, |kept| kept.since), total];
+        let CheckpointCounts { dataset_steps: done, total_steps: total, steps_since_reset: since, .. } = self.counts;
+        let steps = [done, since, self.snapshot.as_ref().map_or(0, |kept| kept.steps_since_reset), total];
         // So many are exact in f64 as well, and nobody takes them.
         let most = total.min(1 << 53);
         match steps.into_iter().find(|steps| *steps > most) {
             None => Ok(()),
             Some(got) => {
                 let (expected, got) = (format!("at most {most}"), got.to_string());
-                Err(Error::Setting { what: "steps of a checkpoint", expected, got })
+                Err(Error::InvalidSetting { name: "steps of a checkpoint", expected, got })
             }
         }
     }
 
     /// What its file says of how its steps were taken: nothing if it came from a file that says nothing and nothing was changed.
-    fn stored(&self) -> Option<Taken> {
-        let is_old = self.counts.taken.is_none() && self.taken == Taken::of(&self.settings, &self.counts);
-        (!is_old).then_some(self.taken)
+    fn stored_position(&self) -> Option<TrainingPosition> {
+        let is_old = self.counts.position.is_none()
+            && self.position == TrainingPosition::from_settings(&self.settings, &self.counts);
+        (!is_old).then_some(self.position)
     }
 
     /// Refuses settings whose optimizer cannot go on from the state of another one.
     fn check_optimizer(&self, of_state: &Optimizer) -> Result<()> {
         let wanted = &self.settings.optimizer;
-        let is_same = wanted.rule.name() == of_state.rule.name() && wanted.planes() == of_state.planes();
+        let is_same = wanted.rule.name() == of_state.rule.name()
+            && wanted.state_per_parameter() == of_state.state_per_parameter();
         if is_same {
             return Ok(());
         }
         let name = |optimizer: &Optimizer| {
-            let average = if optimizer.average.is_some() { " with an average of the parameters" } else { "" };
+            let average = if optimizer.ema_decay.is_some() { " with an average of the parameters" } else { "" };
             format!("{}{average}", optimizer.rule.name())
         };
         let expected = format!(
@@ -247,7 +249,7 @@ impl Checkpoint {
              Trainer::set_parameters with Checkpoint::model's parameters)",
             name(of_state)
         );
-        Err(Error::Setting { what: "optimizer of a checkpoint's settings", expected, got: name(wanted) })
+        Err(Error::InvalidSetting { name: "optimizer of a checkpoint's settings", expected, got: name(wanted) })
     }
 
     /// Reads a file of [`Checkpoint::save`].
@@ -255,16 +257,16 @@ impl Checkpoint {
     /// # Errors
     /// As [`Model::load`]; [`Error::Format`] also for the file of a model alone.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        Self::load_with(path, &Formulas::default())
+        Self::load_with_custom(path, &CustomFunctions::default())
     }
 
     /// [`Checkpoint::load`] for a network or a loss with formulas of the caller's own.
     ///
     /// # Errors
     /// As [`Checkpoint::load`].
-    pub fn load_with(path: impl AsRef<Path>, formulas: &Formulas<'_>) -> Result<Self> {
+    pub fn load_with_custom(path: impl AsRef<Path>, custom_functions: &CustomFunctions<'_>) -> Result<Self> {
         let path = path.as_ref();
-        Self::read(&path.display().to_string(), &tensors::read(path, crate::model::MOST)?, formulas)
+        Self::read(&path.display().to_string(), &tensors::read(path, crate::model::MAX_FILE_BYTES)?, custom_functions)
     }
 
     /// A checkpoint of the bytes of [`Checkpoint::to_bytes`].
@@ -272,55 +274,61 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::load`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        Self::read("bytes", bytes, &Formulas::default())
+        Self::read("bytes", bytes, &CustomFunctions::default())
     }
 
-    fn read(file: &str, bytes: &[u8], formulas: &Formulas<'_>) -> Result<Self> {
+    fn read(file: &str, bytes: &[u8], custom_functions: &CustomFunctions<'_>) -> Result<Self> {
         let mut reader = Reader::new(file, bytes)?;
-        let (model, training) = Model::read_with::<TrainingRecord>(file, &mut reader, formulas)?;
-        let Some(TrainingRecord { settings, counts, kept }) = training else {
+        let (model, training) = Model::read_with::<TrainingRecord>(file, &mut reader, custom_functions)?;
+        let Some(TrainingRecord { settings, counts, snapshot_steps: kept }) = training else {
             let got = "a model, which Model::load reads";
-            return Err(crate::util::files::wrong(&file, "metadata", "a checkpoint", got));
+            return Err(crate::util::files::format_error(&file, "metadata", "a checkpoint", got));
         };
-        let history = serde_json::from_slice(reader.bytes_of(HISTORY)?).map_err(|error| {
-            crate::util::files::wrong(&file, format_args!("tensor {HISTORY}"), "a history as JSON", error)
+        let history = serde_json::from_slice(reader.read_bytes(HISTORY_TENSOR)?).map_err(|error| {
+            crate::util::files::format_error(&file, format_args!("tensor {HISTORY_TENSOR}"), "a history as JSON", error)
         })?;
         let network = &model.network;
-        let settings = settings.settings(network, formulas)?;
-        let names = Names::sequential(network);
-        let taken = counts.taken.unwrap_or_else(|| Taken::of(&settings, &counts));
+        let settings = settings.into_settings(network, custom_functions)?;
+        let names = TensorNames::sequential(network);
+        let taken = counts.position.unwrap_or_else(|| TrainingPosition::from_settings(&settings, &counts));
         taken.check(&counts)?;
-        let state = State::read(&mut reader, TRAINING, network, &names, &taken)?;
+        let state = OptimizerState::read(&mut reader, TRAINING_PREFIX, network, &names, &taken)?;
         let kept = match kept {
             None => None,
-            Some(since) => Some(Kept {
-                parameters: reader.layers(KEPT, network, &names, true)?,
-                state: State::read(&mut reader, KEPT, network, &names, &taken)?,
-                since,
+            Some(since) => Some(Snapshot {
+                parameters: reader.read_layers(SNAPSHOT_PREFIX, network, &names, true)?,
+                state: OptimizerState::read(&mut reader, SNAPSHOT_PREFIX, network, &names, &taken)?,
+                steps_since_reset: since,
             }),
         };
-        reader.finish(network, &names, None)?;
-        let checkpoint = Self { model, settings, history, counts, taken, state, kept };
+        reader.check_all_read(network, &names, None)?;
+        let checkpoint = Self { model, settings, history, counts, position: taken, state, snapshot: kept };
         checkpoint.check()?;
         Ok(checkpoint)
     }
 }
 
-impl State {
-    fn write<'a>(&'a self, writer: &mut Writer<'a>, prefix: &str, network: &Network, names: &Names) -> Result<()> {
-        for (i, plane) in self.planes.iter().enumerate() {
-            writer.layers(&format!("{prefix}state.{i}."), network, names, plane)?;
+impl OptimizerState {
+    fn write<'a>(
+        &'a self,
+        writer: &mut Writer<'a>,
+        prefix: &str,
+        network: &Network,
+        names: &TensorNames,
+    ) -> Result<()> {
+        for (i, plane) in self.vectors.iter().enumerate() {
+            writer.add_layers(&format!("{prefix}state.{i}."), network, names, plane)?;
         }
-        let gradients = self.gradients.as_ref();
+        let gradients = self.accumulated_gradients.as_ref();
         match gradients {
-            Some(gradients) => writer.layers(&gradients_of(prefix), network, names, gradients),
+            Some(gradients) => writer.add_layers(&gradients_prefix(prefix), network, names, gradients),
             None => Ok(()),
         }
     }
 
     /// Refuses what is not that of a model and settings, which a caller may have changed.
-    fn check(&self, model: &Model, taken: &Taken) -> Result<()> {
-        check_len("planes of the optimizer's state", taken.optimizer.planes(), self.planes.len())?;
+    fn check(&self, model: &Model, position: &TrainingPosition) -> Result<()> {
+        check_len("planes of the optimizer's state", position.optimizer.state_per_parameter(), self.vectors.len())?;
         let len_of = |layer: &LayerParameters, kind: TensorKind| {
             if kind.is_trained() { layer.tensor(kind).len() } else { 0 }
         };
@@ -329,28 +337,35 @@ impl State {
         };
         let expected = count(&model.parameters);
         let wrong = |what, expected: &str, got: &str| {
-            Err(Error::Setting { what, expected: expected.to_owned(), got: got.to_owned() })
+            Err(Error::InvalidSetting { name: what, expected: expected.to_owned(), got: got.to_owned() })
         };
-        if self.planes.iter().chain(&self.gradients).any(|layers| count(layers) != expected) {
+        if self.vectors.iter().chain(&self.accumulated_gradients).any(|layers| count(layers) != expected) {
             return wrong("optimizer's state", "that of the model's layers", "another network's");
         }
-        match (taken.accumulate > 1, self.gradients.is_some()) {
+        match (position.gradient_accumulation > 1, self.accumulated_gradients.is_some()) {
             (true, false) => wrong("gradients of the batches so far", "some, where batches are accumulated", "none"),
             (false, true) => wrong("gradients of the batches so far", "none, where no batches are accumulated", "some"),
             _ => Ok(()),
         }
     }
 
-    fn read(reader: &mut Reader<'_>, prefix: &str, network: &Network, names: &Names, taken: &Taken) -> Result<Self> {
-        let planes = 0..taken.optimizer.planes();
-        let plane = |i| reader.layers(&format!("{prefix}state.{i}."), network, names, false);
+    fn read(
+        reader: &mut Reader<'_>,
+        prefix: &str,
+        network: &Network,
+        names: &TensorNames,
+        position: &TrainingPosition,
+    ) -> Result<Self> {
+        let planes = 0..position.optimizer.state_per_parameter();
+        let plane = |i| reader.read_layers(&format!("{prefix}state.{i}."), network, names, false);
         let planes = planes.map(plane).collect::<Result<_>>()?;
-        let accumulates = taken.accumulate > 1;
-        let gradients = accumulates.then(|| reader.layers(&gradients_of(prefix), network, names, false)).transpose()?;
-        Ok(Self { planes, gradients })
+        let accumulates = position.gradient_accumulation > 1;
+        let gradients =
+            accumulates.then(|| reader.read_layers(&gradients_prefix(prefix), network, names, false)).transpose()?;
+        Ok(Self { vectors: planes, accumulated_gradients: gradients })
     }
 }
 
-fn gradients_of(prefix: &str) -> String {
+fn gradients_prefix(prefix: &str) -> String {
     format!("{prefix}gradients.")
 }

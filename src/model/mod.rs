@@ -3,8 +3,8 @@
 pub use checkpoint::Checkpoint;
 pub use export::{WgslFunction, WgslWeights};
 pub use predictor::Predictor;
-pub use records::Formulas;
-pub use tensor_names::Names;
+pub use records::CustomFunctions;
+pub use tensor_names::TensorNames;
 
 pub(crate) mod checkpoint;
 pub(crate) mod export;
@@ -43,7 +43,7 @@ use crate::{
 /// # Files
 ///
 /// A file is a safetensors file: PyTorch's `safetensors.torch.load_file` gives the tensors as an `nn.Sequential`
-/// of the same modules takes them ([`Names::sequential`]), in its layout. What the layers are, the scaling and the notes
+/// of the same modules takes them ([`TensorNames::sequential`]), in its layout. What the layers are, the scaling and the notes
 /// stand in its metadata. The same model gives the same bytes.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -58,12 +58,12 @@ pub struct Model {
     /// features were other numbers. A prediction takes inputs that are multiplied already: `byte * byte_scale`.
     pub byte_scale: Option<f32>,
     /// Whatever a caller wants to know of it later, such as the names of its classes.
-    pub notes: BTreeMap<String, String>,
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// What a file says beside its tensors. A checkpoint's says more.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct Record<Training> {
+pub(crate) struct ModelRecord<Training> {
     /// The version of what stands here.
     format: u32,
     network: NetworkRecord,
@@ -72,7 +72,7 @@ pub(crate) struct Record<Training> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     byte_scale: Option<f32>,
     #[serde(default)]
-    notes: BTreeMap<String, String>,
+    metadata: BTreeMap<String, String>,
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
     pub(crate) training: Option<Training>,
 }
@@ -83,27 +83,27 @@ const fn none<T>() -> Option<T> {
 
 /// What every format has said and will say first.
 #[derive(Deserialize)]
-struct Version {
+struct FormatVersion {
     format: u32,
 }
 
-/// The version of [`Record`] that this crate writes, and the latest that it reads.
+/// The version of [`ModelRecord`] that this crate writes, and the latest that it reads.
 const FORMAT: u32 = 1;
 
 /// What the names of a checkpoint's own tensors begin with.
-pub(crate) const TRAINING: &str = "training.";
+pub(crate) const TRAINING_PREFIX: &str = "training.";
 
 /// The largest file that is read whole; safetensors itself refuses a larger header than 100 MB.
-pub(crate) const MOST: u64 = 64 << 30;
+pub(crate) const MAX_FILE_BYTES: u64 = 64 << 30;
 
 impl Model {
     /// A network with these parameters.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a network that cannot be built, [`Error::Shape`] and [`Error::NonFinite`] for parameters that
+    /// [`Error::InvalidSetting`] for a network that cannot be built, [`Error::BatchLayout`] and [`Error::NonFinite`] for parameters that
     /// are not its.
     pub fn new(network: Network, parameters: Vec<LayerParameters>) -> Result<Self> {
-        let model = Self { network, parameters, scaler: None, byte_scale: None, notes: BTreeMap::new() };
+        let model = Self { network, parameters, scaler: None, byte_scale: None, metadata: BTreeMap::new() };
         model.check()?;
         Ok(model)
     }
@@ -111,7 +111,7 @@ impl Model {
     /// The same with inputs that are scaled before the network sees them.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the scaler is of another number of columns.
+    /// [`Error::BatchLayout`] if the scaler is of another number of columns.
     pub fn with_scaler(mut self, scaler: Scaler) -> Result<Self> {
         self.scaler = Some(scaler);
         self.check()?;
@@ -121,7 +121,7 @@ impl Model {
     /// Writes it to a file. The file is there whole afterwards, or what was there before.
     ///
     /// # Errors
-    /// [`Error::File`], and as [`Model::new`], since the fields may have changed.
+    /// [`Error::Io`], and as [`Model::new`], since the fields may have changed.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         crate::util::files::write(path.as_ref(), &self.to_bytes()?)
     }
@@ -130,12 +130,12 @@ impl Model {
     /// [`Model::load_weights`] and by others.
     ///
     /// # Errors
-    /// As [`Model::save`]; [`Error::Shape`] and [`Error::Setting`] for names that do not fit.
-    pub fn save_weights(&self, path: impl AsRef<Path>, names: &Names) -> Result<()> {
+    /// As [`Model::save`]; [`Error::BatchLayout`] and [`Error::InvalidSetting`] for names that do not fit.
+    pub fn save_weights(&self, path: impl AsRef<Path>, names: &TensorNames) -> Result<()> {
         self.check()?;
         let mut writer = Writer::default();
         self.write(&mut writer, names)?;
-        crate::util::files::write(path.as_ref(), &writer.bytes(None::<&Record<()>>)?)
+        crate::util::files::write(path.as_ref(), &writer.into_bytes(None::<&ModelRecord<()>>)?)
     }
 
     /// The bytes of its file.
@@ -153,28 +153,29 @@ impl Model {
         training: Option<T>,
     ) -> Result<Vec<u8>> {
         self.check()?;
-        self.write(&mut writer, &Names::sequential(&self.network))?;
-        let (network, scaler, notes) = (NetworkRecord::of(&self.network), self.scaler.clone(), self.notes.clone());
+        self.write(&mut writer, &TensorNames::sequential(&self.network))?;
+        let (network, scaler, notes) =
+            (NetworkRecord::from_network(&self.network), self.scaler.clone(), self.metadata.clone());
         let byte_scale = self.byte_scale;
-        writer.bytes(Some(&Record { format: FORMAT, network, scaler, byte_scale, notes, training }))
+        writer.into_bytes(Some(&ModelRecord { format: FORMAT, network, scaler, byte_scale, metadata: notes, training }))
     }
 
     /// Reads a file of [`Model::save`], or the model of a [`crate::model::Checkpoint`].
     ///
     /// # Errors
-    /// [`Error::File`] if it cannot be read, [`Error::Format`] if it is no such file, [`Error::Setting`] if it names a
-    /// formula of the caller's own: those have to be given to [`Model::load_with`].
+    /// [`Error::Io`] if it cannot be read, [`Error::Format`] if it is no such file, [`Error::InvalidSetting`] if it names a
+    /// formula of the caller's own: those have to be given to [`Model::load_with_custom`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
-        Self::load_with(path, &Formulas::default())
+        Self::load_with_custom(path, &CustomFunctions::default())
     }
 
     /// [`Model::load`] for a network with activations of the caller's own.
     ///
     /// # Errors
     /// As [`Model::load`].
-    pub fn load_with(path: impl AsRef<Path>, formulas: &Formulas<'_>) -> Result<Self> {
+    pub fn load_with_custom(path: impl AsRef<Path>, custom_functions: &CustomFunctions<'_>) -> Result<Self> {
         let path = path.as_ref();
-        Self::read(&path.display().to_string(), &tensors::read(path, MOST)?, formulas)
+        Self::read(&path.display().to_string(), &tensors::read(path, MAX_FILE_BYTES)?, custom_functions)
     }
 
     /// A model of the bytes of [`Model::to_bytes`].
@@ -182,30 +183,30 @@ impl Model {
     /// # Errors
     /// As [`Model::load`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        Self::read("bytes", bytes, &Formulas::default())
+        Self::read("bytes", bytes, &CustomFunctions::default())
     }
 
     /// Reads the parameters of a network from a safetensors file of PyTorch's, for example, whose tensors have these names.
     /// F64, F16 and BF16 become f32.
     ///
     /// # Errors
-    /// [`Error::File`] if it cannot be read, [`Error::Format`] if a tensor is not there, of another shape or type, not
-    /// finite, or of no place in the network; [`Error::Shape`] and [`Error::Setting`] for names that do not fit.
-    pub fn load_weights(path: impl AsRef<Path>, network: &Network, names: &Names) -> Result<Self> {
+    /// [`Error::Io`] if it cannot be read, [`Error::Format`] if a tensor is not there, of another shape or type, not
+    /// finite, or of no place in the network; [`Error::BatchLayout`] and [`Error::InvalidSetting`] for names that do not fit.
+    pub fn load_weights(path: impl AsRef<Path>, network: &Network, names: &TensorNames) -> Result<Self> {
         let path = path.as_ref();
         network.check()?;
-        let bytes = tensors::read(path, MOST)?;
+        let bytes = tensors::read(path, MAX_FILE_BYTES)?;
         let file = path.display().to_string();
         let mut reader = Reader::new(&file, &bytes)?;
-        let parameters = reader.layers("", network, names, true)?;
-        reader.finish(network, names, None)?;
+        let parameters = reader.read_layers("", network, names, true)?;
+        reader.check_all_read(network, names, None)?;
         Self::new(network.clone(), parameters)
     }
 
-    fn read(file: &str, bytes: &[u8], formulas: &Formulas<'_>) -> Result<Self> {
+    fn read(file: &str, bytes: &[u8], custom_functions: &CustomFunctions<'_>) -> Result<Self> {
         let mut reader = Reader::new(file, bytes)?;
-        let (model, _) = Self::read_with::<serde::de::IgnoredAny>(file, &mut reader, formulas)?;
-        reader.finish(&model.network, &Names::sequential(&model.network), Some(TRAINING))?;
+        let (model, _) = Self::read_with::<serde::de::IgnoredAny>(file, &mut reader, custom_functions)?;
+        reader.check_all_read(&model.network, &TensorNames::sequential(&model.network), Some(TRAINING_PREFIX))?;
         Ok(model)
     }
 
@@ -213,28 +214,33 @@ impl Model {
     pub(crate) fn read_with<T: serde::de::DeserializeOwned>(
         file: &str,
         reader: &mut Reader<'_>,
-        formulas: &Formulas<'_>,
+        custom_functions: &CustomFunctions<'_>,
     ) -> Result<(Self, Option<T>)> {
-        let Some(Version { format }) = reader.record()? else {
+        let Some(FormatVersion { format }) = reader.record()? else {
             let expected = "what gradus writes; weights alone are read for a network by Model::load_weights";
-            return Err(crate::util::files::wrong(&file, "metadata", expected, "none of it"));
+            return Err(crate::util::files::format_error(&file, "metadata", expected, "none of it"));
         };
         if format > FORMAT {
             let expected = format_args!("format {FORMAT} at most; a newer gradus may read it");
-            return Err(crate::util::files::wrong(&file, "metadata", expected, format_args!("format {format}")));
+            return Err(crate::util::files::format_error(&file, "metadata", expected, format_args!("format {format}")));
         }
-        let Some(record) = reader.record::<Record<T>>()? else { unreachable!("it was there") };
-        let network = record.network.network(formulas)?;
-        let parameters = reader.layers("", &network, &Names::sequential(&network), true)?;
-        let model =
-            Self { network, parameters, scaler: record.scaler, byte_scale: record.byte_scale, notes: record.notes };
+        let Some(record) = reader.record::<ModelRecord<T>>()? else { unreachable!("it was there") };
+        let network = record.network.to_network(custom_functions)?;
+        let parameters = reader.read_layers("", &network, &TensorNames::sequential(&network), true)?;
+        let model = Self {
+            network,
+            parameters,
+            scaler: record.scaler,
+            byte_scale: record.byte_scale,
+            metadata: record.metadata,
+        };
         model.check()?;
         Ok((model, record.training))
     }
 
-    fn write<'a>(&'a self, writer: &mut Writer<'a>, names: &Names) -> Result<()> {
-        writer.layers("", &self.network, names, &self.parameters)?;
-        writer.counters(&self.network, names);
+    fn write<'a>(&'a self, writer: &mut Writer<'a>, names: &TensorNames) -> Result<()> {
+        writer.add_layers("", &self.network, names, &self.parameters)?;
+        writer.add_counters(&self.network, names);
         Ok(())
     }
 
@@ -244,7 +250,7 @@ impl Model {
         self.network.check_parameters(&self.parameters)?;
         if let Some(scale) = self.byte_scale.filter(|scale| !scale.is_finite()) {
             let (expected, got) = ("a finite number".to_owned(), scale.to_string());
-            return Err(Error::Setting { what: "byte scale of a model", expected, got });
+            return Err(Error::InvalidSetting { name: "byte scale of a model", expected, got });
         }
         let columns = self.scaler.as_ref().map(Scaler::columns);
         columns.map_or(Ok(()), |columns| check_len("columns of a scaler", self.network.inputs(), columns))

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::{
     data::{
         features::ByteScale,
-        scaling::{Scaler, scaled},
+        scaling::{Scaler, transform_inputs},
     },
     device::Device,
     engine::prediction::PredictionBackend,
@@ -38,8 +38,8 @@ impl Predictor {
         /// A network with these weights and biases.
         ///
         /// # Errors
-        /// [`Error::Setting`] for a network that cannot be built, [`Error::Shape`] and [`Error::NonFinite`] for
-        /// parameters that are not its, [`Error::Limit`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
+        /// [`Error::InvalidSetting`] for a network that cannot be built, [`Error::BatchLayout`] and [`Error::NonFinite`] for
+        /// parameters that are not its, [`Error::DeviceLimit`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
         pub fn new(device: &Device, network: &Network, parameters: &[LayerParameters]) -> Result<Self>
             = Self::new_async(device, network, parameters);
     }
@@ -51,7 +51,7 @@ impl Predictor {
     pub async fn new_async(device: &Device, network: &Network, parameters: &[LayerParameters]) -> Result<Self> {
         network.check()?;
         network.check_parameters(parameters)?;
-        let (flat, statistics) = (network.layout().flat(parameters), network.statistics(parameters));
+        let (flat, statistics) = (network.layout().to_flat(parameters), network.statistics(parameters));
         let backend = PredictionBackend::new(device, network, flat, statistics).await?;
         Ok(Self { network: network.clone(), scaler: None, byte_scale: ByteScale::default(), backend })
     }
@@ -63,14 +63,14 @@ impl Predictor {
         ///
         /// # Errors
         /// As [`Predictor::new`].
-        pub fn of(device: &Device, model: &Model) -> Result<Self> = Self::of_async(device, model);
+        pub fn from_model(device: &Device, model: &Model) -> Result<Self> = Self::from_model_async(device, model);
     }
 
-    /// The asynchronous form of [`Predictor::of`].
+    /// The asynchronous form of [`Predictor::from_forward`].
     ///
     /// # Errors
-    /// As [`Predictor::of`].
-    pub async fn of_async(device: &Device, model: &Model) -> Result<Self> {
+    /// As [`Predictor::from_forward`].
+    pub async fn from_model_async(device: &Device, model: &Model) -> Result<Self> {
         model.check()?;
         let predictor = Self::new_async(device, &model.network, &model.parameters).await?;
         Ok(Self { scaler: model.scaler.clone(), byte_scale: model.byte_scale.into(), ..predictor })
@@ -87,7 +87,7 @@ impl Predictor {
     /// As [`crate::train::Trainer::set_parameters`].
     pub fn set_parameters(&mut self, parameters: &[LayerParameters]) -> Result<()> {
         self.network.check_parameters(parameters)?;
-        let (flat, statistics) = (self.network.layout().flat(parameters), self.network.statistics(parameters));
+        let (flat, statistics) = (self.network.layout().to_flat(parameters), self.network.statistics(parameters));
         self.backend.set_parameters(flat, statistics);
         Ok(())
     }
@@ -96,7 +96,7 @@ impl Predictor {
         /// The outputs, `[rows, outputs]`, for inputs `[rows, inputs]` of any number of rows from 1 up.
         ///
         /// # Errors
-        /// [`Error::Shape`] if the values do not divide into rows, [`Error::NonFinite`], [`Error::DeviceLost`],
+        /// [`Error::BatchLayout`] if the values do not divide into rows, [`Error::NonFinite`], [`Error::DeviceLost`],
         /// [`Error::Timeout`].
         pub fn predict(&mut self, inputs: &[f32]) -> Result<Vec<f32>> = self.predict_async(inputs);
     }
@@ -107,13 +107,13 @@ impl Predictor {
     /// As [`Predictor::predict`].
     pub async fn predict_async(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
         self.network.check_inputs(inputs)?;
-        self.byte_scale.look_at(inputs);
-        let inputs = scaled(self.scaler.as_ref(), inputs);
+        self.byte_scale.warn_if_unscaled(inputs);
+        let inputs = transform_inputs(self.scaler.as_ref(), inputs);
         self.backend.predict(&inputs).await
     }
 
     /// The most rows of [`Predictor::record_async`]; none on the CPU.
-    pub const fn most_rows(&self) -> Option<usize> {
+    pub const fn max_rows(&self) -> Option<usize> {
         self.backend.max_recorded_rows()
     }
 

@@ -7,7 +7,7 @@ use crate::{
     nn::{
         activation::Activation,
         network::{Dense, Network},
-        normalization::Norm,
+        normalization::Normalization,
         tensors::{TensorKind, TensorModule},
     },
 };
@@ -25,16 +25,16 @@ use crate::{
 /// let names = Names { dense: vec!["fc1".into(), "fc2".into()], norms: vec!["bn1".into()], ..Names::default() };
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Names {
+pub struct TensorNames {
     /// One for each layer's weights and biases.
     pub dense: Vec<String>,
     /// One for each norm, of the layers that have one.
-    pub norms: Vec<String>,
+    pub normalizations: Vec<String>,
     /// One for each vector of learned slopes, of the layers that have one.
-    pub slopes: Vec<String>,
+    pub prelus: Vec<String>,
 }
 
-impl Names {
+impl TensorNames {
     /// The numbers of the modules in an `nn.Sequential` of PyTorch that has for each layer an `nn.Linear`, its norm if it
     /// has one, its activation unless that is the identity, and its dropout if it has one.
     pub fn sequential(network: &Network) -> Self {
@@ -46,13 +46,13 @@ impl Names {
         };
         for layer in network.layers() {
             names.dense.push(next());
-            if layer.norm.is_some() {
-                names.norms.push(next());
+            if layer.normalization.is_some() {
+                names.normalizations.push(next());
             }
             if layer.activation != Activation::Identity {
                 let name = next();
-                if layer.activation.is_learned() {
-                    names.slopes.push(name);
+                if layer.activation.has_parameters() {
+                    names.prelus.push(name);
                 }
             }
             if layer.dropout > 0.0 {
@@ -63,11 +63,11 @@ impl Names {
     }
 
     /// The names of the modules of one kind.
-    fn of(&self, module: TensorModule) -> &[String] {
+    fn module_names(&self, module: TensorModule) -> &[String] {
         match module {
             TensorModule::Dense => &self.dense,
-            TensorModule::Normalization => &self.norms,
-            TensorModule::Activation => &self.slopes,
+            TensorModule::Normalization => &self.normalizations,
+            TensorModule::Activation => &self.prelus,
         }
     }
 
@@ -79,23 +79,23 @@ impl Names {
             (TensorModule::Activation, "names of slopes"),
         ] {
             let has = |layer: &&Dense| layer.tensors().iter().any(|tensor| tensor.kind.module() == module);
-            check_len(what, network.layers().iter().filter(has).count(), self.of(module).len())?;
+            check_len(what, network.layers().iter().filter(has).count(), self.module_names(module).len())?;
         }
         let mut seen = BTreeSet::new();
-        for name in self.dense.iter().chain(&self.norms).chain(&self.slopes) {
+        for name in self.dense.iter().chain(&self.normalizations).chain(&self.prelus) {
             if !seen.insert(name) {
                 let (expected, got) = ("a name of its own".to_owned(), format!("{name} twice"));
-                return Err(Error::Setting { what: "name of a module", expected, got });
+                return Err(Error::InvalidSetting { name: "name of a module", expected, got });
             }
         }
         Ok(())
     }
 
-    /// The tensors that a network has by its names, which [`Names::check`] has accepted.
+    /// The tensors that a network has by its names, which [`TensorNames::check`] has accepted.
     pub(crate) fn tensors(&self, network: &Network) -> Vec<Tensor> {
         let mut tensors = Vec::new();
         let mut names = [TensorModule::Dense, TensorModule::Normalization, TensorModule::Activation]
-            .map(|module| (module, self.of(module).iter()));
+            .map(|module| (module, self.module_names(module).iter()));
         for (layer, dense) in network.layers().iter().enumerate() {
             let specs = dense.tensors();
             for (module, names) in &mut names {
@@ -111,9 +111,12 @@ impl Names {
     }
 
     /// PyTorch's counters of the batches that batch norms have seen, which say nothing here: their momentum is a constant.
-    pub(crate) fn counters(&self, network: &Network) -> Vec<String> {
-        let norms = network.layers().iter().filter_map(|layer| layer.norm).zip(&self.norms);
-        norms.filter(|(norm, _)| *norm == Norm::Batch).map(|(_, name)| format!("{name}.num_batches_tracked")).collect()
+    pub(crate) fn batch_counters(&self, network: &Network) -> Vec<String> {
+        let norms = network.layers().iter().filter_map(|layer| layer.normalization).zip(&self.normalizations);
+        norms
+            .filter(|(norm, _)| *norm == Normalization::Batch)
+            .map(|(_, name)| format!("{name}.num_batches_tracked"))
+            .collect()
     }
 }
 

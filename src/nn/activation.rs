@@ -21,7 +21,7 @@ pub enum Activation {
     /// `z` above 0 and `slope z` below (Maas et al. 2013; PyTorch's slope is 0.01).
     LeakyRelu {
         /// From 0 up.
-        slope: f64,
+        negative_slope: f64,
     },
     /// `z` above 0 and `alpha (e^z - 1)` below (Clevert et al. 2016; PyTorch's alpha is 1).
     Elu {
@@ -57,7 +57,7 @@ pub enum Activation {
     /// 0.25). For hidden layers without a norm and without dropout.
     Prelu {
         /// What all slopes start as.
-        slope: f64,
+        initial_slope: f64,
     },
     /// `e^z / sum e^z` over the neurons of the output layer, for softmax losses: predictions are probabilities then. In
     /// training the loss takes the sums themselves, so that nothing is rounded away.
@@ -79,7 +79,7 @@ impl Activation {
         Self::Sigmoid,
         Self::Tanh,
         Self::Relu,
-        Self::LeakyRelu { slope: 0.01 },
+        Self::LeakyRelu { negative_slope: 0.01 },
         Self::Elu { alpha: 1.0 },
         Self::Selu,
         Self::Gelu,
@@ -123,7 +123,7 @@ impl Activation {
     /// The number that it has to be told, if there is one.
     pub const fn parameter(self) -> Option<f64> {
         match self {
-            Self::LeakyRelu { slope } | Self::Prelu { slope } => Some(slope),
+            Self::LeakyRelu { negative_slope: slope } | Self::Prelu { initial_slope: slope } => Some(slope),
             Self::Elu { alpha } => Some(alpha),
             Self::Sine { frequency } => Some(frequency),
             Self::Identity
@@ -148,8 +148,8 @@ impl Activation {
     /// The same with another number.
     fn with_parameter(self, number: f64) -> Self {
         match self {
-            Self::LeakyRelu { .. } => Self::LeakyRelu { slope: number },
-            Self::Prelu { .. } => Self::Prelu { slope: number },
+            Self::LeakyRelu { .. } => Self::LeakyRelu { negative_slope: number },
+            Self::Prelu { .. } => Self::Prelu { initial_slope: number },
             Self::Elu { .. } => Self::Elu { alpha: number },
             Self::Sine { .. } => Self::Sine { frequency: number },
             Self::Identity
@@ -187,7 +187,7 @@ impl Activation {
                     z
                 }
             }
-            Self::LeakyRelu { slope } | Self::Prelu { slope } => {
+            Self::LeakyRelu { negative_slope: slope } | Self::Prelu { initial_slope: slope } => {
                 if z < 0.0 {
                     slope * z
                 } else {
@@ -202,8 +202,8 @@ impl Activation {
                 }
             }
             Self::Selu => lambda * if z < 0.0 { alpha * libm::expm1(z) } else { z },
-            Self::Gelu => z * normal_share(z),
-            Self::GeluTanh => 0.5 * z * (1.0 + libm::tanh(inner(z))),
+            Self::Gelu => z * normal_cdf(z),
+            Self::GeluTanh => 0.5 * z * (1.0 + libm::tanh(gelu_tanh_argument(z))),
             Self::Silu => z * sigmoid(z),
             Self::Mish => z * libm::tanh(softplus(z)),
             Self::Softplus => softplus(z),
@@ -224,14 +224,14 @@ impl Activation {
     }
 
     /// Its slope at `z`, where it has the value `a`; at a kink PyTorch's: relu's slope at 0 is 0.
-    pub fn gradient(self, z: f64, a: f64) -> f64 {
+    pub fn derivative(self, z: f64, a: f64) -> f64 {
         let [lambda, alpha] = SELU;
         match self {
             Self::Identity | Self::Softmax => 1.0,
             Self::Sigmoid => a * (1.0 - a),
             Self::Tanh => 1.0 - a * a,
             Self::Relu => f64::from(z > 0.0),
-            Self::LeakyRelu { slope } | Self::Prelu { slope } => {
+            Self::LeakyRelu { negative_slope: slope } | Self::Prelu { initial_slope: slope } => {
                 if z > 0.0 {
                     1.0
                 } else {
@@ -252,9 +252,9 @@ impl Activation {
                     a + lambda * alpha
                 }
             }
-            Self::Gelu => normal_share(z) + z * (-0.5 * z * z).exp() / (2.0 * std::f64::consts::PI).sqrt(),
+            Self::Gelu => normal_cdf(z) + z * (-0.5 * z * z).exp() / (2.0 * std::f64::consts::PI).sqrt(),
             Self::GeluTanh => {
-                let t = libm::tanh(inner(z));
+                let t = libm::tanh(gelu_tanh_argument(z));
                 let slope = GELU_TANH[0] * (1.0 + 3.0 * GELU_TANH[1] * z * z);
                 0.5 * (1.0 + t) + 0.5 * z * (1.0 - t * t) * slope
             }
@@ -275,17 +275,17 @@ impl Activation {
             Self::HardTanh => f64::from(z > -1.0 && z < 1.0),
             Self::Sine { frequency } => frequency * libm::cos(frequency * z),
             Self::Gaussian => -2.0 * z * a,
-            Self::Custom(custom) => custom.gradient(z),
+            Self::Custom(custom) => custom.derivative(z),
         }
     }
 
     /// Whether its slopes are learned.
-    pub(crate) const fn is_learned(self) -> bool {
+    pub(crate) const fn has_parameters(self) -> bool {
         matches!(self, Self::Prelu { .. })
     }
 
     /// Whether the slope is a function of the value: then nothing else is kept of the way forward.
-    pub(crate) const fn slope_is_by_value(self) -> bool {
+    pub(crate) const fn derivative_from_output(self) -> bool {
         match self {
             Self::Identity
             | Self::Sigmoid
@@ -313,8 +313,8 @@ impl Activation {
     /// Refuses a number that makes no activation.
     pub(crate) fn check(self) -> Result<()> {
         let is_good = match self {
-            Self::Prelu { slope } => (slope as f32).is_finite(),
-            Self::LeakyRelu { slope } => slope >= 0.0 && (slope as f32).is_finite(),
+            Self::Prelu { initial_slope: slope } => (slope as f32).is_finite(),
+            Self::LeakyRelu { negative_slope: slope } => slope >= 0.0 && (slope as f32).is_finite(),
             Self::Elu { alpha } => alpha >= 0.0 && (alpha as f32).is_finite(),
             Self::Sine { frequency } => frequency != 0.0 && (frequency as f32).is_finite(),
             Self::Custom(custom) => return custom.check(),
@@ -335,7 +335,7 @@ impl Activation {
             | Self::Softmax => true,
         };
         let expected = "a finite number from 0 up, and not 0 for sine".to_owned();
-        let wrong = || Error::Setting { what: "number of an activation", expected, got: self.to_string() };
+        let wrong = || Error::InvalidSetting { name: "number of an activation", expected, got: self.to_string() };
         if is_good { Ok(()) } else { Err(wrong()) }
     }
 
@@ -373,11 +373,11 @@ fn softplus(z: f64) -> f64 {
 }
 
 /// How much of the standard normal distribution lies below `z`.
-fn normal_share(z: f64) -> f64 {
+fn normal_cdf(z: f64) -> f64 {
     0.5 * libm::erfc(-z * std::f64::consts::FRAC_1_SQRT_2)
 }
 
-fn inner(z: f64) -> f64 {
+fn gelu_tanh_argument(z: f64) -> f64 {
     GELU_TANH[0] * (z + GELU_TANH[1] * z * z * z)
 }
 
@@ -396,7 +396,7 @@ impl std::str::FromStr for Activation {
 
     /// The member of that name, such as `leaky_relu` or `leaky_relu(0.2)`.
     fn from_str(text: &str) -> Result<Self> {
-        let all = [Self::ALL, &[Self::Prelu { slope: 0.25 }, Self::Softmax]].concat();
+        let all = [Self::ALL, &[Self::Prelu { initial_slope: 0.25 }, Self::Softmax]].concat();
         parse("activation", text, &all, Self::name, Self::with_parameter)
     }
 }
@@ -419,7 +419,7 @@ pub(crate) mod tests {
                 // Off the kinks.
                 let (z, step) = (f64::from(i) * 0.01 + 0.0037, 1e-6);
                 let slope = (activation.apply(z + step) - activation.apply(z - step)) / (2.0 * step);
-                let given = activation.gradient(z, activation.apply(z));
+                let given = activation.derivative(z, activation.apply(z));
                 assert!((given - slope).abs() < 1e-8, "{activation} at {z}: {given} instead of {slope}");
             }
         }
@@ -428,8 +428,8 @@ pub(crate) mod tests {
     /// Those with kinks: where they are, and the slope there, as PyTorch 2 has it.
     pub(crate) const KINKS: [(Activation, f64, f64); 9] = [
         (Activation::Relu, 0.0, 0.0),
-        (Activation::LeakyRelu { slope: 0.01 }, 0.0, 0.01),
-        (Activation::Prelu { slope: 0.25 }, 0.0, 0.25),
+        (Activation::LeakyRelu { negative_slope: 0.01 }, 0.0, 0.01),
+        (Activation::Prelu { initial_slope: 0.25 }, 0.0, 0.25),
         (Activation::Elu { alpha: 0.5 }, 0.0, 0.5),
         (Activation::Selu, 0.0, SELU[0] * SELU[1]),
         (Activation::HardSigmoid, -3.0, 0.0),
@@ -441,7 +441,7 @@ pub(crate) mod tests {
     #[test]
     fn slopes_at_kinks_are_those_of_pytorch() {
         for (activation, z, slope) in KINKS {
-            assert_eq!(activation.gradient(z, activation.apply(z)), slope, "{activation} at {z}");
+            assert_eq!(activation.derivative(z, activation.apply(z)), slope, "{activation} at {z}");
         }
     }
 
@@ -451,7 +451,7 @@ pub(crate) mod tests {
             assert_eq!(activation.name().parse(), Ok(*activation));
             assert_eq!(activation.to_string().parse(), Ok(*activation));
         }
-        assert_eq!("leaky_relu(0.2)".parse(), Ok(Activation::LeakyRelu { slope: 0.2 }));
+        assert_eq!("leaky_relu(0.2)".parse(), Ok(Activation::LeakyRelu { negative_slope: 0.2 }));
         for wrong in ["Sigmoid", "sigmoid(1)", "elu(", "elu(x)", "elu()", ""] {
             assert!(wrong.parse::<Activation>().is_err(), "{wrong}");
         }

@@ -22,9 +22,9 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Debug)]
 pub struct CustomActivation {
-    text: Text,
+    text: FunctionText,
     apply: fn(f64) -> f64,
-    gradient: fn(f64) -> f64,
+    derivative: fn(f64) -> f64,
 }
 
 /// A loss of the caller's own, for [`crate::nn::Loss::Custom`]: of one output `y` against the expected `t`, before the mean
@@ -34,13 +34,13 @@ pub struct CustomActivation {
 /// vec4f`, the derivative by `y`. Both are checked as those of a [`CustomActivation`].
 #[derive(Debug)]
 pub struct CustomLoss {
-    text: Text,
+    text: FunctionText,
     apply: fn(f64, f64) -> f64,
-    gradient: fn(f64, f64) -> f64,
+    derivative: fn(f64, f64) -> f64,
 }
 
 #[derive(Debug, PartialEq)]
-struct Text {
+struct FunctionText {
     name: &'static str,
     wgsl: &'static str,
 }
@@ -60,7 +60,7 @@ impl PartialEq for CustomLoss {
 }
 
 /// Where formulas are tried: on both sides of 0, near it and further away, and on no round number, where kinks are.
-pub(crate) const PLACES: [f64; 12] =
+pub(crate) const TEST_POINTS: [f64; 12] =
     [-7.313, -2.917, -1.0303, -0.6107, -0.2213, -0.0307, 0.0211, 0.1907, 0.5303, 0.9611, 3.0107, 6.8903];
 
 /// How far a slope may be from the finite difference, and WGSL from Rust, of the larger one's size or of 1.
@@ -69,7 +69,7 @@ const TOLERANCE: f64 = 1e-4;
 impl CustomActivation {
     /// An activation whose value at `z` is `apply(z)`, and whose slope there is `gradient(z)`.
     pub const fn new(name: &'static str, wgsl: &'static str, apply: fn(f64) -> f64, gradient: fn(f64) -> f64) -> Self {
-        Self { text: Text { name, wgsl }, apply, gradient }
+        Self { text: FunctionText { name, wgsl }, apply, derivative: gradient }
     }
 
     /// The name, as its WGSL function is called.
@@ -81,8 +81,8 @@ impl CustomActivation {
         (self.apply)(z)
     }
 
-    pub(crate) fn gradient(&self, z: f64) -> f64 {
-        (self.gradient)(z)
+    pub(crate) fn derivative(&self, z: f64) -> f64 {
+        (self.derivative)(z)
     }
 
     pub(crate) const fn pieces(&'static self) -> &'static [&'static str] {
@@ -91,7 +91,7 @@ impl CustomActivation {
 
     pub(crate) fn check(&self) -> Result<()> {
         self.text.check()?;
-        PLACES.into_iter().try_for_each(|z| check_slope(self.text.name, z, self.apply, (self.gradient)(z)))
+        TEST_POINTS.into_iter().try_for_each(|z| check_derivative(self.text.name, z, self.apply, (self.derivative)(z)))
     }
 }
 
@@ -103,7 +103,7 @@ impl CustomLoss {
         apply: fn(f64, f64) -> f64,
         gradient: fn(f64, f64) -> f64,
     ) -> Self {
-        Self { text: Text { name, wgsl }, apply, gradient }
+        Self { text: FunctionText { name, wgsl }, apply, derivative: gradient }
     }
 
     /// The name, as its WGSL function is called.
@@ -115,8 +115,8 @@ impl CustomLoss {
         (self.apply)(y, t)
     }
 
-    pub(crate) fn gradient(&self, y: f64, t: f64) -> f64 {
-        (self.gradient)(y, t)
+    pub(crate) fn derivative(&self, y: f64, t: f64) -> f64 {
+        (self.derivative)(y, t)
     }
 
     pub(crate) const fn pieces(&'static self) -> &'static [&'static str] {
@@ -127,32 +127,38 @@ impl CustomLoss {
         self.text.check()?;
         for t in [0.0, 1.0, 0.37] {
             let at = |y| (self.apply)(y, t);
-            PLACES.into_iter().try_for_each(|y| check_slope(self.text.name, y, at, (self.gradient)(y, t)))?;
+            TEST_POINTS
+                .into_iter()
+                .try_for_each(|y| check_derivative(self.text.name, y, at, (self.derivative)(y, t)))?;
         }
         Ok(())
     }
 }
 
-impl Text {
+impl FunctionText {
     fn check(&self) -> Result<()> {
         let Self { name, wgsl } = self;
         let is_name = name.starts_with(|c: char| c.is_ascii_lowercase())
             && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         if !is_name {
             let expected = "small letters, digits and _, the first a letter".to_owned();
-            return Err(Error::Setting { what: "name of a custom formula", expected, got: (*name).to_owned() });
+            return Err(Error::InvalidSetting { name: "name of a custom formula", expected, got: (*name).to_owned() });
         }
         for function in [format!("fn {name}("), format!("fn {name}_gradient(")] {
             if !wgsl.contains(&function) {
                 let expected = format!("`{function}`");
-                return Err(Error::Setting { what: "WGSL of a custom formula", expected, got: (*wgsl).to_owned() });
+                return Err(Error::InvalidSetting {
+                    name: "WGSL of a custom formula",
+                    expected,
+                    got: (*wgsl).to_owned(),
+                });
             }
         }
         Ok(())
     }
 }
 
-fn check_slope(name: &str, at: f64, apply: impl Fn(f64) -> f64, given: f64) -> Result<()> {
+fn check_derivative(name: &str, at: f64, apply: impl Fn(f64) -> f64, given: f64) -> Result<()> {
     let step = 1e-5;
     let slope = (apply(at + step) - apply(at - step)) / (2.0 * step);
     check_close(&format!("slope of {name} at {at}, by finite differences"), slope, given)
@@ -163,7 +169,7 @@ pub(crate) fn check_close(what: &str, expected: f64, got: f64) -> Result<()> {
     if (expected - got).abs() <= TOLERANCE * expected.abs().max(got.abs()).max(1.0) {
         return Ok(());
     }
-    Err(Error::Formula { what: what.to_owned(), expected, got })
+    Err(Error::CustomFunction { what: what.to_owned(), expected, got })
 }
 
 #[cfg(test)]
@@ -177,16 +183,16 @@ mod tests {
     fn formulas_that_do_not_belong_together_are_refused() {
         assert_eq!(CustomActivation::new("cube", CUBE, |z| z * z * z, |z| 3.0 * z * z).check(), Ok(()));
         let wrong = CustomActivation::new("cube", CUBE, |z| z * z * z, |z| z * z).check();
-        assert!(matches!(wrong, Err(Error::Formula { .. })), "{wrong:?}");
+        assert!(matches!(wrong, Err(Error::CustomFunction { .. })), "{wrong:?}");
         let nan = CustomActivation::new("cube", CUBE, |_| f64::NAN, |_| f64::NAN).check();
-        assert!(matches!(nan, Err(Error::Formula { .. })), "{nan:?}");
+        assert!(matches!(nan, Err(Error::CustomFunction { .. })), "{nan:?}");
         for name in ["other", "Cube", "cu be", ""] {
             let misnamed = CustomActivation::new(name, CUBE, |z| z * z * z, |z| 3.0 * z * z).check();
-            assert!(matches!(misnamed, Err(Error::Setting { .. })), "{misnamed:?}");
+            assert!(matches!(misnamed, Err(Error::InvalidSetting { .. })), "{misnamed:?}");
         }
         let loss = CustomLoss::new("cube", CUBE, |y, t| (y - t).powi(2), |y, t| 2.0 * (y - t));
         assert_eq!(loss.check(), Ok(()));
         let wrong = CustomLoss::new("cube", CUBE, |y, t| (y - t).powi(2), |y, t| 2.0 * (t - y)).check();
-        assert!(matches!(wrong, Err(Error::Formula { .. })), "{wrong:?}");
+        assert!(matches!(wrong, Err(Error::CustomFunction { .. })), "{wrong:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! Initial parameters from a seed: the same bits on every platform.
 
-use crate::{nn::activation::Activation, util::rng::Draws};
+use crate::{nn::activation::Activation, util::rng::Rng};
 
 /// From which distribution a layer's first weights or biases are drawn. `inputs` and `outputs` are the layer's.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -41,7 +41,7 @@ pub enum Init {
     /// Normal around 0.
     Normal {
         /// The standard deviation.
-        deviation: f64,
+        std: f64,
     },
     /// Uniform around 0.
     Uniform {
@@ -61,7 +61,7 @@ impl Init {
         Self::LecunUniform,
         Self::LecunNormal,
         Self::Siren { frequency: 30.0 },
-        Self::Normal { deviation: 1.0 },
+        Self::Normal { std: 1.0 },
         Self::Uniform { limit: 0.05 },
     ];
 
@@ -103,13 +103,13 @@ impl Init {
     }
 
     /// What it is in the first layer of a network, which has so many inputs.
-    pub(crate) fn in_first_layer(self, inputs: usize) -> Self {
+    pub(crate) fn for_first_layer(self, inputs: usize) -> Self {
         if let Self::Siren { .. } = self { Self::Uniform { limit: 1.0 / inputs as f64 } } else { self }
     }
 
     /// The standard deviation of what is drawn for a layer of `inputs` and `outputs`; of [`Init::Siren`], for a layer that is
     /// not the first.
-    pub fn deviation(self, inputs: usize, outputs: usize) -> f64 {
+    pub fn std(self, inputs: usize, outputs: usize) -> f64 {
         let (inputs, outputs) = (inputs as f64, outputs as f64);
         match self {
             Self::Zeros => 0.0,
@@ -117,14 +117,14 @@ impl Init {
             Self::HeUniform | Self::HeNormal => libm::sqrt(2.0 / inputs),
             Self::LecunUniform | Self::LecunNormal => libm::sqrt(1.0 / inputs),
             Self::Siren { frequency } => libm::sqrt(2.0 / inputs) / frequency.abs(),
-            Self::Normal { deviation } => deviation,
+            Self::Normal { std: deviation } => deviation,
             Self::Uniform { limit } => limit / libm::sqrt(3.0),
         }
     }
 
     /// Fills `values` with draws for a layer of `inputs` and `outputs`.
-    pub(crate) fn fill(self, draws: &mut Draws, inputs: usize, outputs: usize, values: &mut [f32]) {
-        let deviation = self.deviation(inputs, outputs);
+    pub(crate) fn fill(self, draws: &mut Rng, inputs: usize, outputs: usize, values: &mut [f32]) {
+        let deviation = self.std(inputs, outputs);
         match self {
             Self::Zeros => values.fill(0.0),
             Self::GlorotNormal | Self::HeNormal | Self::LecunNormal | Self::Normal { .. } => {

@@ -13,15 +13,15 @@ pub struct LayerParameters {
     /// `[outputs]`
     pub bias: Vec<f32>,
     /// `[outputs]`: what a norm multiplies by; empty without one.
-    pub gain: Vec<f32>,
+    pub gamma: Vec<f32>,
     /// `[outputs]`: what a norm adds; empty without one.
-    pub shift: Vec<f32>,
+    pub beta: Vec<f32>,
     /// `[outputs]`: the learned slopes of [`crate::nn::Activation::Prelu`]; empty for others.
-    pub slope: Vec<f32>,
+    pub prelu_slope: Vec<f32>,
     /// `[outputs]`: the running mean of a batch norm; empty for others.
     pub running_mean: Vec<f32>,
     /// `[outputs]`: its running variance.
-    pub running_variance: Vec<f32>,
+    pub running_var: Vec<f32>,
 }
 
 impl LayerParameters {
@@ -35,13 +35,13 @@ impl LayerParameters {
 pub(crate) const ALIGNMENT: usize = 64;
 
 /// `n` rounded up to whole `vec4`s, or to whole 4x4 blocks.
-pub(crate) const fn padded(n: usize) -> usize {
+pub(crate) const fn pad_to_vec4(n: usize) -> usize {
     n.next_multiple_of(4)
 }
 
 /// Rows of `columns` values, each padded with 0 to whole `vec4`s, and rows of 0 up to `batch`.
-pub(crate) fn padded_rows(values: &[f32], columns: usize, batch: usize) -> Vec<f32> {
-    let stride = padded(columns);
+pub(crate) fn pad_rows(values: &[f32], columns: usize, batch: usize) -> Vec<f32> {
+    let stride = pad_to_vec4(columns);
     let mut rows = vec![0.0; batch * stride];
     for (to, from) in rows.chunks_exact_mut(stride).zip(values.chunks_exact(columns)) {
         to[..columns].copy_from_slice(from);
@@ -54,7 +54,7 @@ pub(crate) fn padded_rows(values: &[f32], columns: usize, batch: usize) -> Vec<f
 /// All padding is 0. The weight from input `i` to neuron `j` is number `offset + i * stride + j`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Place {
+pub struct LayerLayout {
     /// The number of the first weight.
     pub offset: usize,
     /// Rows of weights.
@@ -64,12 +64,12 @@ pub struct Place {
     /// Numbers from one row to the next.
     pub stride: usize,
     /// How many rows lie behind the weights: the biases, the gains and shifts of a norm, the slopes of a prelu.
-    pub vectors: usize,
+    pub vector_rows: usize,
 }
 
-impl Place {
+impl LayerLayout {
     /// Where the weight from input `i` to neuron `j` lies; `i = inputs` is the bias.
-    pub(crate) const fn at(&self, i: usize, j: usize) -> usize {
+    pub(crate) const fn weight_offset(&self, i: usize, j: usize) -> usize {
         self.offset + i * self.stride + j
     }
 }
@@ -85,7 +85,7 @@ pub(crate) struct TensorLayout {
 /// The layout of one layer.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct LayerTensors {
-    pub(crate) place: Place,
+    pub(crate) layout: LayerLayout,
     pub(crate) tensors: Vec<TensorLayout>,
 }
 
@@ -96,17 +96,17 @@ impl LayerTensors {
     }
 
     /// The tensors that are trained, or the running statistics.
-    fn among(&self, is_trained: bool) -> impl Iterator<Item = &TensorLayout> {
+    fn filter_trained(&self, is_trained: bool) -> impl Iterator<Item = &TensorLayout> {
         self.tensors.iter().filter(move |tensor| tensor.spec.kind.is_trained() == is_trained)
     }
 
     /// Writes the values of a layer into a flat vector.
     fn write(&self, values: &LayerParameters, is_trained: bool, flat: &mut [f32]) {
-        for TensorLayout { spec, offset } in self.among(is_trained) {
+        for TensorLayout { spec, offset } in self.filter_trained(is_trained) {
             let values = values.tensor(spec.kind);
             for column in 0..spec.columns {
                 for row in 0..spec.rows {
-                    flat[offset + row * self.place.stride + column] = values[column * spec.rows + row];
+                    flat[offset + row * self.layout.stride + column] = values[column * spec.rows + row];
                 }
             }
         }
@@ -114,13 +114,13 @@ impl LayerTensors {
 
     /// Reads the values of a layer from a flat vector.
     fn read(&self, flat: &[f32], is_trained: bool, values: &mut LayerParameters) {
-        for TensorLayout { spec, offset } in self.among(is_trained) {
+        for TensorLayout { spec, offset } in self.filter_trained(is_trained) {
             let values = values.tensor_mut(spec.kind);
             values.clear();
             values.reserve_exact(spec.len());
             for column in 0..spec.columns {
                 for row in 0..spec.rows {
-                    values.push(flat[offset + row * self.place.stride + column]);
+                    values.push(flat[offset + row * self.layout.stride + column]);
                 }
             }
         }
@@ -130,7 +130,7 @@ impl LayerTensors {
 /// The layout of all parameters and running statistics of one network.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Layout {
-    pub(crate) layers: Vec<LayerTensors>,
+    pub(crate) to_layers: Vec<LayerTensors>,
     /// Floats in the flat parameters.
     pub(crate) len: usize,
     /// Floats in the flat running statistics.
@@ -139,9 +139,9 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub(crate) fn new(layers: &[Dense]) -> Self {
-        let mut layout = Self { layers: Vec::with_capacity(layers.len()), len: 0, statistics: 0 };
+        let mut layout = Self { to_layers: Vec::with_capacity(layers.len()), len: 0, statistics: 0 };
         for layer in layers {
-            let stride = padded(layer.outputs);
+            let stride = pad_to_vec4(layer.outputs);
             let start = layout.len;
             let mut rows = 0;
             let mut tensors = Vec::new();
@@ -155,48 +155,48 @@ impl Layout {
                 }
             }
             let Dense { inputs, outputs, .. } = *layer;
-            let place = Place { offset: start, inputs, outputs, stride, vectors: rows - inputs };
-            layout.len = (start + padded(rows) * stride).next_multiple_of(ALIGNMENT);
-            layout.layers.push(LayerTensors { place, tensors });
+            let place = LayerLayout { offset: start, inputs, outputs, stride, vector_rows: rows - inputs };
+            layout.len = (start + pad_to_vec4(rows) * stride).next_multiple_of(ALIGNMENT);
+            layout.to_layers.push(LayerTensors { layout: place, tensors });
         }
         layout
     }
 
     /// Where the parameters of each layer lie.
-    pub(crate) fn places(&self) -> impl Iterator<Item = &Place> + Clone {
-        self.layers.iter().map(|layer| &layer.place)
+    pub(crate) fn layers(&self) -> impl Iterator<Item = &LayerLayout> + Clone {
+        self.to_layers.iter().map(|layer| &layer.layout)
     }
 
     /// The flat parameters of layers in PyTorch's layout.
-    pub(crate) fn flat(&self, layers: &[LayerParameters]) -> Vec<f32> {
-        self.flat_of(layers, true, self.len)
+    pub(crate) fn to_flat(&self, layers: &[LayerParameters]) -> Vec<f32> {
+        self.write_flat(layers, true, self.len)
     }
 
     /// The flat running statistics: of each batch normalization the means, then the variances, padded.
     pub(crate) fn flat_statistics(&self, layers: &[LayerParameters]) -> Vec<f32> {
-        self.flat_of(layers, false, self.statistics)
+        self.write_flat(layers, false, self.statistics)
     }
 
-    fn flat_of(&self, layers: &[LayerParameters], is_trained: bool, len: usize) -> Vec<f32> {
+    fn write_flat(&self, layers: &[LayerParameters], is_trained: bool, len: usize) -> Vec<f32> {
         let mut flat = vec![0.0; len];
-        for (layer, values) in self.layers.iter().zip(layers) {
+        for (layer, values) in self.to_layers.iter().zip(layers) {
             layer.write(values, is_trained, &mut flat);
         }
         flat
     }
 
     /// The layers, in PyTorch's layout, of flat parameters; without running statistics.
-    pub(crate) fn layers(&self, flat: &[f32]) -> Vec<LayerParameters> {
-        let mut layers = vec![LayerParameters::default(); self.layers.len()];
-        for (layer, values) in self.layers.iter().zip(&mut layers) {
+    pub(crate) fn to_layers(&self, flat: &[f32]) -> Vec<LayerParameters> {
+        let mut layers = vec![LayerParameters::default(); self.to_layers.len()];
+        for (layer, values) in self.to_layers.iter().zip(&mut layers) {
             layer.read(flat, true, values);
         }
         layers
     }
 
     /// Puts flat running statistics into the layers.
-    pub(crate) fn put_statistics(&self, flat: &[f32], layers: &mut [LayerParameters]) {
-        for (layer, values) in self.layers.iter().zip(layers) {
+    pub(crate) fn set_statistics(&self, flat: &[f32], layers: &mut [LayerParameters]) {
+        for (layer, values) in self.to_layers.iter().zip(layers) {
             layer.read(flat, false, values);
         }
     }

@@ -1,7 +1,7 @@
 //! The losses: each an arm here and a file in `shaders/loss/`.
 
 use crate::{
-    data::dataset::Answers,
+    data::dataset::Targets,
     error::{Error, Result},
     nn::{activation::Activation, custom::CustomLoss, network::Network},
     util::{
@@ -50,9 +50,9 @@ pub enum Loss {
     SoftmaxCrossEntropy,
     /// The same with smoothed labels (Szegedy et al. 2016): `smoothing` of the expectation is spread over all classes, so
     /// that the right one is expected with `1 - smoothing + smoothing / classes`.
-    SmoothedCrossEntropy {
+    LabelSmoothedCrossEntropy {
         /// From 0 to 1.
-        smoothing: f64,
+        label_smoothing: f64,
     },
     /// Hinge: `max(0, 1 - s y)` with `s = 2 t - 1` for an expected 0 or 1, the mean over the batch and the outputs. A
     /// single output says yes above 0.
@@ -68,7 +68,7 @@ pub enum Loss {
 }
 
 /// What keeps [`Loss::RelativeL2`] from dividing by 0.
-const RELATIVE: f64 = 0.01;
+const RELATIVE_L2_EPSILON: f64 = 0.01;
 
 impl Loss {
     /// One of each, for tests and benches to walk.
@@ -80,7 +80,7 @@ impl Loss {
         Self::BinaryCrossEntropy,
         Self::BinaryCrossEntropyWithLogits,
         Self::SoftmaxCrossEntropy,
-        Self::SmoothedCrossEntropy { smoothing: 0.1 },
+        Self::LabelSmoothedCrossEntropy { label_smoothing: 0.1 },
         Self::Hinge,
         Self::Poisson,
         Self::RelativeL2,
@@ -97,7 +97,7 @@ impl Loss {
             Self::BinaryCrossEntropy => "binary_cross_entropy",
             Self::BinaryCrossEntropyWithLogits => "binary_cross_entropy_with_logits",
             Self::SoftmaxCrossEntropy => "softmax_cross_entropy",
-            Self::SmoothedCrossEntropy { .. } => "smoothed_cross_entropy",
+            Self::LabelSmoothedCrossEntropy { .. } => "smoothed_cross_entropy",
             Self::Hinge => "hinge",
             Self::Poisson => "poisson",
             Self::RelativeL2 => "relative_l2",
@@ -109,7 +109,7 @@ impl Loss {
     pub const fn parameter(self) -> Option<f64> {
         match self {
             Self::Huber { delta } => Some(delta),
-            Self::SmoothedCrossEntropy { smoothing } => Some(smoothing),
+            Self::LabelSmoothedCrossEntropy { label_smoothing: smoothing } => Some(smoothing),
             Self::Auto
             | Self::Mse
             | Self::L1
@@ -128,7 +128,7 @@ impl Loss {
     fn with_parameter(self, number: f64) -> Self {
         match self {
             Self::Huber { .. } => Self::Huber { delta: number },
-            Self::SmoothedCrossEntropy { .. } => Self::SmoothedCrossEntropy { smoothing: number },
+            Self::LabelSmoothedCrossEntropy { .. } => Self::LabelSmoothedCrossEntropy { label_smoothing: number },
             Self::Auto
             | Self::Mse
             | Self::L1
@@ -145,10 +145,10 @@ impl Loss {
 
     /// The activation that the output layer has to have, where the loss demands one; in place of the identity a loss that
     /// looks at the whole row takes [`Activation::Softmax`], too.
-    pub const fn output_activation(self) -> Option<Activation> {
+    pub const fn required_output_activation(self) -> Option<Activation> {
         match self {
             Self::BinaryCrossEntropy => Some(Activation::Sigmoid),
-            Self::BinaryCrossEntropyWithLogits | Self::SoftmaxCrossEntropy | Self::SmoothedCrossEntropy { .. } => {
+            Self::BinaryCrossEntropyWithLogits | Self::SoftmaxCrossEntropy | Self::LabelSmoothedCrossEntropy { .. } => {
                 Some(Activation::Identity)
             }
             Self::Auto
@@ -164,11 +164,11 @@ impl Loss {
     }
 
     /// The loss of a training on these targets: [`Loss::Auto`] becomes one that fits them.
-    pub(crate) fn chosen(self, network: &Network, answers: Option<&Answers>) -> Self {
+    pub(crate) fn resolve_auto(self, network: &Network, answers: Option<&Targets>) -> Self {
         if self != Self::Auto {
             return self;
         }
-        let Some(Answers::Classes(_)) = answers else { return Self::Mse };
+        let Some(Targets::Classes(_)) = answers else { return Self::Mse };
         let output = network.layers().last().map(|layer| layer.activation);
         let has_one_output = network.outputs() == 1;
         let chosen = if output == Some(Activation::Sigmoid) && has_one_output {
@@ -195,34 +195,34 @@ impl Loss {
     /// Refuses the activation of an output layer that the loss cannot have.
     pub(crate) fn check_output(self, got: Activation) -> Result<()> {
         let is_softmax = got == Activation::Softmax;
-        let is_good = match self.output_activation() {
-            Some(demanded) => got == demanded || (self.looks_at_the_row() && is_softmax),
+        let is_good = match self.required_output_activation() {
+            Some(demanded) => got == demanded || (self.needs_full_row() && is_softmax),
             None => !is_softmax,
         };
         if is_good {
             return Ok(());
         }
-        let expected = match self.output_activation() {
+        let expected = match self.required_output_activation() {
             Some(demanded) => format!("{demanded} for {self}"),
             None => format!("no softmax for {self}"),
         };
-        Err(Error::Setting { what: "activation of the output layer", expected, got: got.to_string() })
+        Err(Error::InvalidSetting { name: "activation of the output layer", expected, got: got.to_string() })
     }
 
     /// Whether its outputs answer yes or no, or which class it is.
-    pub(crate) const fn classifies(self) -> bool {
-        self.output_activation().is_some() || matches!(self, Self::Hinge)
+    pub(crate) const fn is_classification(self) -> bool {
+        self.required_output_activation().is_some() || matches!(self, Self::Hinge)
     }
 
     /// Where a single output turns from no to yes.
-    pub const fn threshold(self) -> f32 {
+    pub const fn decision_threshold(self) -> f32 {
         if matches!(self, Self::BinaryCrossEntropyWithLogits | Self::Hinge) { 0.0 } else { 0.5 }
     }
 
     /// The loss of one output `y` of `outputs` against the expected `t`, before the mean. `normalizer` is `ln(sum e^y)` of
     /// the whole row, which only softmax looks at.
     #[inline(always)]
-    pub fn apply(self, y: f64, t: f64, normalizer: f64, outputs: usize) -> f64 {
+    pub fn value(self, y: f64, t: f64, normalizer: f64, outputs: usize) -> f64 {
         // The logarithm of the smallest normal f32, which is where the kernels have to stop.
         let least = f64::from(f32::MIN_POSITIVE);
         let ln = |x: f64| if x < least { least.ln() } else { x.ln() };
@@ -236,20 +236,22 @@ impl Loss {
             }
             Self::LogCosh => error.abs() + (-2.0 * error.abs()).exp().ln_1p() - std::f64::consts::LN_2,
             Self::BinaryCrossEntropy => -(t * ln(y) + (1.0 - t) * ln(1.0 - y)),
-            Self::BinaryCrossEntropyWithLogits => positive(y) - t * y + (-y.abs()).exp().ln_1p(),
+            Self::BinaryCrossEntropyWithLogits => positive_part(y) - t * y + (-y.abs()).exp().ln_1p(),
             Self::SoftmaxCrossEntropy => t * (normalizer - y),
-            Self::SmoothedCrossEntropy { smoothing } => smoothed(t, smoothing, outputs) * (normalizer - y),
-            Self::Hinge => positive(1.0 - (2.0 * t - 1.0) * y),
+            Self::LabelSmoothedCrossEntropy { label_smoothing: smoothing } => {
+                smooth_label(t, smoothing, outputs) * (normalizer - y)
+            }
+            Self::Hinge => positive_part(1.0 - (2.0 * t - 1.0) * y),
             Self::Poisson => y.exp() - t * y,
-            Self::RelativeL2 => error * error / (y * y + RELATIVE),
+            Self::RelativeL2 => error * error / (y * y + RELATIVE_L2_EPSILON),
             Self::Custom(custom) => custom.apply(y, t),
         }
     }
 
-    /// The derivative of [`Loss::apply`], before the mean: by the output layer's `z` where the loss demands the activation
-    /// ([`Loss::output_activation`]), else by `y`. Softmax looks at the sum of the whole row's expected outputs, too, which is
+    /// The derivative of [`Loss::value`], before the mean: by the output layer's `z` where the loss demands the activation
+    /// ([`Loss::required_output_activation`]), else by `y`. Softmax looks at the sum of the whole row's expected outputs, too, which is
     /// 1 for a class.
-    pub fn gradient(self, y: f64, t: f64, (normalizer, sum): (f64, f64), outputs: usize) -> f64 {
+    pub fn derivative(self, y: f64, t: f64, (normalizer, sum): (f64, f64), outputs: usize) -> f64 {
         match self {
             Self::Auto | Self::Mse => 2.0 * (y - t),
             Self::L1 => sign(y - t),
@@ -258,34 +260,36 @@ impl Loss {
             Self::BinaryCrossEntropy => y - t,
             Self::BinaryCrossEntropyWithLogits => 1.0 / (1.0 + (-y).exp()) - t,
             Self::SoftmaxCrossEntropy => (y - normalizer).exp() * sum - t,
-            Self::SmoothedCrossEntropy { smoothing } => {
-                (y - normalizer).exp() * smoothed(sum, smoothing, 1) - smoothed(t, smoothing, outputs)
+            Self::LabelSmoothedCrossEntropy { label_smoothing: smoothing } => {
+                (y - normalizer).exp() * smooth_label(sum, smoothing, 1) - smooth_label(t, smoothing, outputs)
             }
             Self::Hinge => {
                 let s = 2.0 * t - 1.0;
                 if s * y < 1.0 { -s } else { 0.0 }
             }
             Self::Poisson => y.exp() - t,
-            Self::RelativeL2 => 2.0 * (y - t) / (y * y + RELATIVE),
-            Self::Custom(custom) => custom.gradient(y, t),
+            Self::RelativeL2 => 2.0 * (y - t) / (y * y + RELATIVE_L2_EPSILON),
+            Self::Custom(custom) => custom.derivative(y, t),
         }
     }
 
     /// Whether it looks at the whole row of outputs, so that its delta needs a dispatch of its own.
-    pub(crate) const fn looks_at_the_row(self) -> bool {
-        matches!(self, Self::SoftmaxCrossEntropy | Self::SmoothedCrossEntropy { .. })
+    pub(crate) const fn needs_full_row(self) -> bool {
+        matches!(self, Self::SoftmaxCrossEntropy | Self::LabelSmoothedCrossEntropy { .. })
     }
 
     /// Over how many numbers the mean goes, for a batch of `rows`.
-    pub const fn mean_over(self, rows: usize, outputs: usize) -> usize {
-        if self.looks_at_the_row() { rows } else { rows * outputs }
+    pub const fn mean_divisor(self, rows: usize, outputs: usize) -> usize {
+        if self.needs_full_row() { rows } else { rows * outputs }
     }
 
     /// Refuses a number that makes no loss.
     pub(crate) fn check(self) -> Result<()> {
         let (is_good, expected) = match self {
             Self::Huber { delta } => (delta > 0.0 && (delta as f32).is_finite(), "a finite number above 0"),
-            Self::SmoothedCrossEntropy { smoothing } => ((0.0..=1.0).contains(&smoothing), "a number from 0 to 1"),
+            Self::LabelSmoothedCrossEntropy { label_smoothing: smoothing } => {
+                ((0.0..=1.0).contains(&smoothing), "a number from 0 to 1")
+            }
             Self::Custom(custom) => return custom.check(),
             Self::Auto
             | Self::Mse
@@ -299,7 +303,7 @@ impl Loss {
             | Self::RelativeL2 => (true, ""),
         };
         let wrong =
-            || Error::Setting { what: "number of a loss", expected: expected.to_owned(), got: self.to_string() };
+            || Error::InvalidSetting { name: "number of a loss", expected: expected.to_owned(), got: self.to_string() };
         if is_good { Ok(()) } else { Err(wrong()) }
     }
 
@@ -314,7 +318,9 @@ impl Loss {
                 files!("loss/binary_cross_entropy_with_logits", "activation/sigmoid", "math/log_one_plus")
             }
             Self::SoftmaxCrossEntropy => files!("loss/softmax_cross_entropy"),
-            Self::SmoothedCrossEntropy { .. } => files!("loss/smoothed_cross_entropy", "loss/softmax_cross_entropy"),
+            Self::LabelSmoothedCrossEntropy { .. } => {
+                files!("loss/smoothed_cross_entropy", "loss/softmax_cross_entropy")
+            }
             Self::Hinge => files!("loss/hinge"),
             Self::Poisson => files!("loss/poisson"),
             Self::RelativeL2 => files!("loss/relative_l2"),
@@ -324,11 +330,11 @@ impl Loss {
 }
 
 /// Not max(): that would turn NaN into 0.
-fn positive(x: f64) -> f64 {
+fn positive_part(x: f64) -> f64 {
     if x < 0.0 { 0.0 } else { x }
 }
 
-fn smoothed(t: f64, smoothing: f64, outputs: usize) -> f64 {
+fn smooth_label(t: f64, smoothing: f64, outputs: usize) -> f64 {
     t * (1.0 - smoothing) + smoothing / outputs as f64
 }
 
@@ -371,10 +377,10 @@ mod tests {
 
     #[test]
     fn the_default_fits_the_targets() {
-        let ids = Answers::Classes(vec![0, 1]);
-        let values = Answers::Values(vec![0.0, 1.0]);
-        let of = |outputs: usize, activation: Activation, answers: Option<&Answers>| {
-            Loss::Auto.chosen(&Network::new(1).dense(outputs, activation), answers)
+        let ids = Targets::Classes(vec![0, 1]);
+        let values = Targets::Values(vec![0.0, 1.0]);
+        let of = |outputs: usize, activation: Activation, answers: Option<&Targets>| {
+            Loss::Auto.resolve_auto(&Network::new(1).dense(outputs, activation), answers)
         };
         assert_eq!(of(2, Activation::Identity, Some(&ids)), Loss::SoftmaxCrossEntropy);
         assert_eq!(of(2, Activation::Softmax, Some(&ids)), Loss::SoftmaxCrossEntropy);
@@ -384,12 +390,13 @@ mod tests {
         assert_eq!(of(2, Activation::Identity, Some(&values)), Loss::Mse);
         assert_eq!(of(2, Activation::Identity, None), Loss::Mse);
         let network = Network::new(1).dense(2, Activation::Identity);
-        assert_eq!(Loss::L1.chosen(&network, Some(&ids)), Loss::L1);
+        assert_eq!(Loss::L1.resolve_auto(&network, Some(&ids)), Loss::L1);
     }
 
     #[test]
     fn losses_of_classes_are_told_from_those_of_values() {
-        let classifies: Vec<_> = Loss::ALL.iter().filter(|loss| loss.classifies()).map(|loss| loss.name()).collect();
+        let classifies: Vec<_> =
+            Loss::ALL.iter().filter(|loss| loss.is_classification()).map(|loss| loss.name()).collect();
         let expected = [
             "binary_cross_entropy",
             "binary_cross_entropy_with_logits",

@@ -1,14 +1,14 @@
 //! A network as plain data: its layers, and what its parameters start as.
 
 use crate::nn::{
-    layout::{LayerParameters, Layout, Place, padded},
-    tensors::{FirstValues, TensorKind, TensorSpec},
+    layout::{LayerLayout, LayerParameters, Layout, pad_to_vec4},
+    tensors::{InitialValues, TensorKind, TensorSpec},
 };
 
 use crate::{
     error::{Error, Result, check_finite, check_len},
-    nn::{activation::Activation, dropout::Dropout, init::Init, normalization::Norm},
-    util::rng::Draws,
+    nn::{activation::Activation, dropout::Dropout, init::Init, normalization::Normalization},
+    util::rng::Rng,
 };
 
 /// A multilayer perceptron: an input and a chain of dense layers, each `activation(x W + b)`.
@@ -25,7 +25,7 @@ pub struct Network {
     /// Asked for before the first layer: refused, as inputs are never dropped.
     input_dropout: f64,
     /// The same.
-    input_norm: bool,
+    input_normalization: bool,
 }
 
 /// A dense layer.
@@ -41,20 +41,20 @@ pub struct Dense {
     /// `1 / (1 - dropout)`, so that predictions need nothing (Srivastava et al. 2014, in its inverted form).
     pub dropout: f64,
     /// How its sums are normalised before the activation.
-    pub norm: Option<Norm>,
+    pub normalization: Option<Normalization>,
     /// Where the first weights come from.
-    pub weight: Init,
+    pub weight_init: Init,
     /// Where the first biases come from.
-    pub bias: Init,
+    pub bias_init: Init,
 }
 
 impl Network {
     /// The most layers a network may have, and the most neurons a layer.
-    const MOST: (usize, usize) = (256, 1 << 20);
+    const MAX_LAYERS_AND_NEURONS: (usize, usize) = (256, 1 << 20);
 
     /// A network that takes `inputs` numbers, still without a layer.
     pub const fn new(inputs: usize) -> Self {
-        Self { inputs, layers: Vec::new(), input_dropout: 0.0, input_norm: false }
+        Self { inputs, layers: Vec::new(), input_dropout: 0.0, input_normalization: false }
     }
 
     /// Adds a dense layer of `outputs` neurons; its weights start as [`Init::default_for`] its activation says, its biases at 0.
@@ -67,9 +67,9 @@ impl Network {
             outputs,
             activation,
             dropout: 0.0,
-            norm: None,
-            weight,
-            bias: Init::Zeros,
+            normalization: None,
+            weight_init: weight,
+            bias_init: Init::Zeros,
         });
         self
     }
@@ -77,36 +77,36 @@ impl Network {
     /// Drops a share of the outputs of the layer added last in every step of training, never in a prediction. See
     /// [`Dense::dropout`](field@Dense::dropout).
     #[must_use]
-    pub fn dropout(mut self, share: f64) -> Self {
+    pub fn dropout(mut self, p: f64) -> Self {
         match self.layers.last_mut() {
-            Some(layer) => layer.dropout = share,
-            None => self.input_dropout = share,
+            Some(layer) => layer.dropout = p,
+            None => self.input_dropout = p,
         }
         self
     }
 
     /// The same with another share in every layer that drops any.
-    pub(crate) fn dropping(mut self, share: f64) -> Self {
-        self.layers.iter_mut().filter(|layer| layer.dropout != 0.0).for_each(|layer| layer.dropout = share);
+    pub(crate) fn with_dropout(mut self, p: f64) -> Self {
+        self.layers.iter_mut().filter(|layer| layer.dropout != 0.0).for_each(|layer| layer.dropout = p);
         self
     }
 
-    /// Normalises the sums of the layer added last over its neurons; see [`Norm::Layer`].
+    /// Normalises the sums of the layer added last over its neurons; see [`Normalization::Layer`].
     #[must_use]
     pub fn layer_norm(self) -> Self {
-        self.norm(Norm::Layer)
+        self.set_normalization(Normalization::Layer)
     }
 
-    /// Normalises the sums of the layer added last over the rows of a batch; see [`Norm::Batch`].
+    /// Normalises the sums of the layer added last over the rows of a batch; see [`Normalization::Batch`].
     #[must_use]
     pub fn batch_norm(self) -> Self {
-        self.norm(Norm::Batch)
+        self.set_normalization(Normalization::Batch)
     }
 
-    fn norm(mut self, norm: Norm) -> Self {
+    fn set_normalization(mut self, normalization: Normalization) -> Self {
         match self.layers.last_mut() {
-            Some(layer) => layer.norm = Some(norm),
-            None => self.input_norm = true,
+            Some(layer) => layer.normalization = Some(normalization),
+            None => self.input_normalization = true,
         }
         self
     }
@@ -117,29 +117,29 @@ impl Network {
     }
 
     /// Whether a network learns more than weights and biases.
-    pub(crate) fn has_vectors(&self) -> bool {
-        self.layers.iter().any(Dense::learns_behind_the_sum)
+    pub(crate) fn has_per_neuron_parameters(&self) -> bool {
+        self.layers.iter().any(Dense::has_per_neuron_parameters)
     }
 
     /// Whether a layer normalizes over the rows of a batch.
     pub(crate) fn has_batch_norm(&self) -> bool {
-        self.layers.iter().any(|layer| layer.norm == Some(Norm::Batch))
+        self.layers.iter().any(|layer| layer.normalization == Some(Normalization::Batch))
     }
 
     /// Sets where the first weights and biases of all layers added so far come from.
     #[must_use]
     pub fn init(mut self, weight: Init, bias: Init) -> Self {
         for layer in &mut self.layers {
-            (layer.weight, layer.bias) = (weight, bias);
+            (layer.weight_init, layer.bias_init) = (weight, bias);
         }
         self
     }
 
     /// Sets where each layer's first weights and biases come from, of all layers added so far.
     #[must_use]
-    pub fn init_each(mut self, mut of: impl FnMut(&Dense) -> (Init, Init)) -> Self {
+    pub fn init_with(mut self, mut f: impl FnMut(&Dense) -> (Init, Init)) -> Self {
         for layer in &mut self.layers {
-            (layer.weight, layer.bias) = of(layer);
+            (layer.weight_init, layer.bias_init) = f(layer);
         }
         self
     }
@@ -169,21 +169,23 @@ impl Network {
     }
 
     /// Where each layer's parameters lie in the flat vector of all of them.
-    pub fn places(&self) -> Vec<Place> {
-        self.layout().places().copied().collect()
+    pub fn parameter_layout(&self) -> Vec<LayerLayout> {
+        self.layout().layers().copied().collect()
     }
 
     /// The floating-point operations of one training step on `rows`: forward, deltas and gradients.
-    pub fn flop(&self, rows: usize) -> u64 {
+    pub fn flop_per_step(&self, batch_size: usize) -> u64 {
         let products = |l: &Dense| l.inputs as f64 * l.outputs as f64;
         let all: f64 = self.layers.iter().map(products).sum();
-        (rows as f64 * (6.0 * all - 2.0 * self.layers.first().map_or(0.0, products))) as u64
+        (batch_size as f64 * (6.0 * all - 2.0 * self.layers.first().map_or(0.0, products))) as u64
     }
 
     /// Refuses a network that cannot be built.
     pub(crate) fn check(&self) -> Result<()> {
-        let wrong = |what, expected: String, got: usize| Err(Error::Setting { what, expected, got: got.to_string() });
-        let (layers, width) = Self::MOST;
+        let wrong = |what, expected: String, got: usize| {
+            Err(Error::InvalidSetting { name: what, expected, got: got.to_string() })
+        };
+        let (layers, width) = Self::MAX_LAYERS_AND_NEURONS;
         if self.layers.is_empty() || self.layers.len() > layers {
             return wrong("number of layers", format!("1 to {layers}"), self.layers.len());
         }
@@ -199,47 +201,51 @@ impl Network {
         let hidden = &self.layers[..self.layers.len() - 1];
         if let Some(wrong) = hidden.iter().map(|layer| layer.dropout).find(|share| !(0.0..1.0).contains(share)) {
             let expected = "a share from 0 to below 1".to_owned();
-            return Err(Error::Setting { what: "dropout", expected, got: wrong.to_string() });
+            return Err(Error::InvalidSetting { name: "dropout", expected, got: wrong.to_string() });
         }
         let elsewhere = [self.input_dropout, self.layers[hidden.len()].dropout];
         if let Some(wrong) = elsewhere.into_iter().find(|share| *share != 0.0) {
             let expected = "none of the inputs and none of the last layer's outputs".to_owned();
-            return Err(Error::Setting { what: "dropout", expected, got: wrong.to_string() });
+            return Err(Error::InvalidSetting { name: "dropout", expected, got: wrong.to_string() });
         }
         let last = &self.layers[hidden.len()];
-        let refused = |what, expected: &str, got: String| Err(Error::Setting { what, expected: expected.into(), got });
-        if self.input_norm || last.norm.is_some() {
-            let got = if self.input_norm { "the inputs" } else { "the last layer" };
+        let refused = |what, expected: &str, got: String| {
+            Err(Error::InvalidSetting { name: what, expected: expected.into(), got })
+        };
+        if self.input_normalization || last.normalization.is_some() {
+            let got = if self.input_normalization { "the inputs" } else { "the last layer" };
             return refused("norm", "one of a hidden layer", got.to_owned());
         }
         if hidden.iter().any(|layer| layer.activation == Activation::Softmax) {
             return refused("softmax", "the output layer", "a hidden one".to_owned());
         }
-        if last.activation.is_learned() {
+        if last.activation.has_parameters() {
             return refused("activation of the output layer", "one that learns nothing", last.activation.to_string());
         }
-        if let Some(l) = hidden.iter().find(|l| l.activation.is_learned() && (l.norm.is_some() || l.dropout > 0.0)) {
-            let got = if l.norm.is_some() { "with a norm" } else { "with dropout" };
+        if let Some(l) =
+            hidden.iter().find(|l| l.activation.has_parameters() && (l.normalization.is_some() || l.dropout > 0.0))
+        {
+            let got = if l.normalization.is_some() { "with a norm" } else { "with dropout" };
             return refused("prelu", "a layer without norm and dropout", got.to_owned());
         }
-        for init in self.layers.iter().flat_map(|l| [l.weight, l.bias]) {
-            let deviation = init.deviation(1, 1);
+        for init in self.layers.iter().flat_map(|l| [l.weight_init, l.bias_init]) {
+            let deviation = init.std(1, 1);
             if !(deviation as f32).is_finite() || deviation < 0.0 {
                 let expected = "a finite spread from 0 up".to_owned();
-                return Err(Error::Setting { what: "initial parameters", expected, got: format!("{init:?}") });
+                return Err(Error::InvalidSetting { name: "initial parameters", expected, got: format!("{init:?}") });
             }
         }
         Ok(())
     }
 
     /// The running statistics that are there at first, flat as [`Network::statistics`] has them.
-    pub(crate) fn first_statistics(&self) -> Vec<f32> {
+    pub(crate) fn initial_statistics(&self) -> Vec<f32> {
         let layout = self.layout();
         let mut flat = vec![0.0; layout.statistics];
-        for tensor in layout.layers.iter().flat_map(|layer| &layer.tensors).filter(|t| !t.spec.kind.is_trained()) {
-            if let FirstValues::Constant(value) = tensor.spec.first_values {
+        for tensor in layout.to_layers.iter().flat_map(|layer| &layer.tensors).filter(|t| !t.spec.kind.is_trained()) {
+            if let InitialValues::Constant(value) = tensor.spec.initial_values {
                 // Padding starts as the values do, which no result depends on.
-                flat[tensor.offset..][..padded(tensor.spec.columns)].fill(value);
+                flat[tensor.offset..][..pad_to_vec4(tensor.spec.columns)].fill(value);
             }
         }
         flat
@@ -251,10 +257,10 @@ impl Network {
     }
 
     /// The layers of flat parameters and running statistics.
-    pub(crate) fn layers_of(&self, flat: &[f32], statistics: &[f32]) -> Vec<LayerParameters> {
+    pub(crate) fn layers_from_flat(&self, flat: &[f32], statistics: &[f32]) -> Vec<LayerParameters> {
         let layout = self.layout();
-        let mut layers = layout.layers(flat);
-        layout.put_statistics(statistics, &mut layers);
+        let mut layers = layout.to_layers(flat);
+        layout.set_statistics(statistics, &mut layers);
         layers
     }
 
@@ -262,9 +268,9 @@ impl Network {
     pub(crate) fn dropout_factors(&self, key: [u32; 2], first: u32, rows: u32) -> Vec<Vec<f64>> {
         let mut neurons = 0;
         let layers = self.layers.iter().map(|layer| {
-            let dropout = Dropout::of(layer.dropout);
+            let dropout = Dropout::with_probability(layer.dropout);
             let (from, to) = (neurons, neurons + layer.outputs as u32);
-            neurons += padded(layer.outputs) as u32;
+            neurons += pad_to_vec4(layer.outputs) as u32;
             let outputs = (0..rows).flat_map(|row| (from..to).map(move |neuron| (row, neuron)));
             outputs.map(|(row, neuron)| f64::from(dropout.factor(key, first + row, neuron))).collect()
         });
@@ -285,23 +291,23 @@ impl Network {
     }
 
     /// The first parameters for a seed, flat; padding is 0.
-    pub(crate) fn initial(&self, seed: u64) -> Result<Vec<f32>> {
+    pub(crate) fn initial_parameters(&self, seed: u64) -> Result<Vec<f32>> {
         // They stand in memory twice here; where that cannot be, it is an error and no abort.
         let layout = self.layout();
         let bytes = 8 * layout.len;
         if Vec::<u8>::new().try_reserve_exact(bytes).is_err() {
-            return Err(Error::OutOfMemory { what: format!("{bytes} bytes for the first parameters") });
+            return Err(Error::OutOfMemory { context: format!("{bytes} bytes for the first parameters") });
         }
-        let mut draws = Draws::new(seed);
+        let mut draws = Rng::new(seed);
         let mut layers = Vec::with_capacity(self.layers.len());
         for (number, dense) in self.layers.iter().enumerate() {
             let mut first = LayerParameters::default();
             for tensor in dense.tensors() {
                 let values = first.tensor_mut(tensor.kind);
-                match tensor.first_values {
-                    FirstValues::Constant(value) => values.resize(tensor.len(), value),
-                    FirstValues::Drawn(init) => {
-                        let init = if number == 0 { init.in_first_layer(dense.inputs) } else { init };
+                match tensor.initial_values {
+                    InitialValues::Constant(value) => values.resize(tensor.len(), value),
+                    InitialValues::Random(init) => {
+                        let init = if number == 0 { init.for_first_layer(dense.inputs) } else { init };
                         values.resize(tensor.len(), 0.0);
                         init.fill(&mut draws, dense.inputs, dense.outputs, values);
                     }
@@ -309,7 +315,7 @@ impl Network {
             }
             layers.push(first);
         }
-        Ok(layout.flat(&layers))
+        Ok(layout.to_flat(&layers))
     }
 
     /// Refuses parameters that are not this network's.
@@ -325,9 +331,9 @@ impl Network {
                 let columns = if tensor.kind.is_weight() { tensor.rows } else { tensor.columns };
                 check_finite(tensor.kind.plural(), columns, given.tensor(tensor.kind))?;
             }
-            if let Some(wrong) = given.running_variance.iter().find(|variance| **variance < 0.0) {
+            if let Some(wrong) = given.running_var.iter().find(|variance| **variance < 0.0) {
                 let expected = "from 0 up".to_owned();
-                return Err(Error::Setting { what: "running variance", expected, got: wrong.to_string() });
+                return Err(Error::InvalidSetting { name: "running variance", expected, got: wrong.to_string() });
             }
         }
         Ok(())
@@ -345,20 +351,22 @@ mod tests {
     #[test]
     fn parameters_go_into_the_flat_vector_and_come_back() {
         let layout = network().layout();
-        let flat = network().initial(3).unwrap();
-        assert_eq!(layout.flat(&layout.layers(&flat)), flat);
+        let flat = network().initial_parameters(3).unwrap();
+        assert_eq!(layout.to_flat(&layout.to_layers(&flat)), flat);
         assert_eq!(
             flat.iter().filter(|p| **p != 0.0).count(),
             5 * 7 + 7 * 3,
             "weights are drawn, biases and padding are 0"
         );
-        assert!(layout.places().all(|p| p.offset % crate::nn::layout::ALIGNMENT == 0));
+        assert!(layout.layers().all(|p| p.offset % crate::nn::layout::ALIGNMENT == 0));
     }
 
     #[test]
     fn a_seed_gives_the_same_parameters_on_every_platform() {
-        let drawn =
-            |init| Network::new(2).dense(2, Activation::Tanh).init(init, Init::Zeros).initial(1).unwrap()[0].to_bits();
+        let drawn = |init| {
+            Network::new(2).dense(2, Activation::Tanh).init(init, Init::Zeros).initial_parameters(1).unwrap()[0]
+                .to_bits()
+        };
         let first: Vec<u32> = Init::ALL.iter().map(|init| drawn(*init)).collect();
         assert_eq!(first, FIRST_DRAWS);
     }
@@ -379,7 +387,7 @@ mod tests {
                 let built = plain(frequency, last);
                 let named = built.clone().init(Init::Siren { frequency }, Init::Zeros);
                 assert_eq!(built, named);
-                let layers = built.layout().layers(&built.initial(3).unwrap());
+                let layers = built.layout().to_layers(&built.initial_parameters(3).unwrap());
                 let limits = [0.01, (6f64 / 200.0).sqrt() / frequency, (6f64 / 150.0).sqrt() / frequency];
                 for (layer, limit) in layers.iter().zip(limits) {
                     let largest = layer.weight.iter().map(|weight| f64::from(weight.abs())).fold(0.0, f64::max);
@@ -389,7 +397,7 @@ mod tests {
             }
         }
         // What follows a sine with an initialization of its own keeps it, and so does what follows no sine.
-        let weights = |network: Network| network.layers().last().unwrap().weight;
+        let weights = |network: Network| network.layers().last().unwrap().weight_init;
         assert_eq!(weights(plain(30.0, Activation::Relu)), Init::HeUniform);
         let mixed = plain(30.0, Activation::Tanh).dense(1, Activation::Identity);
         assert_eq!(weights(mixed), Init::GlorotUniform);
@@ -399,11 +407,11 @@ mod tests {
     fn what_is_drawn_has_the_deviation_that_is_documented() {
         for init in Init::ALL {
             let network = Network::new(200).dense(300, Activation::Tanh).init(*init, *init);
-            let weights = &network.layout().layers(&network.initial(5).unwrap())[0].weight;
+            let weights = &network.layout().to_layers(&network.initial_parameters(5).unwrap())[0].weight;
             let deviation = (weights.iter().map(|w| f64::from(*w).powi(2)).sum::<f64>() / weights.len() as f64).sqrt();
             let expected = match init {
                 Init::Siren { .. } => 1.0 / 200.0 / 3f64.sqrt(),
-                init => init.deviation(200, 300),
+                init => init.std(200, 300),
             };
             assert!((deviation - expected).abs() <= 0.01 * expected, "{init:?}: {deviation} instead of {expected}");
         }

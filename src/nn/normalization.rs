@@ -7,18 +7,18 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Norm {
+pub enum Normalization {
     /// Over the neurons of a layer, row by row (Ba et al. 2016; PyTorch's `LayerNorm`).
     Layer,
     /// Over the rows of a batch, neuron by neuron (Ioffe and Szegedy 2015; PyTorch's `BatchNorm1d`). Predictions take
     /// running statistics, which start as mean 0 and variance 1 and move by a tenth towards those of each batch, of the
     /// variance the unbiased one. A training batch has at least two rows: a batch size of 1, or a last batch of one row without
-    /// [`Settings::drop_last`](crate::train::Settings::drop_last), is an error when the trainer is made, and a step by hand on one
+    /// [`TrainerSettings::drop_last`](crate::train::TrainerSettings::drop_last), is an error when the trainer is made, and a step by hand on one
     /// row is an error of that step.
     Batch,
 }
 
-impl Norm {
+impl Normalization {
     /// Each, for tests to walk.
     pub const ALL: &[Self] = &[Self::Layer, Self::Batch];
 
@@ -32,12 +32,12 @@ impl Norm {
 }
 
 /// Refuses a batch of so few rows that batch normalization has nothing to normalize: of one row every normalized value is 0.
-pub(crate) fn check_batch(rows: usize) -> Result<()> {
+pub(crate) fn check_batch_size(rows: usize) -> Result<()> {
     if rows > 1 {
         return Ok(());
     }
     let expected = "at least 2 for batch normalization; choose a larger batch or layer normalization".to_owned();
-    Err(Error::Setting { what: "rows of a batch", expected, got: rows.to_string() })
+    Err(Error::InvalidSetting { name: "rows of a batch", expected, got: rows.to_string() })
 }
 
 /// What keeps a norm from dividing by 0.

@@ -1,18 +1,18 @@
 //! What a training asks of its network: classes, labels, or values.
 
 use crate::{
-    data::dataset::Answers,
+    data::dataset::Targets,
     nn::{activation::Activation, loss::Loss, network::Network},
 };
 
 /// What the targets are, and so which metrics there are. The later ones are the more general.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Task {
-    /// One class a row. A row is correct if a single output is on the right side of [`Loss::threshold`], or if the largest of
+    /// One class a row. A row is correct if a single output is on the right side of [`Loss::decision_threshold`], or if the largest of
     /// several outputs is where the largest target is.
     Classification,
     /// Any number of labels a row, each with an output of its own. A row is correct if all of its outputs are on the right side
-    /// of [`Loss::threshold`].
+    /// of [`Loss::decision_threshold`].
     MultiLabel,
     /// Numbers: nothing is correct or incorrect.
     Regression,
@@ -31,48 +31,48 @@ impl Task {
     ///   squared error, L1, Huber and the like without a sigmoid.
     ///
     /// Without targets it is what the network and the loss allow; steps with batches of the caller look at each batch.
-    pub(crate) fn of(network: &Network, loss: Loss, targets: Option<&Answers>) -> Self {
+    pub(crate) fn from_targets(network: &Network, loss: Loss, targets: Option<&Targets>) -> Self {
         match targets {
-            Some(Answers::Classes(_)) => Self::Classification,
-            Some(Answers::Values(values)) => Self::of_values(network, loss, values),
-            None if loss.classifies() || has_sigmoid(network) => Self::Classification,
+            Some(Targets::Classes(_)) => Self::Classification,
+            Some(Targets::Values(values)) => Self::from_values(network, loss, values),
+            None if loss.is_classification() || has_sigmoid(network) => Self::Classification,
             None => Self::Regression,
         }
     }
 
     /// The same of the targets of some rows, `[rows, outputs]`.
-    fn of_values(network: &Network, loss: Loss, values: &[f32]) -> Self {
+    fn from_values(network: &Network, loss: Loss, values: &[f32]) -> Self {
         let outputs = network.outputs();
         let mut rows = values.chunks_exact(outputs);
-        if loss.looks_at_the_row() && outputs > 1 {
+        if loss.needs_full_row() && outputs > 1 {
             let has_one_largest = |row: &[f32]| {
                 let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                 row.iter().filter(|value| **value == largest).count() == 1
             };
             return if rows.all(has_one_largest) { Self::Classification } else { Self::Regression };
         }
-        let is_possible = loss.classifies() || has_sigmoid(network);
+        let is_possible = loss.is_classification() || has_sigmoid(network);
         if !is_possible || values.iter().any(|value| *value != 0.0 && *value != 1.0) {
             return Self::Regression;
         }
         if outputs == 1 || rows.all(|row| row.iter().filter(|value| **value == 1.0).count() == 1) {
             return Self::Classification;
         }
-        if loss.classifies() { Self::MultiLabel } else { Self::Regression }
+        if loss.is_classification() { Self::MultiLabel } else { Self::Regression }
     }
 
     /// What an evaluation on these targets asks of a network of this training: some rows of labels may happen to have one label
     /// each, and are labels nevertheless.
-    pub(crate) fn of_evaluation(self, network: &Network, loss: Loss, targets: &Answers) -> Self {
+    pub(crate) fn for_evaluation(self, network: &Network, loss: Loss, targets: &Targets) -> Self {
         match targets {
-            Answers::Classes(_) => Self::Classification,
-            Answers::Values(values) => self.of_batch(network, loss, values),
+            Targets::Classes(_) => Self::Classification,
+            Targets::Values(values) => self.for_batch(network, loss, values),
         }
     }
 
     /// The same of the targets of a batch, `[rows, outputs]`.
-    pub(crate) fn of_batch(self, network: &Network, loss: Loss, values: &[f32]) -> Self {
-        match (self, Self::of_values(network, loss, values)) {
+    pub(crate) fn for_batch(self, network: &Network, loss: Loss, values: &[f32]) -> Self {
+        match (self, Self::from_values(network, loss, values)) {
             (Self::MultiLabel, Self::Classification) => Self::MultiLabel,
             (_, own) => own,
         }
@@ -93,8 +93,8 @@ mod tests {
     use super::*;
     use Task::{Classification, MultiLabel, Regression};
 
-    fn of(activation: Activation, outputs: usize, loss: Loss, targets: impl Into<Answers>) -> Task {
-        Task::of(&Network::new(2).dense(outputs, activation), loss, Some(&targets.into()))
+    fn of(activation: Activation, outputs: usize, loss: Loss, targets: impl Into<Targets>) -> Task {
+        Task::from_targets(&Network::new(2).dense(outputs, activation), loss, Some(&targets.into()))
     }
 
     #[test]
@@ -103,11 +103,11 @@ mod tests {
         let labels = || vec![0.0f32, 1.0, 1.0, 0.0, 0.0, 0.0];
         let between = || vec![0.0f32, 0.25, 0.75, 1.0, 0.0, 0.0];
         let sigmoid = |loss| {
-            let targets: [Answers; 3] = [one_hot().into(), labels().into(), between().into()];
+            let targets: [Targets; 3] = [one_hot().into(), labels().into(), between().into()];
             targets.map(|targets| of(Activation::Sigmoid, 3, loss, targets))
         };
         let identity = |loss| {
-            let targets: [Answers; 3] = [one_hot().into(), labels().into(), between().into()];
+            let targets: [Targets; 3] = [one_hot().into(), labels().into(), between().into()];
             targets.map(|targets| of(Activation::Identity, 3, loss, targets))
         };
         assert_eq!(sigmoid(Loss::BinaryCrossEntropy), [Classification, MultiLabel, Regression]);
@@ -119,7 +119,7 @@ mod tests {
             assert_eq!(identity(loss), [Regression; 3], "{loss}");
             assert_eq!(of(Activation::Identity, 3, loss, vec![2u32, 0]), Classification, "{loss}");
         }
-        for loss in [Loss::SoftmaxCrossEntropy, Loss::SmoothedCrossEntropy { smoothing: 0.1 }] {
+        for loss in [Loss::SoftmaxCrossEntropy, Loss::LabelSmoothedCrossEntropy { label_smoothing: 0.1 }] {
             assert_eq!(identity(loss), [Classification, Regression, Classification], "{loss}");
         }
     }
@@ -137,12 +137,12 @@ mod tests {
     #[test]
     fn a_few_rows_of_labels_stay_labels() {
         let (network, loss) = (Network::new(2).dense(3, Activation::Sigmoid), Loss::BinaryCrossEntropy);
-        let one_hot: Answers = vec![0.0f32, 1.0, 0.0].into();
-        assert_eq!(MultiLabel.of_evaluation(&network, loss, &one_hot), MultiLabel);
+        let one_hot: Targets = vec![0.0f32, 1.0, 0.0].into();
+        assert_eq!(MultiLabel.for_evaluation(&network, loss, &one_hot), MultiLabel);
         for training in [Classification, Regression] {
-            assert_eq!(training.of_evaluation(&network, loss, &one_hot), Classification);
-            assert_eq!(training.of_evaluation(&network, loss, &vec![0.0f32, 1.0, 1.0].into()), MultiLabel);
+            assert_eq!(training.for_evaluation(&network, loss, &one_hot), Classification);
+            assert_eq!(training.for_evaluation(&network, loss, &vec![0.0f32, 1.0, 1.0].into()), MultiLabel);
         }
-        assert_eq!(MultiLabel.of_evaluation(&network, loss, &vec![0.5f32, 1.0, 1.0].into()), Regression);
+        assert_eq!(MultiLabel.for_evaluation(&network, loss, &vec![0.5f32, 1.0, 1.0].into()), Regression);
     }
 }

@@ -3,7 +3,9 @@
 //! The list decides the memory layout, the first values, the names in files, the reach of penalties and the exports.
 //! A new layer kind or a new per-neuron vector is a [`TensorKind`] and an entry of [`Dense::tensors`].
 
-use crate::nn::{activation::Activation, init::Init, layout::LayerParameters, network::Dense, normalization::Norm};
+use crate::nn::{
+    activation::Activation, init::Init, layout::LayerParameters, network::Dense, normalization::Normalization,
+};
 
 /// What a tensor of a layer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,9 +31,9 @@ pub(crate) enum TensorModule {
 
 /// The values of a tensor before the first step.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum FirstValues {
+pub(crate) enum InitialValues {
     Constant(f32),
-    Drawn(Init),
+    Random(Init),
 }
 
 /// A tensor of a layer.
@@ -42,7 +44,7 @@ pub(crate) struct TensorSpec {
     pub(crate) rows: usize,
     /// Values of a row, one for each neuron.
     pub(crate) columns: usize,
-    pub(crate) first_values: FirstValues,
+    pub(crate) initial_values: InitialValues,
 }
 
 impl TensorKind {
@@ -57,7 +59,7 @@ impl TensorKind {
         }
     }
 
-    /// Whether penalties always apply. Other tensors are exempt where [`crate::optim::Optimizer::penalizes_biases`] is false.
+    /// Whether penalties always apply. Other tensors are exempt where [`crate::optim::Optimizer::regularize_biases`] is false.
     pub(crate) const fn is_weight(self) -> bool {
         match self {
             Self::Weight => true,
@@ -124,29 +126,35 @@ impl TensorSpec {
 impl Dense {
     /// The tensors of the layer. Those that are trained lie in this order in memory, weights first.
     pub(crate) fn tensors(&self) -> Vec<TensorSpec> {
-        let vector = |kind, first_values| TensorSpec { kind, rows: 1, columns: self.outputs, first_values };
-        let first_values = FirstValues::Drawn(self.weight);
+        let vector =
+            |kind, first_values| TensorSpec { kind, rows: 1, columns: self.outputs, initial_values: first_values };
+        let first_values = InitialValues::Random(self.weight_init);
         let mut tensors = vec![
-            TensorSpec { kind: TensorKind::Weight, rows: self.inputs, columns: self.outputs, first_values },
-            vector(TensorKind::Bias, FirstValues::Drawn(self.bias)),
+            TensorSpec {
+                kind: TensorKind::Weight,
+                rows: self.inputs,
+                columns: self.outputs,
+                initial_values: first_values,
+            },
+            vector(TensorKind::Bias, InitialValues::Random(self.bias_init)),
         ];
-        if self.norm.is_some() {
-            tensors.push(vector(TensorKind::Gamma, FirstValues::Constant(1.0)));
-            tensors.push(vector(TensorKind::Beta, FirstValues::Constant(0.0)));
+        if self.normalization.is_some() {
+            tensors.push(vector(TensorKind::Gamma, InitialValues::Constant(1.0)));
+            tensors.push(vector(TensorKind::Beta, InitialValues::Constant(0.0)));
         }
-        if self.norm == Some(Norm::Batch) {
-            tensors.push(vector(TensorKind::RunningMean, FirstValues::Constant(0.0)));
-            tensors.push(vector(TensorKind::RunningVar, FirstValues::Constant(1.0)));
+        if self.normalization == Some(Normalization::Batch) {
+            tensors.push(vector(TensorKind::RunningMean, InitialValues::Constant(0.0)));
+            tensors.push(vector(TensorKind::RunningVar, InitialValues::Constant(1.0)));
         }
-        if let Activation::Prelu { slope } = self.activation {
-            tensors.push(vector(TensorKind::PreluSlope, FirstValues::Constant(slope as f32)));
+        if let Activation::Prelu { initial_slope: slope } = self.activation {
+            tensors.push(vector(TensorKind::PreluSlope, InitialValues::Constant(slope as f32)));
         }
         tensors
     }
 
     /// Whether something is trained between the sum of a neuron and its activation, or in the activation.
-    pub(crate) const fn learns_behind_the_sum(&self) -> bool {
-        self.norm.is_some() || self.activation.is_learned()
+    pub(crate) const fn has_per_neuron_parameters(&self) -> bool {
+        self.normalization.is_some() || self.activation.has_parameters()
     }
 }
 
@@ -156,11 +164,11 @@ impl LayerParameters {
         match kind {
             TensorKind::Weight => &self.weight,
             TensorKind::Bias => &self.bias,
-            TensorKind::Gamma => &self.gain,
-            TensorKind::Beta => &self.shift,
+            TensorKind::Gamma => &self.gamma,
+            TensorKind::Beta => &self.beta,
             TensorKind::RunningMean => &self.running_mean,
-            TensorKind::RunningVar => &self.running_variance,
-            TensorKind::PreluSlope => &self.slope,
+            TensorKind::RunningVar => &self.running_var,
+            TensorKind::PreluSlope => &self.prelu_slope,
         }
     }
 
@@ -168,11 +176,11 @@ impl LayerParameters {
         match kind {
             TensorKind::Weight => &mut self.weight,
             TensorKind::Bias => &mut self.bias,
-            TensorKind::Gamma => &mut self.gain,
-            TensorKind::Beta => &mut self.shift,
+            TensorKind::Gamma => &mut self.gamma,
+            TensorKind::Beta => &mut self.beta,
             TensorKind::RunningMean => &mut self.running_mean,
-            TensorKind::RunningVar => &mut self.running_variance,
-            TensorKind::PreluSlope => &mut self.slope,
+            TensorKind::RunningVar => &mut self.running_var,
+            TensorKind::PreluSlope => &mut self.prelu_slope,
         }
     }
 }
@@ -184,7 +192,7 @@ mod tests {
 
     /// Layers that have every kind of tensor.
     fn network() -> Network {
-        let prelu = Activation::Prelu { slope: 0.25 };
+        let prelu = Activation::Prelu { initial_slope: 0.25 };
         let network = Network::new(5).dense(7, Activation::Tanh).batch_norm().dense(6, Activation::Relu).layer_norm();
         network.dense(9, prelu).dense(3, Activation::Identity)
     }
@@ -192,11 +200,11 @@ mod tests {
     /// The kernels that apply penalties know the rows behind the weights alone.
     #[test]
     fn only_the_first_rows_of_a_layer_are_weights() {
-        for layer in network().layout().layers {
+        for layer in network().layout().to_layers {
             for tensor in layer.tensors.iter().filter(|tensor| tensor.spec.kind.is_trained()) {
-                let first_row = (tensor.offset - layer.place.offset) / layer.place.stride;
-                assert_eq!(tensor.spec.kind.is_weight(), first_row < layer.place.inputs);
-                assert!(first_row + tensor.spec.rows <= layer.place.inputs + layer.place.vectors);
+                let first_row = (tensor.offset - layer.layout.offset) / layer.layout.stride;
+                assert_eq!(tensor.spec.kind.is_weight(), first_row < layer.layout.inputs);
+                assert!(first_row + tensor.spec.rows <= layer.layout.inputs + layer.layout.vector_rows);
             }
         }
     }
@@ -204,7 +212,8 @@ mod tests {
     #[test]
     fn every_tensor_goes_into_a_flat_vector_and_comes_back() {
         let network = network();
-        let mut layers = network.layers_of(&network.initial(3).unwrap(), &network.first_statistics());
+        let mut layers =
+            network.layers_from_flat(&network.initial_parameters(3).unwrap(), &network.initial_statistics());
         let mut found = Vec::new();
         let mut value = 0.0;
         for (dense, layer) in network.layers().iter().zip(&mut layers) {
@@ -220,8 +229,8 @@ mod tests {
         assert!(TensorKind::ALL.iter().all(|kind| found.contains(kind)));
         assert_eq!(network.check_parameters(&layers), Ok(()));
         let layout = network.layout();
-        let (flat, statistics) = (layout.flat(&layers), layout.flat_statistics(&layers));
-        assert_eq!(network.layers_of(&flat, &statistics), layers);
+        let (flat, statistics) = (layout.to_flat(&layers), layout.flat_statistics(&layers));
+        assert_eq!(network.layers_from_flat(&flat, &statistics), layers);
         // No two tensors share a place.
         assert_eq!(flat.iter().chain(&statistics).filter(|v| **v != 0.0).count(), value as usize);
     }

@@ -8,7 +8,7 @@ const COUNT: usize = 6;
 /// What a row of the step table says about the update: part of `Step` in `shaders/table.wgsl`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
-pub(crate) struct Numbers {
+pub(crate) struct UpdateCoefficients {
     /// With what depends on the step alone, such as Adam's correction of the mean.
     pub(crate) learning_rate: f32,
     /// Those of the rule, at the indices that its module below names.
@@ -17,10 +17,10 @@ pub(crate) struct Numbers {
     pub(crate) l1: f32,
     pub(crate) clip_value: f32,
     pub(crate) clip_norm: f32,
-    pub(crate) average: f32,
+    pub(crate) ema_weight: f32,
 }
 
-impl Numbers {
+impl UpdateCoefficients {
     pub(crate) const ONE: Self = Self {
         learning_rate: 1.0,
         coefficients: [1.0; COUNT],
@@ -28,11 +28,11 @@ impl Numbers {
         l1: 1.0,
         clip_value: 1.0,
         clip_norm: 1.0,
-        average: 1.0,
+        ema_weight: 1.0,
     };
 
     /// One by one, as `shaders/steps.wgsl` multiplies them.
-    pub(crate) fn times(&self, other: &Self) -> Self {
+    pub(crate) fn multiply(&self, other: &Self) -> Self {
         let (ours, theirs): (&[f32; 12], &[f32; 12]) = (bytemuck::cast_ref(self), bytemuck::cast_ref(other));
         bytemuck::cast(std::array::from_fn::<f32, 12, _>(|i| ours[i] * theirs[i]))
     }

@@ -6,4 +6,4 @@ pub(crate) mod schedule;
 pub(crate) mod update_rule;
 pub use optimizer::Optimizer;
 pub use schedule::Schedule;
-pub use update_rule::Rule;
+pub use update_rule::UpdateRule;

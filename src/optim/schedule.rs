@@ -16,14 +16,14 @@ pub enum Schedule {
     /// `factor^floor(t / every)` (PyTorch's `StepLR`).
     Step {
         /// After how many updates the rate falls, again and again.
-        every: u64,
+        step_size: u64,
         /// What is left of it then, from 0 to 1.
         factor: f64,
     },
     /// `factor^n` from the `n`-th of the given updates on (PyTorch's `MultiStepLR`).
     MultiStep {
         /// At which updates the rate falls, in any order.
-        at: Vec<u64>,
+        milestones: Vec<u64>,
         /// What is left of it then, from 0 to 1.
         factor: f64,
     },
@@ -35,32 +35,32 @@ pub enum Schedule {
     /// `(1 - t / steps)^power`, and 0 from `steps` on (PyTorch's `PolynomialLR`).
     Polynomial {
         /// After how many updates the rate is 0.
-        steps: u64,
+        total_steps: u64,
         /// 1 for a straight line.
         power: f64,
     },
     /// `minimum + (1 - minimum) (1 + cos(pi t / period)) / 2` (Loshchilov and Hutter 2017). Without restarts the rate
     /// stays at the minimum from `period` on (PyTorch's `CosineAnnealingLR`, which would rise again). With restarts `t`
     /// is counted from the last one (PyTorch's `CosineAnnealingWarmRestarts`).
-    Cosine {
+    CosineAnnealing {
         /// How many updates the way down takes, the first time.
         period: u64,
         /// How many times as long each period is as the one before it; `None` if it does not start again.
-        growth: Option<u64>,
+        period_factor: Option<u64>,
         /// The share of the rate at which it ends, from 0 to 1.
-        minimum: f64,
+        min_factor: f64,
     },
     /// Half a cosine from `start` up to 1, which it reaches at `t = warm_up steps - 1`, then another one down to `end`
     /// at `t = steps - 1` (Smith and Topin 2019; PyTorch's `OneCycleLR`, its momentum apart).
     OneCycle {
         /// How many updates it takes in all.
-        steps: u64,
+        total_steps: u64,
         /// The share of the updates that go up, from 0 to 1.
-        warm_up: f64,
+        warmup_fraction: f64,
         /// The first factor, from 0 to 1: PyTorch's `1 / div_factor`.
-        start: f64,
+        start_factor: f64,
         /// The last factor, from 0 to 1: PyTorch's `1 / (div_factor final_div_factor)`.
-        end: f64,
+        end_factor: f64,
     },
     /// `(1 + t scale)^-power`. scikit-learn's `invscaling` is this [per epoch](Schedule::PerEpoch), `scale` being the
     /// number of rows.
@@ -72,13 +72,13 @@ pub enum Schedule {
     },
     /// `start + (1 - start) t / steps` below `steps`, then another schedule, counted from 0 (PyTorch's `LinearLR` in a
     /// `SequentialLR`).
-    WarmUp {
+    Warmup {
         /// After how many updates the whole rate is reached.
         steps: u64,
         /// The first factor, from 0 to 1.
-        start: f64,
+        start_factor: f64,
         /// What comes then.
-        then: Box<Schedule>,
+        schedule: Box<Schedule>,
     },
     /// Another schedule, whose `t` counts epochs (PyTorch's, where `step()` is called after every epoch). An update of several
     /// batches is of the epoch in which the first of them lies.
@@ -88,12 +88,12 @@ pub enum Schedule {
 impl Schedule {
     /// The rate falls to a tenth every so many updates.
     pub const fn step(every: u64) -> Self {
-        Self::Step { every, factor: 0.1 }
+        Self::Step { step_size: every, factor: 0.1 }
     }
 
     /// The rate falls to a tenth at each of these updates.
     pub fn multi_step(at: impl Into<Vec<u64>>) -> Self {
-        Self::MultiStep { at: at.into(), factor: 0.1 }
+        Self::MultiStep { milestones: at.into(), factor: 0.1 }
     }
 
     /// The rate is multiplied by `factor` after every update.
@@ -103,22 +103,22 @@ impl Schedule {
 
     /// The rate falls to 0 in a straight line.
     pub const fn polynomial(steps: u64) -> Self {
-        Self::Polynomial { steps, power: 1.0 }
+        Self::Polynomial { total_steps: steps, power: 1.0 }
     }
 
     /// The rate falls to 0 along a cosine and stays there.
     pub const fn cosine(period: u64) -> Self {
-        Self::Cosine { period, growth: None, minimum: 0.0 }
+        Self::CosineAnnealing { period, period_factor: None, min_factor: 0.0 }
     }
 
     /// The rate falls towards 0 along a cosine, again and again.
     pub const fn cosine_restarts(period: u64) -> Self {
-        Self::Cosine { period, growth: Some(1), minimum: 0.0 }
+        Self::CosineAnnealing { period, period_factor: Some(1), min_factor: 0.0 }
     }
 
     /// The rate rises from 1/25 for 30% of the updates and falls to 1/250,000.
     pub const fn one_cycle(steps: u64) -> Self {
-        Self::OneCycle { steps, warm_up: 0.3, start: 1.0 / 25.0, end: 1.0 / 25e4 }
+        Self::OneCycle { total_steps: steps, warmup_fraction: 0.3, start_factor: 1.0 / 25.0, end_factor: 1.0 / 25e4 }
     }
 
     /// The rate falls as `1 / sqrt(1 + t scale)`.
@@ -127,8 +127,8 @@ impl Schedule {
     }
 
     /// The rate rises from a third in a straight line before this schedule begins.
-    pub fn after_warm_up(self, steps: u64) -> Self {
-        Self::WarmUp { steps, start: 1.0 / 3.0, then: Box::new(self) }
+    pub fn with_warmup(self, steps: u64) -> Self {
+        Self::Warmup { steps, start_factor: 1.0 / 3.0, schedule: Box::new(self) }
     }
 
     /// This schedule, counted in epochs.
@@ -145,43 +145,47 @@ impl Schedule {
             Self::exponential(0.95),
             Self::polynomial(50),
             Self::cosine(50),
-            Self::Cosine { period: 10, growth: Some(2), minimum: 0.01 },
+            Self::CosineAnnealing { period: 10, period_factor: Some(2), min_factor: 0.01 },
             Self::one_cycle(60),
             Self::inverse_scaling(0.1),
-            Self::cosine(50).after_warm_up(10),
+            Self::cosine(50).with_warmup(10),
             Self::step(3).per_epoch(),
         ]
     }
 
     /// The factor of the rate at update `update`, counted from 0. A period or an epoch of 0 updates counts as one of 1.
     pub fn factor(&self, update: u64, updates_per_epoch: u64) -> f64 {
-        self.factor_among(update, 1, updates_per_epoch)
+        self.factor_at_step(update, 1, updates_per_epoch)
     }
 
     /// The same where `steps` steps make an update, and `steps_per_epoch` an epoch, whose ends may lie within an update.
-    pub(crate) fn factor_among(&self, update: u64, steps: u64, steps_per_epoch: u64) -> f64 {
+    pub(crate) fn factor_at_step(&self, update: u64, steps: u64, steps_per_epoch: u64) -> f64 {
         let t = update as f64;
         match self {
             Self::Constant => 1.0,
-            Self::Step { every, factor } => libm::pow(*factor, (update / every.max(&1)) as f64),
-            Self::MultiStep { at, factor } => {
+            Self::Step { step_size: every, factor } => libm::pow(*factor, (update / every.max(&1)) as f64),
+            Self::MultiStep { milestones: at, factor } => {
                 let passed = at.iter().filter(|&&at| at <= update).count();
                 libm::pow(*factor, passed as f64)
             }
             Self::Exponential { factor } => libm::pow(*factor, t),
-            Self::Polynomial { steps, .. } if update >= *steps => 0.0,
-            Self::Polynomial { steps, power } => libm::pow(1.0 - t / *steps as f64, *power),
-            Self::Cosine { period, growth, minimum } => {
-                let (t, period) = since_restart(update, (*period).max(1), *growth);
+            Self::Polynomial { total_steps: steps, .. } if update >= *steps => 0.0,
+            Self::Polynomial { total_steps: steps, power } => libm::pow(1.0 - t / *steps as f64, *power),
+            Self::CosineAnnealing { period, period_factor: growth, min_factor: minimum } => {
+                let (t, period) = restart_position(update, (*period).max(1), *growth);
                 cosine(1.0, *minimum, t as f64, period as f64)
             }
-            Self::OneCycle { steps, warm_up, start, end } => {
+            Self::OneCycle { total_steps: steps, warmup_fraction: warm_up, start_factor: start, end_factor: end } => {
                 let (top, last) = (warm_up * *steps as f64 - 1.0, *steps as f64 - 1.0);
                 if t <= top { cosine(*start, 1.0, t, top) } else { cosine(1.0, *end, t - top, last - top) }
             }
             Self::InverseScaling { scale, power } => libm::pow(1.0 + t * scale, -power),
-            Self::WarmUp { steps, start, .. } if update < *steps => start + (1.0 - start) * (t / *steps as f64),
-            Self::WarmUp { steps: before, then, .. } => then.factor_among(update - before, steps, steps_per_epoch),
+            Self::Warmup { steps, start_factor: start, .. } if update < *steps => {
+                start + (1.0 - start) * (t / *steps as f64)
+            }
+            Self::Warmup { steps: before, schedule: then, .. } => {
+                then.factor_at_step(update - before, steps, steps_per_epoch)
+            }
             Self::PerEpoch(schedule) => {
                 let epoch = u128::from(update) * u128::from(steps) / u128::from(steps_per_epoch.max(1));
                 schedule.factor(u64::try_from(epoch).unwrap_or(u64::MAX), 1)
@@ -190,41 +194,43 @@ impl Schedule {
     }
 
     /// Whether it counts epochs from the end of a warm-up on.
-    pub(crate) fn has_epochs_behind_warm_up(&self) -> bool {
-        let Self::WarmUp { then, .. } = self else { return false };
-        matches!(**then, Self::PerEpoch(_)) || then.has_epochs_behind_warm_up()
+    pub(crate) fn counts_epochs_after_warmup(&self) -> bool {
+        let Self::Warmup { schedule: then, .. } = self else { return false };
+        matches!(**then, Self::PerEpoch(_)) || then.counts_epochs_after_warmup()
     }
 
     /// Refuses what gives no rate, or one that grows beyond the optimizer's.
     pub(crate) fn check(&self) -> Result<()> {
         match self {
             Self::Constant => Ok(()),
-            Self::Step { every, factor } => {
-                at_least_one("updates between two steps of the schedule", *every)?;
-                share("factor of the schedule", *factor)
+            Self::Step { step_size: every, factor } => {
+                check_at_least_one("updates between two steps of the schedule", *every)?;
+                check_fraction("factor of the schedule", *factor)
             }
-            Self::MultiStep { factor, .. } | Self::Exponential { factor } => share("factor of the schedule", *factor),
-            Self::Polynomial { steps, power } => {
-                at_least_one("steps of the schedule", *steps)?;
-                not_negative("power of the schedule", *power)
+            Self::MultiStep { factor, .. } | Self::Exponential { factor } => {
+                check_fraction("factor of the schedule", *factor)
             }
-            Self::Cosine { period, growth, minimum } => {
-                at_least_one("period of the schedule", *period)?;
-                at_least_one("growth of the schedule's period", growth.unwrap_or(1))?;
-                share("minimum of the schedule", *minimum)
+            Self::Polynomial { total_steps: steps, power } => {
+                check_at_least_one("steps of the schedule", *steps)?;
+                check_not_negative("power of the schedule", *power)
             }
-            Self::OneCycle { steps, warm_up, start, end } => {
-                at_least_one("steps of the schedule", *steps)?;
-                share("warm-up of the schedule", *warm_up)?;
-                share("start of the schedule", *start)?;
-                share("end of the schedule", *end)
+            Self::CosineAnnealing { period, period_factor: growth, min_factor: minimum } => {
+                check_at_least_one("period of the schedule", *period)?;
+                check_at_least_one("growth of the schedule's period", growth.unwrap_or(1))?;
+                check_fraction("minimum of the schedule", *minimum)
+            }
+            Self::OneCycle { total_steps: steps, warmup_fraction: warm_up, start_factor: start, end_factor: end } => {
+                check_at_least_one("steps of the schedule", *steps)?;
+                check_fraction("warm-up of the schedule", *warm_up)?;
+                check_fraction("start of the schedule", *start)?;
+                check_fraction("end of the schedule", *end)
             }
             Self::InverseScaling { scale, power } => {
-                not_negative("scale of the schedule", *scale)?;
-                not_negative("power of the schedule", *power)
+                check_not_negative("scale of the schedule", *scale)?;
+                check_not_negative("power of the schedule", *power)
             }
-            Self::WarmUp { start, then, .. } => {
-                share("start of the schedule", *start)?;
+            Self::Warmup { start_factor: start, schedule: then, .. } => {
+                check_fraction("start of the schedule", *start)?;
                 then.check()
             }
             Self::PerEpoch(schedule) => schedule.check(),
@@ -233,7 +239,7 @@ impl Schedule {
 }
 
 /// How many updates ago a schedule last started again, and how long the period is that started there.
-fn since_restart(update: u64, period: u64, growth: Option<u64>) -> (u64, u64) {
+fn restart_position(update: u64, period: u64, growth: Option<u64>) -> (u64, u64) {
     match growth {
         None => (update, period),
         Some(0 | 1) => (update % period, period),
@@ -253,19 +259,25 @@ fn cosine(from: f64, to: f64, t: f64, period: f64) -> f64 {
     if t < period { to + (from - to) * (1.0 + libm::cos(PI * t / period)) / 2.0 } else { to }
 }
 
-fn at_least_one(what: &'static str, got: u64) -> Result<()> {
-    if got > 0 { Ok(()) } else { Err(Error::Setting { what, expected: "at least 1".into(), got: got.to_string() }) }
+fn check_at_least_one(what: &'static str, got: u64) -> Result<()> {
+    if got > 0 {
+        Ok(())
+    } else {
+        Err(Error::InvalidSetting { name: what, expected: "at least 1".into(), got: got.to_string() })
+    }
 }
 
-fn share(what: &'static str, got: f64) -> Result<()> {
+fn check_fraction(what: &'static str, got: f64) -> Result<()> {
     let fits = (0.0..=1.0).contains(&got);
-    let refusal = || Error::Setting { what, expected: "a number from 0 to 1".into(), got: got.to_string() };
+    let refusal =
+        || Error::InvalidSetting { name: what, expected: "a number from 0 to 1".into(), got: got.to_string() };
     if fits { Ok(()) } else { Err(refusal()) }
 }
 
-fn not_negative(what: &'static str, got: f64) -> Result<()> {
+fn check_not_negative(what: &'static str, got: f64) -> Result<()> {
     let fits = got.is_finite() && got >= 0.0;
-    let refusal = || Error::Setting { what, expected: "a finite number from 0 up".into(), got: got.to_string() };
+    let refusal =
+        || Error::InvalidSetting { name: what, expected: "a finite number from 0 up".into(), got: got.to_string() };
     if fits { Ok(()) } else { Err(refusal()) }
 }
 
@@ -279,20 +291,20 @@ mod tests {
             Schedule::multi_step([]),
             Schedule::exponential(0.0),
             Schedule::exponential(1.0),
-            Schedule::Polynomial { steps: 1, power: 0.0 },
+            Schedule::Polynomial { total_steps: 1, power: 0.0 },
             Schedule::cosine(1),
             Schedule::cosine_restarts(1),
-            Schedule::Cosine { period: 1, growth: Some(2), minimum: 1.0 },
-            Schedule::Cosine { period: u64::MAX, growth: Some(u64::MAX), minimum: 0.0 },
+            Schedule::CosineAnnealing { period: 1, period_factor: Some(2), min_factor: 1.0 },
+            Schedule::CosineAnnealing { period: u64::MAX, period_factor: Some(u64::MAX), min_factor: 0.0 },
             Schedule::one_cycle(1),
             Schedule::one_cycle(u64::MAX),
-            Schedule::OneCycle { steps: 10, warm_up: 0.0, start: 0.0, end: 0.0 },
-            Schedule::OneCycle { steps: 10, warm_up: 0.1, start: 0.0, end: 0.0 },
-            Schedule::OneCycle { steps: 10, warm_up: 1.0, start: 0.0, end: 1.0 },
+            Schedule::OneCycle { total_steps: 10, warmup_fraction: 0.0, start_factor: 0.0, end_factor: 0.0 },
+            Schedule::OneCycle { total_steps: 10, warmup_fraction: 0.1, start_factor: 0.0, end_factor: 0.0 },
+            Schedule::OneCycle { total_steps: 10, warmup_fraction: 1.0, start_factor: 0.0, end_factor: 1.0 },
             Schedule::InverseScaling { scale: f64::MAX, power: f64::MAX },
             Schedule::InverseScaling { scale: f64::MAX, power: 0.0 },
-            Schedule::Constant.after_warm_up(0),
-            Schedule::Constant.after_warm_up(u64::MAX),
+            Schedule::Constant.with_warmup(0),
+            Schedule::Constant.with_warmup(u64::MAX),
         ]
     }
 
@@ -316,10 +328,10 @@ mod tests {
         for (schedule, end, last) in [
             (Schedule::multi_step([15, 40]), 40, 0.01),
             (Schedule::polynomial(50), 50, 0.0),
-            (Schedule::Cosine { period: 50, growth: None, minimum: 0.25 }, 50, 0.25),
+            (Schedule::CosineAnnealing { period: 50, period_factor: None, min_factor: 0.25 }, 50, 0.25),
             (Schedule::one_cycle(60), 59, 1.0 / 25e4),
-            (Schedule::Constant.after_warm_up(10), 10, 1.0),
-            (Schedule::polynomial(50).after_warm_up(10).per_epoch(), 60 * 7, 0.0),
+            (Schedule::Constant.with_warmup(10), 10, 1.0),
+            (Schedule::polynomial(50).with_warmup(10).per_epoch(), 60 * 7, 0.0),
         ] {
             assert!((schedule.factor(end - 1, 7) - last).abs() > 1e-9, "{schedule:?} before {end}");
             for update in [end, end + 1, end + 100, u64::MAX / 2] {
@@ -330,31 +342,47 @@ mod tests {
 
     #[test]
     fn what_gives_no_rate_is_refused() {
-        let factors = |factor| [Schedule::Step { every: 1, factor }, Schedule::MultiStep { at: vec![1], factor }];
+        let factors =
+            |factor| [Schedule::Step { step_size: 1, factor }, Schedule::MultiStep { milestones: vec![1], factor }];
         let mut refused = vec![
             Schedule::step(0),
             Schedule::polynomial(0),
             Schedule::cosine(0),
-            Schedule::Cosine { period: 1, growth: Some(0), minimum: 0.0 },
+            Schedule::CosineAnnealing { period: 1, period_factor: Some(0), min_factor: 0.0 },
             Schedule::one_cycle(0),
         ];
         for bad in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
             refused.extend(factors(bad));
             refused.push(Schedule::exponential(bad));
-            refused.push(Schedule::Cosine { period: 1, growth: None, minimum: bad });
-            refused.push(Schedule::OneCycle { steps: 10, warm_up: bad, start: 0.1, end: 0.1 });
-            refused.push(Schedule::OneCycle { steps: 10, warm_up: 0.3, start: bad, end: 0.1 });
-            refused.push(Schedule::OneCycle { steps: 10, warm_up: 0.3, start: 0.1, end: bad });
-            refused.push(Schedule::WarmUp { steps: 10, start: bad, then: Box::new(Schedule::Constant) });
+            refused.push(Schedule::CosineAnnealing { period: 1, period_factor: None, min_factor: bad });
+            refused.push(Schedule::OneCycle {
+                total_steps: 10,
+                warmup_fraction: bad,
+                start_factor: 0.1,
+                end_factor: 0.1,
+            });
+            refused.push(Schedule::OneCycle {
+                total_steps: 10,
+                warmup_fraction: 0.3,
+                start_factor: bad,
+                end_factor: 0.1,
+            });
+            refused.push(Schedule::OneCycle {
+                total_steps: 10,
+                warmup_fraction: 0.3,
+                start_factor: 0.1,
+                end_factor: bad,
+            });
+            refused.push(Schedule::Warmup { steps: 10, start_factor: bad, schedule: Box::new(Schedule::Constant) });
         }
         for bad in [-0.1, f64::NAN, f64::INFINITY] {
-            refused.push(Schedule::Polynomial { steps: 10, power: bad });
+            refused.push(Schedule::Polynomial { total_steps: 10, power: bad });
             refused.push(Schedule::InverseScaling { scale: bad, power: 0.5 });
             refused.push(Schedule::InverseScaling { scale: 1.0, power: bad });
         }
         for schedule in refused {
-            for schedule in [schedule.clone(), schedule.clone().after_warm_up(5), schedule.per_epoch()] {
-                assert!(matches!(schedule.check(), Err(Error::Setting { .. })), "{schedule:?}");
+            for schedule in [schedule.clone(), schedule.clone().with_warmup(5), schedule.per_epoch()] {
+                assert!(matches!(schedule.check(), Err(Error::InvalidSetting { .. })), "{schedule:?}");
                 let factor = schedule.factor(100, 10);
                 assert_eq!(factor.to_bits(), schedule.factor(100, 10).to_bits(), "it comes back");
             }

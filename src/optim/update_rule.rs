@@ -1,4 +1,4 @@
-//! What becomes of a gradient: each [`Rule`] is an arm here and a file in `shaders/optimizer/`.
+//! What becomes of a gradient: each [`UpdateRule`] is an arm here and a file in `shaders/optimizer/`.
 
 use crate::{
     error::{Error, Result},
@@ -11,7 +11,7 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
-pub enum Rule {
+pub enum UpdateRule {
     /// Stochastic gradient descent, the textbook's: `p - lr g`.
     Sgd,
     /// With a velocity (Polyak 1964; Sutskever et al. 2013): `v <- momentum v + (1 - dampening) g`, the first `v` is `g`;
@@ -75,9 +75,9 @@ pub enum Rule {
     /// epsilon)`.
     Adagrad {
         /// How fast the rate falls.
-        decay: f64,
+        learning_rate_decay: f64,
         /// The first sum of squares.
-        initial: f64,
+        initial_accumulator: f64,
         /// What keeps it from dividing by 0.
         epsilon: f64,
     },
@@ -100,17 +100,17 @@ pub enum Rule {
     /// that grows while its gradient keeps its sign and shrinks where it turns; there the parameter waits.
     Rprop {
         /// What a step is multiplied by where the sign turns, below 1.
-        shrink: f64,
+        eta_minus: f64,
         /// What it is multiplied by else, above 1.
-        grow: f64,
+        eta_plus: f64,
         /// The shortest step.
-        least: f64,
+        min_step: f64,
         /// The longest.
-        most: f64,
+        max_step: f64,
     },
 }
 
-impl Rule {
+impl UpdateRule {
     /// One of each, and of each kind, for tests and benches to walk: PyTorch's defaults, Lion's authors'.
     pub const ALL: &[Self] = &[
         Self::Sgd,
@@ -122,10 +122,10 @@ impl Rule {
         Self::Nadam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, momentum_decay: 0.004 },
         Self::RmsProp { alpha: 0.99, epsilon: 1e-8, momentum: 0.0, centered: false },
         Self::RmsProp { alpha: 0.99, epsilon: 1e-8, momentum: 0.9, centered: true },
-        Self::Adagrad { decay: 0.0, initial: 0.0, epsilon: 1e-10 },
+        Self::Adagrad { learning_rate_decay: 0.0, initial_accumulator: 0.0, epsilon: 1e-10 },
         Self::Adadelta { rho: 0.9, epsilon: 1e-6 },
         Self::Lion { beta1: 0.9, beta2: 0.99 },
-        Self::Rprop { shrink: 0.5, grow: 1.2, least: 1e-6, most: 50.0 },
+        Self::Rprop { eta_minus: 0.5, eta_plus: 1.2, min_step: 1e-6, max_step: 50.0 },
     ];
 
     pub(crate) const ADAM: Self = Self::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, amsgrad: false };
@@ -147,7 +147,7 @@ impl Rule {
     }
 
     /// How many numbers it keeps for every parameter.
-    pub const fn planes(self) -> usize {
+    pub const fn state_per_parameter(self) -> usize {
         match self {
             Self::Sgd => 0,
             Self::Momentum { .. } | Self::Adagrad { .. } | Self::Lion { .. } => 1,
@@ -158,22 +158,22 @@ impl Rule {
     }
 
     /// The new value of a parameter `p` with gradient `g` in update number `t`, from 1; `state` holds the parameter's
-    /// [`Rule::planes`] numbers, all 0 at first.
+    /// [`UpdateRule::state_per_parameter`] numbers, all 0 at first.
     ///
     /// # Panics
-    /// If `state` does not hold [`Rule::planes`] numbers.
-    pub fn apply(self, rate: f64, t: u64, p: f64, g: f64, state: &mut [f64]) -> f64 {
+    /// If `state` does not hold [`UpdateRule::state_per_parameter`] numbers.
+    pub fn apply(self, learning_rate: f64, t: u64, p: f64, g: f64, state: &mut [f64]) -> f64 {
         let power = |beta: f64| 1.0 - beta.powf(t as f64);
         let mean = |kept: f64, old: &mut f64, new: f64| {
             *old = kept * *old + (1.0 - kept) * new;
             *old
         };
-        assert_eq!(state.len(), self.planes(), "{}: numbers of state for a parameter", self.name());
+        assert_eq!(state.len(), self.state_per_parameter(), "{}: numbers of state for a parameter", self.name());
         match (self, state) {
-            (Self::Sgd, _) => p - rate * g,
+            (Self::Sgd, _) => p - learning_rate * g,
             (Self::Momentum { momentum, dampening, nesterov }, [v]) => {
                 *v = if t == 1 { g } else { momentum * *v + (1.0 - dampening) * g };
-                p - rate * if nesterov { g + momentum * *v } else { *v }
+                p - learning_rate * if nesterov { g + momentum * *v } else { *v }
             }
             (Self::Adam { beta1, beta2, epsilon, .. }, [m, s, rest @ ..]) => {
                 let (m, mut s) = (mean(beta1, m, g), mean(beta2, s, g * g));
@@ -181,18 +181,18 @@ impl Rule {
                     *largest = largest.max(s);
                     s = *largest;
                 }
-                p - rate * (m / power(beta1)) / ((s / power(beta2)).sqrt() + epsilon)
+                p - learning_rate * (m / power(beta1)) / ((s / power(beta2)).sqrt() + epsilon)
             }
             (Self::Adamax { beta1, beta2, epsilon }, [m, u]) => {
                 *u = (beta2 * *u).max(g.abs() + epsilon);
-                p - rate * (mean(beta1, m, g) / power(beta1)) / *u
+                p - learning_rate * (mean(beta1, m, g) / power(beta1)) / *u
             }
             (Self::Nadam { beta1, beta2, epsilon, momentum_decay }, [m, s]) => {
                 let (m, s) = (mean(beta1, m, g), mean(beta2, s, g * g));
                 let mu = |t: u64| beta1 * (1.0 - 0.5 * 0.96f64.powf(t as f64 * momentum_decay));
                 let product: f64 = (1..=t).map(mu).product();
                 let ahead = (1.0 - mu(t)) * g / (1.0 - product) + mu(t + 1) * m / (1.0 - product * mu(t + 1));
-                p - rate * ahead / ((s / power(beta2)).sqrt() + epsilon)
+                p - learning_rate * ahead / ((s / power(beta2)).sqrt() + epsilon)
             }
             (Self::RmsProp { alpha, epsilon, momentum, centered }, [s, rest @ ..]) => {
                 let mut s = mean(alpha, s, g * g);
@@ -205,23 +205,23 @@ impl Rule {
                     *v = momentum * *v + change;
                     change = *v;
                 }
-                p - rate * change
+                p - learning_rate * change
             }
-            (Self::Adagrad { decay, initial, epsilon }, [s]) => {
+            (Self::Adagrad { learning_rate_decay: decay, initial_accumulator: initial, epsilon }, [s]) => {
                 *s += g * g;
-                p - rate / (1.0 + (t - 1) as f64 * decay) * g / ((initial + *s).sqrt() + epsilon)
+                p - learning_rate / (1.0 + (t - 1) as f64 * decay) * g / ((initial + *s).sqrt() + epsilon)
             }
             (Self::Adadelta { rho, epsilon }, [s, u]) => {
                 let d = g * (*u + epsilon).sqrt() / (mean(rho, s, g * g) + epsilon).sqrt();
                 mean(rho, u, d * d);
-                p - rate * d
+                p - learning_rate * d
             }
             (Self::Lion { beta1, beta2 }, [m]) => {
                 let direction = sign(beta1 * *m + (1.0 - beta1) * g);
                 mean(beta2, m, g);
-                p - rate * direction
+                p - learning_rate * direction
             }
-            (Self::Rprop { shrink, grow, least, most }, [before, step]) => {
+            (Self::Rprop { eta_minus: shrink, eta_plus: grow, min_step: least, max_step: most }, [before, step]) => {
                 let turn = g * *before;
                 let factor = if turn > 0.0 {
                     grow
@@ -230,7 +230,7 @@ impl Rule {
                 } else {
                     1.0
                 };
-                *step = if t == 1 { rate } else { (*step * factor).clamp(least, most) };
+                *step = if t == 1 { learning_rate } else { (*step * factor).clamp(least, most) };
                 *before = if turn < 0.0 { 0.0 } else { g };
                 p - sign(*before) * *step
             }
@@ -257,32 +257,34 @@ impl Rule {
                 &[("momentum", momentum, 0.0, 1.0), ("dampening", dampening, 0.0, 1.0)]
             }
             Self::Adam { beta1, beta2, epsilon, .. } | Self::Adamax { beta1, beta2, epsilon } => &[
-                ("beta1", beta1, 0.0, BELOW_ONE),
-                ("beta2", beta2, 0.0, BELOW_ONE),
-                ("epsilon", epsilon, LEAST_EPSILON, 1e9),
+                ("beta1", beta1, 0.0, LARGEST_BELOW_ONE),
+                ("beta2", beta2, 0.0, LARGEST_BELOW_ONE),
+                ("epsilon", epsilon, MIN_EPSILON, 1e9),
             ],
             Self::Nadam { beta1, beta2, epsilon, momentum_decay } => &[
-                ("beta1", beta1, 0.0, BELOW_ONE),
-                ("beta2", beta2, 0.0, BELOW_ONE),
-                ("epsilon", epsilon, LEAST_EPSILON, 1e9),
+                ("beta1", beta1, 0.0, LARGEST_BELOW_ONE),
+                ("beta2", beta2, 0.0, LARGEST_BELOW_ONE),
+                ("epsilon", epsilon, MIN_EPSILON, 1e9),
                 ("momentum decay", momentum_decay, 0.0, 1e9),
             ],
             Self::RmsProp { alpha, epsilon, momentum, .. } => &[
-                ("alpha", alpha, 0.0, BELOW_ONE),
-                ("epsilon", epsilon, LEAST_EPSILON, 1e9),
+                ("alpha", alpha, 0.0, LARGEST_BELOW_ONE),
+                ("epsilon", epsilon, MIN_EPSILON, 1e9),
                 ("momentum", momentum, 0.0, 1.0),
             ],
-            Self::Adagrad { decay, initial, epsilon } => &[
+            Self::Adagrad { learning_rate_decay: decay, initial_accumulator: initial, epsilon } => &[
                 ("decay", decay, 0.0, 1e9),
                 ("initial sum", initial, 0.0, 1e9),
-                ("epsilon", epsilon, LEAST_EPSILON, 1e9),
+                ("epsilon", epsilon, MIN_EPSILON, 1e9),
             ],
             Self::Adadelta { rho, epsilon } => {
-                &[("rho", rho, 0.0, BELOW_ONE), ("epsilon", epsilon, LEAST_EPSILON, 1e9)]
+                &[("rho", rho, 0.0, LARGEST_BELOW_ONE), ("epsilon", epsilon, MIN_EPSILON, 1e9)]
             }
-            Self::Lion { beta1, beta2 } => &[("beta1", beta1, 0.0, BELOW_ONE), ("beta2", beta2, 0.0, BELOW_ONE)],
-            Self::Rprop { shrink, grow, least, most } => &[
-                ("shrink", shrink, f64::MIN_POSITIVE, BELOW_ONE),
+            Self::Lion { beta1, beta2 } => {
+                &[("beta1", beta1, 0.0, LARGEST_BELOW_ONE), ("beta2", beta2, 0.0, LARGEST_BELOW_ONE)]
+            }
+            Self::Rprop { eta_minus: shrink, eta_plus: grow, min_step: least, max_step: most } => &[
+                ("shrink", shrink, f64::MIN_POSITIVE, LARGEST_BELOW_ONE),
                 ("grow", grow, 1.0, 1e9),
                 ("shortest step", least, f64::MIN_POSITIVE, most),
                 ("longest step", most, least, 1e9),
@@ -326,7 +328,7 @@ impl Rule {
     }
 
     /// The kinds that its file tells apart.
-    pub(crate) const fn kinds(self) -> &'static [(&'static str, bool)] {
+    pub(crate) const fn kernel_flags(self) -> &'static [(&'static str, bool)] {
         match self {
             Self::Momentum { nesterov: true, .. } => &[("NESTEROV", true)],
             Self::Momentum { nesterov: false, .. } => &[("NESTEROV", false)],
@@ -349,32 +351,34 @@ impl Rule {
     }
 }
 
-const BELOW_ONE: f64 = 1.0 - f64::EPSILON / 2.0;
+const LARGEST_BELOW_ONE: f64 = 1.0 - f64::EPSILON / 2.0;
 /// Above 0, or what never had a gradient would become 0 / 0.
-const LEAST_EPSILON: f64 = 1e-30;
+const MIN_EPSILON: f64 = 1e-30;
 
-pub(crate) fn check_within(what: &'static str, got: f64, least: f64, most: f64) -> Result<()> {
-    if got >= least && got <= most && (got as f32).is_finite() {
+pub(crate) fn check_within(what: &'static str, got: f64, min: f64, max: f64) -> Result<()> {
+    if got >= min && got <= max && (got as f32).is_finite() {
         return Ok(());
     }
-    let expected = match (least, most) {
-        (_, BELOW_ONE) if least < TINY => format!("a number {}, and below 1", above(least)),
-        _ if least > 0.0 && least < TINY => format!("a number {}, and at most {}", above(least), short(most)),
-        _ => format!("a number in [{}, {}]", short(least), short(most)),
+    let expected = match (min, max) {
+        (_, LARGEST_BELOW_ONE) if min < SMALL_BOUND => format!("a number {}, and below 1", lower_bound_text(min)),
+        _ if min > 0.0 && min < SMALL_BOUND => {
+            format!("a number {}, and at most {}", lower_bound_text(min), format_short(max))
+        }
+        _ => format!("a number in [{}, {}]", format_short(min), format_short(max)),
     };
-    Err(Error::Setting { what, expected, got: short(got) })
+    Err(Error::InvalidSetting { name: what, expected, got: format_short(got) })
 }
 
 /// Bounds below this keep a number from being 0.
-const TINY: f64 = 1e-9;
+const SMALL_BOUND: f64 = 1e-9;
 
 /// A lower bound in words.
-fn above(least: f64) -> String {
-    if least > 0.0 { format!("above 0 (at least {least:.1e})") } else { "of at least 0".to_owned() }
+fn lower_bound_text(min: f64) -> String {
+    if min > 0.0 { format!("above 0 (at least {min:.1e})") } else { "of at least 0".to_owned() }
 }
 
 /// A number without rows of zeros.
-fn short(number: f64) -> String {
+fn format_short(number: f64) -> String {
     let size = number.abs();
     if size != 0.0 && size.is_finite() && !(1e-4..1e7).contains(&size) {
         format!("{number:e}")
@@ -390,8 +394,8 @@ mod tests {
     /// A rule must not fall back to gradient descent where it gets the state of another rule.
     #[test]
     fn a_rule_with_the_state_of_another_rule_panics() {
-        for rule in Rule::ALL {
-            for len in (0..5).filter(|len| *len != rule.planes()) {
+        for rule in UpdateRule::ALL {
+            for len in (0..5).filter(|len| *len != rule.state_per_parameter()) {
                 let applied = std::panic::catch_unwind(|| rule.apply(0.1, 1, 1.0, 1.0, &mut vec![0.0; len]));
                 let message = *applied.unwrap_err().downcast::<String>().unwrap();
                 assert!(message.contains(rule.name()) && message.contains("numbers of state"), "{message}");
@@ -401,7 +405,7 @@ mod tests {
 
     #[test]
     fn rprop_takes_a_turn_back_and_then_steps_less() {
-        let rprop = Rule::Rprop { shrink: 0.5, grow: 1.25, least: 1e-6, most: 50.0 };
+        let rprop = UpdateRule::Rprop { eta_minus: 0.5, eta_plus: 1.25, min_step: 1e-6, max_step: 50.0 };
         let (mut p, mut state) = (1.0, [0.0; 2]);
         // PyTorch's: where the sign turns, the step is halved and the gradient forgotten.
         for (t, g, expected) in

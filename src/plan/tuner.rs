@@ -14,7 +14,7 @@ use crate::{
     nn::{layout::LayerParameters, network::Network},
     optim::{optimizer::Optimizer, schedule::Schedule},
     plan::Plan,
-    train::{settings::Settings, trainer::Trainer},
+    train::{settings::TrainerSettings, trainer::Trainer},
 };
 
 /// Times whole steps of the plans that may be the fastest.
@@ -35,46 +35,46 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Tuner {
     /// About how long all measurements take together.
-    pub time: Duration,
+    pub time_budget: Duration,
     /// A folder of plans that were found before. A plan is taken from there if it was made for the same device, driver,
     /// version of gradus, network and batch, and may be the fastest for these settings; otherwise it is said that it is
     /// stale, and why, and it is replaced.
-    pub cache: Option<PathBuf>,
+    pub cache_dir: Option<PathBuf>,
 }
 
 impl Default for Tuner {
     /// Two seconds, no cache.
     fn default() -> Self {
-        Self { time: Duration::from_secs(2), cache: None }
+        Self { time_budget: Duration::from_secs(2), cache_dir: None }
     }
 }
 
 /// A plan and how fast it is.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Tuned {
+pub struct TunedPlan {
     /// The plan.
     pub plan: Plan,
     /// Seconds a step; infinite for a plan that computes wrongly or does not run.
-    pub seconds: f64,
+    pub seconds_per_step: f64,
 }
 
 /// Rows of the batch that a plan is checked with.
-const CHECKED: usize = 8;
+const CHECKED_ROWS: usize = 8;
 
 impl Tuner {
     /// The fastest plan for a network and a batch on a device: from the cache, or measured.
     ///
     /// # Errors
-    /// As [`Trainer::new`]; [`Error::File`] if the cache cannot be written.
-    pub fn tune(&self, device: &Device, network: &Network, settings: &Settings) -> Result<Plan> {
-        let plans = candidates(device, network, settings)?;
+    /// As [`Trainer::new`]; [`Error::Io`] if the cache cannot be written.
+    pub fn tune(&self, device: &Device, network: &Network, settings: &TrainerSettings) -> Result<Plan> {
+        let plans = candidate_plans(device, network, settings)?;
         let own = plans[0].clone();
-        let file = self.cache.as_ref().map(|folder| folder.join(file_name(&own)));
-        if let Some(plan) = file.as_ref().and_then(|file| cached(file, &plans)) {
+        let file = self.cache_dir.as_ref().map(|folder| folder.join(file_name(&own)));
+        if let Some(plan) = file.as_ref().and_then(|file| load_cached(file, &plans)) {
             return Ok(plan);
         }
-        let best = self.time(plans, device, network, settings)?.into_iter().next();
+        let best = self.time_budget(plans, device, network, settings)?.into_iter().next();
         let plan = best.map_or(own, |tuned| tuned.plan);
         if let Some(file) = file {
             crate::util::files::write(&file, plan.to_string().as_bytes())?;
@@ -87,23 +87,29 @@ impl Tuner {
     ///
     /// # Errors
     /// As [`Trainer::new`].
-    pub fn measure(&self, device: &Device, network: &Network, settings: &Settings) -> Result<Vec<Tuned>> {
-        self.time(candidates(device, network, settings)?, device, network, settings)
+    pub fn measure(&self, device: &Device, network: &Network, settings: &TrainerSettings) -> Result<Vec<TunedPlan>> {
+        self.time_budget(candidate_plans(device, network, settings)?, device, network, settings)
     }
 
-    fn time(&self, plans: Vec<Plan>, device: &Device, network: &Network, settings: &Settings) -> Result<Vec<Tuned>> {
-        let rows = 2 * settings.batch;
+    fn time_budget(
+        &self,
+        plans: Vec<Plan>,
+        device: &Device,
+        network: &Network,
+        settings: &TrainerSettings,
+    ) -> Result<Vec<TunedPlan>> {
+        let rows = 2 * settings.batch_size;
         let outputs = network.outputs();
-        let data = Dataset::new(rows, numbers(rows * network.inputs()), numbers(rows * outputs))?;
-        let each = self.time / plans.len().max(1) as u32;
+        let data = Dataset::new(rows, test_inputs(rows * network.inputs()), test_inputs(rows * outputs))?;
+        let each = self.time_budget / plans.len().max(1) as u32;
         let mut all = Vec::new();
         for plan in plans {
-            let settings = Settings { plan: Some(plan.clone()), ..settings.clone() };
-            let measured = check(device, network, &settings).and_then(|()| {
+            let settings = TrainerSettings { plan: Some(plan.clone()), ..settings.clone() };
+            let measured = check_plan(device, network, &settings).and_then(|()| {
                 // At a rate of 0, since nobody knows that these numbers can be learned: where the loss diverges a training ends.
                 let optimizer = Optimizer { learning_rate: 0.0, ..settings.optimizer };
-                let mut trainer = Trainer::new(device, network, &data, Settings { optimizer, ..settings })?;
-                seconds_of_a_step(&mut trainer, each)
+                let mut trainer = Trainer::new(device, network, &data, TrainerSettings { optimizer, ..settings })?;
+                measure_step(&mut trainer, each)
             });
             let seconds = match measured {
                 Ok(seconds) => seconds,
@@ -114,46 +120,46 @@ impl Tuner {
                     f64::INFINITY
                 }
             };
-            all.push(Tuned { plan, seconds });
+            all.push(TunedPlan { plan, seconds_per_step: seconds });
         }
-        all.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
+        all.sort_by(|a, b| a.seconds_per_step.total_cmp(&b.seconds_per_step));
         Ok(all)
     }
 }
 
 /// Every plan that may be the fastest, the planner's own first.
-fn candidates(device: &Device, network: &Network, settings: &Settings) -> Result<Vec<Plan>> {
-    let settings = Settings { plan: None, ..settings.clone() };
-    Ok(Trainer::by_hand(device, network, settings)?.candidates())
+fn candidate_plans(device: &Device, network: &Network, settings: &TrainerSettings) -> Result<Vec<Plan>> {
+    let settings = TrainerSettings { plan: None, ..settings.clone() };
+    Ok(Trainer::without_dataset(device, network, settings)?.candidate_plans())
 }
 
 /// Numbers from 0 to 1.
-fn numbers(n: usize) -> Vec<f32> {
+fn test_inputs(n: usize) -> Vec<f32> {
     (0..n).map(|i| (i * 37 % 251) as f32 / 250.0).collect()
 }
 
 /// Takes one step on a few rows and compares the parameters with the reference's.
-fn check(device: &Device, network: &Network, settings: &Settings) -> Result<()> {
+fn check_plan(device: &Device, network: &Network, settings: &TrainerSettings) -> Result<()> {
     // What is compared are the products, so what comes before and after them is kept as plain as it can be: a rate that is
     // no schedule's, features without noise, and no step that follows the sign of what is rounded.
-    let is_coarse = settings.optimizer.rounds_coarsely();
+    let is_coarse = settings.optimizer.is_sign_sensitive();
     let optimizer = if is_coarse { Optimizer::sgd(0.1) } else { settings.optimizer };
-    let plain = Settings { optimizer, schedule: Schedule::Constant, input_noise: 0.0, ..settings.clone() };
-    let mut trainer = Trainer::by_hand(device, network, plain)?;
-    let rows = settings.batch.min(CHECKED);
-    let x = numbers(rows * network.inputs());
+    let plain = TrainerSettings { optimizer, schedule: Schedule::Constant, input_noise_std: 0.0, ..settings.clone() };
+    let mut trainer = Trainer::without_dataset(device, network, plain)?;
+    let rows = settings.batch_size.min(CHECKED_ROWS);
+    let x = test_inputs(rows * network.inputs());
     let outputs = network.outputs();
     // A one in each row is an answer for every loss.
     let t: Vec<f32> =
         (0..rows * outputs).map(|i| if i % outputs == i / outputs % outputs { 1.0 } else { 0.0 }).collect();
     let before = trainer.parameters()?;
     let mut reference = Reference::new(network, settings.loss, optimizer, &before)?;
-    reference = reference.accumulating(settings.accumulate as u64);
+    reference = reference.with_gradient_accumulation(settings.gradient_accumulation as u64);
     let f64s = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
-    for _ in 0..settings.accumulate {
-        let factors = trainer.coming_factors(rows);
+    for _ in 0..settings.gradient_accumulation {
+        let factors = trainer.next_dropout_factors(rows);
         trainer.step(&x, &t)?;
-        reference.step_with_factors(&f64s(&x), &f64s(&t), &[], factors)?;
+        reference.step_with_dropout(&f64s(&x), &f64s(&t), &[], factors)?;
     }
     let flat =
         |layers: &[LayerParameters]| layers.iter().flat_map(|l| [&l.weight, &l.bias]).flat_map(|v| f64s(v)).collect();
@@ -171,11 +177,15 @@ fn check(device: &Device, network: &Network, settings: &Settings) -> Result<()> 
         return Ok(());
     }
     let expected = "the reference's step".to_owned();
-    Err(Error::Plan { what: "result", expected, got: format!("one that is off by {:.1e} of it", worst / largest) })
+    Err(Error::InvalidPlan {
+        field: "result",
+        expected,
+        got: format!("one that is off by {:.1e} of it", worst / largest),
+    })
 }
 
 /// The least of three stretches.
-fn seconds_of_a_step(trainer: &mut Trainer, time: Duration) -> Result<f64> {
+fn measure_step(trainer: &mut Trainer, time: Duration) -> Result<f64> {
     trainer.run(1)?;
     let (mut steps, mut best) = (1, f64::INFINITY);
     loop {
@@ -199,19 +209,19 @@ fn seconds_of_a_step(trainer: &mut Trainer, time: Duration) -> Result<f64> {
 /// A name that says for whom the plan is, but not for which driver and version: a newer one has to find the stale file. What
 /// is too long for a file's name is cut: two that differ only there take the same file in turn.
 fn file_name(plan: &Plan) -> String {
-    let name = format!("{} {} {}", plan.of.batch, plan.of.device, plan.of.network);
+    let name = format!("{} {} {}", plan.key.batch, plan.key.device, plan.key.network);
     let safe = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' });
     safe.take(200).collect::<String>() + ".plan"
 }
 
 /// The plan in a file, unless there is none or it is stale: none of those that may be the fastest, for other settings maybe.
-fn cached(file: &Path, plans: &[Plan]) -> Option<Plan> {
+fn load_cached(file: &Path, plans: &[Plan]) -> Option<Plan> {
     let text = fs::read_to_string(file).ok()?;
     let plan = text.parse::<Plan>().and_then(|plan| {
-        plans[0].of.check(&plan.of)?;
+        plans[0].key.check(&plan.key)?;
         let (expected, got) = ("one for these settings".to_owned(), plan.scheme.to_string());
         let is_known = plans.iter().any(|known| known.scheme == plan.scheme);
-        if is_known { Ok(plan) } else { Err(Error::Plan { what: "scheme", expected, got }) }
+        if is_known { Ok(plan) } else { Err(Error::InvalidPlan { field: "scheme", expected, got }) }
     });
     plan.inspect_err(|error| log::warn!("{} is stale and will be replaced: {error}", file.display())).ok()
 }

@@ -5,12 +5,12 @@ use crate::model::predictor::Predictor;
 use crate::{
     data::{
         features::ByteScale,
-        scaling::{Scaler, scaled},
+        scaling::{Scaler, transform_inputs},
     },
     device::Device,
     engine::ensemble::EnsembleBackend,
     error::{Error, Result},
-    metrics::classification::first_largest,
+    metrics::classification::argmax,
     model::Model,
     nn::{
         activation::Activation,
@@ -47,22 +47,22 @@ pub struct Ensemble {
     network: Network,
     scaler: Option<Scaler>,
     byte_scale: ByteScale,
-    networks: usize,
+    member_count: usize,
     /// Where a single output turns from no to yes, if the networks vote.
-    threshold: Option<f32>,
+    vote_threshold: Option<f32>,
     backend: EnsembleBackend,
 }
 
 /// What an [`Ensemble`] answers, row by row.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub struct Consensus {
+pub struct EnsemblePrediction {
     /// The mean over the networks, `[rows, outputs]`, in the unit of the outputs.
     pub mean: Vec<f32>,
     /// The standard deviation over the networks, `[rows, outputs]`, in the unit of the outputs: the root of the squared
     /// deviations' sum divided by the number of networks, as numpy's `std` has it. 0 of a single network.
-    pub deviation: Vec<f32>,
-    /// What the networks vote for, if their outputs are classes; see [`Ensemble::voting`].
+    pub std: Vec<f32>,
+    /// What the networks vote for, if their outputs are classes; see [`Ensemble::with_voting`].
     pub votes: Option<Votes>,
 }
 
@@ -71,11 +71,11 @@ pub struct Consensus {
 #[non_exhaustive]
 pub struct Votes {
     /// How many classes there are: as many as outputs, and two, no and yes, of a single output.
-    pub count: usize,
+    pub class_count: usize,
     /// For each row the class with most votes, and of equals the first: `[rows]`.
-    pub classes: Vec<u32>,
+    pub majority: Vec<u32>,
     /// Which share of the networks votes for each class, from 0 to 1: `[rows, count]`.
-    pub shares: Vec<f32>,
+    pub fractions: Vec<f32>,
 }
 
 impl Ensemble {
@@ -84,8 +84,8 @@ impl Ensemble {
         /// small for all of them, some follow the others, and the answers have the same bits.
         ///
         /// # Errors
-        /// [`Error::Setting`] if there is no model, or one whose layers or scaling are not those of the first; and as
-        /// [`Predictor::of`], before anything is allocated.
+        /// [`Error::InvalidSetting`] if there is no model, or one whose layers or scaling are not those of the first; and as
+        /// [`Predictor::from_forward`], before anything is allocated.
         pub fn new(device: &Device, models: &[Model]) -> Result<Self> = Self::new_async(device, models);
     }
 
@@ -96,43 +96,43 @@ impl Ensemble {
     pub async fn new_async(device: &Device, models: &[Model]) -> Result<Self> {
         let Some(Model { network, scaler, byte_scale, .. }) = models.first() else {
             let (expected, got) = ("at least 1".to_owned(), "0".to_owned());
-            return Err(Error::Setting { what: "networks of an ensemble", expected, got });
+            return Err(Error::InvalidSetting { name: "networks of an ensemble", expected, got });
         };
         models.iter().try_for_each(Model::check)?;
-        check_same(models)?;
+        check_same_network(models)?;
         let layout = network.layout();
-        let flat = |model: &Model| [layout.flat(&model.parameters), network.statistics(&model.parameters)];
+        let flat = |model: &Model| [layout.to_flat(&model.parameters), network.statistics(&model.parameters)];
         let members: Vec<_> = models.iter().map(flat).collect();
         let backend = EnsembleBackend::new(device, network, members).await?;
         let last = network.layers().last().map(|layer| layer.activation);
         let are_classes = matches!(last, Some(Activation::Sigmoid | Activation::Softmax));
-        let threshold = are_classes.then_some(Loss::Mse.threshold());
+        let threshold = are_classes.then_some(Loss::Mse.decision_threshold());
         let byte_scale = (*byte_scale).into();
         Ok(Self {
             network: network.clone(),
             scaler: scaler.clone(),
             byte_scale,
-            networks: models.len(),
-            threshold,
+            member_count: models.len(),
+            vote_threshold: threshold,
             backend,
         })
     }
 
     /// The same whose outputs are classes as the answers for this loss are: a single output says yes above
-    /// [`Loss::threshold`], and of several the first largest is the class.
+    /// [`Loss::decision_threshold`], and of several the first largest is the class.
     ///
     /// Without it networks vote whose outputs are sigmoids or a softmax, and others do not: whether an output without an
     /// activation is a logit or a number, no model says. [`Population::ensemble`](crate::population::Population::ensemble) knows from its targets: its networks vote
     /// for classes, and not for labels of which a row may have several.
     #[must_use]
-    pub const fn voting(mut self, loss: Loss) -> Self {
-        self.threshold = Some(loss.threshold());
+    pub const fn with_voting(mut self, loss: Loss) -> Self {
+        self.vote_threshold = Some(loss.decision_threshold());
         self
     }
 
     /// The same whose outputs are no classes, which nobody votes for.
     pub(crate) const fn without_votes(mut self) -> Self {
-        self.threshold = None;
+        self.vote_threshold = None;
         self
     }
 
@@ -142,8 +142,8 @@ impl Ensemble {
     }
 
     /// How many networks there are.
-    pub const fn networks(&self) -> usize {
-        self.networks
+    pub const fn len(&self) -> usize {
+        self.member_count
     }
 
     blocking! {
@@ -151,51 +151,51 @@ impl Ensemble {
         ///
         /// # Errors
         /// As [`Predictor::predict`].
-        pub fn predict(&mut self, inputs: &[f32]) -> Result<Consensus> = self.predict_async(inputs);
+        pub fn predict(&mut self, inputs: &[f32]) -> Result<EnsemblePrediction> = self.predict_async(inputs);
     }
 
     /// The asynchronous form of [`Ensemble::predict`].
     ///
     /// # Errors
     /// As [`Ensemble::predict`].
-    pub async fn predict_async(&mut self, inputs: &[f32]) -> Result<Consensus> {
+    pub async fn predict_async(&mut self, inputs: &[f32]) -> Result<EnsemblePrediction> {
         self.network.check_inputs(inputs)?;
-        self.byte_scale.look_at(inputs);
-        let inputs = scaled(self.scaler.as_ref(), inputs);
-        let threshold = self.threshold.unwrap_or_default();
+        self.byte_scale.warn_if_unscaled(inputs);
+        let inputs = transform_inputs(self.scaler.as_ref(), inputs);
+        let threshold = self.vote_threshold.unwrap_or_default();
         let answers = self.backend.predict(&inputs, threshold).await?;
-        Ok(self.consensus(&answers))
+        Ok(self.summarize(&answers))
     }
 
     /// Of `[rows, 3, outputs]` numbers: means, summed squared deviations and votes.
-    fn consensus(&self, answers: &[f32]) -> Consensus {
-        let (outputs, networks) = (self.network.outputs(), self.networks as f64);
+    fn summarize(&self, answers: &[f32]) -> EnsemblePrediction {
+        let (outputs, networks) = (self.network.outputs(), self.member_count as f64);
         let part = |part: usize| {
             answers.chunks_exact(3 * outputs).flat_map(move |row| &row[part * outputs..(part + 1) * outputs]).copied()
         };
         let deviation = part(1).map(|squares| (f64::from(squares) / networks).sqrt() as f32);
         let share = |votes: f32| (f64::from(votes) / networks) as f32;
-        let votes = self.threshold.map(|_| {
+        let votes = self.vote_threshold.map(|_| {
             let shares: Vec<f32> = match outputs {
-                1 => part(2).flat_map(|yes| [share(self.networks as f32 - yes), share(yes)]).collect(),
+                1 => part(2).flat_map(|yes| [share(self.member_count as f32 - yes), share(yes)]).collect(),
                 _ => part(2).map(share).collect(),
             };
             let count = outputs.max(2);
-            Votes { count, classes: shares.chunks_exact(count).map(first_largest).collect(), shares }
+            Votes { class_count: count, majority: shares.chunks_exact(count).map(argmax).collect(), fractions: shares }
         });
-        Consensus { mean: part(0).collect(), deviation: deviation.collect(), votes }
+        EnsemblePrediction { mean: part(0).collect(), std: deviation.collect(), votes }
     }
 }
 
 /// Refuses models that are not of the kind of the first.
-fn check_same(models: &[Model]) -> Result<()> {
+fn check_same_network(models: &[Model]) -> Result<()> {
     /// What a layer computes; how it was trained is no matter.
-    fn computes(layer: &Dense) -> (usize, usize, Activation, Option<crate::nn::normalization::Norm>) {
-        (layer.inputs, layer.outputs, layer.activation, layer.norm)
+    fn layer_signature(layer: &Dense) -> (usize, usize, Activation, Option<crate::nn::normalization::Normalization>) {
+        (layer.inputs, layer.outputs, layer.activation, layer.normalization)
     }
     let first = &models[0];
     let is_other = |model: &Model| {
-        let [ours, theirs] = [model, first].map(|model| model.network.layers().iter().map(computes));
+        let [ours, theirs] = [model, first].map(|model| model.network.layers().iter().map(layer_signature));
         match (ours.eq(theirs), model.scaler == first.scaler, model.byte_scale == first.byte_scale) {
             (false, ..) => Some(["the same layers", "others"]),
             (true, false, _) => Some(["the same scaling", "another"]),
@@ -206,13 +206,13 @@ fn check_same(models: &[Model]) -> Result<()> {
     let other = models.iter().enumerate().find_map(|(number, model)| Some((number, is_other(model)?)));
     other.map_or(Ok(()), |(number, [same, other])| {
         let (expected, got) = (format!("{same} in all"), format!("{other} in number {number}"));
-        Err(Error::Setting { what: "models of an ensemble", expected, got })
+        Err(Error::InvalidSetting { name: "models of an ensemble", expected, got })
     })
 }
 
 impl std::fmt::Debug for Ensemble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { network, networks, .. } = self;
+        let Self { network, member_count: networks, .. } = self;
         f.debug_struct("Ensemble").field("network", network).field("networks", networks).finish_non_exhaustive()
     }
 }

@@ -1,6 +1,6 @@
 //! Many networks of one shape that train together.
 
-pub use ensemble::{Consensus, Ensemble, Votes};
+pub use ensemble::{Ensemble, EnsemblePrediction, Votes};
 pub(crate) mod ensemble;
 pub(crate) mod evaluate;
 pub(crate) mod member;
@@ -15,14 +15,14 @@ use crate::{
     data::{dataset::Dataset, features::ByteScale},
     device::Device,
     engine::{
-        population::{PopulationBackend, evaluation::Tested, memory_estimate::Estimate},
-        prefetch::weights_of_steps,
-        step::Course,
+        population::{PopulationBackend, evaluation::EvaluationSet, memory_estimate::MemoryEstimate},
+        prefetch::sum_step_weights,
+        step::StepGenerator,
     },
     error::{Error, Result},
     nn::{network::Network, task::Task},
     plan::Plan,
-    train::run_report::Report,
+    train::run_report::RunReport,
     util::blocking::blocking,
 };
 
@@ -49,21 +49,21 @@ use crate::{
 pub struct Population {
     network: Network,
     members: Vec<Member>,
-    courses: Vec<Course>,
+    generators: Vec<StepGenerator>,
     backend: PopulationBackend,
     /// After how many steps each was stopped, if it was.
-    stopped: Vec<Option<u64>>,
+    stopped_at: Vec<Option<u64>>,
     /// Steps that those in training have taken.
-    done: u64,
+    steps_taken: u64,
     /// After how many steps something was kept of each, if anything was.
-    kept: Vec<Option<u64>>,
+    snapshot_steps: Vec<Option<u64>>,
     /// The step whose loss was not a finite number, of those that have diverged.
-    diverged: Vec<Option<u64>>,
+    diverged_at: Vec<Option<u64>>,
     task: Task,
     data: Dataset,
     byte_scale: ByteScale,
     /// The data set that they were tested on last.
-    tested: Option<Tested>,
+    evaluation_set: Option<EvaluationSet>,
 }
 
 impl Population {
@@ -71,7 +71,7 @@ impl Population {
         /// Networks of one shape, on a data set that moves to the device now and stays there.
         ///
         /// # Errors
-        /// [`Error::Setting`] if there is no member, or one that cannot be trained with the first, with what differs,
+        /// [`Error::InvalidSetting`] if there is no member, or one that cannot be trained with the first, with what differs,
         /// or rows that are none; and as [`Trainer::new`], before anything is allocated. Where bindings are too small
         /// for all of them, some follow the others.
         pub fn new(device: &Device, network: &Network, data: &Dataset, members: &[Member]) -> Result<Self>
@@ -83,27 +83,27 @@ impl Population {
     /// # Errors
     /// As [`Population::new`].
     pub async fn new_async(device: &Device, network: &Network, data: &Dataset, members: &[Member]) -> Result<Self> {
-        let members = &member::chosen(network, data, members);
-        let courses = Self::checked(network, data, members)?;
+        let members = &member::resolve_losses(network, data, members);
+        let courses = Self::check_members(network, data, members)?;
         let config = members[0].settings.training_config(network, Some(data));
         if device.is_software() {
             check_memory(&PopulationBackend::estimate(device, config, data, courses.clone())?)?;
         }
-        let task = Task::of(network, members[0].settings.loss, Some(data.answers()));
+        let task = Task::from_targets(network, members[0].settings.loss, Some(data.targets()));
         let backend = PopulationBackend::new(device, config, data, courses.clone()).await?;
         Ok(Self {
             network: network.clone(),
             members: members.to_vec(),
-            courses,
+            generators: courses,
             backend,
-            stopped: vec![None; members.len()],
-            done: 0,
-            kept: vec![None; members.len()],
-            diverged: vec![None; members.len()],
+            stopped_at: vec![None; members.len()],
+            steps_taken: 0,
+            snapshot_steps: vec![None; members.len()],
+            diverged_at: vec![None; members.len()],
             task,
             data: data.clone(),
-            byte_scale: data.features().scale_of_bytes().into(),
-            tested: None,
+            byte_scale: data.features().byte_scale().into(),
+            evaluation_set: None,
         })
     }
 
@@ -111,17 +111,22 @@ impl Population {
     ///
     /// # Errors
     /// As [`Population::new`], but for what only the allocation shows.
-    pub fn estimate(device: &Device, network: &Network, data: &Dataset, members: &[Member]) -> Result<Estimate> {
-        let members = &member::chosen(network, data, members);
-        let courses = Self::checked(network, data, members)?;
+    pub fn estimate_memory(
+        device: &Device,
+        network: &Network,
+        data: &Dataset,
+        members: &[Member],
+    ) -> Result<MemoryEstimate> {
+        let members = &member::resolve_losses(network, data, members);
+        let courses = Self::check_members(network, data, members)?;
         let config = members[0].settings.training_config(network, Some(data));
         PopulationBackend::estimate(device, config, data, courses)
     }
 
     /// What each network's steps do, if they can be trained together.
-    fn checked(network: &Network, data: &Dataset, members: &[Member]) -> Result<Vec<Course>> {
-        let courses = member::courses(network, data, members)?;
-        data.check_for(network.inputs(), network.outputs())?;
+    fn check_members(network: &Network, data: &Dataset, members: &[Member]) -> Result<Vec<StepGenerator>> {
+        let courses = member::step_generators(network, data, members)?;
+        data.check_shape(network.inputs(), network.outputs())?;
         Ok(courses)
     }
 
@@ -144,34 +149,34 @@ impl Population {
     /// How many steps a network has taken.
     ///
     /// # Errors
-    /// [`Error::Setting`] if there is no such network, as all that follow.
+    /// [`Error::InvalidSetting`] if there is no such network, as all that follow.
     pub fn steps(&self, member: usize) -> Result<u64> {
         self.check(member)?;
-        Ok(self.stopped[member].unwrap_or(self.done))
+        Ok(self.stopped_at[member].unwrap_or(self.steps_taken))
     }
 
     /// How many steps pass over a network's rows once.
     ///
     /// # Errors
-    /// [`Error::Setting`] if there is no such network.
+    /// [`Error::InvalidSetting`] if there is no such network.
     pub fn steps_per_epoch(&self, member: usize) -> Result<usize> {
         self.check(member)?;
-        Ok(self.courses[member].steps_per_epoch() as usize)
+        Ok(self.generators[member].steps_per_epoch() as usize)
     }
 
     /// How many steps are left of a network's epoch: all of them at its start.
-    pub(crate) fn steps_to_epoch(&self, member: usize) -> Result<usize> {
+    pub(crate) fn steps_left_in_epoch(&self, member: usize) -> Result<usize> {
         let all = self.steps_per_epoch(member)?;
         Ok(all - (self.steps(member)? % all as u64) as usize)
     }
 
-    pub(crate) fn is_in_training(&self, member: usize) -> bool {
-        self.stopped[member].is_none()
+    pub(crate) fn is_active(&self, member: usize) -> bool {
+        self.stopped_at[member].is_none()
     }
 
     /// Which networks are in training: all, until they are stopped or diverge.
-    pub fn in_training(&self) -> impl Iterator<Item = usize> + '_ {
-        self.stopped.iter().enumerate().filter(|(_, stopped)| stopped.is_none()).map(|(member, _)| member)
+    pub fn active_members(&self) -> impl Iterator<Item = usize> + '_ {
+        self.stopped_at.iter().enumerate().filter(|(_, stopped)| stopped.is_none()).map(|(member, _)| member)
     }
 
     blocking! {
@@ -180,34 +185,34 @@ impl Population {
         /// number is stopped.
         ///
         /// # Errors
-        /// [`Error::DeviceLost`], [`Error::Timeout`], [`Error::File`] if rows are in a file that can no longer be read,
-        /// and [`Error::Setting`] for more than 2^32 steps.
-        pub fn run(&mut self, steps: usize) -> Result<Vec<Report>> = self.run_async(steps);
+        /// [`Error::DeviceLost`], [`Error::Timeout`], [`Error::Io`] if rows are in a file that can no longer be read,
+        /// and [`Error::InvalidSetting`] for more than 2^32 steps.
+        pub fn run(&mut self, steps: usize) -> Result<Vec<RunReport>> = self.run_async(steps);
     }
 
     /// The asynchronous form of [`Population::run`].
     ///
     /// # Errors
     /// As [`Population::run`].
-    pub async fn run_async(&mut self, steps: usize) -> Result<Vec<Report>> {
+    pub async fn run_async(&mut self, steps: usize) -> Result<Vec<RunReport>> {
         if steps > u32::MAX as usize {
             let expected = format!("at most {}", u32::MAX);
-            return Err(Error::Setting { what: "steps of a run", expected, got: steps.to_string() });
+            return Err(Error::InvalidSetting { name: "steps of a run", expected, got: steps.to_string() });
         }
-        let mut reports = vec![Report::of(self.task.has_accuracy()); self.members.len()];
+        let mut reports = vec![RunReport::new(self.task.has_accuracy()); self.members.len()];
         // Whatever becomes of them, they are taken: what a device was told to do it may still do after an error.
-        let before = self.done;
-        self.done += steps as u64;
+        let before = self.steps_taken;
+        self.steps_taken += steps as u64;
         self.backend.run(before, steps, &mut reports).await?;
-        if let Some(weights) = self.data.weights() {
-            for ((report, course), member) in reports.iter_mut().zip(&self.courses).zip(&self.members) {
+        if let Some(weights) = self.data.sample_weights() {
+            for ((report, course), member) in reports.iter_mut().zip(&self.generators).zip(&self.members) {
                 let steps = before..before + report.losses.len() as u64;
-                report.weights = weights_of_steps(course, member.settings.shuffle, weights, steps);
+                report.batch_weights = sum_step_weights(course, member.settings.shuffle, weights, steps);
             }
         }
-        for member in self.in_training().collect::<Vec<_>>() {
+        for member in self.active_members().collect::<Vec<_>>() {
             if let Some(at) = reports[member].losses.iter().position(|loss| !loss.is_finite()) {
-                self.diverged[member] = Some(before + at as u64);
+                self.diverged_at[member] = Some(before + at as u64);
                 self.stop_async(member).await?;
             }
         }
@@ -218,7 +223,7 @@ impl Population {
         /// Takes a network out of training: from here on it costs nothing, and keeps its parameters.
         ///
         /// # Errors
-        /// [`Error::Setting`] if there is no such network, [`Error::OutOfMemory`], [`Error::DeviceLost`].
+        /// [`Error::InvalidSetting`] if there is no such network, [`Error::OutOfMemory`], [`Error::DeviceLost`].
         pub fn stop(&mut self, member: usize) -> Result<()> = self.stop_async(member);
     }
 
@@ -228,17 +233,17 @@ impl Population {
     /// As [`Population::stop`].
     pub async fn stop_async(&mut self, member: usize) -> Result<()> {
         self.check(member)?;
-        if self.stopped[member].is_none() {
+        if self.stopped_at[member].is_none() {
             self.backend.stop(member).await?;
-            self.stopped[member] = Some(self.done);
+            self.stopped_at[member] = Some(self.steps_taken);
         }
         Ok(())
     }
 
     /// Refuses a network that is not there, or has diverged.
-    fn check_finite(&self, member: usize) -> Result<()> {
+    fn check_not_diverged(&self, member: usize) -> Result<()> {
         self.check(member)?;
-        self.diverged[member].map_or(Ok(()), |step| Err(Error::MemberDiverged { member, step: Some(step) }))
+        self.diverged_at[member].map_or(Ok(()), |step| Err(Error::MemberDiverged { member, step: Some(step) }))
     }
 
     fn check(&self, member: usize) -> Result<()> {
@@ -246,17 +251,17 @@ impl Population {
             return Ok(());
         }
         let expected = format!("below {}", self.members.len());
-        Err(Error::Setting { what: "number of a network", expected, got: member.to_string() })
+        Err(Error::InvalidSetting { name: "number of a network", expected, got: member.to_string() })
     }
 }
 
 /// Refuses what this computer's memory cannot hold, where the device has none of its own. To be told so, the system has to
 /// be asked: what is not there is not given.
-fn check_memory(estimate: &Estimate) -> Result<()> {
+fn check_memory(estimate: &MemoryEstimate) -> Result<()> {
     let mut asked: Vec<u8> = Vec::new();
-    let what = || format!("{} networks: {} MiB", estimate.at_once.iter().sum::<usize>(), estimate.bytes() >> 20);
+    let what = || format!("{} networks: {} MiB", estimate.group_sizes.iter().sum::<usize>(), estimate.bytes() >> 20);
     let bytes = usize::try_from(estimate.bytes()).unwrap_or(usize::MAX);
-    asked.try_reserve_exact(bytes).map_err(|_| Error::OutOfMemory { what: what() })
+    asked.try_reserve_exact(bytes).map_err(|_| Error::OutOfMemory { context: what() })
 }
 
 impl std::fmt::Debug for Population {

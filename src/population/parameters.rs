@@ -4,7 +4,7 @@
 use crate::train::trainer::Trainer;
 use crate::{
     device::Device,
-    error::{Error, Result, first_not_finite},
+    error::{Error, Result, first_non_finite},
     model::Model,
     nn::{layout::LayerParameters, task::Task},
     optim::optimizer::Optimizer,
@@ -18,19 +18,19 @@ impl Population {
         /// [`Population::restore`]. What was kept of them before is replaced.
         ///
         /// # Errors
-        /// [`Error::Setting`] if there is no such network, [`Error::OutOfMemory`] and [`Error::DeviceLost`].
-        pub fn keep(&mut self, members: &[usize]) -> Result<()> = self.keep_async(members);
+        /// [`Error::InvalidSetting`] if there is no such network, [`Error::OutOfMemory`] and [`Error::DeviceLost`].
+        pub fn snapshot(&mut self, members: &[usize]) -> Result<()> = self.snapshot_async(members);
     }
 
-    /// The asynchronous form of [`Population::keep`].
+    /// The asynchronous form of [`Population::snapshot`].
     ///
     /// # Errors
-    /// As [`Population::keep`].
-    pub async fn keep_async(&mut self, members: &[usize]) -> Result<()> {
-        members.iter().try_for_each(|member| self.check_finite(*member))?;
-        self.backend.keep(members).await?;
+    /// As [`Population::snapshot`].
+    pub async fn snapshot_async(&mut self, members: &[usize]) -> Result<()> {
+        members.iter().try_for_each(|member| self.check_not_diverged(*member))?;
+        self.backend.take_snapshot(members).await?;
         members.iter().try_for_each(|member| {
-            self.kept[*member] = Some(self.steps(*member)?);
+            self.snapshot_steps[*member] = Some(self.steps(*member)?);
             Ok(())
         })
     }
@@ -40,29 +40,29 @@ impl Population {
     /// for as many now, and are forgotten otherwise.
     ///
     /// # Errors
-    /// [`Error::Setting`] if there is no such network, or nothing was kept of it; [`Error::MemberDiverged`] instead if it has
+    /// [`Error::InvalidSetting`] if there is no such network, or nothing was kept of it; [`Error::MemberDiverged`] instead if it has
     /// diverged.
     pub fn restore(&mut self, member: usize) -> Result<()> {
         self.check(member)?;
-        let Some(kept) = self.kept[member] else {
-            self.check_finite(member)?;
-            return Err(Error::Setting {
-                what: "parameters to restore",
+        let Some(kept) = self.snapshot_steps[member] else {
+            self.check_not_diverged(member)?;
+            return Err(Error::InvalidSetting {
+                name: "parameters to restore",
                 expected: "some that Population::keep has kept".into(),
                 got: format!("none of number {member}"),
             });
         };
-        let batches = |steps: u64| steps % self.members[member].settings.accumulate as u64;
+        let batches = |steps: u64| steps % self.members[member].settings.gradient_accumulation as u64;
         let with_gradients = batches(kept) == batches(self.steps(member)?);
         self.backend.restore(member, with_gradients);
-        self.diverged[member] = None;
+        self.diverged_at[member] = None;
         Ok(())
     }
 
     /// The learning rate of a network, without the schedule's factor.
     ///
     /// # Errors
-    /// [`Error::Setting`] if there is no such network.
+    /// [`Error::InvalidSetting`] if there is no such network.
     pub fn learning_rate(&self, member: usize) -> Result<f64> {
         self.check(member)?;
         Ok(self.members[member].settings.optimizer.learning_rate)
@@ -71,23 +71,23 @@ impl Population {
     /// The learning rate of a network's last update, with the schedule's factor; before the first, that of the first.
     ///
     /// # Errors
-    /// [`Error::Setting`] if there is no such network.
+    /// [`Error::InvalidSetting`] if there is no such network.
     pub fn last_learning_rate(&self, member: usize) -> Result<f64> {
         let last = self.steps(member)?.saturating_sub(1);
-        let factor = self.courses[member].factor(last);
+        let factor = self.generators[member].schedule_factor(last);
         Ok(factor * self.learning_rate(member)?)
     }
 
     /// Sets the learning rate of a network for the steps that follow; a schedule goes on multiplying it.
     ///
     /// # Errors
-    /// [`Error::Setting`] if there is no such network, or the rate is not a finite number from 0 up.
-    pub fn set_learning_rate(&mut self, member: usize, rate: f64) -> Result<()> {
+    /// [`Error::InvalidSetting`] if there is no such network, or the rate is not a finite number from 0 up.
+    pub fn set_learning_rate(&mut self, member: usize, learning_rate: f64) -> Result<()> {
         self.check(member)?;
-        let optimizer = Optimizer { learning_rate: rate, ..self.members[member].settings.optimizer };
+        let optimizer = Optimizer { learning_rate, ..self.members[member].settings.optimizer };
         optimizer.check()?;
         self.members[member].settings.optimizer = optimizer;
-        self.backend.set_learning_rate(member, rate);
+        self.backend.set_learning_rate(member, learning_rate);
         Ok(())
     }
 
@@ -95,7 +95,7 @@ impl Population {
         /// Weights and biases of a network, layer by layer.
         ///
         /// # Errors
-        /// [`Error::Setting`] if there is no such network, and as [`Trainer::parameters`].
+        /// [`Error::InvalidSetting`] if there is no such network, and as [`Trainer::parameters`].
         pub fn parameters(&self, member: usize) -> Result<Vec<LayerParameters>> = self.parameters_async(member);
     }
 
@@ -104,13 +104,13 @@ impl Population {
     /// # Errors
     /// As [`Population::parameters`].
     pub async fn parameters_async(&self, member: usize) -> Result<Vec<LayerParameters>> {
-        self.check_finite(member)?;
-        let memory = self.backend.memory(member).await?;
+        self.check_not_diverged(member)?;
+        let memory = self.backend.training_state(member).await?;
         // The last step may have made numbers that are not finite, and no loss was computed from them yet.
-        if first_not_finite(&memory.parameters).is_some() {
+        if first_non_finite(&memory.parameters).is_some() {
             return Err(Error::MemberDiverged { member, step: None });
         }
-        Ok(self.network.layers_of(&memory.parameters, &memory.statistics))
+        Ok(self.network.layers_from_flat(&memory.parameters, &memory.statistics))
     }
 
     blocking! {
@@ -136,7 +136,7 @@ impl Population {
 
     blocking! {
         /// Some of the networks, put together on a device, which may be another one; they vote if they were trained to
-        /// tell classes. [`Population::in_training`] gives those that did not stop; after early stopping that may be
+        /// tell classes. [`Population::active_members`] gives those that did not stop; after early stopping that may be
         /// none. Training goes on without them.
         ///
         /// # Errors
@@ -157,6 +157,6 @@ impl Population {
         let ensemble = Ensemble::new_async(device, &models).await?;
         let is_of_classes = self.task == Task::Classification;
         let loss = self.members[0].settings.loss;
-        Ok(if is_of_classes { ensemble.voting(loss) } else { ensemble.without_votes() })
+        Ok(if is_of_classes { ensemble.with_voting(loss) } else { ensemble.without_votes() })
     }
 }

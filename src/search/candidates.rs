@@ -9,23 +9,23 @@ use crate::{
     nn::network::Network,
     population::{
         Population,
-        member::{Member, differs},
+        member::{Member, first_difference},
     },
-    search::folds::Scores,
+    search::folds::FoldScores,
     train::{
         history::History,
         policies::Monitor,
-        training_loop::{Fit, Validation},
+        training_loop::{TrainingLoop, Validation},
     },
 };
 
-pub(crate) struct Field {
+pub(crate) struct CandidatePopulations {
     populations: Vec<Population>,
     /// Of each candidate's networks the population and the number there.
-    places: Vec<Vec<[usize; 2]>>,
+    locations: Vec<Vec<[usize; 2]>>,
 }
 
-impl Field {
+impl CandidatePopulations {
     /// Networks of candidates, some each, which are judged by a quantity that they have.
     pub(crate) async fn new(
         device: &Device,
@@ -38,7 +38,7 @@ impl Field {
         let mut places = Vec::with_capacity(candidates.len());
         for members in candidates {
             let mut place = |member: &Member| {
-                let fits = |group: &Vec<Member>| differs(&group[0], member).is_none();
+                let fits = |group: &Vec<Member>| first_difference(&group[0], member).is_none();
                 let number = groups.iter().position(fits).unwrap_or_else(|| {
                     groups.push(Vec::new());
                     groups.len() - 1
@@ -54,23 +54,23 @@ impl Field {
         }
         let data = if let Validation::Data(data) = validation { Some(data) } else { None };
         populations.iter().try_for_each(|population| population.check_monitor(monitor, data))?;
-        Ok(Self { populations, places })
+        Ok(Self { populations, locations: places })
     }
 
     /// Takes all through the epochs.
-    pub(crate) async fn fit(&mut self, fit: &Fit) -> Result<Vec<Vec<History>>> {
+    pub(crate) async fn train(&mut self, fit: &TrainingLoop) -> Result<Vec<Vec<History>>> {
         let mut histories = Vec::with_capacity(self.populations.len());
         for population in &mut self.populations {
-            histories.push(fit.run_together_async(population).await?);
+            histories.push(fit.run_population_async(population).await?);
         }
         let mut take = |[population, member]: &[usize; 2]| std::mem::take(&mut histories[*population][*member]);
-        Ok(self.places.iter().map(|places| places.iter().map(&mut take).collect()).collect())
+        Ok(self.locations.iter().map(|places| places.iter().map(&mut take).collect()).collect())
     }
 
     /// Takes that many steps with all that are in training.
     pub(crate) async fn run(&mut self, steps: usize) -> Result<()> {
         for population in &mut self.populations {
-            if population.in_training().next().is_some() {
+            if population.active_members().next().is_some() {
                 population.run_async(steps).await?;
             }
         }
@@ -78,13 +78,13 @@ impl Field {
     }
 
     /// What the networks of some candidates are worth; those that have diverged, nothing.
-    pub(crate) async fn validate(&mut self, validation: &Validation, candidates: &[usize]) -> Result<Vec<Scores>> {
+    pub(crate) async fn validate(&mut self, validation: &Validation, candidates: &[usize]) -> Result<Vec<FoldScores>> {
         let data = if let Validation::Data(data) = validation { Some(data) } else { None };
         let mut all: Vec<Vec<Option<Metrics>>> = Vec::with_capacity(self.populations.len());
         for (number, population) in self.populations.iter_mut().enumerate() {
-            let places = candidates.iter().flat_map(|candidate| &self.places[*candidate]);
+            let places = candidates.iter().flat_map(|candidate| &self.locations[*candidate]);
             let here = places.filter(|[other, _]| *other == number).map(|[_, member]| *member);
-            let tested: Vec<usize> = here.filter(|member| population.is_in_training(*member)).collect();
+            let tested: Vec<usize> = here.filter(|member| population.is_active(*member)).collect();
             let mut of_each = vec![None; population.members().len()];
             if !tested.is_empty() {
                 let metrics = population.validate(data, &tested).await?;
@@ -94,13 +94,13 @@ impl Field {
         }
         let mut take = |[population, member]: &[usize; 2]| all[*population][*member].take();
         let mut scores =
-            |candidate: &usize| Scores { metrics: self.places[*candidate].iter().map(&mut take).collect() };
+            |candidate: &usize| FoldScores { metrics: self.locations[*candidate].iter().map(&mut take).collect() };
         Ok(candidates.iter().map(&mut scores).collect())
     }
 
     /// Takes a candidate's networks out of training.
     pub(crate) async fn stop(&mut self, candidate: usize) -> Result<()> {
-        for [population, member] in &self.places[candidate] {
+        for [population, member] in &self.locations[candidate] {
             self.populations[*population].stop_async(*member).await?;
         }
         Ok(())
@@ -108,7 +108,7 @@ impl Field {
 
     /// A candidate's first network.
     pub(crate) async fn model(&self, candidate: usize) -> Result<Model> {
-        let [population, member] = self.places[candidate][0];
+        let [population, member] = self.locations[candidate][0];
         self.populations[population].model_async(member).await
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::{
     data::{
-        dataset::{Answers, Dataset},
-        subset::{Fold, Rows},
+        dataset::{Dataset, Targets},
+        subset::{Fold, Subset},
     },
     device::Device,
     error::{Error, Result},
@@ -14,14 +14,14 @@ use crate::{
     population::{Population, member::Member},
     train::{
         policies::Monitor,
-        settings::Settings,
-        training_loop::{Fit, Validation},
+        settings::TrainerSettings,
+        training_loop::{TrainingLoop, Validation},
     },
-    util::{blocking::blocking, rng::Draws},
+    util::{blocking::blocking, rng::Rng},
 };
 
 /// A data set in so many parts, each of which tests a network that learns from the others. Where the answers are classes,
-/// [`cross_val_score`](crate::search::cross_val_score) and [`Search`](crate::search::Search) keep the shares of the classes in every part, as
+/// [`cross_val_score`](crate::search::cross_val_score) and [`AdapterFilter`](crate::search::AdapterFilter) keep the shares of the classes in every part, as
 /// scikit-learn's `StratifiedKFold`, which is its default for classifiers; [`KFold::unstratified`] does not, as its `KFold`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KFold {
@@ -59,10 +59,10 @@ impl KFold {
     /// has, of each class, the rows that scikit-learn's `StratifiedKFold` puts there.
     ///
     /// # Errors
-    /// [`Error::Setting`] for fewer than 2 parts, more parts than rows, or more parts than rows of every class.
+    /// [`Error::InvalidSetting`] for fewer than 2 parts, more parts than rows, or more parts than rows of every class.
     pub fn order(&self, data: &Dataset) -> Result<Option<Vec<usize>>> {
         self.fold(0).check(data.rows())?;
-        let Answers::Classes(classes) = data.answers() else { return Ok(None) };
+        let Targets::Classes(classes) = data.targets() else { return Ok(None) };
         if !self.stratified {
             return Ok(None);
         }
@@ -74,13 +74,13 @@ impl KFold {
         let most = of_class.iter().map(Vec::len).max().unwrap_or(0);
         if self.folds > most {
             let expected = format!("at most {most}, the number of rows of the largest class, or KFold::unstratified");
-            return Err(Error::Setting { what: "stratified folds", expected, got: self.folds.to_string() });
+            return Err(Error::InvalidSetting { name: "stratified folds", expected, got: self.folds.to_string() });
         }
         if let Some(seed) = self.seed {
-            let mut draws = Draws::new(seed ^ STREAM);
+            let mut draws = Rng::new(seed ^ RNG_STREAM);
             for rows in &mut of_class {
                 for place in 0..rows.len() {
-                    let other = place + draws.below(rows.len() - place);
+                    let other = place + draws.next_below(rows.len() - place);
                     rows.swap(place, other);
                 }
             }
@@ -99,7 +99,7 @@ impl KFold {
     }
 
     /// The data set with its rows in that order, and the parts of it, which stand together then.
-    pub(crate) fn prepared(&self, data: &Dataset) -> Result<(Dataset, Self)> {
+    pub(crate) fn prepare(&self, data: &Dataset) -> Result<(Dataset, Self)> {
         Ok(match self.order(data)? {
             Some(order) => (data.select(&order)?, Self { seed: None, ..*self }),
             None => (data.clone(), *self),
@@ -108,41 +108,41 @@ impl KFold {
 
     /// One of the parts, from 0.
     pub const fn fold(&self, fold: usize) -> Fold {
-        Fold { fold, folds: self.folds, seed: self.seed }
+        Fold { index: fold, count: self.folds, seed: self.seed }
     }
 
     /// A network for each part, which learns from the others.
     pub fn members(&self, member: &Member) -> Vec<Member> {
-        (0..self.folds).map(|fold| member.clone().on(Rows::WithoutFold(self.fold(fold)))).collect()
+        (0..self.folds).map(|fold| member.clone().with_subset(Subset::TrainFold(self.fold(fold)))).collect()
     }
 }
 
 /// So that the order of stratified rows has nothing to do with other draws of the same seed.
-const STREAM: u64 = 0x53_74_72_61_74;
+const RNG_STREAM: u64 = 0x53_74_72_61_74;
 
 /// What networks of the same settings are worth: those of a cross-validation, a fold each.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Scores {
+pub struct FoldScores {
     /// Of each network; none where it diverged before it was tested.
     pub metrics: Vec<Option<Metrics>>,
 }
 
-impl Scores {
+impl FoldScores {
     /// What the networks are worth by one quantity, one of those that validate; NaN where it is not there.
-    pub fn of(&self, monitor: Monitor) -> Vec<f64> {
-        let value = |metrics: &Option<Metrics>| metrics.as_ref().and_then(|metrics| monitor.of_validation(metrics));
+    pub fn values(&self, monitor: Monitor) -> Vec<f64> {
+        let value = |metrics: &Option<Metrics>| metrics.as_ref().and_then(|metrics| monitor.validation_value(metrics));
         self.metrics.iter().map(|metrics| value(metrics).unwrap_or(f64::NAN)).collect()
     }
 
     /// The mean over the networks; NaN if one of them has no such number.
     pub fn mean(&self, monitor: Monitor) -> f64 {
-        let all = self.of(monitor);
+        let all = self.values(monitor);
         all.iter().sum::<f64>() / all.len() as f64
     }
 
     /// The standard deviation over the networks, by their number less one; 0 of a single one.
-    pub fn spread(&self, monitor: Monitor) -> f64 {
-        let (all, mean) = (self.of(monitor), self.mean(monitor));
+    pub fn std(&self, monitor: Monitor) -> f64 {
+        let (all, mean) = (self.values(monitor), self.mean(monitor));
         let squares: f64 = all.iter().map(|value| (value - mean) * (value - mean)).sum();
         if all.len() < 2 { 0.0 } else { (squares / (all.len() - 1) as f64).sqrt() }
     }
@@ -155,17 +155,17 @@ blocking! {
     /// set is scaled, it is as it was given: its scaling has seen all folds.
     ///
     /// # Errors
-    /// [`Error::Setting`] for less than 2 folds, more than rows or, stratified, more than rows of every class, for a
+    /// [`Error::InvalidSetting`] for less than 2 folds, more than rows or, stratified, more than rows of every class, for a
     /// quantity to watch that the network and the data do not have, and as [`Population::new`] and
-    /// [`Fit::run_together`].
+    /// [`TrainingLoop::run_population`].
     pub fn cross_val_score(
         device: &Device,
         network: &Network,
         data: &Dataset,
-        settings: &Settings,
+        settings: &TrainerSettings,
         folds: &KFold,
-        fit: &Fit,
-    ) -> Result<Scores> = cross_val_score_async(device, network, data, settings, folds, fit);
+        fit: &TrainingLoop,
+    ) -> Result<FoldScores> = cross_val_score_async(device, network, data, settings, folds, fit);
 }
 
 /// The asynchronous form of [`cross_val_score`](crate::search::cross_val_score).
@@ -176,15 +176,15 @@ pub async fn cross_val_score_async(
     device: &Device,
     network: &Network,
     data: &Dataset,
-    settings: &Settings,
+    settings: &TrainerSettings,
     folds: &KFold,
-    fit: &Fit,
-) -> Result<Scores> {
+    fit: &TrainingLoop,
+) -> Result<FoldScores> {
     // As many as the rows at most, before there is a member for each.
-    let (data, folds) = folds.prepared(data)?;
+    let (data, folds) = folds.prepare(data)?;
     let members = folds.members(&Member::new(settings.clone()));
     let mut population = Population::new_async(device, network, &data, &members).await?;
-    let fit = fit.clone().validation(Validation::LeftOut);
-    let histories = fit.run_together_async(&mut population).await?;
-    Ok(Scores { metrics: histories.iter().map(|history| history.tested().cloned()).collect() })
+    let fit = fit.clone().validation(Validation::HeldOutFold);
+    let histories = fit.run_population_async(&mut population).await?;
+    Ok(FoldScores { metrics: histories.iter().map(|history| history.tested().cloned()).collect() })
 }

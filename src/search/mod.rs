@@ -5,27 +5,27 @@ pub(crate) mod folds;
 pub(crate) mod hyperparameter;
 pub(crate) mod result;
 
-use crate::search::candidates::Field;
+use crate::search::candidates::CandidatePopulations;
 #[cfg(not(target_family = "wasm"))]
 pub use folds::cross_val_score;
-pub use folds::{KFold, Scores, cross_val_score_async};
+pub use folds::{FoldScores, KFold, cross_val_score_async};
 pub use hyperparameter::Hyperparameter;
-pub use result::{Findings, Trial};
+pub use result::{SearchResult, Trial};
 
 #[cfg(doc)]
 use crate::population::Population;
 use crate::{
-    data::{dataset::Dataset, subset::Rows},
+    data::{dataset::Dataset, subset::Subset},
     device::Device,
     error::{Error, Result},
     nn::network::Network,
     population::member::Member,
     train::{
-        history::{Ended, History},
+        history::{History, StopReason},
         policies::Monitor,
-        training_loop::{Fit, Validation},
+        training_loop::{TrainingLoop, Validation},
     },
-    util::{blocking::blocking, rng::Draws},
+    util::{blocking::blocking, rng::Rng},
 };
 
 /// Many settings of one network, to find the best: all of them train together, as a [`Population`](crate::population::Population)
@@ -48,9 +48,9 @@ use crate::{
 /// ```
 #[derive(Debug, Clone)]
 pub struct Search {
-    names: Vec<String>,
+    hyperparameter_names: Vec<String>,
     candidates: Vec<Candidate>,
-    folds: Option<KFold>,
+    cross_validation: Option<KFold>,
     validation: Validation,
     monitor: Monitor,
 }
@@ -65,29 +65,29 @@ struct Candidate {
 /// Successive halving (Jamieson and Talwalkar 2016): all train for a few steps, the worse are dropped, the others go on for
 /// some times as many, and so on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Halving {
+pub struct SuccessiveHalving {
     /// After how many steps the first are dropped.
-    pub first: usize,
+    pub min_steps: usize,
     /// How many steps those take that are never dropped.
-    pub steps: usize,
+    pub max_steps: usize,
     /// Of so many one goes on, and it does for so many times as many steps; from 2 up.
     pub factor: usize,
 }
 
-impl Halving {
+impl SuccessiveHalving {
     /// The better half goes on, again and again.
     pub const fn new(first: usize, steps: usize) -> Self {
-        Self { first, steps, factor: 2 }
+        Self { min_steps: first, max_steps: steps, factor: 2 }
     }
 
     fn check(&self) -> Result<()> {
-        let Self { first, steps, factor } = *self;
+        let Self { min_steps: first, max_steps: steps, factor } = *self;
         if first > 0 && first <= steps && factor >= 2 {
             return Ok(());
         }
         let expected =
             "at least 1 step before the first are dropped, no more than in all, and a factor from 2 up".to_owned();
-        Err(Error::Setting { what: "halving", expected, got: format!("{first} of {steps}, and {factor}") })
+        Err(Error::InvalidSetting { name: "halving", expected, got: format!("{first} of {steps}, and {factor}") })
     }
 }
 
@@ -95,9 +95,9 @@ impl Search {
     /// Every combination of the values that are listed, the last varying fastest, on top of the same settings.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a number without values, for a range, and for no numbers or more than a million combinations.
-    pub fn grid(base: &Member, numbers: &[Hyperparameter]) -> Result<Self> {
-        let lists = numbers.iter().map(Hyperparameter::list).collect::<Result<Vec<_>>>()?;
+    /// [`Error::InvalidSetting`] for a number without values, for a range, and for no numbers or more than a million combinations.
+    pub fn grid(base: &Member, hyperparameters: &[Hyperparameter]) -> Result<Self> {
+        let lists = hyperparameters.iter().map(Hyperparameter::grid_values).collect::<Result<Vec<_>>>()?;
         let count = lists.iter().try_fold(1_usize, |count, list| count.checked_mul(list.len()));
         let count = count.unwrap_or(usize::MAX);
         let values = |mut number: usize| {
@@ -109,17 +109,19 @@ impl Search {
             values.reverse();
             values
         };
-        Self::new(base, numbers, count, values)
+        Self::new(base, hyperparameters, count, values)
     }
 
     /// So many combinations, each of whose values is drawn, on top of the same settings. The same seed draws the same.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a number without values, and for no numbers, no combination or more than a million.
-    pub fn random(base: &Member, numbers: &[Hyperparameter], count: usize, seed: u64) -> Result<Self> {
-        numbers.iter().try_for_each(Hyperparameter::check)?;
-        let mut draws = Draws::new(seed);
-        Self::new(base, numbers, count, |_| numbers.iter().map(|number| number.draw(&mut draws)).collect())
+    /// [`Error::InvalidSetting`] for a number without values, and for no numbers, no combination or more than a million.
+    pub fn random(base: &Member, hyperparameters: &[Hyperparameter], count: usize, seed: u64) -> Result<Self> {
+        hyperparameters.iter().try_for_each(Hyperparameter::check)?;
+        let mut draws = Rng::new(seed);
+        Self::new(base, hyperparameters, count, |_| {
+            hyperparameters.iter().map(|number| number.sample(&mut draws)).collect()
+        })
     }
 
     fn new(
@@ -128,11 +130,11 @@ impl Search {
         count: usize,
         mut values: impl FnMut(usize) -> Vec<f64>,
     ) -> Result<Self> {
-        const MOST: usize = 1_000_000;
-        if numbers.is_empty() || count == 0 || count > MOST {
-            let expected = format!("1 to {MOST}, of at least one number");
+        const MAX_CANDIDATES: usize = 1_000_000;
+        if numbers.is_empty() || count == 0 || count > MAX_CANDIDATES {
+            let expected = format!("1 to {MAX_CANDIDATES}, of at least one number");
             let got = format!("{count} of {} numbers", numbers.len());
-            return Err(Error::Setting { what: "combinations of a search", expected, got });
+            return Err(Error::InvalidSetting { name: "combinations of a search", expected, got });
         }
         let candidate = |number: usize| {
             let (values, mut member) = (values(number), base.clone());
@@ -140,9 +142,9 @@ impl Search {
             Candidate { values, member }
         };
         Ok(Self {
-            names: numbers.iter().map(|number| number.name.clone()).collect(),
+            hyperparameter_names: numbers.iter().map(|number| number.name.clone()).collect(),
             candidates: (0..count).map(candidate).collect(),
-            folds: None,
+            cross_validation: None,
             validation: Validation::None,
             monitor: Monitor::ValidationLoss,
         })
@@ -150,8 +152,8 @@ impl Search {
 
     /// Each judged by a cross-validation: a network for each fold.
     #[must_use]
-    pub const fn folds(mut self, folds: KFold) -> Self {
-        self.folds = Some(folds);
+    pub const fn cross_validation(mut self, folds: KFold) -> Self {
+        self.cross_validation = Some(folds);
         self
     }
 
@@ -185,72 +187,82 @@ impl Search {
         /// there, is the worst.
         ///
         /// # Errors
-        /// [`Error::Setting`] if it is not said what validates or twice, and as [`Population::new`] and
-        /// [`Fit::run_together`].
-        pub fn train(&self, device: &Device, network: &Network, data: &Dataset, fit: &Fit) -> Result<Findings>
-            = self.train_async(device, network, data, fit);
+        /// [`Error::InvalidSetting`] if it is not said what validates or twice, and as [`Population::new`] and
+        /// [`TrainingLoop::run_population`].
+        pub fn run(&self, device: &Device, network: &Network, data: &Dataset, fit: &TrainingLoop) -> Result<SearchResult>
+            = self.run_async(device, network, data, fit);
     }
 
-    /// The asynchronous form of [`Search::train`].
+    /// The asynchronous form of [`AdapterFilter::run`].
     ///
     /// # Errors
-    /// As [`Search::train`].
-    pub async fn train_async(&self, device: &Device, network: &Network, data: &Dataset, fit: &Fit) -> Result<Findings> {
-        let (data, folds, validation) = self.prepared(data)?;
-        let mut field = Field::new(device, network, &data, &self.members(folds)?, (self.monitor, &validation)).await?;
+    /// As [`AdapterFilter::run`].
+    pub async fn run_async(
+        &self,
+        device: &Device,
+        network: &Network,
+        data: &Dataset,
+        fit: &TrainingLoop,
+    ) -> Result<SearchResult> {
+        let (data, folds, validation) = self.prepare(data)?;
+        let mut field =
+            CandidatePopulations::new(device, network, &data, &self.members(folds)?, (self.monitor, &validation))
+                .await?;
         let fit = fit.clone().validation(validation);
-        let histories = field.fit(&fit).await?;
+        let histories = field.train(&fit).await?;
         // What was put back is worth what it was there.
-        let is_lost = |history: &History| history.ended == Ended::Diverged && !fit.restores_best();
+        let is_lost = |history: &History| history.stop_reason == StopReason::Diverged && !fit.needs_best_snapshot();
         let tested = |history: &History| history.tested().filter(|_| !is_lost(history)).cloned();
         let trial = |(candidate, histories): (&Candidate, Vec<History>)| Trial {
             values: candidate.values.clone(),
             member: candidate.member.clone(),
-            scores: Scores { metrics: histories.iter().map(tested).collect() },
+            scores: FoldScores { metrics: histories.iter().map(tested).collect() },
             steps: histories.iter().map(History::steps).sum(),
             histories,
-            dropped: false,
+            pruned: false,
         };
         let trials = self.candidates.iter().zip(histories).map(trial).collect();
-        self.found(&field, trials).await
+        self.collect_result(&field, trials).await
     }
 
     blocking! {
         /// Trains all combinations for a few steps, drops the worse, and goes on with the others.
         ///
         /// # Errors
-        /// As [`Search::train`]; [`Error::Setting`] for a halving that is none.
-        pub fn halve(&self, device: &Device, network: &Network, data: &Dataset, halving: &Halving) -> Result<Findings>
-            = self.halve_async(device, network, data, halving);
+        /// As [`AdapterFilter::run`]; [`Error::InvalidSetting`] for a halving that is none.
+        pub fn run_halving(&self, device: &Device, network: &Network, data: &Dataset, halving: &SuccessiveHalving) -> Result<SearchResult>
+            = self.run_halving_async(device, network, data, halving);
     }
 
-    /// The asynchronous form of [`Search::halve`].
+    /// The asynchronous form of [`AdapterFilter::run_halving`].
     ///
     /// # Errors
-    /// As [`Search::halve`].
-    pub async fn halve_async(
+    /// As [`AdapterFilter::run_halving`].
+    pub async fn run_halving_async(
         &self,
         device: &Device,
         network: &Network,
         data: &Dataset,
-        halving: &Halving,
-    ) -> Result<Findings> {
+        halving: &SuccessiveHalving,
+    ) -> Result<SearchResult> {
         halving.check()?;
-        let (data, folds, validation) = self.prepared(data)?;
-        let mut field = Field::new(device, network, &data, &self.members(folds)?, (self.monitor, &validation)).await?;
+        let (data, folds, validation) = self.prepare(data)?;
+        let mut field =
+            CandidatePopulations::new(device, network, &data, &self.members(folds)?, (self.monitor, &validation))
+                .await?;
         let trial = |candidate: &Candidate| Trial {
             values: candidate.values.clone(),
             member: candidate.member.clone(),
-            scores: Scores::default(),
+            scores: FoldScores::default(),
             steps: 0,
             histories: Vec::new(),
-            dropped: false,
+            pruned: false,
         };
         let mut trials: Vec<Trial> = self.candidates.iter().map(trial).collect();
         let mut left: Vec<usize> = (0..trials.len()).collect();
-        let (mut done, mut rung) = (0, halving.first);
+        let (mut done, mut rung) = (0, halving.min_steps);
         loop {
-            let steps = rung.min(halving.steps) - done;
+            let steps = rung.min(halving.max_steps) - done;
             field.run(steps).await?;
             done += steps;
             let scores = field.validate(&validation, &left).await?;
@@ -258,62 +270,67 @@ impl Search {
                 trials[*trial].steps = done * scores.metrics.len();
                 trials[*trial].scores = scores;
             }
-            if done == halving.steps {
+            if done == halving.max_steps {
                 break;
             }
-            left.sort_by(|a, b| trials[*a].order(&trials[*b], self.monitor));
+            left.sort_by(|a, b| trials[*a].compare(&trials[*b], self.monitor));
             for worse in left.split_off(left.len().div_ceil(halving.factor)) {
-                trials[worse].dropped = true;
+                trials[worse].pruned = true;
                 field.stop(worse).await?;
             }
             left.sort_unstable();
             rung = rung.saturating_mul(halving.factor);
         }
-        self.found(&field, trials).await
+        self.collect_result(&field, trials).await
     }
 
     /// The networks of each candidate.
     fn members(&self, folds: Option<KFold>) -> Result<Vec<Vec<Member>>> {
         let members = |candidate: &Candidate| match folds {
             None => Ok(vec![candidate.member.clone()]),
-            Some(folds) if candidate.member.rows == Rows::All => Ok(folds.members(&candidate.member)),
+            Some(folds) if candidate.member.subset == Subset::All => Ok(folds.members(&candidate.member)),
             Some(_) => {
                 let (expected, got) = ("all of them, which the folds divide".to_owned(), "others".to_owned());
-                Err(Error::Setting { what: "rows of a cross-validation", expected, got })
+                Err(Error::InvalidSetting { name: "rows of a cross-validation", expected, got })
             }
         };
         self.candidates.iter().map(members).collect()
     }
 
     /// The rows to learn from, their folds if there are any, and what validates.
-    fn prepared(&self, data: &Dataset) -> Result<(Dataset, Option<KFold>, Validation)> {
-        if !self.monitor.validates() {
+    fn prepare(&self, data: &Dataset) -> Result<(Dataset, Option<KFold>, Validation)> {
+        if !self.monitor.needs_validation() {
             let (expected, got) = ("one of the validation".to_owned(), format!("the {}", self.monitor));
-            return Err(Error::Setting { what: "quantity to judge by", expected, got });
+            return Err(Error::InvalidSetting { name: "quantity to judge by", expected, got });
         }
-        match (&self.folds, &self.validation) {
-            (Some(folds), Validation::None | Validation::LeftOut) => {
-                let (data, folds) = folds.prepared(data)?;
-                Ok((data, Some(folds), Validation::LeftOut))
+        match (&self.cross_validation, &self.validation) {
+            (Some(folds), Validation::None | Validation::HeldOutFold) => {
+                let (data, folds) = folds.prepare(data)?;
+                Ok((data, Some(folds), Validation::HeldOutFold))
             }
             (None, Validation::Split(split)) => {
                 let (train, held_out) = data.split(split, self.candidates[0].member.settings.seed)?;
                 Ok((train, None, Validation::Data(held_out)))
             }
-            (None, Validation::Data(_) | Validation::LeftOut) => Ok((data.clone(), None, self.validation.clone())),
+            (None, Validation::Data(_) | Validation::HeldOutFold) => Ok((data.clone(), None, self.validation.clone())),
             (folds, _) => {
                 let expected = "either folds or another validation".to_owned();
                 let got = if folds.is_some() { "both" } else { "neither" }.to_owned();
-                Err(Error::Setting { what: "validation of a search", expected, got })
+                Err(Error::InvalidSetting { name: "validation of a search", expected, got })
             }
         }
     }
 
-    async fn found(&self, field: &Field, trials: Vec<Trial>) -> Result<Findings> {
-        let mut findings = Findings { names: self.names.clone(), monitor: self.monitor, trials, model: None };
+    async fn collect_result(&self, field: &CandidatePopulations, trials: Vec<Trial>) -> Result<SearchResult> {
+        let mut findings = SearchResult {
+            hyperparameters: self.hyperparameter_names.clone(),
+            monitor: self.monitor,
+            trials,
+            best_model: None,
+        };
         // Of several folds none is better than the others.
-        if let (None, Some(best)) = (&self.folds, findings.best_number()) {
-            findings.model = Some(field.model(best).await?);
+        if let (None, Some(best)) = (&self.cross_validation, findings.best_index()) {
+            findings.best_model = Some(field.model(best).await?);
         }
         Ok(findings)
     }

@@ -5,67 +5,67 @@ use std::{cmp::Ordering, fmt};
 use crate::{
     model::Model,
     population::member::Member,
-    search::folds::Scores,
+    search::folds::FoldScores,
     train::{history::History, policies::Monitor},
 };
 
 /// What a search found, in the order in which the combinations were made. Its text is a table, the best first.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Findings {
+pub struct SearchResult {
     /// The names of the numbers that were tried.
-    pub names: Vec<String>,
+    pub hyperparameters: Vec<String>,
     /// What they were judged by.
     pub monitor: Monitor,
     /// One a combination.
     pub trials: Vec<Trial>,
     /// The network of the best, unless there is one a fold.
-    pub model: Option<Model>,
+    pub best_model: Option<Model>,
 }
 
 /// One combination.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Trial {
-    /// The values, in the order of [`Findings::names`].
+    /// The values, in the order of [`SearchResult::hyperparameters`].
     pub values: Vec<f64>,
     /// The settings that they make, to train with them again.
     pub member: Member,
     /// What its networks, one or one a fold, are worth on the rows that validate: those tested last.
-    pub scores: Scores,
+    pub scores: FoldScores,
     /// How many steps its networks took, all of them together.
     pub steps: usize,
     /// The epochs of each network; none in a halving.
     pub histories: Vec<History>,
     /// Whether others were better and it was dropped before the end.
-    pub dropped: bool,
+    pub pruned: bool,
 }
 
 impl Trial {
     /// Orders the better before the worse: what is no number is the worst.
-    pub(crate) fn order(&self, other: &Self, monitor: Monitor) -> Ordering {
+    pub(crate) fn compare(&self, other: &Self, monitor: Monitor) -> Ordering {
         let [ours, theirs] = [self, other].map(|trial| trial.scores.mean(monitor));
         match (ours.is_nan(), theirs.is_nan()) {
-            (false, false) if monitor.falls() => ours.total_cmp(&theirs),
+            (false, false) if monitor.is_minimized() => ours.total_cmp(&theirs),
             (false, false) => theirs.total_cmp(&ours),
             (ours, theirs) => ours.cmp(&theirs),
         }
     }
 }
 
-impl Findings {
+impl SearchResult {
     /// The best of those that were not dropped; of equals the first. None if all have diverged.
-    pub fn best(&self) -> Option<&Trial> {
-        self.best_number().map(|number| &self.trials[number])
+    pub fn best_trial(&self) -> Option<&Trial> {
+        self.best_index().map(|number| &self.trials[number])
     }
 
-    pub(crate) fn best_number(&self) -> Option<usize> {
+    pub(crate) fn best_index(&self) -> Option<usize> {
         let best = *self.ranked().first()?;
         self.trials[best].scores.mean(self.monitor).is_finite().then_some(best)
     }
 
     /// How many steps all networks took together.
-    pub fn steps(&self) -> usize {
+    pub fn total_steps(&self) -> usize {
         self.trials.iter().map(|trial| trial.steps).sum()
     }
 
@@ -75,15 +75,15 @@ impl Findings {
         all.sort_by(|a, b| {
             let (a, b) = (&self.trials[*a], &self.trials[*b]);
             // Of those that were dropped, those that lasted longer are the better.
-            let lasted = |trial: &Trial| if trial.dropped { trial.steps } else { 0 };
-            a.dropped.cmp(&b.dropped).then(lasted(b).cmp(&lasted(a))).then(a.order(b, self.monitor))
+            let lasted = |trial: &Trial| if trial.pruned { trial.steps } else { 0 };
+            a.pruned.cmp(&b.pruned).then(lasted(b).cmp(&lasted(a))).then(a.compare(b, self.monitor))
         });
         all
     }
 
     /// A line of names and one a combination, with commas between: the values, the mean and the standard deviation over the
     /// folds of what they were judged by, the steps, and whether it was dropped. What is no finite number is empty.
-    pub fn csv(&self) -> String {
+    pub fn to_csv(&self) -> String {
         let quoted = |name: &String| {
             let is_plain = !name.contains([',', '"', '\n', '\r']);
             if is_plain { name.clone() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
@@ -91,21 +91,21 @@ impl Findings {
         let number = |value: f64| if value.is_finite() { value.to_string() } else { String::new() };
         let score = self.monitor.to_string().replace(' ', "_");
         let last = [score.as_str(), "spread", "steps", "dropped"].map(str::to_owned);
-        let mut lines = vec![self.names.iter().map(quoted).chain(last).collect::<Vec<_>>()];
+        let mut lines = vec![self.hyperparameters.iter().map(quoted).chain(last).collect::<Vec<_>>()];
         for trial in &self.trials {
-            let (mean, spread) = (trial.scores.mean(self.monitor), trial.scores.spread(self.monitor));
-            let last = [number(mean), number(spread), trial.steps.to_string(), trial.dropped.to_string()];
+            let (mean, spread) = (trial.scores.mean(self.monitor), trial.scores.std(self.monitor));
+            let last = [number(mean), number(spread), trial.steps.to_string(), trial.pruned.to_string()];
             lines.push(trial.values.iter().map(|value| number(*value)).chain(last).collect());
         }
         lines.into_iter().map(|cells| cells.join(",") + "\n").collect()
     }
 }
 
-impl fmt::Display for Findings {
+impl fmt::Display for SearchResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let widths: Vec<usize> = self.names.iter().map(|name| name.chars().count().max(10)).collect();
+        let widths: Vec<usize> = self.hyperparameters.iter().map(|name| name.chars().count().max(10)).collect();
         let score = self.monitor.to_string();
-        for (name, width) in self.names.iter().zip(&widths) {
+        for (name, width) in self.hyperparameters.iter().zip(&widths) {
             write!(f, "{name:>width$} ")?;
         }
         writeln!(f, "{score:>19} {:>8} {:>9}", "spread", "steps")?;
@@ -120,8 +120,8 @@ impl fmt::Display for Findings {
                 };
                 write!(f, "{text:>width$} ")?;
             }
-            let (mean, spread) = (trial.scores.mean(self.monitor), trial.scores.spread(self.monitor));
-            let mark = if trial.dropped { " dropped" } else { "" };
+            let (mean, spread) = (trial.scores.mean(self.monitor), trial.scores.std(self.monitor));
+            let mark = if trial.pruned { " dropped" } else { "" };
             writeln!(f, "{mean:>19.6} {spread:>8.4} {:>9}{mark}", trial.steps)?;
         }
         Ok(())

@@ -3,180 +3,190 @@
 use crate::{
     error::{Error, Result},
     train::{
-        history::{Ended, Epoch, History, Open},
-        policies::{Deciders, Divergence},
-        run_report::Report,
+        history::{Epoch, History, PartialEpoch, StopReason},
+        policies::{DivergencePolicy, LoopPolicies},
+        run_report::RunReport,
         trainer::Trainer,
-        training_loop::{Decision, Fit, Progress, Validation},
+        training_loop::{CallbackAction, Progress, TrainingLoop, Validation},
     },
     util::clock::Clock,
 };
 
-/// One call of [`Fit::run_with_async`].
-pub(crate) struct Run<'a> {
-    fit: &'a Fit,
+/// One call of [`TrainingLoop::run_with_callback_async`].
+pub(crate) struct LoopRun<'a> {
+    training_loop: &'a TrainingLoop,
     history: History,
-    deciders: Deciders,
+    policies: LoopPolicies,
     /// Steps that this call has taken.
-    taken: usize,
+    steps_taken: usize,
     /// What its steps brought since the callback was called last.
-    untold: Report,
+    pending_report: RunReport,
     clock: Clock,
     /// Whether what is kept is the best epoch, and not the start of this call.
-    keeps_best: bool,
+    has_best_snapshot: bool,
     /// The lowest loss of an epoch whose end is kept in case that the next diverges, and how often that has been.
-    lowest: f64,
+    lowest_loss: f64,
     divergences: usize,
-    pub(crate) ended: Option<Ended>,
+    pub(crate) stop_reason: Option<StopReason>,
 }
 
-impl<'a> Run<'a> {
-    pub(crate) async fn new(fit: &'a Fit, trainer: &mut Trainer) -> Result<Self> {
-        let (mut deciders, mut best) = (Deciders::default(), None);
-        for (number, epoch) in fit.after.epochs.iter().enumerate() {
-            best = deciders.look(fit, number, epoch)?.best;
+impl<'a> LoopRun<'a> {
+    pub(crate) async fn new(fit: &'a TrainingLoop, trainer: &mut Trainer) -> Result<Self> {
+        let (mut deciders, mut best) = (LoopPolicies::default(), None);
+        for (number, epoch) in fit.resume_from.epochs.iter().enumerate() {
+            best = deciders.observe(fit, number, epoch)?.best_epoch;
         }
         // What the epochs before have kept comes back with the trainer's checkpoint.
-        let has_best = !fit.after.epochs.is_empty() && trainer.has_kept() && (best.is_some() || !fit.restores_best());
-        if fit.divergence != Divergence::Fail && !has_best {
-            trainer.keep_async().await?;
+        let has_best = !fit.resume_from.epochs.is_empty()
+            && trainer.has_snapshot()
+            && (best.is_some() || !fit.needs_best_snapshot());
+        if fit.divergence != DivergencePolicy::Fail && !has_best {
+            trainer.snapshot_async().await?;
         }
         let lowest =
-            fit.after.epochs.iter().map(Epoch::held_out_loss).filter(|_| has_best).fold(f64::INFINITY, f64::min);
+            fit.resume_from.epochs.iter().map(Epoch::monitored_loss).filter(|_| has_best).fold(f64::INFINITY, f64::min);
         Ok(Self {
-            fit,
-            history: fit.after.clone(),
-            deciders,
-            taken: 0,
-            untold: Report::default(),
+            training_loop: fit,
+            history: fit.resume_from.clone(),
+            policies: deciders,
+            steps_taken: 0,
+            pending_report: RunReport::default(),
             clock: Clock::start(),
-            keeps_best: has_best,
-            lowest,
+            has_best_snapshot: has_best,
+            lowest_loss: lowest,
             divergences: 0,
-            ended: None,
+            stop_reason: None,
         })
     }
 
     /// What is left of the trainer's epoch, unless something ends it before.
-    pub(crate) async fn epoch(
+    pub(crate) async fn run_epoch(
         &mut self,
         trainer: &mut Trainer,
-        callback: &mut impl AsyncFnMut(&mut Progress<'_>) -> Result<Decision>,
+        callback: &mut impl AsyncFnMut(&mut Progress<'_>) -> Result<CallbackAction>,
     ) -> Result<()> {
-        let Open { mut report, mut seconds } = std::mem::take(&mut self.history.open);
+        let PartialEpoch { mut report, mut seconds } = std::mem::take(&mut self.history.partial_epoch);
         loop {
-            let steps = self.next(trainer);
+            let steps = self.next_steps(trainer);
             if steps == 0 {
                 break;
             }
             let clock = Clock::start();
             let outcome = trainer.run_async(steps).await;
             seconds += clock.seconds();
-            self.taken += steps;
+            self.steps_taken += steps;
             let some = match outcome {
-                Err(error @ Error::Diverged { .. }) => return self.diverged(trainer, error),
+                Err(error @ Error::Diverged { .. }) => return self.handle_divergence(trainer, error),
                 outcome => outcome?,
             };
             report.extend(&some);
-            self.untold.extend(&some);
-            let is_over = trainer.steps().is_multiple_of(trainer.steps_per_epoch() as u64);
+            self.pending_report.extend(&some);
+            let is_over = trainer.dataset_steps().is_multiple_of(trainer.steps_per_epoch() as u64);
             self.check_budgets();
-            if is_over || self.ended.is_some() {
+            if is_over || self.stop_reason.is_some() {
                 break;
             }
-            self.history.open = Open { report, seconds };
-            self.call(trainer, callback, false).await?;
-            Open { report, seconds } = std::mem::take(&mut self.history.open);
-            if self.ended.is_some() {
+            self.history.partial_epoch = PartialEpoch { report, seconds };
+            self.call_callback(trainer, callback, false).await?;
+            PartialEpoch { report, seconds } = std::mem::take(&mut self.history.partial_epoch);
+            if self.stop_reason.is_some() {
                 break;
             }
         }
         if report.losses.is_empty() {
-            self.ended = Some(Ended::Steps);
+            self.stop_reason = Some(StopReason::MaxSteps);
             return Ok(());
         }
-        let validation = match &self.fit.validation {
+        let validation = match &self.training_loop.validation {
             Validation::Data(data) => Some(trainer.evaluate_async(data).await?),
             _ => None,
         };
-        self.history.epochs.push(Epoch::of(&report, validation, trainer.last_learning_rate(), seconds));
-        self.decide(trainer).await?;
+        self.history.epochs.push(Epoch::from_report(&report, validation, trainer.last_learning_rate(), seconds));
+        self.apply_policies(trainer).await?;
         // What has just said stop need not hear of it.
-        if self.ended == Some(Ended::Callback) { Ok(()) } else { self.call(trainer, callback, true).await }
+        if self.stop_reason == Some(StopReason::Callback) {
+            Ok(())
+        } else {
+            self.call_callback(trainer, callback, true).await
+        }
     }
 
     /// How many steps come next: up to the end of the epoch, the next call or the end of the budget.
-    fn next(&self, trainer: &Trainer) -> usize {
-        let up_to = |multiple: usize| multiple - (trainer.steps() % multiple as u64) as usize;
-        let left = self.fit.steps.map_or(usize::MAX, |steps| steps - self.taken);
-        up_to(trainer.steps_per_epoch()).min(self.fit.every.map_or(usize::MAX, up_to)).min(left)
+    fn next_steps(&self, trainer: &Trainer) -> usize {
+        let up_to = |multiple: usize| multiple - (trainer.dataset_steps() % multiple as u64) as usize;
+        let left = self.training_loop.max_steps.map_or(usize::MAX, |steps| steps - self.steps_taken);
+        up_to(trainer.steps_per_epoch()).min(self.training_loop.callback_every.map_or(usize::MAX, up_to)).min(left)
     }
 
     fn check_budgets(&mut self) {
-        self.ended = self.fit.used_up(self.taken, self.clock.seconds()).or(self.ended);
+        self.stop_reason =
+            self.training_loop.exhausted_budget(self.steps_taken, self.clock.seconds()).or(self.stop_reason);
     }
 
     /// Goes back to what was kept, and says how it goes on.
-    fn diverged(&mut self, trainer: &mut Trainer, error: Error) -> Result<()> {
-        match self.fit.divergence {
-            Divergence::Stop => self.ended = Some(Ended::Diverged),
-            Divergence::Retry { factor, times } if self.divergences < times => {
+    fn handle_divergence(&mut self, trainer: &mut Trainer, error: Error) -> Result<()> {
+        match self.training_loop.divergence {
+            DivergencePolicy::Stop => self.stop_reason = Some(StopReason::Diverged),
+            DivergencePolicy::Retry { factor, max_retries: times } if self.divergences < times => {
                 trainer.set_learning_rate(factor * trainer.learning_rate())?;
                 self.check_budgets();
             }
             _ => return Err(error),
         }
         self.divergences += 1;
-        self.untold = Report::default();
+        self.pending_report = RunReport::default();
         trainer.restore()
     }
 
     /// Looks at the last epoch.
-    async fn decide(&mut self, trainer: &mut Trainer) -> Result<()> {
+    async fn apply_policies(&mut self, trainer: &mut Trainer) -> Result<()> {
         let number = self.history.epochs.len() - 1;
         let epoch = &self.history.epochs[number];
-        let verdict = self.deciders.look(self.fit, number, epoch)?;
-        let loss = epoch.held_out_loss();
-        self.history.best = verdict.best.or(self.history.best);
+        let verdict = self.policies.observe(self.training_loop, number, epoch)?;
+        let loss = epoch.monitored_loss();
+        self.history.best_epoch = verdict.best_epoch.or(self.history.best_epoch);
         if verdict.stops {
-            self.ended = Some(Ended::NoImprovement);
+            self.stop_reason = Some(StopReason::NoImprovement);
         }
-        let is_lowest = self.fit.divergence != Divergence::Fail && !self.fit.restores_best() && loss < self.lowest;
+        let is_lowest = self.training_loop.divergence != DivergencePolicy::Fail
+            && !self.training_loop.needs_best_snapshot()
+            && loss < self.lowest_loss;
         if is_lowest {
-            self.lowest = loss;
+            self.lowest_loss = loss;
         }
-        if verdict.keeps || is_lowest {
-            trainer.keep_async().await?;
-            self.keeps_best = true;
+        if verdict.takes_snapshot || is_lowest {
+            trainer.snapshot_async().await?;
+            self.has_best_snapshot = true;
         }
-        if let Some(rule) = self.fit.plateau.filter(|_| verdict.reduces) {
-            trainer.set_learning_rate(rule.reduced(trainer.learning_rate()))?;
+        if let Some(rule) = self.training_loop.reduce_on_plateau.filter(|_| verdict.reduces_learning_rate) {
+            trainer.set_learning_rate(rule.reduce(trainer.learning_rate()))?;
         }
         Ok(())
     }
 
-    async fn call(
+    async fn call_callback(
         &mut self,
         trainer: &mut Trainer,
-        callback: &mut impl AsyncFnMut(&mut Progress<'_>) -> Result<Decision>,
+        callback: &mut impl AsyncFnMut(&mut Progress<'_>) -> Result<CallbackAction>,
         ends_epoch: bool,
     ) -> Result<()> {
-        let mut progress = Progress { trainer, history: &self.history, steps: &self.untold, ends_epoch };
+        let mut progress =
+            Progress { trainer, history: &self.history, report: &self.pending_report, is_epoch_end: ends_epoch };
         match callback(&mut progress).await? {
-            Decision::GoOn => {}
-            Decision::Stop => self.ended = Some(self.ended.unwrap_or(Ended::Callback)),
-            Decision::LearningRate(rate) => trainer.set_learning_rate(rate)?,
+            CallbackAction::Continue => {}
+            CallbackAction::Stop => self.stop_reason = Some(self.stop_reason.unwrap_or(StopReason::Callback)),
+            CallbackAction::SetLearningRate(rate) => trainer.set_learning_rate(rate)?,
         }
-        self.untold = Report::default();
+        self.pending_report = RunReport::default();
         Ok(())
     }
 
     pub(crate) fn finish(mut self, trainer: &mut Trainer) -> Result<History> {
         // A trainer that is not the one of the epochs before has kept none of them.
-        if self.fit.goes_back(&self.history) && self.keeps_best {
+        if self.training_loop.must_restore(&self.history) && self.has_best_snapshot {
             trainer.restore()?;
         }
-        self.history.ended = self.ended.unwrap_or_default();
+        self.history.stop_reason = self.stop_reason.unwrap_or_default();
         Ok(self.history)
     }
 }

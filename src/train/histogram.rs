@@ -11,7 +11,7 @@ pub struct LayerHistogram {
     /// The layer, counted from 0.
     pub layer: usize,
     /// Which numbers they are.
-    pub of: LayerValues,
+    pub quantity: LayerQuantity,
     /// `[bins + 1]`: where the bins begin and end, from the least number to the largest; empty if every number is 0 or not
     /// finite.
     pub edges: Vec<f64>,
@@ -21,14 +21,14 @@ pub struct LayerHistogram {
     /// How many are exactly 0.
     pub zeros: u64,
     /// How many are not finite.
-    pub not_finite: u64,
+    pub non_finite: u64,
     /// The mean of those that are finite; 0 if none is.
     pub mean: f64,
     /// Their standard deviation.
-    pub deviation: f64,
+    pub std: f64,
     /// Of how many of the layer's neurons every number is 0: the activations for all rows, or the gradients of all weights
     /// that lead there. Such a neuron says nothing, or learns nothing, on these rows.
-    pub dead: usize,
+    pub dead_neurons: usize,
     /// How many neurons the layer has.
     pub neurons: usize,
 }
@@ -36,7 +36,7 @@ pub struct LayerHistogram {
 /// Which numbers of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum LayerValues {
+pub enum LayerQuantity {
     /// What the layer gives, for every row and neuron.
     Activations,
     /// The gradients of its weights.
@@ -45,20 +45,20 @@ pub enum LayerValues {
 
 impl LayerHistogram {
     /// The most bins.
-    const MOST: usize = 1 << 16;
+    const MAX_BINS: usize = 1 << 16;
 
     /// Refuses a number of bins that cannot be.
     pub(crate) fn check(bins: usize) -> Result<()> {
-        if (1..=Self::MOST).contains(&bins) {
+        if (1..=Self::MAX_BINS).contains(&bins) {
             return Ok(());
         }
-        let expected = format!("1 to {}", Self::MOST);
-        Err(Error::Setting { what: "bins of a histogram", expected, got: bins.to_string() })
+        let expected = format!("1 to {}", Self::MAX_BINS);
+        Err(Error::InvalidSetting { name: "bins of a histogram", expected, got: bins.to_string() })
     }
 
     /// Of `values`, of which `neuron` says whose each is by its place.
     pub(crate) fn new(
-        (layer, of): (usize, LayerValues),
+        (layer, of): (usize, LayerQuantity),
         values: &[f64],
         (neurons, neuron): (usize, impl Fn(usize) -> usize),
         bins: usize,
@@ -71,14 +71,14 @@ impl LayerHistogram {
         let variance = finite().map(|value| (value - mean).powi(2) / count).sum::<f64>();
         let mut histogram = Self {
             layer,
-            of,
+            quantity: of,
             edges: Vec::new(),
             counts: Vec::new(),
             zeros: values.iter().filter(|value| **value == 0.0).count() as u64,
-            not_finite: values.iter().filter(|value| !value.is_finite()).count() as u64,
+            non_finite: values.iter().filter(|value| !value.is_finite()).count() as u64,
             mean,
-            deviation: variance.sqrt(),
-            dead: lives.iter().filter(|lives| !**lives).count(),
+            std: variance.sqrt(),
+            dead_neurons: lives.iter().filter(|lives| !**lives).count(),
             neurons,
         };
         let shown = || finite().filter(|value| *value != 0.0);
@@ -100,11 +100,11 @@ impl LayerHistogram {
 
     /// How many numbers there are.
     pub fn count(&self) -> u64 {
-        self.counts.iter().sum::<u64>() + self.zeros + self.not_finite
+        self.counts.iter().sum::<u64>() + self.zeros + self.non_finite
     }
 }
 
-impl fmt::Display for LayerValues {
+impl fmt::Display for LayerQuantity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Activations => "activations",
@@ -115,10 +115,10 @@ impl fmt::Display for LayerValues {
 
 impl fmt::Display for LayerHistogram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { layer, of, mean, deviation, dead, neurons, .. } = self;
-        write!(f, "layer {layer}, {of}: mean {}, deviation {}", number(*mean), number(*deviation))?;
+        let Self { layer, quantity: of, mean, std: deviation, dead_neurons: dead, neurons, .. } = self;
+        write!(f, "layer {layer}, {of}: mean {}, deviation {}", format_value(*mean), format_value(*deviation))?;
         let share = |part: u64| 100.0 * part as f64 / self.count().max(1) as f64;
-        for (part, what) in [(self.zeros, "zero"), (self.not_finite, "not finite")] {
+        for (part, what) in [(self.zeros, "zero"), (self.non_finite, "not finite")] {
             if part > 0 {
                 write!(f, ", {:.1} % {what}", share(part))?;
             }
@@ -128,7 +128,7 @@ impl fmt::Display for LayerHistogram {
 }
 
 /// A number with three digits that count.
-fn number(value: f64) -> String {
+fn format_value(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),
         size @ 1e-3..1e5 => format!("{value:.*}", (2.0 - size.log10().floor()).max(0.0) as usize),
@@ -144,20 +144,20 @@ mod tests {
     fn numbers_have_three_digits() {
         let all = [0.123_456, -1.0, 12_345.6, 0.001_234_5, 1e-5, 1e9, 99.96];
         let texts = ["0.123", "-1.00", "12346", "0.00123", "1.00e-5", "1.00e9", "100.0"];
-        assert_eq!(all.map(number), texts);
-        assert_eq!(number(0.0), "0");
+        assert_eq!(all.map(format_value), texts);
+        assert_eq!(format_value(0.0), "0");
     }
 
     fn of(values: &[f64], neurons: usize, bins: usize) -> LayerHistogram {
-        LayerHistogram::new((3, LayerValues::Activations), values, (neurons, |at| at % neurons), bins)
+        LayerHistogram::new((3, LayerQuantity::Activations), values, (neurons, |at| at % neurons), bins)
     }
 
     #[test]
     fn numbers_are_counted_in_bins_and_zeros_apart() {
         let histogram = of(&[0.0, 1.0, 0.0, 2.0, 0.0, 5.0, 0.0, f64::NAN], 2, 4);
         assert_eq!(histogram.edges, [1.0, 2.0, 3.0, 4.0, 5.0]);
-        assert_eq!((&*histogram.counts, histogram.zeros, histogram.not_finite), (&[1, 1, 0, 1][..], 4, 1));
-        assert_eq!((histogram.dead, histogram.neurons, histogram.count()), (1, 2, 8));
+        assert_eq!((&*histogram.counts, histogram.zeros, histogram.non_finite), (&[1, 1, 0, 1][..], 4, 1));
+        assert_eq!((histogram.dead_neurons, histogram.neurons, histogram.count()), (1, 2, 8));
         let text = "layer 3, activations: mean 1.14, deviation 1.73, 50.0 % zero, 12.5 % not finite, 1 of 2 dead";
         assert_eq!(histogram.to_string(), text);
     }

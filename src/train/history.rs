@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::{metrics::Metrics, train::run_report::Report};
+use crate::{metrics::Metrics, train::run_report::RunReport};
 
-/// What a training was. Its text is a table; [`History::csv`] and [`History::json_lines`] are the same for other programs.
+/// What a training was. Its text is a table; [`History::to_csv`] and [`History::to_json_lines`] are the same for other programs.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -12,18 +12,18 @@ pub struct History {
     /// One for each epoch, in their order. Where something ended an epoch early, it and what was left of it have one each.
     pub epochs: Vec<Epoch>,
     /// Which of them was the best, counted from 0, where there was early stopping.
-    pub best: Option<usize>,
+    pub best_epoch: Option<usize>,
     /// Why the training ended.
-    pub ended: Ended,
+    pub stop_reason: StopReason,
     /// What an epoch has brought in whose middle the callback is called: whoever goes on from there has it as well.
-    pub(crate) open: Open,
+    pub(crate) partial_epoch: PartialEpoch,
 }
 
 /// A part of an epoch.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Open {
-    pub(crate) report: Report,
+pub(crate) struct PartialEpoch {
+    pub(crate) report: RunReport,
     pub(crate) seconds: f64,
 }
 
@@ -38,7 +38,7 @@ pub struct Epoch {
     #[serde(with = "crate::util::number")]
     pub loss: f64,
     /// The fraction of the training rows that were answered rightly when they were met, by their weights, as
-    /// [`Report::accuracy`] has it; none in a regression. Where a row may have several labels, all of them have to be right.
+    /// [`RunReport::accuracy`] has it; none in a regression. Where a row may have several labels, all of them have to be right.
     pub accuracy: Option<f64>,
     /// What the network was worth after it on the rows that validate, if there are any.
     pub validation: Option<Metrics>,
@@ -49,13 +49,18 @@ pub struct Epoch {
 }
 
 impl Epoch {
-    pub(crate) fn of(report: &Report, validation: Option<Metrics>, learning_rate: f64, seconds: f64) -> Self {
-        let (steps, loss, accuracy) = (report.losses.len(), report.loss(), report.accuracy());
+    pub(crate) fn from_report(
+        report: &RunReport,
+        validation: Option<Metrics>,
+        learning_rate: f64,
+        seconds: f64,
+    ) -> Self {
+        let (steps, loss, accuracy) = (report.losses.len(), report.mean_loss(), report.accuracy());
         Self { steps, loss, accuracy, validation, learning_rate, seconds }
     }
 
     /// The loss on the rows that validate, or on those of training where none do.
-    pub(crate) fn held_out_loss(&self) -> f64 {
+    pub(crate) fn monitored_loss(&self) -> f64 {
         self.validation.as_ref().map_or(self.loss, Metrics::loss)
     }
 }
@@ -64,23 +69,23 @@ impl Epoch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Ended {
+pub enum StopReason {
     /// All epochs were done.
     #[default]
-    Epochs,
-    /// It got no better: [`crate::train::Fit::early_stopping`].
+    Completed,
+    /// It got no better: [`crate::train::TrainingLoop::early_stopping`].
     NoImprovement,
-    /// All steps were done: [`crate::train::Fit::steps`].
-    Steps,
-    /// The time was up: [`crate::train::Fit::time`].
-    Time,
+    /// All steps were done: [`crate::train::TrainingLoop::max_steps`].
+    MaxSteps,
+    /// The time was up: [`crate::train::TrainingLoop::max_time`].
+    MaxTime,
     /// The callback said so.
     Callback,
-    /// The loss left the finite numbers: of one network among many, or where [`crate::train::Fit::on_divergence`] says to stop.
+    /// The loss left the finite numbers: of one network among many, or where [`crate::train::TrainingLoop::on_divergence`] says to stop.
     Diverged,
 }
 
-/// What [`History::csv`] and [`History::json_lines`] tell of an epoch.
+/// What [`History::to_csv`] and [`History::to_json_lines`] tell of an epoch.
 const COLUMNS: [&str; 9] = [
     "epoch",
     "steps",
@@ -100,9 +105,9 @@ impl History {
     }
 
     /// What the network was worth on the rows that validate: after its best epoch, where there was early stopping, to which it
-    /// is put back (unless [`EarlyStopping::restores_best`](crate::train::EarlyStopping::restores_best) is false), or after the last.
+    /// is put back (unless [`EarlyStopping::restore_best`](crate::train::EarlyStopping::restore_best) is false), or after the last.
     pub fn tested(&self) -> Option<&Metrics> {
-        let epoch = self.best.and_then(|best| self.epochs.get(best)).or_else(|| self.last())?;
+        let epoch = self.best_epoch.and_then(|best| self.epochs.get(best)).or_else(|| self.last())?;
         epoch.validation.as_ref()
     }
 
@@ -119,14 +124,14 @@ impl History {
     /// A line of names and one an epoch, with commas between; what there is not, or is no finite number, is empty.
     ///
     /// `epoch,steps,loss,accuracy,validation_loss,validation_accuracy,validation_r2,learning_rate,seconds`
-    pub fn csv(&self) -> String {
+    pub fn to_csv(&self) -> String {
         let line = |values: [Option<String>; COLUMNS.len()]| values.map(Option::unwrap_or_default).join(",") + "\n";
         line(COLUMNS.map(|name| Some(name.to_owned()))) + &self.rows().map(line).collect::<String>()
     }
 
-    /// A JSON object an epoch and line, with the names of [`History::csv`]; what there is not, or is no finite number, is
+    /// A JSON object an epoch and line, with the names of [`History::to_csv`]; what there is not, or is no finite number, is
     /// null.
-    pub fn json_lines(&self) -> String {
+    pub fn to_json_lines(&self) -> String {
         let member =
             |(name, value): (&str, Option<String>)| format!("\"{name}\":{}", value.as_deref().unwrap_or("null"));
         let line = |values| COLUMNS.into_iter().zip(values).map(member).collect::<Vec<_>>().join(",");
@@ -136,7 +141,7 @@ impl History {
     /// The values of [`COLUMNS`], for every epoch.
     fn rows(&self) -> impl Iterator<Item = [Option<String>; COLUMNS.len()]> {
         (1..).zip(&self.epochs).map(|(number, epoch): (usize, _)| {
-            let [accuracy, validation_loss, validation_accuracy, r2] = epoch.told();
+            let [accuracy, validation_loss, validation_accuracy, r2] = epoch.optional_values();
             let [loss, rate, seconds] = [epoch.loss, epoch.learning_rate, epoch.seconds].map(Some);
             let text = |value: Option<f64>| value.filter(|value| value.is_finite()).map(|value| value.to_string());
             let [loss, accuracy, validation_loss, validation_accuracy, r2, rate, seconds] =
@@ -150,7 +155,7 @@ impl History {
 
 impl Epoch {
     /// What need not be there: the accuracy, and the validation's loss, accuracy and r².
-    fn told(&self) -> [Option<f64>; 4] {
+    fn optional_values(&self) -> [Option<f64>; 4] {
         let validation = self.validation.as_ref();
         [
             self.accuracy,
@@ -161,13 +166,13 @@ impl Epoch {
     }
 }
 
-impl fmt::Display for Ended {
+impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Epochs => "all epochs are done",
+            Self::Completed => "all epochs are done",
             Self::NoImprovement => "it got no better",
-            Self::Steps => "all steps are done",
-            Self::Time => "the time is up",
+            Self::MaxSteps => "all steps are done",
+            Self::MaxTime => "the time is up",
             Self::Callback => "the callback stopped it",
             Self::Diverged => "the loss left the finite numbers",
         })
@@ -178,21 +183,23 @@ impl fmt::Display for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The columns that no epoch fills are left out.
         let titles = ["accuracy", "val. loss", "val. accuracy", "val. r2"];
-        let shown: Vec<usize> =
-            (0..titles.len()).filter(|column| self.epochs.iter().any(|e| e.told()[*column].is_some())).collect();
+        let shown: Vec<usize> = (0..titles.len())
+            .filter(|column| self.epochs.iter().any(|e| e.optional_values()[*column].is_some()))
+            .collect();
         write!(f, "{:>5} {:>8} {:>10}", "epoch", "steps", "loss")?;
         shown.iter().try_for_each(|column| write!(f, " {:>13}", titles[*column]))?;
         writeln!(f, " {:>10} {:>9}", "rate", "seconds")?;
         for (number, epoch) in self.epochs.iter().enumerate() {
             write!(f, "{:>5} {:>8} {:>10.6}", number + 1, epoch.steps, epoch.loss)?;
             for column in &shown {
-                let value = epoch.told()[*column].map_or_else(|| "-".to_owned(), |value| format!("{value:.6}"));
+                let value =
+                    epoch.optional_values()[*column].map_or_else(|| "-".to_owned(), |value| format!("{value:.6}"));
                 write!(f, " {value:>13}")?;
             }
-            let mark = if self.best == Some(number) { " best" } else { "" };
+            let mark = if self.best_epoch == Some(number) { " best" } else { "" };
             writeln!(f, " {:>10.3e} {:>9.3}{mark}", epoch.learning_rate, epoch.seconds)?;
         }
-        writeln!(f, "{}, after {} steps and {:.3} s", self.ended, self.steps(), self.seconds())
+        writeln!(f, "{}, after {} steps and {:.3} s", self.stop_reason, self.steps(), self.seconds())
     }
 }
 
@@ -208,16 +215,16 @@ mod tests {
             loss,
             accuracy,
             validation: validates.then(|| {
-                let mut metrics = Metrics::of(Some(2), None);
-                metrics.row(0, 0, 0, 0.5, 1.0).unwrap();
-                metrics.row(1, 0, 1, 1.0, 1.0).unwrap();
+                let mut metrics = Metrics::new(Some(2), None);
+                metrics.add_row(0, 0, 0, 0.5, 1.0).unwrap();
+                metrics.add_row(1, 0, 1, 1.0, 1.0).unwrap();
                 metrics
             }),
             learning_rate: 0.1,
             seconds: 0.25,
         };
         let epochs = vec![epoch(1.5, Some(0.25), true), epoch(0.75, Some(0.5), false)];
-        History { epochs, best: Some(0), ended: Ended::NoImprovement, ..History::default() }
+        History { epochs, best_epoch: Some(0), stop_reason: StopReason::NoImprovement, ..History::default() }
     }
 
     #[test]
@@ -245,18 +252,18 @@ mod tests {
         history.epochs[1].learning_rate = 1e-12;
         let header = COLUMNS.join(",");
         assert_eq!(
-            history.csv(),
+            history.to_csv(),
             format!("{header}\n1,7,1.5,0.25,0.75,0.5,,0.1,0.25\n2,7,,0.5,,,,0.000000000001,0.25\n")
         );
         let lines: Vec<Value> =
-            history.json_lines().lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
-        for (line, cells) in lines.iter().zip(history.csv().lines().skip(1)) {
+            history.to_json_lines().lines().map(|line| serde_json::from_str(line).expect("an object")).collect();
+        for (line, cells) in lines.iter().zip(history.to_csv().lines().skip(1)) {
             assert_eq!(line.as_object().map(serde_json::Map::len), Some(COLUMNS.len()));
             for (name, cell) in COLUMNS.into_iter().zip(cells.split(',')) {
                 assert_eq!(line[name].as_f64(), cell.parse().ok(), "{name}");
             }
         }
         assert_eq!((&lines[1]["loss"], &lines[1]["learning_rate"]), (&Value::Null, &Value::from(1e-12)));
-        assert_eq!((History::default().csv(), History::default().json_lines()), (header + "\n", String::new()));
+        assert_eq!((History::default().to_csv(), History::default().to_json_lines()), (header + "\n", String::new()));
     }
 }

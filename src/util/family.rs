@@ -29,6 +29,6 @@ pub(crate) fn parse<T: Copy + Display>(
     // What has no number is not given one, and one that is not understood is not passed over.
     found.filter(|member| given == text || (number.is_some() && member.to_string().ends_with(')'))).ok_or_else(|| {
         let names: Vec<_> = all.iter().map(|member| name(*member)).collect();
-        Error::Setting { what, expected: names.join(", "), got: text.to_owned() }
+        Error::InvalidSetting { name: what, expected: names.join(", "), got: text.to_owned() }
     })
 }

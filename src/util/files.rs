@@ -13,27 +13,27 @@ use std::{
 use crate::error::{Error, Result};
 
 /// Reads a file of at most `most` bytes.
-pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
+pub(crate) fn read(path: &Path, max: u64) -> Result<Vec<u8>> {
     let open = || -> io::Result<(Vec<u8>, u64)> {
         let file = File::open(path)?;
         let bytes = file.metadata()?.len();
         let mut content = Vec::new();
-        content.try_reserve(bytes.min(most) as usize)?;
+        content.try_reserve(bytes.min(max) as usize)?;
         // One more than may be: a file may grow, and a pipe does not say how long it is.
-        file.take(most + 1).read_to_end(&mut content)?;
+        file.take(max + 1).read_to_end(&mut content)?;
         Ok((content, bytes))
     };
-    let (content, bytes) = open().map_err(|error| failed(path, &error))?;
-    if content.len() as u64 > most {
+    let (content, bytes) = open().map_err(|error| io_error(path, &error))?;
+    if content.len() as u64 > max {
         let got = bytes.max(content.len() as u64);
-        return Err(wrong(&path.display(), "size", format_args!("at most {most} bytes"), got));
+        return Err(format_error(&path.display(), "size", format_args!("at most {max} bytes"), got));
     }
     Ok(content)
 }
 
 /// Writes a file: whatever happens, afterwards the old content is there, or all of the new. Its folder is made if need be.
 pub(crate) fn write(path: &Path, content: &[u8]) -> Result<()> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
+    static TEMPORARY_FILE_COUNT: AtomicU64 = AtomicU64::new(0);
     // What a link leads to is to be replaced, not the link.
     let whole = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let folder = whole.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf();
@@ -47,7 +47,7 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<()> {
         fs::create_dir_all(&folder)?;
         let (beside, file) = loop {
             let mut name = name.clone();
-            name.push(format!(".{}-{}.new", process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
+            name.push(format!(".{}-{}.new", process::id(), TEMPORARY_FILE_COUNT.fetch_add(1, Ordering::Relaxed)));
             let beside = folder.join(name);
             match File::create_new(&beside) {
                 Ok(file) => break (beside, file),
@@ -71,30 +71,35 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<()> {
         let _ = File::open(&folder).and_then(|folder| folder.sync_all());
         written
     };
-    save().map_err(|error| failed(path, &error))
+    save().map_err(|error| io_error(path, &error))
 }
 
 /// What is wrong in a file, and where.
-pub(crate) fn wrong(file: &dyn Display, place: impl Display, expected: impl Display, got: impl Display) -> Error {
+pub(crate) fn format_error(
+    file: &dyn Display,
+    place: impl Display,
+    expected: impl Display,
+    got: impl Display,
+) -> Error {
     let (file, place) = (file.to_string(), place.to_string());
-    Error::Format { file, place, expected: expected.to_string(), got: got.to_string() }
+    Error::Format { file, location: place, expected: expected.to_string(), got: got.to_string() }
 }
 
 /// Names for an error: the first few, and how many there are.
-pub(crate) fn list(names: &[impl AsRef<str>]) -> String {
-    const FEW: usize = 12;
-    let mut text = names.iter().take(FEW).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+pub(crate) fn join_names(names: &[impl AsRef<str>]) -> String {
+    const MAX_LISTED_NAMES: usize = 12;
+    let mut text = names.iter().take(MAX_LISTED_NAMES).map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
     match names.len() {
         0 => text.push_str("none"),
-        count if count > FEW => text.push_str(&format!(", ... ({count} in all)")),
+        count if count > MAX_LISTED_NAMES => text.push_str(&format!(", ... ({count} in all)")),
         _ => {}
     }
     text
 }
 
 /// What the system says against a file.
-pub(crate) fn failed(path: &Path, error: &io::Error) -> Error {
-    Error::File { path: PathBuf::from(path), why: error.to_string() }
+pub(crate) fn io_error(path: &Path, error: &io::Error) -> Error {
+    Error::Io { path: PathBuf::from(path), reason: error.to_string() }
 }
 
 #[cfg(test)]
@@ -129,8 +134,8 @@ mod tests {
         write(&path, b"second").unwrap();
         left.iter().for_each(|file| fs::remove_file(file).unwrap());
         for nowhere in [path.join("below a file"), folder.clone()] {
-            assert!(matches!(write(&nowhere, b"third"), Err(Error::File { .. })), "{nowhere:?}");
-            assert!(matches!(read(&nowhere, 5), Err(Error::File { .. })), "{nowhere:?}");
+            assert!(matches!(write(&nowhere, b"third"), Err(Error::Io { .. })), "{nowhere:?}");
+            assert!(matches!(read(&nowhere, 5), Err(Error::Io { .. })), "{nowhere:?}");
         }
         assert_eq!(read(&path, 6).unwrap(), b"second");
         fs::remove_dir_all(folder).unwrap();

@@ -13,7 +13,7 @@ impl<F: FnMut(Fma)> WithSimd for Loops<F> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, _: S) {
-        (self.0)(Fma::of::<S>());
+        (self.0)(Fma::detect::<S>());
     }
 }
 
@@ -28,7 +28,7 @@ impl Fma {
 
     /// Of the instructions that pulp chose: from AVX2 and from NEON on, but not in WebAssembly.
     #[inline(always)]
-    pub(crate) const fn of<S: Simd>() -> Self {
+    pub(crate) const fn detect<S: Simd>() -> Self {
         Self(!S::IS_SCALAR && cfg!(any(target_arch = "x86_64", target_arch = "aarch64")))
     }
 
@@ -45,15 +45,15 @@ pub(crate) fn sign(x: f64) -> f64 {
 }
 
 /// Adding it rounds a small number to a whole one, which then stands in the lowest bits.
-const ROUND: f32 = 12_582_912.0;
+const ROUNDING_SHIFT: f32 = 12_582_912.0;
 
 /// `e^x` for x up to 88, within about 1 ulp, as in Cephes' expf; NaN stays NaN. Below -87 it stays at e^-87, near the
 /// smallest normal number.
 #[inline(always)]
 pub(crate) fn exp(fma: Fma, x: f32) -> f32 {
     let x = if x < -87.0 { -87.0 } else { x };
-    let shifted = fma.mul_add(x, std::f32::consts::LOG2_E, ROUND);
-    let n = shifted - ROUND;
+    let shifted = fma.mul_add(x, std::f32::consts::LOG2_E, ROUNDING_SHIFT);
+    let n = shifted - ROUNDING_SHIFT;
     // ln 2 in two parts, the first with so few bits that its product with n is exact.
     let r = fma.mul_add(n, 2.121_944_4e-4, fma.mul_add(n, -0.693_359_4, x));
     let mut e = 1.987_569_1e-4;
@@ -97,14 +97,14 @@ fn polynomial<const N: usize>(fma: Fma, x: f32, coefficients: [f32; N]) -> f32 {
 
 /// `e^x - 1` for x up to 0: from `tanh(x / 2)`, since near 0 the difference would lose its digits.
 #[inline(always)]
-pub(crate) fn exp_minus_one(fma: Fma, x: f32) -> f32 {
+pub(crate) fn exp_m1(fma: Fma, x: f32) -> f32 {
     let t = tanh(fma, 0.5 * x);
     2.0 * t / (1.0 - t)
 }
 
 /// `ln(1 + e)` for e from 0 to 1: `2 atanh(s)` for `s = e / (2 + e)`, by its series.
 #[inline(always)]
-pub(crate) fn log_one_plus(fma: Fma, e: f32) -> f32 {
+pub(crate) fn ln_1p(fma: Fma, e: f32) -> f32 {
     let s = e / (2.0 + e);
     let terms = [1.0, 1.0 / 3.0, 1.0 / 5.0, 1.0 / 7.0, 1.0 / 9.0, 1.0 / 11.0, 1.0 / 13.0, 1.0 / 15.0];
     2.0 * s * polynomial(fma, s * s, terms)
@@ -113,7 +113,7 @@ pub(crate) fn log_one_plus(fma: Fma, e: f32) -> f32 {
 /// `ln(1 + e^x)`; NaN stays NaN.
 #[inline(always)]
 pub(crate) fn softplus(fma: Fma, x: f32) -> f32 {
-    (if x < 0.0 { 0.0 } else { x }) + log_one_plus(fma, exp(fma, -x.abs()))
+    (if x < 0.0 { 0.0 } else { x }) + ln_1p(fma, exp(fma, -x.abs()))
 }
 
 /// `tanh(ln(1 + e^x)) = n / (n + 2)` for `n = e^x (e^x + 2)`.
@@ -126,7 +126,7 @@ pub(crate) fn tanh_of_softplus(fma: Fma, x: f32) -> f32 {
 
 /// The share of the standard normal distribution below x, within 1e-7; as in `shaders/math/error.wgsl`.
 #[inline(always)]
-pub(crate) fn normal_share(fma: Fma, x: f32) -> f32 {
+pub(crate) fn normal_cdf(fma: Fma, x: f32) -> f32 {
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
     let s = z * z;
     let small =
@@ -141,9 +141,9 @@ pub(crate) fn normal_share(fma: Fma, x: f32) -> f32 {
 
 /// `sin(x)`, or `cos(x)` with a shift of 1, for |x| up to some 10,000; as in `shaders/math/circle.wgsl`.
 #[inline(always)]
-pub(crate) fn circle(fma: Fma, x: f32, shift: u32) -> f32 {
-    let shifted = fma.mul_add(x, std::f32::consts::FRAC_2_PI, ROUND);
-    let n = shifted - ROUND;
+pub(crate) fn sin_cos(fma: Fma, x: f32, shift: u32) -> f32 {
+    let shifted = fma.mul_add(x, std::f32::consts::FRAC_2_PI, ROUNDING_SHIFT);
+    let n = shifted - ROUNDING_SHIFT;
     let r = fma.mul_add(n, -3.138_557_4e-7, fma.mul_add(n, -0.000_483_512_9, fma.mul_add(n, -1.570_312_5, x)));
     let s = r * r;
     let sine = r * polynomial(fma, s, [1.0, -1.0 / 6.0, 1.0 / 120.0, -1.0 / 5040.0, 1.0 / 362_880.0]);

@@ -4,11 +4,11 @@ use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 /// Random numbers from a named generator (xoshiro256++) and a libm of our own, so that no platform's or release's
 /// generator, logarithm or rounding can change them.
-pub(crate) struct Draws {
+pub(crate) struct Rng {
     generator: Xoshiro256PlusPlus,
 }
 
-impl Draws {
+impl Rng {
     pub(crate) fn new(seed: u64) -> Self {
         Self { generator: Xoshiro256PlusPlus::seed_from_u64(seed) }
     }
@@ -20,12 +20,12 @@ impl Draws {
     }
 
     /// Uniform in [0, 1).
-    pub(crate) fn share(&mut self) -> f64 {
+    pub(crate) fn next_f64(&mut self) -> f64 {
         0.5 * (self.uniform() + 1.0)
     }
 
     /// A whole number below `end`, all but equally likely: of 2^64 draws each gets its share, give or take one.
-    pub(crate) fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn next_below(&mut self, end: usize) -> usize {
         ((u128::from(self.generator.random::<u64>()) * end as u128) >> 64) as usize
     }
 

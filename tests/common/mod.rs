@@ -12,7 +12,7 @@ use std::{
 
 use gradus::{
     Dataset, Device,
-    device::{AdapterReport, Choice, Request},
+    device::{AdapterReport, DeviceRequest, DeviceSelector},
     nn::LayerParameters,
     wgpu,
 };
@@ -60,9 +60,9 @@ pub fn open(adapter: &AdapterReport, limits: Option<wgpu::Limits>) -> Device {
     Device::request(&request(adapter, limits)).expect("the adapter gives a device")
 }
 
-pub fn request(adapter: &AdapterReport, limits: Option<wgpu::Limits>) -> Request {
-    let choice = Choice::Named(adapter.info.name.clone());
-    Request { choice, backends: Some(adapter.info.backend.into()), limits }
+pub fn request(adapter: &AdapterReport, limits: Option<wgpu::Limits>) -> DeviceRequest {
+    let choice = DeviceSelector::Name(adapter.info.name.clone());
+    DeviceRequest { selector: choice, backends: Some(adapter.info.backend.into()), limits }
 }
 
 /// A device and queue as an application of its own would have them, without features; the adapter's limits unless others

@@ -1,7 +1,7 @@
 use std::fs;
 
 use gradus::{
-    Answers, Features,
+    Features, Targets,
     data::formats::{BlendedImageSettings, ImageSet, ImageSettings},
 };
 
@@ -40,15 +40,15 @@ fn a_folder_a_class_becomes_bytes_in_the_order_of_the_names() {
     for other in ["cat/.hidden.png", "cat/notes.txt", ".git/config", "README.md"] {
         folder.file(other, "not an image");
     }
-    let set = ImageSet::of_folder(&folder.0, &GREY).unwrap();
+    let set = ImageSet::from_folder(&folder.0, &GREY).unwrap();
     assert_eq!((set.height, set.width, set.channels), (1, 2, 1));
     assert_eq!(set.classes, ["cat", "dog"]);
-    assert_eq!(set.data.answers(), &Answers::Classes(vec![0, 1, 1]));
+    assert_eq!(set.data.targets(), &Targets::Classes(vec![0, 1, 1]));
     let Features::U8 { bytes, scale } = set.data.features() else { panic!("bytes stay bytes") };
     assert_eq!((&bytes[2..], *scale), (&[20, 20, 30, 30][..], 1.0 / 255.0));
     assert!((15..25).contains(&bytes[0]), "a grey of 10, 20 and 30");
 
-    let set = ImageSet::of_folder(&folder.0, &COLOR).unwrap();
+    let set = ImageSet::from_folder(&folder.0, &COLOR).unwrap();
     let Features::U8 { bytes, .. } = set.data.features() else { panic!("bytes stay bytes") };
     assert_eq!((set.channels, set.data.inputs()), (3, 6));
     assert_eq!(bytes[..9], [10, 20, 30, 10, 20, 30, 20, 20, 20]);
@@ -59,29 +59,32 @@ fn images_of_other_sizes_are_refused_or_resized_and_jpeg_is_read() {
     let folder = Folder::new();
     folder.file("a/1.jpg", JPEG_8_BY_16);
     folder.file("a/2.png", picture([9, 16], [200, 100, 50]));
-    refused(ImageSet::of_folder(&folder.0, &COLOR), &["2.png: image: expected 8x16 pixels, as the first", "got 9x16"]);
-    let set = ImageSet::of_folder(&folder.0, &ImageSettings { size: Some([4, 5]), ..COLOR }).unwrap();
+    refused(
+        ImageSet::from_folder(&folder.0, &COLOR),
+        &["2.png: image: expected 8x16 pixels, as the first", "got 9x16"],
+    );
+    let set = ImageSet::from_folder(&folder.0, &ImageSettings { size: Some([4, 5]), ..COLOR }).unwrap();
     assert_eq!((set.height, set.width, set.data.inputs()), (4, 5, 60));
     let Features::U8 { bytes, .. } = set.data.features() else { panic!("bytes stay bytes") };
     let is_near = |pixel: &[u8]| pixel.iter().zip([200, 100, 50]).all(|(a, b)| a.abs_diff(b) < 4);
     assert!(bytes.chunks(3).all(is_near), "{bytes:?}");
     for size in [[0, 5], [5, 16_385]] {
         let settings = ImageSettings { size: Some(size), ..GREY };
-        refused(ImageSet::of_folder(&folder.0, &settings), &["size of images: expected 1 to 16384 pixels a side"]);
+        refused(ImageSet::from_folder(&folder.0, &settings), &["size of images: expected 1 to 16384 pixels a side"]);
     }
 }
 
 #[test]
 fn what_is_no_folder_of_images_is_refused_with_its_file() {
     let folder = Folder::new();
-    refused(ImageSet::of_folder(&folder.0, &GREY), &["folder: expected a folder for each class, got none"]);
-    refused(ImageSet::of_folder(folder.join("nowhere"), &GREY), &["nowhere: "]);
+    refused(ImageSet::from_folder(&folder.0, &GREY), &["folder: expected a folder for each class, got none"]);
+    refused(ImageSet::from_folder(folder.join("nowhere"), &GREY), &["nowhere: "]);
     fs::create_dir(folder.join("empty")).unwrap();
-    refused(ImageSet::of_folder(&folder.0, &GREY), &["empty: folder: expected PNG or JPEG files, got none"]);
+    refused(ImageSet::from_folder(&folder.0, &GREY), &["empty: folder: expected PNG or JPEG files, got none"]);
     folder.file("empty/1.png", picture([2, 2], [1; 3]));
     for (content, words) in [(&b""[..], "an empty file"), (b"GIF89a", "a GIF image; convert it to PNG")] {
         folder.file("empty/2.png", content);
-        refused(ImageSet::of_folder(&folder.0, &GREY), &["2.png: image: expected a PNG or JPEG image, got", words]);
+        refused(ImageSet::from_folder(&folder.0, &GREY), &["2.png: image: expected a PNG or JPEG image, got", words]);
     }
 }
 
@@ -91,7 +94,7 @@ fn cuts_of_an_image_are_refused_or_read_and_a_huge_one_is_refused() {
     for whole in [picture([5, 7], [1, 2, 3]), JPEG_5_BY_7.to_vec()] {
         for end in (0..whole.len()).step_by(3) {
             folder.file("a/1.png", &whole[..end]);
-            if let Err(error) = ImageSet::of_folder(&folder.0, &GREY) {
+            if let Err(error) = ImageSet::from_folder(&folder.0, &GREY) {
                 assert!(error.to_string().contains("1.png: image: expected "), "{error}");
             }
         }
@@ -99,7 +102,7 @@ fn cuts_of_an_image_are_refused_or_read_and_a_huge_one_is_refused() {
             let mut changed = whole.clone();
             changed[at] ^= 0xff;
             folder.file("a/1.png", changed);
-            let _ = ImageSet::of_folder(&folder.0, &GREY);
+            let _ = ImageSet::from_folder(&folder.0, &GREY);
         }
     }
     // A PNG that says it is 2^31 - 1 pixels on a side, with the checksum that says so too.
@@ -109,7 +112,7 @@ fn cuts_of_an_image_are_refused_or_read_and_a_huge_one_is_refused() {
     sum.update(&huge[12..29]);
     huge[29..33].copy_from_slice(&sum.sum().to_be_bytes());
     folder.file("a/1.png", huge);
-    refused(ImageSet::of_folder(&folder.0, &GREY), &["1.png: image: expected one that can be decoded"]);
+    refused(ImageSet::from_folder(&folder.0, &GREY), &["1.png: image: expected one that can be decoded"]);
     // Of a few hundred bytes, and grey: the decoder may have the memory for it, and its colors would take three times that.
     let mut wide = GRAY_JPEG_1_BY_1.to_vec();
     let frame = wide.windows(2).position(|marker| marker == [0xff, 0xc0]).expect("a frame");
@@ -291,11 +294,11 @@ fn images_that_are_the_same_in_two_classes_are_listed_by_their_files() {
     folder.file("a/2.png", shape(2));
     folder.file("b/3.png", shape(3));
     for settings in [GREY, COLOR] {
-        let set = ImageSet::of_folder(&folder.0, &settings).unwrap();
+        let set = ImageSet::from_folder(&folder.0, &settings).unwrap();
         assert_eq!(set.duplicates, [[0; 2]; 0]);
     }
     folder.file("b/4.png", shape(2));
-    let set = ImageSet::of_folder(&folder.0, &GREY).unwrap();
+    let set = ImageSet::from_folder(&folder.0, &GREY).unwrap();
     assert_eq!(set.duplicates, [[1, 3]]);
     assert_eq!([&set.files[1], &set.files[3]], [&folder.join("a/2.png"), &folder.join("b/4.png")]);
 }
@@ -305,14 +308,14 @@ fn what_cannot_be_read_in_a_folder_is_an_error() {
     let folder = Folder::new();
     folder.file("a/1.png", picture([1, 1], [1; 3]));
     folder.file("a/other.webp", "passed over with a warning");
-    assert_eq!(ImageSet::of_folder(&folder.0, &GREY).unwrap().data.rows(), 1);
+    assert_eq!(ImageSet::from_folder(&folder.0, &GREY).unwrap().data.rows(), 1);
     fs::create_dir(folder.join("a/2.png")).unwrap();
-    refused(ImageSet::of_folder(&folder.0, &GREY), &["2.png: image: expected a file, got a folder"]);
+    refused(ImageSet::from_folder(&folder.0, &GREY), &["2.png: image: expected a file, got a folder"]);
     fs::remove_dir(folder.join("a/2.png")).unwrap();
     #[cfg(unix)]
     for link in ["a/3.png", "b"] {
         std::os::unix::fs::symlink(folder.join("nowhere"), folder.join(link)).unwrap();
-        refused(ImageSet::of_folder(&folder.0, &GREY), &[link, "No such file"]);
+        refused(ImageSet::from_folder(&folder.0, &GREY), &[link, "No such file"]);
         fs::remove_file(folder.join(link)).unwrap();
     }
 }

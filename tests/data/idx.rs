@@ -2,7 +2,7 @@ use std::{fs, io::Write, path::Path};
 
 use flate2::{Compression, write::GzEncoder};
 use gradus::{
-    Answers, Dataset, Features,
+    Dataset, Features, Targets,
     data::formats::{Idx, ImageSet},
 };
 
@@ -27,24 +27,24 @@ fn images_and_labels_are_read_plain_and_compressed_and_stay_bytes() {
     let labels = folder.file("labels", file(&[0x0801, 2], &[2, 0]));
     for images in [folder.file("images", &images), folder.file("images.GZ", gzip(&images))] {
         let values = Features::from(vec![1u8, 2, 3, 4, 5, 6]);
-        assert_eq!(Idx::open(&images).unwrap(), Idx { sizes: vec![2, 1, 3], values });
-        let set = ImageSet::of_idx(&images, &labels).unwrap();
+        assert_eq!(Idx::load(&images).unwrap(), Idx { sizes: vec![2, 1, 3], values });
+        let set = ImageSet::from_idx(&images, &labels).unwrap();
         assert_eq!((set.height, set.width, set.channels), (1, 3, 1));
         assert_eq!(set.classes, ["0", "1", "2"]);
         assert_eq!(set.data.features(), &Features::U8 { bytes: vec![1, 2, 3, 4, 5, 6], scale: 1.0 / 255.0 });
-        assert_eq!(set.data.answers(), &Answers::Classes(vec![2, 0]));
+        assert_eq!(set.data.targets(), &Targets::Classes(vec![2, 0]));
     }
     let three = folder.file("three", file(&[0x0801, 3], &[2, 0, 1]));
     let images = folder.join("images");
     refused(
-        ImageSet::of_idx(&images, &three),
+        ImageSet::from_idx(&images, &three),
         &["three: byte 4, the sizes: expected [2], a label for each", "got [3]"],
     );
     refused(
-        ImageSet::of_idx(&three, &labels),
+        ImageSet::from_idx(&three, &labels),
         &["three: byte 4, the sizes: expected 3: rows, height and width, got [3]"],
     );
-    refused(Idx::open(folder.join("none")), &["none: "]);
+    refused(Idx::load(folder.join("none")), &["none: "]);
 }
 
 /// The types that torchvision reads, with the same values in each: 2 rows of 1.
@@ -62,25 +62,25 @@ fn every_type_of_values_is_read_and_its_rows_can_stay_in_the_file() {
         let content = file(&[kind << 8 | 2, 2, 1], bytes);
         let path = folder.file("plain", &content);
         for path in [&path, &folder.file("packed", gzip(&content))] {
-            let read = Idx::open(path).unwrap();
+            let read = Idx::load(path).unwrap();
             assert_eq!(read, Idx { sizes: vec![2, 1], values: Features::F32(values.to_vec()) }, "{kind:#x}");
         }
         let data = Dataset::new(2, Idx::rows_in(&path).unwrap(), vec![0u32; 2]).unwrap();
         assert_eq!([0, 1].map(|row| data.row(row).unwrap()[0]), *values, "{kind:#x}");
-        refused(Idx::read(&content[..content.len() - 1], "short"), &["byte 12, the values"]);
+        refused(Idx::from_reader(&content[..content.len() - 1], "short"), &["byte 12, the values"]);
         refused(Idx::rows_in(folder.file("long", [&content[..], &[0]].concat())), &["long: byte 12, the values"]);
     }
     // Labels of 32 bits, as QMNIST has them.
     let images = folder.file("images", file(&[0x0803, 2, 1, 1], &[7, 9]));
     let labels = folder.file("labels", file(&[0x0c01, 2], &[0, 0, 0, 1, 0, 0, 0, 0]));
-    let set = ImageSet::of_idx(&images, &labels).unwrap();
-    assert_eq!((set.classes.len(), set.data.answers()), (2, &Answers::Classes(vec![1, 0])));
+    let set = ImageSet::from_idx(&images, &labels).unwrap();
+    assert_eq!((set.classes.len(), set.data.targets()), (2, &Targets::Classes(vec![1, 0])));
     for (label, words) in [([0xff; 4], "class ids"), ([0, 1, 0, 0], "labels: expected 0 to 65535, got 65536")] {
         let labels = folder.file("labels", file(&[0x0c01, 2], &[[0; 4], label].concat()));
-        refused(ImageSet::of_idx(&images, labels), &[words]);
+        refused(ImageSet::from_idx(&images, labels), &[words]);
     }
     let floats = folder.file("floats", file(&[0x0d03, 1, 1, 1], &[0; 4]));
-    refused(ImageSet::of_idx(floats, &images), &["0x08, unsigned bytes, got other numbers; use Idx::open"]);
+    refused(ImageSet::from_idx(floats, &images), &["0x08, unsigned bytes, got other numbers; use Idx::open"]);
 }
 
 #[test]
@@ -100,12 +100,12 @@ fn gzip_is_recognized_by_its_content_and_may_have_members_and_zeros_behind_them(
         ("between.idx.gz", [two[0].clone(), zeros(512), two[1].clone(), zeros(1)].concat()),
     ];
     for (name, content) in good {
-        assert_eq!(Idx::open(folder.file(name, &content)).unwrap(), expected, "{name}");
-        assert_eq!(Idx::read(&content[..], name).unwrap(), expected, "{name}");
+        assert_eq!(Idx::load(folder.file(name, &content)).unwrap(), expected, "{name}");
+        assert_eq!(Idx::from_reader(&content[..], name).unwrap(), expected, "{name}");
     }
     let behind = [gzip(&whole), zeros(3), b"text".to_vec()].concat();
     refused(
-        Idx::open(folder.file("text.gz", behind)),
+        Idx::load(folder.file("text.gz", behind)),
         &["text.gz: byte 12, the values: expected 6 bytes, got 6 and then"],
     );
     let is_named =
@@ -121,7 +121,7 @@ fn images_that_are_the_same_in_two_classes_are_listed() {
     let images = folder.file("images", file(&[0x0803, 6, 1, 2], &[1, 1, 2, 2, 1, 1, 1, 1, 3, 3, 1, 1]));
     let of = |labels: &[u8]| {
         let labels = folder.file("labels", file(&[0x0801, 6], labels));
-        ImageSet::of_idx(&images, labels).unwrap().duplicates
+        ImageSet::from_idx(&images, labels).unwrap().duplicates
     };
     assert_eq!(of(&[0; 6]), [[0; 2]; 0], "the same class");
     assert_eq!(of(&[0, 1, 0, 1, 1, 0]), [[0, 3], [3, 5]]);
@@ -151,10 +151,10 @@ fn what_is_not_an_idx_file_is_refused_with_its_byte() {
         ("one value more", file(&[0x0803, 2, 2, 2], &[7; 9]), "byte 16, the values: expected 8 bytes, got more"),
     ];
     for (name, bytes, words) in corpus {
-        refused(Idx::read(&bytes[..], name), &[name, words]);
+        refused(Idx::from_reader(&bytes[..], name), &[name, words]);
     }
     let whole = file(&[0x0802, 2, 3], &[7; 6]);
-    (0..whole.len()).for_each(|end| refused(Idx::read(&whole[..end], "cut"), &["cut: byte "]));
+    (0..whole.len()).for_each(|end| refused(Idx::from_reader(&whole[..end], "cut"), &["cut: byte "]));
 }
 
 #[test]
@@ -162,17 +162,17 @@ fn a_compressed_file_is_refused_when_it_is_cut_damaged_or_a_bomb() {
     let folder = Folder::new();
     let whole = gzip(&file(&[0x0803, 16, 8, 8], &[9; 1024]));
     for end in 0..whole.len() {
-        refused(Idx::open(folder.file("cut.gz", &whole[..end])), &["cut.gz: byte "]);
+        refused(Idx::load(folder.file("cut.gz", &whole[..end])), &["cut.gz: byte "]);
     }
     for at in 0..whole.len() {
         let mut damaged = whole.clone();
         damaged[at] ^= 0xff;
         // The time in gzip's header and such may be anything.
-        let _ = Idx::open(folder.file("damaged.gz", &damaged));
-        assert!(at < 10 || Idx::open(folder.join("damaged.gz")).is_err(), "byte {at}");
+        let _ = Idx::load(folder.file("damaged.gz", &damaged));
+        assert!(at < 10 || Idx::load(folder.join("damaged.gz")).is_err(), "byte {at}");
     }
     // 64 MiB of zeros behind one value: no more than one byte of them is read.
     let bomb = folder.file("bomb.gz", gzip(&file(&[0x0803, 1, 1, 1], &vec![0; 1 << 26])));
-    refused(Idx::open(bomb), &["bomb.gz: byte 16, the values: expected 1 bytes, got more"]);
-    assert!(Idx::open(&folder.0).is_err() && fs::metadata(&folder.0).is_ok(), "a folder");
+    refused(Idx::load(bomb), &["bomb.gz: byte 16, the values: expected 1 bytes, got more"]);
+    assert!(Idx::load(&folder.0).is_err() && fs::metadata(&folder.0).is_ok(), "a folder");
 }

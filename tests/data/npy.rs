@@ -38,19 +38,19 @@ fn what_numpy_writes_is_read() {
         "little_i8",
         "version2",
     ] {
-        let array = Npy::open(numpys(&format!("{name}.npy"))).unwrap();
-        assert_eq!((array.sizes(), array.rows(), array.values()), (&[2, 3][..], 2, &floats(&rows)), "{name}");
+        let array = Npy::load(numpys(&format!("{name}.npy"))).unwrap();
+        assert_eq!((array.shape(), array.rows(), array.values()), (&[2, 3][..], 2, &floats(&rows)), "{name}");
     }
-    let bytes = Npy::open(numpys("u1.npy")).unwrap();
+    let bytes = Npy::load(numpys("u1.npy")).unwrap();
     assert_eq!(bytes.values(), &Features::U8 { bytes: vec![0, 1, 2, 250, 4, 5], scale: 1.0 });
-    let truths = Npy::open(numpys("bool.npy")).unwrap();
+    let truths = Npy::load(numpys("bool.npy")).unwrap();
     assert_eq!(truths.values(), &Features::U8 { bytes: vec![0, 0, 0, 1, 1, 1], scale: 1.0 });
-    assert_eq!(Npy::open(numpys("signed.npy")).unwrap().values(), &floats(&[-128.0, -1.0, 127.0]));
-    let scalar = Npy::open(numpys("scalar.npy")).unwrap();
-    assert_eq!((scalar.sizes(), scalar.rows(), scalar.values()), (&[][..], 1, &floats(&[1.5])));
-    let fortran = Npy::open(numpys("fortran.npy")).unwrap();
+    assert_eq!(Npy::load(numpys("signed.npy")).unwrap().values(), &floats(&[-128.0, -1.0, 127.0]));
+    let scalar = Npy::load(numpys("scalar.npy")).unwrap();
+    assert_eq!((scalar.shape(), scalar.rows(), scalar.values()), (&[][..], 1, &floats(&[1.5])));
+    let fortran = Npy::load(numpys("fortran.npy")).unwrap();
     let counted: Vec<f32> = (0..24u8).map(f32::from).collect();
-    assert_eq!((fortran.sizes(), fortran.values()), (&[2, 3, 4][..], &floats(&counted)));
+    assert_eq!((fortran.shape(), fortran.values()), (&[2, 3, 4][..], &floats(&counted)));
 }
 
 /// In one row or one column the values are in the same order either way.
@@ -59,8 +59,8 @@ fn a_fortran_array_of_one_row_or_column_is_read_and_its_rows_stay_in_the_file() 
     for (name, sizes) in [("fortran_column", [3, 1]), ("fortran_row", [1, 3])] {
         let path = numpys(&format!("{name}.npy"));
         let values = floats(&[1.5, -2.0, 1e5]);
-        let array = Npy::open(&path).unwrap();
-        assert_eq!((array.sizes(), array.values()), (&sizes[..], &values), "{name}");
+        let array = Npy::load(&path).unwrap();
+        assert_eq!((array.shape(), array.values()), (&sizes[..], &values), "{name}");
         let rows = Npy::rows_in(&path).unwrap();
         assert_eq!([rows.rows(), rows.columns()], sizes, "{name}");
         let data = Dataset::new(sizes[0], rows, vec![0u32; sizes[0]]).unwrap();
@@ -94,7 +94,7 @@ fn the_scale_is_that_of_the_caller_in_memory_and_in_the_file() {
     assert_eq!(of(bytes.clone().into()), (vec![250.0, 4.0, 5.0], told("bytes times 1 in a file", 3)));
     let half = bytes.with_scale(0.5);
     assert_eq!(of(half.into()), (vec![125.0, 2.0, 2.5], told("bytes times 0.5 in a file", 3)));
-    let bytes = Npy::open(numpys("u1.npy")).unwrap().into_values();
+    let bytes = Npy::load(numpys("u1.npy")).unwrap().into_values();
     assert_eq!(of(bytes.clone()), (vec![250.0, 4.0, 5.0], told("bytes times 1", 3)));
     assert_eq!(of(bytes.with_scale(0.5).unwrap()), (vec![125.0, 2.0, 2.5], told("bytes times 0.5", 3)));
     refused(floats(&[1.0]).with_scale(0.5), &["features to scale: expected bytes, or rows in a file, got f32"]);
@@ -115,7 +115,7 @@ fn half_precision_rows_that_stay_in_their_file_are_those_in_memory() {
     let values = [1.5, -0.25, 65504.0, 5.960_464_5e-8, -0.0, 0.333_251_95, 1024.0, -2.0];
     let folder = Folder::new();
     let path = folder.file("half.npy", npy(header, halves.map(u16::to_le_bytes).as_flattened()));
-    assert_eq!(Npy::open(&path).unwrap().values(), &floats(&values));
+    assert_eq!(Npy::load(&path).unwrap().values(), &floats(&values));
     let data = Dataset::new(4, Npy::rows_in(&path).unwrap(), vec![0u32; 4]).unwrap();
     let read: Vec<f32> = (0..4).flat_map(|row| data.row(row).unwrap()).collect();
     assert_eq!(read, values);
@@ -125,7 +125,7 @@ fn half_precision_rows_that_stay_in_their_file_are_those_in_memory() {
         let path = folder.file("wrong.npy", npy(header, wrong.map(u16::to_le_bytes).as_flattened()));
         let words = ["features: row 2, column 1 is", word];
         refused(Dataset::new(4, Npy::rows_in(&path).unwrap(), vec![0u32; 4]), &words);
-        refused(Dataset::new(4, Npy::open(&path).unwrap().into_values(), vec![0u32; 4]), &words);
+        refused(Dataset::new(4, Npy::load(&path).unwrap().into_values(), vec![0u32; 4]), &words);
     }
 }
 
@@ -134,42 +134,42 @@ fn a_file_of_another_format_is_named() {
     let folder = Folder::new();
     let npz = numpys("deflated.npz");
     refused(
-        Npy::open(&npz),
+        Npy::load(&npz),
         &["deflated.npz: byte 0: expected a numpy npy file, got a numpy npz archive; use Npy::open_in"],
     );
     refused(Npy::rows_in(&npz), &["got a numpy npz archive; use Npy::open_in"]);
     refused(
-        Npy::open_in(numpys("u1.npy"), "x"),
+        Npy::load_npz(numpys("u1.npy"), "x"),
         &["expected the list of a zip archive, got a numpy npy file; use Npy::open"],
     );
-    refused(Idx::open(&npz), &["expected an IDX file", "got a numpy npz archive"]);
+    refused(Idx::load(&npz), &["expected an IDX file", "got a numpy npz archive"]);
     refused(Idx::rows_in(numpys("u1.npy")), &["expected an IDX file", "got a numpy npy file; use Npy::open"]);
     let idx = folder.file("images", [0, 0, 8, 1, 0, 0, 0, 1, 7]);
-    refused(Npy::open(&idx), &["got an IDX file; use Idx::open"]);
+    refused(Npy::load(&idx), &["got an IDX file; use Idx::open"]);
     let png = folder.file("image.npy", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR");
-    refused(Npy::open(&png), &["got a PNG image"]);
+    refused(Npy::load(&png), &["got a PNG image"]);
     for path in [&npz, &numpys("u1.npy"), &idx, &png] {
         refused(Model::load(path), &["byte 0: expected a safetensors file, got a"]);
         refused(Checkpoint::load(path), &["byte 0: expected a safetensors file, got a"]);
         refused(Model::from_bytes(&fs::read(path).unwrap()), &["bytes: byte 0: expected a safetensors file"]);
     }
     let model = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/files/plain.safetensors");
-    refused(Npy::open(&model), &["got a safetensors file; use Model::load"]);
-    refused(Idx::open(&model), &["got a safetensors file; use Model::load"]);
-    refused(Npy::open(folder.file("page.npy", "<!DOCTYPE html><p>")), &["got a web page; a download may have failed"]);
+    refused(Npy::load(&model), &["got a safetensors file; use Model::load"]);
+    refused(Idx::load(&model), &["got a safetensors file; use Model::load"]);
+    refused(Npy::load(folder.file("page.npy", "<!DOCTYPE html><p>")), &["got a web page; a download may have failed"]);
 }
 
 #[test]
 fn an_archive_gives_its_arrays_by_name_and_they_become_a_data_set() {
     for (name, sizes) in [("stored.npz", [2, 3]), ("deflated.npz", [64, 8])] {
-        assert_eq!(Npy::names_in(numpys(name)).unwrap(), ["x", "y"]);
-        let (x, y) = (Npy::open_in(numpys(name), "x").unwrap(), Npy::open_in(numpys(name), "y").unwrap());
-        assert_eq!((x.sizes(), y.sizes()), (&sizes[..], &sizes[..1]));
+        assert_eq!(Npy::npz_names(numpys(name)).unwrap(), ["x", "y"]);
+        let (x, y) = (Npy::load_npz(numpys(name), "x").unwrap(), Npy::load_npz(numpys(name), "y").unwrap());
+        assert_eq!((x.shape(), y.shape()), (&sizes[..], &sizes[..1]));
         let is_bytes = matches!(x.values(), Features::U8 { .. });
-        let data = Dataset::new(x.rows(), x.into_values(), y.classes().unwrap()).unwrap();
+        let data = Dataset::new(x.rows(), x.into_values(), y.class_ids().unwrap()).unwrap();
         assert_eq!((data.rows(), data.inputs(), is_bytes), (sizes[0], sizes[1], name == "stored.npz"));
     }
-    refused(Npy::open_in(numpys("stored.npz"), "z"), &["stored.npz: arrays: expected one called \"z\", got x, y"]);
+    refused(Npy::load_npz(numpys("stored.npz"), "z"), &["stored.npz: arrays: expected one called \"z\", got x, y"]);
 }
 
 #[test]
@@ -181,19 +181,19 @@ fn what_is_saved_is_what_is_read() {
         let values: Vec<f32> = [0.5, -1.0, f32::MAX, 1e-40, f32::NEG_INFINITY, 0.0][..count].to_vec();
         for array in [Npy::new(sizes, values).unwrap(), Npy::new(sizes, vec![255u8; count]).unwrap()] {
             array.save(&path).unwrap();
-            assert_eq!(Npy::open(&path).unwrap(), array);
+            assert_eq!(Npy::load(&path).unwrap(), array);
             let begin = fs::read(&path).unwrap().iter().position(|byte| *byte == b'\n').unwrap() + 1;
             assert_eq!(begin % 64, 0, "as numpy aligns it");
         }
     }
     // Truth values are bytes of 0 and 1. Bytes with a scale are saved as what they stand for.
-    let truths = Npy::open(numpys("bool.npy")).unwrap();
+    let truths = Npy::load(numpys("bool.npy")).unwrap();
     truths.save(&path).unwrap();
-    assert_eq!(Npy::open(&path).unwrap(), truths);
+    assert_eq!(Npy::load(&path).unwrap(), truths);
     Npy::new([2, 3], Features::bytes([6; 6], 0.25)).unwrap().save(&path).unwrap();
-    assert_eq!(Npy::open(&path).unwrap().values(), &floats(&[1.5; 6]));
+    assert_eq!(Npy::load(&path).unwrap().values(), &floats(&[1.5; 6]));
     // The bytes themselves, but for the spaces that fill the header.
-    Npy::open(numpys("little_f4.npy")).unwrap().save(&path).unwrap();
+    Npy::load(numpys("little_f4.npy")).unwrap().save(&path).unwrap();
     assert_eq!(fs::read(&path).unwrap(), fs::read(numpys("little_f4.npy")).unwrap());
     refused(Npy::new([2, 3], [1.0; 5].to_vec()), &["values of an array: expected 6 values, got 5"]);
     refused(Npy::new([usize::MAX, 2], vec![1.0]), &["values of an array"]);
@@ -201,7 +201,7 @@ fn what_is_saved_is_what_is_read() {
 
 #[test]
 fn class_ids_are_whole_numbers() {
-    let of = |values: &[f32]| Npy::new([values.len()], values).unwrap().classes();
+    let of = |values: &[f32]| Npy::new([values.len()], values).unwrap().class_ids();
     assert_eq!(of(&[0.0, 3.0, 16_777_215.0]).unwrap(), [0, 3, 16_777_215]);
     refused(of(&[0.0, 0.5]), &["class ids of an array: expected whole numbers from 0 to below 16777216, got 0.5 at 1"]);
     // As f32, 2^24 may have been 2^24 + 1 in the file.
@@ -214,7 +214,7 @@ fn class_ids_are_whole_numbers() {
 fn what_is_no_npy_file_is_refused_with_its_byte() {
     let folder = Folder::new();
     let good = "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }";
-    assert_eq!(Npy::open(folder.file("good.npy", npy(good, &[0; 8]))).unwrap().values(), &floats(&[0.0; 2]));
+    assert_eq!(Npy::load(folder.file("good.npy", npy(good, &[0; 8]))).unwrap().values(), &floats(&[0.0; 2]));
     let headers = [
         ("{'descr': '<f4', 'fortran_order': False, 'shape': (2,) ", "byte 65, the header: expected '}', got its end"),
         ("('descr')", "byte 10, the header: expected '{', got \"('descr')\""),
@@ -236,25 +236,25 @@ fn what_is_no_npy_file_is_refused_with_its_byte() {
         ("{'descr", "byte 11, the header: expected a string in quotes, got \"'descr\""),
     ];
     for (header, words) in headers {
-        refused(Npy::open(folder.file("bad.npy", npy(header, &[0; 8]))), &["bad.npy: byte ", words]);
+        refused(Npy::load(folder.file("bad.npy", npy(header, &[0; 8]))), &["bad.npy: byte ", words]);
     }
     let huge = ["4611686018427387904, 4", "9223372036854775807", "1000000000000", "3", "1", "0"];
     for sizes in huge {
         let header = good.replace("2,", sizes);
-        refused(Npy::open(folder.file("huge.npy", npy(&header, &[0; 8]))), &["the values: expected [", "got 8 bytes"]);
+        refused(Npy::load(folder.file("huge.npy", npy(&header, &[0; 8]))), &["the values: expected [", "got 8 bytes"]);
     }
-    refused(Npy::open(folder.file("nested.npy", npy(&"[".repeat(60_000), &[]))), &["expected '{', got \"[[[["]);
+    refused(Npy::load(folder.file("nested.npy", npy(&"[".repeat(60_000), &[]))), &["expected '{', got \"[[[["]);
     refused(
-        Npy::open(folder.file("empty.npy", "")),
+        Npy::load(folder.file("empty.npy", "")),
         &["empty.npy: byte 0: expected a numpy npy file, got an empty file"],
     );
-    refused(Npy::open(folder.file("text.npy", "1,2\n")), &["got a file that begins with \"1,2\\n\""]);
-    refused(Npy::open(folder.file("new.npy", b"\x93NUMPY\x04\x00\x00\x00")), &["version 1, 2 or 3, got 4"]);
+    refused(Npy::load(folder.file("text.npy", "1,2\n")), &["got a file that begins with \"1,2\\n\""]);
+    refused(Npy::load(folder.file("new.npy", b"\x93NUMPY\x04\x00\x00\x00")), &["version 1, 2 or 3, got 4"]);
     let long = [b"\x93NUMPY\x02\x00", &u32::MAX.to_le_bytes()[..]].concat();
-    refused(Npy::open(folder.file("long.npy", long)), &["byte 12, the header: expected 4294967295 bytes, got 0"]);
-    refused(Npy::open(numpys("text.npy")), &["text.npy: byte 20, the header: expected numbers", "got \"'<U2'\""]);
-    refused(Npy::open(numpys("record.npy")), &["record.npy: byte 20, the header: expected numbers", "got \"[('a'"]);
-    refused(Npy::open(folder.join("none.npy")), &["none.npy: "]);
+    refused(Npy::load(folder.file("long.npy", long)), &["byte 12, the header: expected 4294967295 bytes, got 0"]);
+    refused(Npy::load(numpys("text.npy")), &["text.npy: byte 20, the header: expected numbers", "got \"'<U2'\""]);
+    refused(Npy::load(numpys("record.npy")), &["record.npy: byte 20, the header: expected numbers", "got \"[('a'"]);
+    refused(Npy::load(folder.join("none.npy")), &["none.npy: "]);
 }
 
 #[test]
@@ -263,24 +263,24 @@ fn every_cut_and_every_changed_byte_is_read_or_refused() {
     for name in ["little_f4.npy", "version2.npy", "fortran.npy"] {
         let whole = fs::read(numpys(name)).unwrap();
         for end in 0..whole.len() {
-            refused(Npy::read(&whole[..end], "cut"), &["cut: byte "]);
+            refused(Npy::from_bytes(&whole[..end], "cut"), &["cut: byte "]);
         }
         for (at, change) in (0..whole.len()).flat_map(|at| [0x01, 0x10, 0xff].map(|change| (at, change))) {
             let mut changed = whole.clone();
             changed[at] ^= change;
-            let _ = Npy::read(changed, "changed");
+            let _ = Npy::from_bytes(changed, "changed");
         }
     }
     for name in ["stored.npz", "deflated.npz"] {
         let whole = fs::read(numpys(name)).unwrap();
         for end in 0..whole.len() {
-            refused(Npy::open_in(folder.file("cut.npz", &whole[..end]), "x"), &["cut.npz: byte "]);
+            refused(Npy::load_npz(folder.file("cut.npz", &whole[..end]), "x"), &["cut.npz: byte "]);
         }
         for (at, change) in (0..whole.len()).flat_map(|at| [0x01, 0xff].map(|change| (at, change))) {
             let mut changed = whole.clone();
             changed[at] ^= change;
             let path = folder.file("changed.npz", changed);
-            let _ = Npy::open_in(&path, "x");
+            let _ = Npy::load_npz(&path, "x");
         }
     }
 }
@@ -293,7 +293,7 @@ fn an_archive_that_lies_is_refused() {
     let changed = |at: usize, bytes: &[u8]| {
         let mut changed = whole.clone();
         changed[at..at + bytes.len()].copy_from_slice(bytes);
-        Npy::open_in(folder.file("lies.npz", changed), "x")
+        Npy::load_npz(folder.file("lies.npz", changed), "x")
     };
     refused(changed(list + 24, &[1, 0, 0, 0]), &["byte 0, x.npy: expected 1 bytes, got more"]);
     refused(changed(list + 24, &[0xfe, 0xff, 0xff, 0xff]), &["expected 4294967294 bytes, got 2176"]);
@@ -306,11 +306,11 @@ fn an_archive_that_lies_is_refused() {
     refused(changed(whole.len() - 12, &[9, 0]), &["expected 9 entries in the list of the archive, got 2"]);
     refused(changed(whole.len() - 6, &[0xff; 4]), &["byte 4294967295: expected 2 entries"]);
     refused(
-        Npy::names_in(folder.file("empty.npz", "")),
+        Npy::npz_names(folder.file("empty.npz", "")),
         &["empty.npz: byte 0, the end: expected the list of a zip archive, got an empty file"],
     );
     refused(
-        Npy::names_in(numpys("u1.npy")),
+        Npy::npz_names(numpys("u1.npy")),
         &["u1.npy: byte 134, the end: expected the list of a zip archive, got a numpy npy file"],
     );
 }

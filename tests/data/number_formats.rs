@@ -3,12 +3,12 @@
 use gradus::data::table::{ColumnKind, CsvSettings, NonNumber, NumberFormat, Table};
 
 fn read(content: &str) -> Table {
-    Table::read(content.as_bytes(), "t.csv", &CsvSettings::default()).unwrap()
+    Table::parse_csv(content.as_bytes(), "t.csv", &CsvSettings::default()).unwrap()
 }
 
 /// The numbers of the first column, whether it can be read in another way, and the other smallest and largest number.
 fn column(table: &Table) -> (Vec<Option<f64>>, Option<[f64; 2]>) {
-    let numbers = (0..table.rows()).map(|row| table.number_at(row, 0)).collect();
+    let numbers = (0..table.rows()).map(|row| table.number(row, 0)).collect();
     (numbers, table.columns()[0].alternative.map(|(_, range)| range))
 }
 
@@ -93,8 +93,8 @@ fn thousands(n: u32, mark: char) -> String {
 fn settings_decide_for_all_columns_or_for_one() {
     let content = b"a;b\n1.200;1,500\n900;300\n";
     let with = |settings: CsvSettings| {
-        let table = Table::read(content, "t", &settings).unwrap();
-        [0, 1].map(|column| (table.number_at(0, column), table.columns()[column].alternative.is_some()))
+        let table = Table::parse_csv(content, "t", &settings).unwrap();
+        [0, 1].map(|column| (table.number(0, column), table.columns()[column].alternative.is_some()))
     };
     let point = CsvSettings { decimal: Some('.'), ..CsvSettings::default() };
     assert_eq!(with(point), [(Some(1.2), false), (Some(1500.0), false)]);
@@ -114,14 +114,14 @@ fn settings_decide_for_all_columns_or_for_one() {
             "comment: expected another",
         ),
     ] {
-        super::refused(Table::read(content, "t", &wrong), &[words]);
+        super::refused(Table::parse_csv(content, "t", &wrong), &[words]);
     }
 }
 
 #[test]
 fn a_cell_that_is_no_number_is_found() {
     let table = read("a;b\n1,5;1\n2,5;2\nx;3\n");
-    assert_eq!(table.columns()[0].kind, ColumnKind::Categories { count: 3 });
+    assert_eq!(table.columns()[0].kind, ColumnKind::Categorical { count: 3 });
     let found = NonNumber { row: 2, format: format(',', None), numbers: 2 };
     assert_eq!((table.first_non_number(0), table.line(2)), (Some(found), Some(4)));
     let dollars = format('.', None);

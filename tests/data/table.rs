@@ -7,11 +7,11 @@ use super::refused;
 use crate::common::Folder;
 
 fn read(content: impl AsRef<[u8]>) -> Result<Table> {
-    Table::read(content.as_ref(), "t.csv", &CsvSettings::default())
+    Table::parse_csv(content.as_ref(), "t.csv", &CsvSettings::default())
 }
 
 fn cells(table: &Table) -> Vec<Vec<&str>> {
-    let row = |row| (0..table.names().len()).map(|column| table.cell(row, column).unwrap()).collect();
+    let row = |row| (0..table.column_names().len()).map(|column| table.cell(row, column).unwrap()).collect();
     (0..table.rows()).map(row).collect()
 }
 
@@ -23,18 +23,24 @@ fn a_file_is_read_whatever_its_delimiter_ends_of_lines_and_quotes() {
                 let lines = ["\u{feff}a|b c|\"d|\"\"x\"\"\"", "1| two |\"3|,;\t4\"", "", "|\"\"|ä\"o"];
                 let content = lines.join(end).replace('|', delimiter) + last;
                 let table = read(&content).unwrap();
-                assert_eq!(table.names(), ["a", "b c", &format!("d{delimiter}\"x\"")], "{content:?}");
+                assert_eq!(table.column_names(), ["a", "b c", &format!("d{delimiter}\"x\"")], "{content:?}");
                 assert_eq!(cells(&table), [vec!["1", "two", &format!("3{delimiter},;\t4")], vec!["", "", "ä\"o"]]);
             }
         }
     }
     let folder = Folder::new();
     let path = folder.file("x.csv", "a\n\"two\nlines\"\n3\n");
-    assert_eq!(cells(&Table::open(&path, &CsvSettings::default()).unwrap()), [["two\nlines"], ["3"]]);
-    let none =
-        Table::read(b"1|2\n3|4", "t", &CsvSettings { delimiter: Some(b'|'), header: false, ..CsvSettings::default() })
-            .unwrap();
-    assert_eq!((none.names(), cells(&none)), (&["1".to_owned(), "2".into()][..], vec![vec!["1", "2"], vec!["3", "4"]]));
+    assert_eq!(cells(&Table::load_csv(&path, &CsvSettings::default()).unwrap()), [["two\nlines"], ["3"]]);
+    let none = Table::parse_csv(
+        b"1|2\n3|4",
+        "t",
+        &CsvSettings { delimiter: Some(b'|'), header: false, ..CsvSettings::default() },
+    )
+    .unwrap();
+    assert_eq!(
+        (none.column_names(), cells(&none)),
+        (&["1".to_owned(), "2".into()][..], vec![vec!["1", "2"], vec!["3", "4"]])
+    );
     let header = read("a,b").unwrap();
     assert_eq!((header.rows(), header.cell(0, 0)), (0, None));
 }
@@ -43,7 +49,7 @@ fn a_file_is_read_whatever_its_delimiter_ends_of_lines_and_quotes() {
 fn columns_say_what_is_in_them() {
     let table = read("n,c,e,m\n1,x,NA,1\n-2.5e1,y,NA,inf\nnan,x,,3\n").unwrap();
     let columns = table.columns();
-    assert_eq!(columns[0].kind, ColumnKind::Numbers { least: -25.0, most: 1.0 });
+    assert_eq!(columns[0].kind, ColumnKind::Numeric { min: -25.0, max: 1.0 });
     let texts: Vec<_> = columns.iter().map(ToString::to_string).collect();
     assert_eq!(
         texts,
@@ -54,7 +60,7 @@ fn columns_say_what_is_in_them() {
 #[test]
 fn a_column_without_a_name_has_its_number() {
     let table = read(",a,\n0,1,\n").unwrap();
-    assert_eq!(table.names(), ["column 1", "a", "column 3"]);
+    assert_eq!(table.column_names(), ["column 1", "a", "column 3"]);
     refused(read(",column 1\n"), &["a name that no other column has"]);
 }
 
@@ -62,9 +68,9 @@ fn a_column_without_a_name_has_its_number() {
 fn some_rows_of_a_table_keep_their_lines() {
     let table = read("a;b\n1,5;x\n\n2;y\n3;z\n").unwrap();
     let some = table.select(&[2, 0]).unwrap();
-    assert_eq!((cells(&some), some.number_at(1, 0)), (vec![vec!["3", "z"], vec!["1,5", "x"]], Some(1.5)));
-    let settings = EncoderSettings { numbers: vec!["b".into()], ..EncoderSettings::default() };
-    refused(Encoder::learn(&some, "a", &settings), &["t.csv: line 5, column \"b\": expected a number, got \"z\""]);
+    assert_eq!((cells(&some), some.number(1, 0)), (vec![vec!["3", "z"], vec!["1,5", "x"]], Some(1.5)));
+    let settings = EncoderSettings { numeric: vec!["b".into()], ..EncoderSettings::default() };
+    refused(Encoder::fit(&some, "a", &settings), &["t.csv: line 5, column \"b\": expected a number, got \"z\""]);
     refused(table.select(&[3]), &["row to select: expected below 3, got 3"]);
 }
 
@@ -94,14 +100,14 @@ fn what_is_wrong_is_told_with_its_line() {
     refused(read(b"\xff\xfea"), &["text: expected UTF-16"]);
     for delimiter in [b'a', b'"', b'\n', 200] {
         let settings = CsvSettings { delimiter: Some(delimiter), ..CsvSettings::default() };
-        refused(Table::read(b"a\n1", "t", &settings), &["delimiter: expected an ASCII character"]);
+        refused(Table::parse_csv(b"a\n1", "t", &settings), &["delimiter: expected an ASCII character"]);
     }
     let folder = Folder::new();
-    refused(Table::open(folder.join("none.csv"), &CsvSettings::default()), &["none.csv: "]);
+    refused(Table::load_csv(folder.join("none.csv"), &CsvSettings::default()), &["none.csv: "]);
     let large = folder.join("large.csv");
     std::fs::File::create(&large).and_then(|file| file.set_len((1 << 30) + 1)).unwrap();
     refused(
-        Table::open(&large, &CsvSettings::default()),
+        Table::load_csv(&large, &CsvSettings::default()),
         &["large.csv: size: expected at most 1073741824 bytes, got 1073741825"],
     );
 }

@@ -13,14 +13,15 @@ use std::{
 
 use flate2::read::MultiGzDecoder;
 use gradus::{
-    Activation, Checkpoint, Dataset, Device, Features, Loss, Model, Network, Predictor, Settings, Trainer,
+    Activation, Checkpoint, Dataset, Device, Features, Loss, Model, Network, Predictor, Trainer, TrainerSettings,
     data::{
         formats::{Idx, ImageSettings, Npy},
         table::{
-            AnswerKind, Coding, CsvSettings, Encoder, EncoderSettings, MissingCategory, MissingNumber, Table, Unseen,
+            CategoryEncoding, CategoryImputation, CsvSettings, Encoder, EncoderSettings, NumericImputation, Table,
+            TargetKind, UnknownCategory,
         },
     },
-    model::Names,
+    model::TensorNames,
     plan::Plan,
 };
 use serde_json::Value;
@@ -55,7 +56,7 @@ fn model(input: &[u8]) {
         assert_eq!(Model::from_bytes(&written).as_ref(), Ok(&model));
         let inputs = model.network.inputs();
         if inputs <= FEW
-            && let Ok(mut predictor) = Predictor::of(&Device::cpu(), &model)
+            && let Ok(mut predictor) = Predictor::from_model(&Device::cpu(), &model)
         {
             let _ = predictor.predict(&vec![0.5; inputs]);
         }
@@ -69,10 +70,10 @@ fn checkpoint(input: &[u8]) {
         // Compared as bytes, in which a loss that is no number is itself.
         let again = Checkpoint::from_bytes(&written).and_then(|checkpoint| checkpoint.to_bytes());
         assert_eq!(again.as_ref(), Ok(&written));
-        let _ = (checkpoint.history.to_string(), checkpoint.history.csv(), checkpoint.history.json_lines());
+        let _ = (checkpoint.history.to_string(), checkpoint.history.to_csv(), checkpoint.history.to_json_lines());
         let network = &checkpoint.model.network;
         let [inputs, outputs] = [network.inputs(), network.outputs()];
-        if inputs.max(outputs).max(checkpoint.settings.batch) <= FEW
+        if inputs.max(outputs).max(checkpoint.settings.batch_size) <= FEW
             && let Ok(mut trainer) = Trainer::resume(&Device::cpu(), &checkpoint, None)
         {
             let _ = trainer.step(&vec![0.5; inputs], &vec![0.5; outputs]);
@@ -100,10 +101,14 @@ fn mended(input: &[u8]) -> Option<Cow<'_, [u8]>> {
 fn weights(input: &[u8]) {
     let plain = Network::new(5).dense(7, Activation::Tanh).dense(3, Activation::Identity);
     let normed = Network::new(5).dense(7, Activation::Tanh).batch_norm().dense(3, Activation::Identity);
-    let own = Names { dense: vec!["fc1".into(), "fc2".into()], norms: vec!["bn1".into()], ..Names::default() };
+    let own = TensorNames {
+        dense: vec!["fc1".into(), "fc2".into()],
+        normalizations: vec!["bn1".into()],
+        ..TensorNames::default()
+    };
     for bytes in [Cow::Borrowed(input)].into_iter().chain(mended(input)) {
         let file = RamFile::new("weights", &bytes);
-        for (network, names) in [(&plain, &Names::sequential(&plain)), (&normed, &own)] {
+        for (network, names) in [(&plain, &TensorNames::sequential(&plain)), (&normed, &own)] {
             let Ok(model) = Model::load_weights(&file.0, network, names) else { continue };
             let written = model.to_bytes().expect("what was read can be written");
             assert_eq!(Model::from_bytes(&written).as_ref(), Ok(&model));
@@ -118,15 +123,15 @@ fn rows(input: &[u8]) {
         let Ok(rows) = opened else { continue };
         let [count, columns] = [rows.rows(), rows.columns()];
         let network = Network::new(columns).dense(2, Activation::Sigmoid);
-        let settings = Settings { batch: count, ..Settings::default() };
+        let settings = TrainerSettings { batch_size: count, ..TrainerSettings::default() };
         let data = Dataset::new(count, rows, vec![1_u32; count]);
         let trained = data.and_then(|data| {
             let mut trainer = Trainer::new(&Device::cpu(), &network, &data, settings)?;
-            trainer.epoch().map(|_| trainer)
+            trainer.run_epoch().map(|_| trainer)
         });
         if let Ok(mut trainer) = trained {
             fs::write(&file.0, &input[..input.len() - 1]).expect("it was made");
-            assert!(trainer.epoch().is_err(), "a row that is not there");
+            assert!(trainer.run_epoch().is_err(), "a row that is not there");
         }
     }
 }
@@ -156,26 +161,30 @@ fn table(input: &[u8]) {
     let is = |bits: u8, bit: u8| bits >> bit & 1 == 1;
     let delimiter = [None, Some(b';'), Some(b' '), Some(encoding)][usize::from(how & 3)];
     let Ok(table) =
-        Table::read(content, "table", &CsvSettings { delimiter, header: is(how, 2), ..CsvSettings::default() })
+        Table::parse_csv(content, "table", &CsvSettings { delimiter, header: is(how, 2), ..CsvSettings::default() })
     else {
         return;
     };
     let columns = table.columns();
-    assert_eq!(columns.len(), table.names().len());
+    assert_eq!(columns.len(), table.column_names().len());
     columns.iter().for_each(|column| assert!(!column.to_string().is_empty()));
     let rows: Vec<_> = (0..table.rows()).rev().collect();
     let turned = table.select(&rows).and_then(|turned| turned.select(&rows)).expect("rows that are there");
     assert_eq!(turned, table);
     let settings = EncoderSettings {
-        answers: [AnswerKind::Auto, AnswerKind::Classes, AnswerKind::Numbers][usize::from(how >> 3 & 3) % 3],
-        coding: if is(how, 5) { Coding::OneHot } else { Coding::Ids },
-        missing_number: if is(encoding, 0) { MissingNumber::Median } else { MissingNumber::Mean },
-        missing_category: if is(encoding, 1) { MissingCategory::Own } else { MissingCategory::MostFrequent },
-        unseen: if is(encoding, 2) { Unseen::None } else { Unseen::Refuse },
+        target_kind: [TargetKind::Auto, TargetKind::Classes, TargetKind::Values][usize::from(how >> 3 & 3) % 3],
+        category_encoding: if is(how, 5) { CategoryEncoding::OneHot } else { CategoryEncoding::Ordinal },
+        numeric_imputation: if is(encoding, 0) { NumericImputation::Median } else { NumericImputation::Mean },
+        category_imputation: if is(encoding, 1) {
+            CategoryImputation::NewCategory
+        } else {
+            CategoryImputation::MostFrequent
+        },
+        unknown_category: if is(encoding, 2) { UnknownCategory::Ignore } else { UnknownCategory::Error },
         ..EncoderSettings::default()
     };
-    let answer = table.names().last().expect("a column");
-    let Ok(encoder) = Encoder::learn(&table, answer, &settings) else { return };
+    let answer = table.column_names().last().expect("a column");
+    let Ok(encoder) = Encoder::fit(&table, answer, &settings) else { return };
     assert_eq!(encoder.feature_names().len(), encoder.inputs());
     let _ = encoder.dataset(&table);
     let text = serde_json::to_string(&encoder).expect("a text");
@@ -186,13 +195,13 @@ fn encoder(input: &[u8]) {
     let Ok(encoder) = serde_json::from_slice::<Encoder>(input) else { return };
     let names = ["height", "color", "kind"];
     let table = Table::new(&names, &["1.5", "red", "cat", "", "blue", "dog", "2", "", "cat"]).expect("a table");
-    let _ = (encoder.features(&table), encoder.dataset(&table), encoder.inputs(), encoder.feature_names());
-    let _ = (encoder.answer(), encoder.classes());
+    let _ = (encoder.transform(&table), encoder.dataset(&table), encoder.inputs(), encoder.feature_names());
+    let _ = (encoder.target(), encoder.classes());
 }
 
 fn idx(input: &[u8]) {
-    let plain = Idx::read(input, "plain").ok();
-    let unpacked = Idx::read(MultiGzDecoder::new(input), "packed").ok();
+    let plain = Idx::from_reader(input, "plain").ok();
+    let unpacked = Idx::from_reader(MultiGzDecoder::new(input), "packed").ok();
     for read in plain.into_iter().chain(unpacked) {
         assert_eq!(read.sizes.iter().product::<usize>(), values(&read.values));
         let _ = read.classes();
@@ -200,9 +209,9 @@ fn idx(input: &[u8]) {
 }
 
 fn npy(input: &[u8]) {
-    let Ok(array) = Npy::read(input, "array") else { return };
-    assert_eq!(array.sizes().iter().product::<usize>(), values(array.values()));
-    let _ = (array.rows(), array.classes());
+    let Ok(array) = Npy::from_bytes(input, "array") else { return };
+    assert_eq!(array.shape().iter().product::<usize>(), values(array.values()));
+    let _ = (array.rows(), array.class_ids());
 }
 
 /// How many values were read.
@@ -216,9 +225,9 @@ fn values(values: &Features) -> usize {
 }
 
 fn npz(input: &[u8]) {
-    let Ok(names) = Npy::read_names_in(input, "archive") else { return };
+    let Ok(names) = Npy::npz_names_from_bytes(input, "archive") else { return };
     for name in names.iter().take(4) {
-        let _ = Npy::read_in(input, name, "archive");
+        let _ = Npy::from_npz_bytes(input, name, "archive");
     }
 }
 

@@ -1,7 +1,7 @@
 //! PyTorch's names of activations, losses, optimizers and their options, and what they are here. What a trace does not
 //! say has PyTorch's default.
 
-use gradus::{Activation, Loss, Network, Optimizer, optim::Rule};
+use gradus::{Activation, Loss, Network, Optimizer, optim::UpdateRule};
 
 use super::json::{Object, Refused, unsupported};
 
@@ -12,7 +12,7 @@ pub fn activation(layer: &Object, at: &str) -> Refused<Activation> {
         "sigmoid" => Activation::Sigmoid,
         "tanh" => Activation::Tanh,
         "relu" => Activation::Relu,
-        "leaky_relu" => Activation::LeakyRelu { slope: layer.number_or("negative_slope", 0.01)? },
+        "leaky_relu" => Activation::LeakyRelu { negative_slope: layer.number_or("negative_slope", 0.01)? },
         "elu" => Activation::Elu { alpha: layer.number_or("alpha", 1.0)? },
         "selu" => Activation::Selu,
         "gelu" => match layer.find("approximate").map(|how| how.as_str()) {
@@ -29,7 +29,7 @@ pub fn activation(layer: &Object, at: &str) -> Refused<Activation> {
         "sine" => Activation::Sine { frequency: layer.number("w")? },
         "gaussian" => Activation::Gaussian,
         // From which slopes it starts stands among the layer's parameters.
-        "prelu" => Activation::Prelu { slope: 0.25 },
+        "prelu" => Activation::Prelu { initial_slope: 0.25 },
         other => return unsupported(format!("the activation {other} of {at}")),
     })
 }
@@ -55,7 +55,7 @@ pub fn loss(trace: &Object, network: &Network) -> Refused<Loss> {
         "bce_with_logits" => Loss::BinaryCrossEntropyWithLogits,
         "softmax_cross_entropy" => match trace.number_if("label_smoothing")? {
             None => Loss::SoftmaxCrossEntropy,
-            Some(smoothing) => Loss::SmoothedCrossEntropy { smoothing },
+            Some(smoothing) => Loss::LabelSmoothedCrossEntropy { label_smoothing: smoothing },
         },
         "hinge" => Loss::Hinge,
         "poisson" => Loss::Poisson,
@@ -66,7 +66,7 @@ pub fn loss(trace: &Object, network: &Network) -> Refused<Loss> {
         other => return unsupported(format!("the loss {other}")),
     };
     let last = network.layers().last().map(|layer| layer.activation);
-    match (loss.output_activation(), last) {
+    match (loss.required_output_activation(), last) {
         (Some(needed), Some(last)) if needed != last => unsupported(format!("{loss} on a last layer of {last}")),
         _ => Ok(loss),
     }
@@ -80,8 +80,8 @@ pub fn optimizer(trace: &Object) -> Refused<Optimizer> {
     let betas = |default| options.pair_or("betas", default);
     let rule = match name {
         "sgd" => match options.number_or("momentum", 0.0)? {
-            0.0 => Rule::Sgd,
-            momentum => Rule::Momentum {
+            0.0 => UpdateRule::Sgd,
+            momentum => UpdateRule::Momentum {
                 momentum,
                 dampening: options.number_or("dampening", 0.0)?,
                 nesterov: options.flag("nesterov")?,
@@ -89,36 +89,36 @@ pub fn optimizer(trace: &Object) -> Refused<Optimizer> {
         },
         "adam" | "adamw" => {
             let [beta1, beta2] = betas([0.9, 0.999])?;
-            Rule::Adam { beta1, beta2, epsilon: epsilon(1e-8)?, amsgrad: options.flag("amsgrad")? }
+            UpdateRule::Adam { beta1, beta2, epsilon: epsilon(1e-8)?, amsgrad: options.flag("amsgrad")? }
         }
         "adamax" => {
             let [beta1, beta2] = betas([0.9, 0.999])?;
-            Rule::Adamax { beta1, beta2, epsilon: epsilon(1e-8)? }
+            UpdateRule::Adamax { beta1, beta2, epsilon: epsilon(1e-8)? }
         }
         "nadam" => {
             let ([beta1, beta2], momentum_decay) = (betas([0.9, 0.999])?, options.number_or("momentum_decay", 0.004)?);
-            Rule::Nadam { beta1, beta2, epsilon: epsilon(1e-8)?, momentum_decay }
+            UpdateRule::Nadam { beta1, beta2, epsilon: epsilon(1e-8)?, momentum_decay }
         }
-        "rmsprop" => Rule::RmsProp {
+        "rmsprop" => UpdateRule::RmsProp {
             alpha: options.number_or("alpha", 0.99)?,
             epsilon: epsilon(1e-8)?,
             momentum: options.number_or("momentum", 0.0)?,
             centered: options.flag("centered")?,
         },
-        "adagrad" => Rule::Adagrad {
-            decay: options.number_or("lr_decay", 0.0)?,
-            initial: options.number_or("initial_accumulator_value", 0.0)?,
+        "adagrad" => UpdateRule::Adagrad {
+            learning_rate_decay: options.number_or("lr_decay", 0.0)?,
+            initial_accumulator: options.number_or("initial_accumulator_value", 0.0)?,
             epsilon: epsilon(1e-10)?,
         },
-        "adadelta" => Rule::Adadelta { rho: options.number_or("rho", 0.9)?, epsilon: epsilon(1e-6)? },
+        "adadelta" => UpdateRule::Adadelta { rho: options.number_or("rho", 0.9)?, epsilon: epsilon(1e-6)? },
         "lion" => {
             let [beta1, beta2] = betas([0.9, 0.99])?;
-            Rule::Lion { beta1, beta2 }
+            UpdateRule::Lion { beta1, beta2 }
         }
         "rprop" => {
             let [shrink, grow] = options.pair_or("etas", [0.5, 1.2])?;
             let [least, most] = options.pair_or("step_sizes", [1e-6, 50.0])?;
-            Rule::Rprop { shrink, grow, least, most }
+            UpdateRule::Rprop { eta_minus: shrink, eta_plus: grow, min_step: least, max_step: most }
         }
         other => return unsupported(format!("the optimizer {other}")),
     };
@@ -127,7 +127,7 @@ pub fn optimizer(trace: &Object) -> Refused<Optimizer> {
     if name != "rprop" {
         optimizer.weight_decay = options.number_or("weight_decay", if name == "adamw" { 0.01 } else { 0.0 })?;
     }
-    optimizer.decoupled = match name {
+    optimizer.decoupled_weight_decay = match name {
         "adamw" | "lion" => true,
         "nadam" => options.flag("decoupled_weight_decay")?,
         _ => false,
@@ -135,7 +135,7 @@ pub fn optimizer(trace: &Object) -> Refused<Optimizer> {
     optimizer.l1 = trace.number_or("l1", 0.0)?;
     optimizer.clip_value = trace.number_if("clip_value")?;
     optimizer.clip_norm = trace.number_if("clip_norm")?;
-    optimizer.average = trace.number_if("average")?;
+    optimizer.ema_decay = trace.number_if("average")?;
     options.finish(name)?;
     Ok(optimizer)
 }

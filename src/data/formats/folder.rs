@@ -15,15 +15,15 @@ use crate::{
         image_set::ImageSet,
         signature::describe,
     },
-    error::{Error, Result, room},
-    util::files::{failed, list, read, wrong},
+    error::{Error, Result, try_with_capacity},
+    util::files::{format_error, io_error, join_names, read},
 };
 
 /// The most bytes of a file.
-const MOST_FILE: u64 = 1 << 26;
+const MAX_FILE_BYTES: u64 = 1 << 26;
 
 /// The most bytes of all images together.
-const MOST: u64 = 1 << 34;
+const MAX_TOTAL_BYTES: u64 = 1 << 34;
 
 /// How images are read. Transparent pixels are blended over white, as a browser shows them, or over the color of
 /// [`ImageSettings::over`].
@@ -73,21 +73,21 @@ impl ImageSettings {
     /// Decodes one image over white; see [`BlendedImageSettings::decode`].
     ///
     /// # Errors
-    /// Returns the same errors as [`ImageSet::of_folder`].
+    /// Returns the same errors as [`ImageSet::from_folder`].
     pub fn decode(&self, content: &[u8], name: &str) -> Result<([usize; 2], Vec<u8>)> {
         self.over(WHITE).decode(content, name)
     }
 }
 
 impl BlendedImageSettings {
-    /// The height and the width of one PNG or JPEG image and its bytes, as [`ImageSet::of_folder`] has them: what a network
+    /// The height and the width of one PNG or JPEG image and its bytes, as [`ImageSet::from_folder`] has them: what a network
     /// that learned from a folder is asked about. Errors call the image `name`.
     ///
     /// # Errors
-    /// As [`ImageSet::of_folder`].
+    /// As [`ImageSet::from_folder`].
     pub fn decode(&self, content: &[u8], name: &str) -> Result<([usize; 2], Vec<u8>)> {
         self.check()?;
-        let image = decoded_bytes(content, name, self)?;
+        let image = decode_content(content, name, self)?;
         Ok(([image.height, image.width], image.bytes))
     }
 
@@ -95,7 +95,7 @@ impl BlendedImageSettings {
         match self.settings.size {
             Some(size) if size.iter().any(|side| !(1..=MAX_SIDE).contains(side)) => {
                 let (expected, got) = (format!("1 to {MAX_SIDE} pixels a side"), format!("{size:?}"));
-                Err(Error::Setting { what: "size of images", expected, got })
+                Err(Error::InvalidSetting { name: "size of images", expected, got })
             }
             _ => Ok(()),
         }
@@ -113,52 +113,58 @@ impl ImageSet {
     /// ([`ImageSet::duplicates`]).
     ///
     /// # Errors
-    /// [`Error::File`] for what cannot be read, such as a link that leads nowhere, [`Error::Format`] if there is no class, a
+    /// [`Error::Io`] for what cannot be read, such as a link that leads nowhere, [`Error::Format`] if there is no class, a
     /// class without images, or an image that cannot be decoded, is of another size than the first, or larger than 2^14
-    /// pixels a side or 2^28 bytes, [`Error::Setting`] for a size to resize to that has longer sides.
-    pub fn of_folder(folder: impl AsRef<Path>, settings: impl Into<BlendedImageSettings>) -> Result<Self> {
+    /// pixels a side or 2^28 bytes, [`Error::InvalidSetting`] for a size to resize to that has longer sides.
+    pub fn from_folder(folder: impl AsRef<Path>, settings: impl Into<BlendedImageSettings>) -> Result<Self> {
         let (folder, settings) = (folder.as_ref(), &settings.into());
         settings.check()?;
         let (mut classes, mut files, mut skipped) = (Vec::new(), Vec::new(), Vec::new());
-        for (class, _) in entries(folder)?.into_iter().filter(|(_, about)| about.is_dir()) {
+        for (class, _) in list_entries(folder)?.into_iter().filter(|(_, about)| about.is_dir()) {
             let count = files.len();
-            for (path, about) in entries(&class)? {
-                if ends_in(&path, &["png", "jpg", "jpeg"]) {
+            for (path, about) in list_entries(&class)? {
+                if has_extension(&path, &["png", "jpg", "jpeg"]) {
                     if !about.is_file() {
-                        return Err(wrong(&path.display(), "image", "a file", "a folder or a device"));
+                        return Err(format_error(&path.display(), "image", "a file", "a folder or a device"));
                     }
                     files.push((path, classes.len() as u32));
-                } else if ends_in(&path, OTHERS) {
+                } else if has_extension(&path, UNREAD_EXTENSIONS) {
                     skipped.push(path.display().to_string());
                 }
             }
             if files.len() == count {
-                return Err(wrong(&class.display(), "folder", "PNG or JPEG files", "none"));
+                return Err(format_error(&class.display(), "folder", "PNG or JPEG files", "none"));
             }
             classes.push(class.file_name().unwrap_or_default().to_string_lossy().into_owned());
         }
         if !skipped.is_empty() {
-            log::warn!("images that are neither PNG nor JPEG are skipped; convert them: {}", list(&skipped));
+            log::warn!("images that are neither PNG nor JPEG are skipped; convert them: {}", join_names(&skipped));
         }
         let Some((first, _)) = files.first() else {
-            return Err(wrong(&folder.display(), "folder", "a folder for each class", "none"));
+            return Err(format_error(&folder.display(), "folder", "a folder for each class", "none"));
         };
-        let first = decoded(first, settings)?;
+        let first = decode_file(first, settings)?;
         let (width, height) = (first.width, first.height);
         let channels = if settings.settings.color { 3 } else { 1 };
         let len = width * height * channels;
         let all = len.saturating_mul(files.len());
-        if all as u64 > MOST {
+        if all as u64 > MAX_TOTAL_BYTES {
             let got = format!("{} of {len} bytes", files.len());
-            return Err(wrong(&folder.display(), "images", format_args!("at most {MOST} bytes of them"), got));
+            return Err(format_error(
+                &folder.display(),
+                "images",
+                format_args!("at most {MAX_TOTAL_BYTES} bytes of them"),
+                got,
+            ));
         }
-        let mut bytes = room(all, "images")?;
+        let mut bytes = try_with_capacity(all, "images")?;
         // Room is reserved, and memory taken for what was decoded alone.
-        for some in files.chunks(AT_ONCE) {
+        for some in files.chunks(MAX_PARALLEL_IMAGES) {
             let start = bytes.len();
             bytes.resize(start + some.len() * len, 0);
             let failure = bytes[start..].par_chunks_mut(len).zip(some).find_map_first(|(into, (path, _))| {
-                let filled = decoded(path, settings).and_then(|image| fill(into, &image, [height, width], path));
+                let filled =
+                    decode_file(path, settings).and_then(|image| write_pixels(into, &image, [height, width], path));
                 filled.err()
             });
             if let Some(error) = failure {
@@ -172,48 +178,48 @@ impl ImageSet {
 }
 
 /// How the names of images end that are not read.
-const OTHERS: &[&str] = &[
+const UNREAD_EXTENSIONS: &[&str] = &[
     "avif", "bmp", "gif", "heic", "heif", "jfif", "jp2", "jxl", "pbm", "pgm", "pnm", "ppm", "tga", "tif", "tiff",
     "webp",
 ];
 
 /// Images that are decoded at the same time.
-const AT_ONCE: usize = 64;
+const MAX_PARALLEL_IMAGES: usize = 64;
 
 /// What is in a folder and does not begin with a dot, sorted, with what it is: links are followed.
-fn entries(folder: &Path) -> Result<Vec<(PathBuf, Metadata)>> {
+fn list_entries(folder: &Path) -> Result<Vec<(PathBuf, Metadata)>> {
     let all = || fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>();
-    let mut paths = all().map_err(|error| failed(folder, &error))?;
+    let mut paths = all().map_err(|error| io_error(folder, &error))?;
     paths.retain(|path| !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")));
     paths.sort();
     let about = |path: PathBuf| match fs::metadata(&path) {
         Ok(about) => Ok((path, about)),
-        Err(error) => Err(failed(&path, &error)),
+        Err(error) => Err(io_error(&path, &error)),
     };
     paths.into_iter().map(about).collect()
 }
 
-fn ends_in(path: &Path, ends: &[&str]) -> bool {
+fn has_extension(path: &Path, ends: &[&str]) -> bool {
     path.extension().is_some_and(|end| ends.iter().any(|one| end.eq_ignore_ascii_case(one)))
 }
 
 /// The image in a file, in the colors and of the size that were asked for.
-fn decoded(path: &Path, settings: &BlendedImageSettings) -> Result<Image> {
-    decoded_bytes(&read(path, MOST_FILE)?, &path.display().to_string(), settings)
+fn decode_file(path: &Path, settings: &BlendedImageSettings) -> Result<Image> {
+    decode_content(&read(path, MAX_FILE_BYTES)?, &path.display().to_string(), settings)
 }
 
-fn decoded_bytes(content: &[u8], name: &str, settings: &BlendedImageSettings) -> Result<Image> {
+fn decode_content(content: &[u8], name: &str, settings: &BlendedImageSettings) -> Result<Image> {
     let Some(format) = Format::recognize(content) else {
-        return Err(wrong(&name, "image", "a PNG or JPEG image", describe(content)));
+        return Err(format_error(&name, "image", "a PNG or JPEG image", describe(content)));
     };
     let colors = Colors { is_rgb: settings.settings.color, background: settings.background };
     // zune-jpeg 0.5.15 panics on some damaged files: https://github.com/etemesi254/zune-image/issues/409
     let Ok(decoded) = panic::catch_unwind(|| image::decode(content, format, colors)) else {
-        return Err(wrong(&name, "image", "one that can be decoded", "one that the decoder panics at"));
+        return Err(format_error(&name, "image", "one that can be decoded", "one that the decoder panics at"));
     };
     let image = match decoded {
         Ok(image) => image,
-        Err(Rejection { expected, got }) => return Err(wrong(&name, "image", expected, got)),
+        Err(Rejection { expected, got }) => return Err(format_error(&name, "image", expected, got)),
     };
     // Colors are converted first: the mean of pixels that are still transparent would contain their hidden colors.
     if let Some([height, width]) = settings.settings.size
@@ -224,11 +230,11 @@ fn decoded_bytes(content: &[u8], name: &str, settings: &BlendedImageSettings) ->
     Ok(image)
 }
 
-fn fill(into: &mut [u8], image: &Image, [height, width]: [usize; 2], path: &Path) -> Result<()> {
+fn write_pixels(into: &mut [u8], image: &Image, [height, width]: [usize; 2], path: &Path) -> Result<()> {
     let own = [image.height, image.width];
     if own != [height, width] {
         let expected = format!("{height}x{width} pixels, as the first image has, or a size to resize all to");
-        return Err(wrong(&path.display(), "image", expected, format_args!("{}x{}", own[0], own[1])));
+        return Err(format_error(&path.display(), "image", expected, format_args!("{}x{}", own[0], own[1])));
     }
     into.copy_from_slice(&image.bytes);
     Ok(())

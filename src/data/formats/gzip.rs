@@ -7,24 +7,24 @@ use flate2::bufread::GzDecoder;
 use crate::data::formats::signature::GZIP;
 
 /// The content of `from`, decompressed if it is a gzip file.
-pub(crate) fn decompressed<'a>(from: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+pub(crate) fn gzip_reader<'a>(from: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let mut from = BufReader::new(from);
     // A read may return a single byte, and the buffer cannot be asked for more.
     let mut head = Vec::new();
     from.by_ref().take(GZIP.len() as u64).read_to_end(&mut head)?;
     let is_gzip = head == GZIP;
     let whole = Cursor::new(head).chain(from);
-    Ok(if is_gzip { Box::new(Members { member: Some(GzDecoder::new(whole)) }) } else { Box::new(whole) })
+    Ok(if is_gzip { Box::new(GzipMembers { member: Some(GzDecoder::new(whole)) }) } else { Box::new(whole) })
 }
 
 /// The content of all members of a gzip file. Zero bytes between and after members are padding, as on tapes and in files
 /// whose size is a multiple of a block; GNU gzip and CPython skip them, too.
-struct Members<R> {
+struct GzipMembers<R> {
     /// The member that is being read; none after the last.
     member: Option<GzDecoder<R>>,
 }
 
-impl<R: BufRead> Read for Members<R> {
+impl<R: BufRead> Read for GzipMembers<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         loop {
             let Some(member) = &mut self.member else { return Ok(0) };

@@ -8,11 +8,11 @@ use std::{
 use crate::{
     data::{dataset::Dataset, features::Features, formats::idx::Idx},
     error::Result,
-    util::files::{list, wrong},
+    util::files::{format_error, join_names},
 };
 
 /// The largest label: every class up to it gets a name.
-const MOST_CLASSES: u32 = 65_535;
+const MAX_CLASS_ID: u32 = 65_535;
 
 /// Images of one size and the class of each, in a data set whose features are bytes, on the device too: a network sees
 /// them from 0 to 1.
@@ -49,28 +49,33 @@ impl ImageSet {
     /// - labels: `[rows]`
     ///
     /// # Errors
-    /// As [`Idx::open`], and [`Error::Format`](crate::Error::Format) for other sizes, images that are not unsigned bytes, and
-    /// labels above 65,535; [`Error::Setting`](crate::Error::Setting) for labels that are no class ids.
-    pub fn of_idx(images: impl AsRef<Path>, labels: impl AsRef<Path>) -> Result<Self> {
+    /// As [`Idx::load`], and [`Error::Format`](crate::Error::Format) for other sizes, images that are not unsigned bytes, and
+    /// labels above 65,535; [`Error::InvalidSetting`](crate::Error::InvalidSetting) for labels that are no class ids.
+    pub fn from_idx(images: impl AsRef<Path>, labels: impl AsRef<Path>) -> Result<Self> {
         let (images, labels) = (images.as_ref(), labels.as_ref());
-        let Idx { sizes, values } = Idx::open(images)?;
+        let Idx { sizes, values } = Idx::load(images)?;
         let &[rows, height, width] = sizes.as_slice() else {
             let got = format_args!("{sizes:?}").to_string();
-            return Err(wrong(&images.display(), "byte 4, the sizes", "3: rows, height and width", got));
+            return Err(format_error(&images.display(), "byte 4, the sizes", "3: rows, height and width", got));
         };
         let Features::U8 { bytes, .. } = values else {
             let got = "other numbers; use Idx::open and Dataset::new";
-            return Err(wrong(&images.display(), "byte 2, the type of the values", "0x08, unsigned bytes", got));
+            return Err(format_error(&images.display(), "byte 2, the type of the values", "0x08, unsigned bytes", got));
         };
-        let ids = Idx::open(labels)?;
+        let ids = Idx::load(labels)?;
         if ids.sizes != [rows] {
             let expected = format!("[{rows}], a label for each image");
-            return Err(wrong(&labels.display(), "byte 4, the sizes", expected, format_args!("{:?}", ids.sizes)));
+            return Err(format_error(
+                &labels.display(),
+                "byte 4, the sizes",
+                expected,
+                format_args!("{:?}", ids.sizes),
+            ));
         }
         let ids = ids.classes()?;
         let largest = ids.iter().max().copied().unwrap_or_default();
-        if largest > MOST_CLASSES {
-            return Err(wrong(&labels.display(), "labels", format_args!("0 to {MOST_CLASSES}"), largest));
+        if largest > MAX_CLASS_ID {
+            return Err(format_error(&labels.display(), "labels", format_args!("0 to {MAX_CLASS_ID}"), largest));
         }
         let classes = (0..=largest).map(|label| label.to_string()).collect();
         Self::new([height, width, 1], classes, bytes, ids, Vec::new())
@@ -84,12 +89,12 @@ impl ImageSet {
         ids: Vec<u32>,
         files: Vec<PathBuf>,
     ) -> Result<Self> {
-        let duplicates = duplicates(&bytes, height * width * channels, &ids);
+        let duplicates = find_duplicates(&bytes, height * width * channels, &ids);
         if !duplicates.is_empty() {
             let name = |row: usize| files.get(row).map_or(format!("row {row}"), |file| file.display().to_string());
             let pairs: Vec<_> =
                 duplicates.iter().map(|[one, other]| format!("{} = {}", name(*one), name(*other))).collect();
-            log::warn!("{} images are identical to one of another class: {}", pairs.len(), list(&pairs));
+            log::warn!("{} images are identical to one of another class: {}", pairs.len(), join_names(&pairs));
         }
         let data = Dataset::new(ids.len(), Features::bytes(bytes, Self::SCALE), ids)?;
         Ok(Self { height, width, channels, classes, data, files, duplicates })
@@ -97,7 +102,7 @@ impl ImageSet {
 }
 
 /// Rows of `len` bytes that are identical although their classes differ: the first such row, and each later one.
-fn duplicates(bytes: &[u8], len: usize, classes: &[u32]) -> Vec<[usize; 2]> {
+fn find_duplicates(bytes: &[u8], len: usize, classes: &[u32]) -> Vec<[usize; 2]> {
     // For the same pixels, the first row of the first class and the first row of a second one.
     let mut seen: HashMap<&[u8], (usize, Option<usize>)> = HashMap::with_capacity(classes.len());
     let mut pairs = Vec::new();

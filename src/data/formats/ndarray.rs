@@ -4,7 +4,7 @@ use ndarray::{ArrayBase, Data, Dimension, Ix2};
 
 use crate::{
     data::{
-        dataset::{Answers, Dataset},
+        dataset::{Dataset, Targets},
         features::Features,
     },
     error::{Result, check_len},
@@ -29,14 +29,14 @@ impl Dataset {
     /// - answers: `[rows, outputs]` values, or `[rows]` values or class ids
     ///
     /// # Errors
-    /// As [`Dataset::new`], and [`Error::Shape`](crate::Error::Shape) if there are not as many rows in both.
-    pub fn of_arrays<T: Clone, A: Clone, D: Dimension>(
+    /// As [`Dataset::new`], and [`Error::BatchLayout`](crate::Error::BatchLayout) if there are not as many rows in both.
+    pub fn from_arrays<T: Clone, A: Clone, D: Dimension>(
         features: &ArrayBase<impl Data<Elem = T>, Ix2>,
         answers: &ArrayBase<impl Data<Elem = A>, D>,
     ) -> Result<Self>
     where
         Features: From<Vec<T>>,
-        Answers: From<Vec<A>>,
+        Targets: From<Vec<A>>,
     {
         let rows = features.nrows();
         check_len("rows of answers", rows, answers.shape().first().copied().unwrap_or(1))?;

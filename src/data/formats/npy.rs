@@ -10,15 +10,15 @@ use crate::{
         file_rows::FileRows,
         formats::{npy_header::Header, zip::Archive},
     },
-    error::{Error, Result, check_len, room},
-    util::files::{failed, read, write, wrong},
+    error::{Error, Result, check_len, try_with_capacity},
+    util::files::{format_error, io_error, read, write},
 };
 
 /// The most bytes of a file, and of an array in an archive once it is decompressed.
-const MOST: u64 = 1 << 32;
+const MAX_FILE_BYTES: u64 = 1 << 32;
 
 /// The most bytes that are read to find the header of a file whose rows stay there.
-const MOST_OF_HEADER: u64 = 1 << 20;
+const MAX_HEADER_BYTES: u64 = 1 << 20;
 
 /// The values of an npy file and the sizes of the array that they are. Bytes stay bytes, all other numbers become f32.
 ///
@@ -32,7 +32,7 @@ const MOST_OF_HEADER: u64 = 1 << 20;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Npy {
-    sizes: Vec<usize>,
+    shape: Vec<usize>,
     values: Features,
 }
 
@@ -43,43 +43,48 @@ impl Npy {
     /// - values: as many as the product of the sizes, the last size the fastest
     ///
     /// # Errors
-    /// [`Error::Shape`] for another number of values.
+    /// [`Error::BatchLayout`] for another number of values.
     pub fn new(sizes: impl Into<Vec<usize>>, values: impl Into<Features>) -> Result<Self> {
         let (sizes, values) = (sizes.into(), values.into());
         let expected = sizes.iter().try_fold(1usize, |len, size| len.checked_mul(*size)).unwrap_or(usize::MAX);
-        check_len("values of an array", expected, values.values())?;
-        Ok(Self { sizes, values })
+        check_len("values of an array", expected, values.value_count())?;
+        Ok(Self { shape: sizes, values })
     }
 
     /// Reads an npy file of f16, f32, f64, integers of 8 to 64 bits, or truth values (as bytes of 0 and 1), in either byte
     /// order, row by row or column by column (Fortran order). Numbers that are not exact as f32 are rounded.
     ///
     /// # Errors
-    /// [`Error::File`] if it cannot be read, [`Error::Format`] with the byte if it is no such file, is larger than 4 GiB, or
+    /// [`Error::Io`] if it cannot be read, [`Error::Format`] with the byte if it is no such file, is larger than 4 GiB, or
     /// does not have as many bytes as its header says.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Self::read(read(path, MOST)?, &path.display().to_string())
+        Self::from_bytes(read(path, MAX_FILE_BYTES)?, &path.display().to_string())
     }
 
     /// Reads the content of an npy file. Errors call it `name`.
     ///
     /// # Errors
-    /// As [`Npy::open`].
-    pub fn read(content: impl Into<Vec<u8>>, name: &str) -> Result<Self> {
+    /// As [`Npy::load`].
+    pub fn from_bytes(content: impl Into<Vec<u8>>, name: &str) -> Result<Self> {
         let mut content = content.into();
-        let Header { kind, is_fortran, sizes, values } = Header::read(&content, name)?;
+        let Header { value_type: kind, is_fortran, shape: sizes, data_offset: values } = Header::read(&content, name)?;
         let len = sizes.iter().try_fold(1usize, |len, size| len.checked_mul(*size));
         let got = content.len() - values;
         if len.and_then(|len| len.checked_mul(kind.width)) != Some(got) {
             let expected = format_args!("{sizes:?} values of {} bytes", kind.width).to_string();
-            return Err(wrong(&name, format_args!("byte {values}, the values"), expected, format_args!("{got} bytes")));
+            return Err(format_error(
+                &name,
+                format_args!("byte {values}, the values"),
+                expected,
+                format_args!("{got} bytes"),
+            ));
         }
         content.drain(..values);
-        if is_fortran && !is_one_line(&sizes) {
-            content = by_rows(&content, &sizes, kind.width)?;
+        if is_fortran && !is_one_dimensional(&sizes) {
+            content = to_row_major(&content, &sizes, kind.width)?;
         }
-        Ok(Self { sizes, values: kind.features(content)? })
+        Ok(Self { shape: sizes, values: kind.to_features(content)? })
     }
 
     /// Opens an npy file for its rows to be read when they are needed: it may be larger than the memory. Bytes and truth
@@ -93,20 +98,20 @@ impl Npy {
     /// ```
     ///
     /// # Errors
-    /// As [`Npy::open`], for a file of any size; and [`Error::Format`] for an array in Fortran order with more than one
+    /// As [`Npy::load`], for a file of any size; and [`Error::Format`] for an array in Fortran order with more than one
     /// row and more than one column, and for one without values.
     pub fn rows_in(path: impl AsRef<Path>) -> Result<FileRows> {
         let path = path.as_ref();
         let name = path.display().to_string();
-        let mut file = File::open(path).map_err(|error| failed(path, &error))?;
+        let mut file = File::open(path).map_err(|error| io_error(path, &error))?;
         let mut head = Vec::new();
-        let read = (&mut file).take(MOST_OF_HEADER).read_to_end(&mut head).and_then(|_| file.metadata());
-        let bytes = read.map_err(|error| failed(path, &error))?.len();
-        let Header { kind, is_fortran, sizes, values } = Header::read(&head, &name)?;
+        let read = (&mut file).take(MAX_HEADER_BYTES).read_to_end(&mut head).and_then(|_| file.metadata());
+        let bytes = read.map_err(|error| io_error(path, &error))?.len();
+        let Header { value_type: kind, is_fortran, shape: sizes, data_offset: values } = Header::read(&head, &name)?;
         let place = format!("byte {values}, the values");
-        if is_fortran && !is_one_line(&sizes) {
+        if is_fortran && !is_one_dimensional(&sizes) {
             let got = "a Fortran-order array, column by column; save numpy.ascontiguousarray of it, or use Npy::open";
-            return Err(wrong(&name, place, "values in row order", got));
+            return Err(format_error(&name, place, "values in row order", got));
         }
         let columns = sizes.iter().skip(1).try_fold(1usize, |len, size| len.checked_mul(*size));
         let (rows, columns) = (sizes.first().copied().unwrap_or(1), columns.unwrap_or(usize::MAX));
@@ -114,7 +119,7 @@ impl Npy {
         let got = bytes.saturating_sub(values as u64);
         if need != Some(got) || got == 0 {
             let expected = format!("{sizes:?} values of {} bytes, at least one", kind.width);
-            return Err(wrong(&name, place, expected, format_args!("{got} bytes")));
+            return Err(format_error(&name, place, expected, format_args!("{got} bytes")));
         }
         Ok(FileRows::new(path, file, values as u64, kind, [rows, columns]))
     }
@@ -122,49 +127,54 @@ impl Npy {
     /// Reads the array called `name` (without .npy) from an npz archive, compressed or not.
     ///
     /// # Errors
-    /// As [`Npy::open`], and [`Error::Format`] if the archive has no such array, is no such archive or damaged.
-    pub fn open_in(path: impl AsRef<Path>, name: &str) -> Result<Self> {
+    /// As [`Npy::load`], and [`Error::Format`] if the archive has no such array, is no such archive or damaged.
+    pub fn load_npz(path: impl AsRef<Path>, name: &str) -> Result<Self> {
         let path = path.as_ref();
-        Self::read_in(&read(path, MOST)?, name, &path.display().to_string())
+        Self::from_npz_bytes(&read(path, MAX_FILE_BYTES)?, name, &path.display().to_string())
     }
 
     /// Reads the array called `name` (without .npy) from the content of an npz archive. Errors call that `file`.
     ///
     /// # Errors
-    /// As [`Npy::open_in`].
-    pub fn read_in(content: &[u8], name: &str, file: &str) -> Result<Self> {
+    /// As [`Npy::load_npz`].
+    pub fn from_npz_bytes(content: &[u8], name: &str, file: &str) -> Result<Self> {
         let archive = Archive::read(content, file)?;
         let member = format!("{name}.npy");
         if !archive.names().any(|one| one == member) {
             let names: Vec<_> = archive.arrays().collect();
-            return Err(wrong(&file, "arrays", format_args!("one called {name:?}"), crate::util::files::list(&names)));
+            return Err(format_error(
+                &file,
+                "arrays",
+                format_args!("one called {name:?}"),
+                crate::util::files::join_names(&names),
+            ));
         }
-        Self::read(archive.open(&member, MOST)?, &format!("{file}, {member}"))
+        Self::from_bytes(archive.open(&member, MAX_FILE_BYTES)?, &format!("{file}, {member}"))
     }
 
     /// The names of the arrays in an npz archive, in its order.
     ///
     /// # Errors
-    /// As [`Npy::open_in`].
-    pub fn names_in(path: impl AsRef<Path>) -> Result<Vec<String>> {
+    /// As [`Npy::load_npz`].
+    pub fn npz_names(path: impl AsRef<Path>) -> Result<Vec<String>> {
         let path = path.as_ref();
-        Self::read_names_in(&read(path, MOST)?, &path.display().to_string())
+        Self::npz_names_from_bytes(&read(path, MAX_FILE_BYTES)?, &path.display().to_string())
     }
 
     /// The names of the arrays in the content of an npz archive. Errors call it `file`.
     ///
     /// # Errors
-    /// As [`Npy::open_in`].
-    pub fn read_names_in(content: &[u8], file: &str) -> Result<Vec<String>> {
+    /// As [`Npy::load_npz`].
+    pub fn npz_names_from_bytes(content: &[u8], file: &str) -> Result<Vec<String>> {
         Ok(Archive::read(content, file)?.arrays().map(str::to_owned).collect())
     }
 
     /// Writes an npy file, row by row: of bytes, if these are bytes of scale 1, and otherwise of f32, multiplied by the scale. Its folder is made if need be.
     ///
     /// # Errors
-    /// [`Error::File`] if it cannot be written; the old file is still there then.
+    /// [`Error::Io`] if it cannot be written; the old file is still there then.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let (len, scale) = (self.values.values(), self.values.scale_of_bytes());
+        let (len, scale) = (self.values.value_count(), self.values.byte_scale());
         let is_bytes = scale == Some(1.0);
         let kind = if is_bytes {
             "|u1"
@@ -173,18 +183,18 @@ impl Npy {
         } else {
             "<f4"
         };
-        let sizes: String = self.sizes.iter().map(|size| format!("{size}, ")).collect();
+        let sizes: String = self.shape.iter().map(|size| format!("{size}, ")).collect();
         // In Python one value in brackets is no tuple without the comma, and none takes no comma.
-        let sizes = if self.sizes.len() < 2 { sizes.trim_end() } else { sizes.trim_end_matches(", ") };
+        let sizes = if self.shape.len() < 2 { sizes.trim_end() } else { sizes.trim_end_matches(", ") };
         let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({sizes}), }}");
         // The values begin at a multiple of 64 bytes, after a line's end.
         let whole = (10 + header.len() + 1).next_multiple_of(64);
         let bytes = if is_bytes { len } else { 4 * len };
-        let mut content = room(whole + bytes, "the content of an array's file")?;
+        let mut content = try_with_capacity(whole + bytes, "the content of an array's file")?;
         content.extend_from_slice(b"\x93NUMPY\x01\x00");
         let Ok(length) = u16::try_from(whole - 10) else {
-            let (expected, got) = ("sizes that a header has room for".to_owned(), self.sizes.len().to_string());
-            return Err(Error::Setting { what: "sizes of an array", expected, got });
+            let (expected, got) = ("sizes that a header has room for".to_owned(), self.shape.len().to_string());
+            return Err(Error::InvalidSetting { name: "sizes of an array", expected, got });
         };
         content.extend(length.to_le_bytes());
         content.extend(header.bytes());
@@ -208,13 +218,13 @@ impl Npy {
     }
 
     /// The sizes, the slowest first; none for a single value.
-    pub fn sizes(&self) -> &[usize] {
-        &self.sizes
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
     }
 
     /// The first size; 1 for a single value.
     pub fn rows(&self) -> usize {
-        self.sizes.first().copied().unwrap_or(1)
+        self.shape.first().copied().unwrap_or(1)
     }
 
     /// The values, the last size the fastest.
@@ -230,20 +240,20 @@ impl Npy {
     /// The values as class ids.
     ///
     /// # Errors
-    /// [`Error::Setting`] if one is not a whole number from 0 to below 2^24.
-    pub fn classes(&self) -> Result<Vec<u32>> {
+    /// [`Error::InvalidSetting`] if one is not a whole number from 0 to below 2^24.
+    pub fn class_ids(&self) -> Result<Vec<u32>> {
         self.values.classes()
     }
 }
 
 /// Whether at most one size is larger than 1: the values are in the same order row by row and column by column then.
-fn is_one_line(sizes: &[usize]) -> bool {
+fn is_one_dimensional(sizes: &[usize]) -> bool {
     sizes.iter().filter(|size| **size > 1).count() <= 1
 }
 
 /// Values of `width` bytes that lie with the first size the fastest, with the last the fastest.
-fn by_rows(content: &[u8], sizes: &[usize], width: usize) -> Result<Vec<u8>> {
-    let mut into = room(content.len(), "an array in the order of its rows")?;
+fn to_row_major(content: &[u8], sizes: &[usize], width: usize) -> Result<Vec<u8>> {
+    let mut into = try_with_capacity(content.len(), "an array in the order of its rows")?;
     let mut place = vec![0; sizes.len()];
     for _ in 0..content.len() / width {
         let at = place.iter().zip(sizes).rev().fold(0, |at, (place, size)| at * size + place);

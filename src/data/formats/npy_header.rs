@@ -3,9 +3,9 @@
 use std::fmt::Display;
 
 use crate::{
-    data::{file_rows::Kind, formats::signature},
+    data::{file_rows::ValueType, formats::signature},
     error::Result,
-    util::files::wrong,
+    util::files::format_error,
 };
 
 /// What begins every npy file.
@@ -14,23 +14,23 @@ const MAGIC: &[u8] = signature::NPY;
 /// A header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Header {
-    pub kind: Kind,
+    pub value_type: ValueType,
     /// Whether the values lie column by column.
     pub is_fortran: bool,
     /// The sizes, the slowest first where the values lie row by row.
-    pub sizes: Vec<usize>,
+    pub shape: Vec<usize>,
     /// Where in the file the values begin.
-    pub values: usize,
+    pub data_offset: usize,
 }
 
 impl Header {
     /// Reads the header of `content`; errors call it `name`.
     pub fn read(content: &[u8], name: &str) -> Result<Self> {
         let refused = |at: usize, expected: &str, got: &dyn Display| {
-            Err(wrong(&name, format_args!("byte {at}, the header"), expected, got))
+            Err(format_error(&name, format_args!("byte {at}, the header"), expected, got))
         };
         if !content.starts_with(MAGIC) {
-            return Err(wrong(&name, "byte 0", "a numpy npy file", signature::describe(content)));
+            return Err(format_error(&name, "byte 0", "a numpy npy file", signature::describe(content)));
         }
         let (length, begin) = match content.get(MAGIC.len()..) {
             Some(&[1, _, a, b, ..]) => (usize::from(u16::from_le_bytes([a, b])), 10),
@@ -42,32 +42,34 @@ impl Header {
             let got = content.len().saturating_sub(begin);
             return refused(begin, &format!("{length} bytes"), &got);
         };
-        let mut literal = Literal { text, at: 0 };
-        match literal.header() {
-            Ok((kind, is_fortran, sizes)) => Ok(Self { kind, is_fortran, sizes, values: begin + length }),
-            Err(expected) => refused(begin + literal.at, &expected, &literal.rest()),
+        let mut literal = DictParser { text, position: 0 };
+        match literal.parse_header() {
+            Ok((kind, is_fortran, sizes)) => {
+                Ok(Self { value_type: kind, is_fortran, shape: sizes, data_offset: begin + length })
+            }
+            Err(expected) => refused(begin + literal.position, &expected, &literal.rest()),
         }
     }
 }
 
 /// A walk through a Python dictionary with the three keys that numpy writes, and nothing that nests.
-struct Literal<'a> {
+struct DictParser<'a> {
     text: &'a [u8],
-    at: usize,
+    position: usize,
 }
 
 /// The most sizes of an array: numpy allows no more.
-const MOST_SIZES: usize = 64;
+const MAX_DIMENSIONS: usize = 64;
 
 /// What was expected where the walk stands, if it is something else.
-type Walked<T> = Result<T, String>;
+type ParseResult<T> = Result<T, String>;
 
-impl<'a> Literal<'a> {
-    fn header(&mut self) -> Walked<(Kind, bool, Vec<usize>)> {
+impl<'a> DictParser<'a> {
+    fn parse_header(&mut self) -> ParseResult<(ValueType, bool, Vec<usize>)> {
         let (mut kind, mut is_fortran, mut sizes) = (None, None, None);
         self.take(b"{")?;
         while !self.takes(b"}") {
-            let before = self.at;
+            let before = self.position;
             match self.string()? {
                 b"descr" => {
                     self.take(b":")?;
@@ -82,7 +84,7 @@ impl<'a> Literal<'a> {
                     sizes = Some(self.sizes()?);
                 }
                 _ => {
-                    self.at = before;
+                    self.position = before;
                     return Err("'descr', 'fortran_order' or 'shape'".into());
                 }
             }
@@ -97,10 +99,10 @@ impl<'a> Literal<'a> {
         }
     }
 
-    fn kind(&mut self) -> Walked<Kind> {
+    fn kind(&mut self) -> ParseResult<ValueType> {
         let expected = "numbers, such as '<f2', '<f4', '<f8', '|u1', '|b1', '<i8' or '>u2'";
         self.skip();
-        let before = self.at;
+        let before = self.position;
         // What is no string is a record of several columns.
         let Ok(name) = self.string() else { return Err(expected.into()) };
         if let [order @ (b'<' | b'>' | b'|' | b'='), letter @ (b'f' | b'i' | b'u' | b'b'), width @ b'1'..=b'8'] = name {
@@ -112,26 +114,26 @@ impl<'a> Literal<'a> {
             };
             if widths.contains(&width) && (width == 1 || *order != b'|') {
                 let is_big_endian = *order == b'>' || *order == b'=' && cfg!(target_endian = "big");
-                return Ok(Kind { letter: *letter, width, is_big_endian });
+                return Ok(ValueType { type_code: *letter, width, is_big_endian });
             }
         }
-        self.at = before;
+        self.position = before;
         Err(expected.into())
     }
 
-    fn truth(&mut self) -> Walked<bool> {
+    fn truth(&mut self) -> ParseResult<bool> {
         if self.takes(b"True") {
             return Ok(true);
         }
         self.take(b"False").map(|()| false).map_err(|_| "True or False".into())
     }
 
-    fn sizes(&mut self) -> Walked<Vec<usize>> {
+    fn sizes(&mut self) -> ParseResult<Vec<usize>> {
         let mut sizes = Vec::new();
         self.take(b"(")?;
         while !self.takes(b")") {
-            if sizes.len() == MOST_SIZES {
-                return Err(format!("at most {MOST_SIZES} sizes"));
+            if sizes.len() == MAX_DIMENSIONS {
+                return Err(format!("at most {MAX_DIMENSIONS} sizes"));
             }
             sizes.push(self.size()?);
             if !self.takes(b",") {
@@ -142,47 +144,49 @@ impl<'a> Literal<'a> {
         Ok(sizes)
     }
 
-    fn size(&mut self) -> Walked<usize> {
+    fn size(&mut self) -> ParseResult<usize> {
         self.skip();
-        let digits = self.text[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let size = str::from_utf8(&self.text[self.at..self.at + digits]).ok().and_then(|digits| digits.parse().ok());
+        let digits = self.text[self.position..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let size = str::from_utf8(&self.text[self.position..self.position + digits])
+            .ok()
+            .and_then(|digits| digits.parse().ok());
         let size = size.ok_or_else(|| format!("a size from 0 to {}", usize::MAX))?;
-        self.at += digits;
+        self.position += digits;
         // Python 2 wrote its long integers so.
         self.takes(b"L");
         Ok(size)
     }
 
     /// A string without escapes, in either kind of quotes.
-    fn string(&mut self) -> Walked<&'a [u8]> {
+    fn string(&mut self) -> ParseResult<&'a [u8]> {
         self.skip();
-        let rest = &self.text[self.at..];
+        let rest = &self.text[self.position..];
         let quote = rest.first().copied().filter(|quote| [b'\'', b'"'].contains(quote));
         let found = quote.and_then(|quote| rest[1..].iter().position(|byte| *byte == quote));
         let len = found.ok_or("a string in quotes")?;
-        self.at += len + 2;
+        self.position += len + 2;
         Ok(&rest[1..=len])
     }
 
-    fn take(&mut self, word: &[u8]) -> Walked<()> {
+    fn take(&mut self, word: &[u8]) -> ParseResult<()> {
         if self.takes(word) { Ok(()) } else { Err(format!("'{}'", word.escape_ascii())) }
     }
 
     /// Whether what comes next is `word`, which is passed then.
     fn takes(&mut self, word: &[u8]) -> bool {
         self.skip();
-        let is_next = self.text[self.at..].starts_with(word);
-        self.at += if is_next { word.len() } else { 0 };
+        let is_next = self.text[self.position..].starts_with(word);
+        self.position += if is_next { word.len() } else { 0 };
         is_next
     }
 
     fn skip(&mut self) {
-        self.at += self.text[self.at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        self.position += self.text[self.position..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
     }
 
     /// The next few bytes, for an error.
     fn rest(&self) -> String {
-        let rest = &self.text[self.at..];
+        let rest = &self.text[self.position..];
         // A string is shown alone, without what follows it.
         let quote = rest.first().filter(|first| [b'\'', b'"'].contains(first));
         let end = quote.and_then(|quote| rest[1..].iter().position(|byte| byte == quote));

@@ -1,13 +1,13 @@
 //! File formats by their first bytes. Every reader names a file of another format with these words.
 
 /// How many bytes are enough for [`recognize`].
-pub(crate) const HEAD: usize = 512;
+pub(crate) const HEAD_BYTES: usize = 512;
 
 /// The longest header that safetensors reads, in bytes.
-pub(crate) const LONGEST_SAFETENSORS_HEADER: u64 = 100_000_000;
+pub(crate) const MAX_SAFETENSORS_HEADER_BYTES: u64 = 100_000_000;
 
 /// What the name of that format begins with.
-pub(crate) const SAFETENSORS: &str = "a safetensors file";
+pub(crate) const SAFETENSORS_NAME: &str = "a safetensors file";
 
 /// What begins an npy file.
 pub(crate) const NPY: &[u8] = b"\x93NUMPY";
@@ -58,7 +58,7 @@ pub(crate) fn recognize(head: &[u8]) -> Option<&'static str> {
         return Some(name);
     }
     match head {
-        [b'P', b'K', 3, 4, ..] => return Some(zip(head)),
+        [b'P', b'K', 3, 4, ..] => return Some(describe_zip(head)),
         [b'B', b'M', _, _, _, _, 0, 0, 0, 0, ..] => return Some("a BMP image; convert it to PNG"),
         [b'R', b'I', b'F', b'F', _, _, _, _, kind @ ..] if kind.starts_with(b"WEBP") => {
             return Some("a WebP image; convert it to PNG");
@@ -74,7 +74,7 @@ pub(crate) fn recognize(head: &[u8]) -> Option<&'static str> {
         _ => {}
     }
     if let Some(length) = head.first_chunk().map(|length| u64::from_le_bytes(*length))
-        && (2..=LONGEST_SAFETENSORS_HEADER).contains(&length)
+        && (2..=MAX_SAFETENSORS_HEADER_BYTES).contains(&length)
         && head.get(8) == Some(&b'{')
     {
         return Some("a safetensors file; use Model::load, Checkpoint::load or Model::load_weights");
@@ -91,7 +91,7 @@ pub(crate) fn recognize(head: &[u8]) -> Option<&'static str> {
 }
 
 /// What a zip archive is, by the name of its first file.
-fn zip(head: &[u8]) -> &'static str {
+fn describe_zip(head: &[u8]) -> &'static str {
     let length = head.get(26..28).map_or(0, |bytes| usize::from(u16::from_le_bytes([bytes[0], bytes[1]])));
     let rest = head.get(30..).unwrap_or_default();
     let name = &rest[..rest.len().min(length)];
@@ -109,11 +109,11 @@ fn zip(head: &[u8]) -> &'static str {
 /// The format of a file for an error: its name, or its first bytes if it is not known.
 #[cfg(any(feature = "images", feature = "npy", test))]
 pub(crate) fn describe(content: &[u8]) -> String {
-    const FEW: usize = 16;
-    match recognize(&content[..content.len().min(HEAD)]) {
+    const MAX_SHOWN_BYTES: usize = 16;
+    match recognize(&content[..content.len().min(HEAD_BYTES)]) {
         Some(name) => name.to_owned(),
         None if content.is_empty() => "an empty file".to_owned(),
-        None => format!("a file that begins with \"{}\"", content[..content.len().min(FEW)].escape_ascii()),
+        None => format!("a file that begins with \"{}\"", content[..content.len().min(MAX_SHOWN_BYTES)].escape_ascii()),
     }
 }
 

@@ -7,17 +7,17 @@ use std::io::Read;
 
 use flate2::{Crc, read::DeflateDecoder};
 
-use crate::{data::formats::signature, error::Result, util::files::wrong};
+use crate::{data::formats::signature, error::Result, util::files::format_error};
 
 /// What the parts of an archive begin with.
-const FILE: u32 = 0x0403_4b50;
-const ENTRY: u32 = 0x0201_4b50;
-const END: u32 = 0x0605_4b50;
+const FILE_SIGNATURE: u32 = 0x0403_4b50;
+const ENTRY_SIGNATURE: u32 = 0x0201_4b50;
+const END_SIGNATURE: u32 = 0x0605_4b50;
 
 /// How long the parts are without what has no fixed length.
-const FILE_BYTES: usize = 30;
-const ENTRY_BYTES: usize = 46;
-const END_BYTES: usize = 22;
+const FILE_HEADER_BYTES: usize = 30;
+const ENTRY_HEADER_BYTES: usize = 46;
+const END_RECORD_BYTES: usize = 22;
 
 /// What an archive lists.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ struct Entry {
     /// How many bytes it has in the archive, and how many it is.
     sizes: [u32; 2],
     /// Where in the archive it begins.
-    begin: usize,
+    offset: usize,
     is_encrypted: bool,
 }
 
@@ -44,21 +44,21 @@ impl<'a> Archive<'a> {
     /// Reads the list of files in an archive; errors call it `file`.
     pub fn read(content: &'a [u8], file: &'a str) -> Result<Self> {
         // The end may have a comment behind it, of up to 2^16 bytes.
-        let last = content.len().saturating_sub(END_BYTES);
+        let last = content.len().saturating_sub(END_RECORD_BYTES);
         let first = last.saturating_sub(usize::from(u16::MAX));
-        let end = (first..=last).rev().find(|at| word(content, *at) == Some(END));
-        let parts = end.and_then(|end| Some((end, half(content, end + 10)?, word(content, end + 16)?)));
+        let end = (first..=last).rev().find(|at| read_u32(content, *at) == Some(END_SIGNATURE));
+        let parts = end.and_then(|end| Some((end, read_u16(content, end + 10)?, read_u32(content, end + 16)?)));
         let Some((_, count, mut at)) = parts.map(|(end, count, at)| (end, count, at as usize)) else {
             let place = format_args!("byte {}, the end", content.len()).to_string();
             let is_archive = content.starts_with(b"PK");
             let got = if is_archive { "no list: a part of an archive".into() } else { signature::describe(content) };
-            return Err(wrong(&file, place, "the list of a zip archive", got));
+            return Err(format_error(&file, place, "the list of a zip archive", got));
         };
         let mut entries = Vec::new();
         for _ in 0..count {
             let Some((entry, next)) = Entry::read(content, at) else {
                 let expected = format!("{count} entries in the list of the archive");
-                return Err(wrong(&file, format_args!("byte {at}"), expected, entries.len()));
+                return Err(format_error(&file, format_args!("byte {at}"), expected, entries.len()));
             };
             entries.push(entry);
             at = next;
@@ -78,22 +78,22 @@ impl<'a> Archive<'a> {
     }
 
     /// The content of a file, which may have at most so many bytes.
-    pub fn open(&self, name: &str, most: u64) -> Result<Vec<u8>> {
+    pub fn open(&self, name: &str, max: u64) -> Result<Vec<u8>> {
         let refused = |at: usize, expected: &str, got: &str| {
-            Err(wrong(&self.file, format_args!("byte {at}, {name}"), expected, got))
+            Err(format_error(&self.file, format_args!("byte {at}, {name}"), expected, got))
         };
         let Some(entry) = self.entries.iter().find(|entry| entry.name == name) else {
             return refused(0, "a file of this name in the archive", "none");
         };
         let [packed_len, len] = entry.sizes.map(u64::from);
-        let at = entry.begin;
+        let at = entry.offset;
         if entry.is_encrypted || ![0, 8].contains(&entry.method) {
             return refused(at, "a file that is stored or deflated", &format!("method {}, or encrypted", entry.method));
         }
-        if len > most || entry.sizes.contains(&u32::MAX) {
-            return refused(at, &format!("at most {most} bytes"), "more");
+        if len > max || entry.sizes.contains(&u32::MAX) {
+            return refused(at, &format!("at most {max} bytes"), "more");
         }
-        let Some(packed) = self.packed(entry) else {
+        let Some(packed) = self.compressed_bytes(entry) else {
             return refused(at, &format!("a file of {packed_len} bytes"), "the end of the archive, or no file");
         };
         let mut content = Vec::new();
@@ -118,11 +118,11 @@ impl<'a> Archive<'a> {
     }
 
     /// A file as it lies in the archive.
-    fn packed(&self, entry: &Entry) -> Option<&'a [u8]> {
-        (word(self.content, entry.begin)? == FILE).then_some(())?;
-        let name = usize::from(half(self.content, entry.begin.checked_add(26)?)?);
-        let extra = usize::from(half(self.content, entry.begin.checked_add(28)?)?);
-        let begin = entry.begin.checked_add(FILE_BYTES + name + extra)?;
+    fn compressed_bytes(&self, entry: &Entry) -> Option<&'a [u8]> {
+        (read_u32(self.content, entry.offset)? == FILE_SIGNATURE).then_some(())?;
+        let name = usize::from(read_u16(self.content, entry.offset.checked_add(26)?)?);
+        let extra = usize::from(read_u16(self.content, entry.offset.checked_add(28)?)?);
+        let begin = entry.offset.checked_add(FILE_HEADER_BYTES + name + extra)?;
         self.content.get(begin..)?.get(..entry.sizes[0] as usize)
     }
 }
@@ -130,28 +130,28 @@ impl<'a> Archive<'a> {
 impl Entry {
     /// The entry that begins at `at`, and where the next one does.
     fn read(content: &[u8], at: usize) -> Option<(Self, usize)> {
-        (word(content, at)? == ENTRY).then_some(())?;
+        (read_u32(content, at)? == ENTRY_SIGNATURE).then_some(())?;
         let entry = content.get(at..)?;
-        let lengths = [half(entry, 28)?, half(entry, 30)?, half(entry, 32)?].map(usize::from);
-        let name = entry.get(ENTRY_BYTES..)?.get(..lengths[0])?;
+        let lengths = [read_u16(entry, 28)?, read_u16(entry, 30)?, read_u16(entry, 32)?].map(usize::from);
+        let name = entry.get(ENTRY_HEADER_BYTES..)?.get(..lengths[0])?;
         let read = Self {
             name: String::from_utf8_lossy(name).into_owned(),
-            method: half(entry, 10)?,
-            checksum: word(entry, 16)?,
-            sizes: [word(entry, 20)?, word(entry, 24)?],
-            begin: word(entry, 42)? as usize,
-            is_encrypted: half(entry, 8)? & 1 == 1,
+            method: read_u16(entry, 10)?,
+            checksum: read_u32(entry, 16)?,
+            sizes: [read_u32(entry, 20)?, read_u32(entry, 24)?],
+            offset: read_u32(entry, 42)? as usize,
+            is_encrypted: read_u16(entry, 8)? & 1 == 1,
         };
-        Some((read, at + ENTRY_BYTES + lengths.iter().sum::<usize>()))
+        Some((read, at + ENTRY_HEADER_BYTES + lengths.iter().sum::<usize>()))
     }
 }
 
 /// Two bytes of `content`, the lowest first.
-fn half(content: &[u8], at: usize) -> Option<u16> {
+fn read_u16(content: &[u8], at: usize) -> Option<u16> {
     content.get(at..)?.first_chunk().map(|bytes| u16::from_le_bytes(*bytes))
 }
 
 /// Four bytes of `content`, the lowest first.
-fn word(content: &[u8], at: usize) -> Option<u32> {
+fn read_u32(content: &[u8], at: usize) -> Option<u32> {
     content.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
 }

@@ -22,19 +22,19 @@ pub(crate) enum Equality {
 const TRUTH: [[&str; 2]; 5] = [["false", "true"], ["no", "yes"], ["f", "t"], ["n", "y"], ["off", "on"]];
 
 /// From here on some whole numbers are not f64.
-const WHOLE: f64 = 9_007_199_254_740_992.0;
+const MAX_EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
 
 impl Equality {
     /// How the categories of a column are compared.
-    pub fn of(table: &Table, column: usize) -> Self {
+    pub fn for_column(table: &Table, column: usize) -> Self {
         if let Some(format) = table.number_format(column) {
             return Self::Number(format);
         }
         let is_of = |words: &[&str; 2]| {
-            let mut cells = table.cells(column).flatten();
+            let mut cells = table.column_cells(column).flatten();
             cells.all(|cell| words.iter().any(|word| cell.eq_ignore_ascii_case(word)))
         };
-        let is_truth = table.cells(column).flatten().next().is_some() && TRUTH.iter().any(is_of);
+        let is_truth = table.column_cells(column).flatten().next().is_some() && TRUTH.iter().any(is_of);
         if is_truth { Self::Truth } else { Self::Text }
     }
 
@@ -44,7 +44,7 @@ impl Equality {
             Self::Text => cell.into(),
             Self::Truth => cell.to_ascii_lowercase().into(),
             Self::Number(format) => match format.parse(cell) {
-                Some(value) if value.abs() < WHOLE => (value + 0.0).to_string().into(),
+                Some(value) if value.abs() < MAX_EXACT_INTEGER => (value + 0.0).to_string().into(),
                 // Identifiers of more digits than an f64 has are compared digit by digit.
                 Some(_) => {
                     let digits: String =
@@ -90,28 +90,28 @@ impl Equality {
     }
 
     /// The place of each category by its name and by its key.
-    pub fn index(self, names: &[String]) -> Index {
+    pub fn index(self, names: &[String]) -> CategoryIndex {
         let mut places = HashMap::new();
         for (at, name) in names.iter().enumerate() {
             places.entry(self.key(name).into_owned()).or_insert(at);
         }
         let spellings = names.iter().filter_map(|name| Some((name.clone(), *places.get(&*self.key(name))?))).collect();
-        Index { equality: self, spellings, places }
+        CategoryIndex { equality: self, by_name: spellings, by_key: places }
     }
 }
 
 /// Finds categories.
-pub(crate) struct Index {
+pub(crate) struct CategoryIndex {
     equality: Equality,
     /// The names: nearly all cells are spelled like one, and need no key.
-    spellings: HashMap<String, usize>,
-    places: HashMap<String, usize>,
+    by_name: HashMap<String, usize>,
+    by_key: HashMap<String, usize>,
 }
 
-impl Index {
+impl CategoryIndex {
     /// The place of the category of a cell, if it is one of those known.
     pub fn find(&self, cell: &str) -> Option<usize> {
-        let place = self.spellings.get(cell).or_else(|| self.places.get(&*self.equality.key(cell)));
+        let place = self.by_name.get(cell).or_else(|| self.by_key.get(&*self.equality.key(cell)));
         place.copied()
     }
 }

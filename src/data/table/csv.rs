@@ -11,23 +11,23 @@ use rayon::prelude::*;
 use crate::{
     data::table::{
         Table,
-        decode::{decode, decompress, line_ends},
+        decode::{count_line_ends, decode, decompress},
         dialect,
         dialect::{Dialect, WHITESPACE},
         number_format::NumberFormat,
         settings::{CsvSettings, Reading},
     },
     error::{Error, Result},
-    util::files::{read, wrong},
+    util::files::{format_error, read},
 };
 
 /// The most columns: the names of more would take more memory than the file.
-const MOST_COLUMNS: usize = 1 << 16;
+const MAX_COLUMNS: usize = 1 << 16;
 /// The most bytes of a file.
-const MOST: u64 = 1 << 30;
+const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// A line that is read after the file's last one, unless that is inside quotes at the end.
-const AFTER: &[u8] = b"\nend\n";
+const END_SENTINEL: &[u8] = b"\nend\n";
 
 impl Table {
     /// Reads a CSV file: UTF-8, UTF-16 with a byte order mark, or another [`Encoding`](crate::data::table::Encoding) of `settings`; plain,
@@ -39,33 +39,33 @@ impl Table {
     /// the file does not state.
     ///
     /// # Errors
-    /// - [`Error::File`] if the file cannot be read.
+    /// - [`Error::Io`] if the file cannot be read.
     /// - [`Error::Format`] with the line if it is larger than 1 GiB, has no header, two columns of one name, a line with
     ///   more or fewer cells than the header, a quote that is not closed, or text in another encoding.
-    /// - [`Error::Setting`] if the delimiter, the comment character, the decimal mark or the thousands separator cannot be
+    /// - [`Error::InvalidSetting`] if the delimiter, the comment character, the decimal mark or the thousands separator cannot be
     ///   one.
-    pub fn open(path: impl AsRef<Path>, settings: &CsvSettings) -> Result<Self> {
+    pub fn load_csv(path: impl AsRef<Path>, settings: &CsvSettings) -> Result<Self> {
         let path = path.as_ref();
-        Self::read(&read(path, MOST)?, &path.display().to_string(), settings)
+        Self::parse_csv(&read(path, MAX_FILE_BYTES)?, &path.display().to_string(), settings)
     }
 
     /// Reads the content of a CSV file. Errors call it `name`.
     ///
     /// # Errors
-    /// Returns the same errors as [`Table::open`].
-    pub fn read(content: &[u8], name: &str, settings: &CsvSettings) -> Result<Self> {
+    /// Returns the same errors as [`Table::load_csv`].
+    pub fn parse_csv(content: &[u8], name: &str, settings: &CsvSettings) -> Result<Self> {
         settings.check()?;
-        let plain = decompress(content, name, MOST)?;
-        if plain.len() as u64 > MOST {
-            return Err(wrong(&name, "size", format_args!("at most {MOST} bytes"), plain.len()));
+        let plain = decompress(content, name, MAX_FILE_BYTES)?;
+        if plain.len() as u64 > MAX_FILE_BYTES {
+            return Err(format_error(&name, "size", format_args!("at most {MAX_FILE_BYTES} bytes"), plain.len()));
         }
         let (text, encoding) = decode(&plain, name, settings.encoding)?;
-        let dialect = dialect::detect(&text, settings);
+        let dialect = dialect::detect_dialect(&text, settings);
         let settings = CsvSettings { delimiter: Some(dialect.delimiter), encoding: Some(encoding), ..settings.clone() };
-        let text = if dialect.delimiter == WHITESPACE { dialect::tabs(&text).into() } else { text };
+        let text = if dialect.delimiter == WHITESPACE { dialect::collapse_whitespace(&text).into() } else { text };
         let mut table = parse(text.as_bytes(), name, &dialect, settings)?;
         table.scans = table.scan(&[]);
-        if table.settings.header && table.names.iter().all(|name| is_number(name)) {
+        if table.settings.header && table.column_names.iter().all(|name| is_number(name)) {
             table.readings.push(Reading::NumericHeader);
         }
         Ok(table)
@@ -76,44 +76,47 @@ impl Table {
 fn parse(content: &[u8], name: &str, dialect: &Dialect, settings: CsvSettings) -> Result<Table> {
     let comment = settings.comment;
     let part = |begin: usize, end: usize, line: u32| Part { name, content, begin, end, line, dialect, comment };
-    let mut records = part(dialect.begin, content.len(), 1 + line_ends(&content[..dialect.begin])).records();
+    let mut records =
+        part(dialect.header_offset, content.len(), 1 + count_line_ends(&content[..dialect.header_offset])).records();
     let mut record = ByteRecord::new();
     let Some(header_line) = records.next(&mut record)? else {
-        return Err(wrong(&name, "line 1", "the names of columns", "an empty file"));
+        return Err(format_error(&name, "line 1", "the names of columns", "an empty file"));
     };
-    if record.len() > MOST_COLUMNS {
-        let expected = format_args!("at most {MOST_COLUMNS} columns");
-        return Err(wrong(&name, format_args!("line {header_line}"), expected, record.len()));
+    if record.len() > MAX_COLUMNS {
+        let expected = format_args!("at most {MAX_COLUMNS} columns");
+        return Err(format_error(&name, format_args!("line {header_line}"), expected, record.len()));
     }
     let names: Vec<String> = match settings.header {
-        true => (1..).zip(record.iter()).map(named).collect(),
+        true => (1..).zip(record.iter()).map(column_name).collect(),
         false => (1..=record.len()).map(|column| column.to_string()).collect(),
     };
     let is_header = settings.header;
-    let mut table = Table::empty(name.to_owned(), header_line, &names, settings)?;
+    let mut table = Table::without_rows(name.to_owned(), header_line, &names, settings)?;
     table.readings.extend(dialect.readings.iter().cloned());
-    let mut shape = Shape { columns: names.len(), is_trailing: false };
+    let mut shape = RowShape { columns: names.len(), has_trailing_delimiter: false };
     let mut cells = Cells::default();
     if is_header {
-        let begin = behind_line_end(content, records.position().min(content.len()));
+        let begin = after_line_end(content, records.position().min(content.len()));
         if records.next(&mut record)?.is_none() {
             return Ok(table);
         }
-        shape.is_trailing = record.len() == shape.columns + 1 && record[shape.columns].trim_ascii().is_empty();
-        records = part(begin, content.len(), line_at(content, dialect.begin, begin)).records();
+        shape.has_trailing_delimiter =
+            record.len() == shape.columns + 1 && record[shape.columns].trim_ascii().is_empty();
+        records = part(begin, content.len(), line_at(content, dialect.header_offset, begin)).records();
     } else {
         record.iter().for_each(|cell| cells.push_cell(cell));
         cells.lines.push(header_line);
     }
-    let begin = behind_line_end(content, records.position().min(content.len()));
+    let begin = after_line_end(content, records.position().min(content.len()));
     cells.text.reserve(content.len() - begin);
     // Without quotes every line is a record, so that parts of the file are independent.
     if memchr::memchr(b'"', &content[begin..]).is_some() {
         cells.read(records, shape)?;
     } else {
-        let mut line = line_at(content, dialect.begin, begin);
-        for wave in parts(content, begin).chunks(PARTS) {
-            let counted: Vec<u32> = wave.par_iter().map(|(begin, end)| line_ends(&content[*begin..*end])).collect();
+        let mut line = line_at(content, dialect.header_offset, begin);
+        for wave in split_parts(content, begin).chunks(MAX_PENDING_PARTS) {
+            let counted: Vec<u32> =
+                wave.par_iter().map(|(begin, end)| count_line_ends(&content[*begin..*end])).collect();
             let firsts: Vec<u32> =
                 counted.iter().scan(line, |line, count| Some(std::mem::replace(line, *line + count))).collect();
             line += counted.iter().sum::<u32>();
@@ -126,26 +129,26 @@ fn parse(content: &[u8], name: &str, dialect: &Dialect, settings: CsvSettings) -
             }
         }
     }
-    if shape.is_trailing {
+    if shape.has_trailing_delimiter {
         table.readings.push(Reading::TrailingDelimiters);
     }
     // The text was valid before it was cut at delimiters.
-    table.text = String::from_utf8(cells.text).map_err(|error| wrong(&name, "text", "UTF-8", error))?;
-    (table.ends, table.lines) = (cells.ends, cells.lines);
+    table.text = String::from_utf8(cells.text).map_err(|error| format_error(&name, "text", "UTF-8", error))?;
+    (table.cell_ends, table.lines) = (cells.ends, cells.lines);
     Ok(table)
 }
 
 /// The bytes of a part of a file, and how many parts are read before their cells are put together.
-const PART: usize = 1 << 22;
-const PARTS: usize = 16;
+const PART_BYTES: usize = 1 << 22;
+const MAX_PENDING_PARTS: usize = 16;
 
 /// Cuts a text without quotes behind line ends.
-fn parts(content: &[u8], mut begin: usize) -> Vec<(usize, usize)> {
+fn split_parts(content: &[u8], mut begin: usize) -> Vec<(usize, usize)> {
     let mut parts = Vec::new();
     while begin < content.len() {
-        let least = (begin + PART).min(content.len());
+        let least = (begin + PART_BYTES).min(content.len());
         let end = memchr::memchr2(b'\n', b'\r', &content[least..])
-            .map_or(content.len(), |at| behind_line_end(content, least + at + 1));
+            .map_or(content.len(), |at| after_line_end(content, least + at + 1));
         parts.push((begin, end));
         begin = end;
     }
@@ -154,22 +157,22 @@ fn parts(content: &[u8], mut begin: usize) -> Vec<(usize, usize)> {
 
 /// The line at a byte, if the byte `begin` is in a line that ends are counted from.
 fn line_at(content: &[u8], begin: usize, at: usize) -> u32 {
-    1 + line_ends(&content[..begin]) + line_ends(&content[begin..at])
+    1 + count_line_ends(&content[..begin]) + count_line_ends(&content[begin..at])
 }
 
 /// How many cells a line has.
 #[derive(Clone, Copy)]
-struct Shape {
+struct RowShape {
     columns: usize,
     /// Whether every line has an empty cell behind the last column.
-    is_trailing: bool,
+    has_trailing_delimiter: bool,
 }
 
-impl Shape {
+impl RowShape {
     /// What is expected and what is there if a line has another number of cells, where `behind` is the cell behind the last
     /// column.
     fn check(self, count: usize, behind: Option<&[u8]>) -> std::result::Result<(), [String; 2]> {
-        let Self { columns, is_trailing } = self;
+        let Self { columns, has_trailing_delimiter: is_trailing } = self;
         let ends_empty = count == columns + 1 && behind.is_some_and(|cell| cell.trim_ascii().is_empty());
         if count == columns && !is_trailing || ends_empty && is_trailing {
             return Ok(());
@@ -204,13 +207,13 @@ impl Cells {
     }
 
     /// Reads the rest of a part.
-    fn read(&mut self, mut records: Records<'_>, shape: Shape) -> Result<()> {
+    fn read(&mut self, mut records: Records<'_>, shape: RowShape) -> Result<()> {
         let mut record = ByteRecord::new();
         while let Some(line) = records.next(&mut record)? {
             let behind = record.get(shape.columns);
             shape
                 .check(record.len(), behind)
-                .map_err(|[expected, got]| wrong(&records.name, format_args!("line {line}"), expected, got))?;
+                .map_err(|[expected, got]| format_error(&records.name, format_args!("line {line}"), expected, got))?;
             record.iter().take(shape.columns).for_each(|cell| self.push_cell(cell));
             self.lines.push(line);
         }
@@ -218,7 +221,7 @@ impl Cells {
     }
 
     /// Reads a part without quotes, in which every line is a record, in a third of the time.
-    fn read_lines(&mut self, part: &Part<'_>, shape: Shape) -> Result<()> {
+    fn read_lines(&mut self, part: &Part<'_>, shape: RowShape) -> Result<()> {
         let (mut rest, mut line) = (&part.content[part.begin..part.end], part.line);
         while !rest.is_empty() {
             let end = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
@@ -236,10 +239,10 @@ impl Cells {
                 }
                 shape
                     .check(count, behind)
-                    .map_err(|[expected, got]| wrong(&part.name, format_args!("line {line}"), expected, got))?;
+                    .map_err(|[expected, got]| format_error(&part.name, format_args!("line {line}"), expected, got))?;
                 self.lines.push(line);
             }
-            rest = &rest[behind_line_end(rest, (end + 1).min(rest.len()))..];
+            rest = &rest[after_line_end(rest, (end + 1).min(rest.len()))..];
             line += 1;
         }
         Ok(())
@@ -271,7 +274,7 @@ struct Records<'a> {
     begin: usize,
     end: usize,
     reader: csv::Reader<Chain<&'a [u8], &'static [u8]>>,
-    lines: Lines<'a>,
+    lines: LineCounter<'a>,
 }
 
 impl<'a> Part<'a> {
@@ -284,8 +287,8 @@ impl<'a> Part<'a> {
             .flexible(true)
             .buffer_capacity(1 << 16)
             .comment(comment);
-        let reader = builder.from_reader(content[begin..end].chain(AFTER));
-        let lines = Lines { content: &content[..end], at: begin, line, comment };
+        let reader = builder.from_reader(content[begin..end].chain(END_SENTINEL));
+        let lines = LineCounter { content: &content[..end], position: begin, line, comment };
         Records { name, begin, end, reader, lines }
     }
 }
@@ -295,14 +298,14 @@ impl Records<'_> {
     fn next(&mut self, record: &mut ByteRecord) -> Result<Option<u32>> {
         let begin = self.position();
         let is_read = self.reader.read_byte_record(record).is_ok_and(|is_read| is_read);
-        let line = self.lines.of(begin);
-        if self.lines.at >= self.end {
+        let line = self.lines.line_of(begin);
+        if self.lines.position >= self.end {
             return Ok(None);
         }
         // At the end, AFTER is part of a last cell whose quote is not closed.
-        if !is_read || self.position() >= self.end + AFTER.len() {
+        if !is_read || self.position() >= self.end + END_SENTINEL.len() {
             let place = format!("line {line}");
-            return Err(wrong(&self.name, place, "a quote that is closed", "the end of the file"));
+            return Err(format_error(&self.name, place, "a quote that is closed", "the end of the file"));
         }
         Ok(Some(line))
     }
@@ -318,22 +321,22 @@ fn is_number(name: &str) -> bool {
 }
 
 /// The name of a column, or one made of its number: pandas and R write none above the numbers of the rows.
-fn named((column, name): (usize, &[u8])) -> String {
+fn column_name((column, name): (usize, &[u8])) -> String {
     let name = String::from_utf8_lossy(name);
     if name.trim().is_empty() { format!("column {column}") } else { name.into_owned() }
 }
 
 /// Counts lines along with a walk through a file.
-struct Lines<'a> {
+struct LineCounter<'a> {
     content: &'a [u8],
-    at: usize,
+    position: usize,
     line: u32,
     comment: Option<u8>,
 }
 
-impl Lines<'_> {
+impl LineCounter<'_> {
     /// The line of the record that a reader finds from `begin` on: it skips line ends and comments first.
-    fn of(&mut self, mut begin: usize) -> u32 {
+    fn line_of(&mut self, mut begin: usize) -> u32 {
         loop {
             let rest = self.content.get(begin..).unwrap_or_default();
             begin += rest.iter().take_while(|byte| b"\r\n".contains(byte)).count();
@@ -345,14 +348,14 @@ impl Lines<'_> {
                 _ => break,
             }
         }
-        self.line += line_ends(self.content.get(self.at..begin).unwrap_or_default());
-        self.at = begin;
+        self.line += count_line_ends(self.content.get(self.position..begin).unwrap_or_default());
+        self.position = begin;
         self.line
     }
 }
 
 /// The byte behind a line end, where `at` may lie within `\r\n`.
-fn behind_line_end(content: &[u8], at: usize) -> usize {
+fn after_line_end(content: &[u8], at: usize) -> usize {
     let is_within = at > 0 && content[at - 1] == b'\r' && content.get(at) == Some(&b'\n');
     at + usize::from(is_within)
 }
@@ -360,8 +363,9 @@ fn behind_line_end(content: &[u8], at: usize) -> usize {
 impl CsvSettings {
     /// Returns an error if a character cannot have the meaning that it is given.
     fn check(&self) -> Result<()> {
-        let refused =
-            |what, expected: &str, got: String| Err(Error::Setting { what, expected: expected.to_owned(), got });
+        let refused = |what, expected: &str, got: String| {
+            Err(Error::InvalidSetting { name: what, expected: expected.to_owned(), got })
+        };
         let is_mark = |byte: u8| byte.is_ascii() && !byte.is_ascii_alphanumeric() && !b"\"\r\n".contains(&byte);
         for (what, byte) in [("delimiter", self.delimiter), ("comment", self.comment)] {
             if let Some(byte) = byte.filter(|byte| !is_mark(*byte)) {

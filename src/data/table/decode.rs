@@ -8,32 +8,34 @@ use crate::{
         table::settings::Encoding,
     },
     error::Result,
-    util::files::wrong,
+    util::files::format_error,
 };
-const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
+const UTF8_BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// Decompresses a file that is compressed: gzip, or a zip archive with one file. At most `most` bytes come out, and one
 /// more if there are more. A file of another format is an error that names it.
-pub(crate) fn decompress<'a>(content: &'a [u8], name: &str, most: u64) -> Result<Cow<'a, [u8]>> {
+pub(crate) fn decompress<'a>(content: &'a [u8], name: &str, max: u64) -> Result<Cow<'a, [u8]>> {
     if content.starts_with(signature::GZIP) {
         let mut unpacked = Vec::new();
-        let read = gzip::decompressed(content).and_then(|from| from.take(most + 1).read_to_end(&mut unpacked));
-        return read.map(|_| unpacked.into()).map_err(|error| wrong(&name, "gzip", "a complete gzip stream", error));
+        let read = gzip::gzip_reader(content).and_then(|from| from.take(max + 1).read_to_end(&mut unpacked));
+        return read
+            .map(|_| unpacked.into())
+            .map_err(|error| format_error(&name, "gzip", "a complete gzip stream", error));
     }
-    let head = &content[..content.len().min(signature::HEAD)];
+    let head = &content[..content.len().min(signature::HEAD_BYTES)];
     let format = signature::recognize(head);
     if head.starts_with(signature::ZIP) && format.is_some_and(|format| format.starts_with("a zip archive")) {
         let archive = Archive::read(content, name)?;
         let files: Vec<&str> = archive.names().filter(|file| !file.ends_with('/')).collect();
         return match files.as_slice() {
-            [file] => archive.open(file, most).map(Into::into),
-            _ => Err(wrong(&name, "zip", "an archive with one file", format_args!("{} files", files.len()))),
+            [file] => archive.open(file, max).map(Into::into),
+            _ => Err(format_error(&name, "zip", "an archive with one file", format_args!("{} files", files.len()))),
         };
     }
     // A table may begin with the letters of another format.
     let is_text = str::from_utf8(head).is_ok() && !head.contains(&0) && !head.trim_ascii_start().starts_with(b"<");
     match format.filter(|_| !is_text) {
-        Some(format) => Err(wrong(&name, "byte 0", "text in columns (CSV)", format)),
+        Some(format) => Err(format_error(&name, "byte 0", "text in columns (CSV)", format)),
         None => Ok(content.into()),
     }
 }
@@ -44,11 +46,15 @@ pub(crate) fn decode<'a>(
     name: &str,
     encoding: Option<Encoding>,
 ) -> Result<(Cow<'a, str>, Encoding)> {
-    let encoding = encoding.unwrap_or_else(|| detect(content));
+    let encoding = encoding.unwrap_or_else(|| detect_encoding(content));
     let text = match encoding {
-        Encoding::Utf8 | Encoding::Utf8Bom => content.strip_prefix(UTF8_MARK).unwrap_or(content),
-        Encoding::Utf16Le => return utf16(content, name, u16::from_le_bytes).map(|text| (text.into(), encoding)),
-        Encoding::Utf16Be => return utf16(content, name, u16::from_be_bytes).map(|text| (text.into(), encoding)),
+        Encoding::Utf8 | Encoding::Utf8Bom => content.strip_prefix(UTF8_BOM).unwrap_or(content),
+        Encoding::Utf16Le => {
+            return decode_utf16(content, name, u16::from_le_bytes).map(|text| (text.into(), encoding));
+        }
+        Encoding::Utf16Be => {
+            return decode_utf16(content, name, u16::from_be_bytes).map(|text| (text.into(), encoding));
+        }
         Encoding::Windows1252 => {
             let (text, _) = encoding_rs::WINDOWS_1252.decode_without_bom_handling(content);
             return Ok((text, encoding));
@@ -57,22 +63,22 @@ pub(crate) fn decode<'a>(
     str::from_utf8(text).map(|text| (text.into(), encoding)).map_err(|error| {
         let (before, rest) = text.split_at(error.valid_up_to());
         let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
-        let place = format!("line {}, byte {column}", 1 + line_ends(before));
+        let place = format!("line {}, byte {column}", 1 + count_line_ends(before));
         let got = format!(
             "{:02x?}; if the file is in Windows-1252 or Latin-1, set that encoding",
             &rest[..rest.len().min(4)]
         );
-        wrong(&name, place, "text in UTF-8, as which a spreadsheet can save it", got)
+        format_error(&name, place, "text in UTF-8, as which a spreadsheet can save it", got)
     })
 }
 
 /// How many lines end in a piece of text; a line may end in `\n`, `\r\n` or `\r`.
-pub(crate) fn line_ends(text: &[u8]) -> u32 {
+pub(crate) fn count_line_ends(text: &[u8]) -> u32 {
     let returns = memchr::memchr_iter(b'\r', text).filter(|at| text.get(at + 1) != Some(&b'\n'));
     (memchr::memchr_iter(b'\n', text).count() + returns.count()) as u32
 }
 
-fn detect(content: &[u8]) -> Encoding {
+fn detect_encoding(content: &[u8]) -> Encoding {
     match content {
         [0xef, 0xbb, 0xbf, ..] => Encoding::Utf8Bom,
         [0xff, 0xfe, ..] => Encoding::Utf16Le,
@@ -83,12 +89,12 @@ fn detect(content: &[u8]) -> Encoding {
     }
 }
 
-fn utf16(content: &[u8], name: &str, unit: impl Fn([u8; 2]) -> u16) -> Result<String> {
+fn decode_utf16(content: &[u8], name: &str, unit: impl Fn([u8; 2]) -> u16) -> Result<String> {
     let (pairs, rest) = content.as_chunks::<2>();
     let units = pairs.iter().map(|pair| unit(*pair));
     let text: std::result::Result<String, _> = char::decode_utf16(units).collect();
     let (Ok(text), []) = (text, rest) else {
-        return Err(wrong(&name, "text", "UTF-16", "an odd number of bytes or an unpaired surrogate"));
+        return Err(format_error(&name, "text", "UTF-16", "an odd number of bytes or an unpaired surrogate"));
     };
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }

@@ -6,13 +6,13 @@ use crate::data::table::settings::{CsvSettings, Reading};
 pub(crate) const WHITESPACE: u8 = b' ';
 
 /// The lines that are looked at.
-const LINES: usize = 100;
+const MAX_SAMPLED_LINES: usize = 100;
 
 /// What was found out.
 pub(crate) struct Dialect {
     pub delimiter: u8,
     /// The byte at which the first line of the columns begins.
-    pub begin: usize,
+    pub header_offset: usize,
     pub readings: Vec<Reading>,
 }
 
@@ -24,7 +24,7 @@ impl Dialect {
 }
 
 /// Looks at the first lines, as far as the settings do not say it.
-pub(crate) fn detect(text: &str, settings: &CsvSettings) -> Dialect {
+pub(crate) fn detect_dialect(text: &str, settings: &CsvSettings) -> Dialect {
     let mut readings = Vec::new();
     let mut begin = 0;
     let mut stated = settings.delimiter;
@@ -38,20 +38,21 @@ pub(crate) fn detect(text: &str, settings: &CsvSettings) -> Dialect {
         stated = stated.or(Some(delimiter));
         readings.push(Reading::DelimiterLine);
     }
-    let delimiter = |begin: usize| stated.unwrap_or_else(|| guess(&records(&text[begin..], settings.comment)));
+    let delimiter =
+        |begin: usize| stated.unwrap_or_else(|| guess_delimiter(&first_records(&text[begin..], settings.comment)));
     if settings.comment.is_none() {
-        let lines = comments(&text[begin..], &delimiter);
+        let lines = count_comments(&text[begin..], &delimiter);
         if lines.0 > 0 {
             begin += lines.1;
             readings.push(Reading::Comments { lines: lines.0 });
         }
     }
-    Dialect { delimiter: delimiter(begin), begin, readings }
+    Dialect { delimiter: delimiter(begin), header_offset: begin, readings }
 }
 
 /// How many lines that begin with `#` stand before the columns, and how many bytes those are. A `#` before the first name
 /// of a header is part of the name: then its line has as many cells as the next.
-fn comments(text: &str, delimiter: &dyn Fn(usize) -> u8) -> (usize, usize) {
+fn count_comments(text: &str, delimiter: &dyn Fn(usize) -> u8) -> (usize, usize) {
     let mut begin = 0;
     let mut lines = 0;
     for line in text.split_inclusive(['\n', '\r']) {
@@ -67,9 +68,9 @@ fn comments(text: &str, delimiter: &dyn Fn(usize) -> u8) -> (usize, usize) {
     }
     let content = &text[begin..];
     let mut above: Vec<&str> = text[..begin].split(['\n', '\r']).filter(|line| !line.is_empty()).collect();
-    let (Some(last), Some(next)) = (above.pop(), records(content, None).first().copied()) else { return (0, 0) };
+    let (Some(last), Some(next)) = (above.pop(), first_records(content, None).first().copied()) else { return (0, 0) };
     let by = delimiter(text.len() - content.len());
-    let is_header = cells(last, by) == cells(next, by) && cells(next, by) > 1;
+    let is_header = count_cells(last, by) == count_cells(next, by) && count_cells(next, by) > 1;
     match (is_header, above.len()) {
         (false, _) => (lines, begin),
         (true, 0) => (0, 0),
@@ -78,7 +79,7 @@ fn comments(text: &str, delimiter: &dyn Fn(usize) -> u8) -> (usize, usize) {
 }
 
 /// The first records of a text that are not empty.
-fn records(text: &str, comment: Option<u8>) -> Vec<&str> {
+fn first_records(text: &str, comment: Option<u8>) -> Vec<&str> {
     let mut records = Vec::new();
     let (mut begin, mut is_quoted) = (0, false);
     for (at, byte) in text.bytes().enumerate() {
@@ -90,23 +91,23 @@ fn records(text: &str, comment: Option<u8>) -> Vec<&str> {
             }
             _ => {}
         }
-        if records.len() >= 4 * LINES {
+        if records.len() >= 4 * MAX_SAMPLED_LINES {
             break;
         }
     }
-    if records.len() < LINES {
+    if records.len() < MAX_SAMPLED_LINES {
         records.push(&text[begin..]);
     }
     let is_comment = |record: &str| comment.is_some_and(|comment| record.as_bytes().first() == Some(&comment));
     records.retain(|record| !record.trim().is_empty() && !is_comment(record));
-    records.truncate(LINES);
+    records.truncate(MAX_SAMPLED_LINES);
     records
 }
 
 /// How many cells a record has.
-fn cells(record: &str, delimiter: u8) -> usize {
+fn count_cells(record: &str, delimiter: u8) -> usize {
     if delimiter == WHITESPACE {
-        return tabs(record).split('\t').count();
+        return collapse_whitespace(record).split('\t').count();
     }
     let mut is_quoted = false;
     1 + record
@@ -120,19 +121,19 @@ fn cells(record: &str, delimiter: u8) -> usize {
 
 /// The delimiter that the header has, and all lines alike, most of; else the one that the header has most of; else runs of
 /// spaces or tabs if all lines have as many; else a comma.
-fn guess(records: &[&str]) -> u8 {
+fn guess_delimiter(records: &[&str]) -> u8 {
     let Some(header) = records.first() else { return b',' };
     // Of equal counts the last wins.
     let candidates = [b'|', b'\t', b';', b','];
-    let count = |delimiter: &u8| cells(header, *delimiter);
+    let count = |delimiter: &u8| count_cells(header, *delimiter);
     let most = |candidates: &mut dyn Iterator<Item = u8>| candidates.filter(|one| count(one) > 1).max_by_key(count);
     let is_regular = |delimiter: u8| {
-        let expected = cells(header, delimiter);
+        let expected = count_cells(header, delimiter);
         // A line may end in a delimiter.
-        records[1..].iter().all(|record| (expected..=expected + 1).contains(&cells(record, delimiter)))
+        records[1..].iter().all(|record| (expected..=expected + 1).contains(&count_cells(record, delimiter)))
     };
     let regular = most(&mut candidates.into_iter().filter(|one| is_regular(*one)));
-    let has_spaces = cells(header, WHITESPACE) > 1 && is_regular(WHITESPACE) && records.len() > 1;
+    let has_spaces = count_cells(header, WHITESPACE) > 1 && is_regular(WHITESPACE) && records.len() > 1;
     match regular.or_else(|| most(&mut candidates.into_iter())) {
         Some(delimiter) => delimiter,
         None if has_spaces => WHITESPACE,
@@ -141,7 +142,7 @@ fn guess(records: &[&str]) -> u8 {
 }
 
 /// A text with one tab for each run of spaces and tabs outside quotes, and none at the ends of lines.
-pub(crate) fn tabs(text: &str) -> String {
+pub(crate) fn collapse_whitespace(text: &str) -> String {
     let mut with_tabs = String::with_capacity(text.len());
     let (mut is_quoted, mut is_run, mut is_begin) = (false, false, true);
     for c in text.chars() {
@@ -169,7 +170,7 @@ mod tests {
     use super::*;
 
     fn delimiter(text: &str) -> u8 {
-        detect(text, &CsvSettings::default()).delimiter
+        detect_dialect(text, &CsvSettings::default()).delimiter
     }
 
     #[test]
@@ -192,8 +193,8 @@ mod tests {
     #[test]
     fn lines_before_the_columns_are_recognized() {
         fn begin(text: &str) -> (&str, u8) {
-            let dialect = detect(text, &CsvSettings::default());
-            (&text[dialect.begin..], dialect.delimiter)
+            let dialect = detect_dialect(text, &CsvSettings::default());
+            (&text[dialect.header_offset..], dialect.delimiter)
         }
         assert_eq!(begin("sep=;\na;b,c\n"), ("\na;b,c\n", b';'));
         assert_eq!(begin("# one, two\n\n# three\na,b\n1,2\n"), ("a,b\n1,2\n", b','));

@@ -20,14 +20,14 @@ pub use encoder::Encoder;
 pub use number_format::NumberFormat;
 pub use scan::NonNumber;
 pub use settings::{
-    AnswerKind, Coding, CsvSettings, EncoderSettings, Encoding, FeatureColumns, MissingCategory, MissingNumber,
-    Reading, Unseen,
+    CategoryEncoding, CategoryImputation, CsvSettings, EncoderSettings, Encoding, FeatureColumns, NumericImputation,
+    Reading, TargetKind, UnknownCategory,
 };
 
 use crate::{
     data::table::{scan::Scan, settings::MissingWords},
     error::{Error, Result, check_len},
-    util::files::{list, wrong},
+    util::files::{format_error, join_names},
 };
 
 /// Rows of text in named columns, as a CSV file has them.
@@ -38,11 +38,11 @@ use crate::{
 pub struct Table {
     /// What errors call it.
     file: String,
-    names: Vec<String>,
+    column_names: Vec<String>,
     /// All cells, row by row.
     text: String,
     /// Where in the text each cell ends.
-    ends: Vec<u32>,
+    cell_ends: Vec<u32>,
     /// The line of each row, counted from 1.
     lines: Vec<u32>,
     /// How it was read, with what was detected.
@@ -74,14 +74,14 @@ pub struct Column {
 #[non_exhaustive]
 pub enum ColumnKind {
     /// Numbers, every one.
-    Numbers {
+    Numeric {
         /// The least.
-        least: f64,
+        min: f64,
         /// The largest.
-        most: f64,
+        max: f64,
     },
     /// Text.
-    Categories {
+    Categorical {
         /// How many different ones.
         count: usize,
     },
@@ -96,10 +96,10 @@ impl Table {
     /// - cells: `[rows, names]`, row by row
     ///
     /// # Errors
-    /// [`Error::Format`] for a name that is empty or there twice, [`Error::Shape`] if the cells do not divide into rows.
+    /// [`Error::Format`] for a name that is empty or there twice, [`Error::BatchLayout`] if the cells do not divide into rows.
     pub fn new<S: AsRef<str>>(names: &[S], cells: &[S]) -> Result<Self> {
         let settings = CsvSettings { delimiter: Some(b','), ..CsvSettings::default() };
-        let mut table = Self::empty("table".into(), 1, names, settings)?;
+        let mut table = Self::without_rows("table".into(), 1, names, settings)?;
         check_len("cells of a table", cells.len() / names.len() * names.len(), cells.len())?;
         for (row, line) in cells.chunks(names.len()).zip(2..) {
             table.push(line, row.iter().map(S::as_ref))?;
@@ -109,10 +109,10 @@ impl Table {
     }
 
     /// Without rows; the names stand in a line of the file.
-    fn empty<S: AsRef<str>>(file: String, line: u32, names: &[S], settings: CsvSettings) -> Result<Self> {
+    fn without_rows<S: AsRef<str>>(file: String, line: u32, names: &[S], settings: CsvSettings) -> Result<Self> {
         let names: Vec<String> = names.iter().map(|name| name.as_ref().trim().to_owned()).collect();
         let refused = |column: usize, expected: &str, got: &dyn Display| {
-            Err(wrong(&file, format_args!("line {line}, column {}", column + 1), expected, got))
+            Err(format_error(&file, format_args!("line {line}, column {}", column + 1), expected, got))
         };
         let mut seen = std::collections::HashSet::new();
         for (column, name) in names.iter().enumerate() {
@@ -120,7 +120,7 @@ impl Table {
                 return refused(column, "a name", &"none");
             }
             if !seen.insert(name) {
-                return refused(column, "a name that no other column has", &quoted(name));
+                return refused(column, "a name that no other column has", &quote(name));
             }
         }
         if names.is_empty() {
@@ -128,15 +128,25 @@ impl Table {
         }
         let (text, ends, lines) = (String::new(), Vec::new(), Vec::new());
         let missing = MissingWords::new(&settings.missing_values);
-        Ok(Self { file, names, text, ends, lines, settings, missing, scans: Vec::new(), readings: Vec::new() })
+        Ok(Self {
+            file,
+            column_names: names,
+            text,
+            cell_ends: ends,
+            lines,
+            settings,
+            missing,
+            scans: Vec::new(),
+            readings: Vec::new(),
+        })
     }
 
     /// Adds a row, which has a cell for each name.
     fn push<'a>(&mut self, line: u32, cells: impl Iterator<Item = &'a str>) -> Result<()> {
         for cell in cells {
             self.text.push_str(cell.trim());
-            let too_much = |_| Error::OutOfMemory { what: format!("{}: more than 4 GiB of text", self.file) };
-            self.ends.push(u32::try_from(self.text.len()).map_err(too_much)?);
+            let too_much = |_| Error::OutOfMemory { context: format!("{}: more than 4 GiB of text", self.file) };
+            self.cell_ends.push(u32::try_from(self.text.len()).map_err(too_much)?);
         }
         self.lines.push(line);
         Ok(())
@@ -170,18 +180,28 @@ impl Table {
     /// A table of the given rows of this one, in the order given; errors still tell their lines in the file.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a row that is not there, [`Error::OutOfMemory`].
+    /// [`Error::InvalidSetting`] for a row that is not there, [`Error::OutOfMemory`].
     pub fn select(&self, rows: &[usize]) -> Result<Self> {
         let (text, ends, lines) = (String::new(), Vec::new(), Vec::new());
         let (settings, missing) = (self.settings.clone(), self.missing.clone());
-        let (file, names, readings) = (self.file.clone(), self.names.clone(), self.readings.clone());
-        let mut some = Self { file, names, text, ends, lines, settings, missing, scans: Vec::new(), readings };
+        let (file, names, readings) = (self.file.clone(), self.column_names.clone(), self.readings.clone());
+        let mut some = Self {
+            file,
+            column_names: names,
+            text,
+            cell_ends: ends,
+            lines,
+            settings,
+            missing,
+            scans: Vec::new(),
+            readings,
+        };
         for row in rows {
             if *row >= self.rows() {
                 let (expected, got) = (format!("below {}", self.rows()), row.to_string());
-                return Err(Error::Setting { what: "row to select", expected, got });
+                return Err(Error::InvalidSetting { name: "row to select", expected, got });
             }
-            let cells = (0..self.names.len()).map(|column| self.text_of(*row, column));
+            let cells = (0..self.column_names.len()).map(|column| self.cell_text(*row, column));
             some.push(self.lines[*row], cells)?;
         }
         // Numbers are still written as in all rows; what was not a column of numbers may be one now.
@@ -199,17 +219,17 @@ impl Table {
     }
 
     /// The names of the columns.
-    pub fn names(&self) -> &[String] {
-        &self.names
+    pub fn column_names(&self) -> &[String] {
+        &self.column_names
     }
 
     /// The text of a cell, without spaces around it; none beyond the table.
     pub fn cell(&self, row: usize, column: usize) -> Option<&str> {
-        (row < self.rows() && column < self.names.len()).then(|| self.text_of(row, column))
+        (row < self.rows() && column < self.column_names.len()).then(|| self.cell_text(row, column))
     }
 
     /// The number in a cell, in the format of its column; none for one that is missing or something else.
-    pub fn number_at(&self, row: usize, column: usize) -> Option<f64> {
+    pub fn number(&self, row: usize, column: usize) -> Option<f64> {
         let format = self.number_format(column).unwrap_or_default();
         format.parse(self.cell(row, column)?)
     }
@@ -221,49 +241,51 @@ impl Table {
 
     /// What the columns have in them.
     pub fn columns(&self) -> Vec<Column> {
-        (0..self.names.len()).map(|column| self.column(column)).collect()
+        (0..self.column_names.len()).map(|column| self.column(column)).collect()
     }
 
-    fn text_of(&self, row: usize, column: usize) -> &str {
-        let at = row * self.names.len() + column;
-        let begin = if at == 0 { 0 } else { self.ends[at - 1] as usize };
-        &self.text[begin..self.ends[at] as usize]
+    fn cell_text(&self, row: usize, column: usize) -> &str {
+        let at = row * self.column_names.len() + column;
+        let begin = if at == 0 { 0 } else { self.cell_ends[at - 1] as usize };
+        &self.text[begin..self.cell_ends[at] as usize]
     }
 
     /// The cells of a column from the first row down; none for one that is missing.
-    fn cells(&self, column: usize) -> impl Iterator<Item = Option<&str>> {
-        (0..self.rows()).map(move |row| Some(self.text_of(row, column)).filter(|cell| !self.missing.contains(cell)))
+    fn column_cells(&self, column: usize) -> impl Iterator<Item = Option<&str>> {
+        (0..self.rows()).map(move |row| Some(self.cell_text(row, column)).filter(|cell| !self.missing.contains(cell)))
     }
 
     fn column(&self, column: usize) -> Column {
         let Scan { missing, format, alternative, range: [least, most], .. } = self.scans[column];
         let kind = match format {
             _ if missing == self.rows() => ColumnKind::Empty,
-            Some(_) => ColumnKind::Numbers { least, most },
+            Some(_) => ColumnKind::Numeric { min: least, max: most },
             None => {
-                let equality = categories::Equality::of(self, column);
-                ColumnKind::Categories { count: equality.categories(self.cells(column).flatten()).len() }
+                let equality = categories::Equality::for_column(self, column);
+                ColumnKind::Categorical { count: equality.categories(self.column_cells(column).flatten()).len() }
             }
         };
         let alternative = alternative.map(|format| (format, self.range_of(column, format).0));
-        Column { name: self.names[column].clone(), missing, kind, format, alternative }
+        Column { name: self.column_names[column].clone(), missing, kind, format, alternative }
     }
 
     /// The column of this name.
     fn find(&self, name: &str) -> Result<usize> {
-        let found = self.names.iter().position(|one| one == name);
-        let missing = || wrong(&self.file, "header", format_args!("a column {}", quoted(name)), list(&self.names));
+        let found = self.column_names.iter().position(|one| one == name);
+        let missing = || {
+            format_error(&self.file, "header", format_args!("a column {}", quote(name)), join_names(&self.column_names))
+        };
         found.ok_or_else(missing)
     }
 
     /// What is wrong with a cell.
-    fn wrong(&self, row: usize, column: usize, expected: impl Display) -> Error {
-        let place = format!("line {}, column {}", self.lines[row], quoted(&self.names[column]));
-        let text = self.text_of(row, column);
+    fn cell_error(&self, row: usize, column: usize, expected: impl Display) -> Error {
+        let place = format!("line {}, column {}", self.lines[row], quote(&self.column_names[column]));
+        let text = self.cell_text(row, column);
         if self.missing.contains(text) {
-            return wrong(&self.file, place, expected, format_args!("{}, a missing value", quoted(text)));
+            return format_error(&self.file, place, expected, format_args!("{}, a missing value", quote(text)));
         }
-        wrong(&self.file, place, expected, quoted(text))
+        format_error(&self.file, place, expected, quote(text))
     }
 }
 
@@ -271,13 +293,13 @@ impl Display for Column {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.name)?;
         match self.kind {
-            ColumnKind::Numbers { least, most } => {
+            ColumnKind::Numeric { min: least, max: most } => {
                 write!(f, "numbers from {least} to {most}")?;
                 if let Some(format) = self.format.filter(|format| *format != NumberFormat::PLAIN) {
                     write!(f, ", written with {format}")?;
                 }
             }
-            ColumnKind::Categories { count } => write!(f, "{count} categories")?,
+            ColumnKind::Categorical { count } => write!(f, "{count} categories")?,
             ColumnKind::Empty => f.write_str("empty")?,
         }
         if self.missing > 0 { write!(f, ", {} missing", self.missing) } else { Ok(()) }
@@ -285,9 +307,9 @@ impl Display for Column {
 }
 
 /// Text for an error: in quotes, and not too much of it.
-fn quoted(text: &str) -> String {
-    const MOST: usize = 40;
-    match text.char_indices().nth(MOST) {
+fn quote(text: &str) -> String {
+    const MAX_QUOTED_CHARS: usize = 40;
+    match text.char_indices().nth(MAX_QUOTED_CHARS) {
         None => format!("{text:?}"),
         Some((end, _)) => format!("{:?}...", &text[..end]),
     }

@@ -47,7 +47,7 @@ impl NumberFormat {
     /// The number in a cell; none if the cell is not written in this format or is not within the range of f32.
     pub fn parse(self, cell: &str) -> Option<f64> {
         if self == Self::PLAIN {
-            return plain(cell);
+            return parse_plain(cell);
         }
         let (symbol, rest) = split_symbol(cell);
         if symbol == self.symbol { self.parse_bare(&rest) } else { None }
@@ -68,7 +68,7 @@ impl NumberFormat {
     pub(crate) fn parse_bare(self, cell: &str) -> Option<f64> {
         let has_marks = cell.bytes().any(|byte| !(byte.is_ascii_digit() || byte == b'-' || byte == b'+'));
         if !has_marks || self.decimal == '.' && self.thousands.is_none() {
-            return plain(cell);
+            return parse_plain(cell);
         }
         let (sign, unsigned) = match cell.strip_prefix(['-', '\u{2212}']) {
             Some(rest) => ("-", rest),
@@ -83,7 +83,7 @@ impl NumberFormat {
         }
         let mut text = String::with_capacity(cell.len() + 1);
         text.push_str(sign);
-        let mut groups = whole.split(|c| self.thousands.is_some_and(|mark| is_mark(c, mark)));
+        let mut groups = whole.split(|c| self.thousands.is_some_and(|mark| is_separator(c, mark)));
         let first = groups.next().unwrap_or_default();
         text.push_str(first);
         let mut is_grouped = false;
@@ -104,7 +104,7 @@ impl NumberFormat {
             text.push('.');
             text.push_str(fraction);
         }
-        plain(&text)
+        parse_plain(&text)
     }
 
     /// What an error expects in place of a cell that is not written in this format.
@@ -140,14 +140,14 @@ impl Display for NumberFormat {
 
 /// The number that a text is with a decimal point, if it is one and within the range of f32.
 #[inline]
-pub(crate) fn plain(cell: &str) -> Option<f64> {
-    short(cell.as_bytes()).or_else(|| cell.parse().ok().filter(|value: &f64| (*value as f32).is_finite()))
+pub(crate) fn parse_plain(cell: &str) -> Option<f64> {
+    parse_short(cell.as_bytes()).or_else(|| cell.parse().ok().filter(|value: &f64| (*value as f32).is_finite()))
 }
 
 /// The number of a text of at most 15 digits, as nearly all are: both the digits as a whole number and the power of ten are
 /// f64 without rounding, so that their quotient is rounded once, as it has to be.
 #[inline]
-fn short(cell: &[u8]) -> Option<f64> {
+fn parse_short(cell: &[u8]) -> Option<f64> {
     const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
     let (is_negative, digits) = match cell {
         [b'-', rest @ ..] => (true, rest),
@@ -175,7 +175,7 @@ fn short(cell: &[u8]) -> Option<f64> {
 }
 
 /// Whether a character separates thousands where `mark` does: spaces and apostrophes have several code points.
-fn is_mark(c: char, mark: char) -> bool {
+fn is_separator(c: char, mark: char) -> bool {
     match mark {
         ' ' => matches!(c, ' ' | '\u{a0}' | '\u{2009}' | '\u{202f}'),
         '\'' => matches!(c, '\'' | '\u{2019}'),
@@ -239,13 +239,13 @@ mod tests {
             let mut text = digits.to_string();
             text.insert((state >> 8) as usize % (text.len() + 1), '.');
             for text in [format!("-{text}"), text] {
-                assert_eq!(plain(&text).map(f64::to_bits), text.parse().ok().map(f64::to_bits), "{text}");
+                assert_eq!(parse_plain(&text).map(f64::to_bits), text.parse().ok().map(f64::to_bits), "{text}");
             }
         }
         for none in ["", "-", ".", "-.", "1.2.3", "--1", "1-", "٣"] {
-            assert_eq!(plain(none), None, "{none}");
+            assert_eq!(parse_plain(none), None, "{none}");
         }
-        assert_eq!(["1.", ".5", "+1", "1e2", "007"].map(plain), [1.0, 0.5, 1.0, 100.0, 7.0].map(Some));
+        assert_eq!(["1.", ".5", "+1", "1e2", "007"].map(parse_plain), [1.0, 0.5, 1.0, 100.0, 7.0].map(Some));
     }
 
     #[test]

@@ -80,21 +80,27 @@ impl Encoding {
 pub(crate) struct MissingWords {
     words: Vec<String>,
     /// Bit b % 64 for each first byte b.
-    first: u64,
-    longest: usize,
+    first_byte_mask: u64,
+    max_len: usize,
 }
 
 impl MissingWords {
     pub fn new(words: &[String]) -> Self {
         let first = words.iter().filter_map(|word| word.bytes().next()).fold(0, |bits, byte| bits | 1 << (byte % 64));
-        Self { words: words.to_vec(), first, longest: words.iter().map(String::len).max().unwrap_or(0) }
+        Self {
+            words: words.to_vec(),
+            first_byte_mask: first,
+            max_len: words.iter().map(String::len).max().unwrap_or(0),
+        }
     }
 
     /// Whether a cell is missing: if it is empty, or one of the words.
     #[inline]
     pub fn contains(&self, cell: &str) -> bool {
         let Some(first) = cell.bytes().next() else { return true };
-        self.first & 1 << (first % 64) != 0 && cell.len() <= self.longest && self.words.iter().any(|word| word == cell)
+        self.first_byte_mask & 1 << (first % 64) != 0
+            && cell.len() <= self.max_len
+            && self.words.iter().any(|word| word == cell)
     }
 }
 
@@ -125,35 +131,35 @@ pub struct EncoderSettings {
     /// The columns that a network is shown.
     pub features: FeatureColumns,
     /// Columns that have to be numbers: a cell that is none is an error that says where, not one more category.
-    pub numbers: Vec<String>,
+    pub numeric: Vec<String>,
     /// Columns that are categories though they look like numbers, as postal codes do.
-    pub categories: Vec<String>,
+    pub categorical: Vec<String>,
     /// How categories become numbers.
-    pub coding: Coding,
+    pub category_encoding: CategoryEncoding,
     /// How many categories a column may have at most: a column of names or a wrong cell among numbers would make many.
-    pub most_categories: usize,
+    pub max_categories: usize,
     /// What stands for a missing number.
-    pub missing_number: MissingNumber,
+    pub numeric_imputation: NumericImputation,
     /// What stands for a missing category.
-    pub missing_category: MissingCategory,
+    pub category_imputation: CategoryImputation,
     /// What a category becomes that was not learned.
-    pub unseen: Unseen,
+    pub unknown_category: UnknownCategory,
     /// What the answers are.
-    pub answers: AnswerKind,
+    pub target_kind: TargetKind,
 }
 
 impl Default for EncoderSettings {
     fn default() -> Self {
         Self {
             features: FeatureColumns::All,
-            numbers: Vec::new(),
-            categories: Vec::new(),
-            coding: Coding::OneHot,
-            most_categories: 128,
-            missing_number: MissingNumber::Refuse,
-            missing_category: MissingCategory::Refuse,
-            unseen: Unseen::Refuse,
-            answers: AnswerKind::Auto,
+            numeric: Vec::new(),
+            categorical: Vec::new(),
+            category_encoding: CategoryEncoding::OneHot,
+            max_categories: 128,
+            numeric_imputation: NumericImputation::Error,
+            category_imputation: CategoryImputation::Error,
+            unknown_category: UnknownCategory::Error,
+            target_kind: TargetKind::Auto,
         }
     }
 }
@@ -171,54 +177,54 @@ pub enum FeatureColumns {
 
 /// How categories become numbers. They are sorted: by their value where all are numbers, else by their text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Coding {
+pub enum CategoryEncoding {
     /// A feature for each category, which is 1 where the row has it and 0 elsewhere.
     OneHot,
     /// One feature: the number of the category, from 0 up.
-    Ids,
+    Ordinal,
 }
 
 /// What stands for a missing number.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum MissingNumber {
+pub enum NumericImputation {
     /// Nothing: it is an error.
-    Refuse,
+    Error,
     /// The mean of the numbers that the encoder learned from.
     Mean,
     /// Their median.
     Median,
     /// This number.
-    Value(f32),
+    Constant(f32),
 }
 
 /// What stands for a missing category.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MissingCategory {
+pub enum CategoryImputation {
     /// Nothing: it is an error.
-    Refuse,
+    Error,
     /// The category that most rows have which the encoder learned from; of equals the first.
     MostFrequent,
     /// A category of its own, the last, if one was missing where the encoder learned; else it is an error.
-    Own,
+    NewCategory,
 }
 
 /// What a category becomes that was not learned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Unseen {
+pub enum UnknownCategory {
     /// An error.
-    Refuse,
+    Error,
     /// None of those that were: zeros in their features, or the id -1.
-    None,
+    Ignore,
 }
 
 /// What the answers are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AnswerKind {
+pub enum TargetKind {
     /// Classes if the column is text, or at most 20 different whole numbers of which each stands in two rows or more on
     /// average; numbers otherwise.
     Auto,
     /// Classes, sorted as categories are.
     Classes,
     /// Numbers.
-    Numbers,
+    Values,
 }

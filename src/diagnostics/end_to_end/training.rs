@@ -4,14 +4,14 @@ use crate::{
     data::dataset::Dataset,
     device::Device,
     diagnostics::{
-        case::{Case, Form, network, numbers},
-        end_to_end::{members, wide},
-        worst_error::Found,
+        case::{Case, PlanVariant, network, test_values},
+        end_to_end::{members, to_f64},
+        worst_error::WorstError,
     },
     engine::{
-        gpu::run::{engine::Engine, engine_layout::Setup},
+        gpu::run::{engine::Engine, engine_layout::EngineConfig},
         reference::{Reference, formulas::Parameters},
-        step::{Course, Step},
+        step::{Step, StepGenerator},
     },
     error::Result,
     nn::{
@@ -23,7 +23,7 @@ use crate::{
     },
     optim::{optimizer::Optimizer, schedule::Schedule},
     population::Population,
-    train::{settings::Settings, trainer::Trainer},
+    train::{settings::TrainerSettings, trainer::Trainer},
 };
 
 static CUBE: CustomActivation = CustomActivation::new(
@@ -42,7 +42,7 @@ static QUARTIC: CustomLoss = CustomLoss::new(
 );
 
 /// What the slopes are taken of: smooth networks, so that a difference means something.
-pub(crate) fn slopes_of(number: usize) -> (Network, Loss, &'static str) {
+pub(crate) fn gradient_case(number: usize) -> (Network, Loss, &'static str) {
     let tanh = Activation::Tanh;
     match number {
         0 => (network(&[5, 9, 3], Activation::Sigmoid), Loss::Mse, "sigmoid, mse"),
@@ -59,20 +59,20 @@ pub(crate) fn slopes_of(number: usize) -> (Network, Loss, &'static str) {
 
 /// The slope of the loss along one direction: the device's gradients against the difference of the reference's losses a
 /// little to both sides, which no gradient formula has any part in.
-pub(crate) async fn slopes(found: &mut Found, device: &Device, number: usize) -> Result<()> {
-    let (network, loss, _) = slopes_of(number);
+pub(crate) async fn gradients(worst: &mut WorstError, device: &Device, number: usize) -> Result<()> {
+    let (network, loss, _) = gradient_case(number);
     let (rows, outputs) = (9, network.outputs());
-    let x = numbers(rows * network.inputs(), 3);
+    let x = test_values(rows * network.inputs(), 3);
     let one_hot = |i: usize| f32::from(u8::from(i % outputs == i / outputs % outputs));
     let t: Vec<f32> = (0..rows * outputs).map(one_hot).collect();
-    let settings = Settings { batch: rows, loss, ..Settings::default() };
+    let settings = TrainerSettings { batch_size: rows, loss, ..TrainerSettings::default() };
     let mut trainer = Trainer::new_async(device, &network, None, settings).await?;
     let first = trainer.parameters_async().await?;
     let ours: Vec<Parameters> = trainer.gradients_async(&x, &t).await?.iter().map(Parameters::from).collect();
     // The points to both sides are f32, so what lies between them is known exactly.
     let moved = |by: f32| {
         let mut layers = first.clone();
-        let mut directions = numbers(251, 6).into_iter().cycle();
+        let mut directions = test_values(251, 6).into_iter().cycle();
         for vector in layers.iter_mut().flat_map(vectors_mut) {
             vector.iter_mut().zip(&mut directions).for_each(|(p, d)| *p += by * d);
         }
@@ -80,7 +80,7 @@ pub(crate) async fn slopes(found: &mut Found, device: &Device, number: usize) ->
     };
     let (up, down) = (moved(1e-3), moved(-1e-3));
     let loss_at = |layers: &[LayerParameters]| {
-        Reference::new(&network, loss, Optimizer::sgd(0.1), layers)?.loss(&wide(&x), &wide(&t))
+        Reference::new(&network, loss, Optimizer::sgd(0.1), layers)?.loss(&to_f64(&x), &to_f64(&t))
     };
     let difference = loss_at(&up)? - loss_at(&down)?;
     let mut along = 0.0;
@@ -90,20 +90,20 @@ pub(crate) async fn slopes(found: &mut Found, device: &Device, number: usize) ->
             along += up.iter().zip(down).zip(ours).map(|((up, down), g)| g * (up - down)).sum::<f64>();
         }
     }
-    found.compare("the difference of the loss along a direction", &[along as f32], &[difference], 2e-4);
+    worst.compare("the difference of the loss along a direction", &[along as f32], &[difference], 2e-4);
     Ok(())
 }
 
 /// A layer whose weights are the places, for an input of 1: its answers are the activation there, and the slopes of its
 /// biases the activation's.
-pub(crate) async fn activations(found: &mut Found, device: &Device) -> Result<()> {
-    const PLACES: [f32; 14] = [-1e4, -90.0, -20.0, -4.0, -2.6, -0.4, -1e-3, 1e-3, 0.2, 2.4, 5.0, 30.0, 95.0, 1e4];
+pub(crate) async fn activations(worst: &mut WorstError, device: &Device) -> Result<()> {
+    const TEST_POINTS: [f32; 14] = [-1e4, -90.0, -20.0, -4.0, -2.6, -0.4, -1e-3, 1e-3, 0.2, 2.4, 5.0, 30.0, 95.0, 1e4];
     for activation in Activation::ALL {
-        let network = Network::new(1).dense(PLACES.len(), *activation);
-        let settings = Settings { batch: 1, ..Settings::default() };
+        let network = Network::new(1).dense(TEST_POINTS.len(), *activation);
+        let settings = TrainerSettings { batch_size: 1, ..TrainerSettings::default() };
         let mut trainer = Trainer::new_async(device, &network, None, settings.clone()).await?;
         let mut parameters = trainer.parameters_async().await?;
-        parameters[0].weight = PLACES.to_vec();
+        parameters[0].weight = TEST_POINTS.to_vec();
         parameters[0].bias.fill(0.0);
         trainer.set_parameters(&parameters)?;
         let reference = Reference::new(&network, settings.loss, settings.optimizer, &parameters)?;
@@ -112,24 +112,30 @@ pub(crate) async fn activations(found: &mut Found, device: &Device) -> Result<()
         let t: Vec<f32> = values.iter().map(|a| -a).collect();
         let slopes = &trainer.gradients_async(&[1.0], &t).await?[0].bias;
         let their_values = reference.predict(&[1.0])?;
-        let their_slopes = &reference.gradients(&[1.0], &wide(&t))?[0].bias;
-        for (i, z) in PLACES.iter().enumerate() {
+        let their_slopes = &reference.gradients(&[1.0], &to_f64(&t))?[0].bias;
+        for (i, z) in TEST_POINTS.iter().enumerate() {
             let least = f64::from(z.abs().min(1.0));
-            found.compare_to(format!("{activation} of {z}"), &values[i..=i], &their_values[i..=i], least, 1e-5);
+            worst.compare_with_floor(format!("{activation} of {z}"), &values[i..=i], &their_values[i..=i], least, 1e-5);
             let what = format!("slope of {activation} at {z}");
-            found.compare_to(what, &slopes[i..=i], &their_slopes[i..=i], least / PLACES.len() as f64, 1e-5);
+            worst.compare_with_floor(
+                what,
+                &slopes[i..=i],
+                &their_slopes[i..=i],
+                least / TEST_POINTS.len() as f64,
+                1e-5,
+            );
         }
     }
     Ok(())
 }
 
-pub(crate) async fn training(found: &mut Found, device: &Device) -> Result<()> {
+pub(crate) async fn training(worst: &mut WorstError, device: &Device) -> Result<()> {
     const STEPS: usize = 100;
     let (x, t) = ([0.0_f32, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0], [0.0_f32, 1.0, 1.0, 0.0]);
     let data = Dataset::new(4, &x, &t)?;
     let network = Network::new(2).dense(8, Activation::Tanh).dense(1, Activation::Sigmoid);
     let optimizer = Optimizer::momentum(0.5, 0.9);
-    let settings = Settings { batch: 4, optimizer, seed: 1, ..Settings::default() };
+    let settings = TrainerSettings { batch_size: 4, optimizer, seed: 1, ..TrainerSettings::default() };
     let mut runs = Vec::new();
     let mut reference = None;
     for _ in 0..2 {
@@ -139,100 +145,102 @@ pub(crate) async fn training(found: &mut Found, device: &Device) -> Result<()> {
             reference = Some(Reference::new(&network, settings.loss, optimizer, &first)?);
         }
         let losses = trainer.run_async(STEPS).await?.losses;
-        runs.push((losses, bits(&trainer.parameters_async().await?)));
+        runs.push((losses, parameter_bits(&trainer.parameters_async().await?)));
     }
-    let theirs = reference.iter_mut().flat_map(|reference| (0..STEPS).map(|_| reference.step(&wide(&x), &wide(&t))));
+    let theirs =
+        reference.iter_mut().flat_map(|reference| (0..STEPS).map(|_| reference.step(&to_f64(&x), &to_f64(&t))));
     let theirs = theirs.collect::<Result<Vec<_>>>()?;
     let [(losses, parameters), (again, parameters_again)] = &runs[..] else { return Ok(()) };
-    found.compare("losses", losses, &theirs, 1e-3);
+    worst.compare("losses", losses, &theirs, 1e-3);
     let learned = losses.last().is_some_and(|loss| *loss < 0.02);
-    found.same("whether it is learned", &[learned], &[true]);
-    found.same("losses of a second run", &bits_of(again), &bits_of(losses));
-    found.same("parameters of a second run", parameters_again, parameters);
+    worst.compare_equal("whether it is learned", &[learned], &[true]);
+    worst.compare_equal("losses of a second run", &value_bits(again), &value_bits(losses));
+    worst.compare_equal("parameters of a second run", parameters_again, parameters);
     Ok(())
 }
 
 /// A training refuses a formula whose WGSL says something else than its Rust; one that it takes is compared like any other.
-pub(crate) async fn formulas(found: &mut Found, device: &Device) -> Result<()> {
+pub(crate) async fn custom_functions(worst: &mut WorstError, device: &Device) -> Result<()> {
     let network = Network::new(3).dense(5, Activation::Custom(&CUBE)).dense(2, Activation::Tanh);
     let loss = Loss::Custom(&QUARTIC);
-    let settings = Settings { batch: 7, loss, ..Settings::default() };
+    let settings = TrainerSettings { batch_size: 7, loss, ..TrainerSettings::default() };
     let mut trainer = Trainer::new_async(device, &network, None, settings.clone()).await?;
     let mut reference = Reference::new(&network, loss, settings.optimizer, &trainer.parameters_async().await?)?;
-    let (x, t) = (numbers(21, 1), numbers(14, 2));
+    let (x, t) = (test_values(21, 1), test_values(14, 2));
     trainer.step_async(&x, &t).await?;
-    let theirs = reference.step(&wide(&x), &wide(&t))?;
-    found.compare("loss", &[trainer.loss_async().await?], &[theirs], 1e-5);
+    let theirs = reference.step(&to_f64(&x), &to_f64(&t))?;
+    worst.compare("loss", &[trainer.last_loss_async().await?], &[theirs], 1e-5);
     for (i, (ours, theirs)) in trainer.parameters_async().await?.iter().zip(reference.parameters()).enumerate() {
-        found.compare(format!("weights in layer {i}"), &ours.weight, &theirs.weight, 1e-5);
+        worst.compare(format!("weights in layer {i}"), &ours.weight, &theirs.weight, 1e-5);
     }
     Ok(())
 }
 
 /// The same population on a data set that the device holds, and on one that is brought row by row.
-pub(crate) async fn stream(found: &mut Found, device: &Device) -> Result<()> {
+pub(crate) async fn stream(worst: &mut WorstError, device: &Device) -> Result<()> {
     const STEPS: usize = 150;
     let (rows, network) = (500, network(&[3, 2], Activation::Tanh));
-    let data = Dataset::new(rows, numbers(rows * 3, 1), numbers(rows * 2, 2))?;
-    let members = members(&Settings { batch: 8, ..Settings::default() });
+    let data = Dataset::new(rows, test_values(rows * 3, 1), test_values(rows * 2, 2))?;
+    let members = members(&TrainerSettings { batch_size: 8, ..TrainerSettings::default() });
     let mut trained = Vec::new();
-    for device in [device.clone(), device.clone().with_resident_limit(0)] {
+    for device in [device.clone(), device.clone().with_dataset_memory_limit(0)] {
         let mut population = Population::new_async(&device, &network, &data, &members).await?;
-        let losses = population.run_async(STEPS).await?.into_iter().flat_map(|report| bits_of(&report.losses));
+        let losses = population.run_async(STEPS).await?.into_iter().flat_map(|report| value_bits(&report.losses));
         let mut parameters = Vec::new();
         for number in 0..members.len() {
-            parameters.extend(bits(&population.parameters_async(number).await?));
+            parameters.extend(parameter_bits(&population.parameters_async(number).await?));
         }
         trained.push((losses.collect::<Vec<_>>(), parameters));
     }
     if let [(losses, parameters), (streamed_losses, streamed_parameters)] = &trained[..] {
-        found.same("losses", streamed_losses, losses);
-        found.same("parameters", streamed_parameters, parameters);
+        worst.compare_equal("losses", streamed_losses, losses);
+        worst.compare_equal("parameters", streamed_parameters, parameters);
     }
     Ok(())
 }
 
 /// The table of steps that the device makes is what the host knows of each, to the last bit.
-pub(crate) async fn steps(found: &mut Found, device: &Device) -> Result<()> {
+pub(crate) async fn step_table(worst: &mut WorstError, device: &Device) -> Result<()> {
     let Some(gpu) = device.gpu() else { return Ok(()) };
     let case = Case {
-        models: 3,
-        accumulate: 3,
+        member_count: 3,
+        gradient_accumulation: 3,
         schedule: Schedule::cosine(50),
         optimizer: Optimizer::adam(0.1).weight_decay(0.01),
-        ..Case::new(network(&[3, 2], Activation::Tanh), Form::Planned)
+        ..Case::new(network(&[3, 2], Activation::Tanh), PlanVariant::Planned)
     };
-    let courses = (0..3).map(|model| Ok(Course { seed: u64::MAX - model as u64, ..case.course(model)? }));
+    let courses =
+        (0..3).map(|model| Ok(StepGenerator { seed: u64::MAX - model as u64, ..case.step_generator(model)? }));
     let courses = courses.collect::<Result<Vec<_>>>()?;
     let data = case.data()?;
-    let setup = Setup { courses: courses.clone(), ..case.setup(Some(&data), None)? };
+    let setup = EngineConfig { generators: courses.clone(), ..case.engine_config(Some(&data), None)? };
     let engine = Engine::new(gpu, setup).await?;
     // Epochs beyond 32 bits, and a chunk that is neither at the start of one nor of an update.
     let (first, before, ring, count) = ((1 << 33) * 3 + 1, 7, 5, 20);
-    let table = engine.table((first, before), ring, count).await?;
+    let table = engine.read_step_table((first, before), ring, count).await?;
     let expected = (0..table.len()).map(|i| {
         let (step, model) = (i / 3, i % 3);
         if step >= count {
             return Step::default();
         }
         let (n, before) = (first + step as u64, before + step as u64);
-        Step { ring: (ring + step) as u32, ..courses[model].step(n, before) }
+        Step { metrics_index: (ring + step) as u32, ..courses[model].step(n, before) }
     });
     let expected: Vec<Step> = expected.collect();
-    found.same("steps", &table, &expected);
+    worst.compare_equal("steps", &table, &expected);
     Ok(())
 }
 
 fn vectors_mut(layer: &mut LayerParameters) -> [&mut Vec<f32>; 5] {
-    let LayerParameters { weight, bias, gain, shift, slope, .. } = layer;
+    let LayerParameters { weight, bias, gamma: gain, beta: shift, prelu_slope: slope, .. } = layer;
     [weight, bias, gain, shift, slope]
 }
 
-fn bits_of(values: &[f32]) -> Vec<u32> {
+fn value_bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|v| v.to_bits()).collect()
 }
 
 /// Weights and biases as bits.
-fn bits(layers: &[LayerParameters]) -> Vec<u32> {
-    layers.iter().flat_map(|layer| bits_of(&[&layer.weight[..], &layer.bias].concat())).collect()
+fn parameter_bits(layers: &[LayerParameters]) -> Vec<u32> {
+    layers.iter().flat_map(|layer| value_bits(&[&layer.weight[..], &layer.bias].concat())).collect()
 }

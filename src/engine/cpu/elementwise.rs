@@ -3,7 +3,7 @@
 
 use crate::{
     nn::{activation::Activation, loss::Loss},
-    util::math::{Fma, circle, exp, exp_minus_one, normal_share, sigmoid, softplus, tanh, tanh_of_softplus},
+    util::math::{Fma, exp, exp_m1, normal_cdf, sigmoid, sin_cos, softplus, tanh, tanh_of_softplus},
 };
 
 /// Puts each value through `activation`.
@@ -24,19 +24,19 @@ pub(crate) fn activate(fma: Fma, activation: Activation, values: &mut [f32]) {
         Activation::Tanh => each!(values, |z| tanh(fma, z)),
         // Compared this way round, NaN stays NaN.
         Activation::Relu => each!(values, |z| if z <= 0.0 { 0.0 } else { z }),
-        Activation::LeakyRelu { slope } | Activation::Prelu { slope } => {
+        Activation::LeakyRelu { negative_slope: slope } | Activation::Prelu { initial_slope: slope } => {
             each!(values, |z| if z <= 0.0 { slope as f32 * z } else { z })
         }
         Activation::Elu { alpha } => each!(values, |z| {
-            let below = alpha as f32 * exp_minus_one(fma, z);
+            let below = alpha as f32 * exp_m1(fma, z);
             if z <= 0.0 { below } else { z }
         }),
         Activation::Selu => each!(values, |z| {
-            let below = alpha * exp_minus_one(fma, z);
+            let below = alpha * exp_m1(fma, z);
             lambda * if z <= 0.0 { below } else { z }
         }),
-        Activation::Gelu => each!(values, |z| z * normal_share(fma, z)),
-        Activation::GeluTanh => each!(values, |z| 0.5 * z * (1.0 + tanh(fma, gelu_inner(z)))),
+        Activation::Gelu => each!(values, |z| z * normal_cdf(fma, z)),
+        Activation::GeluTanh => each!(values, |z| 0.5 * z * (1.0 + tanh(fma, gelu_tanh_argument(z)))),
         Activation::Silu => each!(values, |z| z * sigmoid(fma, z)),
         Activation::Mish => each!(values, |z| z * tanh_of_softplus(fma, z)),
         Activation::Softplus => each!(values, |z| softplus(fma, z)),
@@ -44,7 +44,7 @@ pub(crate) fn activate(fma: Fma, activation: Activation, values: &mut [f32]) {
         Activation::Softsign => each!(values, |z| if z.abs() > 1e8 { z.signum() } else { z / (1.0 + z.abs()) }),
         Activation::HardSigmoid => each!(values, |z| (z / 6.0 + 0.5).clamp(0.0, 1.0)),
         Activation::HardTanh => each!(values, |z| z.clamp(-1.0, 1.0)),
-        Activation::Sine { frequency } => each!(values, |z| circle(fma, frequency as f32 * z, 0)),
+        Activation::Sine { frequency } => each!(values, |z| sin_cos(fma, frequency as f32 * z, 0)),
         Activation::Gaussian => each!(values, |z| exp(fma, -z * z)),
         Activation::Custom(custom) => each!(values, |z| custom.apply(f64::from(z)) as f32),
     }
@@ -52,7 +52,7 @@ pub(crate) fn activate(fma: Fma, activation: Activation, values: &mut [f32]) {
 
 /// The slopes where the sums are `z`, of an activation whose value does not tell them.
 #[inline(always)]
-pub(crate) fn slopes(fma: Fma, activation: Activation, z: &[f32], into: &mut [f32]) {
+pub(crate) fn derivatives(fma: Fma, activation: Activation, z: &[f32], into: &mut [f32]) {
     macro_rules! each {
         ($z:ident, $into:ident, |$value:ident| $slope:expr) => {
             for (slope, $value) in $into.iter_mut().zip($z) {
@@ -63,11 +63,11 @@ pub(crate) fn slopes(fma: Fma, activation: Activation, z: &[f32], into: &mut [f3
     }
     match activation {
         Activation::Gelu => each!(z, into, |z| {
-            const DENSITY: f32 = 0.398_942_3;
-            normal_share(fma, z) + z * exp(fma, -0.5 * z * z) * DENSITY
+            const NORMAL_DENSITY: f32 = 0.398_942_3;
+            normal_cdf(fma, z) + z * exp(fma, -0.5 * z * z) * NORMAL_DENSITY
         }),
         Activation::GeluTanh => each!(z, into, |z| {
-            let t = tanh(fma, gelu_inner(z));
+            let t = tanh(fma, gelu_tanh_argument(z));
             0.5 * (1.0 + t) + 0.5 * z * (1.0 - t * t) * GELU_TANH[0] * (1.0 + 3.0 * GELU_TANH[1] * z * z)
         }),
         Activation::Silu => each!(z, into, |z| {
@@ -79,10 +79,10 @@ pub(crate) fn slopes(fma: Fma, activation: Activation, z: &[f32], into: &mut [f3
             t + z * sigmoid(fma, z) * (1.0 - t * t)
         }),
         Activation::Sine { frequency } => {
-            each!(z, into, |z| frequency as f32 * circle(fma, frequency as f32 * z, 1));
+            each!(z, into, |z| frequency as f32 * sin_cos(fma, frequency as f32 * z, 1));
         }
         Activation::Gaussian => each!(z, into, |z| -2.0 * z * exp(fma, -z * z)),
-        Activation::Custom(custom) => each!(z, into, |z| custom.gradient(f64::from(z)) as f32),
+        Activation::Custom(custom) => each!(z, into, |z| custom.derivative(f64::from(z)) as f32),
         // The value tells these derivatives; see `times_slope`.
         Activation::Identity
         | Activation::Sigmoid
@@ -104,13 +104,13 @@ pub(crate) fn slopes(fma: Fma, activation: Activation, z: &[f32], into: &mut [f3
 const GELU_TANH: [f32; 2] = [0.797_884_6, 0.044_715];
 
 #[inline(always)]
-fn gelu_inner(z: f32) -> f32 {
+fn gelu_tanh_argument(z: f32) -> f32 {
     GELU_TANH[0] * (z + GELU_TANH[1] * z * z * z)
 }
 
 /// Multiplies `delta` by the slope where the activation has the values `a`, or by the `kept` one where they do not tell it.
 #[inline(always)]
-pub(crate) fn times_slope(activation: Activation, a: &[f32], kept: &[f32], delta: &mut [f32]) {
+pub(crate) fn multiply_by_derivative(activation: Activation, a: &[f32], derivatives: &[f32], delta: &mut [f32]) {
     macro_rules! each {
         ($a:ident, $delta:ident, |$value:ident| $slope:expr) => {
             for (d, $value) in $delta.iter_mut().zip($a) {
@@ -125,11 +125,13 @@ pub(crate) fn times_slope(activation: Activation, a: &[f32], kept: &[f32], delta
         Activation::Sigmoid => each!(a, delta, |a| a * (1.0 - a)),
         Activation::Tanh => each!(a, delta, |a| 1.0 - a * a),
         Activation::Relu => each!(a, delta, |a| if a > 0.0 { 1.0 } else { 0.0 }),
-        Activation::LeakyRelu { slope } => each!(a, delta, |a| if a > 0.0 { 1.0 } else { slope as f32 }),
+        Activation::LeakyRelu { negative_slope: slope } => {
+            each!(a, delta, |a| if a > 0.0 { 1.0 } else { slope as f32 })
+        }
         Activation::Elu { alpha } => each!(a, delta, |a| if a > 0.0 { 1.0 } else { a + alpha as f32 }),
         Activation::Selu => each!(a, delta, |a| if a > 0.0 { lambda } else { a + lambda_alpha }),
         // 1 - e^-a; the outputs of softplus are above 0, so e^-a lies below 1.
-        Activation::Softplus => each!(a, delta, |a| -exp_minus_one(Fma::NONE, -a)),
+        Activation::Softplus => each!(a, delta, |a| -exp_m1(Fma::NONE, -a)),
         Activation::Softsign => each!(a, delta, |a| (1.0 - a.abs()) * (1.0 - a.abs())),
         Activation::HardSigmoid => each!(a, delta, |a| if a > 0.0 && a < 1.0 { 1.0 / 6.0 } else { 0.0 }),
         Activation::HardTanh => each!(a, delta, |a| if a.abs() < 1.0 { 1.0 } else { 0.0 }),
@@ -141,7 +143,7 @@ pub(crate) fn times_slope(activation: Activation, a: &[f32], kept: &[f32], delta
         | Activation::Gaussian
         | Activation::Prelu { .. }
         | Activation::Custom(_) => {
-            for (d, slope) in delta.iter_mut().zip(kept) {
+            for (d, slope) in delta.iter_mut().zip(derivatives) {
                 *d *= slope;
             }
         }
@@ -172,7 +174,7 @@ pub(crate) fn output_delta(
         Loss::LogCosh => each!(delta, |y, t| tanh(fma, y - t)),
         Loss::BinaryCrossEntropy => each!(delta, |y, t| y - t),
         Loss::BinaryCrossEntropyWithLogits => each!(delta, |y, t| sigmoid(fma, y) - t),
-        Loss::SoftmaxCrossEntropy | Loss::SmoothedCrossEntropy { .. } => {
+        Loss::SoftmaxCrossEntropy | Loss::LabelSmoothedCrossEntropy { .. } => {
             softmax_delta::<1>(fma, loss, scale, (y, t), delta, 1);
         }
         Loss::Hinge => each!(delta, |y, t| {
@@ -183,11 +185,11 @@ pub(crate) fn output_delta(
         Loss::Poisson => each!(delta, |y, t| exp(fma, if y > 88.0 { 88.0 } else { y }) - t),
         Loss::RelativeL2 => each!(delta, |y, t| 2.0 * (y - t) / (y * y + 0.01)),
         Loss::Custom(custom) => {
-            each!(delta, |y, t| custom.gradient(f64::from(y), f64::from(t)) as f32);
+            each!(delta, |y, t| custom.derivative(f64::from(y), f64::from(t)) as f32);
         }
     }
-    if loss.output_activation().is_none() {
-        times_slope(activation, y, kept, delta);
+    if loss.required_output_activation().is_none() {
+        multiply_by_derivative(activation, y, kept, delta);
     }
 }
 
@@ -219,7 +221,8 @@ pub(crate) fn softmax_delta<const N: usize>(
             *sum += delta;
         }
     }
-    let smoothing = if let Loss::SmoothedCrossEntropy { smoothing } = loss { smoothing } else { 0.0 };
+    let smoothing =
+        if let Loss::LabelSmoothedCrossEntropy { label_smoothing: smoothing } = loss { smoothing } else { 0.0 };
     let (kept, spread) = ((1.0 - smoothing) as f32, (smoothing / y.len().div_ceil(stride) as f64) as f32);
     // What is expected in all, over the sum of the exponentials.
     let mut factors = [0.0; N];
@@ -265,7 +268,7 @@ mod tests {
                 activate(fma, *activation, &mut value);
                 let expected = activation.apply(f64::from(z));
                 // Where values cross 0, their errors need not get smaller with them.
-                let crosses = !activation.slope_is_by_value() || *activation == Activation::HardSigmoid;
+                let crosses = !activation.derivative_from_output() || *activation == Activation::HardSigmoid;
                 let least = if crosses { 1.0 } else { 1e-30 };
                 worst = worst.max((f64::from(value[0]) - expected).abs() / expected.abs().max(least));
             }
@@ -276,9 +279,9 @@ mod tests {
     #[test]
     fn slopes_at_kinks_are_those_of_the_reference() {
         // A prelu's slope is among what is kept.
-        for (activation, z, slope) in KINKS.into_iter().filter(|(a, ..)| a.slope_is_by_value()) {
+        for (activation, z, slope) in KINKS.into_iter().filter(|(a, ..)| a.derivative_from_output()) {
             let mut delta = [1.0];
-            times_slope(activation, &[activation.apply(z) as f32], &[], &mut delta);
+            multiply_by_derivative(activation, &[activation.apply(z) as f32], &[], &mut delta);
             assert!((f64::from(delta[0]) - slope).abs() < 1e-6, "{activation} at {z}: {}", delta[0]);
         }
     }
@@ -295,12 +298,12 @@ mod tests {
             // Off the kinks, which are at whole numbers.
             for z in (-80..80).map(|i| (i as f32 + 0.5) / 16.0) {
                 let mut kept = Vec::new();
-                if !activation.slope_is_by_value() {
+                if !activation.derivative_from_output() {
                     kept.resize(1, f32::NAN);
-                    slopes(Fma::NONE, *activation, &[z], &mut kept);
+                    derivatives(Fma::NONE, *activation, &[z], &mut kept);
                 }
                 let mut delta = [1.0];
-                times_slope(*activation, &[value(z)], &kept, &mut delta);
+                multiply_by_derivative(*activation, &[value(z)], &kept, &mut delta);
                 let expected = (value(z + STEP) - value(z - STEP)) / (2.0 * STEP);
                 assert!((delta[0] - expected).abs() < 1e-3, "{activation} at {z}: {} and not {expected}", delta[0]);
             }

@@ -8,7 +8,7 @@ use gemm_f32::gemm::f32::get_gemm_fn;
 
 /// Up to so many multiplications a plain loop is faster than the crate, which needs about 0.1 us for a call (measured
 /// on a Zen 5).
-const SMALL: usize = 100;
+const MAX_NAIVE_MULTIPLICATIONS: usize = 100;
 
 /// A matrix in a slice: element (i, j) is `values[i * row_stride + j * column_stride]`.
 #[derive(Clone, Copy)]
@@ -38,21 +38,21 @@ impl<'a> Matrix<'a> {
     }
 
     const fn operand(&self) -> Operand {
-        Operand { at: self.values.as_ptr(), row_stride: self.row_stride, column_stride: self.column_stride }
+        Operand { pointer: self.values.as_ptr(), row_stride: self.row_stride, column_stride: self.column_stride }
     }
 }
 
 /// `into = keep * into + scale * a b`, where the rows of `into` lie `stride` apart; with `keep` 0 it is not read.
-pub(crate) fn multiply(a: Matrix<'_>, b: Matrix<'_>, into: &mut [f32], stride: usize, keep: f32, scale: f32) {
+pub(crate) fn matmul(a: Matrix<'_>, b: Matrix<'_>, into: &mut [f32], stride: usize, beta: f32, scale: f32) {
     let size = [a.rows, b.columns, a.columns];
     assert!(a.columns == b.rows && b.columns <= stride && into.len() >= (a.rows - 1) * stride + b.columns);
     // SAFETY: `Matrix::new` checked both operands, transposing swaps sizes with strides, and `into` was checked above;
     // it is borrowed exclusively, so it overlaps neither.
-    unsafe { product(size, a.operand(), b.operand(), into.as_mut_ptr(), stride, keep, scale) }
+    unsafe { raw_matmul(size, a.operand(), b.operand(), into.as_mut_ptr(), stride, beta, scale) }
 }
 
 /// Within rows that lie `stride` apart: the columns from `to` on become the columns `from` times `b`.
-pub(crate) fn multiply_columns(rows: &mut [f32], stride: usize, from: Range<usize>, b: Matrix<'_>, to: usize) {
+pub(crate) fn matmul_columns(rows: &mut [f32], stride: usize, from: Range<usize>, b: Matrix<'_>, to: usize) {
     let (count, end) = (rows.len() / stride, to + b.columns);
     assert!(from.len() == b.rows && from.end <= stride && end <= stride && (from.end <= to || end <= from.start));
     let all = rows.as_mut_ptr();
@@ -60,13 +60,13 @@ pub(crate) fn multiply_columns(rows: &mut [f32], stride: usize, from: Range<usiz
     // elements lie within `rows`; the ranges do not overlap, so no element is both read and written. `b` was checked by
     // `Matrix::new` and is no part of `rows`, which is borrowed exclusively.
     unsafe {
-        let a = Operand { at: all.add(from.start), row_stride: stride, column_stride: 1 };
-        product([count, b.columns, b.rows], a, b.operand(), all.add(to), stride, 0.0, 1.0);
+        let a = Operand { pointer: all.add(from.start), row_stride: stride, column_stride: 1 };
+        raw_matmul([count, b.columns, b.rows], a, b.operand(), all.add(to), stride, 0.0, 1.0);
     }
 }
 
 /// What the crate cuts long sums into blocks by, beside the sizes of a product: another CPU's may round them otherwise.
-pub(crate) fn first_cache() -> String {
+pub(crate) fn l1_cache_text() -> String {
     let [first, ..] = *CACHE_INFO;
     format!("first cache {} KiB in {} ways", first.cache_bytes >> 10, first.associativity)
 }
@@ -74,7 +74,7 @@ pub(crate) fn first_cache() -> String {
 /// A matrix without its bounds.
 #[derive(Clone, Copy)]
 struct Operand {
-    at: *const f32,
+    pointer: *const f32,
     row_stride: usize,
     column_stride: usize,
 }
@@ -84,19 +84,27 @@ struct Operand {
 /// # Safety
 /// For the size [m, n, k] every element of both operands has to be readable, every element (i, j) of `into`, at
 /// `i * stride + j`, writable, and none of these may be one of those.
-unsafe fn product([m, n, k]: [usize; 3], a: Operand, b: Operand, into: *mut f32, stride: usize, keep: f32, scale: f32) {
-    if m * n * k <= SMALL {
+unsafe fn raw_matmul(
+    [m, n, k]: [usize; 3],
+    a: Operand,
+    b: Operand,
+    into: *mut f32,
+    stride: usize,
+    beta: f32,
+    scale: f32,
+) {
+    if m * n * k <= MAX_NAIVE_MULTIPLICATIONS {
         for i in 0..m {
             for j in 0..n {
                 let mut sum = 0.0;
                 // SAFETY: i < m, j < n and l < k, and the caller vouches for all of these.
                 unsafe {
                     for l in 0..k {
-                        let x = *a.at.add(i * a.row_stride + l * a.column_stride);
-                        sum += x * *b.at.add(l * b.row_stride + j * b.column_stride);
+                        let x = *a.pointer.add(i * a.row_stride + l * a.column_stride);
+                        sum += x * *b.pointer.add(l * b.row_stride + j * b.column_stride);
                     }
                     let into = into.add(i * stride + j);
-                    *into = if keep == 0.0 { scale * sum } else { keep * *into + scale * sum };
+                    *into = if beta == 0.0 { scale * sum } else { beta * *into + scale * sum };
                 }
             }
         }
@@ -115,14 +123,14 @@ unsafe fn product([m, n, k]: [usize; 3], a: Operand, b: Operand, into: *mut f32,
             into,
             stride,
             one,
-            keep != 0.0,
-            b.at,
+            beta != 0.0,
+            b.pointer,
             b_row,
             b_column,
-            a.at,
+            a.pointer,
             a_row,
             a_column,
-            keep,
+            beta,
             scale,
             false,
             false,
@@ -155,7 +163,7 @@ mod tests {
                     |i: usize, j: usize| (0..k).map(|l| a[i * row + l * column] * b[l * (n + 5) + j]).sum::<f32>();
                 for keep in [0.0, 2.0] {
                     let mut into = vec![1.0; m * (n + 4)];
-                    multiply(left, Matrix::new(&b, k, n, n + 5), &mut into, n + 4, keep, -3.0);
+                    matmul(left, Matrix::new(&b, k, n, n + 5), &mut into, n + 4, keep, -3.0);
                     for (at, got) in into.iter().enumerate() {
                         let (i, j) = (at / (n + 4), at % (n + 4));
                         let expected = if j < n { keep - 3.0 * sum(i, j) } else { 1.0 };
@@ -171,7 +179,7 @@ mod tests {
         let (rows, inputs, outputs, stride) = (7, 20, 9, 40);
         let (before, b) = (numbers(rows * stride, 13), numbers(inputs * outputs, 5));
         let mut after = before.clone();
-        multiply_columns(&mut after, stride, 2..2 + inputs, Matrix::new(&b, inputs, outputs, outputs), 25);
+        matmul_columns(&mut after, stride, 2..2 + inputs, Matrix::new(&b, inputs, outputs, outputs), 25);
         for (at, got) in after.iter().enumerate() {
             let (i, j) = (at / stride, at % stride);
             let product = |j: usize| (0..inputs).map(|l| before[i * stride + 2 + l] * b[l * outputs + j]).sum::<f32>();

@@ -5,25 +5,25 @@ use crate::{
     engine::{
         cpu::{
             elementwise,
-            layer::{Lane, Layer},
+            layer::{Layer, ThreadResult},
         },
         step::Step,
     },
     nn::{
-        normalization::{EPSILON, MOMENTUM, Norm},
+        normalization::{EPSILON, MOMENTUM, Normalization},
         tensors::TensorKind,
     },
     util::math::Fma,
 };
 
 /// What a forward pass in training brings and leaves.
-pub(crate) struct Training<'a> {
+pub(crate) struct TrainingPass<'a> {
     pub(crate) step: &'a Step,
     /// The number of the first row.
-    pub(crate) first: usize,
-    pub(crate) lane: &'a mut Lane,
+    pub(crate) first_row: usize,
+    pub(crate) result: &'a mut ThreadResult,
     /// Whether running statistics move.
-    pub(crate) runs: bool,
+    pub(crate) updates_running_stats: bool,
 }
 
 /// From the sums to the outputs, row by row; `statistics` are the running ones.
@@ -32,16 +32,16 @@ pub(crate) fn forward(
     fma: Fma,
     parameters: &[f32],
     (rows, stride): (&mut [f32], usize),
-    training: Option<&mut Training<'_>>,
+    training: Option<&mut TrainingPass<'_>>,
     statistics: &[f32],
 ) {
-    let (a, outputs) = (layer.to, layer.place.outputs);
-    let Some((norm, normed)) = layer.norm else {
-        let slopes = layer.vector(parameters, TensorKind::PreluSlope);
+    let (a, outputs) = (layer.output_offset, layer.layout.outputs);
+    let Some((norm, normed)) = layer.normalization else {
+        let slopes = layer.per_neuron_values(parameters, TensorKind::PreluSlope);
         for row in rows.chunks_exact_mut(stride) {
             for (j, slope) in slopes.iter().enumerate() {
                 let z = row[a + j];
-                if let Some(kept) = layer.slope {
+                if let Some(kept) = layer.derivative_offset {
                     row[kept + j] = z;
                 }
                 row[a + j] = if z < 0.0 { slope * z } else { z };
@@ -50,20 +50,20 @@ pub(crate) fn forward(
         return;
     };
     let (means, inverses) = match (norm, &training) {
-        (Norm::Layer, _) => (Vec::new(), Vec::new()),
-        (Norm::Batch, None) => {
-            let means = layer.vector(statistics, TensorKind::RunningMean);
-            let variances = layer.vector(statistics, TensorKind::RunningVar);
+        (Normalization::Layer, _) => (Vec::new(), Vec::new()),
+        (Normalization::Batch, None) => {
+            let means = layer.per_neuron_values(statistics, TensorKind::RunningMean);
+            let variances = layer.per_neuron_values(statistics, TensorKind::RunningVar);
             let inverse = |variance: &f32| (1.0 / (f64::from(*variance) + EPSILON).sqrt()) as f32;
             (means.to_vec(), variances.iter().map(inverse).collect())
         }
-        (Norm::Batch, Some(_)) => {
-            let (means, variances) = columns(rows, stride, a, outputs);
+        (Normalization::Batch, Some(_)) => {
+            let (means, variances) = column_moments(rows, stride, a, outputs);
             (means, variances.iter().map(|v| (1.0 / (f64::from(*v) + EPSILON).sqrt()) as f32).collect())
         }
     };
     for row in rows.chunks_exact_mut(stride) {
-        if norm == Norm::Layer {
+        if norm == Normalization::Layer {
             let (mean, variance) = moments(row[a..a + outputs].iter().map(|z| f64::from(*z)));
             let inverse = (1.0 / (variance + EPSILON).sqrt()) as f32;
             row[normed + outputs] = inverse;
@@ -71,7 +71,10 @@ pub(crate) fn forward(
         } else {
             (0..outputs).for_each(|j| row[normed + j] = (row[a + j] - means[j]) * inverses[j]);
         }
-        let (gain, shift) = (layer.vector(parameters, TensorKind::Gamma), layer.vector(parameters, TensorKind::Beta));
+        let (gain, shift) = (
+            layer.per_neuron_values(parameters, TensorKind::Gamma),
+            layer.per_neuron_values(parameters, TensorKind::Beta),
+        );
         (0..outputs).for_each(|j| row[a + j] = gain[j] * row[normed + j] + shift[j]);
     }
     let Some(training) = training else {
@@ -80,27 +83,29 @@ pub(crate) fn forward(
         }
         return;
     };
-    if norm == Norm::Batch && training.runs {
-        run(layer, training, &means, &inverses);
+    if norm == Normalization::Batch && training.updates_running_stats {
+        update_running_stats(layer, training, &means, &inverses);
     }
-    if norm == Norm::Batch {
-        training.lane.inverses[inverses_of(layer)..][..outputs].copy_from_slice(&inverses);
+    if norm == Normalization::Batch {
+        training.result.inverse_stds[inverse_std_offset(layer)..][..outputs].copy_from_slice(&inverses);
     }
-    for (row, number) in rows.chunks_exact_mut(stride).zip(training.first..) {
-        let Some(slope) = layer.slope else {
+    for (row, number) in rows.chunks_exact_mut(stride).zip(training.first_row..) {
+        let Some(slope) = layer.derivative_offset else {
             elementwise::activate(fma, layer.activation, &mut row[a..a + outputs]);
             continue;
         };
         let (values, slopes) = row.split_at_mut(slope);
         let (values, slopes) = (&mut values[a..a + outputs], &mut slopes[..outputs]);
-        layer.keep_slopes(fma, values, slopes);
+        layer.store_derivatives(fma, values, slopes);
         elementwise::activate(fma, layer.activation, values);
-        layer.drop_out(values, slopes, |at| (at, training.step.first + number as u32, training.step.key));
+        layer.apply_dropout(values, slopes, |at| {
+            (at, training.step.first_position + number as u32, training.step.shuffle_key)
+        });
     }
 }
 
 /// Moves the running statistics towards those of the batch.
-fn run(layer: &Layer, training: &mut Training<'_>, means: &[f32], inverses: &[f32]) {
+fn update_running_stats(layer: &Layer, training: &mut TrainingPass<'_>, means: &[f32], inverses: &[f32]) {
     let rows = f64::from(training.step.rows);
     let unbiased = rows / (rows - 1.0).max(1.0);
     let (Some(running_mean), Some(running_var)) =
@@ -108,7 +113,7 @@ fn run(layer: &Layer, training: &mut Training<'_>, means: &[f32], inverses: &[f3
     else {
         return;
     };
-    let statistics = &mut training.lane.statistics;
+    let statistics = &mut training.result.statistics;
     let towards = |old: &mut f32, new: f64| *old = (f64::from(*old) + MOMENTUM * (new - f64::from(*old))) as f32;
     for (j, (mean, inverse)) in means.iter().zip(inverses).enumerate() {
         towards(&mut statistics[running_mean.offset + j], f64::from(*mean));
@@ -118,7 +123,7 @@ fn run(layer: &Layer, training: &mut Training<'_>, means: &[f32], inverses: &[f3
 }
 
 /// Where the inverse deviations of a batch norm start in a lane: one for each two of its running statistics.
-fn inverses_of(layer: &Layer) -> usize {
+fn inverse_std_offset(layer: &Layer) -> usize {
     layer.tensor(TensorKind::RunningMean).map_or(0, |running| running.offset / 2)
 }
 
@@ -130,18 +135,23 @@ fn moments(values: impl ExactSizeIterator<Item = f64> + Clone) -> (f64, f64) {
 }
 
 /// Mean and variance of each of so many columns.
-fn columns(rows: &[f32], stride: usize, first: usize, count: usize) -> (Vec<f32>, Vec<f32>) {
+fn column_moments(rows: &[f32], stride: usize, first: usize, count: usize) -> (Vec<f32>, Vec<f32>) {
     let of = |j: usize| moments(rows[first + j..].iter().step_by(stride).map(|z| f64::from(*z)));
     (0..count).map(of).map(|(mean, variance)| (mean as f32, variance as f32)).unzip()
 }
 
 /// From `dLoss/da` in the delta's columns to `dLoss/dz`; the gradients of what is learned are added to the lane's.
-pub(crate) fn backward(layer: &Layer, parameters: &[f32], (rows, stride): (&mut [f32], usize), lane: &mut Lane) {
-    let (delta, outputs) = (layer.delta, layer.place.outputs);
-    let sums = &mut lane.vectors[layer.sums_from..][..layer.len_behind_the_sum()];
-    let Some((norm, normed)) = layer.norm else {
-        let slopes = layer.vector(parameters, TensorKind::PreluSlope);
-        let Some(kept) = layer.slope else { return };
+pub(crate) fn backward(
+    layer: &Layer,
+    parameters: &[f32],
+    (rows, stride): (&mut [f32], usize),
+    result: &mut ThreadResult,
+) {
+    let (delta, outputs) = (layer.delta_offset, layer.layout.outputs);
+    let sums = &mut result.vector_gradients[layer.vector_gradient_offset..][..layer.per_neuron_len()];
+    let Some((norm, normed)) = layer.normalization else {
+        let slopes = layer.per_neuron_values(parameters, TensorKind::PreluSlope);
+        let Some(kept) = layer.derivative_offset else { return };
         for row in rows.chunks_exact_mut(stride) {
             for (j, slope) in slopes.iter().enumerate() {
                 let z = row[kept + j];
@@ -151,20 +161,20 @@ pub(crate) fn backward(layer: &Layer, parameters: &[f32], (rows, stride): (&mut 
         }
         return;
     };
-    let gain = layer.vector(parameters, TensorKind::Gamma);
-    // In the order of `Layer::behind_the_sum`.
+    let gain = layer.per_neuron_values(parameters, TensorKind::Gamma);
+    // In the order of `Layer::per_neuron_tensors`.
     let (gains, shifts) = sums.split_at_mut(outputs);
     let count = (rows.len() / stride) as f32;
     for row in rows.chunks_exact_mut(stride) {
         let (values, deltas) = row.split_at_mut(delta);
-        let (d, kept) = (&mut deltas[..outputs], layer.columns(values, layer.slope, 1));
-        layer.times_slope(&values[layer.to..][..outputs], kept, d);
+        let (d, kept) = (&mut deltas[..outputs], layer.columns(values, layer.derivative_offset, 1));
+        layer.multiply_by_derivative(&values[layer.output_offset..][..outputs], kept, d);
         let x = &values[normed..][..outputs];
         for j in 0..outputs {
             gains[j] += d[j] * x[j];
             shifts[j] += d[j];
         }
-        if norm == Norm::Layer {
+        if norm == Normalization::Layer {
             let (mut mean, mut slope) = (0.0, 0.0);
             for j in 0..outputs {
                 d[j] *= gain[j];
@@ -175,8 +185,8 @@ pub(crate) fn backward(layer: &Layer, parameters: &[f32], (rows, stride): (&mut 
             (0..outputs).for_each(|j| d[j] = inverse * (d[j] - mean - x[j] * slope));
         }
     }
-    if norm == Norm::Batch {
-        let inverses = &lane.inverses[inverses_of(layer)..][..outputs];
+    if norm == Normalization::Batch {
+        let inverses = &result.inverse_stds[inverse_std_offset(layer)..][..outputs];
         for row in rows.chunks_exact_mut(stride) {
             for j in 0..outputs {
                 let centred = row[delta + j] - shifts[j] / count - row[normed + j] * gains[j] / count;

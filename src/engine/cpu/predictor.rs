@@ -3,14 +3,14 @@
 use rayon::prelude::*;
 
 use crate::{
-    engine::cpu::batch::{BLOCK, Shape},
+    engine::cpu::batch::{BLOCK_FLOATS, BatchLayout},
     nn::{loss::Loss, network::Network},
     optim::optimizer::Optimizer,
 };
 
 /// A network that answers.
 pub(crate) struct Predictor {
-    shape: Shape,
+    layout: BatchLayout,
     parameters: Vec<f32>,
     statistics: Vec<f32>,
 }
@@ -20,7 +20,7 @@ impl Predictor {
     pub(crate) fn new(network: &Network, parameters: Vec<f32>, statistics: Vec<f32>) -> Self {
         // Neither says anything about the way forward.
         Self {
-            shape: Shape::new(network, (Loss::Mse, false, Optimizer::sgd(0.0)), (1, false), 1),
+            layout: BatchLayout::new(network, (Loss::Mse, false, Optimizer::sgd(0.0)), (1, false), 1),
             parameters,
             statistics,
         }
@@ -32,24 +32,24 @@ impl Predictor {
 
     /// The outputs, row by row, for any number of rows of inputs.
     pub(crate) fn predict(&self, inputs: &[f32]) -> Vec<f32> {
-        predict(&self.shape, (&self.parameters, &self.statistics), inputs)
+        predict(&self.layout, (&self.parameters, &self.statistics), inputs)
     }
 }
 
 /// The outputs, row by row, for any number of rows of inputs.
-pub(crate) fn predict(shape: &Shape, parameters: (&[f32], &[f32]), inputs: &[f32]) -> Vec<f32> {
+pub(crate) fn predict(shape: &BatchLayout, parameters: (&[f32], &[f32]), inputs: &[f32]) -> Vec<f32> {
     let count = inputs.len() / shape.inputs;
-    let block = (BLOCK / shape.stride).max(64).min(count);
+    let block = (BLOCK_FLOATS / shape.stride).max(64).min(count);
     let mut results = vec![0.0; count * shape.outputs];
     if count > block {
         let inputs = inputs.par_chunks(block * shape.inputs);
         let blocks = results.par_chunks_mut(block * shape.outputs).zip(inputs);
         blocks.for_each_init(
-            || shape.blank(block),
+            || shape.blank_rows(block),
             |space, (results, inputs)| shape.predict(parameters, space, inputs, results),
         );
     } else if count > 0 {
-        shape.predict(parameters, &mut shape.blank(block), inputs, &mut results);
+        shape.predict(parameters, &mut shape.blank_rows(block), inputs, &mut results);
     }
     results
 }

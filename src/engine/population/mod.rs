@@ -6,26 +6,26 @@ pub(crate) mod gpu;
 pub(crate) mod memory_estimate;
 
 use crate::engine::population::{
-    cpu::Cores,
-    evaluation::{Judging, Test},
-    gpu::Waves,
+    cpu::CpuPopulation,
+    evaluation::{EvaluationSettings, EvaluationTask},
+    gpu::GpuPopulation,
 };
-pub use memory_estimate::Estimate;
+pub use memory_estimate::MemoryEstimate;
 
 use crate::{
     data::dataset::Dataset,
-    device::{Device, Machine},
-    engine::{config::TrainingConfig, state::Memory, step::Course},
+    device::{Backend, Device},
+    engine::{config::TrainingConfig, state::TrainingState, step::StepGenerator},
     error::Result,
     metrics::Metrics,
     plan::Plan,
-    train::run_report::Report,
+    train::run_report::RunReport,
 };
 
 /// Networks in training on a GPU or on the cores of the CPU.
 pub(crate) enum PopulationBackend {
-    Gpu(Waves),
-    Cpu(Cores),
+    Gpu(GpuPopulation),
+    Cpu(CpuPopulation),
 }
 
 impl PopulationBackend {
@@ -33,11 +33,11 @@ impl PopulationBackend {
         device: &Device,
         config: TrainingConfig<'_>,
         data: &Dataset,
-        courses: Vec<Course>,
+        generators: Vec<StepGenerator>,
     ) -> Result<Self> {
-        match &device.machine {
-            Machine::Gpu(gpu) => Waves::new(gpu, config, data, courses).await.map(Self::Gpu),
-            Machine::Cpu => Cores::new(config, data, courses).map(Self::Cpu),
+        match &device.backend {
+            Backend::Gpu(gpu) => GpuPopulation::new(gpu, config, data, generators).await.map(Self::Gpu),
+            Backend::Cpu => CpuPopulation::new(config, data, generators).map(Self::Cpu),
         }
     }
 
@@ -46,11 +46,11 @@ impl PopulationBackend {
         device: &Device,
         config: TrainingConfig<'_>,
         data: &Dataset,
-        courses: Vec<Course>,
-    ) -> Result<Estimate> {
-        match &device.machine {
-            Machine::Gpu(gpu) => Waves::estimate(gpu, config, data, courses),
-            Machine::Cpu => Ok(Cores::estimate(config, &courses)),
+        generators: Vec<StepGenerator>,
+    ) -> Result<MemoryEstimate> {
+        match &device.backend {
+            Backend::Gpu(gpu) => GpuPopulation::estimate(gpu, config, data, generators),
+            Backend::Cpu => Ok(CpuPopulation::estimate(config, &generators)),
         }
     }
 
@@ -63,7 +63,7 @@ impl PopulationBackend {
     }
 
     /// Takes the steps `first` to `first + steps` with all networks in training.
-    pub(crate) async fn run(&mut self, first: u64, steps: usize, reports: &mut [Report]) -> Result<()> {
+    pub(crate) async fn run(&mut self, first: u64, steps: usize, reports: &mut [RunReport]) -> Result<()> {
         match self {
             Self::Gpu(waves) => waves.run(first, steps, reports).await,
             Self::Cpu(cores) => {
@@ -95,28 +95,28 @@ impl PopulationBackend {
     pub(crate) async fn evaluate(
         &mut self,
         data: &Dataset,
-        tests: &[Test<'_>],
-        judging: Judging<'_>,
+        tests: &[EvaluationTask<'_>],
+        settings: EvaluationSettings<'_>,
     ) -> Result<Vec<Metrics>> {
         match self {
-            Self::Gpu(waves) => waves.evaluate(data, tests, judging).await,
-            Self::Cpu(cores) => cores.evaluate(data, tests, judging),
+            Self::Gpu(waves) => waves.evaluate(data, tests, settings).await,
+            Self::Cpu(cores) => cores.evaluate(data, tests, settings),
         }
     }
 
-    pub(crate) fn set_learning_rate(&mut self, member: usize, rate: f64) {
+    pub(crate) fn set_learning_rate(&mut self, member: usize, learning_rate: f64) {
         match self {
-            Self::Gpu(waves) => waves.set_learning_rate(member, rate),
-            Self::Cpu(cores) => cores.set_learning_rate(member, rate),
+            Self::Gpu(waves) => waves.set_learning_rate(member, learning_rate),
+            Self::Cpu(cores) => cores.set_learning_rate(member, learning_rate),
         }
     }
 
     /// Keeps networks as they are.
-    pub(crate) async fn keep(&mut self, members: &[usize]) -> Result<()> {
+    pub(crate) async fn take_snapshot(&mut self, members: &[usize]) -> Result<()> {
         match self {
-            Self::Gpu(waves) => waves.keep(members).await,
+            Self::Gpu(waves) => waves.take_snapshot(members).await,
             Self::Cpu(cores) => {
-                members.iter().for_each(|member| cores.keep(*member));
+                members.iter().for_each(|member| cores.take_snapshot(*member));
                 Ok(())
             }
         }
@@ -130,10 +130,10 @@ impl PopulationBackend {
         }
     }
 
-    pub(crate) async fn memory(&self, member: usize) -> Result<Memory> {
+    pub(crate) async fn training_state(&self, member: usize) -> Result<TrainingState> {
         match self {
-            Self::Gpu(waves) => waves.memory(member).await,
-            Self::Cpu(cores) => Ok(cores.memory(member)),
+            Self::Gpu(waves) => waves.training_state(member).await,
+            Self::Cpu(cores) => Ok(cores.training_state(member)),
         }
     }
 

@@ -3,13 +3,13 @@
 #[cfg(doc)]
 use crate::error::Error;
 use crate::{
-    data::scaling::scaled,
+    data::scaling::transform_inputs,
     engine::reference::Reference,
     error::Result,
     nn::layout::LayerParameters,
     optim::optimizer::Optimizer,
     train::{
-        histogram::{LayerHistogram, LayerValues},
+        histogram::{LayerHistogram, LayerQuantity},
         trainer::Trainer,
     },
     util::blocking::blocking,
@@ -25,9 +25,9 @@ impl Trainer {
         /// [`Trainer::gradients`].
         ///
         /// # Errors
-        /// [`Error::Setting`] for no bins or more than 65,536, and as [`Trainer::step`].
-        pub fn histograms(&mut self, inputs: &[f32], expected: &[f32], bins: usize) -> Result<Vec<LayerHistogram>>
-            = self.histograms_async(inputs, expected, bins);
+        /// [`Error::InvalidSetting`] for no bins or more than 65,536, and as [`Trainer::step`].
+        pub fn histograms(&mut self, inputs: &[f32], targets: &[f32], bins: usize) -> Result<Vec<LayerHistogram>>
+            = self.histograms_async(inputs, targets, bins);
     }
 
     /// The asynchronous form of [`Trainer::histograms`].
@@ -37,23 +37,23 @@ impl Trainer {
     pub async fn histograms_async(
         &mut self,
         inputs: &[f32],
-        expected: &[f32],
+        targets: &[f32],
         bins: usize,
     ) -> Result<Vec<LayerHistogram>> {
         LayerHistogram::check(bins)?;
-        let gradients = self.gradients_async(inputs, expected).await?;
+        let gradients = self.gradients_async(inputs, targets).await?;
         let parameters = self.parameters_async().await?;
         let reference = Reference::new(&self.network, self.settings.loss, Optimizer::sgd(0.0), &parameters)?;
-        let inputs: Vec<f64> = scaled(self.scaler(), inputs).iter().map(|x| f64::from(*x)).collect();
+        let inputs: Vec<f64> = transform_inputs(self.scaler(), inputs).iter().map(|x| f64::from(*x)).collect();
         let activations = reference.activations(&inputs)?;
         let mut all = Vec::with_capacity(2 * activations.len());
         let layers = self.network.layers().iter().zip(&activations).zip(&gradients).enumerate();
         for (number, ((layer, activations), LayerParameters { weight, .. })) in layers {
             let neurons = layer.outputs;
-            let of = (number, LayerValues::Activations);
+            let of = (number, LayerQuantity::Activations);
             all.push(LayerHistogram::new(of, activations, (neurons, |at| at % neurons), bins));
             let weight: Vec<f64> = weight.iter().map(|g| f64::from(*g)).collect();
-            let of = (number, LayerValues::Gradients);
+            let of = (number, LayerQuantity::Gradients);
             all.push(LayerHistogram::new(of, &weight, (neurons, |at| at / layer.inputs), bins));
         }
         Ok(all)

@@ -16,15 +16,15 @@ use crate::train::trainer::data::DataInfo;
 
 use crate::{
     data::{
-        dataset::{Answers, Dataset},
+        dataset::{Dataset, Targets},
         scaling::Scaler,
     },
     device::Device,
-    engine::{prefetch::weights_of_steps, step::Course, training::TrainingBackend},
+    engine::{prefetch::sum_step_weights, step::StepGenerator, training::TrainingBackend},
     error::{Error, Result},
     nn::{loss::Loss, network::Network, task::Task},
     plan::Plan,
-    train::{run_report::Report, settings::Settings},
+    train::{run_report::RunReport, settings::TrainerSettings},
     util::blocking::blocking,
 };
 
@@ -35,16 +35,16 @@ use crate::{
 /// losses are lost; parameters can still be read and set, unless the device is gone.
 pub struct Trainer {
     network: Network,
-    settings: Settings,
+    settings: TrainerSettings,
     /// Whether the loss was chosen for the targets.
-    has_chosen_loss: bool,
+    has_automatic_loss: bool,
     data: DataInfo,
     engine: TrainingBackend,
     counts: StepCounts,
     /// What the targets of all batches of the caller so far are.
-    task_by_hand: Option<Task>,
-    /// The steps on batches of the caller that [`Trainer::losses`] has not returned yet.
-    pending_report: Report,
+    manual_task: Option<Task>,
+    /// The steps on batches of the caller that [`Trainer::take_report`] has not returned yet.
+    pending_report: RunReport,
     last_loss: Option<f32>,
 }
 
@@ -58,7 +58,7 @@ struct StepCounts {
     /// All steps since the optimizer was reset.
     steps_since_reset: u64,
     /// The steps since the reset when the last snapshot was taken, if there is a snapshot.
-    steps_of_snapshot: Option<u64>,
+    snapshot_steps: Option<u64>,
 }
 
 impl StepCounts {
@@ -75,22 +75,22 @@ impl Trainer {
         /// A trainer of a network on a data set, which moves to the device now and stays there.
         ///
         /// # Errors
-        /// [`Error::Setting`] for settings or a network that cannot be used, [`Error::Shape`] and [`Error::Class`] if
-        /// the data set does not fit the network, [`Error::Limit`] if the device is too small, before anything is
-        /// allocated, [`Error::Plan`] for a [`Settings::plan`] that is for something else, [`Error::File`] if rows are
+        /// [`Error::InvalidSetting`] for settings or a network that cannot be used, [`Error::BatchLayout`] and [`Error::ClassOutOfRange`] if
+        /// the data set does not fit the network, [`Error::DeviceLimit`] if the device is too small, before anything is
+        /// allocated, [`Error::InvalidPlan`] for a [`TrainerSettings::plan`] that is for something else, [`Error::Io`] if rows are
         /// in a file that cannot be read, [`Error::OutOfMemory`], and [`Error::DeviceLost`].
-        pub fn new(device: &Device, network: &Network, data: &Dataset, settings: Settings) -> Result<Self>
+        pub fn new(device: &Device, network: &Network, data: &Dataset, settings: TrainerSettings) -> Result<Self>
             = Self::new_async(device, network, Some(data), settings);
 
         /// A trainer without a data set: its batches are brought by hand, with [`Trainer::step`].
         ///
         /// # Errors
         /// As [`Trainer::new`].
-        pub fn by_hand(device: &Device, network: &Network, settings: Settings) -> Result<Self>
+        pub fn without_dataset(device: &Device, network: &Network, settings: TrainerSettings) -> Result<Self>
             = Self::new_async(device, network, None, settings);
     }
 
-    /// [`Trainer::new`], or [`Trainer::by_hand`] without data.
+    /// [`Trainer::new`], or [`Trainer::without_dataset`] without data.
     ///
     /// # Errors
     /// As [`Trainer::new`].
@@ -98,28 +98,28 @@ impl Trainer {
         device: &Device,
         network: &Network,
         data: Option<&Dataset>,
-        settings: Settings,
+        settings: TrainerSettings,
     ) -> Result<Self> {
         let has_chosen_loss = settings.loss == Loss::Auto;
-        let settings = settings.chosen(network, data.map(Dataset::answers));
+        let settings = settings.resolve_loss(network, data.map(Dataset::targets));
         settings.check(network)?;
         if let Some(data) = data {
-            data.check_for(network.inputs(), network.outputs())?;
+            data.check_shape(network.inputs(), network.outputs())?;
         }
-        let task = Task::of(network, settings.loss, data.map(Dataset::answers));
-        let course = first_course(&settings, network, data, task);
+        let task = Task::from_targets(network, settings.loss, data.map(Dataset::targets));
+        let course = initial_generator(&settings, network, data, task);
         course.check(network)?;
         let config = settings.training_config(network, data);
         let engine = TrainingBackend::new(device, config, data, course).await?;
         Ok(Self {
             network: network.clone(),
-            data: DataInfo::new(config.weighted, task, data),
+            data: DataInfo::new(config.has_sample_weights, task, data),
             settings,
-            has_chosen_loss,
+            has_automatic_loss: has_chosen_loss,
             engine,
             counts: StepCounts::default(),
-            task_by_hand: None,
-            pending_report: Report::default(),
+            manual_task: None,
+            pending_report: RunReport::default(),
             last_loss: None,
         })
     }
@@ -130,9 +130,9 @@ impl Trainer {
     }
 
     /// Takes the scale of bytes from the first batches by hand; later ones have to have the same.
-    pub(crate) fn learn_scale(&mut self, data: &Dataset) -> Result<()> {
+    pub(crate) fn set_byte_scale(&mut self, data: &Dataset) -> Result<()> {
         if self.counts.total_steps == 0 && !self.data.is_present {
-            self.data.byte_scale = data.features().scale_of_bytes().into();
+            self.data.byte_scale = data.features().byte_scale().into();
         }
         data.check_scale(self.data.byte_scale.scale)
     }
@@ -143,54 +143,54 @@ impl Trainer {
     }
 
     /// The settings.
-    pub const fn settings(&self) -> &Settings {
+    pub const fn settings(&self) -> &TrainerSettings {
         &self.settings
     }
 
-    /// How a step is computed here: printed, saved, and given again as [`Settings::plan`] it gives the same bits.
+    /// How a step is computed here: printed, saved, and given again as [`TrainerSettings::plan`] it gives the same bits.
     pub fn plan(&self) -> Plan {
         self.engine.plan()
     }
 
     /// Every plan that may be the fastest here, the planner's own first.
     #[cfg(not(target_family = "wasm"))]
-    pub(crate) fn candidates(&self) -> Vec<Plan> {
-        self.engine.candidates()
+    pub(crate) fn candidate_plans(&self) -> Vec<Plan> {
+        self.engine.candidate_plans()
     }
 
     /// How many steps pass over the data set once.
     pub const fn steps_per_epoch(&self) -> usize {
-        self.course().steps_per_epoch() as usize
+        self.step_generator().steps_per_epoch() as usize
     }
 
     blocking! {
         /// Takes that many steps on the data set, all on the device; epochs follow one another. Waits for the last one.
         ///
         /// # Errors
-        /// [`Error::Diverged`] if a step's loss is not a finite number ([`Trainer::losses`] then gives all of them),
-        /// [`Error::DeviceLost`], [`Error::Timeout`], [`Error::File`] if rows are in a file that can no longer be read,
-        /// and [`Error::Setting`] if there is no data set or there are more than 2^32 steps.
-        pub fn run(&mut self, steps: usize) -> Result<Report> = self.run_async(steps);
+        /// [`Error::Diverged`] if a step's loss is not a finite number ([`Trainer::take_report`] then gives all of them),
+        /// [`Error::DeviceLost`], [`Error::Timeout`], [`Error::Io`] if rows are in a file that can no longer be read,
+        /// and [`Error::InvalidSetting`] if there is no data set or there are more than 2^32 steps.
+        pub fn run(&mut self, steps: usize) -> Result<RunReport> = self.run_async(steps);
     }
 
     /// The asynchronous form of [`Trainer::run`].
     ///
     /// # Errors
     /// As [`Trainer::run`].
-    pub async fn run_async(&mut self, steps: usize) -> Result<Report> {
+    pub async fn run_async(&mut self, steps: usize) -> Result<RunReport> {
         self.check_data()?;
         if steps > u32::MAX as usize {
             let expected = format!("at most {}", u32::MAX);
-            return Err(Error::Setting { what: "steps of a run", expected, got: steps.to_string() });
+            return Err(Error::InvalidSetting { name: "steps of a run", expected, got: steps.to_string() });
         }
-        self.collect_async().await?;
+        self.collect_metrics_async().await?;
         let StepCounts { dataset_steps: first, steps_since_reset: before, .. } = self.counts;
         // Counted before they are taken: if an error or a dropped future ends the run, the device may have taken them.
         self.counts.add(steps as u64);
-        let mut report = Report::of(self.data.task.has_accuracy());
+        let mut report = RunReport::new(self.data.task.has_accuracy());
         self.engine.run(first, before, steps, &mut report).await?;
-        report.weights = self.weights_of(first, report.losses.len());
-        if let Err(diverged) = self.check_losses(&report) {
+        report.batch_weights = self.step_weights(first, report.losses.len());
+        if let Err(diverged) = self.check_finite_losses(&report) {
             self.append(&report);
             return Err(diverged);
         }
@@ -202,35 +202,35 @@ impl Trainer {
         ///
         /// # Errors
         /// As [`Trainer::run`].
-        pub fn epoch(&mut self) -> Result<Report> = self.epoch_async();
+        pub fn run_epoch(&mut self) -> Result<RunReport> = self.run_epoch_async();
     }
 
-    /// The asynchronous form of [`Trainer::epoch`].
+    /// The asynchronous form of [`Trainer::run_epoch`].
     ///
     /// # Errors
     /// As [`Trainer::run`].
-    pub async fn epoch_async(&mut self) -> Result<Report> {
-        let all = self.course().steps_per_epoch();
+    pub async fn run_epoch_async(&mut self) -> Result<RunReport> {
+        let all = self.step_generator().steps_per_epoch();
         self.run_async((all - self.counts.dataset_steps % all) as usize).await
     }
 
-    /// What scales its inputs, if anything does: see [`Dataset::with_scaling`].
+    /// What scales its inputs, if anything does: see [`Dataset::with_scaler`].
     pub fn scaler(&self) -> Option<&Scaler> {
         self.data.scaler.as_deref()
     }
 
     /// The most rows of a step by hand.
-    pub(crate) const fn most_rows(&self) -> usize {
-        self.course().batch
+    pub(crate) const fn max_manual_rows(&self) -> usize {
+        self.step_generator().batch_size
     }
 
     /// The answers of its data set.
-    pub(crate) fn answers(&self) -> Option<Arc<Answers>> {
-        self.data.answers.clone()
+    pub(crate) fn targets(&self) -> Option<Arc<Targets>> {
+        self.data.targets.clone()
     }
 
     /// How many steps were taken on the data set.
-    pub const fn steps(&self) -> u64 {
+    pub const fn dataset_steps(&self) -> u64 {
         self.counts.dataset_steps
     }
 
@@ -241,31 +241,35 @@ impl Trainer {
     }
 
     /// The sum of the weights of the rows of each of these steps on the data set; empty where rows have no weights.
-    fn weights_of(&self, first: u64, steps: usize) -> Vec<f64> {
-        let Some(weights) = &self.data.weights else { return Vec::new() };
-        weights_of_steps(self.course(), self.settings.shuffle, weights, first..first + steps as u64)
+    fn step_weights(&self, first: u64, steps: usize) -> Vec<f64> {
+        let Some(weights) = &self.data.sample_weights else { return Vec::new() };
+        sum_step_weights(self.step_generator(), self.settings.shuffle, weights, first..first + steps as u64)
     }
 
     fn check_data(&self) -> Result<()> {
         let expected = "a data set, as Trainer::new takes one".to_owned();
-        let none = Error::Setting { what: "steps on resident data", expected, got: "none".into() };
+        let none = Error::InvalidSetting { name: "steps on resident data", expected, got: "none".into() };
         if self.data.is_present { Ok(()) } else { Err(none) }
     }
 
     /// What decides the steps.
-    const fn course(&self) -> &Course {
-        self.engine.course()
+    const fn step_generator(&self) -> &StepGenerator {
+        self.engine.step_generator()
     }
 
     /// Refuses a loss of the last steps that is not a finite number.
-    fn check_losses(&mut self, report: &Report) -> Result<()> {
+    fn check_finite_losses(&mut self, report: &RunReport) -> Result<()> {
         self.last_loss = report.losses.last().copied().or(self.last_loss);
         match report.losses.iter().position(|loss| !loss.is_finite()) {
             None => Ok(()),
             Some(at) => {
                 let first = self.counts.total_steps - report.losses.len() as u64;
                 let step = first + at as u64;
-                Err(Error::Diverged { step, loss: report.losses[at], hint: self.data.largest.hint(step == 0) })
+                Err(Error::Diverged {
+                    step,
+                    loss: report.losses[at],
+                    hint: self.data.max_abs.divergence_hint(step == 0),
+                })
             }
         }
     }
@@ -277,8 +281,8 @@ impl std::fmt::Display for Trainer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.network.inputs())?;
         self.network.layers().iter().try_for_each(|layer| write!(f, "-{}", layer.outputs))?;
-        let Settings { loss, optimizer, batch, .. } = &self.settings;
-        let chosen = if self.has_chosen_loss { " (chosen for the targets)" } else { "" };
+        let TrainerSettings { loss, optimizer, batch_size: batch, .. } = &self.settings;
+        let chosen = if self.has_automatic_loss { " (chosen for the targets)" } else { "" };
         let (name, rate) = (optimizer.name(), optimizer.learning_rate);
         write!(f, ", {loss}{chosen}, {name} with rate {rate}, batches of {batch}")
     }
@@ -293,24 +297,29 @@ impl std::fmt::Debug for Trainer {
 }
 
 /// What decides the steps of a trainer with these settings, until something is changed.
-fn first_course(settings: &Settings, network: &Network, data: Option<&Dataset>, task: Task) -> Course {
-    let mut batch = settings.batch;
+fn initial_generator(
+    settings: &TrainerSettings,
+    network: &Network,
+    data: Option<&Dataset>,
+    task: Task,
+) -> StepGenerator {
+    let mut batch = settings.batch_size;
     if let Some(data) = data.filter(|_| !settings.drop_last) {
         batch = batch.min(data.rows());
     }
-    Course {
-        rows: data.map_or(settings.batch, Dataset::rows),
+    StepGenerator {
+        rows: data.map_or(settings.batch_size, Dataset::rows),
         subset: None,
-        batch,
+        batch_size: batch,
         outputs: network.outputs(),
         loss: settings.loss,
         optimizer: settings.optimizer,
         schedule: settings.schedule.clone(),
-        accumulate: settings.accumulate as u64,
+        gradient_accumulation: settings.gradient_accumulation as u64,
         seed: settings.seed,
         dropout: None,
-        labels: task == Task::MultiLabel,
+        is_multi_label: task == Task::MultiLabel,
         drop_last: settings.drop_last && data.is_some(),
-        earlier: Default::default(),
+        resume_offset: Default::default(),
     }
 }

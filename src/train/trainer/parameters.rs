@@ -29,32 +29,32 @@ impl Trainer {
         /// The exponential moving average of weights and biases, layer by layer.
         ///
         /// # Errors
-        /// [`Error::Setting`] if the optimizer keeps none ([`crate::optim::Optimizer::average`]), and as
+        /// [`Error::InvalidSetting`] if the optimizer keeps none ([`crate::optim::Optimizer::ema`]), and as
         /// [`Trainer::parameters`].
-        pub fn averaged_parameters(&self) -> Result<Vec<LayerParameters>> = self.averaged_parameters_async();
+        pub fn ema_parameters(&self) -> Result<Vec<LayerParameters>> = self.ema_parameters_async();
     }
 
-    /// The asynchronous form of [`Trainer::averaged_parameters`].
+    /// The asynchronous form of [`Trainer::ema_parameters`].
     ///
     /// # Errors
-    /// As [`Trainer::averaged_parameters`].
-    pub async fn averaged_parameters_async(&self) -> Result<Vec<LayerParameters>> {
-        let flat = self.engine.average().await?;
-        let none = || Error::Setting {
-            what: "averaged parameters",
+    /// As [`Trainer::ema_parameters`].
+    pub async fn ema_parameters_async(&self) -> Result<Vec<LayerParameters>> {
+        let flat = self.engine.ema_parameters().await?;
+        let none = || Error::InvalidSetting {
+            name: "averaged parameters",
             expected: "an optimizer that keeps an average".into(),
             got: "one that does not".into(),
         };
-        Ok(self.network.layout().layers(&flat.ok_or_else(none)?))
+        Ok(self.network.layout().to_layers(&flat.ok_or_else(none)?))
     }
 
     /// Sets weights and biases; the optimizer and the schedule start anew, and the place in the data set stays.
     ///
     /// # Errors
-    /// [`Error::Shape`] if they are not this network's, [`Error::NonFinite`], [`Error::Setting`] for a running variance below 0.
+    /// [`Error::BatchLayout`] if they are not this network's, [`Error::NonFinite`], [`Error::InvalidSetting`] for a running variance below 0.
     pub fn set_parameters(&mut self, layers: &[LayerParameters]) -> Result<()> {
         self.network.check_parameters(layers)?;
-        let (flat, statistics) = (self.network.layout().flat(layers), self.network.statistics(layers));
+        let (flat, statistics) = (self.network.layout().to_flat(layers), self.network.statistics(layers));
         self.counts.steps_since_reset = 0;
         self.engine.set_parameters(&flat, &statistics);
         Ok(())
@@ -66,39 +66,39 @@ impl Trainer {
         ///
         /// # Errors
         /// [`Error::OutOfMemory`] and [`Error::DeviceLost`].
-        pub fn keep(&mut self) -> Result<()> = self.keep_async();
+        pub fn snapshot(&mut self) -> Result<()> = self.snapshot_async();
     }
 
-    /// The asynchronous form of [`Trainer::keep`].
+    /// The asynchronous form of [`Trainer::snapshot`].
     ///
     /// # Errors
-    /// As [`Trainer::keep`].
-    pub async fn keep_async(&mut self) -> Result<()> {
-        self.engine.keep().await?;
-        self.counts.steps_of_snapshot = Some(self.counts.steps_since_reset);
+    /// As [`Trainer::snapshot`].
+    pub async fn snapshot_async(&mut self) -> Result<()> {
+        self.engine.take_snapshot().await?;
+        self.counts.snapshot_steps = Some(self.counts.steps_since_reset);
         Ok(())
     }
 
-    /// Goes back to the parameters and the optimizer's state that [`Trainer::keep`] kept last, again and again if need be.
+    /// Goes back to the parameters and the optimizer's state that [`Trainer::snapshot`] kept last, again and again if need be.
     /// The schedule goes back with them; the learning rate that it multiplies stays as it is, and so does the place in the data
     /// set.
     ///
     /// # Errors
-    /// [`Error::Setting`] if none were kept.
+    /// [`Error::InvalidSetting`] if none were kept.
     pub fn restore(&mut self) -> Result<()> {
-        let none = || Error::Setting {
-            what: "parameters to restore",
+        let none = || Error::InvalidSetting {
+            name: "parameters to restore",
             expected: "some that Trainer::keep has kept".into(),
             got: "none".into(),
         };
-        self.counts.steps_since_reset = self.counts.steps_of_snapshot.ok_or_else(none)?;
+        self.counts.steps_since_reset = self.counts.snapshot_steps.ok_or_else(none)?;
         self.engine.restore();
         Ok(())
     }
 
-    /// Whether [`Trainer::keep`] has kept something.
-    pub(crate) const fn has_kept(&self) -> bool {
-        self.counts.steps_of_snapshot.is_some()
+    /// Whether [`Trainer::snapshot`] has kept something.
+    pub(crate) const fn has_snapshot(&self) -> bool {
+        self.counts.snapshot_steps.is_some()
     }
 
     /// The optimizer's learning rate, without the schedule's factor.
@@ -109,18 +109,18 @@ impl Trainer {
     /// Sets the optimizer's learning rate for the steps that follow; a schedule goes on multiplying it.
     ///
     /// # Errors
-    /// [`Error::Setting`] if it is not a finite number from 0 up.
-    pub fn set_learning_rate(&mut self, rate: f64) -> Result<()> {
-        let optimizer = Optimizer { learning_rate: rate, ..self.settings.optimizer };
+    /// [`Error::InvalidSetting`] if it is not a finite number from 0 up.
+    pub fn set_learning_rate(&mut self, learning_rate: f64) -> Result<()> {
+        let optimizer = Optimizer { learning_rate, ..self.settings.optimizer };
         optimizer.check()?;
         self.settings.optimizer = optimizer;
-        self.engine.set_learning_rate(rate);
+        self.engine.set_learning_rate(learning_rate);
         Ok(())
     }
 
     /// The learning rate of the last update, with the schedule's factor; before the first, that of the first.
     pub fn last_learning_rate(&self) -> f64 {
-        let factor = self.course().factor(self.counts.steps_since_reset.saturating_sub(1));
+        let factor = self.step_generator().schedule_factor(self.counts.steps_since_reset.saturating_sub(1));
         factor * self.settings.optimizer.learning_rate
     }
 }

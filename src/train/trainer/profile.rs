@@ -4,11 +4,11 @@ use crate::{
     engine::training::KernelTimes,
     error::Result,
     plan::{
-        PlanRow,
+        PlannedDispatch,
         profile::{KernelTime, Profile},
     },
     train::{
-        run_report::Report,
+        run_report::RunReport,
         trainer::{StepCounts, Trainer},
     },
 };
@@ -22,7 +22,7 @@ impl Trainer {
     /// As [`Trainer::run`].
     pub fn profile(&mut self, steps: usize) -> Result<Profile> {
         pollster::block_on(self.run_async(1))?;
-        let steps = self.engine.profiled(steps);
+        let steps = self.engine.profiled_steps(steps);
         let mut times = KernelTimes::default();
         if self.engine.has_kernels() {
             times = pollster::block_on(self.time_kernels(steps))?;
@@ -32,15 +32,19 @@ impl Trainer {
         let step = start.elapsed().as_secs_f64() / steps as f64;
         if !self.engine.has_kernels() {
             // The rows of such a plan are whole steps.
-            let row = |row: &PlanRow| KernelTime {
+            let row = |row: &PlannedDispatch| KernelTime {
                 kernel: row.kernel.clone(),
-                seconds: step,
+                seconds_per_step: step,
                 flop: row.flop,
                 bytes: row.bytes,
             };
-            times.kernels = self.plan().rows().iter().map(row).collect();
+            times.kernels = self.plan().dispatches().iter().map(row).collect();
         }
-        Ok(Profile { kernels: times.kernels, step, by_device: times.by_device })
+        Ok(Profile {
+            kernels: times.kernels,
+            seconds_per_step: step,
+            uses_device_timestamps: times.uses_device_timestamps,
+        })
     }
 
     /// Takes steps on the data set and times each kernel.
@@ -48,9 +52,9 @@ impl Trainer {
         let StepCounts { dataset_steps: first, steps_since_reset: before, .. } = self.counts;
         // Counted before they are taken: if an error ends the profile, the device may have taken them.
         self.counts.add(steps as u64);
-        let mut report = Report::of(self.data.task.has_accuracy());
+        let mut report = RunReport::new(self.data.task.has_accuracy());
         let times = self.engine.profile(first, before, steps, &mut report).await?;
-        report.weights = self.weights_of(first, report.losses.len());
+        report.batch_weights = self.step_weights(first, report.losses.len());
         self.append_and_check(&report)?;
         Ok(times)
     }

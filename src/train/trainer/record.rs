@@ -1,7 +1,7 @@
 //! Steps and predictions in the caller's own frame: its encoder, its buffers.
 
 #[cfg(doc)]
-use crate::{device::Device, error::Error, nn::network::Network, train::settings::Settings};
+use crate::{device::Device, error::Error, nn::network::Network, train::settings::TrainerSettings};
 use crate::{
     error::Result,
     train::trainer::{StepCounts, Trainer},
@@ -12,16 +12,16 @@ impl Trainer {
     /// Records steps on the data set into the caller's encoder, on the caller's device ([`Device::from_wgpu`]): when the
     /// caller submits it, they are taken. Nothing is waited for, no thread is started and no handler is touched. Recordings
     /// have to be submitted in the order in which they were made, and before another call of this trainer that trains or
-    /// reads; [`Trainer::losses`] tells their losses. Where those of a recording have no more room (there is some for the steps of
+    /// reads; [`Trainer::take_report`] tells their losses. Where those of a recording have no more room (there is some for the steps of
     /// an epoch, for 4096 at least and 65,536 at most), all that were not asked for are forgotten.
     ///
     /// # Errors
-    /// [`Error::Setting`] on the CPU, without a data set or with one that is streamed, or for no step
+    /// [`Error::InvalidSetting`] on the CPU, without a data set or with one that is streamed, or for no step
     /// or more than fit: 4096, on a small device fewer; it says how many.
-    pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, steps: usize) -> Result<()> {
+    pub fn record_steps(&mut self, encoder: &mut wgpu::CommandEncoder, steps: usize) -> Result<()> {
         self.check_data()?;
         let StepCounts { dataset_steps: first, steps_since_reset: before, .. } = self.counts;
-        let weights = self.weights_of(first, steps);
+        let weights = self.step_weights(first, steps);
         self.engine.record(encoder, first, before, steps, &weights)?;
         self.counts.add(steps as u64);
         Ok(())
@@ -49,8 +49,8 @@ impl Trainer {
     /// - outputs: `[rows, outputs]`, or longer
     ///
     /// # Errors
-    /// [`Error::Setting`] on the CPU, for a buffer of another usage, or for no row or more than 4096 (fewer for wide
-    /// networks; it says how many), [`Error::Shape`] for a buffer that is too short, [`Error::Limit`].
+    /// [`Error::InvalidSetting`] on the CPU, for a buffer of another usage, or for no row or more than 4096 (fewer for wide
+    /// networks; it says how many), [`Error::BatchLayout`] for a buffer that is too short, [`Error::DeviceLimit`].
     pub async fn record_prediction_async(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,
@@ -62,7 +62,7 @@ impl Trainer {
     }
 
     /// The buffer of all weights and biases, to be bound and read in shaders of the caller's; none on the CPU. Where each
-    /// layer's lie, [`Network::places`] says.
+    /// layer's lie, [`Network::parameter_layout`] says.
     pub const fn parameter_buffer(&self) -> Option<&wgpu::Buffer> {
         self.engine.parameter_buffer()
     }

@@ -28,51 +28,52 @@ fn fill(first: usize) -> impl Fn(usize, &mut [f32], &mut [f32]) -> f32 + Sync {
     }
 }
 
-fn course(network: &Network, loss: Loss, optimizer: Optimizer, batch: usize) -> Course {
-    Course { outputs: network.outputs(), loss, optimizer, ..Course::plain(ROWS, batch) }
+fn course(network: &Network, loss: Loss, optimizer: Optimizer, batch: usize) -> StepGenerator {
+    StepGenerator { outputs: network.outputs(), loss, optimizer, ..StepGenerator::plain(ROWS, batch) }
 }
 
-fn engine(network: &Network, course: &Course, weighted: bool) -> Engine {
-    Engine::new(network, course, weighted, network.initial(3).unwrap(), None).unwrap()
+fn engine(network: &Network, generator: &StepGenerator, has_sample_weights: bool) -> Engine {
+    Engine::new(network, generator, has_sample_weights, network.initial_parameters(3).unwrap(), None).unwrap()
 }
 
-fn train(engine: &mut Engine, course: &Course, steps: u64) -> Vec<Outcome> {
-    let step = |n| course.step(n, n);
-    (0..steps).map(|n| engine.step(&step(n), fill(step(n).first as usize))).collect()
+fn train(engine: &mut Engine, generator: &StepGenerator, steps: u64) -> Vec<BatchMetrics> {
+    let step = |n| generator.step(n, n);
+    (0..steps).map(|n| engine.step(&step(n), fill(step(n).first_position as usize))).collect()
 }
 
 /// Trains beside the reference and compares all that comes out.
-fn compare(network: &Network, loss: Loss, optimizer: Optimizer, batch: usize, weighted: bool) {
+fn compare(network: &Network, loss: Loss, optimizer: Optimizer, batch: usize, has_sample_weights: bool) {
     let network = network.clone().init(Init::GlorotUniform, Init::Uniform { limit: 0.1 });
-    compare_course(&network, &course(&network, loss, optimizer, batch), weighted);
+    compare_course(&network, &course(&network, loss, optimizer, batch), has_sample_weights);
 }
 
 fn numbers(layer: &LayerParameters) -> impl Iterator<Item = &f32> + Clone {
-    let LayerParameters { weight, bias, gain, shift, slope, .. } = layer;
+    let LayerParameters { weight, bias, gamma: gain, beta: shift, prelu_slope: slope, .. } = layer;
     [weight, bias, gain, shift, slope].into_iter().flatten()
 }
 
 fn their_numbers(layer: &Parameters) -> impl Iterator<Item = &f64> + Clone {
-    let Parameters { weight, bias, gain, shift, slope } = layer;
+    let Parameters { weight, bias, gamma: gain, beta: shift, prelu_slope: slope } = layer;
     [weight, bias, gain, shift, slope].into_iter().flatten()
 }
 
 fn layers(network: &Network, engine: &Engine) -> Vec<LayerParameters> {
-    let mut layers = network.layout().layers(&engine.parameters);
-    network.layout().put_statistics(engine.statistics(), &mut layers);
+    let mut layers = network.layout().to_layers(&engine.parameters);
+    network.layout().set_statistics(engine.statistics(), &mut layers);
     layers
 }
 
-fn compare_course(network: &Network, course: &Course, weighted: bool) {
-    let Course { loss, labels, optimizer, batch, .. } = *course;
+fn compare_course(network: &Network, generator: &StepGenerator, has_sample_weights: bool) {
+    let StepGenerator { loss, is_multi_label: labels, optimizer, batch_size: batch, .. } = *generator;
     let layout = network.layout();
-    let mut engine = engine(network, course, weighted);
-    let mut reference =
-        Reference::new(network, loss, optimizer, &layers(network, &engine)).unwrap().accumulating(course.accumulate);
-    let what = format!("{:?}, {loss}, {optimizer:?}, batch {batch}, weighted {weighted}", network.layers());
+    let mut engine = engine(network, generator, has_sample_weights);
+    let mut reference = Reference::new(network, loss, optimizer, &layers(network, &engine))
+        .unwrap()
+        .with_gradient_accumulation(generator.gradient_accumulation);
+    let what = format!("{:?}, {loss}, {optimizer:?}, batch {batch}, weighted {has_sample_weights}", network.layers());
     // A norm divides by what is small at times, so that what was rounded grows, and a sum near 0 may fall to either side
     // of a learned kink.
-    let within = match (network.has_vectors(), optimizer.rounds_coarsely()) {
+    let within = match (network.has_per_neuron_parameters(), optimizer.is_sign_sensitive()) {
         (true, _) => 1e-2,
         (false, true) => 2e-3,
         (false, false) => 1e-5,
@@ -83,7 +84,7 @@ fn compare_course(network: &Network, course: &Course, weighted: bool) {
         let (mut all, mut wanted, mut weights) = (Vec::new(), Vec::new(), Vec::new());
         for row in 0..count {
             let weight = fill(first)(row, &mut inputs, &mut expected);
-            weights.push(if weighted { f64::from(weight) } else { 1.0 });
+            weights.push(if has_sample_weights { f64::from(weight) } else { 1.0 });
             all.extend(inputs.iter().map(|x| f64::from(*x)));
             wanted.extend(expected.iter().map(|t| f64::from(*t)));
         }
@@ -91,12 +92,15 @@ fn compare_course(network: &Network, course: &Course, weighted: bool) {
     };
     // The reference takes its time for large batches.
     for n in 0..if batch < 250 { 20 } else { 7 } {
-        let step = course.step(n, n);
-        let (inputs, expected, weights) = rows(step.first as usize, step.rows as usize);
+        let step = generator.step(n, n);
+        let (inputs, expected, weights) = rows(step.first_position as usize, step.rows as usize);
         if n % 6 == 0 && network.layers().iter().all(|layer| layer.dropout == 0.0) {
-            let before = (engine.parameters.clone(), engine.state.clone());
-            let ours = layout.layers(&engine.gradients(&step, fill(step.first as usize)));
-            assert!(before == (engine.parameters.clone(), engine.state.clone()), "gradients change nothing: {what}");
+            let before = (engine.parameters.clone(), engine.optimizer_state.clone());
+            let ours = layout.to_layers(&engine.gradients(&step, fill(step.first_position as usize)));
+            assert!(
+                before == (engine.parameters.clone(), engine.optimizer_state.clone()),
+                "gradients change nothing: {what}"
+            );
             let theirs = reference.gradients_weighted(&inputs, &expected, &weights).unwrap();
             for (ours, theirs) in ours.iter().zip(theirs) {
                 let largest = theirs.weight.iter().chain(&theirs.bias).fold(0.0f64, |m, g| m.max(g.abs()));
@@ -104,31 +108,37 @@ fn compare_course(network: &Network, course: &Course, weighted: bool) {
                 assert!(pairs.clone().all(|(o, t)| close(*o, *t, largest)), "gradients of step {n}: {what}");
             }
         }
-        let outcome = engine.step(&step, fill(step.first as usize));
+        let outcome = engine.step(&step, fill(step.first_position as usize));
         let y = reference.predict(&inputs).unwrap();
         let drops = network.layers().iter().any(|layer| layer.dropout > 0.0);
         let theirs = reference
-            .step_with_factors(&inputs, &expected, &weights, network.dropout_factors(step.key, step.first, step.rows))
+            .step_with_dropout(
+                &inputs,
+                &expected,
+                &weights,
+                network.dropout_factors(step.shuffle_key, step.first_position, step.rows),
+            )
             .unwrap();
         assert!(close(outcome.loss, theirs, theirs.abs()), "step {n}: {outcome:?} and {theirs}: {what}");
         let narrow = |row: &[f64]| row.iter().map(|v| *v as f32).collect::<Vec<_>>();
         let outputs = network.outputs();
         let pairs = y.chunks_exact(outputs).zip(expected.chunks_exact(outputs));
-        let is_right = pairs.map(|(y, t)| crate::metrics::row_metrics::is_right(loss, labels, &narrow(y), &narrow(t)));
+        let is_right =
+            pairs.map(|(y, t)| crate::metrics::row_metrics::is_correct(loss, labels, &narrow(y), &narrow(t)));
         let right: f64 = is_right.zip(&weights).filter(|(is_right, _)| *is_right).map(|(_, weight)| weight).sum();
         let heaviest = weights.iter().fold(0.0, |most: f64, weight| most.max(*weight));
         // A row near the threshold may fall to either side.
         assert!(
-            drops || (right - outcome.right).abs() <= heaviest * (1.0 + 1e-9),
+            drops || (right - outcome.correct).abs() <= heaviest * (1.0 + 1e-9),
             "step {n}: {outcome:?} and {right} right: {what}"
         );
     }
-    for (ours, theirs) in layout.layers(&engine.parameters).iter().zip(reference.parameters()) {
+    for (ours, theirs) in layout.to_layers(&engine.parameters).iter().zip(reference.parameters()) {
         let largest = theirs.weight.iter().chain(&theirs.bias).fold(0.0f64, |m, p| m.max(p.abs()));
         let pairs = numbers(ours).zip(their_numbers(theirs));
         assert!(pairs.clone().all(|(o, t)| close(*o, *t, largest)), "parameters: {what}");
     }
-    assert_eq!(layout.flat(&layout.layers(&engine.parameters)), engine.parameters, "padding stays 0: {what}");
+    assert_eq!(layout.to_flat(&layout.to_layers(&engine.parameters)), engine.parameters, "padding stays 0: {what}");
     let (inputs, ..) = rows(0, 300);
     let ours = engine.predict(&inputs.iter().map(|x| *x as f32).collect::<Vec<_>>());
     let theirs = reference.predict(&inputs).unwrap();
@@ -143,7 +153,7 @@ fn a_training_follows_the_reference_for_every_member() {
         let losses = Loss::ALL.iter().cycle().skip(turn);
         let optimizers = Optimizer::ALL.iter().cycle().skip(3 * turn);
         for ((activation, loss), optimizer) in Activation::ALL.iter().zip(losses).zip(optimizers) {
-            let last = loss.output_activation().unwrap_or(*activation);
+            let last = loss.required_output_activation().unwrap_or(*activation);
             let network = Network::new(7).dense(width, *activation).dense(3, last);
             [false, true].iter().for_each(|weighted| compare(&network, *loss, *optimizer, batch, *weighted));
         }
@@ -180,7 +190,7 @@ fn a_training_follows_the_reference_at_every_size() {
 
 /// Networks with norms, dropout among them, and learned slopes.
 fn learning_more(width: usize) -> [Network; 3] {
-    let (tanh, prelu) = (Activation::Tanh, Activation::Prelu { slope: 0.25 });
+    let (tanh, prelu) = (Activation::Tanh, Activation::Prelu { initial_slope: 0.25 });
     let first = Network::new(7).dense(width, tanh);
     [
         first.clone().layer_norm().dense(width, Activation::Gelu).layer_norm().dropout(0.3).dense(3, tanh),
@@ -219,7 +229,8 @@ fn accumulated_and_clipped_gradients_follow_the_reference() {
             let start = Network::new(widths[0]);
             let network = widths[1..].iter().fold(start, |network, width| network.dense(*width, sigmoid));
             let network = network.init(Init::GlorotUniform, Init::Uniform { limit: 0.1 });
-            let course = Course { accumulate, ..course(&network, Loss::Mse, optimizer, batch) };
+            let course =
+                StepGenerator { gradient_accumulation: accumulate, ..course(&network, Loss::Mse, optimizer, batch) };
             compare_course(&network, &course, true);
         }
     }
@@ -229,8 +240,8 @@ fn accumulated_and_clipped_gradients_follow_the_reference() {
 fn every_way_of_sharing_the_work_is_met_by_the_sizes_above() {
     let plan = |width, batch, threads| {
         let network = Network::new(width).dense(width, Activation::Tanh).dense(width, Activation::Tanh);
-        let shape = Shape::new(&network, (Loss::Mse, false, Optimizer::sgd(0.1)), (batch, false), threads);
-        (shape.small.is_some(), shape.own_sums, shape.parts.len())
+        let shape = BatchLayout::new(&network, (Loss::Mse, false, Optimizer::sgd(0.1)), (batch, false), threads);
+        (shape.small_network.is_some(), shape.sums_per_thread, shape.ranges.len())
     };
     assert_eq!(plan(100, 1000, 2), (false, true, 2));
     assert_eq!(plan(300, 250, 2), (false, false, 4));
@@ -257,7 +268,7 @@ fn the_same_training_gives_the_same_bits() {
 fn a_diverged_training_has_a_loss_of_nan() {
     for activation in Activation::ALL {
         for loss in Loss::ALL {
-            let last = loss.output_activation().unwrap_or(*activation);
+            let last = loss.required_output_activation().unwrap_or(*activation);
             let network = Network::new(2).dense(3, *activation).dense(2, last);
             let course = course(&network, *loss, Optimizer::sgd(0.1), 5);
             let mut engine = engine(&network, &course, false);
@@ -275,7 +286,7 @@ fn a_state_that_was_reset_is_as_new() {
     train(&mut engine, &course, 3);
     let flat = engine.parameters.clone();
     engine.set_parameters(&flat, &[]);
-    engine.set_parameters(&network.initial(3).unwrap(), &[]);
+    engine.set_parameters(&network.initial_parameters(3).unwrap(), &[]);
     train(&mut engine, &course, 3);
     let mut other = self::engine(&network, &course, false);
     train(&mut other, &course, 3);

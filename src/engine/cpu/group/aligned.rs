@@ -6,18 +6,18 @@ use bytemuck::{Pod, Zeroable};
 
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Pod, Zeroable)]
-struct Line([f32; 16]);
+struct AlignedLine([f32; 16]);
 
 /// So many floats, rounded up to whole lines.
-pub(crate) struct Lines(Vec<Line>);
+pub(crate) struct AlignedFloats(Vec<AlignedLine>);
 
-impl Lines {
+impl AlignedFloats {
     pub(crate) fn new(floats: usize) -> Self {
-        Self(vec![Line([0.0; 16]); floats.div_ceil(16)])
+        Self(vec![AlignedLine([0.0; 16]); floats.div_ceil(16)])
     }
 }
 
-impl Deref for Lines {
+impl Deref for AlignedFloats {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
@@ -25,7 +25,7 @@ impl Deref for Lines {
     }
 }
 
-impl DerefMut for Lines {
+impl DerefMut for AlignedFloats {
     fn deref_mut(&mut self) -> &mut [f32] {
         bytemuck::cast_slice_mut(&mut self.0)
     }

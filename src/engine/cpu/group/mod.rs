@@ -25,111 +25,111 @@ use crate::{
     data::dataset::Dataset,
     engine::{
         cpu::{
-            group::{aligned::Lines, members::Seat, sampling::Drawn, step::Work},
-            small_network::Small,
+            group::{aligned::AlignedFloats, members::GroupMember, sampling::SampledSteps, step::StepsTask},
+            small_network::SmallNetwork,
         },
-        step::Course,
+        step::StepGenerator,
     },
     nn::{layout::Layout, network::Network},
-    optim::{coefficients::Numbers, optimizer::Optimizer},
-    train::run_report::Report,
+    optim::{coefficients::UpdateCoefficients, optimizer::Optimizer},
+    train::run_report::RunReport,
 };
 
 /// The lanes of the longest vector registers.
 const LANES: usize = 16;
 
 /// Rows that each network draws ahead.
-const AHEAD: usize = 128;
+const MAX_SAMPLED_ROWS: usize = 128;
 
 /// The most floats of the registers of a batch: a fifth of the L2 cache of a Zen 5, where that was measured. With more, as
 /// of 16-32-10 on 32 rows, the rows fill the lanes of one network as well.
-const MOST_FLOATS: usize = 48 * 1024;
+const MAX_REGISTER_FLOATS: usize = 48 * 1024;
 
 /// Floats of the largest table of rows.
-const MOST_OF_TABLE: usize = 1 << 24;
+const MAX_TABLE_FLOATS: usize = 1 << 24;
 
 /// What networks have in common that may stand side by side.
-pub(crate) struct Kind {
+pub(crate) struct GroupConfig {
     arch: Arch,
     lanes: usize,
     /// In how many lanes one of them alone has its rows.
-    sums: usize,
-    small: Small,
+    single_member_lanes: usize,
+    small_network: SmallNetwork,
     /// Any one of them.
-    course: Course,
+    generator: StepGenerator,
     shuffle: bool,
-    noise: f32,
+    input_noise_std: f32,
     /// The rows of the data set as they stand in the first columns: features, a 1, what is expected, the weight.
     table: Arc<Vec<f32>>,
-    places: Places,
+    layout: PackedLayout,
 }
 
 /// Where the parameters lie: here without padding but for one register in which all padding is, since all of it is alike.
-struct Places {
+struct PackedLayout {
     /// Of each parameter here, in a flat vector.
-    flat: Vec<usize>,
+    flat_offsets: Vec<usize>,
     /// Where a layer's parameters begin here.
-    layers: Vec<usize>,
+    layer_offsets: Vec<usize>,
     /// Floats in a flat vector.
-    len: usize,
+    flat_len: usize,
     /// How much of the penalties each parameter here feels, in every lane.
-    reach: Vec<f32>,
+    penalty_mask: Vec<f32>,
 }
 
 /// As many networks as a vector register has lanes, or fewer.
-pub(crate) struct Group {
-    seats: Vec<Seat>,
+pub(crate) struct LaneGroup {
+    members: Vec<GroupMember>,
     /// A register for each parameter, as for all that follow.
-    parameters: Lines,
+    parameters: AlignedFloats,
     /// The gradients of the last batch.
-    sums: Lines,
+    gradient_sums: AlignedFloats,
     /// Those of several batches, or that have to be whole before an update.
-    gradients: Lines,
+    gradients: AlignedFloats,
     /// What the optimizer keeps: all planes of a parameter stand together.
-    state: Lines,
+    optimizer_state: AlignedFloats,
     /// All about the rows of a batch.
-    registers: Lines,
+    registers: AlignedFloats,
     /// One row's features, or its outputs and the expected ones.
-    row: Vec<f32>,
-    drawn: Drawn,
-    numbers: Lanes,
+    row_buffer: Vec<f32>,
+    sampled: SampledSteps,
+    coefficients: LaneCoefficients,
     /// Whether they stay as they are.
-    is_steady: bool,
+    is_constant: bool,
     /// That of one of the networks; if any has penalties, of one that has: it does as well for those where they are 0.
     optimizer: Optimizer,
     /// What the steps that are drawn brought, step by step.
-    told: Vec<[(f32, f64); LANES]>,
+    step_metrics: Vec<[(f32, f64); LANES]>,
 }
 
 /// The numbers of the optimizers of all lanes.
 #[derive(Clone, Copy, Default)]
-struct Lanes([[f32; LANES]; size_of::<Numbers>() / size_of::<f32>()]);
+struct LaneCoefficients([[f32; LANES]; size_of::<UpdateCoefficients>() / size_of::<f32>()]);
 
-impl Lanes {
-    fn set(&mut self, lane: usize, numbers: Numbers) {
-        let numbers: [f32; size_of::<Numbers>() / size_of::<f32>()] = bytemuck::cast(numbers);
+impl LaneCoefficients {
+    fn set(&mut self, lane: usize, coefficients: UpdateCoefficients) {
+        let numbers: [f32; size_of::<UpdateCoefficients>() / size_of::<f32>()] = bytemuck::cast(coefficients);
         self.0.iter_mut().zip(numbers).for_each(|(of_all, number)| of_all[lane] = number);
     }
 
     #[inline(always)]
-    const fn of(&self, lane: usize) -> Numbers {
+    const fn get(&self, lane: usize) -> UpdateCoefficients {
         let [learning_rate, c0, c1, c2, c3, c4, c5, decay, l1, clip_value, clip_norm, average] = &self.0;
-        Numbers {
+        UpdateCoefficients {
             learning_rate: learning_rate[lane],
             coefficients: [c0[lane], c1[lane], c2[lane], c3[lane], c4[lane], c5[lane]],
             decay: decay[lane],
             l1: l1[lane],
             clip_value: clip_value[lane],
             clip_norm: clip_norm[lane],
-            average: average[lane],
+            ema_weight: average[lane],
         }
     }
 }
 
 /// Asks for the number of lanes.
-struct Width;
+struct LaneCount;
 
-impl WithSimd for Width {
+impl WithSimd for LaneCount {
     type Output = usize;
 
     fn with_simd<S: Simd>(self, _: S) -> usize {
@@ -139,8 +139,8 @@ impl WithSimd for Width {
 
 /// How many of so many networks should stand in groups: a group takes about as long as a quarter to three quarters of its
 /// networks do one after the other (measured on a Zen 5), and not all of them need to share a core.
-pub(crate) fn worth(networks: usize, threads: usize) -> usize {
-    let lanes = Arch::new().dispatch(Width);
+pub(crate) fn grouped_count(networks: usize, threads: usize) -> usize {
+    let lanes = Arch::new().dispatch(LaneCount);
     match (networks, networks % lanes) {
         (few, _) if few < threads * lanes / 4 => 0,
         (all, rest) if rest >= lanes / 2 => all,
@@ -148,36 +148,41 @@ pub(crate) fn worth(networks: usize, threads: usize) -> usize {
     }
 }
 
-impl Kind {
+impl GroupConfig {
     /// What networks have in common whose courses differ in seeds and in numbers of the optimizer alone. None where they
-    /// are better off alone: if rows fill the lanes, and if one is not [`Small`], as none with norms or learned slopes is.
+    /// are better off alone: if rows fill the lanes, and if one is not [`SmallNetwork`], as none with norms or learned slopes is.
     /// `table` is that of all kinds of a data set.
     pub(crate) fn new(
         network: &Network,
-        course: &Course,
+        generator: &StepGenerator,
         data: &Dataset,
-        weighted: bool,
+        has_sample_weights: bool,
         (shuffle, noise): (bool, f32),
         table: &mut Option<Arc<Vec<f32>>>,
     ) -> Option<Self> {
-        let small = Small::new(network, (course.loss, course.labels), course.batch, weighted)?;
+        let small = SmallNetwork::new(
+            network,
+            (generator.loss, generator.is_multi_label),
+            generator.batch_size,
+            has_sample_weights,
+        )?;
         let arch = Arch::new();
-        let (lanes, sums) = (arch.dispatch(Width), small.arch.dispatch(Width));
-        let width = network.inputs() + 1 + network.outputs() + usize::from(weighted);
+        let (lanes, sums) = (arch.dispatch(LaneCount), small.arch.dispatch(LaneCount));
+        let width = network.inputs() + 1 + network.outputs() + usize::from(has_sample_weights);
         let is_covered = (4..=LANES).contains(&lanes)
-            && course.batch <= small.block
-            && small.columns * course.batch * lanes <= MOST_FLOATS
-            && data.rows().saturating_mul(width) <= MOST_OF_TABLE;
+            && generator.batch_size <= small.block_rows
+            && small.registers_per_group * generator.batch_size * lanes <= MAX_REGISTER_FLOATS
+            && data.rows().saturating_mul(width) <= MAX_TABLE_FLOATS;
         is_covered.then(|| Self {
             arch,
             lanes,
-            sums,
-            small,
-            course: course.clone(),
+            single_member_lanes: sums,
+            small_network: small,
+            generator: generator.clone(),
             shuffle,
-            noise,
-            table: table.get_or_insert_with(|| Arc::new(table_of(network, data, width))).clone(),
-            places: Places::new(&network.layout(), &course.optimizer, lanes),
+            input_noise_std: noise,
+            table: table.get_or_insert_with(|| Arc::new(build_row_table(network, data, width))).clone(),
+            layout: PackedLayout::new(&network.layout(), &generator.optimizer, lanes),
         })
     }
 
@@ -187,83 +192,83 @@ impl Kind {
     }
 
     /// Registers of each plane: one for each parameter, and one for the padding.
-    fn registers(&self) -> usize {
-        self.places.flat.len() + 1
+    fn parameter_registers(&self) -> usize {
+        self.layout.flat_offsets.len() + 1
     }
 
-    fn planes(&self) -> usize {
-        self.course.optimizer.planes()
+    fn state_per_parameter(&self) -> usize {
+        self.generator.optimizer.state_per_parameter()
     }
 
     /// Whether gradients are kept beyond their batch, or until all of them are known.
-    fn keeps_gradients(&self) -> bool {
-        self.course.accumulate > 1 || self.course.optimizer.needs_whole_gradients()
+    fn stores_gradients(&self) -> bool {
+        self.generator.gradient_accumulation > 1 || self.generator.optimizer.needs_full_gradients()
     }
 }
 
-fn table_of(network: &Network, data: &Dataset, width: usize) -> Vec<f32> {
+fn build_row_table(network: &Network, data: &Dataset, width: usize) -> Vec<f32> {
     let (inputs, outputs) = (network.inputs(), network.outputs());
     let mut table = vec![1.0; data.rows() * width];
     for (number, row) in table.chunks_exact_mut(width).enumerate() {
         data.write_features(number, &mut row[..inputs]);
-        data.write_expected(number, &mut row[inputs + 1..][..outputs]);
-        row[inputs + 1 + outputs..].fill(data.weight(number));
+        data.write_target(number, &mut row[inputs + 1..][..outputs]);
+        row[inputs + 1 + outputs..].fill(data.sample_weight(number));
     }
     table
 }
 
-impl Places {
+impl PackedLayout {
     fn new(layout: &Layout, optimizer: &Optimizer, lanes: usize) -> Self {
         let (mut flat, mut layers, mut reach) = (Vec::new(), Vec::new(), Vec::new());
-        for layer in &layout.layers {
+        for layer in &layout.to_layers {
             layers.push(flat.len());
             for tensor in layer.tensors.iter().filter(|tensor| tensor.spec.kind.is_trained()) {
                 for row in 0..tensor.spec.rows {
-                    let start = tensor.offset + row * layer.place.stride;
+                    let start = tensor.offset + row * layer.layout.stride;
                     flat.extend(start..start + tensor.spec.columns);
                 }
-                let is_spared = !tensor.spec.kind.is_weight() && !optimizer.penalizes_biases;
+                let is_spared = !tensor.spec.kind.is_weight() && !optimizer.regularize_biases;
                 reach.extend(vec![if is_spared { 0.0 } else { 1.0 }; tensor.spec.len() * lanes]);
             }
         }
         reach.extend(vec![1.0; lanes]);
-        Self { flat, layers, len: layout.len, reach }
+        Self { flat_offsets: flat, layer_offsets: layers, flat_len: layout.len, penalty_mask: reach }
     }
 }
 
-impl Group {
+impl LaneGroup {
     /// One without networks.
-    pub(crate) fn new(kind: &Kind) -> Self {
-        let floats = kind.registers() * kind.lanes;
-        let kept = if kind.keeps_gradients() { floats } else { 0 };
-        let batch = kind.course.batch;
+    pub(crate) fn new(kind: &GroupConfig) -> Self {
+        let floats = kind.parameter_registers() * kind.lanes;
+        let kept = if kind.stores_gradients() { floats } else { 0 };
+        let batch = kind.generator.batch_size;
         Self {
-            seats: Vec::with_capacity(kind.lanes),
-            parameters: Lines::new(floats),
-            sums: Lines::new(floats),
-            gradients: Lines::new(kept),
-            state: Lines::new(floats * kind.planes()),
-            registers: Lines::new(kind.small.columns * batch * kind.lanes),
-            row: vec![0.0; kind.small.inputs.max(2 * kind.small.outputs)],
-            drawn: Drawn::new(&kind.course),
-            numbers: Lanes::default(),
-            is_steady: false,
-            optimizer: kind.course.optimizer,
-            told: Vec::new(),
+            members: Vec::with_capacity(kind.lanes),
+            parameters: AlignedFloats::new(floats),
+            gradient_sums: AlignedFloats::new(floats),
+            gradients: AlignedFloats::new(kept),
+            optimizer_state: AlignedFloats::new(floats * kind.state_per_parameter()),
+            registers: AlignedFloats::new(kind.small_network.registers_per_group * batch * kind.lanes),
+            row_buffer: vec![0.0; kind.small_network.inputs.max(2 * kind.small_network.outputs)],
+            sampled: SampledSteps::new(&kind.generator),
+            coefficients: LaneCoefficients::default(),
+            is_constant: false,
+            optimizer: kind.generator.optimizer,
+            step_metrics: Vec::new(),
         }
     }
 
     /// Takes the steps `first` to `first + steps` with all networks; `reports` are theirs.
-    pub(crate) fn run(&mut self, kind: &Kind, first: u64, steps: u64, reports: &mut [&mut Report]) {
-        let ahead = (AHEAD / kind.course.batch).max(1) as u64;
-        self.drawn.seeds = [0; LANES];
-        for (lane, seat) in self.seats.iter().enumerate() {
-            self.drawn.seeds[lane] = crate::data::permutation::mixed_seed(seat.course.seed);
-            self.numbers.set(lane, seat.course.numbers(seat.since));
+    pub(crate) fn run(&mut self, kind: &GroupConfig, first: u64, steps: u64, reports: &mut [&mut RunReport]) {
+        let ahead = (MAX_SAMPLED_ROWS / kind.generator.batch_size).max(1) as u64;
+        self.sampled.seeds = [0; LANES];
+        for (lane, seat) in self.members.iter().enumerate() {
+            self.sampled.seeds[lane] = crate::data::permutation::mix_seed(seat.generator.seed);
+            self.coefficients.set(lane, seat.generator.update_coefficients(seat.steps_since_reset));
         }
-        let mut optimizers = self.seats.iter().map(|seat| seat.course.optimizer);
-        self.optimizer = optimizers.find(Optimizer::penalizes).unwrap_or(kind.course.optimizer);
-        self.is_steady = self.seats.iter().all(|seat| seat.course.is_steady());
+        let mut optimizers = self.members.iter().map(|seat| seat.generator.optimizer);
+        self.optimizer = optimizers.find(Optimizer::has_penalties).unwrap_or(kind.generator.optimizer);
+        self.is_constant = self.members.iter().all(|seat| seat.generator.is_constant());
         for report in &mut *reports {
             report.reserve(steps as usize);
         }
@@ -271,12 +276,12 @@ impl Group {
         while n < first + steps {
             let some = n..(n + ahead).min(first + steps);
             n = some.end;
-            kind.arch.dispatch(Work { kind, group: self, steps: some.clone() });
-            let rows = self.drawn.steps.iter().map(|step| step.rows as u32);
+            kind.arch.dispatch(StepsTask { config: kind, group: self, steps: some.clone() });
+            let rows = self.sampled.steps.iter().map(|step| step.rows as u32);
             for (lane, report) in reports.iter_mut().enumerate() {
-                report.losses.extend(self.told.iter().map(|told| told[lane].0));
-                report.right.extend(self.told.iter().map(|told| told[lane].1));
-                report.rows.extend(rows.clone());
+                report.losses.extend(self.step_metrics.iter().map(|told| told[lane].0));
+                report.correct.extend(self.step_metrics.iter().map(|told| told[lane].1));
+                report.batch_sizes.extend(rows.clone());
             }
         }
     }

@@ -8,66 +8,66 @@ use crate::{
     data::noise,
     engine::cpu::{
         elementwise,
-        group::{Group, Kind, LANES, sampling::Span},
+        group::{GroupConfig, LANES, LaneGroup, sampling::StepSpan},
         layer::Layer,
     },
-    nn::layout::Place,
+    nn::layout::LayerLayout,
     util::math::Fma,
 };
 
 /// The arguments of some steps, to dispatch.
-pub(crate) struct Work<'a> {
-    pub(crate) kind: &'a Kind,
-    pub(crate) group: &'a mut Group,
+pub(crate) struct StepsTask<'a> {
+    pub(crate) config: &'a GroupConfig,
+    pub(crate) group: &'a mut LaneGroup,
     pub(crate) steps: Range<u64>,
 }
 
 /// What the batch of a step brought.
-struct Outcome {
+struct LaneMetrics {
     losses: [f64; LANES],
-    right: [f64; LANES],
+    correct: [f64; LANES],
 }
 
-impl WithSimd for Work<'_> {
+impl WithSimd for StepsTask<'_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { kind, group, steps } = self;
-        group.drawn.draw(kind, &group.seats, steps);
-        group.told.clear();
+        let Self { config: kind, group, steps } = self;
+        group.sampled.sample(kind, &group.members, steps);
+        group.step_metrics.clear();
         let mut at = 0;
-        for number in 0..group.drawn.steps.len() {
-            let span = group.drawn.steps[number];
-            let rows = &group.drawn.rows[at * S::F32_LANES..][..span.rows * S::F32_LANES];
+        for number in 0..group.sampled.steps.len() {
+            let span = group.sampled.steps[number];
+            let rows = &group.sampled.rows[at * S::F32_LANES..][..span.rows * S::F32_LANES];
             at += span.rows;
-            let pass = Pass { kind, span: &span, stride: span.rows * S::F32_LANES };
-            let registers = &mut group.registers[..kind.small.columns * pass.stride];
-            pass.bring(rows, registers);
-            if kind.noise > 0.0 {
-                pass.add_noise(S::F32_LANES, registers, &mut group.row[..kind.small.inputs]);
+            let pass = StepPass { config: kind, span: &span, stride: span.rows * S::F32_LANES };
+            let registers = &mut group.registers[..kind.small_network.registers_per_group * pass.stride];
+            pass.load_rows(rows, registers);
+            if kind.input_noise_std > 0.0 {
+                pass.add_noise(S::F32_LANES, registers, &mut group.row_buffer[..kind.small_network.inputs]);
             }
             pass.forward(simd, &group.parameters, registers);
-            let scale = kind.course.scale(span.rows);
-            let outcome = pass.judge::<S>(scale, registers, &mut group.row);
+            let scale = kind.generator.loss_scale(span.rows);
+            let outcome = pass.evaluate::<S>(scale, registers, &mut group.row_buffer);
             pass.backward(simd, &group.parameters, registers);
-            pass.gradients(simd, registers, &mut group.sums);
+            pass.gradients(simd, registers, &mut group.gradient_sums);
             let mut told = [(0.0, 0.0); LANES];
             for (lane, told) in told.iter_mut().enumerate() {
-                *told = ((outcome.losses[lane] * f64::from(scale)) as f32, outcome.right[lane]);
+                *told = ((outcome.losses[lane] * f64::from(scale)) as f32, outcome.correct[lane]);
             }
-            group.told.push(told);
+            group.step_metrics.push(told);
             group.update(kind, number as u64);
         }
-        let taken = group.drawn.steps.len() as u64;
-        group.seats.iter_mut().for_each(|seat| seat.since += taken);
+        let taken = group.sampled.steps.len() as u64;
+        group.members.iter_mut().for_each(|seat| seat.steps_since_reset += taken);
     }
 }
 
 /// A step on its way through the layers.
-struct Pass<'a> {
-    kind: &'a Kind,
-    span: &'a Span,
+struct StepPass<'a> {
+    config: &'a GroupConfig,
+    span: &'a StepSpan,
     /// Floats from a column to the next.
     stride: usize,
 }
@@ -94,18 +94,18 @@ macro_rules! in_tiles {
     };
 }
 
-impl Pass<'_> {
+impl StepPass<'_> {
     /// Puts rows of the table into the first columns.
     #[inline(always)]
-    fn bring(&self, rows: &[u32], registers: &mut [f32]) {
-        let small = &self.kind.small;
-        let width = small.inputs + 1 + small.outputs + usize::from(small.weighted);
+    fn load_rows(&self, rows: &[u32], registers: &mut [f32]) {
+        let small = &self.config.small_network;
+        let width = small.inputs + 1 + small.outputs + usize::from(small.has_sample_weights);
         for (column, registers) in registers.chunks_exact_mut(self.stride).take(width).enumerate() {
             if column == small.inputs {
                 registers.fill(1.0);
                 continue;
             }
-            let table = &self.kind.table[column..];
+            let table = &self.config.table[column..];
             for (to, row) in registers.iter_mut().zip(rows) {
                 *to = table[*row as usize * width];
             }
@@ -115,66 +115,66 @@ impl Pass<'_> {
     fn add_noise(&self, lanes: usize, registers: &mut [f32], row: &mut [f32]) {
         let [a, b] = &self.span.keys;
         for at in 0..self.stride {
-            let (place, lane) = (self.span.first + at / lanes, at % lanes);
+            let (place, lane) = (self.span.first_position + at / lanes, at % lanes);
             let columns = || (at..).step_by(self.stride);
             row.iter_mut().zip(columns()).for_each(|(x, at)| *x = registers[at]);
-            noise::add(self.kind.noise, [a[lane], b[lane]], place as u32, row);
+            noise::add_noise(self.config.input_noise_std, [a[lane], b[lane]], place as u32, row);
             row.iter().zip(columns()).for_each(|(x, at)| registers[at] = *x);
         }
     }
 
     #[inline(always)]
     fn forward<S: Simd>(&self, simd: S, parameters: &[f32], registers: &mut [f32]) {
-        let (small, stride, rows) = (&self.kind.small, self.stride, self.span.rows);
+        let (small, stride, rows) = (&self.config.small_network, self.stride, self.span.rows);
         let parameters = S::as_simd_f32s(parameters).0;
-        for (layer, first) in small.layers.iter().zip(&self.kind.places.layers) {
-            let Place { inputs, outputs, .. } = layer.place;
-            let (x, rest) = S::as_mut_simd_f32s(registers).0.split_at_mut(layer.to * rows);
-            let (x, a) = (&x[layer.from * rows..][..(inputs + 1) * rows], &mut rest[..(outputs + 1) * rows]);
+        for (layer, first) in small.layers.iter().zip(&self.config.layout.layer_offsets) {
+            let LayerLayout { inputs, outputs, .. } = layer.layout;
+            let (x, rest) = S::as_mut_simd_f32s(registers).0.split_at_mut(layer.output_offset * rows);
+            let (x, a) = (&x[layer.input_offset * rows..][..(inputs + 1) * rows], &mut rest[..(outputs + 1) * rows]);
             let weights = &parameters[*first..][..(inputs + 1) * outputs];
-            in_tiles!(outputs, rows, |j, r| sums::<S; N, M>(simd, [rows, r], x, &weights[j..], [outputs, 1], &mut a[j * rows..]));
+            in_tiles!(outputs, rows, |j, r| weighted_sums::<S; N, M>(simd, [rows, r], x, &weights[j..], [outputs, 1], &mut a[j * rows..]));
             a[outputs * rows..].fill(simd.splat_f32s(1.0));
-            let (a, len, fma) = (layer.to * stride, outputs * stride, Fma::of::<S>());
-            let Some(slope) = layer.slope else {
+            let (a, len, fma) = (layer.output_offset * stride, outputs * stride, Fma::detect::<S>());
+            let Some(slope) = layer.derivative_offset else {
                 elementwise::activate(fma, layer.activation, &mut registers[a..][..len]);
                 continue;
             };
             let (values, slopes) = registers.split_at_mut(slope * stride);
             let (values, slopes) = (&mut values[a..][..len], &mut slopes[..len]);
-            layer.keep_slopes(fma, values, slopes);
+            layer.store_derivatives(fma, values, slopes);
             elementwise::activate(fma, layer.activation, values);
-            layer.drop_out(values, slopes, |at| {
+            layer.apply_dropout(values, slopes, |at| {
                 let (row, lane) = (at % stride / S::F32_LANES, at % S::F32_LANES);
                 let key = [self.span.keys[0][lane], self.span.keys[1][lane]];
-                (at / stride, (self.span.first + row) as u32, key)
+                (at / stride, (self.span.first_position + row) as u32, key)
             });
         }
     }
 
     /// The losses, the right answers and the output layer's delta.
     #[inline(always)]
-    fn judge<S: Simd>(&self, scale: f32, registers: &mut [f32], row: &mut [f32]) -> Outcome {
-        let mut outcome = Outcome { losses: [0.0; LANES], right: [0.0; LANES] };
-        let (small, stride, lanes) = (&self.kind.small, self.stride, S::F32_LANES);
+    fn evaluate<S: Simd>(&self, scale: f32, registers: &mut [f32], row: &mut [f32]) -> LaneMetrics {
+        let mut outcome = LaneMetrics { losses: [0.0; LANES], correct: [0.0; LANES] };
+        let (small, stride, lanes) = (&self.config.small_network, self.stride, S::F32_LANES);
         let Some(layer) = small.layers.last() else { return outcome };
-        let (len, fma) = (small.outputs * stride, Fma::of::<S>());
-        let (values, delta) = registers.split_at_mut(layer.delta * stride);
-        let (y, t) = (&values[layer.to * stride..][..len], &values[small.expected * stride..][..len]);
-        let weights = &values[(small.expected + small.outputs) * stride..][..stride];
+        let (len, fma) = (small.outputs * stride, Fma::detect::<S>());
+        let (values, delta) = registers.split_at_mut(layer.delta_offset * stride);
+        let (y, t) = (&values[layer.output_offset * stride..][..len], &values[small.target_offset * stride..][..len]);
+        let weights = &values[(small.target_offset + small.outputs) * stride..][..stride];
         let delta = &mut delta[..len];
         for row in (0..stride).step_by(lanes) {
-            let right = crate::metrics::row_metrics::right_of_columns(
-                (small.loss, small.labels),
+            let right = crate::metrics::row_metrics::correct_by_column(
+                (small.loss, small.is_multi_label),
                 small.outputs,
                 columns(y, row, stride, lanes),
                 columns(t, row, stride, lanes),
             );
-            for (lane, (sum, right)) in outcome.right.iter_mut().zip(right).take(lanes).enumerate() {
-                let weight = if small.weighted { f64::from(weights[row + lane]) } else { 1.0 };
+            for (lane, (sum, right)) in outcome.correct.iter_mut().zip(right).take(lanes).enumerate() {
+                let weight = if small.has_sample_weights { f64::from(weights[row + lane]) } else { 1.0 };
                 *sum += weight * f64::from(right);
             }
         }
-        if small.loss.looks_at_the_row() {
+        if small.loss.needs_full_row() {
             for row in (0..stride).step_by(lanes) {
                 let (rows, delta) = ((&y[row..], &t[row..]), &mut delta[row..]);
                 match lanes {
@@ -184,23 +184,23 @@ impl Pass<'_> {
                 }
             }
         } else {
-            let kept = layer.columns(values, layer.slope, stride);
+            let kept = layer.columns(values, layer.derivative_offset, stride);
             elementwise::output_delta(fma, (small.loss, layer.activation), scale, (y, t, kept), delta);
         }
-        if small.weighted {
+        if small.has_sample_weights {
             for delta in delta.chunks_exact_mut(stride) {
                 for (d, weight) in delta.iter_mut().zip(weights) {
                     *d *= weight;
                 }
             }
         }
-        if small.weighted || small.loss.looks_at_the_row() {
-            self.judge_rows(lanes, (y, t, weights), row, &mut outcome.losses);
+        if small.has_sample_weights || small.loss.needs_full_row() {
+            self.evaluate_rows(lanes, (y, t, weights), row, &mut outcome.losses);
             return outcome;
         }
         // A sum for each output and as many rows as one network alone has lanes for.
-        for rows in (0..self.span.rows).step_by(self.kind.sums) {
-            let rows = rows * lanes..(rows + self.kind.sums).min(self.span.rows) * lanes;
+        for rows in (0..self.span.rows).step_by(self.config.single_member_lanes) {
+            let rows = rows * lanes..(rows + self.config.single_member_lanes).min(self.span.rows) * lanes;
             for (y, t) in y.chunks_exact(stride).zip(t.chunks_exact(stride)) {
                 let mut sums = [0.0; LANES];
                 let both = y[rows.clone()].chunks_exact(lanes).zip(t[rows.clone()].chunks_exact(lanes));
@@ -216,27 +216,27 @@ impl Pass<'_> {
     }
 
     /// The losses of rows that have weights or are looked at whole.
-    fn judge_rows(
+    fn evaluate_rows(
         &self,
         lanes: usize,
         (y, t, weights): (&[f32], &[f32], &[f32]),
         row: &mut [f32],
         losses: &mut [f64; LANES],
     ) {
-        let (small, stride) = (&self.kind.small, self.stride);
+        let (small, stride) = (&self.config.small_network, self.stride);
         let (row_y, row_t) = row[..2 * small.outputs].split_at_mut(small.outputs);
         let mut of = |at: usize| {
             row_y.iter_mut().zip(y[at..].iter().step_by(stride)).for_each(|(to, from)| *to = *from);
             row_t.iter_mut().zip(t[at..].iter().step_by(stride)).for_each(|(to, from)| *to = *from);
-            crate::metrics::row_metrics::loss_of_row(small.loss, row_y, row_t)
+            crate::metrics::row_metrics::row_loss(small.loss, row_y, row_t)
         };
         for (lane, loss) in losses.iter_mut().take(lanes).enumerate() {
-            if !small.weighted {
+            if !small.has_sample_weights {
                 (lane..stride).step_by(lanes).for_each(|at| *loss += of(at));
                 continue;
             }
-            for first in (0..stride).step_by(self.kind.sums * lanes) {
-                let rows = first + lane..stride.min(first + self.kind.sums * lanes);
+            for first in (0..stride).step_by(self.config.single_member_lanes * lanes) {
+                let rows = first + lane..stride.min(first + self.config.single_member_lanes * lanes);
                 *loss += rows.step_by(lanes).map(|at| f64::from(weights[at]) * of(at)).sum::<f64>();
             }
         }
@@ -246,18 +246,18 @@ impl Pass<'_> {
     fn backward<S: Simd>(&self, simd: S, parameters: &[f32], registers: &mut [f32]) {
         let (stride, rows) = (self.stride, self.span.rows);
         let parameters = S::as_simd_f32s(parameters).0;
-        let firsts = self.kind.places.layers.iter().skip(1);
-        for (pair, first) in self.kind.small.layers.windows(2).zip(firsts).rev() {
+        let firsts = self.config.layout.layer_offsets.iter().skip(1);
+        for (pair, first) in self.config.small_network.layers.windows(2).zip(firsts).rev() {
             let (layer, next) = (&pair[0], &pair[1]);
-            let (width, outputs) = (layer.place.outputs, next.place.outputs);
-            let (before, after) = S::as_mut_simd_f32s(registers).0.split_at_mut(next.delta * rows);
-            let (delta, after) = (&mut before[layer.delta * rows..][..width * rows], &after[..outputs * rows]);
+            let (width, outputs) = (layer.layout.outputs, next.layout.outputs);
+            let (before, after) = S::as_mut_simd_f32s(registers).0.split_at_mut(next.delta_offset * rows);
+            let (delta, after) = (&mut before[layer.delta_offset * rows..][..width * rows], &after[..outputs * rows]);
             let weights = &parameters[*first..][..width * outputs];
-            in_tiles!(width, rows, |i, r| sums::<S; N, M>(simd, [rows, r], after, &weights[i * outputs..], [1, outputs], &mut delta[i * rows..]));
-            let (values, delta) = registers.split_at_mut(layer.delta * stride);
+            in_tiles!(width, rows, |i, r| weighted_sums::<S; N, M>(simd, [rows, r], after, &weights[i * outputs..], [1, outputs], &mut delta[i * rows..]));
+            let (values, delta) = registers.split_at_mut(layer.delta_offset * stride);
             let len = width * stride;
-            let kept = layer.columns(values, layer.slope, stride);
-            layer.times_slope(&values[layer.to * stride..][..len], kept, &mut delta[..len]);
+            let kept = layer.columns(values, layer.derivative_offset, stride);
+            layer.multiply_by_derivative(&values[layer.output_offset * stride..][..len], kept, &mut delta[..len]);
         }
     }
 
@@ -265,15 +265,15 @@ impl Pass<'_> {
     fn gradients<S: Simd>(&self, simd: S, registers: &[f32], into: &mut [f32]) {
         let (registers, into) = (S::as_simd_f32s(registers).0, S::as_mut_simd_f32s(into).0);
         // In the lanes of one network alone beyond its rows there would be nothing.
-        let sums = self.kind.sums.min(self.span.rows.next_power_of_two());
-        for (layer, first) in self.kind.small.layers.iter().zip(&self.kind.places.layers) {
+        let sums = self.config.single_member_lanes.min(self.span.rows.next_power_of_two());
+        for (layer, first) in self.config.small_network.layers.iter().zip(&self.config.layout.layer_offsets) {
             let into = &mut into[*first..];
             match sums {
-                1 => products::<S, 1>(simd, layer, self.span.rows, registers, into),
-                2 => products::<S, 2>(simd, layer, self.span.rows, registers, into),
-                4 => products::<S, 4>(simd, layer, self.span.rows, registers, into),
-                8 => products::<S, 8>(simd, layer, self.span.rows, registers, into),
-                _ => products::<S, 16>(simd, layer, self.span.rows, registers, into),
+                1 => gradient_sums::<S, 1>(simd, layer, self.span.rows, registers, into),
+                2 => gradient_sums::<S, 2>(simd, layer, self.span.rows, registers, into),
+                4 => gradient_sums::<S, 4>(simd, layer, self.span.rows, registers, into),
+                8 => gradient_sums::<S, 8>(simd, layer, self.span.rows, registers, into),
+                _ => gradient_sums::<S, 16>(simd, layer, self.span.rows, registers, into),
             }
         }
     }
@@ -288,7 +288,7 @@ fn columns(values: &[f32], row: usize, stride: usize, lanes: usize) -> impl Iter
 /// Of `N` neurons and `M` of the rows, from `row` on, the sums over all columns of `x` of a register times a weight. The
 /// weights of a sum and those of different sums lie so far apart as `strides` says.
 #[inline(always)]
-fn sums<S: Simd, const N: usize, const M: usize>(
+fn weighted_sums<S: Simd, const N: usize, const M: usize>(
     simd: S,
     [rows, row]: [usize; 2],
     x: &[S::f32s],
@@ -314,11 +314,17 @@ fn sums<S: Simd, const N: usize, const M: usize>(
 /// The gradients of a layer: of each weight the sum, over all rows, of `x` times a delta. `P` sums each take every
 /// `P`th row, and are then added half to half: so one network alone sums up its lanes.
 #[inline(always)]
-fn products<S: Simd, const P: usize>(simd: S, layer: &Layer, rows: usize, registers: &[S::f32s], into: &mut [S::f32s]) {
-    let Place { inputs, outputs, .. } = layer.place;
-    let all_x = registers[layer.from * rows..].chunks_exact(rows).take(inputs + 1);
+fn gradient_sums<S: Simd, const P: usize>(
+    simd: S,
+    layer: &Layer,
+    rows: usize,
+    registers: &[S::f32s],
+    into: &mut [S::f32s],
+) {
+    let LayerLayout { inputs, outputs, .. } = layer.layout;
+    let all_x = registers[layer.input_offset * rows..].chunks_exact(rows).take(inputs + 1);
     for (x, into) in all_x.zip(into.chunks_exact_mut(outputs)) {
-        for (delta, into) in registers[layer.delta * rows..].chunks_exact(rows).zip(into) {
+        for (delta, into) in registers[layer.delta_offset * rows..].chunks_exact(rows).zip(into) {
             let mut sums = [simd.splat_f32s(0.0); P];
             if let (true, Some(x), Some(delta)) = (rows == P, x.first_chunk::<P>(), delta.first_chunk::<P>()) {
                 for i in 0..P {

@@ -21,19 +21,19 @@ use crate::error::{Error, Result, check_limit};
 
 /// The longest the host waits for a GPU, and for a software adapter, which may need minutes for what a GPU does in a
 /// second.
-const PATIENCE: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(600)];
+const TIMEOUTS: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(600)];
 
 /// llvmpipe ends every loop, without a word, once an invocation went round 65,535 times, all its loops together
 /// (LP_MAX_TGSI_LOOP_ITERATIONS). Some are left to what the plan does not count.
-pub(crate) const SOFTWARE_LOOPS: usize = 65_000;
+pub(crate) const MAX_SOFTWARE_LOOP_ITERATIONS: usize = 65_000;
 
 /// Bytes of one upload: a failed staging allocation inside wgpu loses the device, so it is kept small.
-pub(crate) const UPLOAD: usize = 8 << 20;
+pub(crate) const MAX_UPLOAD_BYTES: usize = 8 << 20;
 
 /// What a device is asked for if its adapter has it: subgroups for some tiles, and a clock for profiles.
-pub(crate) const FEATURES: wgpu::Features = wgpu::Features::SUBGROUP.union(CLOCK);
+pub(crate) const WANTED_FEATURES: wgpu::Features = wgpu::Features::SUBGROUP.union(TIMESTAMP_FEATURES);
 /// Times around each dispatch.
-pub(crate) const CLOCK: wgpu::Features =
+pub(crate) const TIMESTAMP_FEATURES: wgpu::Features =
     wgpu::Features::TIMESTAMP_QUERY.union(wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES);
 
 /// A wgpu device and its queue. A clone is the same device.
@@ -44,25 +44,25 @@ pub(crate) struct Gpu {
     pub(crate) info: wgpu::AdapterInfo,
     pub(crate) limits: wgpu::Limits,
     /// How often an invocation may go round its loops, all of them together, where that is limited.
-    pub(crate) loop_budget: Option<usize>,
+    pub(crate) max_loop_iterations: Option<usize>,
     /// Whether we made the device, and with it its handlers.
-    pub(crate) is_own: bool,
+    pub(crate) is_owned: bool,
     /// That the device is gone, which is why what was made on it is invalid: it outweighs the fault.
-    pub(crate) loss: Arc<OnceLock<Error>>,
+    pub(crate) device_lost: Arc<OnceLock<Error>>,
     /// The first thing that went wrong outside any error scope.
-    pub(crate) fault: Arc<OnceLock<Error>>,
-    pub(crate) counts: Arc<Counts>,
-    pub(crate) pipelines: Arc<crate::engine::gpu::device::pipeline::Pipelines>,
+    pub(crate) first_error: Arc<OnceLock<Error>>,
+    pub(crate) counts: Arc<CallCounts>,
+    pub(crate) pipelines: Arc<crate::engine::gpu::device::pipeline::PipelineCache>,
     /// The most bytes of a data set that it is to hold, where that is limited.
-    pub(crate) resident_limit: Option<u64>,
+    pub(crate) dataset_memory_limit: Option<u64>,
     /// The longest the host waits for it.
     #[cfg_attr(target_family = "wasm", allow(dead_code))]
-    pub(crate) patience: Duration,
+    pub(crate) timeout: Duration,
 }
 
 /// How often the host did what it should not do inside an epoch.
 #[derive(Debug, Default)]
-pub(crate) struct Counts {
+pub(crate) struct CallCounts {
     buffers: AtomicU64,
     bind_groups: AtomicU64,
     pipelines: AtomicU64,
@@ -84,25 +84,25 @@ pub(crate) fn binding_limit(limits: &wgpu::Limits) -> u64 {
 
 impl Gpu {
     /// A device of our own: its faults are kept as values, nothing panics.
-    pub(crate) fn own(device: wgpu::Device, queue: wgpu::Queue) -> Self {
-        let gpu = Self { is_own: true, ..Self::callers(device, queue) };
-        let fault = Arc::clone(&gpu.fault);
+    pub(crate) fn owned(device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        let gpu = Self { is_owned: true, ..Self::from_caller(device, queue) };
+        let fault = Arc::clone(&gpu.first_error);
         gpu.device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             log::error!("{error}");
             let _ = fault.set(from_wgpu("a command", error));
         }));
-        let loss = Arc::clone(&gpu.loss);
+        let loss = Arc::clone(&gpu.device_lost);
         gpu.device.set_device_lost_callback(move |reason, why| {
-            let _ = loss.set(Error::DeviceLost { why: format!("{reason:?}: {why}") });
+            let _ = loss.set(Error::DeviceLost { reason: format!("{reason:?}: {why}") });
         });
         gpu
     }
 
     /// A caller's device: its handlers are the caller's and stay as they are.
-    pub(crate) fn callers(device: wgpu::Device, queue: wgpu::Queue) -> Self {
+    pub(crate) fn from_caller(device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let (info, limits) = (device.adapter_info(), device.limits());
-        let loop_budget = (info.device_type == wgpu::DeviceType::Cpu).then_some(SOFTWARE_LOOPS);
-        let patience = PATIENCE[usize::from(loop_budget.is_some())];
+        let loop_budget = (info.device_type == wgpu::DeviceType::Cpu).then_some(MAX_SOFTWARE_LOOP_ITERATIONS);
+        let patience = TIMEOUTS[usize::from(loop_budget.is_some())];
         let (loss, fault, counts, pipelines) = Default::default();
         let (is_own, resident_limit) = (false, None);
         Self {
@@ -110,14 +110,14 @@ impl Gpu {
             queue,
             info,
             limits,
-            loop_budget,
-            is_own,
-            loss,
-            fault,
+            max_loop_iterations: loop_budget,
+            is_owned: is_own,
+            device_lost: loss,
+            first_error: fault,
             counts,
             pipelines,
-            resident_limit,
-            patience,
+            dataset_memory_limit: resident_limit,
+            timeout: patience,
         }
     }
 
@@ -128,7 +128,7 @@ impl Gpu {
 
     /// `Ok` unless the device was lost or refused something.
     pub(crate) fn check(&self) -> Result<()> {
-        self.loss.get().or_else(|| self.fault.get()).map_or(Ok(()), |error| Err(error.clone()))
+        self.device_lost.get().or_else(|| self.first_error.get()).map_or(Ok(()), |error| Err(error.clone()))
     }
 
     /// `Ok` unless the device is gone, which a caller's device tells nobody but the caller: what is submitted to a lost
@@ -143,7 +143,7 @@ impl Gpu {
 
     /// `Ok` unless the device was lost or refused something. That it is gone may be told after what it refused because of that,
     /// so then it is asked.
-    async fn checked(&self) -> Result<()> {
+    async fn check_after_poll(&self) -> Result<()> {
         match self.check() {
             Err(error) if !matches!(error, Error::DeviceLost { .. }) => self.check_alive().await,
             told => told,
@@ -151,19 +151,19 @@ impl Gpu {
     }
 
     /// Runs `build` and gives what wgpu says against it as an error instead of a panic.
-    pub(crate) async fn scoped<T>(&self, what: &str, build: impl FnOnce(&wgpu::Device) -> T) -> Result<T> {
-        self.checked().await?;
-        let (value, [validation, internal, memory]) = self.judged(|| build(&self.device));
+    pub(crate) async fn run_scoped<T>(&self, what: &str, build: impl FnOnce(&wgpu::Device) -> T) -> Result<T> {
+        self.check_after_poll().await?;
+        let (value, [validation, internal, memory]) = self.with_error_scopes(|| build(&self.device));
         let errors = [validation.await, internal.await, memory.await];
         match errors.into_iter().flatten().next() {
             // On a device that is gone all is invalid.
             Some(error) => Err(self.check_alive().await.err().unwrap_or_else(|| from_wgpu(what, error))),
-            None => self.checked().await.map(|()| value),
+            None => self.check_after_poll().await.map(|()| value),
         }
     }
 
     /// Runs `work`. What comes with its value answers what wgpu says against it, an answer for each kind of error.
-    fn judged<T>(&self, work: impl FnOnce() -> T) -> (T, [impl Future<Output = Option<wgpu::Error>>; 3]) {
+    fn with_error_scopes<T>(&self, work: impl FnOnce() -> T) -> (T, [impl Future<Output = Option<wgpu::Error>>; 3]) {
         let memory = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let internal = self.device.push_error_scope(wgpu::ErrorFilter::Internal);
         let validation = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
@@ -178,21 +178,22 @@ impl Gpu {
         self.counts.buffers.fetch_add(1, Ordering::Relaxed);
         let size = bytes.next_multiple_of(16).max(16);
         let descriptor = wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false };
-        self.scoped(&format!("buffer of {bytes} bytes for {label}"), |device| device.create_buffer(&descriptor)).await
+        self.run_scoped(&format!("buffer of {bytes} bytes for {label}"), |device| device.create_buffer(&descriptor))
+            .await
     }
 
     /// The most bytes that one binding of a buffer may have.
-    pub(crate) fn most_bytes(&self) -> usize {
+    pub(crate) fn max_binding_bytes(&self) -> usize {
         let limit = binding_limit(&self.limits).min(self.limits.max_buffer_size);
         usize::try_from(limit).unwrap_or(usize::MAX) / 16 * 16
     }
 
     /// Writes `data` to a buffer, in pieces that the driver can stage.
     pub(crate) fn upload(&self, buffer: &wgpu::Buffer, offset: u64, data: &[u8]) {
-        for (i, piece) in data.chunks(UPLOAD).enumerate() {
-            let offset = offset + (i * UPLOAD) as u64;
-            self.guarded("an upload", || self.queue.write_buffer(buffer, offset, piece));
-            if piece.len() == UPLOAD {
+        for (i, piece) in data.chunks(MAX_UPLOAD_BYTES).enumerate() {
+            let offset = offset + (i * MAX_UPLOAD_BYTES) as u64;
+            self.run_guarded("an upload", || self.queue.write_buffer(buffer, offset, piece));
+            if piece.len() == MAX_UPLOAD_BYTES {
                 self.submit(self.encoder()); // wgpu keeps what is staged until the next submission
             }
         }
@@ -211,20 +212,20 @@ impl Gpu {
 
     /// Submits commands.
     pub(crate) fn submit(&self, encoder: wgpu::CommandEncoder) -> wgpu::SubmissionIndex {
-        self.guarded("a submission", || self.queue.submit([encoder.finish()]))
+        self.run_guarded("a submission", || self.queue.submit([encoder.finish()]))
     }
 
     /// Runs `command`; on a caller's device the caller's handler must not hear of what goes wrong with it.
-    pub(crate) fn guarded<T>(&self, what: &str, command: impl FnOnce() -> T) -> T {
-        if self.is_own {
+    pub(crate) fn run_guarded<T>(&self, what: &str, command: impl FnOnce() -> T) -> T {
+        if self.is_owned {
             return command();
         }
-        let (value, answers) = self.judged(command);
+        let (value, answers) = self.with_error_scopes(command);
         // Natively they are there at once; on the web they are not waited for.
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         for answer in answers {
             if let std::task::Poll::Ready(Some(error)) = std::pin::pin!(answer).poll(&mut context) {
-                let _ = self.fault.set(from_wgpu(what, error));
+                let _ = self.first_error.set(from_wgpu(what, error));
             }
         }
         value
@@ -234,7 +235,7 @@ impl Gpu {
     #[cfg(not(target_family = "wasm"))]
     pub(crate) async fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<()> {
         self.counts.waits.fetch_add(1, Ordering::Relaxed);
-        let patience = self.patience;
+        let patience = self.timeout;
         let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(patience) };
         // wgpu 30 panics when it polls a device that was lost.
         let polled = catch_unwind(AssertUnwindSafe(|| self.device.poll(wait)));
@@ -247,7 +248,7 @@ impl Gpu {
             Ok(Err(wgpu::PollError::WrongSubmissionIndex(..))) => "it takes no more commands",
             Err(_) => "the driver gave no reason",
         };
-        Err(self.loss.get_or_init(|| Error::DeviceLost { why: lost.into() }).clone())
+        Err(self.device_lost.get_or_init(|| Error::DeviceLost { reason: lost.into() }).clone())
     }
 
     /// Waits until all submissions are done; the browser polls the device.
@@ -268,9 +269,9 @@ impl Gpu {
 
 fn from_wgpu(what: &str, error: wgpu::Error) -> Error {
     match error {
-        wgpu::Error::OutOfMemory { source } => Error::OutOfMemory { what: format!("{what}: {source}") },
+        wgpu::Error::OutOfMemory { source } => Error::OutOfMemory { context: format!("{what}: {source}") },
         wgpu::Error::Validation { description, .. } | wgpu::Error::Internal { description, .. } => {
-            Error::Internal { what: what.to_owned(), why: description }
+            Error::Internal { context: what.to_owned(), reason: description }
         }
     }
 }

@@ -5,10 +5,10 @@ use std::{fmt::Write, ops::RangeInclusive};
 
 use crate::{
     engine::gpu::{
-        kernels::kernel_source::{BindingSet, KernelSource, MatmulInstance, Piece, instantiate, text_of},
+        kernels::kernel_source::{BindingSet, KernelSource, MatmulInstance, Piece, instantiate, source_of},
         layout::{
-            arenas::{Arenas, Members},
-            matmul::Finish,
+            arenas::{Arenas, KernelConfig},
+            matmul::Epilogue,
         },
     },
     nn::{activation::Activation, dropout::Dropout, loss::Loss},
@@ -17,7 +17,7 @@ use crate::{
 /// A kernel's text while it is made.
 pub(crate) struct Assembly<'a> {
     arenas: &'a Arenas,
-    members: &'a Members,
+    config: &'a KernelConfig,
     source: &'a KernelSource,
     /// The layers that the kernel describes.
     layers: RangeInclusive<usize>,
@@ -27,9 +27,9 @@ pub(crate) struct Assembly<'a> {
 }
 
 impl<'a> Assembly<'a> {
-    pub(crate) fn new(arenas: &'a Arenas, members: &'a Members, source: &'a KernelSource) -> Self {
+    pub(crate) fn new(arenas: &'a Arenas, config: &'a KernelConfig, source: &'a KernelSource) -> Self {
         let layers = source.described_layers(arenas.layers.len());
-        Self { arenas, members, source, layers, text: String::new(), pieces: Vec::new() }
+        Self { arenas, config: config, source, layers, text: String::new(), pieces: Vec::new() }
     }
 
     /// Makes all of it.
@@ -42,10 +42,10 @@ impl<'a> Assembly<'a> {
         self.loss();
         match self.source.bindings {
             BindingSet::Step => {
-                self.slopes();
+                self.derivatives();
                 self.update();
-                self.vectors();
-                self.dropouts();
+                self.vector_offsets();
+                self.dropout_factors();
                 self.add(Piece::Shared(shader!("weight")));
             }
             BindingSet::Window => self.add(Piece::Shared(shader!("weight"))),
@@ -54,9 +54,9 @@ impl<'a> Assembly<'a> {
         }
         self.text += &self.source.calls;
         for MatmulInstance { matmul, .. } in &self.source.matmuls {
-            self.add_all(&[matmul.product.wgsl(), matmul.finish.wgsl()]);
+            self.add_all(&[matmul.kind.wgsl(), matmul.epilogue.wgsl()]);
         }
-        if self.source.has_finish(Finish::Accumulate) {
+        if self.source.has_epilogue(Epilogue::Accumulate) {
             self.add(Piece::Shared(shader!("whole")));
         }
         self.add(Piece::Shared(shader!("table")));
@@ -85,9 +85,9 @@ impl<'a> Assembly<'a> {
         for piece in &self.pieces {
             self.text += "\n";
             match piece {
-                Piece::Shared(file) => self.text += &text_of(file),
+                Piece::Shared(file) => self.text += &source_of(file),
                 Piece::PerMatmul(file) => {
-                    let template = text_of(file);
+                    let template = source_of(file);
                     for matmul in &self.source.matmuls {
                         self.text += &instantiate(&template, matmul);
                     }
@@ -109,67 +109,71 @@ impl<'a> Assembly<'a> {
     }
 
     fn counts(&mut self) {
-        let (arenas, rows) = (self.arenas, self.members.data_rows);
+        let (arenas, rows) = (self.arenas, self.config.dataset_rows);
         let counts = [
-            ("MODELS", arenas.models),
-            ("BATCH", arenas.batch),
-            ("WINDOW", arenas.window),
-            ("RING", arenas.ring),
+            ("MODELS", arenas.member_count),
+            ("BATCH", arenas.padded_batch),
+            ("WINDOW", arenas.window_steps),
+            ("RING", arenas.metrics_ring),
             ("LAYERS", arenas.layers.len()),
             ("PARAMETERS", arenas.parameters),
-            ("PLANE", arenas.models * arenas.parameters),
+            ("PLANE", arenas.member_count * arenas.parameters),
             ("ACTIVATIONS", arenas.activations),
             ("DELTAS", arenas.deltas),
-            ("SLOT", arenas.slot),
-            ("EXPECTED", arenas.expected),
-            ("WEIGHT", arenas.weight.unwrap_or(0)),
-            ("OUTPUT", arenas.output),
+            ("SLOT", arenas.slot_stride),
+            ("EXPECTED", arenas.target_offset),
+            ("WEIGHT", arenas.sample_weight_offset.unwrap_or(0)),
+            ("OUTPUT", arenas.output_offset),
             ("INPUT_STRIDE", arenas.input_stride()),
             ("OUTPUT_STRIDE", arenas.output_stride()),
             ("OUTPUTS", arenas.outputs()),
-            ("MEASURES", arenas.measures()),
+            ("MEASURES", arenas.metrics_workgroups_per_step()),
             ("DATA_ROWS", rows),
-            ("ORDER_WIDTH", crate::data::permutation::width(rows as u32) as usize),
+            ("ORDER_WIDTH", crate::data::permutation::grid_width(rows as u32) as usize),
             ("ORDER_ROUNDS", crate::data::permutation::ROUNDS as usize),
         ];
         for (name, value) in counts.iter().chain(&self.source.constants) {
             self.count(name, *value);
         }
-        if let Some(kept) = arenas.kept {
-            self.kept_gradients(kept, arenas.norms(), self.members.accumulate as f32);
-        } else if self.source.between.is_some() {
+        if let Some(kept) = arenas.full_gradients {
+            self.full_gradient_constants(
+                kept,
+                arenas.gradient_norm_workgroups(),
+                self.config.gradient_accumulation as f32,
+            );
+        } else if self.source.pre_activation_layer.is_some() {
             // The kernel reaches nothing of a kept gradient, but its files have to be valid.
-            self.kept_gradients(0, 1, 1.0);
+            self.full_gradient_constants(0, 1, 1.0);
         }
     }
 
     /// The constants of `shaders/whole.wgsl`.
-    fn kept_gradients(&mut self, kept: usize, norms: usize, accumulated: f32) {
+    fn full_gradient_constants(&mut self, kept: usize, norms: usize, accumulated: f32) {
         self.count("KEPT", kept);
         self.count("NORMS", norms);
         self.number("ACCUMULATED", accumulated);
-        self.flag("CLIPS", self.arenas.kept.is_some() && self.members.optimizer.clip_norm.is_some());
+        self.flag("CLIPS", self.arenas.full_gradients.is_some() && self.config.optimizer.clip_norm.is_some());
     }
 
     fn flags(&mut self) {
-        let (members, source) = (self.members, self.source);
+        let (members, source) = (self.config, self.source);
         for (name, value) in &source.flags {
             self.flag(name, *value);
         }
         self.flag("SHUFFLE", members.shuffle);
-        self.flag("HAS_WEIGHTS", self.arenas.weight.is_some());
-        self.flag("HAS_LABELS", members.labels);
+        self.flag("HAS_WEIGHTS", self.arenas.sample_weight_offset.is_some());
+        self.flag("HAS_LABELS", members.is_multi_label);
         self.flag("STORES_DELTAS", source.stores_deltas);
-        self.flag("LOSS_GRADIENT_IS_BY_Z", members.loss.output_activation().is_some());
-        self.flag("LOSS_NEEDS_NORMALIZER", members.loss.looks_at_the_row());
+        self.flag("LOSS_GRADIENT_IS_BY_Z", members.loss.required_output_activation().is_some());
+        self.flag("LOSS_NEEDS_NORMALIZER", members.loss.needs_full_row());
     }
 
     fn numbers(&mut self) {
-        let members = self.members;
-        self.number("SCALE", members.scale);
-        self.number("NOISE", members.noise);
-        self.number("THRESHOLD", members.loss.threshold());
-        self.number("BIAS_REACH", if members.optimizer.penalizes_biases { 1.0 } else { 0.0 });
+        let members = self.config;
+        self.number("SCALE", members.byte_scale);
+        self.number("NOISE", members.input_noise_std);
+        self.number("THRESHOLD", members.loss.decision_threshold());
+        self.number("BIAS_REACH", if members.optimizer.regularize_biases { 1.0 } else { 0.0 });
     }
 
     /// The function `layer`: what the kernels know of each layer.
@@ -190,27 +194,27 @@ impl<'a> Assembly<'a> {
 
     fn layer_value(&self, number: usize) -> String {
         let l = &self.arenas.layers[number];
-        let first = self.source.firsts.get(number).copied().unwrap_or(0);
-        let [x, y, z] = self.source.splits.get(number).copied().unwrap_or([1; 3]);
+        let first = self.source.first_workgroups.get(number).copied().unwrap_or(0);
+        let [x, y, z] = self.source.sliced_k.get(number).copied().unwrap_or([1; 3]);
         let numbers = [
-            l.place.inputs,
-            l.place.outputs,
-            l.input,
+            l.layout.inputs,
+            l.layout.outputs,
+            l.input_offset,
             l.input_stride,
-            l.input_slot,
-            l.output,
+            l.input_slot_stride,
+            l.output_offset,
             l.output_stride,
-            l.output_slot,
-            l.place.offset / 4,
-            l.delta,
-            l.place.vectors,
+            l.output_slot_stride,
+            l.layout.offset / 4,
+            l.delta_offset,
+            l.layout.vector_rows,
             first,
         ];
         format!("Layer({}, vec3u({x}u, {y}u, {z}u))", numbers.map(|n| format!("{n}u")).join(", "))
     }
 
     /// A function of the layer's number `l`. The kernel calls it only for the layers that it describes.
-    fn by_layer(&mut self, signature: &str, bodies: &[String]) {
+    fn layer_switch(&mut self, signature: &str, bodies: &[String]) {
         let last = *self.layers.end();
         let seen: Vec<String> = (0..bodies.len())
             .map(|l| if self.layers.contains(&l) { bodies[l].clone() } else { bodies[last].clone() })
@@ -219,44 +223,44 @@ impl<'a> Assembly<'a> {
     }
 
     fn activations(&mut self) {
-        let activations = &self.members.activations;
-        let values: Vec<String> = activations.iter().map(|a| call_of(a, "", "z")).collect();
-        let slopes: Vec<String> = activations.iter().map(slope_of).collect();
-        self.by_layer("activate(l: u32, z: vec4f) -> vec4f", &values);
-        self.by_layer("activate_gradient(l: u32, z: vec4f, a: vec4f) -> vec4f", &slopes);
+        let activations = &self.config.activations;
+        let values: Vec<String> = activations.iter().map(|a| call_text(a, "", "z")).collect();
+        let slopes: Vec<String> = activations.iter().map(derivative_call).collect();
+        self.layer_switch("activate(l: u32, z: vec4f) -> vec4f", &values);
+        self.layer_switch("activate_gradient(l: u32, z: vec4f, a: vec4f) -> vec4f", &slopes);
         for activation in activations {
             self.add_all(activation.wgsl());
         }
     }
 
     fn loss(&mut self) {
-        let loss = self.members.loss;
+        let loss = self.config.loss;
         for (function, end) in [("loss", ""), ("loss_gradient", "_gradient")] {
             let body = match (loss, loss.parameter()) {
                 (Loss::Custom(custom), _) => format!("{}{end}(y, t)", custom.name()),
                 (loss, Some(number)) => format!("{}{end}(y, t, normalizer, {:?}f)", loss.name(), number as f32),
                 (loss, None) => format!("{}{end}(y, t, normalizer)", loss.name()),
             };
-            self.text += &function_of(&format!("{function}(y: vec4f, t: vec4f, normalizer: vec3f) -> vec4f"), &body);
+            self.text += &function_text(&format!("{function}(y: vec4f, t: vec4f, normalizer: vec3f) -> vec4f"), &body);
         }
         self.add_all(loss.wgsl());
     }
 
     /// The slope of an activation on the way back, from its value `a`. Where the value does not tell the slope, the slope was
     /// stored in the place of the delta.
-    fn slopes(&mut self) {
-        let activations = self.members.activations.iter().enumerate();
+    fn derivatives(&mut self) {
+        let activations = self.config.activations.iter().enumerate();
         let slopes: Vec<String> = activations
-            .map(|(l, a)| if self.members.keeps_slope(l) { "deltas[kept]".to_owned() } else { slope_of(a) })
+            .map(|(l, a)| if self.config.stores_derivative(l) { "deltas[kept]".to_owned() } else { derivative_call(a) })
             .collect();
-        self.by_layer("slope_of(l: u32, a: vec4f, kept: u32) -> vec4f", &slopes);
+        self.layer_switch("slope_of(l: u32, a: vec4f, kept: u32) -> vec4f", &slopes);
     }
 
     /// The function `optimize`: the rule, and around it what changes the gradient or the parameter.
     fn update(&mut self) {
-        let optimizer = &self.members.optimizer;
+        let optimizer = &self.config.optimizer;
         let rule = optimizer.rule;
-        for (name, value) in rule.kinds() {
+        for (name, value) in rule.kernel_flags() {
             self.flag(name, *value);
         }
         for (index, name) in rule.coefficient_names().iter().enumerate() {
@@ -269,64 +273,65 @@ impl<'a> Assembly<'a> {
             gradient = format!("clipped({gradient}, step)");
             self.add(Piece::Shared(shader!("optimizer/clip")));
         }
-        if optimizer.penalizes() {
-            self.flag("DECOUPLED", optimizer.decoupled);
+        if optimizer.has_penalties() {
+            self.flag("DECOUPLED", optimizer.decoupled_weight_decay);
             gradient = format!("penalized({gradient}, {parameter}, reach, step)");
             parameter = format!("decayed({parameter}, reach, step)");
             self.add(Piece::Shared(shader!("optimizer/penalty")));
         }
         let mut new = format!("{}({parameter}, {gradient}, i, step)", rule.name());
-        if optimizer.average.is_some() {
-            self.count("AVERAGE", rule.planes());
+        if optimizer.ema_decay.is_some() {
+            self.count("AVERAGE", rule.state_per_parameter());
             new = format!("averaged({new}, i, step)");
             self.add(Piece::Shared(shader!("optimizer/average")));
         }
-        self.text += &function_of("optimize(p: vec4f, g: vec4f, i: u32, reach: f32, step: Step) -> vec4f", &new);
+        self.text += &function_text("optimize(p: vec4f, g: vec4f, i: u32, reach: f32, step: Step) -> vec4f", &new);
     }
 
     /// Where the vectors behind the weights lie, and what a norm keeps.
-    fn vectors(&mut self) {
-        let (arenas, members) = (self.arenas, self.members);
-        if !arenas.has_vectors() {
+    fn vector_offsets(&mut self) {
+        let (arenas, members) = (self.arenas, self.config);
+        if !arenas.has_per_neuron_parameters() {
             return;
         }
-        let places: Vec<String> = arenas.layers.iter().map(|l| format!("{}u", l.normed.unwrap_or(0))).collect();
-        self.by_layer("normed_place(l: u32) -> u32", &places);
-        self.count("RUNNING", members.optimizer.planes() * arenas.models * arenas.parameters);
+        let places: Vec<String> =
+            arenas.layers.iter().map(|l| format!("{}u", l.normalized_offset.unwrap_or(0))).collect();
+        self.layer_switch("normed_place(l: u32) -> u32", &places);
+        self.count("RUNNING", members.optimizer.state_per_parameter() * arenas.member_count * arenas.parameters);
         self.count("STATISTICS", arenas.statistics);
         self.number("EPSILON", crate::nn::normalization::EPSILON as f32);
         self.number("RUNNING_MOMENTUM", crate::nn::normalization::MOMENTUM as f32);
-        self.flag("TRAINS", !self.source.predicts);
+        self.flag("TRAINS", !self.source.is_prediction);
         self.add(Piece::Shared(shader!("norm/places")));
     }
 
     /// What the outputs of a layer are multiplied by, where a share of them is dropped.
-    fn dropouts(&mut self) {
-        let drops_between = self.source.between.is_some_and(|layer| self.members.drops(layer));
-        if self.source.between.is_some() {
+    fn dropout_factors(&mut self) {
+        let drops_between = self.source.pre_activation_layer.is_some_and(|layer| self.config.has_dropout(layer));
+        if self.source.pre_activation_layer.is_some() {
             let body = if drops_between { "kept_share(LAYER, i, column)" } else { "vec4f(1.0)" };
-            self.text += &function_of("share_of(i: u32, column: u32) -> vec4f", body);
+            self.text += &function_text("share_of(i: u32, column: u32) -> vec4f", body);
         }
-        if !drops_between && !self.source.has_finish(Finish::ForwardDropout) {
+        if !drops_between && !self.source.has_epilogue(Epilogue::ForwardDropout) {
             return;
         }
         self.add(Piece::Shared(shader!("dropout")));
         let mut dropouts = Vec::new();
-        for (share, layer) in self.members.dropouts.iter().zip(&self.arenas.layers) {
-            let Dropout { below, scale, .. } = Dropout::of(*share);
-            let first = 4 * layer.delta / self.arenas.batch;
-            dropouts.push(if self.members.has_dropouts && *share > 0.0 {
+        for (share, layer) in self.config.dropouts.iter().zip(&self.arenas.layers) {
+            let Dropout { threshold: below, scale, .. } = Dropout::with_probability(*share);
+            let first = 4 * layer.delta_offset / self.arenas.padded_batch;
+            dropouts.push(if self.config.has_member_dropouts && *share > 0.0 {
                 format!("Dropout(current.below, current.kept, {first}u)")
             } else {
                 format!("Dropout({below}u, {scale:?}f, {first}u)")
             });
         }
-        self.by_layer("dropout(l: u32) -> Dropout", &dropouts);
+        self.layer_switch("dropout(l: u32) -> Dropout", &dropouts);
     }
 }
 
 /// A call of an activation, or of what ends in `_gradient`, with its parameter.
-fn call_of(activation: &Activation, end: &str, argument: &str) -> String {
+fn call_text(activation: &Activation, end: &str, argument: &str) -> String {
     if *activation == Activation::Softmax {
         // The loss takes the sums.
         return format!("identity{end}({argument})");
@@ -334,19 +339,19 @@ fn call_of(activation: &Activation, end: &str, argument: &str) -> String {
     let name = activation.name();
     match activation.parameter() {
         // The layer learns it. Here it only has to be valid.
-        Some(number) if activation.is_learned() => format!("{name}{end}({argument}, vec4f({:?}f))", number as f32),
+        Some(number) if activation.has_parameters() => format!("{name}{end}({argument}, vec4f({:?}f))", number as f32),
         Some(number) => format!("{name}{end}({argument}, {:?}f)", number as f32),
         None => format!("{name}{end}({argument})"),
     }
 }
 
 /// A call of the derivative of an activation.
-fn slope_of(activation: &Activation) -> String {
-    call_of(activation, "_gradient", if activation.slope_is_by_value() { "a" } else { "z" })
+fn derivative_call(activation: &Activation) -> String {
+    call_text(activation, "_gradient", if activation.derivative_from_output() { "a" } else { "z" })
 }
 
 /// A function that returns `body`.
-fn function_of(signature: &str, body: &str) -> String {
+fn function_text(signature: &str, body: &str) -> String {
     format!("fn {signature} {{\n    return {body};\n}}\n")
 }
 
@@ -363,7 +368,7 @@ pub(crate) fn switch(signature: &str, bodies: &[String]) -> String {
     }
     if cases.is_empty() {
         // Without a choice the driver has nothing to fold.
-        return function_of(signature, last);
+        return function_text(signature, last);
     }
     let mut text = format!("fn {signature} {{\n    switch l {{\n");
     for (body, numbers) in cases {

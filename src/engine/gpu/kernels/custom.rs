@@ -4,46 +4,51 @@ use crate::{
     engine::gpu::{
         device::{
             Gpu,
-            pipeline::{Binding, PAIR, Set},
+            pipeline::{Binding, BindingLayout, PAIR_BYTES},
             readback::read,
         },
-        kernels::{kernel_set::Dispatch, kernel_source::text_of},
-        layout::buffers::ARENA,
+        kernels::{kernel_set::Dispatch, kernel_source::source_of},
+        layout::buffers::ARENA_USAGES,
     },
     error::{Error, Result},
     nn::{
         activation::Activation,
-        custom::{PLACES, check_close},
+        custom::{TEST_POINTS, check_close},
         loss::Loss,
         network::Network,
     },
 };
 
 /// Expected outputs that a loss is tried with.
-const EXPECTED: [f64; 3] = [0.0, 1.0, 0.37];
+const TARGETS: [f64; 3] = [0.0, 1.0, 0.37];
 
 /// A formula, and its derivative, of an output and of the expected one, which an activation does not look at.
-struct Formula<'a> {
+struct CheckedFunction<'a> {
     name: &'static str,
     wgsl: &'static [&'static str],
     arguments: &'static str,
     apply: &'a dyn Fn(f64, f64) -> f64,
-    gradient: &'a dyn Fn(f64, f64) -> f64,
+    derivative: &'a dyn Fn(f64, f64) -> f64,
 }
 
 /// Runs every formula of the caller's that a training uses, and refuses one that differs.
 pub(crate) async fn check(gpu: &Gpu, network: &Network, loss: Loss) -> Result<()> {
     for layer in network.layers() {
         if let Activation::Custom(custom) = layer.activation {
-            let (apply, gradient) = (|z, _| custom.apply(z), |z, _| custom.gradient(z));
+            let (apply, gradient) = (|z, _| custom.apply(z), |z, _| custom.derivative(z));
             let (name, wgsl) = (custom.name(), custom.pieces());
-            try_out(gpu, &Formula { name, wgsl, arguments: "at", apply: &apply, gradient: &gradient }).await?;
+            check_function(gpu, &CheckedFunction { name, wgsl, arguments: "at", apply: &apply, derivative: &gradient })
+                .await?;
         }
     }
     if let Loss::Custom(custom) = loss {
-        let (apply, gradient) = (|y, t| custom.apply(y, t), |y, t| custom.gradient(y, t));
+        let (apply, gradient) = (|y, t| custom.apply(y, t), |y, t| custom.derivative(y, t));
         let (name, wgsl) = (custom.name(), custom.pieces());
-        try_out(gpu, &Formula { name, wgsl, arguments: "at, expected", apply: &apply, gradient: &gradient }).await?;
+        check_function(
+            gpu,
+            &CheckedFunction { name, wgsl, arguments: "at, expected", apply: &apply, derivative: &gradient },
+        )
+        .await?;
     }
     Ok(())
 }
@@ -56,7 +61,7 @@ fn has_loop(text: &str) -> bool {
 }
 
 /// Calls a formula and its derivative at `count` places.
-pub(crate) fn dispatch(name: &str, wgsl: &[&str], arguments: &str, count: usize) -> Dispatch {
+pub(crate) fn evaluation_dispatch(name: &str, wgsl: &[&str], arguments: &str, count: usize) -> Dispatch {
     let call = |function: &str, end: &str| {
         format!("fn {function}(at: vec4f, expected: vec4f) -> vec4f {{ return {name}{end}({arguments}); }}\n")
     };
@@ -65,25 +70,38 @@ pub(crate) fn dispatch(name: &str, wgsl: &[&str], arguments: &str, count: usize)
         call("tried", ""),
         call("tried_gradient", "_gradient"),
         wgsl.concat(),
-        text_of(shader!("custom")).to_string(),
+        source_of(shader!("custom")).to_string(),
     ];
     let (name, source) = (format!("the WGSL of {name}"), source.concat());
-    Dispatch { entry: "custom", groups: [1; 3], loops: count, steps: 1, flop: 0, bytes: 0, name, source }
+    Dispatch {
+        entry_point: "custom",
+        workgroups: [1; 3],
+        loop_iterations: count,
+        max_steps: 1,
+        flop: 0,
+        bytes: 0,
+        name,
+        source,
+    }
 }
 
-async fn try_out(gpu: &Gpu, formula: &Formula<'_>) -> Result<()> {
-    let Formula { name, wgsl, arguments, apply, gradient } = formula;
-    if gpu.loop_budget.is_some() && wgsl.iter().any(|text| has_loop(text)) {
+async fn check_function(gpu: &Gpu, formula: &CheckedFunction<'_>) -> Result<()> {
+    let CheckedFunction { name, wgsl, arguments, apply, derivative: gradient } = formula;
+    if gpu.max_loop_iterations.is_some() && wgsl.iter().any(|text| has_loop(text)) {
         let expected = "no loop, whose rounds a software adapter would count with those of the products".to_owned();
-        return Err(Error::Setting { what: "WGSL of a formula", expected, got: format!("one in that of {name}") });
+        return Err(Error::InvalidSetting {
+            name: "WGSL of a formula",
+            expected,
+            got: format!("one in that of {name}"),
+        });
     }
-    let pairs: Vec<(f64, f64)> = EXPECTED.iter().flat_map(|t| PLACES.map(|at| (at, *t))).collect();
+    let pairs: Vec<(f64, f64)> = TARGETS.iter().flat_map(|t| TEST_POINTS.map(|at| (at, *t))).collect();
     let count = pairs.len() / 4;
-    let dispatch = dispatch(name, wgsl, arguments, count);
-    let set = Set::new(gpu, "custom", &[Binding::Cursor, Binding::Write]).await?;
+    let dispatch = evaluation_dispatch(name, wgsl, arguments, count);
+    let set = BindingLayout::new(gpu, "custom", &[Binding::Cursor, Binding::Write]).await?;
     let kernel = set.kernel(gpu, &dispatch).await?;
-    let cursor = gpu.buffer("custom", PAIR, wgpu::BufferUsages::UNIFORM).await?;
-    let places = gpu.buffer("custom", 4 * 16 * count as u64, ARENA).await?;
+    let cursor = gpu.buffer("custom", PAIR_BYTES, wgpu::BufferUsages::UNIFORM).await?;
+    let places = gpu.buffer("custom", 4 * 16 * count as u64, ARENA_USAGES).await?;
     let group = set.bind(gpu, "custom", &[&cursor, &places]).await?;
     let inputs: Vec<f32> = pairs.iter().map(|p| p.0 as f32).chain(pairs.iter().map(|p| p.1 as f32)).collect();
     gpu.upload(&places, 0, bytemuck::cast_slice(&inputs));

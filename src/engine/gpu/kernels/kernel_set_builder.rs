@@ -5,14 +5,14 @@ use std::ops::RangeInclusive;
 use crate::engine::gpu::{
     kernels::kernel_source::{BindingSet, KernelSource, Piece},
     layout::{
-        arenas::{Arenas, Members},
-        matmul::{Finish, Product},
+        arenas::{Arenas, KernelConfig},
+        matmul::{Epilogue, MatmulKind},
     },
 };
 
 /// What dispatches are for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
+pub(crate) enum KernelPurpose {
     Training,
     /// Changes nothing.
     Gradients,
@@ -20,14 +20,14 @@ pub(crate) enum Purpose {
 }
 
 /// Makes the dispatches of a network.
-pub(crate) struct Maker<'a> {
+pub(crate) struct KernelSetBuilder<'a> {
     pub(crate) arenas: &'a Arenas,
-    pub(crate) members: &'a Members,
-    pub(crate) purpose: Purpose,
+    pub(crate) config: &'a KernelConfig,
+    pub(crate) purpose: KernelPurpose,
 }
 
-impl Maker<'_> {
-    pub(crate) fn last(&self) -> usize {
+impl KernelSetBuilder<'_> {
+    pub(crate) fn last_layer(&self) -> usize {
         self.arenas.layers.len() - 1
     }
 
@@ -38,56 +38,59 @@ impl Maker<'_> {
         pieces: Vec<Piece>,
         looks_at: Option<RangeInclusive<usize>>,
     ) -> KernelSource {
-        let predicts = self.purpose == Purpose::Prediction;
-        KernelSource { predicts, looks_at, ..KernelSource::new(bindings, pieces) }
+        let predicts = self.purpose == KernelPurpose::Prediction;
+        KernelSource { is_prediction: predicts, used_layers: looks_at, ..KernelSource::new(bindings, pieces) }
     }
 
-    pub(crate) fn assembled(&self, source: &KernelSource) -> String {
-        source.assemble(self.arenas, self.members)
+    pub(crate) fn assemble(&self, source: &KernelSource) -> String {
+        source.assemble(self.arenas, self.config)
     }
 
     /// The epilogue of a layer's outputs in a training.
-    pub(crate) fn output(&self, layer: usize) -> Finish {
-        let members = self.members;
-        if layer == self.last() {
-            return if members.loss.looks_at_the_row() { Finish::Forward } else { Finish::OutputDelta };
+    pub(crate) fn output_epilogue(&self, layer: usize) -> Epilogue {
+        let members = self.config;
+        if layer == self.last_layer() {
+            return if members.loss.needs_full_row() { Epilogue::Forward } else { Epilogue::OutputDelta };
         }
-        if members.norms[layer].is_some() {
-            Finish::BeforeNorm
-        } else if members.activations[layer].is_learned() {
-            Finish::ForwardPrelu
-        } else if members.drops(layer) {
-            Finish::ForwardDropout
-        } else if members.keeps_slope(layer) {
-            Finish::ForwardSlope
+        if members.normalizations[layer].is_some() {
+            Epilogue::BeforeNormalization
+        } else if members.activations[layer].has_parameters() {
+            Epilogue::ForwardPrelu
+        } else if members.has_dropout(layer) {
+            Epilogue::ForwardDropout
+        } else if members.stores_derivative(layer) {
+            Epilogue::ForwardDerivative
         } else {
-            Finish::Forward
+            Epilogue::Forward
         }
     }
 
     /// The epilogue of a layer's outputs in a prediction.
-    pub(crate) fn predicted_output(&self, layer: usize) -> Finish {
-        if self.members.norms[layer].is_some() {
-            Finish::BeforeNorm
-        } else if self.members.activations[layer].is_learned() {
-            Finish::ForwardPrelu
+    pub(crate) fn prediction_epilogue(&self, layer: usize) -> Epilogue {
+        if self.config.normalizations[layer].is_some() {
+            Epilogue::BeforeNormalization
+        } else if self.config.activations[layer].has_parameters() {
+            Epilogue::ForwardPrelu
         } else {
-            Finish::Forward
+            Epilogue::Forward
         }
     }
 
     /// The epilogue of the gradients: the update, or they are kept until all are there.
-    pub(crate) const fn last_finish(&self) -> Finish {
-        if self.arenas.kept.is_some() { Finish::Accumulate } else { Finish::Update }
+    pub(crate) const fn gradient_epilogue(&self) -> Epilogue {
+        if self.arenas.full_gradients.is_some() { Epilogue::Accumulate } else { Epilogue::Update }
     }
 
     /// The floating-point operations of a product, for one step.
-    pub(crate) fn flop(&self, product: Product, layer: usize) -> u64 {
+    pub(crate) fn matmul_flop(&self, product: MatmulKind, layer: usize) -> u64 {
         let l = &self.arenas.layers[layer];
-        if product == Product::InputDelta && layer == 0 {
+        if product == MatmulKind::InputDelta && layer == 0 {
             // Nobody needs it.
             return 0;
         }
-        2 * self.arenas.batch as u64 * l.place.inputs as u64 * l.place.outputs as u64 * self.arenas.models as u64
+        2 * self.arenas.padded_batch as u64
+            * l.layout.inputs as u64
+            * l.layout.outputs as u64
+            * self.arenas.member_count as u64
     }
 }

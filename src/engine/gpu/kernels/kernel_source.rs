@@ -10,18 +10,18 @@ use std::ops::RangeInclusive;
 use crate::engine::gpu::{
     kernels::assembly::Assembly,
     layout::{
-        arenas::{Arenas, Members},
-        matmul::{Finish, Matmul},
+        arenas::{Arenas, KernelConfig},
+        matmul::{Epilogue, Matmul},
     },
 };
 
 /// The text of a WGSL file. Tests may put another text in its place.
 #[cfg(not(test))]
-pub(crate) const fn text_of(file: &str) -> std::borrow::Cow<'_, str> {
+pub(crate) const fn source_of(file: &str) -> std::borrow::Cow<'_, str> {
     std::borrow::Cow::Borrowed(file)
 }
 #[cfg(test)]
-pub(crate) use crate::engine::gpu::kernels::mutant::text_of;
+pub(crate) use crate::engine::gpu::kernels::mutant::source_of;
 
 /// A WGSL file of a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(crate) enum Piece {
 }
 
 /// Several files that stand in a kernel once.
-pub(crate) fn shared<const N: usize>(files: [&'static str; N]) -> Vec<Piece> {
+pub(crate) fn shared_pieces<const N: usize>(files: [&'static str; N]) -> Vec<Piece> {
     files.map(Piece::Shared).to_vec()
 }
 
@@ -47,11 +47,11 @@ pub(crate) struct MatmulInstance {
 
 impl MatmulInstance {
     /// The name that stands in place of a template's identifier, if the identifier is a placeholder.
-    fn name_of(&self, identifier: &str) -> Option<String> {
+    fn instance_name(&self, identifier: &str) -> Option<String> {
         let hook = identifier.strip_prefix(PLACEHOLDER)?;
         let owner = match hook {
-            "left" | "right" | "place" => self.matmul.product.name(),
-            "finish" => self.matmul.finish.name(),
+            "left" | "right" | "place" => self.matmul.kind.name(),
+            "finish" => self.matmul.epilogue.name(),
             _ => self.name,
         };
         Some(format!("{owner}_{hook}"))
@@ -75,7 +75,7 @@ pub(crate) fn instantiate(template: &str, matmul: &MatmulInstance) -> String {
         let end = from_word.find(|c: char| !is_part_of_word(c)).unwrap_or(from_word.len());
         let (word, after) = from_word.split_at(end);
         text += before;
-        match matmul.name_of(word) {
+        match matmul.instance_name(word) {
             Some(name) => text += &name,
             None => text += word,
         }
@@ -109,12 +109,12 @@ impl BindingSet {
 /// The most layers whose calls a step writes out one after the other, with the layer's number as a constant: a driver folds all
 /// that depends on it. It copies the matmuls into every call first, so that the time to compile grows faster than the number
 /// of layers (4 layers of width 16 took llvmpipe 13 s). A kernel calls the layers of deeper networks in loops.
-pub(crate) const UNROLLED: usize = 3;
+pub(crate) const MAX_UNROLLED_LAYERS: usize = 3;
 
 /// The most layers among which the function `layer` chooses by a `switch`, which a driver copies into every call. Where there are
 /// more it looks into a table, or the time to compile would grow with the square of the number of layers (9 layers of width 4
 /// took llvmpipe 16 s). In the loops of a walk a table is faster from the first layer on.
-const LISTED: usize = 6;
+const MAX_SWITCH_LAYERS: usize = 6;
 
 /// A kernel's WGSL, beside what follows from the network's arenas and members.
 pub(crate) struct KernelSource {
@@ -126,19 +126,19 @@ pub(crate) struct KernelSource {
     /// The kernel's own constants of type bool.
     pub(crate) flags: Vec<(&'static str, bool)>,
     /// The first workgroup of each layer, or the first block of its weights.
-    pub(crate) firsts: Vec<usize>,
+    pub(crate) first_workgroups: Vec<usize>,
     /// How many invocations share the sums of an output, for each layer and product; 1 if not given.
-    pub(crate) splits: Vec<[usize; 3]>,
+    pub(crate) sliced_k: Vec<[usize; 3]>,
     /// Functions that call one layer after the other.
     pub(crate) calls: String,
     /// The layers that the kernel looks at, if it does not look at all of them.
-    pub(crate) looks_at: Option<RangeInclusive<usize>>,
+    pub(crate) used_layers: Option<RangeInclusive<usize>>,
     /// The layer between whose matmul and activation the kernel stands.
-    pub(crate) between: Option<usize>,
+    pub(crate) pre_activation_layer: Option<usize>,
     /// Whether the kernel goes through all layers of many steps.
-    pub(crate) is_walk: bool,
+    pub(crate) is_multi_step: bool,
     /// Whether the kernel serves a prediction, which keeps nothing for the backward pass.
-    pub(crate) predicts: bool,
+    pub(crate) is_prediction: bool,
     /// Whether the epilogues store the deltas. Otherwise the next matmul finds them in workgroup memory.
     pub(crate) stores_deltas: bool,
 }
@@ -152,50 +152,50 @@ impl KernelSource {
             matmuls: Vec::new(),
             constants: Vec::new(),
             flags: Vec::new(),
-            firsts: Vec::new(),
-            splits: Vec::new(),
+            first_workgroups: Vec::new(),
+            sliced_k: Vec::new(),
             calls: String::new(),
-            looks_at: None,
-            between: None,
-            is_walk: false,
-            predicts: false,
+            used_layers: None,
+            pre_activation_layer: None,
+            is_multi_step: false,
+            is_prediction: false,
             stores_deltas: true,
         }
     }
 
     /// The text of the kernel.
-    pub(crate) fn assemble(&self, arenas: &Arenas, members: &Members) -> String {
-        Assembly::new(arenas, members, self).text()
+    pub(crate) fn assemble(&self, arenas: &Arenas, config: &KernelConfig) -> String {
+        Assembly::new(arenas, config, self).text()
     }
 
     /// Whether the function `layer` looks into a table.
     pub(crate) const fn has_layer_table(&self, layers: usize) -> bool {
-        layers > if self.is_walk { UNROLLED } else { LISTED }
+        layers > if self.is_multi_step { MAX_UNROLLED_LAYERS } else { MAX_SWITCH_LAYERS }
     }
 
     /// The layers whose descriptions the kernel contains. In a deep network a kernel of few layers has those alone, or all
     /// kernels of a plan together would grow with the square of the number of layers.
     pub(crate) fn described_layers(&self, layers: usize) -> RangeInclusive<usize> {
-        match &self.looks_at {
+        match &self.used_layers {
             Some(some) if self.has_layer_table(layers) => some.clone(),
             Some(_) | None => 0..=layers - 1,
         }
     }
 
     /// Whether a matmul of the kernel has this epilogue.
-    pub(crate) fn has_finish(&self, finish: Finish) -> bool {
-        self.matmuls.iter().any(|instance| instance.matmul.finish == finish)
+    pub(crate) fn has_epilogue(&self, epilogue: Epilogue) -> bool {
+        self.matmuls.iter().any(|instance| instance.matmul.epilogue == epilogue)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::gpu::layout::matmul::Product;
+    use crate::engine::gpu::layout::matmul::MatmulKind;
 
     #[test]
     fn a_template_has_whole_identifiers_replaced_and_nothing_else() {
-        let matmul = Matmul { product: Product::Forward, finish: Finish::OutputDelta }.named("output");
+        let matmul = Matmul { kind: MatmulKind::Forward, epilogue: Epilogue::OutputDelta }.instance("output");
         let of = |template: &str| instantiate(template, &matmul);
         assert_eq!(
             of("product_left(p); product_right(p); product_place"),

@@ -7,21 +7,21 @@
 use crate::{
     engine::gpu::{
         kernels::{
-            kernel_set::LANES,
-            kernel_source::UNROLLED,
-            multi_step::{Blocks, PRODUCTS},
-            windows::Scored,
+            kernel_set::WORKGROUP_SIZE,
+            kernel_source::MAX_UNROLLED_LAYERS,
+            multi_step::{FusedBlocks, MATMUL_KINDS},
+            windows::SummedOutputs,
         },
         layout::arenas::Arenas,
     },
-    plan::{Tile, Way, Ways},
+    plan::{MatmulConfig, MatmulConfigs, Tile},
 };
 
 /// A workgroup of 64 adds up its sums by halves.
-const HALVES: usize = LANES.ilog2() as usize + 1;
+const REDUCTION_ROUNDS: usize = WORKGROUP_SIZE.ilog2() as usize + 1;
 
 /// Three loops over a row's outputs, which are so many vec4s: as many as it takes to measure a row, or to make a softmax of it.
-const fn of_row(output_stride: usize) -> usize {
+const fn row_rounds(output_stride: usize) -> usize {
     3 * (output_stride + 1)
 }
 
@@ -36,68 +36,68 @@ pub(crate) const fn step_table() -> usize {
 }
 
 /// `order.wgsl`. A place walks round the grid of rows until it hits one, seldom more than once or twice.
-pub(crate) const fn order() -> usize {
+pub(crate) const fn find_rows() -> usize {
     768
 }
 
 /// `measure_small.wgsl`
-pub(crate) fn measure_small(arenas: &Arenas) -> usize {
-    1 + arenas.batch * (1 + of_row(arenas.output_stride()))
+pub(crate) fn batch_metrics_small(arenas: &Arenas) -> usize {
+    1 + arenas.padded_batch * (1 + row_rounds(arenas.output_stride()))
 }
 
 /// `measure.wgsl`
-pub(crate) fn measure(arenas: &Arenas) -> usize {
-    of_row(arenas.output_stride()) + HALVES
+pub(crate) fn batch_metrics(arenas: &Arenas) -> usize {
+    row_rounds(arenas.output_stride()) + REDUCTION_ROUNDS
 }
 
 /// `total.wgsl`
-pub(crate) fn total(arenas: &Arenas) -> usize {
-    arenas.measures().div_ceil(LANES) + 1 + HALVES
+pub(crate) fn sum_metrics(arenas: &Arenas) -> usize {
+    arenas.metrics_workgroups_per_step().div_ceil(WORKGROUP_SIZE) + 1 + REDUCTION_ROUNDS
 }
 
 /// The rounds of `score.wgsl`, of which a softmax may be made.
-pub(crate) struct ScoreLoops {
+pub(crate) struct EvaluationLoops {
     /// For each row of an invocation.
     pub(crate) each_row: usize,
     /// Whatever the rows.
     pub(crate) fixed: usize,
 }
 
-impl ScoreLoops {
-    pub(crate) const fn new(output_stride: usize, scored: Scored) -> Self {
+impl EvaluationLoops {
+    pub(crate) const fn new(output_stride: usize, scored: SummedOutputs) -> Self {
         let again = scored.errors + scored.labels;
-        Self { each_row: 1 + 2 * of_row(output_stride) + again, fixed: 7 * scored.pairs() + 3 + 2 * again }
+        Self { each_row: 1 + 2 * row_rounds(output_stride) + again, fixed: 7 * scored.pairs() + 3 + 2 * again }
     }
 
     /// For a batch of rows, of which an invocation has every 64th.
     pub(crate) fn of_batch(&self, arenas: &Arenas) -> usize {
-        arenas.measures() * self.each_row + self.fixed
+        arenas.metrics_workgroups_per_step() * self.each_row + self.fixed
     }
 }
 
 /// `ensemble.wgsl`
 pub(crate) fn ensemble(arenas: &Arenas) -> usize {
-    arenas.models * (arenas.outputs() + 3) + arenas.outputs() + 3
+    arenas.member_count * (arenas.outputs() + 3) + arenas.outputs() + 3
 }
 
 /// `entry/rows.wgsl` and `entry/softmax.wgsl`
-pub(crate) fn rows(arenas: &Arenas) -> usize {
-    softmax_deltas(arenas, LANES, LANES)
+pub(crate) fn softmax_rows(arenas: &Arenas) -> usize {
+    softmax_deltas(arenas, WORKGROUP_SIZE, WORKGROUP_SIZE)
 }
 
 /// `entry/norm.wgsl`
-pub(crate) fn norm(arenas: &Arenas) -> usize {
-    arenas.parameters.div_ceil(LANES * arenas.norms()) + 1 + HALVES
+pub(crate) fn gradient_norm(arenas: &Arenas) -> usize {
+    arenas.parameters.div_ceil(WORKGROUP_SIZE * arenas.gradient_norm_workgroups()) + 1 + REDUCTION_ROUNDS
 }
 
 /// `entry/update.wgsl`
 pub(crate) fn update(arenas: &Arenas) -> usize {
-    arenas.norms() + arenas.layers.len()
+    arenas.gradient_norm_workgroups() + arenas.layers.len()
 }
 
 /// `norm/*.wgsl`, whose workgroups go over so many numbers each.
-pub(crate) fn between(arenas: &Arenas, over: usize) -> usize {
-    3 * over.div_ceil(LANES) + 4 * HALVES + arenas.layers.len()
+pub(crate) fn pre_activation(arenas: &Arenas, over: usize) -> usize {
+    3 * over.div_ceil(WORKGROUP_SIZE) + 4 * REDUCTION_ROUNDS + arenas.layers.len()
 }
 
 /// `entry/grid.wgsl` for the layers from `first` to `last`, around the tile.
@@ -112,12 +112,12 @@ pub(crate) const fn sum(summed: usize, split: usize) -> usize {
 
 impl Tile {
     /// The rounds of one tile of a matmul of this depth.
-    pub(crate) const fn loops(self, depth: usize) -> usize {
+    pub(crate) const fn loop_iterations(self, depth: usize) -> usize {
         match self {
-            Self::Lanes8(columns) => columns.div_ceil(32) * (columns / 2 + 1) + depth.div_ceil(256 / columns) + 1,
-            Self::Plain => depth.div_ceil(4) + 1,
-            Self::Sliced { split, .. } => depth.div_ceil(4 * split) + 1 + split.ilog2() as usize + 1,
-            Self::Staged(_) => depth.div_ceil(16) * (1 + 4 + 1) + 1,
+            Self::Subgroup8(columns) => columns.div_ceil(32) * (columns / 2 + 1) + depth.div_ceil(256 / columns) + 1,
+            Self::Register => depth.div_ceil(4) + 1,
+            Self::SlicedK { slices: split, .. } => depth.div_ceil(4 * split) + 1 + split.ilog2() as usize + 1,
+            Self::SharedMemory(_) => depth.div_ceil(16) * (1 + 4 + 1) + 1,
         }
     }
 }
@@ -129,7 +129,7 @@ fn softmax_deltas(arenas: &Arenas, rows: usize, lanes: usize) -> usize {
 
 /// `entry/fused.wgsl`, for all of a workgroup's blocks of rows.
 pub(crate) fn fused(arenas: &Arenas, rows: usize, groups: usize, softmax: bool) -> usize {
-    let Blocks { lanes, owned, .. } = Blocks::of(arenas, rows);
+    let FusedBlocks { invocations: lanes, register_blocks: owned, .. } = FusedBlocks::new(arenas, rows);
     let held = |stride: usize| 1 + (rows * stride).div_ceil(lanes);
     let matmuls: usize = arenas.layers.iter().map(|l| 2 + l.input_stride + l.output_stride).sum();
     let gradients = owned.iter().sum::<usize>() * (1 + rows / 4);
@@ -137,46 +137,46 @@ pub(crate) fn fused(arenas: &Arenas, rows: usize, groups: usize, softmax: bool) 
     if softmax {
         each += softmax_deltas(arenas, rows, lanes) + held(arenas.output_stride());
     }
-    2 + arenas.batch.div_ceil(rows).div_ceil(groups) * each
+    2 + arenas.padded_batch.div_ceil(rows).div_ceil(groups) * each
 }
 
 /// A step of `entry/walk.wgsl`
-pub(crate) fn step_of_walk(arenas: &Arenas, ways: &Ways, softmax: bool) -> usize {
+pub(crate) fn single_workgroup_step(arenas: &Arenas, configs: &MatmulConfigs, softmax: bool) -> usize {
     let layers = arenas.layers.len();
     let mut loops = 8;
-    if layers > UNROLLED {
+    if layers > MAX_UNROLLED_LAYERS {
         loops += 3 * (layers + 1);
     }
     for layer in 0..layers {
-        for (product, way) in PRODUCTS.into_iter().zip(ways.of_layer(layer)) {
-            let Some(Way { tile, .. }) = way else { continue };
-            let [height, columns, depth] = arenas.size(product, layer);
-            loops += 1 + tile.groups(height, columns) * (1 + tile.loops(depth));
+        for (product, way) in MATMUL_KINDS.into_iter().zip(configs.for_layer(layer)) {
+            let Some(MatmulConfig { tile, .. }) = way else { continue };
+            let [height, columns, depth] = arenas.matmul_dims(product, layer);
+            loops += 1 + tile.workgroups(height, columns) * (1 + tile.loop_iterations(depth));
         }
     }
-    let lanes = ways.gradients.tile.lanes();
-    if arenas.kept.is_some() {
+    let lanes = configs.gradient.tile.invocations();
+    if arenas.full_gradients.is_some() {
         let each = arenas.parameters.div_ceil(lanes);
         // Whether penalties reach a parameter is asked of each layer: a loop that llvmpipe unrolls if it is short.
         loops += 2 * each + lanes + 3;
         loops += if layers > 32 { each * (layers + 1) } else { layers };
     }
     if softmax {
-        loops += softmax_deltas(arenas, arenas.batch, lanes);
+        loops += softmax_deltas(arenas, arenas.padded_batch, lanes);
     }
     loops
 }
 
 /// How many steps of a walk an invocation can take in one dispatch.
-pub(crate) fn steps_a_dispatch(arenas: &Arenas, ways: &Ways, budget: Option<usize>) -> usize {
+pub(crate) fn steps_per_dispatch(arenas: &Arenas, configs: &MatmulConfigs, budget: Option<usize>) -> usize {
     match budget {
-        Some(budget) => budget / step_of_walk(arenas, ways, true),
+        Some(budget) => budget / single_workgroup_step(arenas, configs, true),
         None => usize::MAX,
     }
 }
 
 /// A step of `entry/lane.wgsl`, if the driver unrolls no loop.
-pub(crate) fn step_of_lane(arenas: &Arenas) -> usize {
+pub(crate) fn single_invocation_step(arenas: &Arenas) -> usize {
     let blocks: usize = arenas.layers.iter().map(|l| (l.input_stride + 1) * (l.output_stride + 1)).sum();
-    8 + 2 * blocks + arenas.batch * (1 + arenas.input_stride() + 3 * blocks + 5 * arenas.output_stride())
+    8 + 2 * blocks + arenas.padded_batch * (1 + arenas.input_stride() + 3 * blocks + 5 * arenas.output_stride())
 }

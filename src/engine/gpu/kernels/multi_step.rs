@@ -7,65 +7,66 @@ use crate::{
     engine::gpu::{
         kernels::{
             assembly::switch,
-            kernel_set::{Dispatch, bytes_of},
-            kernel_set_builder::Maker,
-            kernel_source::{BindingSet, KernelSource, MatmulInstance, Piece, UNROLLED, shared},
+            kernel_set::{Dispatch, matmul_bytes},
+            kernel_set_builder::KernelSetBuilder,
+            kernel_source::{BindingSet, KernelSource, MAX_UNROLLED_LAYERS, MatmulInstance, Piece, shared_pieces},
             loop_counts,
         },
         layout::{
             arenas::Arenas,
-            matmul::{Finish, Matmul, Product},
+            matmul::{Epilogue, Matmul, MatmulKind},
         },
     },
-    plan::Ways,
+    plan::MatmulConfigs,
 };
 
-/// In the order of [`Ways::of_layer`].
-pub(crate) const PRODUCTS: [Product; 3] = [Product::Forward, Product::InputDelta, Product::Gradient];
+/// In the order of [`MatmulConfigs::for_layer`].
+pub(crate) const MATMUL_KINDS: [MatmulKind; 3] = [MatmulKind::Forward, MatmulKind::InputDelta, MatmulKind::Gradient];
 
-impl Maker<'_> {
+impl KernelSetBuilder<'_> {
     /// Every matmul of some steps in one workgroup; `last` is the epilogue of the gradients.
-    pub(crate) fn walk(&self, steps: usize, ways: &Ways, last: Finish) -> Dispatch {
+    pub(crate) fn walk(&self, steps: usize, ways: &MatmulConfigs, last: Epilogue) -> Dispatch {
         let arenas = self.arenas;
-        let tile = ways.gradients.tile;
+        let tile = ways.gradient.tile;
         let mut constants = vec![("WALK", steps), ("PART", arenas.parameters)];
         constants.extend(tile.constants());
         let mut pieces =
-            shared([shader!("entry/walk"), shader!("place"), shader!("softmax_delta"), shader!("normalizer")]);
+            shared_pieces([shader!("entry/walk"), shader!("place"), shader!("softmax_delta"), shader!("normalizer")]);
         pieces.push(Piece::PerMatmul(shader!("per_matmul/walk")));
         pieces.extend(tile.pieces());
-        if last == Finish::Accumulate {
+        if last == Epilogue::Accumulate {
             pieces.push(Piece::Shared(shader!("entry/walk_whole")));
         }
         let mut matmuls = self.forward_and_back();
-        matmuls.push(Matmul { product: Product::Gradient, finish: last }.named("gradient"));
+        matmuls.push(Matmul { kind: MatmulKind::Gradient, epilogue: last }.instance("gradient"));
         let source = KernelSource {
             constants,
             matmuls,
-            splits: (0..=self.last()).map(|layer| splits_of(ways, layer)).collect(),
+            sliced_k: (0..=self.last_layer()).map(|layer| layer_sliced_k(ways, layer)).collect(),
             calls: self.calls_of_walk(last),
-            is_walk: true,
+            is_multi_step: true,
             ..self.source(BindingSet::Step, pieces, None)
         };
         Dispatch {
             name: format!("whole steps, {tile}"),
-            entry: "walk",
-            source: self.assembled(&source),
-            groups: [1, 1, arenas.models as u32],
-            loops: steps * loop_counts::step_of_walk(arenas, ways, self.members.loss.looks_at_the_row()),
-            steps,
+            entry_point: "walk",
+            source: self.assemble(&source),
+            workgroups: [1, 1, arenas.member_count as u32],
+            loop_iterations: steps
+                * loop_counts::single_workgroup_step(arenas, ways, self.config.loss.needs_full_row()),
+            max_steps: steps,
             flop: self.flop_of_step(),
             bytes: self.bytes_of_step(),
         }
     }
 
     /// The function that takes a step of a walk: all matmuls, one behind the other.
-    fn calls_of_walk(&self, last: Finish) -> String {
-        let last_layer = self.last();
+    fn calls_of_walk(&self, last: Epilogue) -> String {
+        let last_layer = self.last_layer();
         let mut text = String::new();
         let mut step = String::new();
-        let softmax = self.members.loss.looks_at_the_row();
-        let is_unrolled = self.arenas.layers.len() <= UNROLLED;
+        let softmax = self.config.loss.needs_full_row();
+        let is_unrolled = self.arenas.layers.len() <= MAX_UNROLLED_LAYERS;
         if is_unrolled {
             // With a layer that is a constant all that depends on it is one as well; in a loop a step of XOR takes llvmpipe
             // half as long again.
@@ -73,7 +74,7 @@ impl Maker<'_> {
                 let _ = writeln!(
                     step,
                     "    {}_all(forward_place({l}u, model, n), lane); storageBarrier();",
-                    self.output(l).name()
+                    self.output_epilogue(l).name()
                 );
             }
         } else {
@@ -95,21 +96,21 @@ impl Maker<'_> {
                 let _ = writeln!(step, "    gradient_all(gradient_place({l}u, model, n), lane);");
             }
         } else {
-            step += &back_loops(last_layer);
+            step += &backward_loops(last_layer);
         }
         step += "    storageBarrier();\n";
-        if last == Finish::Accumulate {
+        if last == Epilogue::Accumulate {
             step += "    update_all(model, n, lane); storageBarrier();\n";
         }
         format!("{text}fn walk_step(model: u32, n: u32, lane: u32) {{\n{step}}}\n")
     }
 
     /// The epilogues of the hidden layers' outputs, each once, and of every hidden layer which of them it has.
-    fn hidden_finishes(&self) -> (Vec<Finish>, Vec<usize>) {
+    fn hidden_finishes(&self) -> (Vec<Epilogue>, Vec<usize>) {
         let mut all = Vec::new();
         let mut numbers = Vec::new();
-        for layer in 0..self.last() {
-            let finish = self.output(layer);
+        for layer in 0..self.last_layer() {
+            let finish = self.output_epilogue(layer);
             let number = all.iter().position(|other| *other == finish).unwrap_or(all.len());
             if number == all.len() {
                 all.push(finish);
@@ -121,25 +122,25 @@ impl Maker<'_> {
 
     /// The matmuls of the forward pass and of the deltas, each with the name that it has in a walk.
     fn forward_and_back(&self) -> Vec<MatmulInstance> {
-        let forward = |finish: Finish| Matmul { product: Product::Forward, finish };
-        let mut all = vec![forward(Finish::Forward).named("forward")];
-        for finish in [Finish::ForwardSlope, Finish::ForwardDropout] {
-            if (0..self.last()).any(|layer| self.output(layer) == finish) {
-                all.push(forward(finish).named(finish.name()));
+        let forward = |finish: Epilogue| Matmul { kind: MatmulKind::Forward, epilogue: finish };
+        let mut all = vec![forward(Epilogue::Forward).instance("forward")];
+        for finish in [Epilogue::ForwardDerivative, Epilogue::ForwardDropout] {
+            if (0..self.last_layer()).any(|layer| self.output_epilogue(layer) == finish) {
+                all.push(forward(finish).instance(finish.name()));
             }
         }
-        all.push(forward(self.output(self.last())).named("output"));
-        all.push(Matmul { product: Product::InputDelta, finish: Finish::InputDelta }.named("input_delta"));
+        all.push(forward(self.output_epilogue(self.last_layer())).instance("output"));
+        all.push(Matmul { kind: MatmulKind::InputDelta, epilogue: Epilogue::InputDelta }.instance("input_delta"));
         all
     }
 
     /// The step of a batch but for the sum of the gradients' parts, of which each of so many workgroups leaves one.
     pub(crate) fn fused(&self, rows: usize, groups: usize) -> Dispatch {
         let arenas = self.arenas;
-        let Blocks { lanes, owned, .. } = Blocks::of(arenas, rows);
+        let FusedBlocks { invocations: lanes, register_blocks: owned, .. } = FusedBlocks::new(arenas, rows);
         let calls = self.calls_of_fused(&owned);
-        let (firsts, blocks) = running(owned);
-        let mut pieces = shared([
+        let (firsts, blocks) = prefix_sums(owned);
+        let mut pieces = shared_pieces([
             shader!("entry/fused"),
             shader!("tile/block"),
             shader!("place"),
@@ -152,23 +153,23 @@ impl Maker<'_> {
                 ("ROWS", rows),
                 ("GROUPS", groups),
                 ("LANES", lanes),
-                ("HELD", rows * widest(arenas)),
+                ("HELD", rows * max_layer_vec4s(arenas)),
                 ("BLOCKS", blocks),
                 ("PART", arenas.parameters),
             ],
             matmuls: self.forward_and_back(),
-            firsts,
+            first_workgroups: firsts,
             calls,
             stores_deltas: false,
             ..self.source(BindingSet::Step, pieces, None)
         };
         Dispatch {
             name: format!("blocks of {rows} rows"),
-            entry: "fused",
-            source: self.assembled(&source),
-            groups: [groups as u32, 1, arenas.models as u32],
-            loops: loop_counts::fused(arenas, rows, groups, self.members.loss.looks_at_the_row()),
-            steps: 1,
+            entry_point: "fused",
+            source: self.assemble(&source),
+            workgroups: [groups as u32, 1, arenas.member_count as u32],
+            loop_iterations: loop_counts::fused(arenas, rows, groups, self.config.loss.needs_full_row()),
+            max_steps: 1,
             flop: self.flop_of_step(),
             bytes: self.bytes_of_step(),
         }
@@ -177,14 +178,14 @@ impl Maker<'_> {
     /// The functions that take a block of rows through all layers, and store all gradients; `owned` says how many blocks of
     /// each layer's gradients an invocation has.
     fn calls_of_fused(&self, owned: &[usize]) -> String {
-        let last = self.last();
+        let last = self.last_layer();
         let mut take = String::new();
         let mut store = String::new();
         for l in 0..=last {
-            let name = if l == last { "output" } else { self.output(l).name() };
+            let name = if l == last { "output" } else { self.output_epilogue(l).name() };
             let _ = writeln!(take, "    {name}_block(forward_place({l}u, model, 0u), first, lane);");
         }
-        let softmax = self.members.loss.looks_at_the_row();
+        let softmax = self.config.loss.needs_full_row();
         take += if softmax { "    hold_deltas(first, model, lane);\n" } else { "    storageBarrier();\n" };
         for l in (0..=last).rev() {
             for own in 0..owned[l] {
@@ -208,21 +209,21 @@ impl Maker<'_> {
     /// Whole steps of a network in one invocation each.
     pub(crate) fn lane(&self, steps: usize, lanes: usize) -> Dispatch {
         let arenas = self.arenas;
-        let (firsts, blocks) = running(arenas.layers.iter().map(|l| l.input_stride * l.output_stride));
+        let (firsts, blocks) = prefix_sums(arenas.layers.iter().map(|l| l.input_stride * l.output_stride));
         let neurons = arenas.layers.iter().map(|l| l.output_stride).sum();
         let source = KernelSource {
             constants: vec![("WALK", steps), ("LANES", lanes), ("BLOCKS", blocks), ("NEURONS", neurons)],
-            firsts,
+            first_workgroups: firsts,
             calls: self.calls_of_lane(),
-            ..self.source(BindingSet::Step, shared([shader!("entry/lane"), shader!("normalizer")]), None)
+            ..self.source(BindingSet::Step, shared_pieces([shader!("entry/lane"), shader!("normalizer")]), None)
         };
         Dispatch {
             name: "whole steps, a lane a network".to_owned(),
-            entry: "lane",
-            source: self.assembled(&source),
-            groups: [arenas.models.div_ceil(lanes) as u32, 1, 1],
-            loops: steps * loop_counts::step_of_lane(arenas),
-            steps,
+            entry_point: "lane",
+            source: self.assemble(&source),
+            workgroups: [arenas.member_count.div_ceil(lanes) as u32, 1, 1],
+            loop_iterations: steps * loop_counts::single_invocation_step(arenas),
+            max_steps: steps,
             flop: self.flop_of_step(),
             bytes: self.bytes_of_step(),
         }
@@ -233,17 +234,17 @@ impl Maker<'_> {
         let mut text = String::new();
         for name in ["load", "update", "store"] {
             let _ = writeln!(text, "fn {name}_all(model: u32) {{");
-            for l in 0..=self.last() {
+            for l in 0..=self.last_layer() {
                 let _ = writeln!(text, "    {name}({l}u, model);");
             }
             text += "}\n";
         }
         text += "fn take_row(row: u32, model: u32) {\n    read_row(row, model);\n";
-        for l in 0..=self.last() {
+        for l in 0..=self.last_layer() {
             let _ = writeln!(text, "    forward({l}u);");
         }
         text += "    output_delta(row, model);\n";
-        for l in (0..=self.last()).rev() {
+        for l in (0..=self.last_layer()).rev() {
             let _ = writeln!(text, "    backward({l}u);");
         }
         text + "}\n"
@@ -251,28 +252,30 @@ impl Maker<'_> {
 
     /// The floating-point operations of all matmuls of a step.
     fn flop_of_step(&self) -> u64 {
-        (0..=self.last()).flat_map(|layer| PRODUCTS.map(|product| self.flop(product, layer))).sum()
+        (0..=self.last_layer()).flat_map(|layer| MATMUL_KINDS.map(|product| self.matmul_flop(product, layer))).sum()
     }
 
     /// The bytes that all matmuls of a step read and write at least.
     fn bytes_of_step(&self) -> u64 {
-        (0..=self.last()).flat_map(|layer| PRODUCTS.map(|product| bytes_of(self.arenas.size(product, layer)))).sum()
+        (0..=self.last_layer())
+            .flat_map(|layer| MATMUL_KINDS.map(|product| matmul_bytes(self.arenas.matmul_dims(product, layer))))
+            .sum()
     }
 }
 
 /// How many invocations share the sums of an output of each matmul of a layer.
-fn splits_of(ways: &Ways, layer: usize) -> [usize; 3] {
+fn layer_sliced_k(configs: &MatmulConfigs, layer: usize) -> [usize; 3] {
     let mut splits = [1; 3];
-    for (split, way) in splits.iter_mut().zip(ways.of_layer(layer)) {
+    for (split, way) in splits.iter_mut().zip(configs.for_layer(layer)) {
         if let Some(way) = way {
-            *split = way.tile.split();
+            *split = way.tile.sliced_k();
         }
     }
     splits
 }
 
 /// The hidden layers of a walk in a loop, each with its epilogue.
-fn forward_loop(last_layer: usize, finishes: &[Finish]) -> String {
+fn forward_loop(last_layer: usize, finishes: &[Epilogue]) -> String {
     let mut cases = String::new();
     for (number, finish) in finishes.iter().enumerate() {
         let label = if number + 1 == finishes.len() { "default".to_owned() } else { format!("case {number}u") };
@@ -285,7 +288,7 @@ fn forward_loop(last_layer: usize, finishes: &[Finish]) -> String {
 }
 
 /// The deltas and the gradients of a walk in loops.
-fn back_loops(last_layer: usize) -> String {
+fn backward_loops(last_layer: usize) -> String {
     format!(
         "    // rounds: {last_layer}\n    for (var l = {last_layer}u; l > 0u; l--) {{\n        \
          input_delta_all(input_delta_place(l, model, n), lane);\n        storageBarrier();\n    }}\n    \
@@ -295,7 +298,7 @@ fn back_loops(last_layer: usize) -> String {
 }
 
 /// Where each of these begins behind the others, and all together.
-fn running(counts: impl IntoIterator<Item = usize>) -> (Vec<usize>, usize) {
+fn prefix_sums(counts: impl IntoIterator<Item = usize>) -> (Vec<usize>, usize) {
     let mut firsts = Vec::new();
     let mut all = 0;
     for count in counts {
@@ -306,24 +309,24 @@ fn running(counts: impl IntoIterator<Item = usize>) -> (Vec<usize>, usize) {
 }
 
 /// What a workgroup of a fused step has: 4x4 blocks of each matmul of a block of rows.
-pub(crate) struct Blocks {
+pub(crate) struct FusedBlocks {
     /// Its invocations: as many as the widest matmul has blocks.
-    pub(crate) lanes: usize,
+    pub(crate) invocations: usize,
     /// How many blocks of each layer's gradients an invocation keeps in registers.
-    pub(crate) owned: Vec<usize>,
+    pub(crate) register_blocks: Vec<usize>,
     /// Bytes of workgroup memory.
     pub(crate) bytes: u32,
 }
 
-impl Blocks {
-    pub(crate) fn of(arenas: &Arenas, rows: usize) -> Self {
-        let lanes = (rows / 4 * widest(arenas)).next_multiple_of(32);
+impl FusedBlocks {
+    pub(crate) fn new(arenas: &Arenas, rows: usize) -> Self {
+        let lanes = (rows / 4 * max_layer_vec4s(arenas)).next_multiple_of(32);
         let owned = arenas.layers.iter().map(|l| (l.input_stride * l.output_stride).div_ceil(lanes)).collect();
-        Self { lanes, owned, bytes: (16 * rows * widest(arenas)) as u32 }
+        Self { invocations: lanes, register_blocks: owned, bytes: (16 * rows * max_layer_vec4s(arenas)) as u32 }
     }
 }
 
 /// The vec4s of the widest layer.
-fn widest(arenas: &Arenas) -> usize {
+fn max_layer_vec4s(arenas: &Arenas) -> usize {
     arenas.layers.iter().map(|l| l.input_stride.max(l.output_stride)).max().unwrap_or(1)
 }

@@ -9,7 +9,7 @@ thread_local! {
 }
 
 /// The text that is assembled for a file: its own, unless [`with`] is at work.
-pub(crate) fn text_of(piece: &str) -> Cow<'_, str> {
+pub(crate) fn source_of(piece: &str) -> Cow<'_, str> {
     ASSEMBLED.with_borrow_mut(|assembled| {
         if !assembled.contains(piece) {
             assembled.insert(piece.to_owned());
@@ -22,7 +22,7 @@ pub(crate) fn text_of(piece: &str) -> Cow<'_, str> {
 }
 
 /// Runs `work` with the text of a file replaced by another one wherever this thread assembles it.
-pub(crate) fn with<T>(mutant: [String; 2], work: impl FnOnce() -> T) -> T {
+pub(crate) fn with_mutant<T>(mutant: [String; 2], work: impl FnOnce() -> T) -> T {
     MUTANT.set(Some(mutant));
     let value = work();
     MUTANT.set(None);
@@ -35,7 +35,7 @@ pub(crate) fn assembled() -> HashSet<String> {
 }
 
 /// What was read back, if [`reads_of`] is at work.
-pub(crate) fn came_back(bytes: &[u8]) {
+pub(crate) fn record_read(bytes: &[u8]) {
     READS.with_borrow_mut(|reads| {
         if let Some(reads) = reads {
             reads.push(bytes.to_vec());
@@ -45,7 +45,7 @@ pub(crate) fn came_back(bytes: &[u8]) {
 
 /// Runs `work` and gives all that this thread read back meanwhile, in its order.
 #[cfg(feature = "test-backends")]
-pub(crate) fn reads_of(work: impl FnOnce()) -> Vec<Vec<u8>> {
+pub(crate) fn collect_reads(work: impl FnOnce()) -> Vec<Vec<u8>> {
     READS.set(Some(Vec::new()));
     work();
     READS.take().unwrap_or_default()

@@ -3,62 +3,71 @@
 
 use crate::{
     data::{
-        dataset::{Answers, Dataset},
+        dataset::{Dataset, Targets},
         features::Features,
     },
     engine::{
         gpu::{
             device::Gpu,
             kernels::{
-                kernel_set::{Dispatch, Dispatches, LANES, folded},
-                kernel_set_builder::{Maker, Purpose},
-                kernel_source::{BindingSet, KernelSource, Piece, shared, text_of},
+                kernel_set::{Dispatch, KernelSet, WORKGROUP_SIZE, fold_workgroups},
+                kernel_set_builder::{KernelPurpose, KernelSetBuilder},
+                kernel_source::{BindingSet, KernelSource, Piece, shared_pieces, source_of},
                 loop_counts,
-                loop_counts::ScoreLoops,
+                loop_counts::EvaluationLoops,
             },
             layout::{
-                arenas::{Arenas, Members},
-                chunk::Length,
+                arenas::{Arenas, KernelConfig},
+                chunk::ChunkDims,
             },
-            run::forward::ROWS,
+            run::forward::MAX_FORWARD_ROWS,
         },
         step::Step,
     },
-    nn::{layout::padded, network::Network},
+    nn::{layout::pad_to_vec4, network::Network},
 };
 
 /// What brings the batches of a data set that networks are tested on, and adds up what their outputs are worth.
 #[derive(Debug, Clone)]
-pub(crate) struct Pass {
-    pub(crate) order: Dispatch,
+pub(crate) struct EvaluationKernels {
+    pub(crate) find_rows: Dispatch,
     pub(crate) gather: Dispatch,
-    pub(crate) score: Dispatch,
+    pub(crate) sum_metrics: Dispatch,
 }
 
-impl Pass {
-    pub(crate) fn new(arenas: &Arenas, members: &Members, data: &Dataset) -> Self {
-        let maker = Maker { arenas, members, purpose: Purpose::Prediction };
-        let [order, gather] = maker.bring(Some(data.rest()), Some(data.answers()), shader!("pass"));
-        Self { order, gather, score: maker.score(Scored::of(arenas.output_stride(), data.answers(), members.labels)) }
+impl EvaluationKernels {
+    pub(crate) fn new(arenas: &Arenas, config: &KernelConfig, data: &Dataset) -> Self {
+        let maker = KernelSetBuilder { arenas, config: config, purpose: KernelPurpose::Prediction };
+        let [order, gather] =
+            maker.gather_dispatches(Some(data.features_without_origin()), Some(data.targets()), shader!("pass"));
+        Self {
+            find_rows: order,
+            gather,
+            sum_metrics: maker.evaluation(SummedOutputs::new(
+                arenas.output_stride(),
+                data.targets(),
+                config.is_multi_label,
+            )),
+        }
     }
 }
 
 /// The vec4s of a row's outputs of which more is added up than the loss.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Scored {
+pub(crate) struct SummedOutputs {
     /// Those whose errors are: where the answers are values.
     pub(crate) errors: usize,
     /// Those whose labels are counted.
     pub(crate) labels: usize,
 }
 
-impl Scored {
-    fn of(output_stride: usize, answers: &Answers, labels: bool) -> Self {
-        let errors = match answers {
-            Answers::Values(_) => output_stride,
-            Answers::Classes(_) => 0,
+impl SummedOutputs {
+    fn new(output_stride: usize, targets: &Targets, is_multi_label: bool) -> Self {
+        let errors = match targets {
+            Targets::Values(_) => output_stride,
+            Targets::Classes(_) => 0,
         };
-        Self { errors, labels: if labels { output_stride } else { 0 } }
+        Self { errors, labels: if is_multi_label { output_stride } else { 0 } }
     }
 
     /// How many pairs of numbers `shaders/score.wgsl` keeps for a network.
@@ -68,48 +77,51 @@ impl Scored {
 }
 
 /// How many rows a device can judge at once.
-pub(crate) fn scored_at_once(gpu: &Gpu, network: &Network, data: &Dataset, labels: bool) -> usize {
-    let stride = padded(network.outputs()) / 4;
-    let Some(budget) = gpu.loop_budget else { return ROWS };
-    let loops = ScoreLoops::new(stride, Scored::of(stride, data.answers(), labels));
+pub(crate) fn max_evaluated_rows(gpu: &Gpu, network: &Network, data: &Dataset, is_multi_label: bool) -> usize {
+    let stride = pad_to_vec4(network.outputs()) / 4;
+    let Some(budget) = gpu.max_loop_iterations else { return MAX_FORWARD_ROWS };
+    let loops = EvaluationLoops::new(stride, SummedOutputs::new(stride, data.targets(), is_multi_label));
     let rows_of_one = (budget.saturating_sub(loops.fixed) / loops.each_row).max(1);
-    (LANES * rows_of_one).min(ROWS)
+    (WORKGROUP_SIZE * rows_of_one).min(MAX_FORWARD_ROWS)
 }
 
 /// How many pairs of numbers `shaders/score.wgsl` keeps for a network.
-pub(crate) fn score_pairs(arenas: &Arenas, answers: &Answers, labels: bool) -> usize {
-    Scored::of(arenas.output_stride(), answers, labels).pairs()
+pub(crate) fn metric_pairs(arenas: &Arenas, targets: &Targets, is_multi_label: bool) -> usize {
+    SummedOutputs::new(arenas.output_stride(), targets, is_multi_label).pairs()
 }
 
-impl Maker<'_> {
+impl KernelSetBuilder<'_> {
     /// The kernel that makes the table of a chunk of so many steps at most, and some without rows behind it.
-    pub(crate) fn tabulate(&self, Length { chunk, behind, .. }: Length) -> Dispatch {
-        let (models, entries) = (self.arenas.models, (chunk + behind) * self.arenas.models);
+    pub(crate) fn build_step_table(
+        &self,
+        ChunkDims { max_steps: chunk, padding_steps: behind, .. }: ChunkDims,
+    ) -> Dispatch {
+        let (models, entries) = (self.arenas.member_count, (chunk + behind) * self.arenas.member_count);
         let source = self.source(BindingSet::StepTable, Vec::new(), Some(0..=0));
         Dispatch {
             name: "steps".to_owned(),
-            entry: "tabulate",
-            source: self.assembled(&KernelSource { constants: vec![("BEHIND", behind)], ..source }),
-            groups: folded(entries.div_ceil(LANES), 1),
-            loops: loop_counts::step_table(),
-            steps: chunk,
+            entry_point: "tabulate",
+            source: self.assemble(&KernelSource { constants: vec![("BEHIND", behind)], ..source }),
+            workgroups: fold_workgroups(entries.div_ceil(WORKGROUP_SIZE), 1),
+            loop_iterations: loop_counts::step_table(),
+            max_steps: chunk,
             flop: 0,
             bytes: (models * size_of::<Step>()) as u64,
         }
     }
 
     /// The kernels that find the rows of a window, and bring them; `steps` is the file that says which step lies where.
-    pub(crate) fn bring(
+    pub(crate) fn gather_dispatches(
         &self,
         features: Option<&Features>,
-        answers: Option<&Answers>,
+        targets: Option<&Targets>,
         steps: &'static str,
     ) -> [Dispatch; 2] {
-        let (arenas, members) = (self.arenas, self.members);
-        let is_bytes = features.is_some_and(|features| features.scale_of_bytes().is_some());
-        let answer = match answers {
-            Some(Answers::Classes(_)) => shader!("answers/classes"),
-            Some(Answers::Values(_)) | None => shader!("answers/values"),
+        let (arenas, members) = (self.arenas, self.config);
+        let is_bytes = features.is_some_and(|features| features.byte_scale().is_some());
+        let answer = match targets {
+            Some(Targets::Classes(_)) => shader!("answers/classes"),
+            Some(Targets::Values(_)) | None => shader!("answers/values"),
         };
         let mut gather = vec![
             shader!("gather"),
@@ -118,46 +130,52 @@ impl Maker<'_> {
             if members.is_scaled { shader!("scaling") } else { shader!("scaling_none") },
             steps,
         ];
-        if members.noise > 0.0 {
+        if members.input_noise_std > 0.0 {
             gather.extend([shader!("noise"), shader!("math/circle"), shader!("math/log_one_plus")]);
         } else {
             gather.push(shader!("noise_none"));
         }
-        let window = arenas.window;
-        let over = arenas.over_slots(arenas.ordered(), window);
-        let order = if members.streams {
-            self.over_window("stream", over, 0, &[shader!("stream")])
+        let window = arenas.window_steps;
+        let over = arenas.slot_workgroups(arenas.row_invocations(), window);
+        let order = if members.is_streamed {
+            self.window_dispatch("stream", over, 0, &[shader!("stream")])
         } else {
-            let pieces = [shader!("order"), self.rows(), shader!("permutation"), steps];
-            self.over_window("order", over, loop_counts::order(), &pieces)
+            let pieces = [shader!("order"), self.subset_source(), shader!("permutation"), steps];
+            self.window_dispatch("order", over, loop_counts::find_rows(), &pieces)
         };
-        [order, self.over_window("gather", arenas.over_slots(arenas.gathered(), window), 0, &gather)]
+        [order, self.window_dispatch("gather", arenas.slot_workgroups(arenas.gather_vec4s(), window), 0, &gather)]
     }
 
     /// Which rows each network has.
-    fn rows(&self) -> &'static str {
-        if self.members.has_subsets { shader!("subset") } else { shader!("everything") }
+    fn subset_source(&self) -> &'static str {
+        if self.config.has_subsets { shader!("subset") } else { shader!("everything") }
     }
 
     /// The kernel that judges the rows of a window, and what adds its parts up where it needs more than a workgroup for a
     /// step.
-    pub(crate) fn measure(&self) -> (Dispatch, Option<Dispatch>) {
-        let (arenas, window, epochs) = (self.arenas, self.arenas.window, shader!("epochs"));
+    pub(crate) fn batch_metrics(&self) -> (Dispatch, Option<Dispatch>) {
+        let (arenas, window, epochs) = (self.arenas, self.arenas.window_steps, shader!("epochs"));
         let judge = [shader!("judge"), shader!("normalizer"), epochs];
-        if arenas.measures() == 1 {
-            let loops = loop_counts::measure_small(arenas);
+        if arenas.metrics_workgroups_per_step() == 1 {
+            let loops = loop_counts::batch_metrics_small(arenas);
             let pieces = [&[shader!("measure_small")], &judge[..]].concat();
-            return (self.over_window("measure_small", arenas.over_slots(1, window), loops, &pieces), None);
+            return (self.window_dispatch("measure_small", arenas.slot_workgroups(1, window), loops, &pieces), None);
         }
         let pieces = [&[shader!("measure"), shader!("sum")], &judge[..]].concat();
-        let measure = self.over_window("measure", arenas.judged(window), loop_counts::measure(arenas), &pieces);
+        let measure = self.window_dispatch(
+            "measure",
+            arenas.metrics_workgroups(window),
+            loop_counts::batch_metrics(arenas),
+            &pieces,
+        );
         let pieces = [shader!("total"), shader!("sum"), epochs];
-        let total = self.over_window("total", arenas.totalled(window), loop_counts::total(arenas), &pieces);
+        let total =
+            self.window_dispatch("total", arenas.sum_workgroups(window), loop_counts::sum_metrics(arenas), &pieces);
         (measure, Some(total))
     }
 
     /// The kernel that adds up what outputs are worth.
-    fn score(&self, scored: Scored) -> Dispatch {
+    fn evaluation(&self, scored: SummedOutputs) -> Dispatch {
         let arenas = self.arenas;
         let pieces = [
             shader!("score"),
@@ -167,92 +185,92 @@ impl Maker<'_> {
             shader!("softmax"),
             shader!("sum"),
             shader!("pass"),
-            self.rows(),
+            self.subset_source(),
             shader!("permutation"),
         ];
         let source = KernelSource {
             constants: vec![("SCORED", scored.errors), ("SCORE", scored.pairs()), ("LABELS", scored.labels)],
-            flags: vec![("SHARES", self.members.ends_with_softmax && scored.errors > 0)],
-            ..self.source(BindingSet::Window, shared(pieces), Some(0..=0))
+            flags: vec![("SHARES", self.config.ends_with_softmax && scored.errors > 0)],
+            ..self.source(BindingSet::Window, shared_pieces(pieces), Some(0..=0))
         };
-        let loops = ScoreLoops::new(arenas.output_stride(), scored).of_batch(arenas);
-        self.over_slots("score", [1, 1, arenas.models as u32], loops, &source)
+        let loops = EvaluationLoops::new(arenas.output_stride(), scored).of_batch(arenas);
+        self.slot_dispatch("score", [1, 1, arenas.member_count as u32], loops, &source)
     }
 
-    fn over_window(&self, entry: &'static str, groups: [u32; 3], loops: usize, files: &[&'static str]) -> Dispatch {
+    fn window_dispatch(&self, entry: &'static str, groups: [u32; 3], loops: usize, files: &[&'static str]) -> Dispatch {
         let pieces = files.iter().copied().map(Piece::Shared).collect();
-        self.over_slots(entry, groups, loops, &self.source(BindingSet::Window, pieces, Some(0..=0)))
+        self.slot_dispatch(entry, groups, loops, &self.source(BindingSet::Window, pieces, Some(0..=0)))
     }
 
-    fn over_slots(&self, entry: &'static str, groups: [u32; 3], loops: usize, source: &KernelSource) -> Dispatch {
+    fn slot_dispatch(&self, entry: &'static str, groups: [u32; 3], loops: usize, source: &KernelSource) -> Dispatch {
         let arenas = self.arenas;
         let bytes = match entry {
-            "order" | "stream" => 4 * arenas.batch,
-            "gather" => 2 * 16 * arenas.gathered(),
-            _ => 2 * 16 * arenas.batch * arenas.output_stride(),
+            "order" | "stream" => 4 * arenas.padded_batch,
+            "gather" => 2 * 16 * arenas.gather_vec4s(),
+            _ => 2 * 16 * arenas.padded_batch * arenas.output_stride(),
         };
         Dispatch {
             name: entry.to_owned(),
-            entry,
-            source: self.assembled(source),
-            groups,
-            loops,
-            steps: arenas.window,
+            entry_point: entry,
+            source: self.assemble(source),
+            workgroups: groups,
+            loop_iterations: loops,
+            max_steps: arenas.window_steps,
             flop: 0,
             bytes: bytes as u64,
         }
     }
 }
 
-impl Dispatches {
+impl KernelSet {
     /// The caller's rows into the arena of a prediction, and its outputs into the caller's.
-    pub(crate) fn packers(arenas: &Arenas) -> [Dispatch; 2] {
+    pub(crate) fn packing_dispatches(arenas: &Arenas) -> [Dispatch; 2] {
         let constants = [
             ("INPUTS", arenas.inputs()),
             ("INPUT_STRIDE", arenas.input_stride()),
             ("OUTPUTS", arenas.outputs()),
             ("OUTPUT_STRIDE", arenas.output_stride()),
-            ("OUTPUT", arenas.output),
+            ("OUTPUT", arenas.output_offset),
         ];
         let constants: String =
             constants.iter().map(|(name, value)| format!("const {name}: u32 = {value}u;\n")).collect();
         let numbers = [("pack", arenas.input_stride()), ("unpack", arenas.outputs())];
         numbers.map(|(entry, each)| Dispatch {
             name: entry.to_owned(),
-            entry,
-            source: constants.clone() + &text_of(shader!("pack")),
-            groups: folded((arenas.batch * each).div_ceil(LANES), 1),
-            loops: 0,
-            steps: 1,
+            entry_point: entry,
+            source: constants.clone() + &source_of(shader!("pack")),
+            workgroups: fold_workgroups((arenas.padded_batch * each).div_ceil(WORKGROUP_SIZE), 1),
+            loop_iterations: 0,
+            max_steps: 1,
             flop: 0,
-            bytes: (8 * 4 * arenas.batch * each) as u64,
+            bytes: (8 * 4 * arenas.padded_batch * each) as u64,
         })
     }
 }
 
 impl Arenas {
     /// The `vec4`s that `gather` writes a slot.
-    pub(crate) fn gathered(&self) -> usize {
-        self.batch * (self.input_stride() + self.output_stride())
+    pub(crate) fn gather_vec4s(&self) -> usize {
+        self.padded_batch * (self.input_stride() + self.output_stride())
     }
 
     /// How many invocations find the rows of a slot: one for four of them.
-    pub(crate) fn ordered(&self) -> usize {
-        self.batch / 4
+    pub(crate) fn row_invocations(&self) -> usize {
+        self.padded_batch / 4
     }
 
     /// Workgroups of 64 for `each` invocations in each of `slots` slots.
-    pub(crate) fn over_slots(&self, each: usize, slots: usize) -> [u32; 3] {
-        folded((each * slots).div_ceil(64), self.models)
+    pub(crate) fn slot_workgroups(&self, each: usize, slots: usize) -> [u32; 3] {
+        fold_workgroups((each * slots).div_ceil(64), self.member_count)
     }
 
     /// Workgroups of `measure` for `slots` slots.
-    pub(crate) fn judged(&self, slots: usize) -> [u32; 3] {
-        [self.measures() as u32, slots as u32, self.models as u32]
+    pub(crate) fn metrics_workgroups(&self, slots: usize) -> [u32; 3] {
+        [self.metrics_workgroups_per_step() as u32, slots as u32, self.member_count as u32]
     }
 
     /// Workgroups of `total` for `slots` slots.
-    pub(crate) const fn totalled(&self, slots: usize) -> [u32; 3] {
-        [1, slots as u32, self.models as u32]
+    pub(crate) const fn sum_workgroups(&self, slots: usize) -> [u32; 3] {
+        [1, slots as u32, self.member_count as u32]
     }
 }

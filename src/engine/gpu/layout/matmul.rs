@@ -5,20 +5,20 @@ use crate::engine::gpu::kernels::kernel_source::MatmulInstance;
 /// A matmul of a kernel: its operands, and its epilogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Matmul {
-    pub(crate) product: Product,
-    pub(crate) finish: Finish,
+    pub(crate) kind: MatmulKind,
+    pub(crate) epilogue: Epilogue,
 }
 
 impl Matmul {
     /// The matmul with the name that its functions have in a kernel.
-    pub(crate) const fn named(self, name: &'static str) -> MatmulInstance {
+    pub(crate) const fn instance(self, name: &'static str) -> MatmulInstance {
         MatmulInstance { name, matmul: self }
     }
 }
 
 /// A product over a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Product {
+pub(crate) enum MatmulKind {
     Forward,
     InputDelta,
     Gradient,
@@ -26,12 +26,12 @@ pub(crate) enum Product {
 
 /// What a vec4 of the result becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Finish {
+pub(crate) enum Epilogue {
     Forward,
-    ForwardSlope,
+    ForwardDerivative,
     ForwardDropout,
     ForwardPrelu,
-    BeforeNorm,
+    BeforeNormalization,
     OutputDelta,
     InputDelta,
     InputDeltaPrelu,
@@ -40,7 +40,7 @@ pub(crate) enum Finish {
     Store,
 }
 
-impl Product {
+impl MatmulKind {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Forward => "forward",
@@ -58,15 +58,15 @@ impl Product {
     }
 }
 
-impl Finish {
+impl Epilogue {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Forward => "forward",
-            Self::ForwardSlope => "forward_slope",
+            Self::ForwardDerivative => "forward_slope",
             Self::ForwardDropout => "forward_dropout",
             Self::OutputDelta => "output_delta",
             Self::ForwardPrelu => "forward_prelu",
-            Self::BeforeNorm => "before_norm",
+            Self::BeforeNormalization => "before_norm",
             Self::InputDelta => "input_delta",
             Self::InputDeltaPrelu => "input_delta_prelu",
             Self::Update => "update",
@@ -78,11 +78,11 @@ impl Finish {
     pub(crate) const fn wgsl(self) -> &'static str {
         match self {
             Self::Forward => shader!("finish/forward"),
-            Self::ForwardSlope => shader!("finish/forward_slope"),
+            Self::ForwardDerivative => shader!("finish/forward_slope"),
             Self::ForwardDropout => shader!("finish/forward_dropout"),
             Self::OutputDelta => shader!("finish/output_delta"),
             Self::ForwardPrelu => shader!("finish/forward_prelu"),
-            Self::BeforeNorm => shader!("finish/before_norm"),
+            Self::BeforeNormalization => shader!("finish/before_norm"),
             Self::InputDelta => shader!("finish/input_delta"),
             Self::InputDeltaPrelu => shader!("finish/input_delta_prelu"),
             Self::Update => shader!("finish/update"),

@@ -3,17 +3,17 @@
 use std::ops::Range;
 
 use crate::{
-    data::{dataset::Dataset, subset::Subset},
+    data::{dataset::Dataset, subset::SubsetParams},
     engine::gpu::{
-        data::{dataset::Uploaded, stream::streams},
+        data::{dataset::DeviceDataset, stream::must_stream},
         run::{
             engine::Engine,
-            evaluator::{Evaluator, Held, Scorer},
+            evaluator::{BatchLoader, DatasetLocation, DeviceEvaluator},
             predictor::Predictor,
         },
     },
     error::Result,
-    metrics::Score,
+    metrics::MetricSums,
 };
 
 impl Engine {
@@ -24,63 +24,72 @@ impl Engine {
 
     /// The outputs for all rows of a data set, some rows after the other; it stays on the device until another one is
     /// asked for.
-    pub(crate) async fn evaluate(&mut self, data: &Dataset, take: impl FnMut(Range<usize>, Vec<f32>)) -> Result<()> {
+    pub(crate) async fn predict_dataset(
+        &mut self,
+        data: &Dataset,
+        take: impl FnMut(Range<usize>, Vec<f32>),
+    ) -> Result<()> {
         let predictor = self.take_predictor().await?;
-        let evaluator = match self.evaluator.take().filter(|evaluator| evaluator.is_of(data)) {
+        let evaluator = match self.batch_loader.take().filter(|evaluator| evaluator.is_for(data)) {
             Some(made) => made,
             None => {
-                let held = self.held(data, false);
-                Evaluator::new(&self.gpu, predictor.forward(), &self.members, data, held).await?
+                let held = self.dataset_location(data, false);
+                BatchLoader::new(&self.gpu, predictor.forward(), &self.kernel_config, data, held).await?
             }
         };
-        let evaluator = self.evaluator.insert(evaluator);
+        let evaluator = self.batch_loader.insert(evaluator);
         let predictor = self.predictor.insert(predictor);
-        evaluator.outputs(&self.gpu, predictor, take).await
+        evaluator.predict_dataset(&self.gpu, predictor, take).await
     }
 
     /// What the networks of the first slots, as many as there are `rows`, are worth on these rows of a data set, judged on
     /// the device. The data set stays there until another one is asked for; `uploaded` may be the same one.
-    pub(crate) async fn score(
+    pub(crate) async fn evaluate_metrics(
         &mut self,
         data: &Dataset,
-        uploaded: Option<Uploaded>,
-        rows: &[Option<Subset>],
-        labels: bool,
-    ) -> Result<Vec<Score>> {
+        device_dataset: Option<DeviceDataset>,
+        rows: &[Option<SubsetParams>],
+        is_multi_label: bool,
+    ) -> Result<Vec<MetricSums>> {
         let has_subsets = rows.iter().any(Option::is_some);
-        let scorer = match self.scorer.take().filter(|scorer| scorer.is_of(data, has_subsets, labels)) {
+        let scorer = match self
+            .device_evaluator
+            .take()
+            .filter(|scorer| scorer.is_for(data, has_subsets, is_multi_label))
+        {
             Some(made) => made,
             None => {
-                let held = match uploaded {
-                    Some(uploaded) => Held::Already(uploaded),
-                    None => self.held(data, data.weights().is_some()),
+                let held = match device_dataset {
+                    Some(uploaded) => DatasetLocation::OnDevice(uploaded),
+                    None => self.dataset_location(data, data.sample_weights().is_some()),
                 };
-                let Self { gpu, network, arenas, members, step_set, buffers, .. } = &*self;
-                let how = (has_subsets, labels);
-                Scorer::new(gpu, (network, arenas.models), members, (step_set, buffers), data, held, how).await?
+                let Self { gpu, network, arenas, kernel_config: members, step_set, buffers, .. } = &*self;
+                let how = (has_subsets, is_multi_label);
+                DeviceEvaluator::new(gpu, (network, arenas.member_count), members, (step_set, buffers), data, held, how)
+                    .await?
             }
         };
-        let scorer = self.scorer.insert(scorer);
-        scorer.score(&self.gpu, rows).await
+        let scorer = self.device_evaluator.insert(scorer);
+        scorer.evaluate(&self.gpu, rows).await
     }
 
     /// The data set that the networks learn from, on the device.
-    pub(crate) fn resident(&self) -> Option<Uploaded> {
-        self.uploaded.clone()
+    pub(crate) fn training_dataset(&self) -> Option<DeviceDataset> {
+        self.device_dataset.clone()
     }
 
     /// The data set that was scored last, on the device.
-    pub(crate) fn scored(&self) -> Option<Uploaded> {
-        self.scorer.as_ref().and_then(Scorer::uploaded).cloned()
+    pub(crate) fn evaluated_dataset(&self) -> Option<DeviceDataset> {
+        self.device_evaluator.as_ref().and_then(DeviceEvaluator::device_dataset).cloned()
     }
 
     /// Whether the device holds a data set: it may be the one that the networks learn from.
-    fn held(&self, data: &Dataset, weighted: bool) -> Held {
-        match &self.uploaded {
-            Some(uploaded) if uploaded.is_of(data, weighted) => Held::Already(uploaded.clone()),
-            _ if self.stream.as_ref().is_some_and(|stream| stream.is_of(data)) => Held::Never,
-            _ if streams(&self.gpu, data, weighted) => Held::Never,
-            _ => Held::NotYet,
+    fn dataset_location(&self, data: &Dataset, has_sample_weights: bool) -> DatasetLocation {
+        match &self.device_dataset {
+            Some(uploaded) if uploaded.is_for(data, has_sample_weights) => DatasetLocation::OnDevice(uploaded.clone()),
+            _ if self.row_stream.as_ref().is_some_and(|stream| stream.is_for(data)) => DatasetLocation::MustStream,
+            _ if must_stream(&self.gpu, data, has_sample_weights) => DatasetLocation::MustStream,
+            _ => DatasetLocation::MayUpload,
         }
     }
 
@@ -95,7 +104,7 @@ impl Engine {
         if let Some(made) = self.predictor.take() {
             return Ok(made);
         }
-        let Self { gpu, network, arenas, members, step_set, buffers, .. } = &*self;
-        Predictor::new(gpu, (network, arenas.models), members, (step_set, buffers)).await
+        let Self { gpu, network, arenas, kernel_config: members, step_set, buffers, .. } = &*self;
+        Predictor::new(gpu, (network, arenas.member_count), members, (step_set, buffers)).await
     }
 }

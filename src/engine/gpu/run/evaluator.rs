@@ -4,57 +4,62 @@
 use std::{collections::VecDeque, ops::Range};
 
 use crate::{
-    data::{dataset::Dataset, subset::Subset},
+    data::{dataset::Dataset, subset::SubsetParams},
     engine::gpu::{
         data::{
-            dataset::{Shard, Uploaded, bind_window, upload_subsets},
+            dataset::{DeviceDataset, Shard, bind_window, upload_subsets},
             stream,
-            stream::Stream,
+            stream::RowStream,
         },
         device::{
             Gpu,
-            pacer::IN_FLIGHT,
-            pipeline::{Kernel, Set},
+            pacer::MAX_CHUNKS_IN_FLIGHT,
+            pipeline::{BindingLayout, Kernel},
             readback::read,
         },
-        kernels::windows::{Pass, score_pairs, scored_at_once},
+        kernels::windows::{EvaluationKernels, max_evaluated_rows, metric_pairs},
         layout::{
-            arenas::Members,
-            buffers::{ARENA, Buffers},
+            arenas::KernelConfig,
+            buffers::{ARENA_USAGES, Buffers},
         },
         run::{
-            forward::{Design, Forward},
+            forward::{ForwardLayout, ForwardPass},
             predictor::Predictor,
         },
     },
     error::Result,
-    metrics::Score,
+    metrics::MetricSums,
     nn::network::Network,
 };
 
 /// Whether a device holds a data set.
-pub(crate) enum Held {
-    Already(Uploaded),
+pub(crate) enum DatasetLocation {
+    OnDevice(DeviceDataset),
     /// It may.
-    NotYet,
+    MayUpload,
     /// It shall not.
-    Never,
+    MustStream,
 }
 
 /// Where the rows of a data set come from.
-enum Source {
-    Resident(Uploaded),
-    Streamed(Stream),
+enum RowSource {
+    Resident(DeviceDataset),
+    Streamed(RowStream),
 }
 
-impl Source {
+impl RowSource {
     /// `room`: how many rows are brought at once where they are streamed.
-    async fn new(gpu: &Gpu, data: &Dataset, held: Held, (room, weighted): (usize, bool)) -> Result<Self> {
+    async fn new(
+        gpu: &Gpu,
+        data: &Dataset,
+        location: DatasetLocation,
+        (room, weighted): (usize, bool),
+    ) -> Result<Self> {
         gpu.check_alive().await?;
-        Ok(match held {
-            Held::Already(uploaded) => Self::Resident(uploaded),
-            Held::NotYet => Self::Resident(Uploaded::new(gpu, data, weighted).await?),
-            Held::Never => Self::Streamed(Stream::new(gpu, data, room, weighted).await?),
+        Ok(match location {
+            DatasetLocation::OnDevice(uploaded) => Self::Resident(uploaded),
+            DatasetLocation::MayUpload => Self::Resident(DeviceDataset::new(gpu, data, weighted).await?),
+            DatasetLocation::MustStream => Self::Streamed(RowStream::new(gpu, data, room, weighted).await?),
         })
     }
 
@@ -67,70 +72,85 @@ impl Source {
 }
 
 /// Brings the rows of a data set to where a predictor wants them.
-pub(crate) struct Evaluator {
+pub(crate) struct BatchLoader {
     data: Dataset,
-    source: Source,
+    source: RowSource,
     /// How many rows are brought at once.
-    batch: usize,
-    order: Kernel,
+    batch_size: usize,
+    find_rows: Kernel,
     gather: Kernel,
     /// One a shard.
-    groups: Vec<wgpu::BindGroup>,
+    bind_groups: Vec<wgpu::BindGroup>,
     /// Where each network has rows of its own: what says which, and what is bound where a kernel has to know it.
     subsets: Option<(wgpu::Buffer, wgpu::BindGroup)>,
     /// Which batch it is.
     cursor: wgpu::Buffer,
 }
 
-impl Evaluator {
+impl BatchLoader {
     /// Uploads a data set, unless it is there, for a predictor of single networks.
     pub(crate) async fn new(
         gpu: &Gpu,
-        forward: &Forward,
-        members: &Members,
+        forward: &ForwardPass,
+        config: &KernelConfig,
         data: &Dataset,
-        held: Held,
+        location: DatasetLocation,
     ) -> Result<Self> {
-        let source = Source::new(gpu, data, held, (forward.arenas.batch, false)).await?;
-        let pass = Pass::new(&forward.arenas, &of_data(members, data, false, false), data);
-        let spares = Buffers::spares(gpu).await?;
-        Ok(Self::with_rows(gpu, forward, &pass, data, source, (false, spares)).await?.0)
+        let source = RowSource::new(gpu, data, location, (forward.arenas.padded_batch, false)).await?;
+        let pass = EvaluationKernels::new(&forward.arenas, &evaluation_config(config, data, false, false), data);
+        let spares = Buffers::minimal(gpu).await?;
+        Ok(Self::with_source(gpu, forward, &pass, data, source, (false, spares)).await?.0)
     }
 
     /// The same, where need be with rows of its own for each network, and what its kernels are bound by.
-    async fn with_rows(
+    async fn with_source(
         gpu: &Gpu,
-        forward: &Forward,
-        pass: &Pass,
+        forward: &ForwardPass,
+        pass: &EvaluationKernels,
         data: &Dataset,
-        source: Source,
+        source: RowSource,
         (has_subsets, buffers): (bool, Buffers),
-    ) -> Result<(Self, Set)> {
+    ) -> Result<(Self, BindingLayout)> {
         let arenas = &forward.arenas;
-        [&pass.order, &pass.gather].into_iter().try_for_each(|dispatch| dispatch.check(gpu))?;
-        let rows = gpu.buffer("rows", (4 * arenas.batch * arenas.models) as u64, ARENA).await?;
+        [&pass.find_rows, &pass.gather].into_iter().try_for_each(|dispatch| dispatch.check(gpu))?;
+        let rows = gpu.buffer("rows", (4 * arenas.padded_batch * arenas.member_count) as u64, ARENA_USAGES).await?;
         let buffers = Buffers { rows, activations: forward.activations.clone(), ..buffers };
         let mut shards = source.shards().to_vec();
-        let subsets =
-            if has_subsets { Some(upload_subsets(gpu, &vec![Subset::whole(1); arenas.models]).await?) } else { None };
+        let subsets = if has_subsets {
+            Some(upload_subsets(gpu, &vec![SubsetParams::all_rows(1); arenas.member_count]).await?)
+        } else {
+            None
+        };
         if let Some(subsets) = &subsets {
             // These kernels look at no features: what says which rows to take lies in their place.
             shards.push(Shard { features: subsets.clone(), ..shards[0].clone() });
         }
         let (set, mut groups) = bind_window(gpu, arenas, &buffers, &shards, data.scaler()).await?;
         let subsets = subsets.and_then(|subsets| Some((subsets, groups.pop()?)));
-        let [order, gather] = [set.kernel(gpu, &pass.order).await?, set.kernel(gpu, &pass.gather).await?];
+        let [order, gather] = [set.kernel(gpu, &pass.find_rows).await?, set.kernel(gpu, &pass.gather).await?];
         let data = data.clone();
-        Ok((Self { data, source, batch: arenas.batch, order, gather, groups, subsets, cursor: buffers.cursors }, set))
+        Ok((
+            Self {
+                data,
+                source,
+                batch_size: arenas.padded_batch,
+                find_rows: order,
+                gather,
+                bind_groups: groups,
+                subsets,
+                cursor: buffers.cursors,
+            },
+            set,
+        ))
     }
 
     /// Whether it is of this data set.
-    pub(crate) fn is_of(&self, data: &Dataset) -> bool {
+    pub(crate) fn is_for(&self, data: &Dataset) -> bool {
         self.data.is_same(data)
     }
 
     /// The outputs of a single network for all rows, some rows after the other.
-    pub(crate) async fn outputs(
+    pub(crate) async fn predict_dataset(
         &self,
         gpu: &Gpu,
         predictor: &Predictor,
@@ -138,117 +158,130 @@ impl Evaluator {
     ) -> Result<()> {
         let forward = predictor.forward();
         let bring = |batch| {
-            self.bring(gpu, batch, (1, &[]), |pass| forward.record(pass));
+            self.load_batch(gpu, batch, (1, &[]), |pass| forward.record(pass));
         };
-        predictor.outputs(self.data.rows(), take, bring).await?;
+        predictor.predict_batches(self.data.rows(), take, bring).await?;
         self.data.check_read()
     }
 
     /// Brings a batch of rows for so many networks, for each of its own if there are `subsets`, and does with it what
     /// follows.
-    fn bring(
+    fn load_batch(
         &self,
         gpu: &Gpu,
         batch: usize,
-        (models, subsets): (usize, &[Subset]),
+        (models, subsets): (usize, &[SubsetParams]),
         then: impl FnOnce(&mut wgpu::ComputePass<'_>),
     ) -> wgpu::SubmissionIndex {
         gpu.upload(&self.cursor, 0, bytemuck::cast_slice(&[batch as u32, 0]));
-        let mut groups = &*self.groups;
-        if let Source::Streamed(stream) = &self.source {
-            stream.bring_batch(gpu, (self.batch, batch), subsets);
-            groups = &groups[stream.turn()..=stream.turn()];
+        let mut groups = &*self.bind_groups;
+        if let RowSource::Streamed(stream) = &self.source {
+            stream.upload_batch(gpu, (self.batch_size, batch), subsets);
+            groups = &groups[stream.current()..=stream.current()];
         }
         gpu.compute(|pass| {
             for (i, group) in groups.iter().enumerate() {
                 if i == 0 {
-                    pass.set_bind_group(0, self.rows_group().unwrap_or(group), &[0]);
-                    self.order.record_over(pass, self.order.groups_over(models));
+                    pass.set_bind_group(0, self.subset_bind_group().unwrap_or(group), &[0]);
+                    self.find_rows.record_workgroups(pass, self.find_rows.workgroups_for(models));
                 }
                 pass.set_bind_group(0, group, &[0]);
-                self.gather.record_over(pass, self.gather.groups_over(models));
+                self.gather.record_workgroups(pass, self.gather.workgroups_for(models));
             }
             then(pass);
         })
     }
 
     /// What says which rows to take, where it is bound apart from the rows.
-    fn rows_group(&self) -> Option<&wgpu::BindGroup> {
+    fn subset_bind_group(&self) -> Option<&wgpu::BindGroup> {
         self.subsets.as_ref().map(|(_, group)| group)
     }
 }
 
 /// What the kernels over a data set that networks are tested on are assembled from.
-fn of_data(members: &Members, data: &Dataset, has_subsets: bool, streams: bool) -> Members {
-    let scale = data.rest().scale_of_bytes().unwrap_or(1.0);
+fn evaluation_config(config: &KernelConfig, data: &Dataset, has_subsets: bool, streams: bool) -> KernelConfig {
+    let scale = data.features_without_origin().byte_scale().unwrap_or(1.0);
     let (data_rows, is_scaled) = (data.rows(), data.scaler().is_some());
-    Members { shuffle: false, data_rows, scale, noise: 0.0, is_scaled, has_subsets, streams, ..members.clone() }
+    KernelConfig {
+        shuffle: false,
+        dataset_rows: data_rows,
+        byte_scale: scale,
+        input_noise_std: 0.0,
+        is_scaled,
+        has_subsets,
+        is_streamed: streams,
+        ..config.clone()
+    }
 }
 
 /// Tells what many networks are worth on a data set.
-pub(crate) struct Scorer {
-    forward: Forward,
-    evaluator: Evaluator,
+pub(crate) struct DeviceEvaluator {
+    forward: ForwardPass,
+    batch_loader: BatchLoader,
     kernel: Kernel,
     /// What it adds up.
-    scores: wgpu::Buffer,
+    metric_sums: wgpu::Buffer,
     /// Whether outputs are labels.
-    labels: bool,
+    is_multi_label: bool,
 }
 
-impl Scorer {
-    /// For networks of one shape; see [`Evaluator`].
+impl DeviceEvaluator {
+    /// For networks of one shape; see [`BatchLoader`].
     pub(crate) async fn new(
         gpu: &Gpu,
         (network, models): (&Network, usize),
-        members: &Members,
-        (set, buffers): (&Set, &Buffers),
+        config: &KernelConfig,
+        (set, buffers): (&BindingLayout, &Buffers),
         data: &Dataset,
-        held: Held,
+        location: DatasetLocation,
         (has_subsets, labels): (bool, bool),
     ) -> Result<Self> {
-        let members = &Members { labels, ..members.clone() };
+        let members = &KernelConfig { is_multi_label: labels, ..config.clone() };
         // The loss takes logits.
-        let of_logits = Members { ends_with_softmax: false, ..members.clone() };
-        let weighted = data.weights().is_some();
-        let mut rows = data.rows().min(scored_at_once(gpu, network, data, labels));
-        let streams = has_subsets && matches!(held, Held::Never);
+        let of_logits = KernelConfig { ends_with_softmax: false, ..members.clone() };
+        let weighted = data.sample_weights().is_some();
+        let mut rows = data.rows().min(max_evaluated_rows(gpu, network, data, labels));
+        let streams = has_subsets && matches!(location, DatasetLocation::MustStream);
         if streams {
             // Each network brings rows of its own: four of each at least.
-            rows = rows.min(4 * stream::at_once(gpu, data, 4 * models, weighted)?);
+            rows = rows.min(4 * stream::batches_per_shard(gpu, data, 4 * models, weighted)?);
         }
-        let design = Design::new(gpu, network, models, &of_logits, (rows.next_multiple_of(4), weighted))?;
-        let forward = Forward::new(gpu, design, set, buffers).await?;
-        let room = forward.arenas.batch * if streams { models } else { 1 };
-        let source = Source::new(gpu, data, held, (room, weighted)).await?;
-        let pass = Pass::new(&forward.arenas, &of_data(members, data, has_subsets, streams), data);
-        pass.score.check(gpu)?;
-        let pairs = score_pairs(&forward.arenas, data.answers(), labels);
-        let scores = gpu.buffer("scores", (8 * pairs * models) as u64, ARENA).await?;
-        let bound = Buffers { metrics: scores.clone(), ..Buffers::spares(gpu).await? };
-        let (evaluator, set) = Evaluator::with_rows(gpu, &forward, &pass, data, source, (has_subsets, bound)).await?;
-        let kernel = set.kernel(gpu, &pass.score).await?;
-        Ok(Self { forward, evaluator, kernel, scores, labels })
+        let design = ForwardLayout::new(gpu, network, models, &of_logits, (rows.next_multiple_of(4), weighted))?;
+        let forward = ForwardPass::new(gpu, design, set, buffers).await?;
+        let room = forward.arenas.padded_batch * if streams { models } else { 1 };
+        let source = RowSource::new(gpu, data, location, (room, weighted)).await?;
+        let pass =
+            EvaluationKernels::new(&forward.arenas, &evaluation_config(members, data, has_subsets, streams), data);
+        pass.sum_metrics.check(gpu)?;
+        let pairs = metric_pairs(&forward.arenas, data.targets(), labels);
+        let scores = gpu.buffer("scores", (8 * pairs * models) as u64, ARENA_USAGES).await?;
+        let bound = Buffers { metrics: scores.clone(), ..Buffers::minimal(gpu).await? };
+        let (evaluator, set) =
+            BatchLoader::with_source(gpu, &forward, &pass, data, source, (has_subsets, bound)).await?;
+        let kernel = set.kernel(gpu, &pass.sum_metrics).await?;
+        Ok(Self { forward, batch_loader: evaluator, kernel, metric_sums: scores, is_multi_label: labels })
     }
 
-    pub(crate) fn is_of(&self, data: &Dataset, has_subsets: bool, labels: bool) -> bool {
-        self.evaluator.is_of(data) && self.labels == labels && self.evaluator.subsets.is_some() == has_subsets
+    pub(crate) fn is_for(&self, data: &Dataset, has_subsets: bool, is_multi_label: bool) -> bool {
+        self.batch_loader.is_for(data)
+            && self.is_multi_label == is_multi_label
+            && self.batch_loader.subsets.is_some() == has_subsets
     }
 
-    pub(crate) const fn uploaded(&self) -> Option<&Uploaded> {
-        match &self.evaluator.source {
-            Source::Resident(uploaded) => Some(uploaded),
-            Source::Streamed(_) => None,
+    pub(crate) const fn device_dataset(&self) -> Option<&DeviceDataset> {
+        match &self.batch_loader.source {
+            RowSource::Resident(uploaded) => Some(uploaded),
+            RowSource::Streamed(_) => None,
         }
     }
 
     /// What the first networks are worth, as many as there are `rows`, on these rows. One read back.
-    pub(crate) async fn score(&self, gpu: &Gpu, rows: &[Option<Subset>]) -> Result<Vec<Score>> {
-        let Self { forward, evaluator, kernel, scores, labels } = self;
+    pub(crate) async fn evaluate(&self, gpu: &Gpu, rows: &[Option<SubsetParams>]) -> Result<Vec<MetricSums>> {
+        let Self { forward, batch_loader: evaluator, kernel, metric_sums: scores, is_multi_label: labels } = self;
         let (arenas, data) = (&forward.arenas, &evaluator.data);
         let subsets: Vec<_> =
-            rows.iter().map(|rows| rows.unwrap_or_else(|| Subset::whole(data.rows() as u32))).collect();
-        let mut own: &[Subset] = &[];
+            rows.iter().map(|rows| rows.unwrap_or_else(|| SubsetParams::all_rows(data.rows() as u32))).collect();
+        let mut own: &[SubsetParams] = &[];
         if let Some((buffer, _)) = &evaluator.subsets {
             gpu.upload(buffer, 0, bytemuck::cast_slice(&subsets));
             own = &subsets;
@@ -258,22 +291,22 @@ impl Scorer {
         gpu.submit(encoder);
         let mut in_flight = VecDeque::new();
         let most = subsets.iter().map(|subset| subset.rows as usize).max().unwrap_or(0);
-        for batch in 0..most.div_ceil(arenas.batch) {
-            if in_flight.len() > IN_FLIGHT
+        for batch in 0..most.div_ceil(arenas.padded_batch) {
+            if in_flight.len() > MAX_CHUNKS_IN_FLIGHT
                 && let Some(oldest) = in_flight.pop_front()
             {
                 gpu.wait(oldest).await?;
             }
-            in_flight.push_back(evaluator.bring(gpu, batch, (rows.len(), own), |pass| {
-                forward.record_over(pass, rows.len());
-                pass.set_bind_group(0, evaluator.rows_group().unwrap_or(&evaluator.groups[0]), &[0]);
-                kernel.record_over(pass, kernel.groups_over(rows.len()));
+            in_flight.push_back(evaluator.load_batch(gpu, batch, (rows.len(), own), |pass| {
+                forward.record_members(pass, rows.len());
+                pass.set_bind_group(0, evaluator.subset_bind_group().unwrap_or(&evaluator.bind_groups[0]), &[0]);
+                kernel.record_workgroups(pass, kernel.workgroups_for(rows.len()));
             }));
         }
-        let pairs = score_pairs(arenas, data.answers(), *labels);
+        let pairs = metric_pairs(arenas, data.targets(), *labels);
         let numbers: Vec<f32> = read(gpu, scores, 0, 2 * pairs * rows.len()).await?;
         data.check_read()?;
-        let score = |numbers| Score::new(numbers, arenas.outputs(), *labels);
+        let score = |numbers| MetricSums::new(numbers, arenas.outputs(), *labels);
         Ok(numbers.chunks_exact(2 * pairs).map(score).collect())
     }
 }

@@ -6,29 +6,29 @@ use crate::{
     engine::gpu::{
         device::{
             Gpu,
-            pipeline::{Binding, Kernel, PAIR, Set},
-            readback::Pipe,
+            pipeline::{Binding, BindingLayout, Kernel, PAIR_BYTES},
+            readback::ReadbackBuffers,
         },
-        kernels::kernel_set::{Dispatch, Dispatches},
+        kernels::kernel_set::{Dispatch, KernelSet},
         layout::{
-            arenas::{Arenas, Members},
+            arenas::{Arenas, KernelConfig},
             buffers::Buffers,
         },
-        run::forward::{Design, Forward, ROWS},
+        run::forward::{ForwardLayout, ForwardPass, MAX_FORWARD_ROWS},
     },
     error::{Error, Result, check_len},
-    nn::{layout::padded_rows, network::Network},
+    nn::{layout::pad_rows, network::Network},
 };
 
 pub(crate) struct Predictor {
-    forward: Forward,
-    outputs: Pipe,
+    forward: ForwardPass,
+    readback: ReadbackBuffers,
     /// Between the caller's buffers and the arena; made when they are first asked for.
-    packers: Option<Packers>,
+    packing: Option<PackingKernels>,
 }
 
-struct Packers {
-    set: Set,
+struct PackingKernels {
+    set: BindingLayout,
     pack: Kernel,
     unpack: Kernel,
     cursor: wgpu::Buffer,
@@ -36,26 +36,26 @@ struct Packers {
 
 impl Predictor {
     /// A predictor by itself, with parameters of its own and nothing else of a training.
-    pub(crate) async fn alone(gpu: &Gpu, network: &Network, flat: &[f32], statistics: &[f32]) -> Result<Self> {
-        let design = Design::alone(gpu, network, 1, ROWS)?;
-        Self::of(Forward::alone(gpu, design, flat, statistics).await?).await
+    pub(crate) async fn standalone(gpu: &Gpu, network: &Network, flat: &[f32], statistics: &[f32]) -> Result<Self> {
+        let design = ForwardLayout::standalone(gpu, network, 1, MAX_FORWARD_ROWS)?;
+        Self::from_forward(ForwardPass::standalone(gpu, design, flat, statistics).await?).await
     }
 
     /// A predictor of so many networks whose parameters are in training.
     pub(crate) async fn new(
         gpu: &Gpu,
         (network, models): (&Network, usize),
-        members: &Members,
-        (set, buffers): (&Set, &Buffers),
+        config: &KernelConfig,
+        (set, buffers): (&BindingLayout, &Buffers),
     ) -> Result<Self> {
-        let design = Design::new(gpu, network, models, members, (ROWS, false))?;
-        Self::of(Forward::new(gpu, design, set, buffers).await?).await
+        let design = ForwardLayout::new(gpu, network, models, config, (MAX_FORWARD_ROWS, false))?;
+        Self::from_forward(ForwardPass::new(gpu, design, set, buffers).await?).await
     }
 
-    async fn of(forward: Forward) -> Result<Self> {
-        let bytes = (16 * forward.arenas.batch * forward.arenas.output_stride()) as u64;
-        let outputs = Pipe::new(&forward.gpu, "outputs", bytes).await?;
-        Ok(Self { forward, outputs, packers: None })
+    async fn from_forward(forward: ForwardPass) -> Result<Self> {
+        let bytes = (16 * forward.arenas.padded_batch * forward.arenas.output_stride()) as u64;
+        let outputs = ReadbackBuffers::new(&forward.gpu, "outputs", bytes).await?;
+        Ok(Self { forward, readback: outputs, packing: None })
     }
 
     /// Sets the parameters and the running statistics, flat, of one that is alone.
@@ -64,29 +64,29 @@ impl Predictor {
     }
 
     /// The most rows of one recording.
-    pub(crate) const fn rows(&self) -> usize {
-        self.forward.arenas.batch
+    pub(crate) const fn max_rows(&self) -> usize {
+        self.forward.arenas.padded_batch
     }
 
     /// The outputs for rows of inputs, those of one model after the other's.
     pub(crate) async fn predict(&self, inputs: &[f32]) -> Result<Vec<f32>> {
-        let Forward { gpu, arenas, activations, .. } = &self.forward;
+        let ForwardPass { gpu, arenas, activations, .. } = &self.forward;
         let (columns, stride) = (arenas.outputs(), 4 * arenas.output_stride());
-        let mut outputs: Vec<Vec<f32>> = vec![Vec::new(); arenas.models];
+        let mut outputs: Vec<Vec<f32>> = vec![Vec::new(); arenas.member_count];
         let mut take = |model: usize, values: Vec<f32>| {
             values.chunks_exact(stride).for_each(|row| outputs[model].extend(&row[..columns]));
         };
-        let mut flow = self.outputs.flow(gpu);
-        for block in inputs.chunks(arenas.batch * arenas.inputs()) {
+        let mut flow = self.readback.queue(gpu);
+        for block in inputs.chunks(arenas.padded_batch * arenas.inputs()) {
             let rows = block.len() / arenas.inputs();
-            let block = padded_rows(block, arenas.inputs(), arenas.batch);
-            for model in 0..arenas.models {
+            let block = pad_rows(block, arenas.inputs(), arenas.padded_batch);
+            for model in 0..arenas.member_count {
                 let start = 16 * (model * arenas.activations) as u64;
                 gpu.upload(activations, start, bytemuck::cast_slice(&block));
             }
             gpu.compute(|pass| self.forward.record(pass));
-            for model in 0..arenas.models {
-                let start = 16 * (model * arenas.activations + arenas.output) as u64;
+            for model in 0..arenas.member_count {
+                let start = 16 * (model * arenas.activations + arenas.output_offset) as u64;
                 let bytes = (rows * stride * size_of::<f32>()) as u64;
                 flow.read(model, activations, (start, bytes), &mut take).await?;
             }
@@ -95,28 +95,28 @@ impl Predictor {
         Ok(outputs.concat())
     }
 
-    pub(crate) const fn forward(&self) -> &Forward {
+    pub(crate) const fn forward(&self) -> &ForwardPass {
         &self.forward
     }
 
     /// The outputs of a single network for so many rows, of which `bring` brings a batch by its number and computes it.
-    pub(crate) async fn outputs(
+    pub(crate) async fn predict_batches(
         &self,
         rows: usize,
         mut take: impl FnMut(Range<usize>, Vec<f32>),
         bring: impl Fn(usize),
     ) -> Result<()> {
-        let Forward { gpu, arenas, activations, .. } = &self.forward;
+        let ForwardPass { gpu, arenas, activations, .. } = &self.forward;
         let (columns, stride) = (arenas.outputs(), 4 * arenas.output_stride());
         let mut take = |rows: Range<usize>, values: Vec<f32>| {
             take(rows, values.chunks_exact(stride).flat_map(|row| &row[..columns]).copied().collect());
         };
-        let mut flow = self.outputs.flow(gpu);
-        for (batch, first) in (0..rows).step_by(arenas.batch).enumerate() {
-            let rows = first..rows.min(first + arenas.batch);
+        let mut flow = self.readback.queue(gpu);
+        for (batch, first) in (0..rows).step_by(arenas.padded_batch).enumerate() {
+            let rows = first..rows.min(first + arenas.padded_batch);
             bring(batch);
             let bytes = (rows.len() * stride * size_of::<f32>()) as u64;
-            flow.read(rows, activations, (16 * arenas.output as u64, bytes), &mut take).await?;
+            flow.read(rows, activations, (16 * arenas.output_offset as u64, bytes), &mut take).await?;
         }
         flow.finish(&mut take).await
     }
@@ -130,10 +130,14 @@ impl Predictor {
         rows: usize,
         outputs: &wgpu::Buffer,
     ) -> Result<()> {
-        let Forward { gpu, arenas, activations, .. } = &self.forward;
-        if rows == 0 || rows > arenas.batch {
-            let expected = format!("1 to {}", arenas.batch);
-            return Err(Error::Setting { what: "rows of a recorded prediction", expected, got: rows.to_string() });
+        let ForwardPass { gpu, arenas, activations, .. } = &self.forward;
+        if rows == 0 || rows > arenas.padded_batch {
+            let expected = format!("1 to {}", arenas.padded_batch);
+            return Err(Error::InvalidSetting {
+                name: "rows of a recorded prediction",
+                expected,
+                got: rows.to_string(),
+            });
         }
         let [input_bytes, output_bytes] =
             [arenas.inputs(), arenas.outputs()].map(|columns| (4 * rows * columns) as u64);
@@ -143,17 +147,17 @@ impl Predictor {
             }
             if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
                 let (expected, got) = ("STORAGE".to_owned(), format!("{:?}", buffer.usage()));
-                return Err(Error::Setting { what: "usage of the caller's buffer", expected, got });
+                return Err(Error::InvalidSetting { name: "usage of the caller's buffer", expected, got });
             }
         }
-        let packers = match self.packers.take() {
+        let packers = match self.packing.take() {
             Some(made) => made,
-            None => Packers::new(gpu, arenas).await?,
+            None => PackingKernels::new(gpu, arenas).await?,
         };
-        let Packers { set, pack, unpack, cursor } = &*self.packers.insert(packers);
+        let PackingKernels { set, pack, unpack, cursor } = &*self.packing.insert(packers);
         let bind = async |dense: &wgpu::Buffer, bytes: u64| {
             let buffers = [(cursor, None), (dense, Some(bytes)), (activations, None)];
-            set.bind_parts(gpu, "packing", &buffers).await
+            set.bind_ranges(gpu, "packing", &buffers).await
         };
         let (from, to) = (bind(inputs, input_bytes).await?, bind(outputs, output_bytes).await?);
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
@@ -166,13 +170,13 @@ impl Predictor {
     }
 }
 
-impl Packers {
+impl PackingKernels {
     async fn new(gpu: &Gpu, arenas: &Arenas) -> Result<Self> {
-        let [pack, unpack] = Dispatches::packers(arenas);
+        let [pack, unpack] = KernelSet::packing_dispatches(arenas);
         [&pack, &unpack].into_iter().try_for_each(|dispatch: &Dispatch| dispatch.check(gpu))?;
-        let set = Set::new(gpu, "packing", &[Binding::Cursor, Binding::Write, Binding::Write]).await?;
+        let set = BindingLayout::new(gpu, "packing", &[Binding::Cursor, Binding::Write, Binding::Write]).await?;
         let (pack, unpack) = (set.kernel(gpu, &pack).await?, set.kernel(gpu, &unpack).await?);
-        let cursor = gpu.buffer("cursor", PAIR, wgpu::BufferUsages::UNIFORM).await?;
+        let cursor = gpu.buffer("cursor", PAIR_BYTES, wgpu::BufferUsages::UNIFORM).await?;
         Ok(Self { set, pack, unpack, cursor })
     }
 }

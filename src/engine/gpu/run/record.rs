@@ -15,17 +15,17 @@ impl Engine {
         steps: usize,
         weights: &[f64],
     ) -> Result<()> {
-        let most = self.chunk().min(self.room_for_metrics());
+        let most = self.max_chunk_steps().min(self.max_pending_steps());
         if steps == 0 || steps > most {
             let expected = format!("1 to {most}");
-            return Err(Error::Setting { what: "steps of a recording", expected, got: steps.to_string() });
+            return Err(Error::InvalidSetting { name: "steps of a recording", expected, got: steps.to_string() });
         }
-        if self.stream.is_some() {
+        if self.row_stream.is_some() {
             let (expected, got) = ("a data set that the device holds".to_owned(), "one that is streamed".to_owned());
-            return Err(Error::Setting { what: "data set of recorded steps", expected, got });
+            return Err(Error::InvalidSetting { name: "data set of recorded steps", expected, got });
         }
-        let ring = self.wait_for_metrics(first, steps, weights);
-        let entries = self.entries((first, before), ring, steps);
+        let ring = self.reserve_metrics(first, steps, weights);
+        let entries = self.step_table_upload((first, before), ring, steps);
         // A write through the queue would overtake what is recorded, and overwrite what a recording before it needs: so
         // the entries travel with the commands.
         let bytes = entries.bytes();
@@ -35,15 +35,16 @@ impl Engine {
             usage: wgpu::BufferUsages::COPY_SRC,
             mapped_at_creation: true,
         };
-        let staged = self.gpu.guarded("the table of steps", || self.gpu.device.create_buffer(&descriptor));
+        let staged = self.gpu.run_guarded("the table of steps", || self.gpu.device.create_buffer(&descriptor));
         let mapped = staged.slice(..).get_mapped_range_mut();
-        let mut mapped = mapped.map_err(|error| Error::OutOfMemory { what: format!("the table of steps: {error}") })?;
+        let mut mapped =
+            mapped.map_err(|error| Error::OutOfMemory { context: format!("the table of steps: {error}") })?;
         mapped.copy_from_slice(&bytes);
         drop(mapped);
         staged.unmap();
-        self.timetable.copy(encoder, &staged, &entries);
+        self.step_table.copy(encoder, &staged, &entries);
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        self.visit(steps, true, |visit| visit.record(&mut pass));
+        self.for_each_dispatch(steps, true, |visit| visit.record(&mut pass));
         Ok(())
     }
 }

@@ -7,18 +7,18 @@ use crate::{
 
 /// The parameters and the optimizer's state as they were at one step.
 #[derive(Clone)]
-pub(crate) struct Kept {
+pub(crate) struct Snapshot {
     /// Each buffer and its copy.
     pairs: Vec<[wgpu::Buffer; 2]>,
 }
 
-impl Kept {
+impl Snapshot {
     /// Room for a copy; of the gradients too, where they are accumulated over steps.
     pub(crate) async fn new(gpu: &Gpu, of: &Buffers, accumulates: bool) -> Result<Self> {
         let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         gpu.check_alive().await?;
         let mut pairs = Vec::new();
-        for buffer in [&of.parameters, &of.state].into_iter().chain(accumulates.then_some(&of.parts)) {
+        for buffer in [&of.parameters, &of.state].into_iter().chain(accumulates.then_some(&of.partial_sums)) {
             pairs.push([buffer.clone(), gpu.buffer("kept", buffer.size(), usage).await?]);
         }
         Ok(Self { pairs })
@@ -36,7 +36,7 @@ impl Kept {
     }
 
     /// Copies it back.
-    pub(crate) fn give_back(&self, gpu: &Gpu) {
+    pub(crate) fn restore(&self, gpu: &Gpu) {
         self.copy(gpu, |[there, kept]| (kept, there));
     }
 

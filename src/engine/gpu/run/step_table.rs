@@ -5,66 +5,76 @@ use crate::{
         gpu::{
             device::{
                 Gpu,
-                pipeline::{Kernel, PAIR, STEPS, Set},
+                pipeline::{BindingLayout, Kernel, PAIR_BYTES, STEP_TABLE_BINDINGS},
             },
-            kernels::kernel_set::{Dispatch, LANES, folded},
-            layout::chunk::{Length, Tempos},
+            kernels::kernel_set::{Dispatch, WORKGROUP_SIZE, fold_workgroups},
+            layout::chunk::{ChunkDims, ScheduleGroups},
         },
-        step::{Course, Earlier, Start},
+        step::{ResumeOffset, StepGenerator, StepTableInput},
     },
     error::Result,
-    optim::coefficients::Numbers,
+    optim::coefficients::UpdateCoefficients,
 };
 
 /// What makes the table.
-pub(crate) struct Timetable {
+pub(crate) struct StepTable {
     kernel: Kernel,
-    group: wgpu::BindGroup,
-    head: wgpu::Buffer,
-    starts: wgpu::Buffer,
-    shared: wgpu::Buffer,
-    length: Length,
-    tempos: Tempos,
+    bind_group: wgpu::BindGroup,
+    header: wgpu::Buffer,
+    inputs: wgpu::Buffer,
+    shared_coefficients: wgpu::Buffer,
+    chunk_dims: ChunkDims,
+    schedule_groups: ScheduleGroups,
 }
 
 /// What a chunk's table is made from: bytes for the three buffers.
-pub(crate) struct Entries([Vec<u8>; 3]);
+pub(crate) struct StepTableUpload([Vec<u8>; 3]);
 
-impl Timetable {
+impl StepTable {
     pub(crate) async fn new(
         gpu: &Gpu,
         dispatch: &Dispatch,
-        (length, tempos): (Length, Tempos),
+        (length, tempos): (ChunkDims, ScheduleGroups),
         steps: &wgpu::Buffer,
     ) -> Result<Self> {
         let [_, starts, shared] = length.bytes();
         let storage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
         let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let head = gpu.buffer("chunk", PAIR, uniform).await?;
+        let head = gpu.buffer("chunk", PAIR_BYTES, uniform).await?;
         let starts = gpu.buffer(starts.0, starts.1, storage).await?;
         let shared = gpu.buffer(shared.0, shared.1, storage).await?;
-        let set = Set::new(gpu, "timetable", STEPS).await?;
+        let set = BindingLayout::new(gpu, "timetable", STEP_TABLE_BINDINGS).await?;
         let group = set.bind(gpu, "timetable", &[&head, &starts, &shared, steps]).await?;
         let kernel = set.kernel(gpu, dispatch).await?;
-        Ok(Self { kernel, group, head, starts, shared, length, tempos })
+        Ok(Self {
+            kernel,
+            bind_group: group,
+            header: head,
+            inputs: starts,
+            shared_coefficients: shared,
+            chunk_dims: length,
+            schedule_groups: tempos,
+        })
     }
 
     /// What the table of `steps` steps from `first` on is made from, after `before` updates, whose metrics go to the ring
     /// from `ring` on. The networks in training are those of the first slots.
-    pub(crate) fn entries(
+    pub(crate) fn prepare_upload(
         &self,
-        courses: &[Course],
+        generators: &[StepGenerator],
         (first, before): (u64, u64),
         ring: usize,
         steps: usize,
-    ) -> Entries {
-        let Tempos { all, of_slots } = &self.tempos;
+    ) -> StepTableUpload {
+        let ScheduleGroups { generators: all, group_by_slot: of_slots } = &self.schedule_groups;
         let updates = before..before + steps as u64;
-        let of_tempo = |course: &Course| updates.clone().map(|before| course.shared(before)).collect::<Vec<_>>();
-        let shared: Vec<Numbers> = all.iter().flat_map(of_tempo).collect();
-        let start = |(course, tempo): (&Course, &u32)| course.start(first, before, *tempo);
-        let idle = std::iter::repeat_n(Start::default(), self.length.models - courses.len());
-        let starts: Vec<Start> = courses.iter().zip(of_slots).map(start).chain(idle).collect();
+        let of_tempo = |course: &StepGenerator| {
+            updates.clone().map(|before| course.shared_coefficients(before)).collect::<Vec<_>>()
+        };
+        let shared: Vec<UpdateCoefficients> = all.iter().flat_map(of_tempo).collect();
+        let start = |(course, tempo): (&StepGenerator, &u32)| course.table_input(first, before, *tempo);
+        let idle = std::iter::repeat_n(StepTableInput::default(), self.chunk_dims.member_count - generators.len());
+        let starts: Vec<StepTableInput> = generators.iter().zip(of_slots).map(start).chain(idle).collect();
         let head = [steps, ring].map(|number| number as u32);
         let bytes = |values: &[u8]| values.to_vec();
         let parts = [
@@ -72,29 +82,29 @@ impl Timetable {
             bytes(bytemuck::cast_slice(&starts)),
             bytes(bytemuck::cast_slice(&shared)),
         ];
-        Entries(parts)
+        StepTableUpload(parts)
     }
 
     /// Lets the networks in two slots change places.
     pub(crate) fn swap(&mut self, slot: usize, other: usize) {
-        self.tempos.swap(slot, other);
+        self.schedule_groups.swap(slot, other);
     }
 
     /// Sets what came before the steps of all networks.
-    pub(crate) fn set_earlier(&mut self, earlier: Earlier) {
-        self.tempos.all.iter_mut().for_each(|course| course.earlier = earlier);
+    pub(crate) fn set_resume_offset(&mut self, resume_offset: ResumeOffset) {
+        self.schedule_groups.generators.iter_mut().for_each(|course| course.resume_offset = resume_offset);
     }
 
     /// Brings them to the device, ahead of what is submitted next.
-    pub(crate) fn upload(&self, gpu: &Gpu, entries: &Entries) {
-        let to = [&self.head, &self.starts, &self.shared];
+    pub(crate) fn upload(&self, gpu: &Gpu, entries: &StepTableUpload) {
+        let to = [&self.header, &self.inputs, &self.shared_coefficients];
         to.into_iter().zip(&entries.0).for_each(|(to, part)| gpu.upload(to, 0, part));
     }
 
     /// The same by copies in an encoder of the caller's, from a buffer that holds all parts behind each other.
-    pub(crate) fn copy(&self, encoder: &mut wgpu::CommandEncoder, from: &wgpu::Buffer, entries: &Entries) {
+    pub(crate) fn copy(&self, encoder: &mut wgpu::CommandEncoder, from: &wgpu::Buffer, entries: &StepTableUpload) {
         let mut at = 0;
-        for (to, part) in [&self.head, &self.starts, &self.shared].into_iter().zip(&entries.0) {
+        for (to, part) in [&self.header, &self.inputs, &self.shared_coefficients].into_iter().zip(&entries.0) {
             encoder.copy_buffer_to_buffer(from, at, to, 0, part.len() as u64);
             at += part.len() as u64;
         }
@@ -102,12 +112,12 @@ impl Timetable {
 
     /// What makes the table of so many steps: the kernel, what it is bound to, and its workgroups.
     pub(crate) fn dispatch(&self, steps: usize) -> (&Kernel, &wgpu::BindGroup, [u32; 3]) {
-        let entries = (steps + self.length.behind) * self.length.models;
-        (&self.kernel, &self.group, folded(entries.div_ceil(LANES), 1))
+        let entries = (steps + self.chunk_dims.padding_steps) * self.chunk_dims.member_count;
+        (&self.kernel, &self.bind_group, fold_workgroups(entries.div_ceil(WORKGROUP_SIZE), 1))
     }
 }
 
-impl Entries {
+impl StepTableUpload {
     /// All parts behind each other.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         self.0.concat()

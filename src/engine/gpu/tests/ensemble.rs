@@ -10,14 +10,14 @@ fn networks_in_waves_give_the_same_bits_as_all_at_once() {
     for gpu in gpus() {
         for network in &networks {
             let layout = network.layout();
-            let member = |seed| [network.initial(seed).expect("parameters"), network.first_statistics()];
+            let member = |seed| [network.initial_parameters(seed).expect("parameters"), network.initial_statistics()];
             let members: Vec<_> = (0..33).map(member).collect();
-            let inputs = numbers(150 * network.inputs(), 3);
+            let inputs = test_values(150 * network.inputs(), 3);
             let answers = |gpu: &Gpu| {
                 let ensemble = pollster::block_on(Ensemble::new(gpu, network, &members)).expect("an ensemble");
                 let answers = pollster::block_on(ensemble.predict(&inputs, 0.5)).expect("answers");
                 gpu.check().expect("no complaint from wgpu");
-                (ensemble.waves(), answers.iter().map(|answer| answer.to_bits()).collect::<Vec<_>>())
+                (ensemble.groups(), answers.iter().map(|answer| answer.to_bits()).collect::<Vec<_>>())
             };
             let (waves, all) = answers(&gpu);
             assert_eq!((waves, all.len()), (vec![33], 150 * 3 * network.outputs()), "{}", gpu.info.name);

@@ -3,7 +3,7 @@
 
 use naga::{Block, Function, Module, Statement};
 
-use crate::engine::gpu::{run::engine_layout::Draft, tests::*};
+use crate::engine::gpu::{run::engine_layout::EngineLayout, tests::*};
 
 /// The statements and expressions of a function, with those of every function that it calls as often as it calls it.
 fn inlined(module: &Module, function: &Function) -> usize {
@@ -23,8 +23,8 @@ fn statements(module: &Module, block: &Block) -> usize {
 }
 
 /// The bytes of all kernels of a plan, and what a driver makes of them.
-fn size_of_plan(draft: &Draft<'_>) -> [usize; 2] {
-    let each = draft.dispatches.all().map(|dispatch| {
+fn plan_size(layout: &EngineLayout<'_>) -> [usize; 2] {
+    let each = layout.kernel_set.all().map(|dispatch| {
         let module = naga::front::wgsl::parse_str(&dispatch.source)
             .unwrap_or_else(|error| panic!("{}: {}", dispatch.name, error.emit_to_string(&dispatch.source)));
         let globals = module.global_expressions.len();
@@ -35,34 +35,37 @@ fn size_of_plan(draft: &Draft<'_>) -> [usize; 2] {
 }
 
 /// A network with so many hidden layers.
-fn deep(layers: usize, form: Form, drops: bool) -> Case {
+fn deep(layers: usize, variant: PlanVariant, drops: bool) -> Case {
     let network = hidden(layers, drops).dense(2, Activation::Sigmoid);
-    Case { rows: 32, batch: 32, ..Case::new(network, form) }
+    Case { rows: 32, batch_size: 32, ..Case::new(network, variant) }
 }
 
 #[test]
 fn the_text_of_a_plan_grows_with_the_number_of_layers_and_not_with_its_square() {
     let gpus = [(wgpu::DeviceType::Cpu, 8), (wgpu::DeviceType::DiscreteGpu, 32)];
-    for gpu in gpus.map(|(kind, subgroup)| planner::described(kind, subgroup)) {
+    for gpu in gpus.map(|(kind, subgroup)| planner::adapter_like(kind, subgroup)) {
         let forms = [
-            (Form::Planned, true),
-            (Form::Layered(Tile::Plain, 1), true),
-            (Form::Tiny(SMALL), true),
-            (Form::Tiny(Tile::Plain), false),
-            (Form::Lane, false),
-            (Form::Fused(16), false),
+            (PlanVariant::Planned, true),
+            (PlanVariant::Layered(Tile::Register, 1), true),
+            (PlanVariant::SingleWorkgroup(SMALL_TILE), true),
+            (PlanVariant::SingleWorkgroup(Tile::Register), false),
+            (PlanVariant::SingleInvocation, false),
+            (PlanVariant::Fused(16), false),
         ];
         for (form, drops) in forms {
             let mut sizes: Vec<[usize; 2]> = Vec::new();
             for layers in [4, 8, 16, 32, 64] {
                 let case = deep(layers, form, drops);
                 let (data, plan) = (case.rows(), case.plan(&gpu));
-                let setup = case.setup(Some(&data), plan.as_ref()).expect("a course");
-                match Draft::new(&gpu, setup) {
-                    Ok(draft) => sizes.push(size_of_plan(&draft)),
+                let setup = case.engine_config(Some(&data), plan.as_ref()).expect("a course");
+                match EngineLayout::new(&gpu, setup) {
+                    Ok(draft) => sizes.push(plan_size(&draft)),
                     // What keeps a layer in registers ends where they do.
                     Err(refused) => {
-                        assert!(matches!(form, Form::Lane | Form::Fused(_)) && layers > 8, "{case}: {refused}");
+                        assert!(
+                            matches!(form, PlanVariant::SingleInvocation | PlanVariant::Fused(_)) && layers > 8,
+                            "{case}: {refused}"
+                        );
                     }
                 }
             }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::engine::gpu::tests::shaders::{around_predictions, dispatches, selftested};
+use crate::engine::gpu::tests::shaders::{dispatches, packing_dispatches, self_test_dispatches};
 
 /// Names and their values.
 type Values = HashMap<String, u64>;
@@ -334,14 +334,16 @@ fn layers(source: &str) -> Vec<Values> {
 #[test]
 fn the_counted_rounds_are_those_that_the_loops_declare() {
     let mut wrong = std::collections::BTreeMap::new();
-    for dispatch in dispatches().into_iter().chain(around_predictions()).chain(selftested()) {
+    for dispatch in dispatches().into_iter().chain(packing_dispatches()).chain(self_test_dispatches()) {
         let mut kernel = Kernel::parse(&dispatch.source);
         kernel.constants.entry("MODELS".to_owned()).or_insert(3);
-        let (declared, counted) = (kernel.rounds(dispatch.entry, Values::new()), dispatch.loops as u64);
+        let (declared, counted) = (kernel.rounds(dispatch.entry_point, Values::new()), dispatch.loop_iterations as u64);
         // How often a place walks round the grid of rows is up to chance.
-        let most = if dispatch.entry == "order" { 768 } else { 5 * declared + 64 };
+        let most = if dispatch.entry_point == "order" { 768 } else { 5 * declared + 64 };
         if counted < declared || counted > most {
-            wrong.entry(dispatch.entry).or_insert(format!("{}: {declared} rounds, {counted} counted", dispatch.name));
+            wrong
+                .entry(dispatch.entry_point)
+                .or_insert(format!("{}: {declared} rounds, {counted} counted", dispatch.name));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");

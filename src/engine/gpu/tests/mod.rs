@@ -16,20 +16,20 @@ use rayon::prelude::*;
 
 use crate::{
     data::dataset::Dataset,
-    device::adapters::Search,
-    diagnostics::case::{Case, Form, SMALL, network, numbers},
+    device::adapters::AdapterFilter,
+    diagnostics::case::{Case, PlanVariant, SMALL_TILE, network, test_values},
     engine::{
         gpu::{device::Gpu, run::engine::Engine},
-        step::{Batch, Course},
+        step::{Batch, StepGenerator},
     },
     nn::{activation::Activation, layout::LayerParameters, loss::Loss, network::Network},
     optim::optimizer::Optimizer,
-    plan::{Tile, Way, Ways},
+    plan::{MatmulConfig, MatmulConfigs, Tile},
 };
 
 /// Every adapter there is, or those that `WGPU_ADAPTER_NAME` means. None is a failure, unless the environment says so.
 pub(crate) fn gpus() -> Vec<Gpu> {
-    let found = pollster::block_on(Search::default().report()).expect("adapters are listed");
+    let found = pollster::block_on(AdapterFilter::default().list()).expect("adapters are listed");
     let wanted = std::env::var("WGPU_ADAPTER_NAME").map(|name| name.to_lowercase()).unwrap_or_default();
     let infos = found.into_iter().map(|adapter| adapter.info).filter(|info| info.name.to_lowercase().contains(&wanted));
     let gpus: Vec<_> = infos.map(|info| open(&info, None)).collect();
@@ -43,7 +43,7 @@ pub(crate) fn gpus() -> Vec<Gpu> {
 
 /// The device of that adapter, on the backend where it was found.
 fn open(info: &wgpu::AdapterInfo, limits: Option<&wgpu::Limits>) -> Gpu {
-    let search = Search { backends: Some(info.backend.into()), name: Some(info.name.clone()) };
+    let search = AdapterFilter { backends: Some(info.backend.into()), name: Some(info.name.clone()) };
     pollster::block_on(search.open(limits)).expect("the adapter gives a device")
 }
 
@@ -64,13 +64,20 @@ fn is_quick() -> bool {
 }
 
 /// Every form, with the tiles that are the quickest to compile.
-const FORMS: [Form; 5] = [Form::Planned, Form::Layered(Tile::Plain, 3), Form::Fused(4), Form::Tiny(SMALL), Form::Lane];
+const VARIANTS: [PlanVariant; 5] = [
+    PlanVariant::Planned,
+    PlanVariant::Layered(Tile::Register, 3),
+    PlanVariant::Fused(4),
+    PlanVariant::SingleWorkgroup(SMALL_TILE),
+    PlanVariant::SingleInvocation,
+];
 
 impl Case {
     /// Trains on the device and in the reference, and fails unless all that comes out is the same.
     fn check(&self, gpu: &Gpu, steps: usize) {
-        let answers = self.answers || (self.models == 1 && !self.drops() && matches!(self.form, Form::Planned));
-        let this = Self { answers, ..self.clone() };
+        let answers = self.compares_outputs
+            || (self.member_count == 1 && !self.has_dropout() && matches!(self.variant, PlanVariant::Planned));
+        let this = Self { compares_outputs: answers, ..self.clone() };
         let what = format!("{}: {self}", gpu.info.name);
         let found = pollster::block_on(this.run(Some(gpu), steps)).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert!(found.passed(), "{what}: {found:?}");
@@ -78,14 +85,14 @@ impl Case {
     }
 
     /// The engine with its parameters, its arenas poisoned.
-    fn built(&self, gpu: &Gpu, data: Option<&Dataset>, chunk: Option<usize>) -> Engine {
+    fn build_engine(&self, gpu: &Gpu, data: Option<&Dataset>, chunk: Option<usize>) -> Engine {
         pollster::block_on(self.engine(gpu, data, chunk)).expect("an engine")
     }
 
     /// Why there is no engine for it.
-    fn refused(&self, gpu: &Gpu) -> Option<crate::error::Error> {
+    fn build_error(&self, gpu: &Gpu) -> Option<crate::error::Error> {
         let plan = self.plan(gpu);
-        pollster::block_on(Engine::new(gpu, self.setup(None, plan.as_ref()).expect("a course"))).err()
+        pollster::block_on(Engine::new(gpu, self.engine_config(None, plan.as_ref()).expect("a course"))).err()
     }
 
     /// Its data set.
@@ -96,14 +103,14 @@ impl Case {
 
 /// The optimizer, or the textbook's beside a loss whose gradients are all of one size: their sums may be 0 but for rounding,
 /// and a step that follows the sign would follow that.
-fn steady(loss: Loss, optimizer: Optimizer) -> Optimizer {
+fn steady_optimizer(loss: Loss, optimizer: Optimizer) -> Optimizer {
     let is_steep = matches!(loss, Loss::L1 | Loss::Hinge);
-    if is_steep && optimizer.rounds_coarsely() { Optimizer::sgd(0.1) } else { optimizer }
+    if is_steep && optimizer.is_sign_sensitive() { Optimizer::sgd(0.1) } else { optimizer }
 }
 
 /// Inputs, expected outputs and weights that are brought by hand.
 fn batch([inputs, expected, weights]: &[Vec<f32>; 3]) -> Batch<'_> {
-    Batch { inputs, expected, weights: Some(weights) }
+    Batch { inputs, targets: expected, sample_weights: Some(weights) }
 }
 
 /// Hidden layers of width 4, whose activations differ and some of whose outputs are dropped.

@@ -4,42 +4,42 @@ use naga::{
 };
 
 use crate::{
-    data::{dataset::Answers, features::Features, subset::Subset},
-    diagnostics::mutants::files,
+    data::{dataset::Targets, features::Features, subset::SubsetParams},
+    diagnostics::mutants::shader_files,
     engine::{
         gpu::{
-            device::pipeline::{Binding, PAIR, SCALED_WINDOW, STEP, STEPS},
+            device::pipeline::{Binding, PAIR_BYTES, SCALED_WINDOW_BINDINGS, STEP_BINDINGS, STEP_TABLE_BINDINGS},
             kernels::{
                 custom,
-                kernel_set::{Dispatch, Dispatches},
+                kernel_set::{Dispatch, KernelSet},
                 kernel_source::PLACEHOLDER,
                 mutant::assembled,
-                windows::Pass,
+                windows::EvaluationKernels,
             },
             layout::{
-                arenas::{Arenas, Extent, Members},
-                chunk::Length,
+                arenas::{ArenaDims, Arenas, KernelConfig},
+                chunk::ChunkDims,
             },
             run::{
-                engine_layout::Draft,
+                engine_layout::EngineLayout,
                 ensemble,
-                ensemble::{ENSEMBLE, Turn},
+                ensemble::{ENSEMBLE_BINDINGS, GroupParams},
             },
             tests::*,
         },
-        step::{Start, Step},
+        step::{Step, StepTableInput},
     },
 };
 
-const LENGTH: Length = Length { chunk: 64, behind: 64, models: 1, tempos: 1 };
+const CHUNK_DIMS: ChunkDims = ChunkDims { max_steps: 64, padding_steps: 64, member_count: 1, schedule_groups: 1 };
 
 /// A row of features of either kind.
-fn features_of(kind: usize, columns: usize) -> Features {
+fn row_features(kind: usize, columns: usize) -> Features {
     if kind == 0 { vec![0.0_f32; columns].into() } else { Features::bytes(vec![0; columns], 1.0 / 255.0) }
 }
 
 /// An answer of either kind.
-fn answers_of(kind: usize, outputs: usize) -> Answers {
+fn targets_of(kind: usize, outputs: usize) -> Targets {
     if kind == 0 { vec![0.0_f32; outputs].into() } else { vec![0_u32].into() }
 }
 
@@ -47,72 +47,80 @@ fn answers_of(kind: usize, outputs: usize) -> Answers {
 pub(crate) fn dispatches() -> Vec<Dispatch> {
     let mut all = Vec::new();
     let features = [Features::F32(vec![]), Features::U8 { bytes: vec![], scale: 0.1 }];
-    let answers = [Answers::Values(vec![]), Answers::Classes(vec![])];
+    let answers = [Targets::Values(vec![]), Targets::Classes(vec![])];
     // Each member with several of the other families.
     for turn in 0..Tile::ALL.len() {
         let members = kernels::members(turn).zip(Tile::ALL.iter().cycle().skip(turn)).enumerate();
         for (i, ((activation, loss, optimizer), tile)) in members {
             let j = i + turn;
-            let last = loss.output_activation().unwrap_or(*activation);
-            let outputs = if loss.looks_at_the_row() { 2 + j } else { 1 + j % 6 };
+            let last = loss.required_output_activation().unwrap_or(*activation);
+            let outputs = if loss.needs_full_row() { 2 + j } else { 1 + j % 6 };
             let network = network(&[5, 9, 6], *activation).dense(outputs, last);
             let shuffle = i % 2 == 0;
             let (weighted, noise) = (j % 3 == 1, if j % 4 == 1 { 0.1 } else { 0.0 });
-            let forms =
-                [Form::Layered(*tile, 1), Form::Layered(*tile, 2), Form::Fused(16), Form::Tiny(*tile), Form::Lane];
+            let forms = [
+                PlanVariant::Layered(*tile, 1),
+                PlanVariant::Layered(*tile, 2),
+                PlanVariant::Fused(16),
+                PlanVariant::SingleWorkgroup(*tile),
+                PlanVariant::SingleInvocation,
+            ];
             let form = forms[j % 5];
             // A lane keeps no gradients.
-            let keeps = j % 4 < 2 && !matches!(form, Form::Lane);
+            let keeps = j % 4 < 2 && !matches!(form, PlanVariant::SingleInvocation);
             let optimizer = if keeps { optimizer.clip_norm(1.0) } else { *optimizer };
-            let members = Members {
+            let members = KernelConfig {
                 shuffle,
-                data_rows: 100,
-                scale: 0.1,
-                noise,
+                dataset_rows: 100,
+                byte_scale: 0.1,
+                input_noise_std: noise,
                 is_scaled: i % 3 == 0,
                 has_subsets: i % 5 == 2,
-                streams: i % 7 == 3,
-                has_dropouts: i % 5 == 3,
-                labels: i % 7 == 5,
-                ends_with_softmax: loss.looks_at_the_row(),
-                ..Members::of(&network, *loss, optimizer)
+                is_streamed: i % 7 == 3,
+                has_member_dropouts: i % 5 == 3,
+                is_multi_label: i % 7 == 5,
+                ends_with_softmax: loss.needs_full_row(),
+                ..KernelConfig::new(&network, *loss, optimizer)
             };
             let scheme = form.scheme(3).expect("a scheme");
-            let extent = Extent { weighted, ..extent(77, 1 + 2 * (j % 2), keeps) };
+            let extent = ArenaDims { has_sample_weights: weighted, ..arena_dims(77, 1 + 2 * (j % 2), keeps) };
             let arenas = Arenas::new(&network, extent).with_scheme(&scheme);
             let dispatches =
-                Dispatches::new(&arenas, &members, &scheme, Some(&features[i % 2]), Some(&answers[j % 2]), LENGTH);
+                KernelSet::new(&arenas, &members, &scheme, Some(&features[i % 2]), Some(&answers[j % 2]), CHUNK_DIMS);
             all.extend(dispatches.all().cloned());
-            let ways = Ways::all(3, Way::of(*tile));
-            all.extend(Dispatches::predict(&arenas, &members, &ways));
-            let data = Dataset::new(1, features_of(i % 2, 5), answers_of(j % 2, outputs)).expect("a data set");
-            let Pass { order, gather, score } = Pass::new(&arenas, &members, &data);
+            let ways = MatmulConfigs::uniform(3, MatmulConfig::new(*tile));
+            all.extend(KernelSet::prediction_dispatches(&arenas, &members, &ways));
+            let data = Dataset::new(1, row_features(i % 2, 5), targets_of(j % 2, outputs)).expect("a data set");
+            let EvaluationKernels { find_rows: order, gather, sum_metrics: score } =
+                EvaluationKernels::new(&arenas, &members, &data);
             all.extend([order, gather, score]);
-            all.extend(Dispatches::gradients(&arenas, &members, &ways));
+            all.extend(KernelSet::gradient_dispatches(&arenas, &members, &ways));
         }
     }
     all
 }
 
 /// What stands around predictions, for one output and for several.
-pub(crate) fn around_predictions() -> Vec<Dispatch> {
-    let arenas = [1, 7].map(|outputs| Arenas::new(&network(&[5, outputs], Activation::Relu), extent(77, 3, false)));
+pub(crate) fn packing_dispatches() -> Vec<Dispatch> {
+    let arenas = [1, 7].map(|outputs| Arenas::new(&network(&[5, outputs], Activation::Relu), arena_dims(77, 3, false)));
     arenas
         .iter()
-        .flat_map(|arenas| Dispatches::packers(arenas).into_iter().chain([ensemble::dispatch(arenas)]))
+        .flat_map(|arenas| {
+            KernelSet::packing_dispatches(arenas).into_iter().chain([ensemble::ensemble_dispatch(arenas)])
+        })
         .collect()
 }
 
 /// What a selftest trains: with norms, learned slopes and dropout, too.
-pub(crate) fn selftested() -> Vec<Dispatch> {
+pub(crate) fn self_test_dispatches() -> Vec<Dispatch> {
     use wgpu::DeviceType::{Cpu, DiscreteGpu};
     let gpus = [(Cpu, 8), (DiscreteGpu, 32)]
-        .map(|(kind, subgroup)| crate::engine::gpu::tests::planner::described(kind, subgroup));
+        .map(|(kind, subgroup)| crate::engine::gpu::tests::planner::adapter_like(kind, subgroup));
     let of = |gpu: &Gpu, case: &Case| {
         let data = case.rows();
         let plan = case.plan(gpu);
-        let setup = case.setup(Some(&data), plan.as_ref()).expect("a course");
-        Draft::new(gpu, setup).expect("it can be trained").dispatches.all().cloned().collect::<Vec<_>>()
+        let setup = case.engine_config(Some(&data), plan.as_ref()).expect("a course");
+        EngineLayout::new(gpu, setup).expect("it can be trained").kernel_set.all().cloned().collect::<Vec<_>>()
     };
     let tiles = |gpu: &Gpu| Tile::ALL.iter().copied().filter(|tile| tile.runs_on(gpu)).collect::<Vec<_>>();
     let all = |gpu: &Gpu| {
@@ -121,11 +129,18 @@ pub(crate) fn selftested() -> Vec<Dispatch> {
     gpus.iter().flat_map(all).collect()
 }
 
-fn extent(rows: usize, models: usize, keeps_gradients: bool) -> Extent {
-    Extent { rows, models, ring: 64, limit: 1 << 20, keeps_gradients, weighted: false }
+fn arena_dims(rows: usize, member_count: usize, keeps_gradients: bool) -> ArenaDims {
+    ArenaDims {
+        batch_size: rows,
+        member_count: member_count,
+        metrics_ring: 64,
+        max_arena_bytes: 1 << 20,
+        stores_full_gradients: keeps_gradients,
+        has_sample_weights: false,
+    }
 }
 
-fn parsed(dispatch: &Dispatch) -> (naga::Module, ModuleInfo) {
+fn parse(dispatch: &Dispatch) -> (naga::Module, ModuleInfo) {
     let source = &dispatch.source;
     let module = naga::front::wgsl::parse_str(source)
         .unwrap_or_else(|error| panic!("{}: {}", dispatch.name, error.emit_to_string(source)));
@@ -139,7 +154,7 @@ fn parsed(dispatch: &Dispatch) -> (naga::Module, ModuleInfo) {
 }
 
 /// Translates a kernel to what every backend takes, and gives the SPIR-V.
-fn translated(name: &str, module: &naga::Module, info: &ModuleInfo) -> Vec<u32> {
+fn translate(name: &str, module: &naga::Module, info: &ModuleInfo) -> Vec<u32> {
     let options = naga::back::msl::Options { lang_version: (2, 4), fake_missing_bindings: true, ..Default::default() };
     naga::back::msl::write_string(module, info, &options, &naga::back::msl::PipelineOptions::default())
         .unwrap_or_else(|error| panic!("{name}: MSL: {error}"));
@@ -162,14 +177,19 @@ fn everything_the_planner_emits_is_valid_and_translates_to_spirv_msl_and_hlsl() 
     let mut all = std::collections::HashSet::new();
     assembled();
     let own = "fn own(z: vec4f) -> vec4f { return z; }\nfn own_gradient(z: vec4f) -> vec4f { return vec4f(1.0); }\n";
-    let more = around_predictions().into_iter().chain(selftested()).chain([custom::dispatch("own", &[own], "at", 4)]);
+    let more = packing_dispatches().into_iter().chain(self_test_dispatches()).chain([custom::evaluation_dispatch(
+        "own",
+        &[own],
+        "at",
+        4,
+    )]);
     for dispatch in dispatches().into_iter().chain(more) {
         if !all.insert(dispatch.source.clone()) {
             continue;
         }
         assert!(!has_placeholder(&dispatch.source), "{}", dispatch.name);
-        let (module, info) = parsed(&dispatch);
-        let words = translated(&dispatch.name, &module, &info);
+        let (module, info) = parse(&dispatch);
+        let words = translate(&dispatch.name, &module, &info);
         if let Some(folder) = &folder {
             let file = |ending| folder.join(format!("{:04}.{ending}", all.len()));
             std::fs::write(file("wgsl"), &dispatch.source).expect("a file");
@@ -177,7 +197,8 @@ fn everything_the_planner_emits_is_valid_and_translates_to_spirv_msl_and_hlsl() 
         }
     }
     let texts = assembled();
-    let left: Vec<_> = files().into_iter().filter(|file| !texts.contains(&file.text)).map(|file| file.name).collect();
+    let left: Vec<_> =
+        shader_files().into_iter().filter(|file| !texts.contains(&file.text)).map(|file| file.name).collect();
     assert!(left.is_empty(), "no kernel has these files: {left:?}");
 }
 
@@ -191,33 +212,41 @@ fn has_placeholder(source: &str) -> bool {
 /// What stands on both sides of the seam: bindings, and structs with the names, offsets and sizes of their members.
 #[test]
 fn host_and_shader_agree_on_bindings_and_structs() {
-    for dispatch in around_predictions().iter().filter(|dispatch| dispatch.entry == "ensemble") {
-        let (module, _) = parsed(dispatch);
-        let expected: Vec<_> = ENSEMBLE.iter().map(|binding| Some(*binding)).collect();
-        assert_eq!(declared(dispatch, &module, ENSEMBLE.len()), expected);
-        let turn =
-            [("before", std::mem::offset_of!(Turn, before)), ("threshold", std::mem::offset_of!(Turn, threshold))];
-        agree(&dispatch.name, &module, "Turn", &turn.map(|(name, at)| (name, at as u32)), size_of::<Turn>() as u32);
+    for dispatch in packing_dispatches().iter().filter(|dispatch| dispatch.entry_point == "ensemble") {
+        let (module, _) = parse(dispatch);
+        let expected: Vec<_> = ENSEMBLE_BINDINGS.iter().map(|binding| Some(*binding)).collect();
+        assert_eq!(declared_bindings(dispatch, &module, ENSEMBLE_BINDINGS.len()), expected);
+        let turn = [
+            ("before", std::mem::offset_of!(GroupParams, members_before)),
+            ("threshold", std::mem::offset_of!(GroupParams, threshold)),
+        ];
+        assert_layout(
+            &dispatch.name,
+            &module,
+            "Turn",
+            &turn.map(|(name, at)| (name, at as u32)),
+            size_of::<GroupParams>() as u32,
+        );
     }
     for dispatch in dispatches() {
-        let (module, _) = parsed(&dispatch);
+        let (module, _) = parse(&dispatch);
         let is_window =
-            ["order", "stream", "gather", "measure", "measure_small", "total", "score"].contains(&dispatch.entry);
-        let is_table = dispatch.entry == "tabulate";
+            ["order", "stream", "gather", "measure", "measure_small", "total", "score"].contains(&dispatch.entry_point);
+        let is_table = dispatch.entry_point == "tabulate";
         let expected = if is_window {
-            SCALED_WINDOW
+            SCALED_WINDOW_BINDINGS
         } else if is_table {
-            STEPS
+            STEP_TABLE_BINDINGS
         } else {
-            STEP
+            STEP_BINDINGS
         };
-        let declared = declared(&dispatch, &module, expected.len());
+        let declared = declared_bindings(&dispatch, &module, expected.len());
         for (at, (declared, expected)) in declared.iter().zip(expected).enumerate() {
             // Only `gather` looks at features and answers, and only where they are scaled at what scales them. In the
             // features' place `order` and `score` find which rows each network takes, if not all.
             let is_declared = match at {
                 3 if dispatch.source.contains("struct Subset") => true,
-                3 | 4 if is_window => dispatch.entry == "gather",
+                3 | 4 if is_window => dispatch.entry_point == "gather",
                 8 => dispatch.source.contains("scaling: array<vec4f>"),
                 _ => true,
             };
@@ -225,37 +254,37 @@ fn host_and_shader_agree_on_bindings_and_structs() {
         }
 
         macro_rules! subset {
-            ($($member:ident)*) => { &[$((stringify!($member), std::mem::offset_of!(Subset, $member) as u32)),*] };
+            ($($member:ident)*) => { &[$((stringify!($member), std::mem::offset_of!(SubsetParams, $member) as u32)),*] };
         }
-        let subset = subset!(rows width skip_from skipped way of_rows of_width first key);
-        agree(&dispatch.name, &module, "Subset", subset, size_of::<Subset>() as u32);
+        let subset = subset!(rows width skip_from skip_count mode source_rows source_width first_row key);
+        assert_layout(&dispatch.name, &module, "Subset", subset, size_of::<SubsetParams>() as u32);
 
         macro_rules! step {
             ($($member:ident)*; $($number:ident)*) => {
                 &[
                     $((stringify!($member), std::mem::offset_of!(Step, $member) as u32),)*
-                    $((stringify!($number), std::mem::offset_of!(Step, numbers.$number) as u32),)*
-                    ("below", std::mem::offset_of!(Step, below) as u32),
-                    ("kept", std::mem::offset_of!(Step, kept) as u32)
+                    $((stringify!($number), std::mem::offset_of!(Step, coefficients.$number) as u32),)*
+                    ("dropout_threshold", std::mem::offset_of!(Step, dropout_threshold) as u32),
+                    ("dropout_scale", std::mem::offset_of!(Step, dropout_scale) as u32)
                 ]
             };
         }
-        let step = step!(rows first key scale ring starts updates; learning_rate coefficients decay
-            l1 clip_value clip_norm average);
-        agree(&dispatch.name, &module, "Step", step, size_of::<Step>() as u32);
+        let step = step!(rows first_position shuffle_key loss_scale metrics_index clears_gradients applies_update; learning_rate coefficients decay
+            l1 clip_value clip_norm ema_weight);
+        assert_layout(&dispatch.name, &module, "Step", step, size_of::<Step>() as u32);
         macro_rules! start {
-            ($($member:ident)*) => { &[$((stringify!($member), std::mem::offset_of!(Start, $member) as u32)),*] };
+            ($($member:ident)*) => { &[$((stringify!($member), std::mem::offset_of!(StepTableInput, $member) as u32)),*] };
         }
-        let start = start!(rows batch steps_per_epoch place epoch seed scale last_scale accumulate gathered tempo own below kept padding);
-        agree(&dispatch.name, &module, "Start", start, size_of::<Start>() as u32);
-        agree(&dispatch.name, &module, "Chunk", &[("steps", 0), ("ring", 4)], PAIR as u32);
-        agree(&dispatch.name, &module, "Cursor", &[("step", 0), ("slot", 4)], PAIR as u32);
-        agree(&dispatch.name, &module, "Shard", &[("first", 0), ("rows", 4)], PAIR as u32);
+        let start = start!(rows batch_size steps_per_epoch step_in_epoch epoch seed loss_scale last_loss_scale gradient_accumulation accumulated_batches schedule_group member_coefficients dropout_threshold dropout_scale padding);
+        assert_layout(&dispatch.name, &module, "Start", start, size_of::<StepTableInput>() as u32);
+        assert_layout(&dispatch.name, &module, "Chunk", &[("steps", 0), ("ring", 4)], PAIR_BYTES as u32);
+        assert_layout(&dispatch.name, &module, "Cursor", &[("step", 0), ("slot", 4)], PAIR_BYTES as u32);
+        assert_layout(&dispatch.name, &module, "Shard", &[("first", 0), ("rows", 4)], PAIR_BYTES as u32);
     }
 }
 
 /// The module's bindings, in order.
-fn declared(dispatch: &Dispatch, module: &naga::Module, bindings: usize) -> Vec<Option<Binding>> {
+fn declared_bindings(dispatch: &Dispatch, module: &naga::Module, bindings: usize) -> Vec<Option<Binding>> {
     let mut declared = vec![None; bindings];
     for (_, variable) in module.global_variables.iter() {
         let Some(binding) = &variable.binding else {
@@ -273,7 +302,7 @@ fn declared(dispatch: &Dispatch, module: &naga::Module, bindings: usize) -> Vec<
 }
 
 /// Fails unless a struct of the module, if it has it, has these members at these offsets and this size.
-fn agree(dispatch: &str, module: &naga::Module, name: &str, members: &[(&str, u32)], size: u32) {
+fn assert_layout(dispatch: &str, module: &naga::Module, name: &str, members: &[(&str, u32)], size: u32) {
     let found = module.types.iter().find(|(_, ty)| ty.name.as_deref() == Some(name));
     let Some((_, ty)) = found else { return };
     let TypeInner::Struct { members: theirs, span } = &ty.inner else { panic!("{name} is no struct") };
@@ -286,15 +315,15 @@ fn a_step_is_two_dispatches_a_layer_and_one_more_for_softmax() {
     for layers in [1, 2, 5] {
         for (loss, more) in [(Loss::Mse, 0), (Loss::SoftmaxCrossEntropy, 1)] {
             let network = network(&vec![4; layers + 1], Activation::Identity);
-            let members = Members { data_rows: 100, ..Members::of(&network, loss, Optimizer::sgd(0.1)) };
-            let dispatches = |form: Form| {
+            let members = KernelConfig { dataset_rows: 100, ..KernelConfig::new(&network, loss, Optimizer::sgd(0.1)) };
+            let dispatches = |form: PlanVariant| {
                 let scheme = form.scheme(layers).expect("a scheme");
-                let arenas = Arenas::new(&network, extent(100, 1, false)).with_scheme(&scheme);
-                Dispatches::new(&arenas, &members, &scheme, None, None, LENGTH).step.len()
+                let arenas = Arenas::new(&network, arena_dims(100, 1, false)).with_scheme(&scheme);
+                KernelSet::new(&arenas, &members, &scheme, None, None, CHUNK_DIMS).step.len()
             };
-            assert_eq!(dispatches(Form::Layered(Tile::Staged(32), 1)), 2 * layers + more);
-            assert_eq!(dispatches(Form::Fused(16)), 2);
-            assert_eq!(dispatches(Form::Tiny(Tile::Staged(32))), 1);
+            assert_eq!(dispatches(PlanVariant::Layered(Tile::SharedMemory(32), 1)), 2 * layers + more);
+            assert_eq!(dispatches(PlanVariant::Fused(16)), 2);
+            assert_eq!(dispatches(PlanVariant::SingleWorkgroup(Tile::SharedMemory(32))), 1);
         }
     }
 }
@@ -304,17 +333,23 @@ fn a_step_is_two_dispatches_a_layer_and_one_more_for_softmax() {
 #[test]
 fn the_plain_sigmoid_network_stays_as_it_is() {
     let network = network(&[784, 30, 10], Activation::Sigmoid);
-    let members = Members { data_rows: 60_000, ..Members::of(&network, Loss::Mse, Optimizer::sgd(3.0)) };
-    let small = Tile::Sliced { lanes: 64, split: 4 };
-    let forms = [Form::Layered(Tile::Staged(32), 1), Form::Fused(16), Form::Tiny(small), Form::Lane];
+    let members = KernelConfig { dataset_rows: 60_000, ..KernelConfig::new(&network, Loss::Mse, Optimizer::sgd(3.0)) };
+    let small = Tile::SlicedK { invocations: 64, slices: 4 };
+    let forms = [
+        PlanVariant::Layered(Tile::SharedMemory(32), 1),
+        PlanVariant::Fused(16),
+        PlanVariant::SingleWorkgroup(small),
+        PlanVariant::SingleInvocation,
+    ];
     let hashes = forms.map(|form| {
         let scheme = form.scheme(2).expect("a scheme");
-        let arenas = Arenas::new(&network, extent(10, 1, false)).with_scheme(&scheme);
-        let dispatches = Dispatches::new(&arenas, &members, &scheme, None, None, LENGTH);
+        let arenas = Arenas::new(&network, arena_dims(10, 1, false)).with_scheme(&scheme);
+        let dispatches = KernelSet::new(&arenas, &members, &scheme, None, None, CHUNK_DIMS);
         // Fowler, Noll and Vo's hash.
         let mut hash = 0xcbf2_9ce4_8422_2325_u64;
         for dispatch in dispatches.all() {
-            let of = format!("{} {} {:?} {}", dispatch.name, dispatch.entry, dispatch.groups, dispatch.source);
+            let of =
+                format!("{} {} {:?} {}", dispatch.name, dispatch.entry_point, dispatch.workgroups, dispatch.source);
             of.bytes().for_each(|byte| hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         }
         hash

@@ -7,7 +7,7 @@ use std::path::Path;
 use prost::{EncodeError, Message};
 
 use crate::{
-    error::{Error, Result, room},
+    error::{Error, Result, try_with_capacity},
     model::{
         Model,
         export::onnx::proto::{
@@ -19,50 +19,50 @@ use crate::{
         activation::{Activation, SELU},
         layout::LayerParameters,
         network::Dense,
-        normalization::Norm,
+        normalization::Normalization,
         tensors::TensorKind,
     },
 };
 
 /// The first version of the operators that has them all: 20 brought Gelu. The format's version 9 belongs to it.
-const OPERATORS: i64 = 20;
-const FORMAT: i64 = 9;
+const OPSET_VERSION: i64 = 20;
+const IR_VERSION: i64 = 9;
 /// The most bytes of a protobuf message.
-const MOST: usize = (2 << 30) - 1;
+const MAX_PROTOBUF_BYTES: usize = (2 << 30) - 1;
 
 impl Model {
     /// The bytes of an ONNX file that other programs run: `input`, `[rows, inputs]`, becomes `output`, `[rows, outputs]`, for
     /// any number of rows, raw inputs scaled first if the model has a scaler. The notes go with it.
     ///
     /// # Errors
-    /// As [`Model::new`]; [`Error::Setting`] for an activation of the caller's own, and beyond 2 GiB.
+    /// As [`Model::new`]; [`Error::InvalidSetting`] for an activation of the caller's own, and beyond 2 GiB.
     pub fn to_onnx(&self) -> Result<Vec<u8>> {
         self.check()?;
-        bytes(self)
+        encode_model(self)
     }
 
     /// Writes [`Model::to_onnx`] to a file.
     ///
     /// # Errors
-    /// As there, and [`Error::File`].
+    /// As there, and [`Error::Io`].
     pub fn save_onnx(&self, path: impl AsRef<Path>) -> Result<()> {
         crate::util::files::write(path.as_ref(), &self.to_onnx()?)
     }
 }
 
-fn bytes(model: &Model) -> Result<Vec<u8>> {
+fn encode_model(model: &Model) -> Result<Vec<u8>> {
     let network = &model.network;
-    let mut graph = Graph { nodes: Vec::new(), tensors: Vec::new(), last: "input".to_owned() };
+    let mut graph = Graph { nodes: Vec::new(), tensors: Vec::new(), last_output: "input".to_owned() };
     if let Some(scaler) = &model.scaler {
         let origin = Some(("Sub", "origin", scaler.origin())).filter(|(.., values)| !values.is_empty());
-        let rest = [("Sub", "shift", scaler.shift()), ("Mul", "factor", scaler.factor())];
+        let rest = [("Sub", "shift", scaler.offset()), ("Mul", "factor", scaler.scale())];
         for (operator, name, values) in origin.into_iter().chain(rest) {
-            graph.tensor(&format!("scaler.{name}"), &[values.len()], values)?;
-            graph.node(operator, &[&format!("scaler.{name}")], &[]);
+            graph.add_tensor(&format!("scaler.{name}"), &[values.len()], values)?;
+            graph.add_node(operator, &[&format!("scaler.{name}")], &[]);
         }
     }
     for (i, (dense, parameters)) in network.layers().iter().zip(&model.parameters).enumerate() {
-        graph.layer(i, dense, parameters)?;
+        graph.add_layer(i, dense, parameters)?;
     }
     if let Some(node) = graph.nodes.last_mut() {
         node.output = vec!["output".to_owned()];
@@ -83,26 +83,27 @@ fn bytes(model: &Model) -> Result<Vec<u8>> {
     };
     let note = |(key, value): (&String, &String)| StringStringEntryProto { key: key.clone(), value: value.clone() };
     let file = ModelProto {
-        ir_version: FORMAT,
+        ir_version: IR_VERSION,
         producer_name: "gradus".to_owned(),
         producer_version: env!("CARGO_PKG_VERSION").to_owned(),
         graph: Some(graph),
-        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPERATORS }],
-        metadata_props: model.notes.iter().map(note).collect(),
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET_VERSION }],
+        metadata_props: model.metadata.iter().map(note).collect(),
     };
-    if file.encoded_len() > MOST {
-        let (expected, got) = (format!("at most {MOST}, as protobuf has it"), file.encoded_len().to_string());
-        return Err(Error::Setting { what: "bytes of an ONNX file", expected, got });
+    if file.encoded_len() > MAX_PROTOBUF_BYTES {
+        let (expected, got) =
+            (format!("at most {MAX_PROTOBUF_BYTES}, as protobuf has it"), file.encoded_len().to_string());
+        return Err(Error::InvalidSetting { name: "bytes of an ONNX file", expected, got });
     }
-    let mut content = room(file.encoded_len(), "the content of an ONNX file")?;
+    let mut content = try_with_capacity(file.encoded_len(), "the content of an ONNX file")?;
     // What it has room for it does not refuse.
-    let refused = |error: EncodeError| Error::Internal { what: "an ONNX file".into(), why: error.to_string() };
+    let refused = |error: EncodeError| Error::Internal { context: "an ONNX file".into(), reason: error.to_string() };
     file.encode(&mut content).map_err(refused)?;
     Ok(content)
 }
 
 /// The name of a tensor of layer `i`.
-fn name_of(i: usize, kind: TensorKind) -> String {
+fn tensor_name(i: usize, kind: TensorKind) -> String {
     format!("{i}.{}", kind.name())
 }
 
@@ -111,12 +112,12 @@ struct Graph {
     nodes: Vec<NodeProto>,
     tensors: Vec<TensorProto>,
     /// What the last node gives.
-    last: String,
+    last_output: String,
 }
 
 impl Graph {
-    fn tensor(&mut self, name: &str, sizes: &[usize], values: &[f32]) -> Result<()> {
-        let mut raw_data = room(size_of_val(values), name)?;
+    fn add_tensor(&mut self, name: &str, sizes: &[usize], values: &[f32]) -> Result<()> {
+        let mut raw_data = try_with_capacity(size_of_val(values), name)?;
         raw_data.extend_from_slice(bytemuck::cast_slice(values));
         self.tensors.push(TensorProto {
             dims: sizes.iter().map(|size| *size as i64).collect(),
@@ -128,92 +129,110 @@ impl Graph {
     }
 
     /// A node that takes what the last one gives, and then others.
-    fn node(&mut self, operator: &str, others: &[&str], attributes: &[(&str, Attribute)]) {
+    fn add_node(&mut self, operator: &str, others: &[&str], attributes: &[(&str, Attribute)]) {
         let name = format!("{}.{}", self.nodes.len(), operator.to_lowercase());
-        let last = std::mem::replace(&mut self.last, name.clone());
+        let last = std::mem::replace(&mut self.last_output, name.clone());
         let others = others.iter().map(|other| (*other).to_owned());
         self.nodes.push(NodeProto {
             input: std::iter::once(last).chain(others).collect(),
             output: vec![name.clone()],
             name,
             op_type: operator.to_owned(),
-            attribute: attributes.iter().map(|(name, value)| value.proto(name)).collect(),
+            attribute: attributes.iter().map(|(name, value)| value.to_proto(name)).collect(),
         });
     }
 
     /// A node that takes what the last one gives, and then tensors of a layer.
-    fn node_of(&mut self, i: usize, operator: &str, tensors: &[TensorKind], attributes: &[(&str, Attribute)]) {
-        let names: Vec<String> = tensors.iter().map(|kind| name_of(i, *kind)).collect();
+    fn add_node_with_tensors(
+        &mut self,
+        i: usize,
+        operator: &str,
+        tensors: &[TensorKind],
+        attributes: &[(&str, Attribute)],
+    ) {
+        let names: Vec<String> = tensors.iter().map(|kind| tensor_name(i, *kind)).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        self.node(operator, &names, attributes);
+        self.add_node(operator, &names, attributes);
     }
 
     /// A layer: `activation(norm(x W^T + b))`.
-    fn layer(&mut self, i: usize, dense: &Dense, parameters: &LayerParameters) -> Result<()> {
+    fn add_layer(&mut self, i: usize, dense: &Dense, parameters: &LayerParameters) -> Result<()> {
         for spec in dense.tensors() {
-            self.tensor(&name_of(i, spec.kind), &spec.shape(), parameters.tensor(spec.kind))?;
+            self.add_tensor(&tensor_name(i, spec.kind), &spec.shape(), parameters.tensor(spec.kind))?;
         }
-        self.node_of(i, "Gemm", &[TensorKind::Weight, TensorKind::Bias], &[("transB", Attribute::Int(1))]);
+        self.add_node_with_tensors(
+            i,
+            "Gemm",
+            &[TensorKind::Weight, TensorKind::Bias],
+            &[("transB", Attribute::Int(1))],
+        );
         let epsilon = ("epsilon", Attribute::Float(crate::nn::normalization::EPSILON));
-        match dense.norm {
+        match dense.normalization {
             None => {}
-            Some(Norm::Layer) => {
+            Some(Normalization::Layer) => {
                 let attributes = [("axis", Attribute::Int(-1)), epsilon];
-                self.node_of(i, "LayerNormalization", &[TensorKind::Gamma, TensorKind::Beta], &attributes);
+                self.add_node_with_tensors(
+                    i,
+                    "LayerNormalization",
+                    &[TensorKind::Gamma, TensorKind::Beta],
+                    &attributes,
+                );
             }
-            Some(Norm::Batch) => {
+            Some(Normalization::Batch) => {
                 let tensors = [TensorKind::Gamma, TensorKind::Beta, TensorKind::RunningMean, TensorKind::RunningVar];
-                self.node_of(i, "BatchNormalization", &tensors, &[epsilon]);
+                self.add_node_with_tensors(i, "BatchNormalization", &tensors, &[epsilon]);
             }
         }
-        self.activation(i, dense.activation)
+        self.add_activation(i, dense.activation)
     }
 
-    fn activation(&mut self, i: usize, activation: Activation) -> Result<()> {
+    fn add_activation(&mut self, i: usize, activation: Activation) -> Result<()> {
         let float = |name, number| (name, Attribute::Float(number));
-        let z = self.last.clone();
+        let z = self.last_output.clone();
         match activation {
             Activation::Identity => {}
-            Activation::Sigmoid => self.node("Sigmoid", &[], &[]),
-            Activation::Tanh => self.node("Tanh", &[], &[]),
-            Activation::Relu => self.node("Relu", &[], &[]),
-            Activation::LeakyRelu { slope } => self.node("LeakyRelu", &[], &[float("alpha", slope)]),
-            Activation::Elu { alpha } => self.node("Elu", &[], &[float("alpha", alpha)]),
-            Activation::Selu => self.node("Selu", &[], &[float("gamma", SELU[0]), float("alpha", SELU[1])]),
-            Activation::Gelu => self.node("Gelu", &[], &[("approximate", Attribute::Text("none"))]),
-            Activation::GeluTanh => self.node("Gelu", &[], &[("approximate", Attribute::Text("tanh"))]),
-            Activation::Silu => {
-                self.node("Sigmoid", &[], &[]);
-                self.node("Mul", &[&z], &[]);
+            Activation::Sigmoid => self.add_node("Sigmoid", &[], &[]),
+            Activation::Tanh => self.add_node("Tanh", &[], &[]),
+            Activation::Relu => self.add_node("Relu", &[], &[]),
+            Activation::LeakyRelu { negative_slope: slope } => {
+                self.add_node("LeakyRelu", &[], &[float("alpha", slope)])
             }
-            Activation::Mish => self.node("Mish", &[], &[]),
-            Activation::Softplus => self.node("Softplus", &[], &[]),
-            Activation::Softsign => self.node("Softsign", &[], &[]),
+            Activation::Elu { alpha } => self.add_node("Elu", &[], &[float("alpha", alpha)]),
+            Activation::Selu => self.add_node("Selu", &[], &[float("gamma", SELU[0]), float("alpha", SELU[1])]),
+            Activation::Gelu => self.add_node("Gelu", &[], &[("approximate", Attribute::Text("none"))]),
+            Activation::GeluTanh => self.add_node("Gelu", &[], &[("approximate", Attribute::Text("tanh"))]),
+            Activation::Silu => {
+                self.add_node("Sigmoid", &[], &[]);
+                self.add_node("Mul", &[&z], &[]);
+            }
+            Activation::Mish => self.add_node("Mish", &[], &[]),
+            Activation::Softplus => self.add_node("Softplus", &[], &[]),
+            Activation::Softsign => self.add_node("Softsign", &[], &[]),
             Activation::HardSigmoid => {
-                self.node("HardSigmoid", &[], &[float("alpha", 1.0 / 6.0), float("beta", 0.5)]);
+                self.add_node("HardSigmoid", &[], &[float("alpha", 1.0 / 6.0), float("beta", 0.5)]);
             }
             Activation::HardTanh => {
                 let [low, high] = [format!("{i}.low"), format!("{i}.high")];
-                self.tensor(&low, &[], &[-1.0])?;
-                self.tensor(&high, &[], &[1.0])?;
-                self.node("Clip", &[&low, &high], &[]);
+                self.add_tensor(&low, &[], &[-1.0])?;
+                self.add_tensor(&high, &[], &[1.0])?;
+                self.add_node("Clip", &[&low, &high], &[]);
             }
             Activation::Sine { frequency } => {
                 let name = format!("{i}.frequency");
-                self.tensor(&name, &[], &[frequency as f32])?;
-                self.node("Mul", &[&name], &[]);
-                self.node("Sin", &[], &[]);
+                self.add_tensor(&name, &[], &[frequency as f32])?;
+                self.add_node("Mul", &[&name], &[]);
+                self.add_node("Sin", &[], &[]);
             }
             Activation::Gaussian => {
-                self.node("Mul", &[&z], &[]);
-                self.node("Neg", &[], &[]);
-                self.node("Exp", &[], &[]);
+                self.add_node("Mul", &[&z], &[]);
+                self.add_node("Neg", &[], &[]);
+                self.add_node("Exp", &[], &[]);
             }
-            Activation::Prelu { .. } => self.node_of(i, "PRelu", &[TensorKind::PreluSlope], &[]),
-            Activation::Softmax => self.node("Softmax", &[], &[("axis", Attribute::Int(-1))]),
+            Activation::Prelu { .. } => self.add_node_with_tensors(i, "PRelu", &[TensorKind::PreluSlope], &[]),
+            Activation::Softmax => self.add_node("Softmax", &[], &[("axis", Attribute::Int(-1))]),
             Activation::Custom(custom) => {
                 let (expected, got) = ("one that ONNX has".to_owned(), format!("{}, the caller's own", custom.name()));
-                return Err(Error::Setting { what: "activation to export", expected, got });
+                return Err(Error::InvalidSetting { name: "activation to export", expected, got });
             }
         }
         Ok(())
@@ -229,7 +248,7 @@ enum Attribute {
 }
 
 impl Attribute {
-    fn proto(self, name: &str) -> AttributeProto {
+    fn to_proto(self, name: &str) -> AttributeProto {
         let blank = AttributeProto { name: name.to_owned(), ..AttributeProto::default() };
         // The numbers of `AttributeProto.AttributeType`.
         match self {

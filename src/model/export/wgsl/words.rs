@@ -1,7 +1,7 @@
 //! The words that WGSL keeps for itself.
 
 /// Keywords, reserved words, and the names of types and functions, of which a shader may need any.
-pub(crate) const TAKEN: &str = "
+pub(crate) const RESERVED_WORDS: &str = "
     NULL Self abs abstract acos acosh active alias alignas alignof all any array arrayLength as asin asinh asm
     asm_fragment async atan atan2 atanh atomic atomicAdd atomicAnd atomicCompareExchangeWeak atomicExchange
     atomicLoad atomicMax atomicMin atomicOr atomicStore atomicSub atomicXor attribute auto await become bgra8unorm
@@ -44,7 +44,7 @@ pub(crate) const TAKEN: &str = "
 /// Whether a name is that of a vector, a matrix or a storage texture with its component, such as `vec4f` or `mat4x4h`.
 pub(crate) fn is_type(name: &str) -> bool {
     let components = |name: &str, letters: &[char]| {
-        name.strip_suffix(letters).is_some_and(|stem| TAKEN.split_whitespace().any(|word| word == stem))
+        name.strip_suffix(letters).is_some_and(|stem| RESERVED_WORDS.split_whitespace().any(|word| word == stem))
     };
     name.starts_with("vec") && components(name, &['f', 'h', 'i', 'u'])
         || name.starts_with("mat") && components(name, &['f', 'h'])
