@@ -11,7 +11,7 @@ fn finished(n: vec4u) -> vec4u {
 fn kept_share(number: u32, row: u32, column: u32) -> vec4f {
     let d = dropout(number);
     let neuron = vec4u(d.first + column) + vec4u(0u, 1u, 2u, 3u);
-    let bits = finished((finished(vec4u((current.first + row) ^ current.key.x)) + neuron * 0x9e3779b9u) ^ vec4u(current.key.y));
+    let bits = finished((finished(vec4u((current.first_position + row) ^ current.shuffle_key.x)) + neuron * 0x9e3779b9u) ^ vec4u(current.shuffle_key.y));
     return select(vec4f(d.scale), vec4f(), bits < vec4u(d.below));
 }
 

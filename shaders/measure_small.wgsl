@@ -14,7 +14,7 @@ fn measure_small(@builtin(global_invocation_id) id: vec3u) {
                          row_of(slot, model, EXPECTED, row, OUTPUT_STRIDE));
         }
         if step.rows > 0u {
-            metrics[step.ring * MODELS + model] = vec2f(step.scale * sum.x, sum.y);
+            metrics[step.metrics_index * MODELS + model] = vec2f(step.loss_scale * sum.x, sum.y);
         }
     }
 }

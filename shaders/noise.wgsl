@@ -25,7 +25,7 @@ fn minus_log(k: vec4u) -> vec4f {
 }
 
 fn noisy(v: vec4f, step: Step, row: u32, column: u32) -> vec4f {
-    let random = scrambled(vec4u(step.key, step.first + row, column)) >> vec4u(8u);
+    let random = scrambled(vec4u(step.shuffle_key, step.first_position + row, column)) >> vec4u(8u);
     let radius = sqrt(2.0 * minus_log(random.xyxy));
     // The first two by the cosine.
     let angle = vec4f(random.zwzw) * 3.74507e-7 + vec4f(1.57079633, 1.57079633, 0.0, 0.0);

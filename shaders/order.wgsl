@@ -10,7 +10,7 @@ fn order(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) grou
         if row < step.rows {
             let at = (slot * MODELS + id.z) * BATCH + row;
             // Behind the last row of a batch some are found that nobody looks at.
-            let found = row_at(min(step.first + row + vec4u(0u, 1u, 2u, 3u), vec4u(rows_of(id.z) - 1u)), step.key, id.z);
+            let found = row_at(min(step.first_position + row + vec4u(0u, 1u, 2u, 3u), vec4u(rows_of(id.z) - 1u)), step.shuffle_key, id.z);
             rows[at] = found.x;
             rows[at + 1u] = found.y;
             rows[at + 2u] = found.z;

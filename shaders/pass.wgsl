@@ -4,7 +4,7 @@
 /// The rows that lie in a slot of the window.
 fn step_in(slot: u32, model: u32) -> Step {
     var step = Step();
-    step.first = (cursor.step + slot) * BATCH;
-    step.rows = min(BATCH, max(DATA_ROWS, step.first) - step.first);
+    step.first_position = (cursor.step + slot) * BATCH;
+    step.rows = min(BATCH, max(DATA_ROWS, step.first_position) - step.first_position);
     return step;
 }

@@ -21,6 +21,6 @@ fn softmax_delta(i: u32, model: u32) {
     // rounds: l.output_stride
     for (var j = 0u; j < l.output_stride; j++) {
         let gradient = loss_gradient(activations[y + j], activations[t + j], normalizer);
-        deltas[delta_of(l, model) + row + j] = keep(current.scale * gradient, 4u * j, columns) * row_weight(t);
+        deltas[delta_of(l, model) + row + j] = keep(current.loss_scale * gradient, 4u * j, columns) * row_weight(t);
     }
 }

@@ -18,19 +18,19 @@ alias Numbers = array<f32, 12>;
 /// `StepTableInput` in `src/step.rs`.
 struct Start {
     rows: u32,
-    batch: u32,
+    batch_size: u32,
     steps_per_epoch: u32,
-    place: u32,
+    step_in_epoch: u32,
     epoch: vec2u,
     seed: vec2u,
-    scale: f32,
-    last_scale: f32,
-    accumulate: u32,
-    gathered: u32,
-    tempo: u32,
-    own: Numbers,
-    below: u32,
-    kept: f32,
+    loss_scale: f32,
+    last_loss_scale: f32,
+    gradient_accumulation: u32,
+    accumulated_batches: u32,
+    schedule_group: u32,
+    member_coefficients: Numbers,
+    dropout_threshold: u32,
+    dropout_scale: f32,
     padding: u32,
 }
 
@@ -51,21 +51,21 @@ fn tabulate(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) g
 }
 
 fn step_of(s: Start, number: u32) -> Step {
-    let place = (s.place + number) % s.steps_per_epoch;
-    let epoch = added(s.epoch, vec2u((s.place + number) / s.steps_per_epoch, 0u));
-    let first = place * s.batch;
-    let rows = min(s.batch, s.rows - first);
-    let batch = s.gathered + number;
-    let theirs = shared_numbers[s.tempo * cursor.steps + number];
+    let place = (s.step_in_epoch + number) % s.steps_per_epoch;
+    let epoch = added(s.epoch, vec2u((s.step_in_epoch + number) / s.steps_per_epoch, 0u));
+    let first = place * s.batch_size;
+    let rows = min(s.batch_size, s.rows - first);
+    let batch = s.accumulated_batches + number;
+    let theirs = shared_numbers[s.schedule_group * cursor.steps + number];
     var n: Numbers;
     // rounds: 12
     for (var i = 0u; i < 12u; i++) {
-        n[i] = s.own[i] * theirs[i];
+        n[i] = s.member_coefficients[i] * theirs[i];
     }
     return Step(
-        rows, first, mix(s.seed ^ epoch), select(s.scale, s.last_scale, rows < s.batch), cursor.ring + number,
-        u32(batch % s.accumulate == 0u), u32((batch + 1u) % s.accumulate == 0u),
-        n[0], array<f32, 6>(n[1], n[2], n[3], n[4], n[5], n[6]), n[7], n[8], n[9], n[10], n[11], s.below, s.kept);
+        rows, first, mix(s.seed ^ epoch), select(s.loss_scale, s.last_loss_scale, rows < s.batch_size), cursor.ring + number,
+        u32(batch % s.gradient_accumulation == 0u), u32((batch + 1u) % s.gradient_accumulation == 0u),
+        n[0], array<f32, 6>(n[1], n[2], n[3], n[4], n[5], n[6]), n[7], n[8], n[9], n[10], n[11], s.dropout_threshold, s.dropout_scale);
 }
 
 // splitmix64, in numbers of 64 bits that are pairs, the lower half first.

@@ -9,14 +9,14 @@ struct Subset {
     width: u32,
     /// From this place on, so many are left out.
     skip_from: u32,
-    skipped: u32,
+    skip_count: u32,
     /// What then becomes of a place: it stays, is permuted, or is drawn.
-    way: u32,
+    mode: u32,
     /// Of how many rows it is one, and the width of their grid.
-    of_rows: u32,
-    of_width: u32,
+    source_rows: u32,
+    source_width: u32,
     /// What is added at last.
-    first: u32,
+    first_row: u32,
     key: vec2u,
 }
 
@@ -30,24 +30,24 @@ fn row_at(places: vec4u, key: vec2u, model: u32) -> vec4u {
     if SHUFFLE {
         at = permuted(places, key, s.rows, s.width);
     }
-    at += select(vec4u(), vec4u(s.skipped), at >= vec4u(s.skip_from));
-    if s.way == 1u {
-        at = permuted(at, s.key, s.of_rows, s.of_width);
-    } else if s.way == 2u {
+    at += select(vec4u(), vec4u(s.skip_count), at >= vec4u(s.skip_from));
+    if s.mode == 1u {
+        at = permuted(at, s.key, s.source_rows, s.source_width);
+    } else if s.mode == 2u {
         at = drawn(at, s);
     }
-    return s.first + at;
+    return s.first_row + at;
 }
 
 /// The points of the grid that two draws give each, or the next two for those that lie outside.
 fn drawn(places: vec4u, s: Subset) -> vec4u {
-    let height = (s.of_rows - 1u) / s.of_width + 1u;
-    var found = vec4u(s.of_rows);
+    let height = (s.source_rows - 1u) / s.source_width + 1u;
+    var found = vec4u(s.source_rows);
     // rounds: 128
-    for (var round = 0u; round < 256u && any(found >= vec4u(s.of_rows)); round += 2u) {
-        let x = ((mixed(places, round, s.key) >> vec4u(16u)) * s.of_width) >> vec4u(16u);
+    for (var round = 0u; round < 256u && any(found >= vec4u(s.source_rows)); round += 2u) {
+        let x = ((mixed(places, round, s.key) >> vec4u(16u)) * s.source_width) >> vec4u(16u);
         let y = ((mixed(places, round + 1u, s.key) >> vec4u(16u)) * height) >> vec4u(16u);
-        found = select(found, y * s.of_width + x, found >= vec4u(s.of_rows));
+        found = select(found, y * s.source_width + x, found >= vec4u(s.source_rows));
     }
     return found;
 }

@@ -12,14 +12,14 @@ struct Cursor {
 /// One step of one network: `Step` in `src/step.rs`.
 struct Step {
     rows: u32,
-    first: u32,
-    key: vec2u,
+    first_position: u32,
+    shuffle_key: vec2u,
     /// One over how many numbers the mean of the loss goes.
-    scale: f32,
-    ring: u32,
+    loss_scale: f32,
+    metrics_index: u32,
     /// 1 where the gradients start anew, and where they make an update: always, unless batches are accumulated.
-    starts: u32,
-    updates: u32,
+    clears_gradients: u32,
+    applies_update: u32,
     // What the update needs: the linker names the coefficients of the optimizer, as `src/optimizer/coefficients.rs` does.
     learning_rate: f32,
     coefficients: array<f32, 6>,
@@ -27,10 +27,10 @@ struct Step {
     l1: f32,
     clip_value: f32,
     clip_norm: f32,
-    average: f32,
+    ema_weight: f32,
     // What a network drops, where each has a share of its own: see `dropout`.
-    below: u32,
-    kept: f32,
+    dropout_threshold: u32,
+    dropout_scale: f32,
 }
 
 /// A dense layer. Offsets and strides count vec4s, in the arena of one network.

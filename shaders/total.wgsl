@@ -12,6 +12,6 @@ fn total(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) l
     sum = over_workgroup(sum, lane);
     if lane == 0u {
         let step = step_in(slot, model);
-        metrics[step.ring * MODELS + model] = vec2f(step.scale * sum.x, sum.y);
+        metrics[step.metrics_index * MODELS + model] = vec2f(step.loss_scale * sum.x, sum.y);
     }
 }

@@ -28,9 +28,9 @@ fn a_lost_device_ends_it_with_what_was_found() {
         for (device, handle) in [(ours, handle), (theirs, device)] {
             handle.destroy();
             let report = self_test(&device);
-            assert!(matches!(report.aborted, Some(Error::DeviceLost { .. })), "{selftest}");
-            assert!(!report.passed() && report.checks.is_empty(), "{selftest}");
-            assert!(report.to_string().contains("ended after 0 checks"), "{selftest}");
+            assert!(matches!(report.aborted, Some(Error::DeviceLost { .. })), "{report}");
+            assert!(!report.passed() && report.checks.is_empty(), "{report}");
+            assert!(report.to_string().contains("ended after 0 checks"), "{report}");
         }
     }
 }

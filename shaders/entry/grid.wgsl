@@ -17,7 +17,7 @@ fn grid(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let within = number % GROUPS;
     let part = number / GROUPS;
     var l = FIRST_LAYER;
-    // rounds: LAST_LAYER - FIRST_LAYER
+    // rounds: LAST_LAYER - FIRST_LAYER if LAST_LAYER > FIRST_LAYER
     for (; l < LAST_LAYER; l++) {
         if within < layer(l + 1u).first {
             break;

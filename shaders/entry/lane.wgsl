@@ -104,7 +104,7 @@ fn output_delta(row: u32, model: u32) {
     // rounds: l.output_stride
     for (var j = 0u; j < l.output_stride; j++) {
         let y = values[INPUT_STRIDE + n + j];
-        var delta = current.scale * loss_gradient(y, activations[t + j], normalizer);
+        var delta = current.loss_scale * loss_gradient(y, activations[t + j], normalizer);
         if !LOSS_GRADIENT_IS_BY_Z {
             delta *= row_deltas[n + j];
         }

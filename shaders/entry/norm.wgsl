@@ -5,7 +5,7 @@ var<workgroup> sums: array<Squares, LANES>;
 @compute @workgroup_size(LANES)
 fn norm(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     let step = step_of(group.z, 0u);
-    if step.updates == 1u {
+    if step.applies_update == 1u {
         current = step;
         sums[lane] = squares(group.z, group.x * LANES + lane, NORMS * LANES);
         // rounds: 6

@@ -5,7 +5,7 @@ fn update(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: 
           @builtin(local_invocation_index) lane: u32) {
     let i = (group.x + group.y * groups.x) * LANES + lane;
     current = step_of(group.z, 0u);
-    if current.updates == 1u && i < PARAMETERS {
+    if current.applies_update == 1u && i < PARAMETERS {
         var sum = Squares();
         // rounds: NORMS
         for (var n = 0u; CLIPS && n < NORMS; n++) {

@@ -3,7 +3,7 @@
 var<workgroup> norms: array<Squares, LANES>;
 
 fn update_all(model: u32, n: u32, lane: u32) {
-    if step_of(model, n).updates == 1u {
+    if step_of(model, n).applies_update == 1u {
         var sum = Squares();
         if CLIPS {
             workgroupBarrier();

@@ -3,6 +3,6 @@
 fn accumulate_finish(p: Place, part: u32, i: u32, j: u32, v: vec4f) {
     if i <= layer(p.layer).inputs {
         let at = kept_at(p.model) + p.stored + i * (p.columns / 4u) + j / 4u;
-        parts[at] = v + select(parts[at], vec4f(), current.starts == 1u);
+        parts[at] = v + select(parts[at], vec4f(), current.clears_gradients == 1u);
     }
 }

@@ -5,7 +5,7 @@ fn output_delta_finish(p: Place, part: u32, i: u32, j: u32, v: vec4f) -> vec4f {
     let at = i * l.output_stride + j / 4u;
     let z = v + parameters[p.right.at + l.inputs * p.right.stride + j / 4u];
     let y = activate(p.layer, z);
-    var delta = current.scale * loss_gradient(y, activations[expected_of(p.model) + at], vec3f());
+    var delta = current.loss_scale * loss_gradient(y, activations[expected_of(p.model) + at], vec3f());
     if !LOSS_GRADIENT_IS_BY_Z {
         delta *= activate_gradient(p.layer, z, y);
     }

@@ -40,7 +40,7 @@ fn activate_normed(model: u32, i: u32, j: u32, normed: vec4f) {
 /// Adds to the gradient of a vector of the layer, which is kept whole.
 fn keep_gradient(vector: u32, model: u32, j: u32, v: vec4f) {
     let at = kept_at(model) + vector_of(LAYER, vector, 0u) + j;
-    parts[at] = keep(v, 4u * j, layer(LAYER).outputs) + select(parts[at], vec4f(), current.starts == 1u);
+    parts[at] = keep(v, 4u * j, layer(LAYER).outputs) + select(parts[at], vec4f(), current.clears_gradients == 1u);
 }
 
 /// The gradients of gain and shift, a workgroup for each vec4 of neurons: the sums over the rows of delta normed and delta.

@@ -2,6 +2,6 @@
 
 fn averaged(p: vec4f, i: u32, step: Step) -> vec4f {
     let at = AVERAGE * PLANE + i;
-    state[at] += step.average * (p - state[at]);
+    state[at] += step.ema_weight * (p - state[at]);
     return p;
 }

@@ -7,7 +7,7 @@ use crate::{device::Device, error::Error};
 /// The version of wgpu that this crate is built on.
 const WGPU_VERSION: &str = "30";
 
-/// What [`selftest`](crate::diagnostics()) found on a device. Its text is a page of markdown that tells all there is to know for who reads it
+/// What [`selftest`](crate::diagnostics::self_test) found on a device. Its text is a page of markdown that tells all there is to know for who reads it
 /// in an issue: what the device is, what was checked, and what failed.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]

@@ -321,7 +321,7 @@ impl<'a> Assembly<'a> {
             let Dropout { threshold: below, scale, .. } = Dropout::with_probability(*share);
             let first = 4 * layer.delta_offset / self.arenas.padded_batch;
             dropouts.push(if self.config.has_member_dropouts && *share > 0.0 {
-                format!("Dropout(current.below, current.kept, {first}u)")
+                format!("Dropout(current.dropout_threshold, current.dropout_scale, {first}u)")
             } else {
                 format!("Dropout({below}u, {scale:?}f, {first}u)")
             });

@@ -102,7 +102,7 @@ pub(crate) fn pre_activation(arenas: &Arenas, over: usize) -> usize {
 
 /// `entry/grid.wgsl` for the layers from `first` to `last`, around the tile.
 pub(crate) const fn grid(first: usize, last: usize) -> usize {
-    last - first + 1
+    if first == last { 0 } else { last - first + 1 }
 }
 
 /// `tile/sum.wgsl`
