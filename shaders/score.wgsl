@@ -4,7 +4,7 @@
 @compute @workgroup_size(64)
 fn score(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     let model = group.z;
-    let first = step_in(0u, model).first;
+    let first = step_in(0u, model).first_position;
     let rows = min(BATCH, max(rows_of(model), first) - first);
     var judged = vec2f();
     var weights = vec2f();

@@ -197,7 +197,7 @@ fn list_adapters(found: &[String]) -> String {
     }
 }
 
-/// `Ok` if `got` values are as many as expected, the [`Error::BatchLayout`] otherwise.
+/// `Ok` if `got` values are as many as expected, the [`Error::Shape`] otherwise.
 pub(crate) fn check_len(what: &str, target: usize, got: usize) -> Result<()> {
     if target == got { Ok(()) } else { Err(Error::Shape { name: what.to_owned(), expected: target, got }) }
 }

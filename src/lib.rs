@@ -24,7 +24,7 @@
 //! # Many networks
 //!
 //! A [`Population`] trains many networks of one shape in the same dispatches, since small ones leave a device idle: seeds,
-//! settings to choose from ([`AdapterFilter`]), folds ([`KFold`]), members of an [`Ensemble`]. Each has the bits that it has alone.
+//! settings to choose from ([`Search`](search::Search)), folds ([`KFold`](search::KFold)), members of an [`Ensemble`](population::Ensemble). Each has the bits that it has alone.
 //!
 //! # Devices
 //!
@@ -51,11 +51,11 @@
 //!
 //! On unless switched off:
 //!
-//! - `csv`: tables from CSV files ([`Table::load_csv`]).
-//! - `npy`: numpy's npy and npz files ([`Npy`]).
-//! - `images`: data sets from folders of PNG and JPEG files ([`ImageSet::from_folder`]).
-//! - `pictures`: a training and its results as SVG and PNG ([`pictures`](mod@pictures)).
-//! - `progress`: a training's progress on standard error ([`ProgressBar`]).
+//! - `csv`: tables from CSV files ([`Table::load_csv`](data::table::Table::load_csv)).
+//! - `npy`: numpy's npy and npz files ([`Npy`](data::formats::Npy)).
+//! - `images`: data sets from folders of PNG and JPEG files ([`ImageSet::from_folder`](data::formats::ImageSet::from_folder)).
+//! - `plot`: a training and its results as SVG and PNG ([`plot`]).
+//! - `progress`: a training's progress on standard error ([`ProgressBar`](train::ProgressBar)).
 //!
 //! Off unless asked for:
 //!

@@ -78,7 +78,7 @@ fn a_name_that_no_adapter_has_is_refused_with_what_is_there() {
     let error = refused.expect_err("there is no such adapter");
     let text = error.to_string();
     assert!(matches!(error, Error::DeviceNotFound { .. }), "{text}");
-    assert!(text.contains("asked for an adapter with \"zzz\" in its name"), "{text}");
+    assert!(text.contains("requested an adapter with \"zzz\" in its name"), "{text}");
     for adapter in adapters() {
         assert!(text.contains(&adapter.info.name), "{text}");
     }
@@ -480,9 +480,9 @@ mod environment {
 
     #[test]
     fn an_adapter_named_by_the_environment_has_to_be_there() {
-        let text = "asked for an adapter with \"zzz\" in its name";
+        let text = "requested an adapter with \"zzz\" in its name";
         for device in ["auto", "gpu"] {
-            neuron(&["--device", device], &[("WGPU_ADAPTER_NAME", "zzz")]).expect(2, &["no such device", text]);
+            neuron(&["--device", device], &[("WGPU_ADAPTER_NAME", "zzz")]).expect(2, &["device not found", text]);
         }
     }
 
@@ -492,7 +492,7 @@ mod environment {
     fn without_a_driver_the_gpu_is_refused_and_auto_takes_the_cpu_and_says_how_to_get_one() {
         let none = [("VK_DRIVER_FILES", "/nonexistent.json"), ("WGPU_BACKEND", "vulkan")];
         let how = "apt-get install mesa-vulkan-drivers";
-        neuron(&["--device", "gpu"], &none).expect(2, &["no such device", "no adapter was found", how]);
+        neuron(&["--device", "gpu"], &none).expect(2, &["device not found", "no adapter was found", how]);
         neuron(&["--device", "llvmpipe"], &none).expect(2, &["\"llvmpipe\"", "no adapter was found", how]);
         neuron(&[], &none).expect(0, &["no GPU driver was found, so this trains on the CPU", how]);
         neuron(&["--device", "cpu"], &none).expect(0, &["device: CPU engine"]);
@@ -516,7 +516,7 @@ mod environment {
             return;
         }
         let named = "is used when its name is given";
-        neuron(&["--device", "gpu"], &[]).expect(2, &["no such device", &all[0].info.name, named]);
+        neuron(&["--device", "gpu"], &[]).expect(2, &["device not found", &all[0].info.name, named]);
         neuron(&[], &[]).expect(0, &["only software adapters were found, so this trains on the CPU"]);
     }
 }

@@ -34,13 +34,12 @@ fn a_data_set_that_is_not_one_is_refused() {
 
 #[test]
 fn a_value_that_is_not_finite_is_refused_where_it_enters() {
-    const FINITE: &str = "every value has to be finite";
     let two = [0.5f32, 0.5];
     for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let features = Dataset::new(2, &[0.0, 0.0, 0.0, value], &two);
-        assert_eq!(text(features), format!("features: row 1, column 1 is {value}; {FINITE}"));
+        assert_eq!(text(features), format!("features: row 1, column 1: expected a finite number, got {value}"));
         let answers = Dataset::new(2, &[0.0; 4], &[0.0, value]);
-        assert_eq!(text(answers), format!("answers: row 1, column 0 is {value}; {FINITE}"));
+        assert_eq!(text(answers), format!("answers: row 1, column 0: expected a finite number, got {value}"));
         let scaled = Features::U8 { bytes: vec![1, 2], scale: value };
         let error = text(Dataset::new(2, scaled, &two));
         assert!(error.contains("scale") && error.contains(&value.to_string()), "{error}");
@@ -49,20 +48,20 @@ fn a_value_that_is_not_finite_is_refused_where_it_enters() {
         let mut trainer = Trainer::without_dataset(&device, &network(), TrainerSettings::default()).expect("a trainer");
         let before = trainer.parameters().expect("parameters");
         for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            let inputs = format!("inputs: row 1, column 0 is {value}; {FINITE}");
+            let inputs = format!("inputs: row 1, column 0: expected a finite number, got {value}");
             assert_eq!(text(trainer.step(&[0.0, 0.0, value, 0.0], &two)), inputs, "{device}");
             assert_eq!(text(trainer.gradients(&[0.0, 0.0, value, 0.0], &two)), inputs, "{device}");
             assert_eq!(text(trainer.predict(&[0.0, 0.0, value, 0.0])), inputs, "{device}");
-            let expected = format!("expected outputs: row 1, column 0 is {value}; {FINITE}");
+            let expected = format!("expected outputs: row 1, column 0: expected a finite number, got {value}");
             assert_eq!(text(trainer.step(&[0.0; 4], &[0.0, value])), expected, "{device}");
             let mut layers = before.clone();
             layers[0].weight[5] = value;
             let weights = text(trainer.set_parameters(&layers));
-            assert_eq!(weights, format!("weights: row 2, column 1 is {value}; {FINITE}"), "{device}");
+            assert_eq!(weights, format!("weights: row 2, column 1: expected a finite number, got {value}"), "{device}");
             layers[0].weight[5] = 0.0;
             layers[1].bias[0] = value;
             let biases = text(trainer.set_parameters(&layers));
-            assert_eq!(biases, format!("biases: row 0, column 0 is {value}; {FINITE}"), "{device}");
+            assert_eq!(biases, format!("biases: row 0, column 0: expected a finite number, got {value}"), "{device}");
         }
         assert_eq!(bits(&trainer.parameters().expect("parameters")), bits(&before), "{device}: it was changed");
         assert_eq!(trainer.take_report().expect("no step").rows(), 0, "{device}: a refused step counts");
@@ -79,7 +78,7 @@ fn data_of_another_size_than_the_network_is_refused() {
         for (data, expected) in [
             (&wide, "features of a row: expected 2 values, got 3"),
             (&long, "answers of a row: expected 1 values, got 3"),
-            (&classes, "row 2: class 2 is not one of the network's 2"),
+            (&classes, "target of row 2: expected a class id below 2, got 2"),
         ] {
             assert_eq!(text(trainer(data)), expected, "{device}");
             let evaluation = trainer(&xor()).expect("a trainer").evaluate(data);

@@ -386,7 +386,9 @@ fn what_cannot_be_fitted_is_refused() {
     assert_eq!(refused(&mut new(), &x, &["a"; 4]), "classes: expected at least 2, got 1");
     assert_eq!(refused(&mut new(), &x[..3], &y[..2]), "features: expected 4 values, got 3");
     let with_nan = [0.0, f32::NAN, 2.0, 3.0];
-    assert!(refused(&mut new(), &with_nan, &y).starts_with("features: row 1, column 0 is NaN"));
+    assert!(
+        refused(&mut new(), &with_nan, &y).starts_with("features: row 1, column 0: expected a finite number, got NaN")
+    );
     assert!(refused(&mut new().max_iter(0), &x, &y).starts_with("max_iter: expected at least one epoch"));
     assert!(refused(&mut new().tol(f64::NAN), &x, &y).starts_with("tol: "));
     assert!(refused(&mut new().alpha(-1.0), &x, &y).starts_with("alpha: "));

@@ -79,7 +79,7 @@ fn doctor_passes_every_check_and_times_what_is_right() {
         let below = |one: &serde_json::Value| one["gflops"].as_f64().is_some_and(|g| g > 0.0 && g < 2.0 * gemm);
         assert!(timed.len() >= 3 && timed.iter().all(below), "{json}");
     }
-    ran("doctor", &["--device", "no such device"]).expect(2, &["no such device"]);
+    ran("doctor", &["--device", "no such device"]).expect(2, &["device not found"]);
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn replay_refuses_what_it_cannot_replay_and_says_why() {
         (vec!["/nonexistent.json"], "/nonexistent.json: "),
         (vec![&good, "--tolerance=-1"], "--tolerance: expected a number from 0 up, got -1"),
         (vec![&good, "--tolerance", "NaN"], "--tolerance: expected a number from 0 up, got NaN"),
-        (vec![&good, "--device", "zzz"], "no such device: asked for an adapter with \"zzz\" in its name"),
+        (vec![&good, "--device", "zzz"], "device not found: requested an adapter with \"zzz\" in its name"),
         (vec![], "FILE"),
     ] {
         ran("replay", &arguments).expect(2, &[why]);

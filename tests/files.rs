@@ -421,8 +421,12 @@ fn no_damage_to_a_file_goes_unseen_or_does_harm() {
         ),
         ("\\\"outputs\\\":7", "\\\"outputs\\\":9", "tensor 0.weight: expected the shape [9, 5], got [7, 5]"),
         ("\\\"gelu\\\"", "\\\"gulu\\\"", "got gulu"),
-        ("\\\"since\\\":3", "\\\"since\\\":9", "steps of a checkpoint: expected at most 3, got 9"),
-        ("\\\"batch\\\":8", "\\\"batch\\\":0", "batch: expected 1 to 2097152 rows, got 0"),
+        (
+            "\\\"steps_since_reset\\\":3",
+            "\\\"steps_since_reset\\\":9",
+            "steps of a checkpoint: expected at most 3, got 9",
+        ),
+        ("\\\"batch_size\\\":8", "\\\"batch_size\\\":0", "batch: expected 1 to 2097152 rows, got 0"),
     ] {
         assert!(text.contains(from), "{from} in {text}");
         let changed = text.replacen(from, to, 1);

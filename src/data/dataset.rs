@@ -81,7 +81,7 @@ impl Dataset {
     ///   no and 1 for yes
     ///
     /// # Errors
-    /// [`Error::BatchLayout`] if the values do not divide into `rows` rows, [`Error::NonFinite`] if one is not a finite number,
+    /// [`Error::Shape`] if the values do not divide into `rows` rows, [`Error::NonFinite`] if one is not a finite number,
     /// [`Error::InvalidSetting`] if there are no rows or a scale is not a finite number, [`Error::Io`] if they are in a file that
     /// cannot be read: one of f32 or f64 is read once from end to end.
     pub fn new(rows: usize, features: impl Into<Features>, targets: impl Into<Targets>) -> Result<Self> {
@@ -125,7 +125,7 @@ impl Dataset {
     /// `sum(w_i loss_i) / sum(w_i)`, as in scikit-learn.
     ///
     /// # Errors
-    /// [`Error::BatchLayout`] if there is not one for each row, [`Error::InvalidSetting`] for one that is not a finite number from 0 up, and
+    /// [`Error::Shape`] if there is not one for each row, [`Error::InvalidSetting`] for one that is not a finite number from 0 up, and
     /// if all of them are 0.
     pub fn with_sample_weights(mut self, weights: impl Into<Vec<f32>>) -> Result<Self> {
         let weights = weights.into();
@@ -218,7 +218,7 @@ impl Dataset {
     /// ([recorded predictions](crate::train::Trainer::record_prediction_async)) and what a [`Predictor::new`](crate::model::Predictor::new) is shown has to be scaled already.
     ///
     /// # Errors
-    /// [`Error::BatchLayout`] if the scaler has another number of columns.
+    /// [`Error::Shape`] if the scaler has another number of columns.
     pub fn with_scaler(mut self, scaler: &Scaler) -> Result<Self> {
         check_len("columns of a scaler", self.inputs(), scaler.columns())?;
         self.features_without_origin = None;

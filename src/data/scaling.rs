@@ -72,7 +72,7 @@ impl Scaler {
     /// With these numbers, two for each column.
     ///
     /// # Errors
-    /// [`Error::BatchLayout`] if they are not as many, [`Error::NonFinite`], [`Error::InvalidSetting`] if there are none.
+    /// [`Error::Shape`] if they are not as many, [`Error::NonFinite`], [`Error::InvalidSetting`] if there are none.
     pub fn new(offset: impl Into<Vec<f32>>, scale: impl Into<Vec<f32>>) -> Result<Self> {
         let (shift, factor) = (offset.into(), scale.into());
         if shift.is_empty() {
@@ -100,7 +100,7 @@ impl Scaler {
     /// Learned from rows of so many columns.
     ///
     /// # Errors
-    /// [`Error::BatchLayout`] if the values do not divide into rows, [`Error::NonFinite`], [`Error::InvalidSetting`] for no columns.
+    /// [`Error::Shape`] if the values do not divide into rows, [`Error::NonFinite`], [`Error::InvalidSetting`] for no columns.
     pub fn fit_rows(scaling: Scaling, columns: usize, rows: &[f32]) -> Result<Self> {
         if columns == 0 {
             return Err(Error::InvalidSetting {
@@ -199,7 +199,7 @@ impl Scaler {
     /// Scales rows where they are.
     ///
     /// # Errors
-    /// [`Error::BatchLayout`] if the values do not divide into rows.
+    /// [`Error::Shape`] if the values do not divide into rows.
     pub fn transform(&self, rows: &mut [f32]) -> Result<()> {
         check_len("values to scale", rows.len() / self.columns() * self.columns(), rows.len())?;
         rows.chunks_exact_mut(self.columns()).for_each(|row| self.transform_row(row));
@@ -231,7 +231,7 @@ impl Scaler {
     /// Scales rows of f64.
     ///
     /// # Errors
-    /// [`Error::BatchLayout`] if the values do not divide into rows.
+    /// [`Error::Shape`] if the values do not divide into rows.
     pub fn transform_f64(&self, rows: &[f64]) -> Result<Vec<f32>> {
         check_len("values to scale", rows.len() / self.columns() * self.columns(), rows.len())?;
         let mut rest = self.subtract_origins(rows);

@@ -106,7 +106,7 @@ impl Case {
             batch_size: 6,
             rows: 17,
             member_count: 1,
-            variant: variant,
+            variant,
             shuffle: true,
             drop_last: false,
             has_sample_weights: false,

@@ -69,7 +69,7 @@ impl StepPrefetcher {
         let rows = generator.rows as u32;
         let width = grid_width(rows);
         Self {
-            generator: generator,
+            generator,
             shuffle,
             width,
             height: rows.div_ceil(width),

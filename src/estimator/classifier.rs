@@ -69,7 +69,7 @@ impl<L: Ord + Clone> MlpClassifier<L> {
         ///
         /// # Errors
         /// [`Error::InvalidSetting`] for settings that cannot be used, no rows, or labels that are all the same,
-        /// [`Error::BatchLayout`] if `x` does not divide into the rows of `y`, [`Error::NonFinite`], and as [`Device::auto`],
+        /// [`Error::Shape`] if `x` does not divide into the rows of `y`, [`Error::NonFinite`], and as [`Device::auto`],
         /// [`Trainer::new`] and [`TrainingLoop::run`].
         pub fn fit(&mut self, x: impl Into<Features>, y: &[L]) -> Result<&mut Self> = self.fit_async(x, y);
     }
@@ -190,7 +190,7 @@ impl<L: Ord + Clone> MlpClassifier<L> {
         /// never right.
         ///
         /// # Errors
-        /// As [`MlpClassifier::predict`], and [`Error::BatchLayout`] if there is not a label for each row.
+        /// As [`MlpClassifier::predict`], and [`Error::Shape`] if there is not a label for each row.
         pub fn score(&mut self, x: impl Into<Features>, y: &[L]) -> Result<f64> = self.score_async(x, y);
     }
 

@@ -105,7 +105,7 @@ impl MlpRegressor {
         /// - y: `[rows, outputs]`; see [`MlpRegressor::outputs`]
         ///
         /// # Errors
-        /// [`Error::InvalidSetting`] for settings that cannot be used or no rows, [`Error::BatchLayout`] if `x` does not divide into
+        /// [`Error::InvalidSetting`] for settings that cannot be used or no rows, [`Error::Shape`] if `x` does not divide into
         /// the rows of `y`, [`Error::NonFinite`], and as [`Device::auto`], [`Trainer::new`] and [`TrainingLoop::run`].
         pub fn fit(&mut self, x: impl Into<Features>, y: impl Into<TargetValues>) -> Result<&mut Self>
             = self.fit_async(x, y);

@@ -430,7 +430,8 @@ mod tests {
             }
         }
         // Metrics that were saved before there were labels.
-        let old = r#"{"loss":1.0,"weight":2.0,"right":1.0,"confusion":null,"rank_weights":[],"regression":null}"#;
+        let old =
+            r#"{"loss":1.0,"weight":2.0,"correct":1.0,"confusion_matrix":null,"rank_weights":[],"regression":null}"#;
         let old: Metrics = serde_json::from_str(old).expect("metrics");
         assert_eq!((old.accuracy(), old.label_accuracy()), (Some(0.5), None));
     }

@@ -74,7 +74,7 @@ impl RegressionMetrics {
     /// - absolute: `[outputs]`, the sums of `w |y - t|` over the rows
     ///
     /// # Errors
-    /// [`Error::BatchLayout`](crate::Error::BatchLayout) if one is of another size, [`Error::NonFinite`](crate::Error::NonFinite) if
+    /// [`Error::Shape`](crate::Error::Shape) if one is of another size, [`Error::NonFinite`](crate::Error::NonFinite) if
     /// an answer is not a finite number, [`Error::InvalidSetting`](crate::Error::InvalidSetting) if a weight is negative or not a
     /// finite number; nothing is added then.
     pub fn add(&mut self, targets: &[f32], weights: Option<&[f64]>, squared: &[f64], absolute: &[f64]) -> Result<()> {
@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(refusal(&[1.0; 3], &[1.0], &[0.0; 2]), "answers: expected 2 values, got 3");
         assert_eq!(refusal(&[1.0; 4], &[1.0], &[0.0; 2]), "weights of the rows: expected 2 values, got 1");
         assert_eq!(refusal(&[1.0; 2], &[1.0], &[0.0; 3]), "sums of squared errors: expected 2 values, got 3");
-        let nan = "answers: row 0, column 1 is NaN; every value has to be finite";
+        let nan = "answers: row 0, column 1: expected a finite number, got NaN";
         assert_eq!(refusal(&[1.0, f32::NAN], &[1.0], &[0.0; 2]), nan);
         for weight in [-1.0, f64::NAN, f64::INFINITY] {
             let text = format!("weight of a row: expected a finite number, at least 0, got {weight}");

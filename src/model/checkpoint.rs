@@ -150,7 +150,7 @@ struct TrainingRecord {
 }
 
 /// What the names of the tensors begin with that were kept.
-const SNAPSHOT_PREFIX: &str = "training.kept.";
+const SNAPSHOT_PREFIX: &str = "training.snapshot.";
 
 /// The tensor whose bytes are the history, as JSON: beside the settings it would soon be more than a header may hold.
 const HISTORY_TENSOR: &str = "training.history";

@@ -100,7 +100,7 @@ impl Model {
     /// A network with these parameters.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] for a network that cannot be built, [`Error::BatchLayout`] and [`Error::NonFinite`] for parameters that
+    /// [`Error::InvalidSetting`] for a network that cannot be built, [`Error::Shape`] and [`Error::NonFinite`] for parameters that
     /// are not its.
     pub fn new(network: Network, parameters: Vec<LayerParameters>) -> Result<Self> {
         let model = Self { network, parameters, scaler: None, byte_scale: None, metadata: BTreeMap::new() };
@@ -111,7 +111,7 @@ impl Model {
     /// The same with inputs that are scaled before the network sees them.
     ///
     /// # Errors
-    /// [`Error::BatchLayout`] if the scaler is of another number of columns.
+    /// [`Error::Shape`] if the scaler is of another number of columns.
     pub fn with_scaler(mut self, scaler: Scaler) -> Result<Self> {
         self.scaler = Some(scaler);
         self.check()?;
@@ -130,7 +130,7 @@ impl Model {
     /// [`Model::load_weights`] and by others.
     ///
     /// # Errors
-    /// As [`Model::save`]; [`Error::BatchLayout`] and [`Error::InvalidSetting`] for names that do not fit.
+    /// As [`Model::save`]; [`Error::Shape`] and [`Error::InvalidSetting`] for names that do not fit.
     pub fn save_weights(&self, path: impl AsRef<Path>, names: &TensorNames) -> Result<()> {
         self.check()?;
         let mut writer = Writer::default();
@@ -191,7 +191,7 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be read, [`Error::Format`] if a tensor is not there, of another shape or type, not
-    /// finite, or of no place in the network; [`Error::BatchLayout`] and [`Error::InvalidSetting`] for names that do not fit.
+    /// finite, or of no place in the network; [`Error::Shape`] and [`Error::InvalidSetting`] for names that do not fit.
     pub fn load_weights(path: impl AsRef<Path>, network: &Network, names: &TensorNames) -> Result<Self> {
         let path = path.as_ref();
         network.check()?;

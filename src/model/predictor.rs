@@ -38,7 +38,7 @@ impl Predictor {
         /// A network with these weights and biases.
         ///
         /// # Errors
-        /// [`Error::InvalidSetting`] for a network that cannot be built, [`Error::BatchLayout`] and [`Error::NonFinite`] for
+        /// [`Error::InvalidSetting`] for a network that cannot be built, [`Error::Shape`] and [`Error::NonFinite`] for
         /// parameters that are not its, [`Error::DeviceLimit`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
         pub fn new(device: &Device, network: &Network, parameters: &[LayerParameters]) -> Result<Self>
             = Self::new_async(device, network, parameters);
@@ -66,10 +66,10 @@ impl Predictor {
         pub fn from_model(device: &Device, model: &Model) -> Result<Self> = Self::from_model_async(device, model);
     }
 
-    /// The asynchronous form of [`Predictor::from_forward`].
+    /// The asynchronous form of `Predictor::from_forward`.
     ///
     /// # Errors
-    /// As [`Predictor::from_forward`].
+    /// As `Predictor::from_forward`.
     pub async fn from_model_async(device: &Device, model: &Model) -> Result<Self> {
         model.check()?;
         let predictor = Self::new_async(device, &model.network, &model.parameters).await?;
@@ -96,7 +96,7 @@ impl Predictor {
         /// The outputs, `[rows, outputs]`, for inputs `[rows, inputs]` of any number of rows from 1 up.
         ///
         /// # Errors
-        /// [`Error::BatchLayout`] if the values do not divide into rows, [`Error::NonFinite`], [`Error::DeviceLost`],
+        /// [`Error::Shape`] if the values do not divide into rows, [`Error::NonFinite`], [`Error::DeviceLost`],
         /// [`Error::Timeout`].
         pub fn predict(&mut self, inputs: &[f32]) -> Result<Vec<f32>> = self.predict_async(inputs);
     }

@@ -15,7 +15,7 @@ pub(crate) struct Dropout {
 impl Dropout {
     /// Of a share of the outputs, from 0 to below 1.
     pub(crate) fn with_probability(p: f64) -> Self {
-        Self { p: p, threshold: (p * 4_294_967_296.0) as u32, scale: (1.0 / (1.0 - p)) as f32 }
+        Self { p, threshold: (p * 4_294_967_296.0) as u32, scale: (1.0 / (1.0 - p)) as f32 }
     }
 
     /// The factor of one output: 0 or the scale. `place` is the row's in the epoch with this key, `neuron` counts from the

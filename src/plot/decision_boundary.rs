@@ -62,7 +62,7 @@ impl DecisionBoundary {
     /// takes them so.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] if the data set has not two inputs, [`Error::BatchLayout`] if the outputs or the answers do not divide
+    /// [`Error::InvalidSetting`] if the data set has not two inputs, [`Error::Shape`] if the outputs or the answers do not divide
     /// into the rows, and those of `predict`.
     pub fn new(data: &Dataset, predict: impl FnOnce(&[f32]) -> Result<Vec<f32>>) -> Result<Self> {
         if data.inputs() != 2 {

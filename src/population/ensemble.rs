@@ -85,7 +85,7 @@ impl Ensemble {
         ///
         /// # Errors
         /// [`Error::InvalidSetting`] if there is no model, or one whose layers or scaling are not those of the first; and as
-        /// [`Predictor::from_forward`], before anything is allocated.
+        /// `Predictor::from_forward`, before anything is allocated.
         pub fn new(device: &Device, models: &[Model]) -> Result<Self> = Self::new_async(device, models);
     }
 
@@ -141,9 +141,14 @@ impl Ensemble {
         &self.network
     }
 
-    /// How many networks there are.
+    /// Returns the number of models.
     pub const fn len(&self) -> usize {
         self.member_count
+    }
+
+    /// Returns false: an ensemble has at least one model.
+    pub const fn is_empty(&self) -> bool {
+        self.member_count == 0
     }
 
     blocking! {

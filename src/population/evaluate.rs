@@ -56,7 +56,7 @@ impl Population {
         /// [`Subset::held_out`] of its rows.
         ///
         /// # Errors
-        /// [`Error::BatchLayout`] if there are not as many as networks, [`Error::InvalidSetting`] for rows that are none, and as
+        /// [`Error::Shape`] if there are not as many as networks, [`Error::InvalidSetting`] for rows that are none, and as
         /// [`Population::evaluate`].
         pub fn evaluate_subsets(&mut self, rows: &[Subset]) -> Result<Vec<Metrics>> = self.evaluate_subsets_async(rows);
     }

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// A data set in so many parts, each of which tests a network that learns from the others. Where the answers are classes,
-/// [`cross_val_score`](crate::search::cross_val_score) and [`AdapterFilter`](crate::search::AdapterFilter) keep the shares of the classes in every part, as
+/// [`cross_val_score`](crate::search::cross_val_score) and `AdapterFilter` keep the shares of the classes in every part, as
 /// scikit-learn's `StratifiedKFold`, which is its default for classifiers; [`KFold::unstratified`] does not, as its `KFold`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KFold {

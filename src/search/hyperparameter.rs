@@ -10,7 +10,7 @@ use crate::{
 
 type Setter = dyn Fn(&mut Member, f64) + Send + Sync;
 
-/// A number of a network's training that a [`AdapterFilter`](crate::search::AdapterFilter) tries values for: a name for people, the values, and
+/// A number of a network's training that a `AdapterFilter` tries values for: a name for people, the values, and
 /// where in a [`Member`] it goes.
 #[derive(Clone)]
 pub struct Hyperparameter {

@@ -28,7 +28,7 @@ use crate::{
     util::{blocking::blocking, rng::Rng},
 };
 
-/// Many settings of one network, to find the best: all of them train together, as a [`Population`](crate::population::Population)
+/// Many settings of one network, to find the best: all of them train together, as a [`Population`]
 /// does. Where kernels have to differ, because of the batch size for example, there are some populations, one after the
 /// other.
 ///
@@ -193,10 +193,10 @@ impl Search {
             = self.run_async(device, network, data, fit);
     }
 
-    /// The asynchronous form of [`AdapterFilter::run`].
+    /// The asynchronous form of `AdapterFilter::run`.
     ///
     /// # Errors
-    /// As [`AdapterFilter::run`].
+    /// As `AdapterFilter::run`.
     pub async fn run_async(
         &self,
         device: &Device,
@@ -229,15 +229,15 @@ impl Search {
         /// Trains all combinations for a few steps, drops the worse, and goes on with the others.
         ///
         /// # Errors
-        /// As [`AdapterFilter::run`]; [`Error::InvalidSetting`] for a halving that is none.
+        /// As `AdapterFilter::run`; [`Error::InvalidSetting`] for a halving that is none.
         pub fn run_halving(&self, device: &Device, network: &Network, data: &Dataset, halving: &SuccessiveHalving) -> Result<SearchResult>
             = self.run_halving_async(device, network, data, halving);
     }
 
-    /// The asynchronous form of [`AdapterFilter::run_halving`].
+    /// The asynchronous form of `AdapterFilter::run_halving`.
     ///
     /// # Errors
-    /// As [`AdapterFilter::run_halving`].
+    /// As `AdapterFilter::run_halving`.
     pub async fn run_halving_async(
         &self,
         device: &Device,

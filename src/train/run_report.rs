@@ -137,7 +137,7 @@ mod tests {
     /// Reports of checkpoints that were saved when the counts were integers.
     #[test]
     fn counts_of_old_files_are_read() {
-        let text = r#"{"losses":[0.5],"right":[3],"rows":[4],"classifies":true}"#;
+        let text = r#"{"losses":[0.5],"correct":[3],"batch_sizes":[4],"is_classification":true}"#;
         let report: RunReport = serde_json::from_str(text).expect("a report");
         assert_eq!((report.correct.as_slice(), report.accuracy()), (&[3.0][..], Some(0.75)));
     }

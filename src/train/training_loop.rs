@@ -110,7 +110,7 @@ impl TrainingLoop {
     /// With a share of the rows, from 0 to 1, held out for validation.
     #[must_use]
     pub fn validation_split(self, fraction: f64) -> Self {
-        self.validation(Validation::Split(Split { fraction: fraction, stratified: false }))
+        self.validation(Validation::Split(Split { fraction, stratified: false }))
     }
 
     /// With validation.

@@ -190,7 +190,7 @@ fn an_encoder_is_saved_and_a_hostile_one_does_not_panic() {
     assert_eq!(back, encoder);
     assert_eq!(back.transform(&table).unwrap(), encoder.transform(&table).unwrap());
     for (from, to) in [
-        ("\"fill\":2", "\"fill\":99"),
+        ("\"fill_category\":2", "\"fill_category\":99"),
         ("[\"blue\",\"red\",\"\"]", "[]"),
         ("[\"blue\",\"red\",\"\"]", "[\"red\",\"red\"]"),
         ("[\"no\",\"yes\"]", "[]"),
@@ -201,8 +201,11 @@ fn an_encoder_is_saved_and_a_hostile_one_does_not_panic() {
         let hostile: Encoder = serde_json::from_str(&changed).unwrap();
         let _ = (hostile.transform(&table), hostile.dataset(&table), hostile.feature_names());
     }
-    for columns in ["[]", r#"[{"name":"color","code":{"Categories":{"names":[],"fill":0,"one_hot":true}}}]"#] {
-        let json = format!(r#"{{"columns":{columns},"answer":{{"name":"kind","classes":null}},"unseen":"None"}}"#);
+    for columns in
+        ["[]", r#"[{"name":"color","encoding":{"Categorical":{"names":[],"fill_category":0,"one_hot":true}}}]"#]
+    {
+        let json =
+            format!(r#"{{"columns":{columns},"target":{{"name":"kind","classes":null}},"unknown_category":"Ignore"}}"#);
         let hostile: Encoder = serde_json::from_str(&json).unwrap();
         let _ = (hostile.transform(&table), hostile.dataset(&table));
     }
@@ -281,9 +284,9 @@ fn numbers_far_from_zero_stay_different() {
 
 #[test]
 fn an_encoder_of_an_earlier_version_is_read() {
-    let json = r#"{"columns":[{"name":"age","code":{"Number":{"fill":2.5}}},
-        {"name":"color","code":{"Categories":{"names":["blue","red",""],"fill":2,"one_hot":true}}}],
-        "answer":{"name":"kind","classes":["no","yes"]},"unseen":"Refuse"}"#;
+    let json = r#"{"columns":[{"name":"age","encoding":{"Numeric":{"fill_value":2.5}}},
+        {"name":"color","encoding":{"Categorical":{"names":["blue","red",""],"fill_category":2,"one_hot":true}}}],
+        "target":{"name":"kind","classes":["no","yes"]},"unknown_category":"Error"}"#;
     let encoder: Encoder = serde_json::from_str(json).unwrap();
     let table = Table::new(&NAMES, &["NA", "red", "1", "yes", "3", "", "2", "no"]).unwrap();
     assert_eq!(encoder.transform(&table).unwrap(), [2.5, 0.0, 1.0, 0.0, 3.0, 0.0, 0.0, 1.0]);

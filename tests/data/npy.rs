@@ -104,7 +104,7 @@ fn the_scale_is_that_of_the_caller_in_memory_and_in_the_file() {
         refused(Dataset::new(2, Npy::rows_in(&wide).unwrap().with_scale(scale), &[0.0; 2]), &["scale of bytes"]);
     }
     let large = Npy::rows_in(&wide).unwrap().with_scale(1e35);
-    refused(Dataset::new(2, large, &[0.0; 2]), &["features: row 1, column 0 is inf"]);
+    refused(Dataset::new(2, large, &[0.0; 2]), &["features: row 1, column 0: expected a finite number, got inf"]);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn half_precision_rows_that_stay_in_their_file_are_those_in_memory() {
         let mut wrong = halves;
         wrong[5] = pattern;
         let path = folder.file("wrong.npy", npy(header, wrong.map(u16::to_le_bytes).as_flattened()));
-        let words = ["features: row 2, column 1 is", word];
+        let words = ["features: row 2, column 1: expected a finite number, got", word];
         refused(Dataset::new(4, Npy::rows_in(&path).unwrap(), vec![0u32; 4]), &words);
         refused(Dataset::new(4, Npy::load(&path).unwrap().into_values(), vec![0u32; 4]), &words);
     }

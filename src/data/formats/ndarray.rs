@@ -29,7 +29,7 @@ impl Dataset {
     /// - answers: `[rows, outputs]` values, or `[rows]` values or class ids
     ///
     /// # Errors
-    /// As [`Dataset::new`], and [`Error::BatchLayout`](crate::Error::BatchLayout) if there are not as many rows in both.
+    /// As [`Dataset::new`], and [`Error::Shape`](crate::Error::Shape) if there are not as many rows in both.
     pub fn from_arrays<T: Clone, A: Clone, D: Dimension>(
         features: &ArrayBase<impl Data<Elem = T>, Ix2>,
         answers: &ArrayBase<impl Data<Elem = A>, D>,

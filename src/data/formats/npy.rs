@@ -43,7 +43,7 @@ impl Npy {
     /// - values: as many as the product of the sizes, the last size the fastest
     ///
     /// # Errors
-    /// [`Error::BatchLayout`] for another number of values.
+    /// [`Error::Shape`] for another number of values.
     pub fn new(sizes: impl Into<Vec<usize>>, values: impl Into<Features>) -> Result<Self> {
         let (sizes, values) = (sizes.into(), values.into());
         let expected = sizes.iter().try_fold(1usize, |len, size| len.checked_mul(*size)).unwrap_or(usize::MAX);

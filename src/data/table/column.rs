@@ -118,7 +118,7 @@ impl ColumnEncoder {
             encoding: &self.encoding,
             format,
             categories: index,
-            unknown_category: unknown_category,
+            unknown_category,
             first_feature: first,
         })
     }

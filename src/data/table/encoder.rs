@@ -139,7 +139,7 @@ impl Encoder {
     /// The same encoder, with another treatment of categories that it did not learn.
     #[must_use]
     pub fn with_unknown_category(self, unknown_category: UnknownCategory) -> Self {
-        Self { unknown_category: unknown_category, ..self }
+        Self { unknown_category, ..self }
     }
 
     /// The same encoder, which reads the numbers of a column in another format; nothing changes for other columns.

@@ -96,7 +96,7 @@ impl Table {
     /// - cells: `[rows, names]`, row by row
     ///
     /// # Errors
-    /// [`Error::Format`] for a name that is empty or there twice, [`Error::BatchLayout`] if the cells do not divide into rows.
+    /// [`Error::Format`] for a name that is empty or there twice, [`Error::Shape`] if the cells do not divide into rows.
     pub fn new<S: AsRef<str>>(names: &[S], cells: &[S]) -> Result<Self> {
         let settings = CsvSettings { delimiter: Some(b','), ..CsvSettings::default() };
         let mut table = Self::without_rows("table".into(), 1, names, settings)?;

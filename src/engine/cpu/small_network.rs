@@ -88,7 +88,7 @@ impl SmallNetwork {
             inputs,
             outputs,
             target_offset: expected,
-            has_sample_weights: has_sample_weights,
+            has_sample_weights,
             registers_per_group: end,
             block_rows: block,
         })
@@ -109,15 +109,7 @@ impl SmallNetwork {
         space: &mut [f32],
         result: &mut ThreadResult,
     ) {
-        self.arch.dispatch(RowsTask {
-            network: self,
-            parameters,
-            step,
-            read_row: read_row,
-            rows,
-            scratch: space,
-            result: result,
-        });
+        self.arch.dispatch(RowsTask { network: self, parameters, step, read_row, rows, scratch: space, result });
     }
 }
 

@@ -37,7 +37,7 @@ impl CpuTraining {
         Ok(Self {
             engine,
             network: network.clone(),
-            generator: generator,
+            generator,
             data: data.cloned(),
             shuffle,
             input_noise_std: noise,

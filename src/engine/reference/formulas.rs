@@ -116,7 +116,7 @@ pub(crate) fn moments(normalization: Normalization, outputs: usize, z: &[f64]) -
 ///
 /// # Shapes
 /// - delta, normed: `[rows, outputs]`
-/// - inverses: as [`normalised`] gives them
+/// - inverses: as `normalised` gives them
 pub fn normalization_backward(
     normalization: Normalization,
     gain: &[f64],

@@ -62,7 +62,7 @@ impl Reference {
     ///
     /// # Errors
     /// [`Error::InvalidSetting`] if the network cannot be built or its last activation is not the one that the loss demands,
-    /// [`Error::BatchLayout`] if the parameters are not this network's.
+    /// [`Error::Shape`] if the parameters are not this network's.
     pub fn new(network: &Network, loss: Loss, optimizer: Optimizer, parameters: &[LayerParameters]) -> Result<Self> {
         network.check()?;
         optimizer.check()?;
@@ -110,7 +110,7 @@ impl Reference {
     /// - expected: `[rows, outputs]`
     ///
     /// # Errors
-    /// [`Error::BatchLayout`] if the numbers do not make whole rows, as many here as there; so for the methods below.
+    /// [`Error::Shape`] if the numbers do not make whole rows, as many here as there; so for the methods below.
     pub fn step(&mut self, inputs: &[f64], targets: &[f64]) -> Result<f64> {
         self.step_weighted(inputs, targets, &[])
     }
@@ -144,7 +144,7 @@ impl Reference {
     /// dropout drops one. As [`Reference::step_weighted`] otherwise.
     ///
     /// # Errors
-    /// [`Error::BatchLayout`] if there are not factors for every output.
+    /// [`Error::Shape`] if there are not factors for every output.
     pub fn step_with_dropout(
         &mut self,
         inputs: &[f64],

@@ -33,7 +33,7 @@ impl DataInfo {
     pub(crate) fn new(has_sample_weights: bool, task: Task, data: Option<&Dataset>) -> Self {
         Self {
             is_present: data.is_some(),
-            has_sample_weights: has_sample_weights,
+            has_sample_weights,
             sample_weights: data.and_then(Dataset::shared_sample_weights),
             targets: data.map(Dataset::shared_targets),
             scaler: data.and_then(Dataset::scaler).cloned().map(Arc::new),

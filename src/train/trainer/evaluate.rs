@@ -19,7 +19,7 @@ impl Trainer {
         /// inputs that cannot be such numbers.
         ///
         /// # Errors
-        /// [`Error::BatchLayout`] if the values do not divide into rows, [`Error::NonFinite`], [`Error::DeviceLost`],
+        /// [`Error::Shape`] if the values do not divide into rows, [`Error::NonFinite`], [`Error::DeviceLost`],
         /// [`Error::Timeout`].
         pub fn predict(&mut self, inputs: &[f32]) -> Result<Vec<f32>> = self.predict_async(inputs);
     }
@@ -46,7 +46,7 @@ impl Trainer {
         /// is scaled as the training data are, unless it brings a scaling of its own.
         ///
         /// # Errors
-        /// [`Error::BatchLayout`] and [`Error::ClassOutOfRange`] if the data set does not fit the network, [`Error::Io`],
+        /// [`Error::Shape`] and [`Error::ClassOutOfRange`] if the data set does not fit the network, [`Error::Io`],
         /// [`Error::DeviceLost`], [`Error::Timeout`].
         pub fn evaluate(&mut self, data: &Dataset) -> Result<Metrics> = self.evaluate_async(data);
     }

@@ -32,7 +32,7 @@ impl Trainer {
         /// - expected: `[rows, outputs]`; a class id stands as a row of zeros with a one
         ///
         /// # Errors
-        /// [`Error::BatchLayout`] and [`Error::InvalidSetting`] for a batch of the wrong size, [`Error::NonFinite`] for one with
+        /// [`Error::Shape`] and [`Error::InvalidSetting`] for a batch of the wrong size, [`Error::NonFinite`] for one with
         /// values that are not finite numbers, and as [`Trainer::run`].
         pub fn step(&mut self, inputs: &[f32], targets: &[f32]) -> Result<()> = self.step_async(inputs, targets);
     }
@@ -42,7 +42,7 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::step`].
     pub async fn step_async(&mut self, inputs: &[f32], targets: &[f32]) -> Result<()> {
-        self.step_batch(Batch { inputs, targets: targets, sample_weights: None }).await
+        self.step_batch(Batch { inputs, targets, sample_weights: None }).await
     }
 
     blocking! {
@@ -54,7 +54,7 @@ impl Trainer {
         ///
         /// # Errors
         /// [`Error::InvalidSetting`] if neither [`TrainerSettings::sample_weights`] nor weights of the data set prepared the trainer for
-        /// it, or for a weight that is none, [`Error::BatchLayout`] if there is not one for each row, and as
+        /// it, or for a weight that is none, [`Error::Shape`] if there is not one for each row, and as
         /// [`Trainer::step`].
         pub fn step_weighted(&mut self, inputs: &[f32], targets: &[f32], sample_weights: &[f32]) -> Result<()>
             = self.step_weighted_async(inputs, targets, sample_weights);
@@ -65,7 +65,7 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::step_weighted`].
     pub async fn step_weighted_async(&mut self, inputs: &[f32], targets: &[f32], sample_weights: &[f32]) -> Result<()> {
-        self.step_batch(Batch { inputs, targets: targets, sample_weights: Some(sample_weights) }).await
+        self.step_batch(Batch { inputs, targets, sample_weights: Some(sample_weights) }).await
     }
 
     async fn step_batch(&mut self, batch: Batch<'_>) -> Result<()> {
@@ -144,7 +144,7 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::step`].
     pub async fn gradients_async(&mut self, inputs: &[f32], targets: &[f32]) -> Result<Vec<LayerParameters>> {
-        self.batch_gradients(Batch { inputs, targets: targets, sample_weights: None }).await
+        self.batch_gradients(Batch { inputs, targets, sample_weights: None }).await
     }
 
     blocking! {
@@ -170,7 +170,7 @@ impl Trainer {
         targets: &[f32],
         sample_weights: &[f32],
     ) -> Result<Vec<LayerParameters>> {
-        self.batch_gradients(Batch { inputs, targets: targets, sample_weights: Some(sample_weights) }).await
+        self.batch_gradients(Batch { inputs, targets, sample_weights: Some(sample_weights) }).await
     }
 
     async fn batch_gradients(&mut self, batch: Batch<'_>) -> Result<Vec<LayerParameters>> {

@@ -75,7 +75,7 @@ impl Trainer {
         /// A trainer of a network on a data set, which moves to the device now and stays there.
         ///
         /// # Errors
-        /// [`Error::InvalidSetting`] for settings or a network that cannot be used, [`Error::BatchLayout`] and [`Error::ClassOutOfRange`] if
+        /// [`Error::InvalidSetting`] for settings or a network that cannot be used, [`Error::Shape`] and [`Error::ClassOutOfRange`] if
         /// the data set does not fit the network, [`Error::DeviceLimit`] if the device is too small, before anything is
         /// allocated, [`Error::InvalidPlan`] for a [`TrainerSettings::plan`] that is for something else, [`Error::Io`] if rows are
         /// in a file that cannot be read, [`Error::OutOfMemory`], and [`Error::DeviceLost`].

@@ -51,7 +51,7 @@ impl Trainer {
     /// Sets weights and biases; the optimizer and the schedule start anew, and the place in the data set stays.
     ///
     /// # Errors
-    /// [`Error::BatchLayout`] if they are not this network's, [`Error::NonFinite`], [`Error::InvalidSetting`] for a running variance below 0.
+    /// [`Error::Shape`] if they are not this network's, [`Error::NonFinite`], [`Error::InvalidSetting`] for a running variance below 0.
     pub fn set_parameters(&mut self, layers: &[LayerParameters]) -> Result<()> {
         self.network.check_parameters(layers)?;
         let (flat, statistics) = (self.network.layout().to_flat(layers), self.network.statistics(layers));

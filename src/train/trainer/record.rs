@@ -50,7 +50,7 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::InvalidSetting`] on the CPU, for a buffer of another usage, or for no row or more than 4096 (fewer for wide
-    /// networks; it says how many), [`Error::BatchLayout`] for a buffer that is too short, [`Error::DeviceLimit`].
+    /// networks; it says how many), [`Error::Shape`] for a buffer that is too short, [`Error::DeviceLimit`].
     pub async fn record_prediction_async(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,

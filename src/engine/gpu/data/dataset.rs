@@ -86,7 +86,7 @@ impl DeviceDataset {
             shards.push(shard);
         }
         data.check_read()?;
-        Ok(Self { data: data.clone(), has_sample_weights: has_sample_weights, shards })
+        Ok(Self { data: data.clone(), has_sample_weights, shards })
     }
 
     /// Whether it is this data set, with weights if they are wanted.

@@ -71,13 +71,7 @@ impl RowStream {
         for _ in 0..RING_SHARDS {
             ring.push(Shard::for_dataset(gpu, data, (0, room), has_sample_weights).await?);
         }
-        Ok(Self {
-            data: data.clone(),
-            ring,
-            current: AtomicUsize::new(0),
-            shard_rows: room,
-            has_sample_weights: has_sample_weights,
-        })
+        Ok(Self { data: data.clone(), ring, current: AtomicUsize::new(0), shard_rows: room, has_sample_weights })
     }
 
     /// Whether it is of this data set.

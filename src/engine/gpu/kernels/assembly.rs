@@ -29,7 +29,7 @@ pub(crate) struct Assembly<'a> {
 impl<'a> Assembly<'a> {
     pub(crate) fn new(arenas: &'a Arenas, config: &'a KernelConfig, source: &'a KernelSource) -> Self {
         let layers = source.described_layers(arenas.layers.len());
-        Self { arenas, config: config, source, layers, text: String::new(), pieces: Vec::new() }
+        Self { arenas, config, source, layers, text: String::new(), pieces: Vec::new() }
     }
 
     /// Makes all of it.

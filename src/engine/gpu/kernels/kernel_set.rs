@@ -61,7 +61,7 @@ impl KernelSet {
         targets: Option<&Targets>,
         length: ChunkDims,
     ) -> Self {
-        let maker = KernelSetBuilder { arenas, config: config, purpose: KernelPurpose::Training };
+        let maker = KernelSetBuilder { arenas, config, purpose: KernelPurpose::Training };
         let (step, walk) = match scheme {
             Scheme::Cpu(_) => (Vec::new(), 1),
             Scheme::Layered(ways) => {
@@ -96,7 +96,7 @@ impl KernelSet {
         config: &KernelConfig,
         configs: &MatmulConfigs,
     ) -> Vec<Dispatch> {
-        KernelSetBuilder { arenas, config: config, purpose: KernelPurpose::Prediction }.predicted_dispatches(configs)
+        KernelSetBuilder { arenas, config, purpose: KernelPurpose::Prediction }.predicted_dispatches(configs)
     }
 
     /// All layers' gradients, stored: for who asks for them.
@@ -105,7 +105,7 @@ impl KernelSet {
         config: &KernelConfig,
         configs: &MatmulConfigs,
     ) -> Vec<Dispatch> {
-        let maker = KernelSetBuilder { arenas, config: config, purpose: KernelPurpose::Gradients };
+        let maker = KernelSetBuilder { arenas, config, purpose: KernelPurpose::Gradients };
         maker.layered_dispatches(
             configs,
             if arenas.has_per_neuron_parameters() { Epilogue::Accumulate } else { Epilogue::Store },

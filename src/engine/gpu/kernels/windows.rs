@@ -37,7 +37,7 @@ pub(crate) struct EvaluationKernels {
 
 impl EvaluationKernels {
     pub(crate) fn new(arenas: &Arenas, config: &KernelConfig, data: &Dataset) -> Self {
-        let maker = KernelSetBuilder { arenas, config: config, purpose: KernelPurpose::Prediction };
+        let maker = KernelSetBuilder { arenas, config, purpose: KernelPurpose::Prediction };
         let [order, gather] =
             maker.gather_dispatches(Some(data.features_without_origin()), Some(data.targets()), shader!("pass"));
         Self {

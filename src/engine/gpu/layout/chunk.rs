@@ -71,7 +71,7 @@ impl ChunkDims {
             max_steps: chunk.min(shared.max(1)),
             padding_steps: behind,
             member_count: arenas.member_count,
-            schedule_groups: schedule_groups,
+            schedule_groups,
         }
     }
 

@@ -289,7 +289,7 @@ pub(crate) fn single_workgroup_with(gpu: &Gpu, arenas: &Arenas, configs: MatmulC
     let steps = steps_per_dispatch(arenas, &configs, gpu.max_loop_iterations)
         .min(MAX_DISPATCH_STEPS)
         .min(arenas.max_window_steps);
-    (steps > 0).then_some(Scheme::SingleWorkgroup { steps, configs: configs })
+    (steps > 0).then_some(Scheme::SingleWorkgroup { steps, configs })
 }
 
 /// Blocks of rows through all layers, where a workgroup has room for them; the best first, as far as one can tell.

@@ -67,7 +67,7 @@ impl<'a> EngineConfig<'a> {
         } = config;
         Self {
             network,
-            generators: generators,
+            generators,
             data,
             device_dataset: None,
             must_stream: false,
@@ -166,7 +166,7 @@ impl<'a> EngineLayout<'a> {
         dispatches.check(gpu)?;
         Buffers::check(gpu, length)?;
         Ok(Self {
-            config: config,
+            config,
             kernel_config: members,
             scheme,
             arenas,

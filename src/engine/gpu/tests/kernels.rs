@@ -238,7 +238,7 @@ fn member_case(
     let widths: &[usize] = if matches!(variant, PlanVariant::SingleInvocation) { &[3, 6] } else { &[6, 11, 9] };
     let network = network(widths, *activation).dense(5, last);
     let optimizer = steady_optimizer(*loss, *optimizer);
-    Case { loss: *loss, optimizer, member_count: member_count, ..Case::new(network, variant) }
+    Case { loss: *loss, optimizer, member_count, ..Case::new(network, variant) }
 }
 
 /// Every loss, for it is there that the weights come in, in every form.
