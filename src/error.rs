@@ -1,193 +1,201 @@
-//! The one error type of the crate: what failed, what was expected, what was found, and what to do.
+//! The error type of the crate: what failed, what was expected, what was found, and what to do.
 
-/// What every fallible function of this crate returns.
+/// The result type of every fallible function in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong. Panics are bugs of this crate; everything a caller, a driver or a device can cause is a value.
+/// An error of this crate, with the values that it depends on.
+///
+/// Errors that a caller, a driver or a device can cause are values of this type. A panic is a bug in gradus.
+///
+/// A message has the form `what went wrong: expected X, got Y; do Z`.
 #[derive(Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A device was asked for that is not there.
+    /// No adapter matches the requested device.
     #[error("device not found: requested {requested}; {}; {hint}", list_adapters(.found))]
     DeviceNotFound {
-        /// What was asked for, in words.
+        /// The request, in words.
         requested: String,
-        /// Every adapter that is there, one description each.
+        /// A description of every adapter that was found.
         found: Vec<String>,
-        /// What to do about it.
+        /// The action that may help.
         hint: String,
     },
-    /// An adapter is there but gave no device.
-    #[error("adapter {adapter} could not be opened: {reason}")]
+    /// An adapter that was found, but could not be opened as a device.
+    #[error("failed to open adapter {adapter}: {reason}")]
     DeviceOpen {
-        /// The adapter's description.
+        /// The description of the adapter.
         adapter: String,
-        /// The driver's or wgpu's reason.
+        /// The reason that the driver or wgpu gave.
         reason: String,
     },
-    /// A limit of the device is too small for what was asked; found before anything was allocated.
+    /// A limit of the device that is too small. gradus checks limits before it allocates memory.
     #[error(
         "device limit exceeded: {name} need {limit} >= {required}, this device allows {available}; reduce the batch size or the \
          network, or use another device"
     )]
     DeviceLimit {
-        /// What did not fit.
+        /// The buffer or kernel that exceeds the limit.
         name: String,
-        /// The limit, by its name in `wgpu::Limits` where it is one of those.
+        /// The name of the limit, as in `wgpu::Limits` if wgpu defines it.
         limit: &'static str,
-        /// What is needed.
+        /// The required value of the limit.
         required: u64,
-        /// What the device has.
+        /// The value that the device allows.
         available: u64,
     },
-    /// A setting that cannot be used.
+    /// A setting or an argument with an invalid value.
     #[error("{name}: expected {expected}, got {got}")]
     InvalidSetting {
-        /// The setting's name.
+        /// The name of the setting.
         name: &'static str,
-        /// What would do.
+        /// The accepted values.
         expected: String,
-        /// What was given.
+        /// The given value, followed by the action that may help.
         got: String,
     },
-    /// A call that the state of an object does not allow, for example a prediction by an estimator that was not fitted.
+    /// A call that the state of an object does not allow, for example a prediction by an estimator that is not fitted.
     #[error("{message}")]
     InvalidState {
-        /// The state, and what to do.
+        /// The state of the object, and the call that changes it.
         message: String,
     },
-    /// Data of the wrong size.
+    /// Data with the wrong number of values.
+    #[doc(alias = "size mismatch")]
     #[error("{name}: expected {expected} values, got {got}")]
     Shape {
-        /// Which data.
+        /// The name of the data.
         name: String,
-        /// How many values were expected.
+        /// The expected number of values.
         expected: usize,
-        /// How many were given.
+        /// The given number of values.
         got: usize,
     },
-    /// A formula of the caller's own that contradicts its derivative or its WGSL.
+    /// A custom activation or loss that contradicts its derivative or its WGSL.
     #[error("{what}: expected {expected}, got {got}")]
     CustomFunction {
-        /// Which value of which formula.
+        /// The name of the function, and the value that was compared.
         what: String,
-        /// What the other says.
+        /// The value that follows from the other definition.
         expected: f64,
-        /// What it says.
+        /// The value of the function.
         got: f64,
     },
-    /// A value that is not a finite number.
+    /// Data with a value that is NaN or infinite.
+    #[doc(alias = "NaN")]
     #[error("{name}: row {row}, column {column}: expected a finite number, got {value}")]
     NonFinite {
-        /// Which data.
+        /// The name of the data.
         name: &'static str,
-        /// The row, counted from 0.
+        /// The row of the value, counted from 0.
         row: usize,
-        /// The column, counted from 0.
+        /// The column of the value, counted from 0.
         column: usize,
         /// The value.
         value: f32,
     },
-    /// A class id beyond the network's outputs.
+    /// A class id that is not below the number of classes.
     #[error("target of row {row}: expected a class id below {classes}, got {class}")]
     ClassOutOfRange {
-        /// The row, counted from 0.
+        /// The row of the target, counted from 0.
         row: usize,
-        /// The class id found.
+        /// The class id.
         class: u32,
-        /// How many classes there are.
+        /// The number of classes.
         classes: usize,
     },
-    /// The loss left the finite numbers: the learning rate is too large, or the data too far from 0.
-    #[error("the loss of step {step} is {loss}: training diverged; {hint}")]
+    /// A training loss that is NaN or infinite. The usual causes are a large learning rate and unscaled data.
+    #[doc(alias = "NaN")]
+    #[error("training diverged: the loss of step {step} is {loss}; {hint}")]
     Diverged {
         /// The step, counted from 0.
         step: u64,
-        /// Its loss.
+        /// The loss of the step.
         loss: f32,
-        /// The likely cause, and what to do about it.
+        /// The likely cause, and the action that may help.
         hint: String,
     },
-    /// A network of a population that has diverged was asked for: its parameters are not finite numbers.
+    /// A diverged member of a population, whose parameters are not finite.
     #[error(
-        "network {member} of the population has diverged{}; Population::in_training lists those that have not, and \
-         Population::restore takes this one back if it was kept before",
-        step_text(.step)
+        "member {member} diverged: {}; call Population::restore if it has a snapshot, or use Population::active_members",
+        divergence_text(.step)
     )]
     MemberDiverged {
-        /// The number of the network.
+        /// The index of the member.
         member: usize,
-        /// The step, counted from 0, whose loss was not a finite number; none if no loss was computed since.
+        /// The step, counted from 0, whose loss is not finite. `None` if no step computed a loss since then.
         step: Option<u64>,
     },
-    /// A plan that cannot be used here: for another device, driver, network or batch, not understood, or beyond what the
-    /// device or its kernels can do.
+    /// A plan that gradus cannot parse, or that does not fit the device, driver, version, network or batch size.
     #[error("invalid plan: {field}: expected {expected}, got {got}; set plan to None to let gradus choose")]
     InvalidPlan {
-        /// Which line of it.
+        /// The field of the plan that does not match.
         field: &'static str,
-        /// What would do.
+        /// The required value of the field.
         expected: String,
-        /// What it says.
+        /// The value in the plan.
         got: String,
     },
     /// A file that could not be read or written.
     #[error("{}: {reason}", path.display())]
     Io {
-        /// Where.
+        /// The path of the file.
         path: std::path::PathBuf,
-        /// The system's reason.
+        /// The reason that the operating system gave.
         reason: String,
     },
-    /// A file, or bytes like one's, whose content is not what it should be.
+    /// A file with invalid content, or bytes in memory that are parsed like a file.
     #[error("{file}: {location}: expected {expected}, got {got}")]
     Format {
-        /// Its path, or what the bytes should be.
+        /// The path of the file, or a name for the bytes.
         file: String,
-        /// Where in it: a byte, a line and a column, a tensor, by what its format is read.
+        /// The location in the file, for example a byte, a line and column, or a tensor.
         location: String,
-        /// What would do.
+        /// The valid content.
         expected: String,
-        /// What is there.
+        /// The content that was found.
         got: String,
     },
-    /// The device, or the host, has no memory left.
+    /// An allocation that failed on the device or the host.
     #[error("out of memory: {context}")]
     OutOfMemory {
-        /// What was being allocated, and the driver's words.
+        /// The data that the memory was for, and the reason that the driver gave.
         context: String,
     },
-    /// The device is gone: unplugged, reset or destroyed. What it held is lost.
-    #[error("the device was lost: {reason}")]
+    /// A device that was unplugged, reset or destroyed. Its memory is lost; open a new [`Device`](crate::Device).
+    #[error("device lost: {reason}")]
     DeviceLost {
-        /// The driver's or wgpu's reason.
+        /// The reason that the driver or wgpu gave.
         reason: String,
     },
-    /// The device did not answer in time.
-    #[error("the device did not answer within {seconds} s")]
+    /// A device that did not answer within the timeout of [`Device::with_timeout`](crate::Device::with_timeout).
+    #[error("device timeout: no answer within {seconds} s; set a longer timeout with Device::with_timeout")]
     Timeout {
-        /// How long was waited.
+        /// The timeout in seconds.
         seconds: f64,
     },
-    /// A bug of this crate or of a driver: wgpu refused what we built.
-    #[error("wgpu rejected {context}: {reason}")]
+    /// A bug in gradus or in a driver, for example a shader that wgpu rejects.
+    #[error("internal error: {context}: {reason}")]
     Internal {
-        /// What was being built.
+        /// The object that could not be created.
         context: String,
-        /// wgpu's words.
+        /// The reason that wgpu or another library gave.
         reason: String,
     },
 }
 
-/// As [`Display`](std::fmt::Display), because this is what `fn main() -> Result<()>` shows.
+/// Writes the same text as [`Display`](std::fmt::Display), because `fn main() -> Result<()>` prints errors with `Debug`.
 impl std::fmt::Debug for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{self}")
     }
 }
 
-fn step_text(step: &Option<u64>) -> String {
-    step.map_or(String::new(), |step| format!(": the loss of its step {step} is not a finite number"))
+fn divergence_text(step: &Option<u64>) -> String {
+    match step {
+        Some(step) => format!("the loss of step {step} is not finite"),
+        None => "its parameters are not finite".to_owned(),
+    }
 }
 
 fn list_adapters(found: &[String]) -> String {
@@ -197,41 +205,46 @@ fn list_adapters(found: &[String]) -> String {
     }
 }
 
-/// `Ok` if `got` values are as many as expected, the [`Error::Shape`] otherwise.
-pub(crate) fn check_len(what: &str, target: usize, got: usize) -> Result<()> {
-    if target == got { Ok(()) } else { Err(Error::Shape { name: what.to_owned(), expected: target, got }) }
+/// Returns [`Error::Shape`] if `got` differs from `expected`.
+pub(crate) fn check_len(name: &str, expected: usize, got: usize) -> Result<()> {
+    if expected == got { Ok(()) } else { Err(Error::Shape { name: name.to_owned(), expected, got }) }
 }
 
-/// `Ok` if every value is finite, the place of the first that is not otherwise. `columns` is the length of a row.
-pub(crate) fn check_finite(what: &'static str, columns: usize, values: &[f32]) -> Result<()> {
+/// Returns [`Error::NonFinite`] with the location of the first value that is not finite. A row has `columns` values.
+pub(crate) fn check_finite(name: &'static str, columns: usize, values: &[f32]) -> Result<()> {
     match first_non_finite(values) {
         None => Ok(()),
-        Some(at) => Err(Error::NonFinite { name: what, row: at / columns, column: at % columns, value: values[at] }),
+        Some(index) => {
+            Err(Error::NonFinite { name, row: index / columns, column: index % columns, value: values[index] })
+        }
     }
 }
 
-/// The index of the first value that is not finite.
+/// Returns the index of the first value that is not finite.
 pub(crate) fn first_non_finite(values: &[f32]) -> Option<usize> {
     const BLOCK_VALUES: usize = 1024;
     // A loop that can stop at every value is not vectorized: check whole blocks, and search only the block that fails.
     let is_finite = |block: &[f32]| block.iter().fold(true, |all, value| all & value.is_finite());
-    let block = values.chunks(BLOCK_VALUES).position(|block| !is_finite(block))? * BLOCK_VALUES;
-    values[block..].iter().position(|value| !value.is_finite()).map(|at| block + at)
+    let start = values.chunks(BLOCK_VALUES).position(|block| !is_finite(block))? * BLOCK_VALUES;
+    values[start..].iter().position(|value| !value.is_finite()).map(|index| start + index)
 }
 
-/// An empty vector with room for so many values.
-pub(crate) fn try_with_capacity<T>(count: usize, what: &str) -> Result<Vec<T>> {
+/// Returns an empty vector with capacity for `count` values.
+///
+/// # Errors
+/// [`Error::OutOfMemory`] if the host cannot allocate the memory.
+pub(crate) fn try_with_capacity<T>(count: usize, name: &str) -> Result<Vec<T>> {
     let mut values = Vec::new();
-    let no_room = |error| Error::OutOfMemory { context: format!("{what}: {error}") };
-    values.try_reserve_exact(count).map_err(no_room)?;
+    let out_of_memory = |error| Error::OutOfMemory { context: format!("{name}: {error}") };
+    values.try_reserve_exact(count).map_err(out_of_memory)?;
     Ok(values)
 }
 
-/// `Ok` if the device has what is needed, [`Error::DeviceLimit`] otherwise.
-pub(crate) fn check_limit(what: &str, limit: &'static str, need: u64, have: u64) -> Result<()> {
-    if need <= have {
+/// Returns [`Error::DeviceLimit`] if `required` exceeds `available`.
+pub(crate) fn check_limit(name: &str, limit: &'static str, required: u64, available: u64) -> Result<()> {
+    if required <= available {
         Ok(())
     } else {
-        Err(Error::DeviceLimit { name: what.to_owned(), limit, required: need, available: have })
+        Err(Error::DeviceLimit { name: name.to_owned(), limit, required, available })
     }
 }

@@ -1,67 +1,68 @@
-//! gradus (Latin: a step) trains neural networks on any GPU that wgpu reaches: Vulkan, Metal, DX12, WebGPU.
+//! gradus (Latin: a step) trains neural networks on any GPU that wgpu supports: Vulkan, Metal, DX12, WebGPU.
 //!
-//! The data set moves to the device once; then the forward pass, the loss, the backward pass, the update, the order of
-//! the rows and the epoch run there, in WGSL compute shaders. A CPU engine stands behind the same calls.
+//! gradus copies the data set to the device once. The device then runs the forward pass, the loss, the backward pass, the
+//! update and the shuffling of the rows in WGSL compute shaders. The same API also runs on a CPU engine.
 //!
 //! ```
 #![doc = include_str!("../examples/xor.rs")]
 //! ```
 //!
-//! New to neural networks? The [`guide`] is a short textbook, from one neuron to a training, with the WGSL of each formula.
+//! New to neural networks? The [`guide`] is a short textbook, from one neuron to a trained network, with the WGSL code of
+//! each formula.
 //!
 //! # The step
 //!
-//! A [`Network`] of L dense layers takes 2L dispatches a step: L products forward with bias and activation (the last one
-//! also computes the loss's delta), L - 1 products back, and one over all layers' gradients that updates the parameters
-//! where the gradients arise. Softmax takes one more. Many steps are recorded into one submission; their losses come
-//! back once, when [`Trainer::run`] returns.
-//!
-//! What a network asks for adds to that, and what it does not ask for is in no kernel: clipping the gradient's norm two, or
-//! accumulating batches one, since the update waits for whole gradients; a layer norm one forward and two back, a batch norm
-//! one and one, a learned slope one back, and with either the update one. Networks with a norm or a learned slope, and those
-//! alone, are always computed layer by layer.
+//! A training step of a [`Network`] with L dense layers takes about 2L dispatches, and gradus submits many steps at once.
+//! [`plan::Plan`] lists the dispatches of a network, and
+//! [`docs/plans.md`](https://docs.rs/crate/gradus/latest/source/docs/plans.md) describes the schemes and their kernels.
 //!
 //! # Many networks
 //!
-//! A [`Population`] trains many networks of one shape in the same dispatches, since small ones leave a device idle: seeds,
-//! settings to choose from ([`Search`](search::Search)), folds ([`KFold`](search::KFold)), members of an [`Ensemble`](population::Ensemble). Each has the bits that it has alone.
+//! A [`Population`] trains many networks of one shape in the same dispatches, because one small network leaves a GPU idle.
+//! The module [`population`] covers populations and ensembles, and [`search`] covers hyperparameter search and
+//! cross-validation.
 //!
 //! # Devices
 //!
-//! [`Device::auto`] takes the best real GPU, or the CPU where there is none ([`Device::fallback_reason`] then says why).
-//! [`Device::request`] takes one by name, software adapters such as llvmpipe too. [`Device::from_wgpu`] takes the caller's
-//! own. `WGPU_BACKEND`, `WGPU_ADAPTER_NAME` and `WGPU_POWER_PREF` are respected. The types of [`wgpu`] are part of this
-//! crate's interface, so it is exported: a new major version of wgpu is a version of gradus that breaks with the last.
+//! - [`Device::auto`] opens the fastest hardware GPU. Without a GPU it falls back to the CPU, and
+//!   [`Device::fallback_reason`] returns the reason.
+//! - [`Device::request`] opens a device by name, including software adapters such as llvmpipe.
+//! - [`Device::from_wgpu`] uses a wgpu device that the caller has opened.
+//!
+//! gradus respects `WGPU_BACKEND`, `WGPU_ADAPTER_NAME` and `WGPU_POWER_PREF`. It exports [`wgpu`], because types of wgpu are
+//! part of its API. A new major version of wgpu is therefore a breaking change of gradus.
 //!
 //! # Conventions
 //!
-//! - Everything is f32, row by row. Weights are given and taken as PyTorch lays them out: `[outputs, inputs]`.
-//! - The mean squared error is the mean over the batch *and* the outputs, as in PyTorch and Keras. A book that sums over
-//!   the outputs and halves needs another rate: Nielsen's 3.0 for 10 outputs is 15.0 here.
-//! - A step's loss is the loss before its update.
+//! - All values are f32 in row-major order. Weights have the layout of PyTorch: `[outputs, inputs]`.
+//! - The mean squared error is the mean over the batch *and* the outputs, as in PyTorch and Keras. A textbook that sums over
+//!   the outputs and halves the sum needs another learning rate: Nielsen's 3.0 for 10 outputs is 15.0 in gradus.
+//! - The loss of a step is the loss before the update of that step.
 //!
 //! # Reproducibility
 //!
-//! The same adapter and driver (or CPU and number of threads), version of this crate, network, settings and seed give the
-//! same bits again, however the steps are cut into calls and chunks: sums are taken in a fixed order, and no float is
-//! added atomically. The initial weights and the order of the rows are the same bits on every device; what is computed
-//! from them agrees within rounding.
+//! Results are reproducible bit for bit on the same adapter and driver, or on the CPU with the same number of threads. The
+//! version of gradus, the network, the settings and the seed must also be the same. The division of steps into calls and
+//! chunks has no effect, because every sum has a fixed order and no kernel adds floats atomically.
+//!
+//! The initial weights and the order of the rows have the same bits on every device. All other results agree between devices
+//! within rounding.
 //!
 //! # Features of the crate
 //!
-//! On unless switched off:
+//! Enabled by default:
 //!
-//! - `csv`: tables from CSV files ([`Table::load_csv`](data::table::Table::load_csv)).
-//! - `npy`: numpy's npy and npz files ([`Npy`](data::formats::Npy)).
-//! - `images`: data sets from folders of PNG and JPEG files ([`ImageSet::from_folder`](data::formats::ImageSet::from_folder)).
-//! - `plot`: a training and its results as SVG and PNG ([`plot`]).
-//! - `progress`: a training's progress on standard error ([`ProgressBar`](train::ProgressBar)).
+//! - `csv`: loads tables from CSV files ([`Table::load_csv`](data::table::Table::load_csv)).
+//! - `npy`: loads and saves npy and npz files of numpy ([`Npy`](data::formats::Npy)).
+//! - `images`: loads folders of PNG and JPEG files ([`ImageSet::from_folder`](data::formats::ImageSet::from_folder)).
+//! - `plot`: plots training curves and results as SVG and PNG ([`plot`]).
+//! - `progress`: prints the progress of a training on standard error ([`ProgressBar`](train::ProgressBar)).
 //!
-//! Off unless asked for:
+//! Disabled by default:
 //!
-//! - `ndarray`: data sets from arrays (`Dataset::from_arrays`).
+//! - `ndarray`: creates data sets from arrays (`Dataset::from_arrays`).
 //!
-//! The blocking calls are there on every platform but the web, where only their `_async` twins are.
+//! Blocking functions exist on every platform except the web, which has only their `_async` twins.
 
 #![deny(unsafe_code, missing_docs)]
 
@@ -98,7 +99,7 @@ pub use population::{Member, Population};
 pub use train::{EarlyStopping, History, Trainer, TrainerSettings, TrainingLoop};
 pub use wgpu;
 
-/// On native platforms everything may go to, and be looked at from, another thread.
+/// Checks that the public types are `Send` and `Sync` on native platforms.
 #[cfg(not(target_family = "wasm"))]
 const _: fn() = || {
     fn check<T: Send + Sync>() {}

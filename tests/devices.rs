@@ -223,7 +223,7 @@ fn every_call_on_a_lost_device_is_an_error_again_and_again() {
                     for (name, call) in CALLS.into_iter().chain(CALLS) {
                         let error = call(trainer).expect_err("the device is gone");
                         assert!(matches!(error, Error::DeviceLost { .. }), "{name}: {error}");
-                        assert!(error.to_string().starts_with("the device was lost: "), "{error}");
+                        assert!(error.to_string().starts_with("device lost: "), "{error}");
                     }
                     // They wait for nothing, so they may not know; they only must not panic.
                     let _ = (trainer.set_parameters(&parameters), trainer.snapshot(), trainer.restore());

@@ -21,12 +21,12 @@ fn a_data_set_that_is_not_one_is_refused() {
     for (set, expected) in [
         (Dataset::new(2, &three, &[0.0, 1.0]), "features: expected 4 values, got 3"),
         (Dataset::new(2, vec![0u8; 5], vec![0u32; 2]), "features: expected 6 values, got 5"),
-        (Dataset::new(3, &three, &[0.0, 1.0]), "answers: expected 3 values, got 2"),
+        (Dataset::new(3, &three, &[0.0, 1.0]), "targets: expected 3 values, got 2"),
         (Dataset::new(3, &three, vec![0u32; 4]), "class ids: expected 3 values, got 4"),
         (Dataset::new(3, &none, &three), "features: expected 3 values, got 0"),
-        (Dataset::new(3, &three, &none), "answers: expected 3 values, got 0"),
-        (Dataset::new(0, &none, &none), "rows of a data set: expected 1 to 4294967295, got 0"),
-        (Dataset::new(1 << 32, &three, &three), "rows of a data set: expected 1 to 4294967295, got 4294967296"),
+        (Dataset::new(3, &three, &none), "targets: expected 3 values, got 0"),
+        (Dataset::new(0, &none, &none), "dataset: expected 1 to 4294967295 rows, got 0"),
+        (Dataset::new(1 << 32, &three, &three), "dataset: expected 1 to 4294967295 rows, got 4294967296"),
     ] {
         assert_eq!(text(set), expected);
     }
@@ -34,12 +34,13 @@ fn a_data_set_that_is_not_one_is_refused() {
 
 #[test]
 fn a_value_that_is_not_finite_is_refused_where_it_enters() {
+    const FINITE: &str = "expected a finite number";
     let two = [0.5f32, 0.5];
     for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let features = Dataset::new(2, &[0.0, 0.0, 0.0, value], &two);
-        assert_eq!(text(features), format!("features: row 1, column 1: expected a finite number, got {value}"));
-        let answers = Dataset::new(2, &[0.0; 4], &[0.0, value]);
-        assert_eq!(text(answers), format!("answers: row 1, column 0: expected a finite number, got {value}"));
+        assert_eq!(text(features), format!("features: row 1, column 1: {FINITE}, got {value}"));
+        let targets = Dataset::new(2, &[0.0; 4], &[0.0, value]);
+        assert_eq!(text(targets), format!("targets: row 1, column 0: {FINITE}, got {value}"));
         let scaled = Features::U8 { bytes: vec![1, 2], scale: value };
         let error = text(Dataset::new(2, scaled, &two));
         assert!(error.contains("scale") && error.contains(&value.to_string()), "{error}");
@@ -48,20 +49,20 @@ fn a_value_that_is_not_finite_is_refused_where_it_enters() {
         let mut trainer = Trainer::without_dataset(&device, &network(), TrainerSettings::default()).expect("a trainer");
         let before = trainer.parameters().expect("parameters");
         for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            let inputs = format!("inputs: row 1, column 0: expected a finite number, got {value}");
+            let inputs = format!("inputs: row 1, column 0: {FINITE}, got {value}");
             assert_eq!(text(trainer.step(&[0.0, 0.0, value, 0.0], &two)), inputs, "{device}");
             assert_eq!(text(trainer.gradients(&[0.0, 0.0, value, 0.0], &two)), inputs, "{device}");
             assert_eq!(text(trainer.predict(&[0.0, 0.0, value, 0.0])), inputs, "{device}");
-            let expected = format!("expected outputs: row 1, column 0: expected a finite number, got {value}");
+            let expected = format!("expected outputs: row 1, column 0: {FINITE}, got {value}");
             assert_eq!(text(trainer.step(&[0.0; 4], &[0.0, value])), expected, "{device}");
             let mut layers = before.clone();
             layers[0].weight[5] = value;
             let weights = text(trainer.set_parameters(&layers));
-            assert_eq!(weights, format!("weights: row 2, column 1: expected a finite number, got {value}"), "{device}");
+            assert_eq!(weights, format!("weights: row 2, column 1: {FINITE}, got {value}"), "{device}");
             layers[0].weight[5] = 0.0;
             layers[1].bias[0] = value;
             let biases = text(trainer.set_parameters(&layers));
-            assert_eq!(biases, format!("biases: row 0, column 0: expected a finite number, got {value}"), "{device}");
+            assert_eq!(biases, format!("biases: row 0, column 0: {FINITE}, got {value}"), "{device}");
         }
         assert_eq!(bits(&trainer.parameters().expect("parameters")), bits(&before), "{device}: it was changed");
         assert_eq!(trainer.take_report().expect("no step").rows(), 0, "{device}: a refused step counts");
@@ -76,8 +77,8 @@ fn data_of_another_size_than_the_network_is_refused() {
     for device in devices() {
         let trainer = |data: &Dataset| Trainer::new(&device, &network(), data, TrainerSettings::default());
         for (data, expected) in [
-            (&wide, "features of a row: expected 2 values, got 3"),
-            (&long, "answers of a row: expected 1 values, got 3"),
+            (&wide, "features per row: expected 2 values, got 3"),
+            (&long, "targets per row: expected 1 values, got 3"),
             (&classes, "target of row 2: expected a class id below 2, got 2"),
         ] {
             assert_eq!(text(trainer(data)), expected, "{device}");
@@ -242,8 +243,8 @@ fn a_loss_that_leaves_the_numbers_is_an_error_with_its_step() {
         let Error::Diverged { step, loss, .. } = error else { panic!("{device}: {error}") };
         assert!((1..20).contains(&step) && !loss.is_finite(), "{device}: {step} {loss}");
         // Neither targets nor features are large here.
-        let advice = "training diverged; a smaller learning rate or scaled inputs may help";
-        assert_eq!(error.to_string(), format!("the loss of step {step} is {loss}: {advice}"));
+        let advice = "reduce the learning rate or scale the inputs";
+        assert_eq!(error.to_string(), format!("training diverged: the loss of step {step} is {loss}; {advice}"));
         assert!(trainer.last_loss().is_ok_and(|loss| !loss.is_finite()), "{device}");
 
         // The trainer is as good as new once its parameters are.
@@ -269,13 +270,13 @@ fn the_advice_for_a_loss_that_diverges_names_the_cause() {
         let mut trainer = Trainer::new(&Device::cpu(), &network, &data, settings).expect("a trainer");
         trainer.run(200).expect_err("it diverges").to_string()
     };
-    let first = "the loss of step 0 is inf: training diverged; the learning rate is not the cause at the first step: ";
+    let first = "training diverged: the loss of step 0 is inf; the learning rate is not the cause at the first step: ";
     let cases = [
         (of(1.0, 5e21, 1e-9), first, "the targets reach 5e21; scale them to about 1"),
         (of(1e30, 1.0, 1e-9), first, "the features reach 1e30; scale them to about 1"),
-        (of(1.0, 3e4, 1e3), "", "training diverged; the targets reach 3e4; scale them to about 1"),
-        (of(5e3, 1.0, 1.0), "", "training diverged; the features reach 5e3; scale them to about 1"),
-        (of(1.0, 1.0, 1e3), "", "training diverged; a smaller learning rate or scaled inputs may help"),
+        (of(1.0, 3e4, 1e3), "training diverged: ", "; the targets reach 3e4; scale them to about 1"),
+        (of(5e3, 1.0, 1.0), "training diverged: ", "; the features reach 5e3; scale them to about 1"),
+        (of(1.0, 1.0, 1e3), "training diverged: ", "; reduce the learning rate or scale the inputs"),
     ];
     for (message, begin, words) in cases {
         assert!(message.starts_with(begin) && message.contains(words), "{message}");
@@ -310,7 +311,7 @@ fn a_network_of_a_population_that_has_diverged_is_named() {
         ];
         for error in errors.map(|told| told.expect_err("it has diverged")) {
             assert!(matches!(error, Error::MemberDiverged { member: 1, step: Some(1..30) }), "{device}: {error}");
-            let words = "network 1 of the population has diverged: the loss of its step ";
+            let words = "member 1 diverged: the loss of step ";
             assert!(error.to_string().starts_with(words), "{error}");
         }
         let of_population = population.ensemble(&device, population.active_members()).expect("those that are left");

@@ -195,7 +195,7 @@ fn labels_of_any_type_are_told() {
     assert!(network.score(&x, &y).expect("a score of the same rows as f32") > 0.93);
     // The same bytes of another scale would be other numbers.
     let refused = network.predict(&bytes).expect_err("bytes of scale 1").to_string();
-    let words = "scale of bytes: expected 0.003921569, as in the data that the network was trained on, got 1; use";
+    let words = "byte scale: expected 0.003921569 as in the training data, got 1; set";
     assert!(refused.starts_with(words), "{refused}");
     assert!(network.partial_fit(&bytes, &y, None).is_err());
     let model = network.model().expect("a model");
@@ -421,14 +421,14 @@ fn what_cannot_be_fitted_is_refused() {
     let unknown = text(network.partial_fit(&x, &["a", "b", "d", "b"], None));
     assert_eq!(unknown, "label: expected one of the 3 classes, got another in row 2");
     assert!(text(network.partial_fit(&x, &y, Some(&["a", "b"]))).ends_with("got others"));
-    assert!(text(network.partial_fit(&[0.0; 8], &y, None)).starts_with("features of a row: expected 1"));
+    assert!(text(network.partial_fit(&[0.0; 8], &y, None)).starts_with("features per row: expected 1"));
     assert!(text(new().early_stopping(true).partial_fit(&x, &y, Some(&y))).starts_with("early stopping: "));
 
     let refused = |network: &mut MlpRegressor, x: &[f32], y: &[f32]| {
         network.fit(x, y).expect_err("it has to be refused").to_string()
     };
     let new = || MlpRegressor::new().max_iter(2).device(Device::cpu());
-    assert!(refused(&mut new(), &[], &[]).starts_with("rows of a data set: "));
+    assert!(refused(&mut new(), &[], &[]).starts_with("dataset: expected 1 to "));
     assert!(refused(&mut new(), &x, &[1.0, f32::NAN]).starts_with("answers: row 1"));
     assert!(refused(&mut new().outputs(0), &x, &x).starts_with("outputs of a regressor: "));
     assert!(refused(&mut new().outputs(3), &x, &x).starts_with("answers: expected 3 values, got 4"));

@@ -252,7 +252,7 @@ fn networks_that_do_not_fit_at_once_follow_each_other_with_the_same_bits() {
         let [small, large] = [open(&adapter, Some(limits)), open(&adapter, None)];
         let members = members(33, &settings, rows);
         let estimate = Population::estimate_memory(&small, &network, &data(), &members).expect("an estimate");
-        assert!(estimate.group_sizes.len() > 2 && estimate.to_string().contains("waves"), "{estimate}");
+        assert!(estimate.group_sizes.len() > 2 && estimate.to_string().contains("groups"), "{estimate}");
         let mut waves = Population::new(&small, &network, &data(), &members).expect("a population");
         let settings = TrainerSettings { plan: Some(waves.plan()), ..settings.clone() };
         let pinned: Vec<_> = members

@@ -159,11 +159,7 @@ fn weights_that_cannot_be_used_are_refused() {
         assert!(matches!(refused, Err(Error::Shape { expected: 3, got: 2, .. })), "{device}: {refused:?}");
         for wrong in [-1.0, f32::NAN, f32::INFINITY] {
             let refused = trainer.gradients_weighted(&x, &t, &[1.0, wrong, 1.0]).expect_err("no weight").to_string();
-            assert_eq!(
-                refused,
-                format!("weight of a row: expected a finite number from 0 up, got {wrong}"),
-                "{device}"
-            );
+            assert_eq!(refused, format!("sample weight: expected a finite number >= 0, got {wrong}"), "{device}");
         }
         assert!(trainer.take_report().expect("none").losses.is_empty(), "{device}: a refused step was taken");
         for wrong in [-0.1, f64::NAN, f64::INFINITY, 1e300] {

@@ -115,7 +115,7 @@ fn bytes_of_another_scale_are_refused() {
     let of = |scale: f32| Dataset::new(2, Features::bytes([0, 255, 255, 0], scale), &[0.0, 1.0]).expect("a data set");
     let (pixels, raw) = (of(1.0 / 255.0), of(1.0));
     let settings = TrainerSettings { batch_size: 2, ..TrainerSettings::default() };
-    let words = "scale of bytes: expected 0.003921569, as in the data that the network was trained on, got 1;";
+    let words = "byte scale: expected 0.003921569 as in the training data, got 1;";
     let mut trainer = Trainer::new(&Device::cpu(), &network, &pixels, settings.clone()).expect("a trainer");
     trainer.run(2).expect("steps");
     assert!(trainer.evaluate(&pixels).is_ok());

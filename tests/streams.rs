@@ -217,7 +217,7 @@ fn a_file_that_ends_while_it_trains_is_an_error_again_and_again() {
         for _ in 0..2 {
             let refused = trainer.run(20).expect_err("rows are missing");
             assert!(matches!(refused, Error::Io { .. }), "{device}: {refused}");
-            assert!(refused.to_string().contains("rows.npy: it ends before byte"), "{device}: {refused}");
+            assert!(refused.to_string().contains("rows.npy: the file ends before byte"), "{device}: {refused}");
             assert!(matches!(trainer.evaluate(&data), Err(Error::Io { .. })), "{device}");
         }
         // Bytes are not looked at before they are taken.

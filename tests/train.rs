@@ -180,7 +180,7 @@ fn mistakes_are_told_in_a_way_that_helps() {
         (vec![&good, "--target", "c", "--regress"], "line 2, column \"c\": expected a number, got \"x\""),
         (vec![&good, "--target", "c", "--regress", "--classify"], "cannot be used with"),
         (vec![&good, "--target", "c", "--hold-out", "1"], "--hold-out: expected 0.01 to 0.9, got 1"),
-        (vec![&good, "--target", "c", "--activation", "step"], "expected identity, sigmoid"),
+        (vec![&good, "--target", "c", "--activation", "step"], "expected one of identity, sigmoid"),
         (vec![&good, "--target", "c", "--save", &good], "--save"),
         (vec!["/nonexistent.csv"], "/nonexistent.csv: No such file"),
         (vec![&sheet], "a spreadsheet's own file; save it as CSV in UTF-8"),

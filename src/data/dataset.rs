@@ -1,4 +1,4 @@
-//! A data set: rows of features, and an answer for each.
+//! Data sets: rows of features with one target each.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -11,24 +11,25 @@ use crate::{
     error::{Error, Result, check_finite, check_len, try_with_capacity},
 };
 
-/// Rows of features with an answer each. A clone shares the data.
+/// A data set: rows of features with one target each. A clone shares the data.
 ///
-/// Bytes stay bytes, on the device too: they are read as `byte * scale`, and the scale is 1 unless [`Features::bytes`] or an
-/// [`ImageSet`](crate::data::formats::ImageSet) sets it. A data set that is printed says so.
+/// Features of bytes stay bytes, also on the device, and the network reads them as `byte * scale`. The scale is 1 unless
+/// [`Features::bytes`] or an [`ImageSet`](crate::data::formats::ImageSet) sets it. `Display` prints the scale.
+#[doc(alias = "TensorDataset")]
 #[derive(Debug, Clone)]
 pub struct Dataset {
     rows: usize,
     features: Arc<Features>,
-    /// The features in f64, if they came so.
+    /// The features in f64, if the caller passed f64.
     features_f64: Option<Arc<Vec<f64>>>,
-    /// What is left of the features without the origin of the scaler, if it has one.
+    /// The features minus the origin of the scaler, if the scaler has an origin.
     features_without_origin: Option<Arc<Features>>,
     targets: Arc<Targets>,
     sample_weights: Option<Arc<Vec<f32>>>,
     scaler: Option<Arc<Scaler>>,
 }
 
-/// The largest absolute values of a data set.
+/// The largest absolute values of the features and targets of a data set.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct MaxAbs {
     features: f32,
@@ -36,35 +37,39 @@ pub(crate) struct MaxAbs {
 }
 
 impl MaxAbs {
-    /// From here on, data that are not scaled are a likely cause of a loss that diverges.
+    /// Unscaled data from this absolute value on are a likely cause of a diverged loss.
     const LARGE_VALUE: f32 = 100.0;
 
-    /// What a loss that is not finite is likely due to, and what helps. At the first step the parameters are still those
-    /// that were drawn, whatever the learning rate.
+    /// Returns the likely cause of a diverged loss, and the action that may help. The first step uses the initial
+    /// parameters, which do not depend on the learning rate.
     pub(crate) fn divergence_hint(self, is_first_step: bool) -> String {
-        let Self { features, targets: answers } = self;
-        let rate = if is_first_step { "the learning rate is not the cause at the first step: " } else { "" };
-        if answers > Self::LARGE_VALUE && answers >= features {
+        let Self { features, targets } = self;
+        let prefix = if is_first_step { "the learning rate is not the cause at the first step: " } else { "" };
+        if targets > Self::LARGE_VALUE && targets >= features {
             format!(
-                "{rate}the targets reach {answers:e}; scale them to about 1, for example by subtracting their mean and \
+                "{prefix}the targets reach {targets:e}; scale them to about 1, for example by subtracting their mean and \
                  dividing by their standard deviation"
             )
         } else if features > Self::LARGE_VALUE {
-            format!("{rate}the features reach {features:e}; scale them to about 1, for example with Scaling::Standard")
+            format!(
+                "{prefix}the features reach {features:e}; scale them to about 1, for example with Scaling::Standard"
+            )
         } else if is_first_step {
-            format!("{rate}look at the initial parameters, and at the size of inputs and targets")
+            format!("{prefix}check the initial parameters and the magnitude of the inputs and targets")
         } else {
-            "a smaller learning rate or scaled inputs may help".to_owned()
+            "reduce the learning rate or scale the inputs".to_owned()
         }
     }
 }
 
-/// What a network should answer.
+/// The targets of a data set: the values or classes that the network should predict.
+#[doc(alias = "labels")]
+#[doc(alias = "answers")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Targets {
-    /// The expected outputs, row by row.
+    /// The target values, row by row.
     Values(Vec<f32>),
-    /// The number of the right class, one a row.
+    /// The class ids, one per row, counted from 0.
     Classes(Vec<u32>),
 }
 
@@ -73,43 +78,44 @@ from_values!(Targets, u32, Self::Classes);
 from_values!(Targets, u8, |ids: Vec<u8>| Self::Classes(ids.into_iter().map(u32::from).collect()));
 
 impl Dataset {
-    /// `rows` rows of features and answers.
+    /// Creates a data set from `rows` rows of features and targets.
     ///
     /// # Shapes
     /// - features: `[rows, inputs]`, row by row
-    /// - answers: `[rows, outputs]` values, or `[rows]` class ids from 0 to `outputs - 1`; a network of one output takes 0 for
-    ///   no and 1 for yes
+    /// - targets: `[rows, outputs]` values, or `[rows]` class ids from 0 to `outputs - 1`. A network with one output takes the
+    ///   class ids 0 (no) and 1 (yes).
     ///
     /// # Errors
-    /// [`Error::Shape`] if the values do not divide into `rows` rows, [`Error::NonFinite`] if one is not a finite number,
-    /// [`Error::InvalidSetting`] if there are no rows or a scale is not a finite number, [`Error::Io`] if they are in a file that
-    /// cannot be read: one of f32 or f64 is read once from end to end.
+    /// [`Error::Shape`] if the features or targets cannot be divided into `rows` rows.
+    /// [`Error::NonFinite`] if a value is not finite. To check a file of floats, gradus reads it once completely.
+    /// [`Error::InvalidSetting`] if `rows` is 0 or above `u32::MAX`, or if the scale of the features is not finite.
+    /// [`Error::Io`] if the features are in a file that cannot be read.
     pub fn new(rows: usize, features: impl Into<Features>, targets: impl Into<Targets>) -> Result<Self> {
-        let (features, answers) = (features.into(), targets.into());
+        let (features, targets) = (features.into(), targets.into());
         if rows == 0 || u32::try_from(rows).is_err() {
             return Err(row_count_error(rows));
         }
-        let (features, wide) = match features {
+        let (features, features_f64) = match features {
             Features::F64(values) => (Features::F32(round_to_f32(&values)), Some(Arc::new(values))),
             features => (features, None),
         };
-        let (features, answers) = (Arc::new(features), Arc::new(answers));
+        let (features, targets) = (Arc::new(features), Arc::new(targets));
         let set = Self {
             rows,
             features,
-            features_f64: wide,
+            features_f64,
             features_without_origin: None,
-            targets: answers,
+            targets,
             sample_weights: None,
             scaler: None,
         };
-        let whole = |what: &str, len: usize| check_len(what, rows * len.div_ceil(rows).max(1), len);
-        whole("features", set.features.value_count())?;
+        let check_divides = |name: &str, len: usize| check_len(name, rows * len.div_ceil(rows).max(1), len);
+        check_divides("features", set.features.value_count())?;
         set.features.check(set.inputs())?;
         match &*set.targets {
             Targets::Values(values) => {
-                whole("answers", values.len())?;
-                check_finite("answers", values.len() / rows, values)?;
+                check_divides("targets", values.len())?;
+                check_finite("targets", values.len() / rows, values)?;
             }
             Targets::Classes(classes) => check_len("class ids", rows, classes.len())?,
         }
@@ -119,14 +125,16 @@ impl Dataset {
         Ok(set)
     }
 
-    /// The same with a weight `w_i` for each row: its loss and its gradient count so many times. What the optimizer minimizes is
-    /// `sum(w_i loss_i) / rows`, over the number of rows of the batch, as Keras and PyTorch's binary cross-entropy have it, so
-    /// that a row of weight 2 teaches as two rows do. The losses of reports, histories and evaluations are the weighted mean
-    /// `sum(w_i loss_i) / sum(w_i)`, as in scikit-learn.
+    /// Returns the data set with one sample weight `w_i` per row, by which the loss and gradient of the row are multiplied.
+    ///
+    /// The optimizer minimizes `sum(w_i loss_i) / rows`, where `rows` is the number of rows in the batch. This is the
+    /// definition of Keras and of PyTorch's binary cross-entropy: a row of weight 2 counts like two rows. Reports, histories
+    /// and evaluations contain the weighted mean `sum(w_i loss_i) / sum(w_i)`, as in scikit-learn.
     ///
     /// # Errors
-    /// [`Error::Shape`] if there is not one for each row, [`Error::InvalidSetting`] for one that is not a finite number from 0 up, and
-    /// if all of them are 0.
+    /// [`Error::Shape`] if the number of weights differs from the number of rows.
+    /// [`Error::InvalidSetting`] if a weight is negative or not finite, or if all weights are 0.
+    #[doc(alias = "sample_weight")]
     pub fn with_sample_weights(mut self, weights: impl Into<Vec<f32>>) -> Result<Self> {
         let weights = weights.into();
         check_sample_weights(self.rows, &weights)?;
@@ -135,33 +143,40 @@ impl Dataset {
         Ok(self)
     }
 
-    /// The same with a weight for each class, by which the weights of its rows, 1 if there are none, are multiplied.
+    /// Returns the data set with the sample weight of each row multiplied by the weight of its class. Rows without a sample
+    /// weight count as weight 1.
     ///
     /// # Errors
-    /// [`Error::ClassOutOfRange`] for a row whose class has none, [`Error::InvalidSetting`] if the answers are no classes or a weight is not
-    /// a finite number from 0 up.
+    /// [`Error::ClassOutOfRange`] if a class id is not below the number of weights.
+    /// [`Error::InvalidSetting`] if the targets are not class ids, if a weight is negative or not finite, or if the sample
+    /// weights of all rows are 0.
+    #[doc(alias = "class_weight")]
     pub fn with_class_weights(self, weights: &[f32]) -> Result<Self> {
         let classes = self.class_targets()?;
-        let of = |(row, class): (usize, &u32)| match weights.get(*class as usize) {
+        let row_weight = |(row, class): (usize, &u32)| match weights.get(*class as usize) {
             Some(weight) => Ok(weight * self.sample_weight(row)),
             None => Err(Error::ClassOutOfRange { row, class: *class, classes: weights.len() }),
         };
-        let weights = classes.iter().enumerate().map(of).collect::<Result<Vec<_>>>()?;
+        let weights = classes.iter().enumerate().map(row_weight).collect::<Result<Vec<_>>>()?;
         self.with_sample_weights(weights)
     }
 
-    /// For each class up to the largest, `rows / (classes * its rows)`: with these weights all classes count the same
-    /// (scikit-learn's `balanced`). A class without rows gets 0.
+    /// Returns class weights that give every class the same total weight (scikit-learn's `class_weight="balanced"`).
+    ///
+    /// The weight of a class is `rows / (classes * rows_of_class)`, where `classes` counts the classes that occur. The result
+    /// has one weight per class id up to the largest; a class without rows gets 0.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] if the answers are no classes, [`Error::OutOfMemory`] if the largest has no room for all up to it.
+    /// [`Error::InvalidSetting`] if the targets are not class ids.
+    /// [`Error::OutOfMemory`] if the largest class id is too large for a weight per class.
+    #[doc(alias = "compute_class_weight")]
     pub fn balanced_class_weights(&self) -> Result<Vec<f32>> {
         let classes = self.class_targets()?;
         let mut counts = BTreeMap::new();
         classes.iter().for_each(|class| *counts.entry(*class as usize).or_insert(0u32) += 1);
-        let count = counts.last_key_value().map_or(0, |(most, _)| most.saturating_add(1));
-        // A class has any number: what cannot be is an error and no abort.
-        try_with_capacity::<f32>(count, "weights of the classes")?;
+        let count = counts.last_key_value().map_or(0, |(max, _)| max.saturating_add(1));
+        // A class id may be any u32. Return an error, because a failed allocation of `vec!` would abort.
+        try_with_capacity::<f32>(count, "class weights")?;
         let mut weights = vec![0.0; count];
         for (class, rows) in &counts {
             weights[*class] = (self.rows as f64 / (counts.len() as f64 * f64::from(*rows))) as f32;
@@ -169,79 +184,88 @@ impl Dataset {
         Ok(weights)
     }
 
-    /// The answers, where they are classes.
+    /// Returns the class ids, or an error if the targets are values.
     fn class_targets(&self) -> Result<&[u32]> {
         match &*self.targets {
             Targets::Classes(classes) => Ok(classes),
             Targets::Values(_) => {
-                let expected = "answers that are classes".to_owned();
+                let expected = "targets that are class ids".to_owned();
                 Err(Error::InvalidSetting { name: "class weights", expected, got: "values".into() })
             }
         }
     }
 
-    /// A data set of the given rows of this one, in the order given; a row may be given more than once. Bytes stay bytes.
+    /// Returns a data set of the given rows, in the given order. A row may occur more than once. Bytes stay bytes.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] if no row is given, or one that is not there.
+    /// [`Error::InvalidSetting`] if `rows` is empty or contains an index that is not below [`Dataset::rows`].
     pub fn select(&self, rows: &[usize]) -> Result<Self> {
         if let Some(row) = rows.iter().find(|row| **row >= self.rows) {
-            let expected = format!("below {}", self.rows);
-            return Err(Error::InvalidSetting { name: "row to select", expected, got: row.to_string() });
+            let expected = format!("row indices below {}", self.rows);
+            return Err(Error::InvalidSetting { name: "Dataset::select", expected, got: row.to_string() });
         }
         let features = self.features.select(rows, self.inputs());
-        let answers = match &*self.targets {
+        let targets = match &*self.targets {
             Targets::Values(values) => Targets::Values(select(values, rows, values.len() / self.rows)),
             Targets::Classes(classes) => Targets::Classes(select(classes, rows, 1)),
         };
         if rows.is_empty() || u32::try_from(rows.len()).is_err() {
             return Err(row_count_error(rows.len()));
         }
-        let weights = self.sample_weights.as_ref().map(|weights| Arc::new(select(weights, rows, 1)));
-        let wide = self.features_f64.as_ref().map(|wide| Arc::new(select(wide, rows, self.inputs())));
-        let rest = self.features_without_origin.as_ref().map(|rest| Arc::new(rest.select(rows, self.inputs())));
-        let (features, answers) = (Arc::new(features), Arc::new(answers));
+        let inputs = self.inputs();
+        let sample_weights = self.sample_weights.as_ref().map(|weights| Arc::new(select(weights, rows, 1)));
+        let features_f64 = self.features_f64.as_ref().map(|values| Arc::new(select(values, rows, inputs)));
+        let features_without_origin =
+            self.features_without_origin.as_ref().map(|features| Arc::new(features.select(rows, inputs)));
         Ok(Self {
             rows: rows.len(),
-            features,
-            features_f64: wide,
-            features_without_origin: rest,
-            targets: answers,
-            sample_weights: weights,
+            features: Arc::new(features),
+            features_f64,
+            features_without_origin,
+            targets: Arc::new(targets),
+            sample_weights,
             scaler: self.scaler.clone(),
         })
     }
 
-    /// The same with features that are scaled before the network sees them, on the device; the features themselves stay as
-    /// they are. A trainer on this data set takes every input as raw and scales it likewise: those of [`Trainer::predict`](crate::train::Trainer::predict),
-    /// [`Trainer::evaluate`](crate::train::Trainer::evaluate), [`Trainer::step`](crate::train::Trainer::step) and [`Trainer::gradients`](crate::train::Trainer::gradients). What is in buffers of the caller's
-    /// ([recorded predictions](crate::train::Trainer::record_prediction_async)) and what a [`Predictor::new`](crate::model::Predictor::new) is shown has to be scaled already.
+    /// Returns the data set with a scaler, which the device applies to the features before the network reads them.
+    ///
+    /// [`Dataset::features`] stay unscaled. A trainer on this data set also expects unscaled inputs, and scales them itself:
+    /// in [`Trainer::predict`], [`Trainer::evaluate`], [`Trainer::step`] and [`Trainer::gradients`]. The caller must scale
+    /// the inputs of [recorded predictions], which are in buffers of the caller, and of a
+    /// predictor that [`Predictor::new`](crate::model::Predictor::new) created.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the scaler has another number of columns.
+    /// [`Error::Shape`] if the number of columns of the scaler differs from [`Dataset::inputs`].
+    ///
+    /// [`Trainer::predict`]: crate::train::Trainer::predict
+    /// [`Trainer::evaluate`]: crate::train::Trainer::evaluate
+    /// [`Trainer::step`]: crate::train::Trainer::step
+    /// [`Trainer::gradients`]: crate::train::Trainer::gradients
+    /// [recorded predictions]: crate::train::Trainer::record_prediction_async
     pub fn with_scaler(mut self, scaler: &Scaler) -> Result<Self> {
-        check_len("columns of a scaler", self.inputs(), scaler.columns())?;
+        check_len("scaler columns", self.inputs(), scaler.columns())?;
         self.features_without_origin = None;
         self.scaler = Some(Arc::new(match &*self.features {
-            // A file is read as f32, so nothing is gained by two subtractions.
+            // Rows in a file are read as f32, so subtracting the origin first would not gain precision.
             Features::File(_) => scaler.merge_origin(),
             _ => scaler.clone(),
         }));
         if self.scaler().is_some_and(|scaler| !scaler.origin().is_empty()) {
-            let rest = match &self.features_f64 {
-                Some(wide) => scaler.subtract_origins(wide),
+            let differences = match &self.features_f64 {
+                Some(values) => scaler.subtract_origins(values),
                 None => {
                     let mut values = self.features.as_ref().clone().into_f32()?;
                     values.chunks_exact_mut(scaler.columns()).for_each(|row| scaler.subtract_origin(row));
                     values
                 }
             };
-            self.features_without_origin = Some(Arc::new(Features::F32(rest)));
+            self.features_without_origin = Some(Arc::new(Features::F32(differences)));
         }
         Ok(self)
     }
 
-    /// The same, scaled as the data that a network has learned from, unless it brings a scaling of its own.
+    /// Returns the data set with the scaler of a model, unless the data set already has a scaler.
     pub(crate) fn with_model_scaler(&self, scaler: Option<&Scaler>) -> Result<Self> {
         match scaler {
             Some(scaler) if self.scaler.is_none() => self.clone().with_scaler(scaler),
@@ -249,108 +273,109 @@ impl Dataset {
         }
     }
 
-    /// The features of a row, before they are scaled.
+    /// Returns the features of a row before the scaler is applied.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] for a row that is not there, [`Error::Io`] if it is in a file that cannot be read.
+    /// [`Error::InvalidSetting`] if `row` is not below [`Dataset::rows`].
+    /// [`Error::Io`] if the row is in a file that cannot be read.
     pub fn row(&self, row: usize) -> Result<Vec<f32>> {
         if row >= self.rows {
-            let expected = format!("below {}", self.rows);
-            return Err(Error::InvalidSetting { name: "row of a data set", expected, got: row.to_string() });
+            let expected = format!("a row index below {}", self.rows);
+            return Err(Error::InvalidSetting { name: "Dataset::row", expected, got: row.to_string() });
         }
         let mut values = vec![0.0; self.inputs()];
         self.write_raw_features(row, &mut values);
         self.check_read().map(|()| values)
     }
 
-    /// What scales the features, if anything does.
+    /// Returns the scaler of the features, if there is one.
     pub fn scaler(&self) -> Option<&Scaler> {
         self.scaler.as_deref()
     }
 
-    /// The rows' weights, if they have any.
+    /// Returns the sample weights, one per row, if there are any.
     pub fn sample_weights(&self) -> Option<&[f32]> {
         self.sample_weights.as_ref().map(|weights| weights.as_slice())
     }
 
-    /// The answers, shared.
+    /// Returns a shared reference to the targets.
     pub(crate) fn shared_targets(&self) -> Arc<Targets> {
         Arc::clone(&self.targets)
     }
 
-    /// The rows' weights, shared.
+    /// Returns a shared reference to the sample weights, if there are any.
     pub(crate) fn shared_sample_weights(&self) -> Option<Arc<Vec<f32>>> {
         self.sample_weights.clone()
     }
 
-    /// What a row weighs.
+    /// Returns the sample weight of a row; 1 without sample weights.
     #[inline]
     pub(crate) fn sample_weight(&self, row: usize) -> f32 {
         self.sample_weights.as_ref().map_or(1.0, |weights| weights[row])
     }
 
-    /// How many rows there are.
+    /// Returns the number of rows.
     pub const fn rows(&self) -> usize {
         self.rows
     }
 
-    /// How many features a row has.
+    /// Returns the number of features per row.
     pub fn inputs(&self) -> usize {
         self.features.value_count() / self.rows
     }
 
-    /// The features in f64, if they came so.
+    /// Returns the features in f64, if the caller passed f64.
     pub(crate) fn features_f64(&self) -> Option<&[f64]> {
-        self.features_f64.as_ref().map(|wide| wide.as_slice())
+        self.features_f64.as_ref().map(|values| values.as_slice())
     }
 
-    /// The features as a device gets them, before they are scaled: without the origin of the scaler.
+    /// Returns the features that are copied to the device: minus the origin of the scaler, but not scaled otherwise.
     pub(crate) fn features_without_origin(&self) -> &Features {
         self.features_without_origin.as_ref().unwrap_or(&self.features)
     }
 
-    /// The features.
+    /// Returns the features before the scaler is applied.
     pub fn features(&self) -> &Features {
         &self.features
     }
 
-    /// The answers.
+    /// Returns the targets.
     pub fn targets(&self) -> &Targets {
         &self.targets
     }
 
-    /// Refuses bytes of another scale than a network has learned from: the same byte would be another number. Rows of other
-    /// numbers are what they are.
-    pub(crate) fn check_scale(&self, learned: Option<f32>) -> Result<()> {
-        check_same_scale(learned, &self.features)
+    /// Returns an error if the features are bytes with a scale that differs from the scale of the training data. The network
+    /// would read the same byte as a different number.
+    pub(crate) fn check_scale(&self, trained_scale: Option<f32>) -> Result<()> {
+        check_same_scale(trained_scale, &self.features)
     }
 
-    /// The largest absolute value of the answers, and of the features as the network sees them: of scaled ones 0, since they
-    /// are small, and of rows in a file as well, which would have to be read again.
+    /// Returns the largest absolute values of the targets and of the features. The value of the features is 0 with a scaler,
+    /// because scaled features are small, and for rows in a file, because gradus would have to read the file again.
     pub(crate) fn max_abs(&self) -> MaxAbs {
-        // Without their signs, floats are in the order of their bits, whose maximum the compiler can compute in vectors.
-        let bits = |values: &[f32]| values.iter().fold(0, |most: u32, value| most.max(value.abs().to_bits()));
-        let of = |values: &[f32]| f32::from_bits(bits(values));
-        let answers = if let Targets::Values(values) = &*self.targets { of(values) } else { 0.0 };
+        // Non-negative floats have the order of their bits, and the compiler can vectorize the maximum of integers.
+        let max_bits = |values: &[f32]| values.iter().fold(0, |max: u32, value| max.max(value.abs().to_bits()));
+        let max_abs = |values: &[f32]| f32::from_bits(max_bits(values));
+        let targets = if let Targets::Values(values) = &*self.targets { max_abs(values) } else { 0.0 };
         let features = match &*self.features {
-            Features::F32(values) if self.scaler.is_none() => of(values),
+            Features::F32(values) if self.scaler.is_none() => max_abs(values),
             Features::U8 { scale, .. } if self.scaler.is_none() => 255.0 * scale.abs(),
             _ => 0.0,
         };
-        MaxAbs { features, targets: answers }
+        MaxAbs { features, targets }
     }
 
-    /// Whether its features stay in a file.
+    /// Returns whether the features are in a file.
     pub(crate) fn is_in_file(&self) -> bool {
         matches!(*self.features, Features::File(_))
     }
 
-    /// What went wrong when its rows were read, if they are in a file and anything did: to be asked behind what reads them.
+    /// Returns the first error that occurred when rows were read from a file. Call it after reading rows.
     pub(crate) fn check_read(&self) -> Result<()> {
         self.features.check_read()
     }
 
-    /// Whether it is the same data, and not just equal, and scaled alike.
+    /// Returns whether both data sets share the same memory and have equal scalers.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         let is_shared = std::ptr::eq(self.features_without_origin(), other.features_without_origin())
             && Arc::ptr_eq(&self.targets, &other.targets);
@@ -358,7 +383,7 @@ impl Dataset {
         is_shared && weights[0] == weights[1] && self.scaler == other.scaler
     }
 
-    /// Writes the features of `row` to `into`, as the network sees them.
+    /// Writes the scaled features of `row` to `into`.
     #[inline]
     pub(crate) fn write_features(&self, row: usize, into: &mut [f32]) {
         self.features_without_origin().write(row, into);
@@ -367,14 +392,14 @@ impl Dataset {
         }
     }
 
-    /// Writes the features of `row` to `into`, before they are scaled.
+    /// Writes the unscaled features of `row` to `into`.
     #[inline]
     pub(crate) fn write_raw_features(&self, row: usize, into: &mut [f32]) {
         self.features.write(row, into);
     }
 
-    /// Writes the expected outputs of `row` to `into`: a class id becomes a row of zeros with a one, or stands for
-    /// itself where there is one output.
+    /// Writes the targets of `row` to `into`. A class id becomes a one-hot vector, or is written as a number if there is only
+    /// one output.
     #[inline]
     pub(crate) fn write_target(&self, row: usize, into: &mut [f32]) {
         match &*self.targets {
@@ -387,13 +412,13 @@ impl Dataset {
         }
     }
 
-    /// Refuses to be shown to a network of other sizes.
+    /// Returns an error if a network with these numbers of inputs and outputs cannot use the data set.
     pub(crate) fn check_shape(&self, inputs: usize, outputs: usize) -> Result<()> {
-        check_len("features of a row", inputs, self.inputs())?;
-        // The rows may have been selected from a data set of which others have weights.
+        check_len("features per row", inputs, self.inputs())?;
+        // `select` may have kept only rows of weight 0.
         self.sample_weights().map_or(Ok(()), check_positive_weight)?;
         match &*self.targets {
-            Targets::Values(values) => check_len("answers of a row", outputs, values.len() / self.rows),
+            Targets::Values(values) => check_len("targets per row", outputs, values.len() / self.rows),
             Targets::Classes(ids) => {
                 let classes = outputs.max(2);
                 match ids.iter().position(|id| *id as usize >= classes) {
@@ -405,7 +430,7 @@ impl Dataset {
     }
 }
 
-/// The number of rows, what the features and the answers are, and what else belongs to them.
+/// Prints the number of rows, the types of the features and targets, and whether there are a scaler and sample weights.
 impl std::fmt::Display for Dataset {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let plural = |count: usize| if count == 1 { "" } else { "s" };
@@ -425,28 +450,29 @@ impl std::fmt::Display for Dataset {
     }
 }
 
+/// Returns the error for a number of rows that is 0 or does not fit into u32.
 pub(crate) fn row_count_error(rows: usize) -> Error {
-    let (expected, got) = ("1 to 4294967295".to_owned(), rows.to_string());
-    Error::InvalidSetting { name: "rows of a data set", expected, got }
+    let (expected, got) = ("1 to 4294967295 rows".to_owned(), rows.to_string());
+    Error::InvalidSetting { name: "dataset", expected, got }
 }
 
-/// Refuses weights that are all 0: there would be nothing to learn from, and no mean.
+/// Returns an error if all sample weights are 0, because the gradient would be 0 and the weighted mean undefined.
 fn check_positive_weight(weights: &[f32]) -> Result<()> {
     if weights.iter().any(|weight| *weight > 0.0) {
         return Ok(());
     }
-    let expected = "at least one above 0".to_owned();
-    Err(Error::InvalidSetting { name: "weights of rows", expected, got: format!("{} zeros", weights.len()) })
+    let expected = "at least one number > 0".to_owned();
+    Err(Error::InvalidSetting { name: "sample weights", expected, got: format!("{} zeros", weights.len()) })
 }
 
-/// Refuses weights that are not one for each of so many rows.
+/// Returns an error unless there is one sample weight >= 0 for each of `rows` rows.
 pub(crate) fn check_sample_weights(rows: usize, weights: &[f32]) -> Result<()> {
-    check_len("weights of rows", rows, weights.len())?;
+    check_len("sample weights", rows, weights.len())?;
     match weights.iter().find(|weight| !weight.is_finite() || **weight < 0.0) {
         None => Ok(()),
-        Some(wrong) => {
-            let (expected, got) = ("a finite number from 0 up".to_owned(), wrong.to_string());
-            Err(Error::InvalidSetting { name: "weight of a row", expected, got })
+        Some(weight) => {
+            let (expected, got) = ("a finite number >= 0".to_owned(), weight.to_string());
+            Err(Error::InvalidSetting { name: "sample weight", expected, got })
         }
     }
 }

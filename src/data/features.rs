@@ -1,31 +1,32 @@
-//! What a network is shown: rows of numbers or of bytes, in memory or in a file.
+//! Features: rows of numbers or bytes, in memory or in a file.
 
 use crate::{
     data::file_rows::FileRows,
     error::{Error, Result, check_finite, try_with_capacity},
 };
 
-/// What a network is shown, row by row.
+/// The features of a data set: the inputs of the network, row by row.
+#[doc(alias = "inputs")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Features {
-    /// Numbers as they are.
+    /// Numbers in f32.
     F32(Vec<f32>),
-    /// Bytes, read as `byte * scale`; see [`Features::bytes`].
+    /// Bytes that the network reads as `byte * scale`; see [`Features::bytes`].
     U8 {
         /// The bytes.
         bytes: Vec<u8>,
-        /// What each is multiplied by: 1 for a vector or an array of bytes, 1/255 for the images of an
+        /// The factor of each byte. It is 1 for a vector or an array of bytes, and 1/255 for an
         /// [`ImageSet`](crate::data::formats::ImageSet).
         scale: f32,
     },
-    /// Numbers in f64. A [`Dataset`](crate::data::Dataset) keeps them beside the f32 that a network computes with, so that a
-    /// [`Scaler`](crate::data::Scaler) that learns from them keeps apart what would be equal as f32, such as timestamps.
+    /// Numbers in f64. The network computes with f32, but a [`Dataset`](crate::data::Dataset) also keeps the f64 values. A
+    /// [`Scaler`](crate::data::Scaler) fitted to them distinguishes values that are equal as f32, such as timestamps.
     F64(Vec<f64>),
-    /// Rows that stay in their file.
+    /// Rows that stay in a file until they are needed.
     File(FileRows),
 }
 
-/// Data comes as a vector, or as a slice, array or vector that is borrowed.
+/// Implements `From` for a vector, and for a borrowed vector, slice or array.
 macro_rules! from_values {
     ($family:ident, $value:ty, $make:expr) => {
         impl From<Vec<$value>> for $family {
@@ -63,14 +64,16 @@ impl From<FileRows> for Features {
 }
 
 impl Features {
-    /// Bytes that the network sees as `byte * scale`. They stay bytes on the device, a quarter of the memory of f32.
+    /// Creates features from bytes that the network reads as `byte * scale`. On the device they stay bytes, which need a
+    /// quarter of the memory of f32.
     ///
-    /// A vector or an array of bytes alone becomes features of scale 1, so that a table of ages keeps its values, as in
-    /// numpy. Images are divided by 255, as torchvision's `ToTensor` does it, with the scale `1.0 / 255.0`;
-    /// [`ImageSet`](crate::data::formats::ImageSet) sets it itself.
+    /// `From` converts a vector or an array of bytes to features of scale 1, so that a table of ages keeps its values, as in
+    /// numpy. For images use the scale `1.0 / 255.0`, like torchvision's `ToTensor`.
+    /// [`ImageSet`](crate::data::formats::ImageSet) sets this scale itself.
     ///
-    /// Whoever trains with a scale predicts with the same one: rows of bytes of another scale are refused, and a prediction
-    /// for rows of f32 takes `byte * scale`, which [`Model::byte_scale`](crate::model::Model::byte_scale) keeps in the file.
+    /// Predictions need the scale of the training data. gradus returns an error for bytes with a different scale. If inputs are
+    /// f32, pass `byte * scale`; saved models contain the scale as [`Model::byte_scale`](crate::model::Model::byte_scale).
+    ///
     /// ```
     /// # use gradus::{Dataset, Features};
     /// let pixels = Dataset::new(1, Features::bytes([0, 255], 1.0 / 255.0), &[0u32])?;
@@ -84,26 +87,23 @@ impl Features {
         Self::U8 { bytes: bytes.into(), scale }
     }
 
-    /// The same values with another scale: bytes, or rows in a file.
+    /// Returns the same bytes or rows in a file with a different scale.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] for f32 in memory, which have no scale.
+    /// [`Error::InvalidSetting`] if the features are f32 or f64 in memory, which have no scale.
     pub fn with_scale(self, scale: f32) -> Result<Self> {
         match self {
             Self::F32(_) | Self::F64(_) => {
-                let expected = "bytes, or rows in a file".to_owned();
-                Err(Error::InvalidSetting {
-                    name: "features to scale",
-                    expected,
-                    got: "f32; multiply them instead".into(),
-                })
+                let (expected, got) =
+                    ("bytes or rows in a file".to_owned(), format!("{self}; multiply the values instead"));
+                Err(Error::InvalidSetting { name: "Features::with_scale", expected, got })
             }
             Self::U8 { bytes, .. } => Ok(Self::U8 { bytes, scale }),
             Self::File(file) => Ok(Self::File(file.with_scale(scale))),
         }
     }
 
-    /// How many values there are.
+    /// Returns the number of values in all rows.
     pub(crate) fn value_count(&self) -> usize {
         match self {
             Self::F32(values) => values.len(),
@@ -113,7 +113,7 @@ impl Features {
         }
     }
 
-    /// What bytes are multiplied by, if these are bytes.
+    /// Returns the scale if the features are bytes.
     pub(crate) fn byte_scale(&self) -> Option<f32> {
         match self {
             Self::F32(_) | Self::F64(_) => None,
@@ -122,7 +122,7 @@ impl Features {
         }
     }
 
-    /// Refuses what is not finite.
+    /// Returns an error if a value or the scale is not finite.
     pub(crate) fn check(&self, columns: usize) -> Result<()> {
         match self {
             Self::F32(values) => check_finite(FEATURES_NAME, columns, values),
@@ -132,12 +132,12 @@ impl Features {
         }
     }
 
-    /// What went wrong when rows were read, if anything did.
+    /// Returns the first error that occurred when rows were read from a file.
     pub(crate) fn check_read(&self) -> Result<()> {
         if let Self::File(file) = self { file.check() } else { Ok(()) }
     }
 
-    /// Some rows, in the order given.
+    /// Returns the given rows in the given order.
     pub(crate) fn select(&self, rows: &[usize], columns: usize) -> Self {
         match self {
             Self::F32(values) => Self::F32(select(values, rows, columns)),
@@ -147,7 +147,7 @@ impl Features {
         }
     }
 
-    /// The same in memory.
+    /// Reads the rows into memory if they are in a file.
     pub(crate) fn into_memory(self) -> Result<Self> {
         let Self::File(file) = &self else { return Ok(self) };
         let (rows, columns) = (file.rows(), file.columns().max(1));
@@ -165,17 +165,17 @@ impl Features {
         file.check().map(|()| all)
     }
 
-    /// All of them as numbers.
+    /// Converts all values to f32 in memory.
     pub(crate) fn into_f32(self) -> Result<Vec<f32>> {
         Ok(match self.into_memory()? {
             Self::U8 { bytes, scale } => bytes.into_iter().map(|byte| f32::from(byte) * scale).collect(),
             Self::F32(values) => values,
             Self::F64(values) => round_to_f32(&values),
-            Self::File(_) => unreachable!("read above"),
+            Self::File(_) => unreachable!("into_memory returns no file"),
         })
     }
 
-    /// The stored values as class ids, one each. Bytes are ids whatever their scale is.
+    /// Returns one class id per value. Bytes are class ids without their scale.
     pub(crate) fn classes(&self) -> Result<Vec<u32>> {
         match self {
             Self::U8 { bytes, .. } => Ok(bytes.iter().map(|byte| u32::from(*byte)).collect()),
@@ -185,7 +185,7 @@ impl Features {
         }
     }
 
-    /// Writes a row as numbers.
+    /// Writes a row as f32.
     #[inline]
     pub(crate) fn write(&self, row: usize, into: &mut [f32]) {
         let span = row * into.len()..(row + 1) * into.len();
@@ -201,7 +201,7 @@ impl Features {
         }
     }
 
-    /// Writes a row as it is to be on a device: f32, or the bytes if they are bytes.
+    /// Writes a row in the format of the device: the bytes themselves, or the bytes of f32 values.
     pub(crate) fn write_bytes(&self, row: usize, columns: usize, into: &mut [u8]) {
         let span = row * columns..(row + 1) * columns;
         match self {
@@ -220,19 +220,19 @@ impl Features {
     }
 }
 
-/// Refuses bytes of another scale than a network has learned from.
-pub(crate) fn check_same_scale(learned: Option<f32>, features: &Features) -> Result<()> {
-    match (learned, features.byte_scale()) {
-        (Some(learned), Some(scale)) if learned != scale => {
-            let expected = format!("{learned}, as in the data that the network was trained on");
-            let got = format!("{scale}; use Features::bytes or with_scale to set it");
-            Err(Error::InvalidSetting { name: "scale of bytes", expected, got })
+/// Returns an error if the features are bytes whose scale differs from the scale of the training data.
+pub(crate) fn check_same_scale(trained_scale: Option<f32>, features: &Features) -> Result<()> {
+    match (trained_scale, features.byte_scale()) {
+        (Some(trained_scale), Some(scale)) if trained_scale != scale => {
+            let expected = format!("{trained_scale} as in the training data");
+            let got = format!("{scale}; set it with Features::bytes or with_scale");
+            Err(Error::InvalidSetting { name: "byte scale", expected, got })
         }
         _ => Ok(()),
     }
 }
 
-/// The scale of the bytes that a network has learned from, and whether a prediction for other numbers was warned of.
+/// The scale of the bytes in the training data, and whether gradus already warned about inputs that do not match it.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ByteScale {
     pub(crate) scale: Option<f32>,
@@ -246,39 +246,39 @@ impl From<Option<f32>> for ByteScale {
 }
 
 impl ByteScale {
-    /// Logs a warning, once, where inputs cannot be bytes times the scale: some lie outside of 0 to 255 times it, or all are
-    /// fractions of what a single step of a byte is, as if they had been divided once more.
+    /// Logs a warning once if the inputs cannot be bytes times the scale. Either some inputs are outside of 0 to 255 times
+    /// the scale, or all inputs are fractions of the scale, as if they had been divided twice.
     pub(crate) fn warn_if_unscaled(&mut self, inputs: &[f32]) {
         let Some(scale) = self.scale.filter(|scale| *scale != 0.0 && !self.has_warned) else { return };
-        if let Some((least, most)) = unscaled_range(scale, inputs) {
+        if let Some((min, max)) = unscaled_range(scale, inputs) {
             self.has_warned = true;
             log::warn!(
-                "the network was trained on bytes times {scale}, which lie between 0 and {}, and is asked about numbers \
-                 from {least} to {most}; expected byte * {scale}",
+                "inputs do not match the training data: expected byte * {scale} in [0, {}], got numbers from {min} to {max}",
                 255.0 * scale
             );
         }
     }
 }
 
-/// The least and the largest of inputs that cannot be bytes times a scale.
+/// Returns the minimum and maximum of the inputs if they cannot be bytes times `scale`.
 fn unscaled_range(scale: f32, inputs: &[f32]) -> Option<(f32, f32)> {
-    let (least, most) = inputs.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), x| (a.min(*x), b.max(*x)));
-    let (low, high) = ((least / scale).min(most / scale), (least / scale).max(most / scale));
-    let is_outside = low < -0.5 || high > 255.5;
-    let is_divided = high <= 1.001 && inputs.iter().any(|input| (0.001..0.999).contains(&(input / scale)));
-    (!inputs.is_empty() && (is_outside || is_divided)).then_some((least, most))
+    let (min, max) = inputs.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), x| (a.min(*x), b.max(*x)));
+    // The scale may be negative.
+    let (min_byte, max_byte) = ((min / scale).min(max / scale), (min / scale).max(max / scale));
+    let is_outside = min_byte < -0.5 || max_byte > 255.5;
+    let is_divided = max_byte <= 1.001 && inputs.iter().any(|input| (0.001..0.999).contains(&(input / scale)));
+    (!inputs.is_empty() && (is_outside || is_divided)).then_some((min, max))
 }
 
 fn check_scale(scale: f32) -> Result<()> {
-    // The largest byte is to be finite, too.
+    // The largest byte times the scale must also be finite.
     if (255.0 * scale).is_finite() {
         return Ok(());
     }
-    Err(Error::InvalidSetting { name: "scale of bytes", expected: "a finite number".into(), got: scale.to_string() })
+    Err(Error::InvalidSetting { name: "byte scale", expected: "a finite number".into(), got: scale.to_string() })
 }
 
-/// What the features are, without their number: shown where a data set is printed.
+/// Prints the type of the values and their scale, but not their number.
 impl std::fmt::Display for Features {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -290,37 +290,38 @@ impl std::fmt::Display for Features {
     }
 }
 
-/// Below this, every whole number is an f32; from here on, an integer of a file may have been rounded to its neighbor.
+/// 2^24. f32 represents every integer below it exactly; a larger integer of a file may have been rounded.
 pub(crate) const MAX_EXACT_INTEGER: f32 = (1 << 24) as f32;
 
-/// Whole numbers below a limit as class ids.
+/// Converts integers in `[0, limit)` to class ids.
 fn class_ids(values: impl Iterator<Item = f64>, limit: f64) -> Result<Vec<u32>> {
-    let id = |(at, value): (usize, f64)| {
+    let to_id = |(index, value): (usize, f64)| {
         if (0.0..limit).contains(&value) && value.fract() == 0.0 {
             return Ok(value as u32);
         }
-        let (expected, got) = (format!("whole numbers from 0 to below {limit}"), format!("{value} at {at}"));
-        Err(Error::InvalidSetting { name: "class ids of an array", expected, got })
+        let (expected, got) = (format!("integers in [0, {limit})"), format!("{value} at index {index}"));
+        Err(Error::InvalidSetting { name: "class ids", expected, got })
     };
-    values.enumerate().map(id).collect()
+    values.enumerate().map(to_id).collect()
 }
 
-/// Writes values as f32. A data set never asks for it, and the other features are written faster without it in between.
+/// Writes values as f32. This function is not inlined, because data sets never call it, and inlining it would slow down the
+/// other branches of [`Features::write`].
 #[cold]
 #[inline(never)]
 fn write_rounded(values: &[f64], into: &mut [f32]) {
     into.iter_mut().zip(values).for_each(|(to, value)| *to = *value as f32);
 }
 
-/// Values as f32.
+/// Rounds values to f32.
 pub(crate) fn round_to_f32(values: &[f64]) -> Vec<f32> {
     values.iter().map(|value| *value as f32).collect()
 }
 
-/// What errors call them.
+/// The name of features in error messages.
 const FEATURES_NAME: &str = "features";
 
-/// Some rows of so many values, in the order given.
+/// Returns the given rows, each with `columns` values, in the given order.
 pub(crate) fn select<T: Copy>(values: &[T], rows: &[usize], columns: usize) -> Vec<T> {
     rows.iter().flat_map(|row| &values[row * columns..(row + 1) * columns]).copied().collect()
 }
@@ -330,14 +331,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn inputs_that_are_no_bytes_times_the_scale_are_noticed() {
+    fn unscaled_range_detects_inputs_that_are_not_bytes_times_the_scale() {
         let pixel = 1.0 / 255.0;
-        let noticed = |scale: f32, inputs: &[f32]| unscaled_range(scale, inputs).is_some();
-        assert!(!noticed(pixel, &[0.0, 0.2, 1.0]) && !noticed(pixel, &[0.0, 0.0]) && !noticed(pixel, &[]));
-        assert!(!noticed(1.0, &[18.0, 65.0]) && !noticed(1.0, &[0.0, 1.0]) && !noticed(-1.0, &[-18.0, -65.0]));
-        assert!(noticed(pixel, &[0.0, 51.0, 255.0]), "not divided");
-        assert!(noticed(pixel, &[0.0, 0.2 / 255.0]), "divided twice");
-        assert!(noticed(1.0, &[0.0, 0.2, 1.0]), "divided, although it was trained on the bytes themselves");
-        assert!(noticed(pixel, &[-0.5, 0.5]) && noticed(-1.0, &[18.0, 65.0]));
+        let detected = |scale: f32, inputs: &[f32]| unscaled_range(scale, inputs).is_some();
+        assert!(!detected(pixel, &[0.0, 0.2, 1.0]) && !detected(pixel, &[0.0, 0.0]) && !detected(pixel, &[]));
+        assert!(!detected(1.0, &[18.0, 65.0]) && !detected(1.0, &[0.0, 1.0]) && !detected(-1.0, &[-18.0, -65.0]));
+        assert!(detected(pixel, &[0.0, 51.0, 255.0]), "not divided");
+        assert!(detected(pixel, &[0.0, 0.2 / 255.0]), "divided twice");
+        assert!(detected(1.0, &[0.0, 0.2, 1.0]), "divided, although the scale is 1");
+        assert!(detected(pixel, &[-0.5, 0.5]) && detected(-1.0, &[18.0, 65.0]));
     }
 }

@@ -1,4 +1,4 @@
-//! Rows of features that stay in a file and are read when they are needed.
+//! Rows of features that stay in a file until they are needed.
 
 use std::{
     fs::File,
@@ -15,69 +15,72 @@ use crate::{
     error::{Error, Result, first_non_finite, try_with_capacity},
 };
 
-/// How many bytes are read at once where numbers become others.
+/// The number of bytes per read when a single row is converted to f32.
 const CONVERSION_BYTES: usize = 8192;
 
-/// How many bytes are read at once where all are: they stay in the cache between the read and the check.
+/// The number of bytes per read when a whole file is checked. They stay in the cache between the read and the check.
 const READ_BYTES: usize = 1 << 17;
 
-/// Rows of many that lie no more bytes apart than this are read together: a call of the system takes as long as reading those.
+/// The maximum gap between two rows that one read covers. A system call takes as long as reading this many bytes.
 const MAX_GAP_BYTES: usize = 4096;
 
-/// How many bytes are read together at most: they are to stay in a cache until they are numbers.
+/// The maximum number of bytes that one read of several rows covers. They stay in the cache until they are converted.
 const MAX_SPAN_BYTES: usize = 1 << 17;
 
-/// So many rows of many are read by one thread, beside others.
+/// The number of rows that one thread reads when several threads read rows.
 const ROWS_PER_THREAD: usize = 1024;
 
-/// Rows of features in a file, for data sets that are larger than the memory: a step reads the rows that it takes, and
-/// what lies between those that are near each other. A clone is the same file.
+/// Rows of features in a file, for data sets that do not fit into memory. A clone shares the open file.
 ///
-/// [`Npy::rows_in`](crate::data::formats::Npy::rows_in) and [`Idx::rows_in`](crate::data::formats::Idx::rows_in) open files so; a
-/// [`Dataset`](crate::data::Dataset) takes the rows as it takes a vector, and keeps its answers and weights in memory.
+/// Each step reads only its rows. Rows that are close to each other in the file are read together, with the bytes between
+/// them.
 ///
-/// The file must not change meanwhile. If it ends early, or can no longer be read, the call that finds out returns
-/// [`Error::Io`], and so does every later one.
+/// [`Npy::rows_in`](crate::data::formats::Npy::rows_in) and [`Idx::rows_in`](crate::data::formats::Idx::rows_in) open a
+/// file. A [`Dataset`](crate::data::Dataset) accepts the rows in place of a vector, and keeps its targets and sample weights
+/// in memory.
+///
+/// The file must not change while it is in use. If the file is truncated or can no longer be read, the next call that reads
+/// it returns [`Error::Io`], and so does every later call.
 #[derive(Debug, Clone)]
 pub struct FileRows {
     source: Arc<RowFile>,
-    /// What the values are multiplied by.
+    /// The factor of the values.
     scale: f32,
     rows: usize,
     columns: usize,
-    /// The rows of the file that are meant, if not all of them as they stand.
-    select: Option<Arc<Vec<u32>>>,
+    /// The selected rows of the file; `None` for all rows in the order of the file.
+    selected: Option<Arc<Vec<u32>>>,
 }
 
 #[derive(Debug)]
 struct RowFile {
     file: File,
     path: PathBuf,
-    /// Where in the file the values begin.
+    /// The offset of the first value in the file, in bytes.
     data_offset: u64,
     value_type: ValueType,
-    /// What went wrong first: rows are read in the middle of steps, which end before they tell.
+    /// The first read error. Rows are read in the middle of a step, which completes before it returns the error.
     first_error: OnceLock<Error>,
 }
 
-/// The type of the values in a file, as numpy's letters have it.
+/// The type of the values in a file, in the notation of numpy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ValueType {
-    /// `f`, `i`, `u`, or `b` for truth values.
+    /// The kind: `f` (float), `i` (signed), `u` (unsigned) or `b` (bool).
     pub(crate) type_code: u8,
-    /// How many bytes a value has.
+    /// The number of bytes per value.
     pub(crate) width: usize,
-    /// Whether a value's last byte is its lowest.
+    /// Whether the most significant byte comes first.
     pub(crate) is_big_endian: bool,
 }
 
 impl ValueType {
-    /// Whether these values stay bytes, on the device too: unsigned bytes and truth values.
+    /// Returns whether the values are unsigned bytes or bools, which stay bytes also on the device.
     pub(crate) fn is_bytes(self) -> bool {
         self.width == 1 && self.type_code != b'i'
     }
 
-    /// Converts values to f32, rounded where they are not exact.
+    /// Converts values to f32, and rounds those that f32 cannot represent.
     pub(crate) fn convert_f32(self, bytes: &[u8], into: &mut [f32]) {
         match (self.type_code, self.width) {
             (b'f', 2) => self.convert_each(bytes, into, |v| f16::from_le_bytes(v).to_f32()),
@@ -94,13 +97,14 @@ impl ValueType {
         }
     }
 
-    /// The values of `bytes`: bytes stay bytes, all other numbers become f32.
+    /// Converts the values in `bytes` to features. Unsigned bytes stay bytes. All other types become f32, or f64 if f32
+    /// cannot represent an integer or f64 value >= 2^24.
     pub(crate) fn to_features(self, bytes: Vec<u8>) -> Result<Features> {
         if self.is_bytes() {
             return Ok(Features::bytes(bytes, 1.0));
         }
         let count = bytes.len() / self.width;
-        let mut values = try_with_capacity(count, "the values of an array")?;
+        let mut values = try_with_capacity(count, "values of an array")?;
         values.resize(count, 0.0);
         self.convert_f32(&bytes, &mut values);
         if self.width < 4
@@ -109,11 +113,11 @@ impl ValueType {
         {
             return Ok(Features::F32(values));
         }
-        // Timestamps and identifiers that f32 cannot tell apart.
-        let mut wide = vec![0.0; count];
-        self.convert_f64(&bytes, &mut wide);
-        let is_exact = wide.iter().zip(&values).all(|(wide, value)| *wide == f64::from(*value));
-        Ok(if is_exact { Features::F32(values) } else { Features::F64(wide) })
+        // Keep f64 if f32 rounds large values, because timestamps and identifiers could become equal.
+        let mut exact = vec![0.0; count];
+        self.convert_f64(&bytes, &mut exact);
+        let is_lossless = exact.iter().zip(&values).all(|(exact, value)| *exact == f64::from(*value));
+        Ok(if is_lossless { Features::F32(values) } else { Features::F64(exact) })
     }
 
     /// Converts values of 4 or 8 bytes to f64.
@@ -127,7 +131,8 @@ impl ValueType {
         }
     }
 
-    /// Converts values of `N` bytes, lowest byte first. One loop per type, so that the compiler can use vectors.
+    /// Converts values of `N` bytes. `number` takes the bytes in little-endian order. Each type has its own loop, so that the
+    /// compiler can vectorize it.
     fn convert_each<T, const N: usize>(self, bytes: &[u8], into: &mut [T], number: impl Fn([u8; N]) -> T) {
         let (values, _) = bytes.as_chunks::<N>();
         if self.is_big_endian {
@@ -143,31 +148,38 @@ impl ValueType {
 }
 
 impl FileRows {
-    /// `rows` rows of `columns` values from some byte of a file on, all of which are there.
-    pub(crate) fn new(path: &Path, file: File, begin: u64, kind: ValueType, [rows, columns]: [usize; 2]) -> Self {
+    /// Creates rows from an open file that has `rows * columns` values from the byte `data_offset` on. The caller has checked
+    /// the size of the file.
+    pub(crate) fn new(
+        path: &Path,
+        file: File,
+        data_offset: u64,
+        value_type: ValueType,
+        [rows, columns]: [usize; 2],
+    ) -> Self {
         let path = path.to_path_buf();
-        let source =
-            Arc::new(RowFile { file, path, data_offset: begin, value_type: kind, first_error: OnceLock::new() });
-        Self { source, scale: 1.0, rows, columns, select: None }
+        let source = Arc::new(RowFile { file, path, data_offset, value_type, first_error: OnceLock::new() });
+        Self { source, scale: 1.0, rows, columns, selected: None }
     }
 
-    /// How many rows there are.
+    /// Returns the number of rows.
     pub const fn rows(&self) -> usize {
         self.rows
     }
 
-    /// How many values a row has: the product of all sizes but the first.
+    /// Returns the number of values per row: the product of all dimensions except the first.
     pub const fn columns(&self) -> usize {
         self.columns
     }
 
-    /// What the values of the file are multiplied by: 1 unless [`FileRows::with_scale`] has set it.
+    /// Returns the factor of the values. It is 1 unless [`FileRows::with_scale`] sets it.
     pub const fn scale(&self) -> f32 {
         self.scale
     }
 
-    /// The same rows, whose values the network sees multiplied by a number: 1/255 for images of bytes, 1/65535 for those of
-    /// 16 bits. Bytes stay bytes, on the device too.
+    /// Returns the rows with a factor by which all values are multiplied, for example 1/255 for 8-bit images or 1/65535 for
+    /// 16-bit images. Bytes stay bytes, also on the device.
+    ///
     /// ```no_run
     /// # use gradus::data::formats::Idx;
     /// let images = Idx::rows_in("train-images-idx3-ubyte")?.with_scale(1.0 / 255.0);
@@ -179,86 +191,87 @@ impl FileRows {
         self
     }
 
-    /// What bytes are multiplied by, if the values are bytes; all others are f32 where they are read.
+    /// Returns the scale if the values are bytes. All other types are converted to f32 when they are read.
     pub(crate) fn byte_scale(&self) -> Option<f32> {
         self.source.value_type.is_bytes().then_some(self.scale)
     }
 
-    /// Some of these rows.
+    /// Returns the given rows in the given order.
     pub(crate) fn select(&self, rows: &[usize]) -> Self {
-        let picked = rows.iter().map(|row| self.file_row(*row) as u32).collect();
-        Self { rows: rows.len(), select: Some(Arc::new(picked)), ..self.clone() }
+        let selected = rows.iter().map(|row| self.file_row(*row) as u32).collect();
+        Self { rows: rows.len(), selected: Some(Arc::new(selected)), ..self.clone() }
     }
 
-    /// The number in the file of a row.
+    /// Returns the index of a row in the file.
     fn file_row(&self, row: usize) -> usize {
-        self.select.as_ref().map_or(row, |picked| picked[row] as usize)
+        self.selected.as_ref().map_or(row, |selected| selected[row] as usize)
     }
 
-    /// What went wrong when rows were read, if anything did.
+    /// Returns the first error that occurred when rows were read.
     pub(crate) fn check(&self) -> Result<()> {
-        self.source.first_error.get().map_or(Ok(()), |fault| Err(fault.clone()))
+        self.source.first_error.get().map_or(Ok(()), |error| Err(error.clone()))
     }
 
-    /// Refuses values that are not finite as f32, in one pass over the file from start to end.
-    pub(crate) fn check_finite(&self, what: &'static str) -> Result<()> {
-        // Picked rows are rows of a file that was checked as a whole.
-        // The largest integer of 64 bits, rounded up.
+    /// Returns an error if a value is not finite as f32. Reads the file once from start to end.
+    pub(crate) fn check_finite(&self, name: &'static str) -> Result<()> {
+        // 1.9e19 is 2^64 rounded up: integers are finite if the largest one times the scale is finite.
         let are_finite = self.source.value_type.type_code != b'f' && (self.scale * 1.9e19).is_finite();
-        if are_finite || self.source.value_type.is_bytes() || self.select.is_some() {
+        // Selected rows come from a file that was already checked completely.
+        if are_finite || self.source.value_type.is_bytes() || self.selected.is_some() {
             return Ok(());
         }
-        // A row that memory cannot hold is refused before the file is read.
-        try_with_capacity::<f32>(self.columns, "a row of a file")?;
-        let RowFile { value_type: kind, .. } = *self.source;
-        let all = self.rows * self.columns;
-        let at_once = (READ_BYTES / kind.width).min(all);
-        let mut bytes = try_with_capacity(at_once * kind.width, "a block of a file")?;
-        bytes.resize(at_once * kind.width, 0);
-        let mut numbers = vec![0.0; at_once];
-        for first in (0..all).step_by(at_once.max(1)) {
-            let count = at_once.min(all - first);
-            let (bytes, numbers) = (&mut bytes[..count * kind.width], &mut numbers[..count]);
+        // Later reads need memory for a row; return an error before reading the file if there is none.
+        try_with_capacity::<f32>(self.columns, "row of a file")?;
+        let RowFile { value_type, .. } = *self.source;
+        let value_count = self.rows * self.columns;
+        let block_values = (READ_BYTES / value_type.width).min(value_count);
+        let mut bytes = try_with_capacity(block_values * value_type.width, "block of a file")?;
+        bytes.resize(block_values * value_type.width, 0);
+        let mut numbers = vec![0.0; block_values];
+        for first in (0..value_count).step_by(block_values.max(1)) {
+            let count = block_values.min(value_count - first);
+            let (bytes, numbers) = (&mut bytes[..count * value_type.width], &mut numbers[..count]);
             self.source.read(first, bytes);
             self.check()?;
-            kind.convert_f32(bytes, numbers);
+            value_type.convert_f32(bytes, numbers);
             scale_values(numbers, self.scale);
-            if let Some(at) = first_non_finite(numbers) {
-                let (row, column) = ((first + at) / self.columns, (first + at) % self.columns);
-                return Err(Error::NonFinite { name: what, row, column, value: numbers[at] });
+            if let Some(index) = first_non_finite(numbers) {
+                let (row, column) = ((first + index) / self.columns, (first + index) % self.columns);
+                return Err(Error::NonFinite { name, row, column, value: numbers[index] });
             }
         }
         Ok(())
     }
 
-    /// Writes a row as the bytes that it is.
+    /// Writes the bytes of a row.
     pub(crate) fn write_bytes(&self, row: usize, into: &mut [u8]) {
         self.source.read(self.file_row(row) * self.columns, into);
     }
 
-    /// Writes a row as numbers.
+    /// Writes a row as f32.
     pub(crate) fn write(&self, row: usize, into: &mut [f32]) {
         self.source.write(self.file_row(row) * self.columns, self.scale, into);
     }
 
-    /// Writes rows as numbers, each to its place: those that are near each other in the file are read together.
+    /// Writes rows as f32, each to its slice. Rows that are close to each other in the file are read together.
     pub(crate) fn write_all<'a>(&self, rows: impl Iterator<Item = (usize, &'a mut [f32])>) {
         let scale = self.scale;
-        let alone = |source: &RowFile, first: usize, into: &mut [f32]| source.write(first, scale, into);
-        self.write_in_file_order(rows, alone, |source, bytes, into| source.convert(bytes, scale, into));
+        let write_one = |source: &RowFile, first: usize, into: &mut [f32]| source.write(first, scale, into);
+        self.write_in_file_order(rows, write_one, |source, bytes, into| source.convert(bytes, scale, into));
     }
 
-    /// Writes rows as the bytes that they are, like [`FileRows::write_all`].
+    /// Writes the bytes of rows, like [`FileRows::write_all`].
     pub(crate) fn write_all_bytes<'a>(&self, rows: impl Iterator<Item = (usize, &'a mut [u8])>) {
         self.write_in_file_order(rows, RowFile::read, |_, bytes, into| into.copy_from_slice(bytes));
     }
 
-    /// Writes rows in the order of the file: `alone` from there, or `read` from what was read with others.
+    /// Writes rows in the order of the file. `write_one` reads and writes a single row; `convert` writes a row whose bytes were
+    /// read together with other rows.
     fn write_in_file_order<'a, T: Send + 'a>(
         &self,
         rows: impl Iterator<Item = (usize, &'a mut [T])>,
-        alone: impl Fn(&RowFile, usize, &mut [T]) + Sync,
-        read: impl Fn(&RowFile, &[u8], &mut [T]) + Sync,
+        write_one: impl Fn(&RowFile, usize, &mut [T]) + Sync,
+        convert: impl Fn(&RowFile, &[u8], &mut [T]) + Sync,
     ) {
         let mut all: Vec<_> = rows.map(|(row, to)| (self.file_row(row), to)).collect();
         all.sort_unstable_by_key(|(row, _)| *row);
@@ -267,27 +280,27 @@ impl FileRows {
             while let Some((first, _)) = rest.first() {
                 let first = *first;
                 let (count, end) = self.count_near(first, rest[1..].iter().map(|(row, _)| *row));
-                let (some, behind) = rest.split_at_mut(count);
-                rest = behind;
-                if let [(row, to)] = some {
-                    alone(&self.source, *row * self.columns, to);
+                let (near, remaining) = rest.split_at_mut(count);
+                rest = remaining;
+                if let [(row, to)] = near {
+                    write_one(&self.source, *row * self.columns, to);
                     continue;
                 }
                 let bytes = self.row_bytes();
                 span.resize((end - first) * bytes, 0);
                 self.source.read(first * self.columns, &mut span);
-                for (row, to) in some {
-                    read(&self.source, &span[(*row - first) * bytes..][..bytes], to);
+                for (row, to) in near {
+                    convert(&self.source, &span[(*row - first) * bytes..][..bytes], to);
                 }
             }
         });
     }
 
-    /// How many rows are read together, `first` and those of `behind`, in the order of the file, that are near; and the row of
-    /// the file after the last of them.
-    fn count_near(&self, first: usize, behind: impl Iterator<Item = usize>) -> (usize, usize) {
+    /// Returns how many rows to read together, and the row of the file after the last one. They are `first` and those rows of
+    /// `following`, in the order of the file, that are close to it.
+    fn count_near(&self, first: usize, following: impl Iterator<Item = usize>) -> (usize, usize) {
         let (bytes, mut count, mut end) = (self.row_bytes(), 1, first + 1);
-        for row in behind {
+        for row in following {
             if (row + 1 - end) * bytes > MAX_GAP_BYTES + bytes || (row + 1 - first) * bytes > MAX_SPAN_BYTES {
                 break;
             }
@@ -296,27 +309,27 @@ impl FileRows {
         (count, end)
     }
 
-    /// Bytes of a row in the file.
+    /// Returns the number of bytes per row in the file.
     fn row_bytes(&self) -> usize {
         self.columns * self.source.value_type.width
     }
 }
 
-/// The same rows of the same opened file, with the same scale.
+/// Two values are equal if they have the same rows of the same open file and the same scale.
 impl PartialEq for FileRows {
     fn eq(&self, other: &Self) -> bool {
         let is_same = Arc::ptr_eq(&self.source, &other.source) && self.scale == other.scale;
-        is_same && self.rows == other.rows && self.select == other.select
+        is_same && self.rows == other.rows && self.selected == other.selected
     }
 }
 
-/// The type of the values and their scale.
+/// Prints the type of the values and their scale.
 impl std::fmt::Display for FileRows {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let ValueType { type_code: letter, width, .. } = self.source.value_type;
-        match letter {
+        let ValueType { type_code, width, .. } = self.source.value_type;
+        match type_code {
             _ if self.source.value_type.is_bytes() => f.write_str("bytes")?,
-            letter => write!(f, "{}{}", char::from(letter), 8 * width)?,
+            type_code => write!(f, "{}{}", char::from(type_code), 8 * width)?,
         }
         if self.scale != 1.0 || self.source.value_type.is_bytes() {
             write!(f, " times {}", self.scale)?;
@@ -326,47 +339,47 @@ impl std::fmt::Display for FileRows {
 }
 
 impl RowFile {
-    /// Writes the values from number `first` on as numbers, multiplied by a scale.
+    /// Reads the values from index `first` on, and writes them as f32 multiplied by `scale`.
     fn write(&self, first: usize, scale: f32, into: &mut [f32]) {
         if self.is_native_f32() {
             self.read(first, bytemuck::cast_slice_mut(into));
             return scale_values(into, scale);
         }
-        let mut piece = [0; CONVERSION_BYTES];
-        let at_once = CONVERSION_BYTES / self.value_type.width;
-        for (i, into) in into.chunks_mut(at_once).enumerate() {
-            let piece = &mut piece[..into.len() * self.value_type.width];
-            self.read(first + i * at_once, piece);
-            self.convert(piece, scale, into);
+        let mut bytes = [0; CONVERSION_BYTES];
+        let block_values = CONVERSION_BYTES / self.value_type.width;
+        for (i, into) in into.chunks_mut(block_values).enumerate() {
+            let bytes = &mut bytes[..into.len() * self.value_type.width];
+            self.read(first + i * block_values, bytes);
+            self.convert(bytes, scale, into);
         }
     }
 
-    /// Writes values as numbers, multiplied by a scale.
-    fn convert(&self, values: &[u8], scale: f32, into: &mut [f32]) {
+    /// Converts the bytes of values to f32, multiplied by `scale`.
+    fn convert(&self, bytes: &[u8], scale: f32, into: &mut [f32]) {
         if self.is_native_f32() {
-            bytemuck::cast_slice_mut(into).copy_from_slice(values);
+            bytemuck::cast_slice_mut(into).copy_from_slice(bytes);
         } else {
-            self.value_type.convert_f32(values, into);
+            self.value_type.convert_f32(bytes, into);
         }
         scale_values(into, scale);
     }
 
-    /// Whether the values are f32 as they are in memory.
+    /// Returns whether the values are f32 in the byte order of the host.
     fn is_native_f32(&self) -> bool {
-        let ValueType { type_code: letter, width, is_big_endian } = self.value_type;
-        letter == b'f' && width == 4 && is_big_endian == cfg!(target_endian = "big")
+        let ValueType { type_code, width, is_big_endian } = self.value_type;
+        type_code == b'f' && width == 4 && is_big_endian == cfg!(target_endian = "big")
     }
 
-    /// Reads the bytes of the values from number `first` on; zeros if it cannot.
+    /// Reads the bytes of the values from index `first` on. On failure it writes zeros and stores the error.
     fn read(&self, first: usize, into: &mut [u8]) {
-        let at = self.data_offset + (first * self.value_type.width) as u64;
-        if let Err(error) = read_at(&self.file, into, at) {
+        let offset = self.data_offset + (first * self.value_type.width) as u64;
+        if let Err(error) = read_at(&self.file, into, offset) {
             into.fill(0);
-            let why = match error.kind() {
-                io::ErrorKind::UnexpectedEof => format!("it ends before byte {}", at + into.len() as u64),
+            let reason = match error.kind() {
+                io::ErrorKind::UnexpectedEof => format!("the file ends before byte {}", offset + into.len() as u64),
                 _ => error.to_string(),
             };
-            let _ = self.first_error.set(Error::Io { path: self.path.clone(), reason: why });
+            let _ = self.first_error.set(Error::Io { path: self.path.clone(), reason });
         }
     }
 }
@@ -378,18 +391,18 @@ fn scale_values(values: &mut [f32], scale: f32) {
 }
 
 #[cfg(unix)]
-fn read_at(file: &File, into: &mut [u8], at: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, into, at)
+fn read_at(file: &File, into: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, into, offset)
 }
 
 #[cfg(windows)]
-fn read_at(file: &File, mut into: &mut [u8], mut at: u64) -> io::Result<()> {
+fn read_at(file: &File, mut into: &mut [u8], mut offset: u64) -> io::Result<()> {
     while !into.is_empty() {
-        match std::os::windows::fs::FileExt::seek_read(file, into, at) {
+        match std::os::windows::fs::FileExt::seek_read(file, into, offset) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(read) => {
                 into = &mut into[read..];
-                at += read as u64;
+                offset += read as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -409,16 +422,16 @@ mod tests {
 
     use super::*;
 
-    /// Against the definition of binary16 (IEEE 754), computed in f64.
+    /// Compares with the definition of binary16 (IEEE 754), computed in f64.
     #[test]
     fn every_half_precision_number_is_converted_exactly() {
         for is_big_endian in [false, true] {
-            let kind = ValueType { type_code: b'f', width: 2, is_big_endian };
+            let value_type = ValueType { type_code: b'f', width: 2, is_big_endian };
             let to_bytes = if is_big_endian { u16::to_be_bytes } else { u16::to_le_bytes };
             let patterns = 0..=u16::MAX;
             let bytes: Vec<u8> = patterns.clone().flat_map(to_bytes).collect();
             let mut numbers = vec![0.0; 1 << 16];
-            kind.convert_f32(&bytes, &mut numbers);
+            value_type.convert_f32(&bytes, &mut numbers);
             for (pattern, number) in patterns.zip(numbers) {
                 let sign = if pattern >> 15 == 1 { -1.0 } else { 1.0 };
                 let (exponent, fraction) = (i32::from(pattern >> 10 & 0x1f), f64::from(pattern & 0x3ff));
@@ -434,38 +447,38 @@ mod tests {
         }
     }
 
-    /// In every block, and in rows that are longer than a block.
+    /// Covers every block, and rows that are longer than a block.
     #[test]
-    fn the_first_value_that_is_not_finite_is_told_with_its_row_and_column() {
+    fn check_finite_reports_row_and_column_of_the_first_non_finite_value() {
         let path = std::env::temp_dir().join(format!("gradus-file-rows-finite-{}", std::process::id()));
         let count = READ_BYTES / 8 + 30;
-        for (at, columns) in
+        for (index, columns) in
             [(0, 2), (5, 2), (READ_BYTES / 8 - 1, 2), (READ_BYTES / 8, 2), (count - 1, 1), (count - 1, count)]
         {
-            // The last is more than f32 can hold, although it is finite as f64.
+            // 1e300 is finite as f64, but not as f32.
             for value in [f64::NAN, f64::NEG_INFINITY, 1e300] {
                 let mut values = vec![f64::from(f32::MAX); count];
-                values[at] = value;
+                values[index] = value;
                 fs::write(&path, values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>()).unwrap();
-                let kind = ValueType { type_code: b'f', width: 8, is_big_endian: false };
-                let rows = FileRows::new(&path, File::open(&path).unwrap(), 0, kind, [count / columns, columns]);
+                let value_type = ValueType { type_code: b'f', width: 8, is_big_endian: false };
+                let file = File::open(&path).unwrap();
+                let rows = FileRows::new(&path, file, 0, value_type, [count / columns, columns]);
                 let found = rows.check_finite("features");
                 let Err(Error::NonFinite { row, column, .. }) = found else { panic!("{found:?}") };
-                assert_eq!((row, column), (at / columns, at % columns));
+                assert_eq!((row, column), (index / columns, index % columns));
             }
         }
         fs::remove_file(path).unwrap();
     }
 
-    /// Narrow rows, of which more lie near each other than are read together, rows that are no f32, and some that are longer
-    /// than what is read together.
+    /// Covers narrow rows that need several reads, rows that are not f32, and rows longer than [`MAX_SPAN_BYTES`].
     #[test]
-    fn rows_that_are_read_together_are_those_that_are_read_alone() {
+    fn rows_read_together_equal_rows_read_one_by_one() {
         let path = std::env::temp_dir().join(format!("gradus-file-rows-{}", std::process::id()));
         let values: Vec<u8> = (0..3 * MAX_SPAN_BYTES + 7).map(|i| (i * 7 % 61) as u8).collect();
         fs::write(&path, &values).unwrap();
         let float = ValueType { type_code: b'f', width: 4, is_big_endian: cfg!(target_endian = "big") };
-        for (kind, columns) in [
+        for (value_type, columns) in [
             (float, 5),
             (ValueType { is_big_endian: !float.is_big_endian, ..float }, 5),
             (ValueType { type_code: b'u', width: 1, ..float }, 9),
@@ -473,24 +486,24 @@ mod tests {
             (ValueType { type_code: b'i', width: 2, is_big_endian: true }, 5),
             (float, MAX_SPAN_BYTES / 4 + 9),
         ] {
-            let rows = (values.len() - 7) / (columns * kind.width);
-            let all = FileRows::new(&path, File::open(&path).unwrap(), 7, kind, [rows, columns]);
-            let picked = all.select(&(0..rows).rev().collect::<Vec<_>>());
-            // All of them, some far apart, some twice, and none.
+            let rows = (values.len() - 7) / (columns * value_type.width);
+            let all = FileRows::new(&path, File::open(&path).unwrap(), 7, value_type, [rows, columns]);
+            let selected = all.select(&(0..rows).rev().collect::<Vec<_>>());
+            // All rows, rows far apart, repeated rows, and no rows.
             for (count, stride) in [(rows, 1), (rows, 7), (rows / 3, 1001), (2 * rows, 1), (0, 1)] {
                 let wanted: Vec<usize> = (0..count).map(|i| (i * stride) % rows).collect();
-                for from in [&all, &picked] {
+                for from in [&all, &selected] {
                     let wanted = || wanted.iter().copied();
                     let [mut together, mut alone] = [(); 2].map(|()| vec![0.0; count * columns]);
                     from.write_all(wanted().zip(together.chunks_exact_mut(columns)));
                     wanted().zip(alone.chunks_exact_mut(columns)).for_each(|(row, to)| from.write(row, to));
                     let [together, alone] = [together, alone].map(bytemuck::cast_vec::<f32, u32>);
-                    assert!(together == alone, "{kind:?}, {columns} columns, {count} rows");
-                    let bytes = columns * kind.width;
+                    assert!(together == alone, "{value_type:?}, {columns} columns, {count} rows");
+                    let bytes = columns * value_type.width;
                     let [mut together, mut alone] = [(); 2].map(|()| vec![0; count * bytes]);
                     from.write_all_bytes(wanted().zip(together.chunks_exact_mut(bytes)));
                     wanted().zip(alone.chunks_exact_mut(bytes)).for_each(|(row, to)| from.write_bytes(row, to));
-                    assert!(together == alone, "bytes of {kind:?}, {columns} columns, {count} rows");
+                    assert!(together == alone, "bytes of {value_type:?}, {columns} columns, {count} rows");
                     from.check().unwrap();
                 }
             }

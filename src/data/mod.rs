@@ -1,4 +1,4 @@
-//! Data sets: rows of inputs with their targets, from memory or from files, and the preprocessing of both.
+//! Data sets: rows of features with their targets, in memory or in files, and their preprocessing.
 
 pub(crate) mod dataset;
 pub(crate) mod features;

@@ -1,4 +1,4 @@
-//! Predictions of several networks of one shape, combined where they are computed.
+//! Predictions of several networks of one shape, combined on the device that computes them.
 
 use crate::{
     device::{Backend, Device},
@@ -7,15 +7,15 @@ use crate::{
     nn::network::Network,
 };
 
-/// Networks with their parameters on a GPU or on the CPU.
-#[allow(clippy::large_enum_variant, reason = "each ensemble has one")]
+/// An ensemble with its parameters on a GPU or on the CPU.
+#[allow(clippy::large_enum_variant, reason = "an ensemble holds exactly one")]
 pub(crate) enum EnsembleBackend {
     Gpu(GpuEnsemble),
     Cpu(Ensemble),
 }
 
 impl EnsembleBackend {
-    /// Networks of one shape, each with flat parameters and running statistics.
+    /// Creates an ensemble of networks of one shape. Each member is `[parameters, running statistics]`, both flat.
     pub(crate) async fn new(device: &Device, network: &Network, members: Vec<[Vec<f32>; 2]>) -> Result<Self> {
         Ok(match &device.backend {
             Backend::Gpu(gpu) => Self::Gpu(GpuEnsemble::new(gpu, network, &members).await?),
@@ -23,7 +23,11 @@ impl EnsembleBackend {
         })
     }
 
-    /// For each row the means of the outputs, then their summed squared deviations, then the votes: `[rows, 3, outputs]`.
+    /// Returns `[rows, 3, outputs]`: for each row the means of the outputs, their summed squared deviations, and the
+    /// votes.
+    ///
+    /// A network with one output votes if the output is greater than `threshold`. Otherwise each member votes for its
+    /// largest output.
     pub(crate) async fn predict(&self, inputs: &[f32], threshold: f32) -> Result<Vec<f32>> {
         match self {
             Self::Gpu(ensemble) => ensemble.predict(inputs, threshold).await,

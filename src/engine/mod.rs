@@ -1,6 +1,7 @@
-//! What trains and predicts: a GPU or the CPU, behind one interface.
+//! The engines that train and predict, on a GPU or on the CPU, behind one interface.
 //!
-//! Each file has one type with a variant for each. Only these types tell the two apart, so that their callers do not.
+//! Each backend type is an enum with one variant for the GPU and one for the CPU. Only these types distinguish the two;
+//! their callers do not.
 
 pub(crate) mod config;
 pub(crate) mod cpu;
@@ -16,7 +17,9 @@ pub(crate) mod training;
 
 use crate::error::Error;
 
-/// The error of a recording that is asked of the CPU.
-fn recording_needs_gpu(expected: &str) -> Error {
-    Error::InvalidSetting { name: "recording", expected: expected.into(), got: "the CPU".into() }
+/// Returns the error for recording into a command encoder on the CPU; `object` is the trainer or the predictor.
+fn recording_needs_gpu(object: &str) -> Error {
+    Error::InvalidState {
+        message: format!("recording needs a GPU; this {object} runs on the CPU engine, create it with a GPU device"),
+    }
 }

@@ -1,4 +1,4 @@
-//! Predictions of a network that is not in training.
+//! Predictions of a network outside of a trainer.
 
 use crate::{
     device::{Backend, Device},
@@ -8,14 +8,14 @@ use crate::{
 };
 
 /// A network with its parameters on a GPU or on the CPU.
-#[allow(clippy::large_enum_variant, reason = "each predictor has one")]
+#[allow(clippy::large_enum_variant, reason = "a predictor holds exactly one")]
 pub(crate) enum PredictionBackend {
     Gpu(GpuPredictor),
     Cpu(Predictor),
 }
 
 impl PredictionBackend {
-    /// A network with flat parameters and running statistics.
+    /// Creates the backend for a network with flat parameters and running statistics.
     pub(crate) async fn new(device: &Device, network: &Network, flat: Vec<f32>, statistics: Vec<f32>) -> Result<Self> {
         Ok(match &device.backend {
             Backend::Gpu(gpu) => Self::Gpu(GpuPredictor::standalone(gpu, network, &flat, &statistics).await?),
@@ -23,7 +23,7 @@ impl PredictionBackend {
         })
     }
 
-    /// Sets the parameters and the running statistics, flat.
+    /// Sets the flat parameters and the flat running statistics.
     pub(crate) fn set_parameters(&mut self, flat: Vec<f32>, statistics: Vec<f32>) {
         match self {
             Self::Gpu(predictor) => predictor.set_parameters(&flat, &statistics),
@@ -31,7 +31,7 @@ impl PredictionBackend {
         }
     }
 
-    /// The outputs, row by row, for any number of rows of inputs.
+    /// Returns the outputs, row by row, for any number of rows of inputs.
     pub(crate) async fn predict(&self, inputs: &[f32]) -> Result<Vec<f32>> {
         match self {
             Self::Gpu(predictor) => predictor.predict(inputs).await,
@@ -39,7 +39,7 @@ impl PredictionBackend {
         }
     }
 
-    /// The most rows of a recording. The CPU has none.
+    /// Returns the maximum number of rows of a recorded prediction, or `None` on the CPU, which cannot record.
     pub(crate) const fn max_recorded_rows(&self) -> Option<usize> {
         match self {
             Self::Gpu(predictor) => Some(predictor.max_rows()),
@@ -48,6 +48,9 @@ impl PredictionBackend {
     }
 
     /// Records a prediction from one buffer of the caller into another.
+    ///
+    /// # Errors
+    /// [`Error::InvalidState`](crate::Error::InvalidState) on the CPU.
     pub(crate) async fn record(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,
@@ -57,7 +60,7 @@ impl PredictionBackend {
     ) -> Result<()> {
         match self {
             Self::Gpu(predictor) => predictor.record(encoder, inputs, rows, outputs).await,
-            Self::Cpu(_) => Err(recording_needs_gpu("a predictor on a GPU")),
+            Self::Cpu(_) => Err(recording_needs_gpu("predictor")),
         }
     }
 }

@@ -1,14 +1,16 @@
-//! All that training changes, in the one order that every device can tell it in.
+//! The training state in one layout that is the same on every device.
 
-/// All that a step of training may change, flat: whatever a device's own order is, here each is laid out as
-/// [`crate::nn::Network::layout`] says.
+/// All values that a training step may change, as flat vectors.
+///
+/// Engines may store them in another order. Here every vector of parameter length has the layout of
+/// [`crate::nn::Network::layout`].
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TrainingState {
     pub(crate) parameters: Vec<f32>,
-    /// As [`crate::nn::Network::statistics`] has them.
+    /// The running statistics of batch normalization, in the layout of [`crate::nn::Network::statistics`].
     pub(crate) statistics: Vec<f32>,
-    /// What the optimizer keeps: the rule's numbers for every parameter, one plane each, and the average last.
+    /// The optimizer state: one vector per quantity of the update rule, then the EMA of the parameters if there is one.
     pub(crate) optimizer_state: Vec<Vec<f32>>,
-    /// Those that wait for more batches; none if batches are not accumulated.
+    /// The gradients summed since the last update; `None` without gradient accumulation.
     pub(crate) accumulated_gradients: Option<Vec<f32>>,
 }

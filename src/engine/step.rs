@@ -1,4 +1,6 @@
-//! What depends on the step alone, computed on the host in f64: which rows it takes, its rate, the divisor of its mean.
+//! The steps of a training: the rows of each batch, its loss scale, and the coefficients of its update.
+//!
+//! The host computes them in f64, because they depend only on the step number and the settings.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -8,7 +10,7 @@ use crate::{
         subset::SubsetParams,
     },
     error::{Error, Result},
-    nn::{dropout::Dropout, loss::Loss, network::Network},
+    nn::{dropout::Dropout, loss::Loss, network::Network, normalization::check_batch_size},
     optim::{coefficients::UpdateCoefficients, optimizer::Optimizer, schedule::Schedule},
 };
 
@@ -16,45 +18,51 @@ use crate::{
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
 pub(crate) struct Step {
-    /// How many rows the batch has; the last batch of an epoch may be short.
+    /// The number of rows in the batch. The last batch of an epoch may be smaller.
     pub(crate) rows: u32,
-    /// The place in the epoch's order of its first row.
+    /// The position of the batch's first row in the permutation of the epoch.
     pub(crate) first_position: u32,
-    /// The key of the epoch's order.
+    /// The key of the epoch's permutation, from [`epoch_key`].
     pub(crate) shuffle_key: [u32; 2],
-    /// One over how many numbers the mean of the loss goes.
+    /// The reciprocal of the divisor of the mean loss: see [`Loss::mean_divisor`].
     pub(crate) loss_scale: f32,
-    /// Where in the ring of metrics the step's loss and right answers go.
+    /// The index in the metrics ring that receives the step's loss and its number of correct rows.
     pub(crate) metrics_index: u32,
-    /// Whether the gradients start anew, and whether they make an update: always, unless batches are accumulated.
+    /// Whether the step clears the gradients first; always 1 without gradient accumulation.
     pub(crate) clears_gradients: u32,
+    /// Whether the step applies an update; always 1 without gradient accumulation.
     pub(crate) applies_update: u32,
     pub(crate) coefficients: UpdateCoefficients,
-    /// Where a network among many drops a share of its own: `Dropout` in `src/dropout.rs`.
+    /// [`Dropout::threshold`] if the member has its own dropout probability, otherwise 0.
     pub(crate) dropout_threshold: u32,
+    /// [`Dropout::scale`] if the member has its own dropout probability, otherwise 0.
     pub(crate) dropout_scale: f32,
 }
 
-/// What decides the steps of one network in a chunk, `StepTableInput` in `shaders/steps.wgsl`: from this, and from what networks
-/// share, the device finds each of them.
+/// The input from which the device builds the step table of one member for a chunk of steps, together with the shared
+/// coefficients. It is the same struct as `StepTableInput` in `shaders/steps.wgsl`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
 pub(crate) struct StepTableInput {
+    /// The number of rows in an epoch.
     pub(crate) rows: u32,
     pub(crate) batch_size: u32,
     pub(crate) steps_per_epoch: u32,
-    /// Which step of its epoch the first is.
+    /// The index of the first step within its epoch.
     pub(crate) step_in_epoch: u32,
-    /// The epoch, and the seed as [`epoch_key`] mixes it; of both the lower half first.
+    /// The epoch of the first step; the lower half first.
     pub(crate) epoch: [u32; 2],
+    /// The mixed seed, from [`mix_seed`]; the lower half first.
     pub(crate) seed: [u32; 2],
-    /// [`Step::loss_scale`] of a whole batch, and of the last of an epoch.
+    /// [`Step::loss_scale`] of a full batch.
     pub(crate) loss_scale: f32,
+    /// [`Step::loss_scale`] of the last batch of an epoch.
     pub(crate) last_loss_scale: f32,
-    /// How many batches make an update, and how many of them came before the first step.
+    /// The number of batches per update.
     pub(crate) gradient_accumulation: u32,
+    /// The number of batches already accumulated before the first step.
     pub(crate) accumulated_batches: u32,
-    /// Which of the shared numbers are multiplied with its own.
+    /// The index of the shared coefficients that the device multiplies with `member_coefficients`.
     pub(crate) schedule_group: u32,
     pub(crate) member_coefficients: UpdateCoefficients,
     pub(crate) dropout_threshold: u32,
@@ -62,42 +70,43 @@ pub(crate) struct StepTableInput {
     pub(crate) padding: u32,
 }
 
-/// A batch that the caller brings.
+/// A batch from the caller, for a manual step.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Batch<'a> {
     /// `[rows, inputs]`
     pub(crate) inputs: &'a [f32],
     /// `[rows, outputs]`
     pub(crate) targets: &'a [f32],
-    /// `[rows]`, if it has weights.
+    /// `[rows]`, if the batch has sample weights.
     pub(crate) sample_weights: Option<&'a [f32]>,
 }
 
 impl Batch<'_> {
-    /// The sum of the weights, if it has weights.
+    /// Returns the sum of the sample weights if the batch has sample weights.
     pub(crate) fn weight_sum(&self) -> Option<f64> {
         self.sample_weights.map(|weights| weights.iter().map(|weight| f64::from(*weight)).sum())
     }
 
-    /// What a row weighs.
+    /// Returns the sample weight of a row; 1 without sample weights.
     #[inline]
     pub(crate) fn sample_weight(&self, row: usize) -> f32 {
         self.sample_weights.map_or(1.0, |weights| weights[row])
     }
 }
 
-/// What one step tells, before its update.
+/// The metrics of one step, computed before its update.
 pub(crate) struct StepMetrics {
     pub(crate) loss: f32,
-    /// The sum of the weights of the rows that are answered correctly.
+    /// The sum of the sample weights of the correct rows; without sample weights, their number.
     pub(crate) correct: f64,
     pub(crate) rows: u32,
-    /// The sum of the weights of all rows, if they have weights.
+    /// The sum of the sample weights of all rows, if they have sample weights.
     pub(crate) sample_weight_sum: Option<f64>,
 }
 
-/// What came before a training was taken up again with another batch size or accumulation: its updates, which optimizers and
-/// schedules count on from, and its epochs, which schedules per epoch count on from.
+/// The updates and epochs that ran before a training was resumed with another batch size or gradient accumulation.
+///
+/// Optimizers and schedules continue counting from `updates`, schedules per epoch from `epochs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ResumeOffset {
@@ -105,67 +114,71 @@ pub(crate) struct ResumeOffset {
     pub(crate) epochs: u64,
 }
 
-/// The course of a training: everything that decides what step `n` does.
+/// A generator of training steps: it holds every setting that determines step `n`.
 #[derive(Debug, Clone)]
 pub(crate) struct StepGenerator {
-    /// How many rows an epoch has.
+    /// The number of rows per epoch.
     pub(crate) rows: usize,
-    /// Which rows of the data set they are, unless all of them.
+    /// The subset of the data set to train on; `None` for all rows.
     pub(crate) subset: Option<SubsetParams>,
     pub(crate) batch_size: usize,
     pub(crate) outputs: usize,
     pub(crate) loss: Loss,
     pub(crate) optimizer: Optimizer,
     pub(crate) schedule: Schedule,
-    /// How many batches make an update.
+    /// The number of batches per update.
     pub(crate) gradient_accumulation: u64,
     pub(crate) seed: u64,
-    /// What it drops, if that is another share than the network's.
+    /// The dropout of this member, if it differs from the network's.
     pub(crate) dropout: Option<Dropout>,
-    /// Whether each output is a label of its own, and a row is right if all of them are.
+    /// Whether the targets are multi-label: a row is then correct if all of its outputs are.
     pub(crate) is_multi_label: bool,
-    /// Whether a last batch with fewer rows is skipped.
+    /// Whether an epoch skips a last batch that is smaller than `batch_size`.
     pub(crate) drop_last: bool,
     pub(crate) resume_offset: ResumeOffset,
 }
 
 impl StepGenerator {
-    /// Which rows of a data set of so many it takes.
+    /// Returns the subset to train on, in a data set of `rows` rows.
     pub(crate) fn subset(&self, rows: usize) -> SubsetParams {
         self.subset.unwrap_or_else(|| SubsetParams::all_rows(rows as u32))
     }
 
-    /// How many steps pass over the data set once.
+    /// Returns the number of steps per epoch.
     pub(crate) const fn steps_per_epoch(&self) -> u64 {
         if self.drop_last { (self.rows / self.batch_size) as u64 } else { self.rows.div_ceil(self.batch_size) as u64 }
     }
 
-    /// How many rows the last batch of an epoch has.
+    /// Returns the number of rows in the last batch of an epoch.
     const fn last_batch_size(&self) -> usize {
-        let before = (self.steps_per_epoch() as usize - 1) * self.batch_size;
-        if self.drop_last { self.batch_size } else { self.rows - before }
+        let full_rows = (self.steps_per_epoch() as usize - 1) * self.batch_size;
+        if self.drop_last { self.batch_size } else { self.rows - full_rows }
     }
 
-    /// Refuses an epoch without a batch, and batches that a network cannot be trained on.
+    /// Checks that an epoch has a batch, and that `network` can be trained on every batch.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`] if `drop_last` is set and the batch size exceeds the number of rows.
+    /// [`Error::InvalidSetting`] if the network has batch normalization and a batch has only one row.
     pub(crate) fn check(&self, network: &Network) -> Result<()> {
-        let Self { rows, batch_size: batch, drop_last, .. } = *self;
-        if drop_last && rows < batch {
-            let expected = format!("at most {rows}, the number of rows, with drop_last");
-            return Err(Error::InvalidSetting { name: "batch", expected, got: batch.to_string() });
+        let Self { rows, batch_size, drop_last, .. } = *self;
+        if drop_last && rows < batch_size {
+            let expected = format!("at most the number of rows ({rows}) with drop_last");
+            return Err(Error::InvalidSetting { name: "batch_size", expected, got: batch_size.to_string() });
         }
         if !network.has_batch_norm() {
             return Ok(());
         }
-        crate::nn::normalization::check_batch_size(batch.min(rows))?;
+        check_batch_size(batch_size.min(rows))?;
         if self.last_batch_size() == 1 {
-            let expected = "at least 2 for batch normalization; set drop_last or choose another batch size".to_owned();
-            let got = format!("1 ({rows} rows in batches of {batch})");
+            let expected = "at least 2 for batch normalization".to_owned();
+            let got = format!("1 ({rows} rows in batches of {batch_size}); set drop_last or choose another batch_size");
             return Err(Error::InvalidSetting { name: "rows of the last batch", expected, got });
         }
         Ok(())
     }
 
-    /// Step `n` through its rows, counted from 0; `before` steps were taken since the optimizer started.
+    /// Returns step `n`, counted from 0. `steps_since_reset` steps have run since the optimizer was reset.
     pub(crate) fn step(&self, n: u64, steps_since_reset: u64) -> Step {
         let (first, rows) = self.batch_span(n);
         Step {
@@ -174,7 +187,8 @@ impl StepGenerator {
         }
     }
 
-    /// The step behind `last`: [`StepGenerator::step`] without computing again what stays.
+    /// Returns step `n`, which follows `last`: like [`StepGenerator::step`], but it reuses the values that did not
+    /// change.
     #[inline]
     pub(crate) fn next_step(&self, last: &Step, n: u64, steps_since_reset: u64) -> Step {
         let first = (last.first_position + last.rows) as usize;
@@ -188,22 +202,23 @@ impl StepGenerator {
         Step { first_position: first as u32, ..self.unpositioned_step(rows, steps_since_reset, key) }
     }
 
-    /// What decides the steps from `n` on, after `before` updates; `tempo` says which numbers they share.
-    pub(crate) fn table_input(&self, n: u64, steps_since_reset: u64, tempo: u32) -> StepTableInput {
+    /// Returns the input from which the device builds the step table from step `n` on. `schedule_group` is the index of
+    /// the shared coefficients.
+    pub(crate) fn table_input(&self, n: u64, steps_since_reset: u64, schedule_group: u32) -> StepTableInput {
         let halves = |number: u64| [number as u32, (number >> 32) as u32];
-        let all = self.steps_per_epoch();
+        let steps_per_epoch = self.steps_per_epoch();
         StepTableInput {
             rows: self.rows as u32,
             batch_size: self.batch_size as u32,
-            steps_per_epoch: all as u32,
-            step_in_epoch: (n % all) as u32,
-            epoch: halves(n / all),
+            steps_per_epoch: steps_per_epoch as u32,
+            step_in_epoch: (n % steps_per_epoch) as u32,
+            epoch: halves(n / steps_per_epoch),
             seed: halves(mix_seed(self.seed)),
             loss_scale: self.loss_scale(self.batch_size),
             last_loss_scale: self.loss_scale(self.last_batch_size()),
             gradient_accumulation: self.gradient_accumulation as u32,
             accumulated_batches: (steps_since_reset % self.gradient_accumulation) as u32,
-            schedule_group: tempo,
+            schedule_group,
             member_coefficients: self.optimizer.member_coefficients(),
             dropout_threshold: self.dropout.map_or(0, |dropout| dropout.threshold),
             dropout_scale: self.dropout.map_or(0.0, |dropout| dropout.scale),
@@ -211,32 +226,33 @@ impl StepGenerator {
         }
     }
 
-    /// The numbers that a step after `before` others shares with networks of the same tempo.
+    /// Returns the coefficients that a step shares with all members of its schedule group.
     pub(crate) fn shared_coefficients(&self, steps_since_reset: u64) -> UpdateCoefficients {
         self.optimizer
             .shared_coefficients(self.update_number(steps_since_reset), self.schedule_factor(steps_since_reset))
     }
 
-    /// Whether it shares those numbers with another one, at every step.
+    /// Returns whether [`StepGenerator::shared_coefficients`] of both generators are equal in every step.
     pub(crate) fn shares_schedule_with(&self, other: &Self) -> bool {
-        let Optimizer { rule, decoupled_weight_decay: decoupled, ema_decay: average, .. } = self.optimizer;
+        let Optimizer { rule, decoupled_weight_decay, ema_decay, .. } = self.optimizer;
         let theirs = &other.optimizer;
-        let is_same_rule =
-            rule == theirs.rule && decoupled == theirs.decoupled_weight_decay && average == theirs.ema_decay;
-        let is_same_length = self.schedule == Schedule::Constant || self.steps_per_epoch() == other.steps_per_epoch();
+        let is_same_rule = rule == theirs.rule
+            && decoupled_weight_decay == theirs.decoupled_weight_decay
+            && ema_decay == theirs.ema_decay;
+        let has_same_epochs = self.schedule == Schedule::Constant || self.steps_per_epoch() == other.steps_per_epoch();
         is_same_rule
             && self.gradient_accumulation == other.gradient_accumulation
             && self.schedule == other.schedule
-            && is_same_length
+            && has_same_epochs
     }
 
-    /// Where in its epoch's order step `n` begins, and how many rows it takes.
+    /// Returns the position of the first row of step `n` in its epoch, and the number of rows.
     pub(crate) fn batch_span(&self, n: u64) -> (usize, usize) {
         let first = (n % self.steps_per_epoch()) as usize * self.batch_size;
         (first, self.batch_size.min(self.rows - first))
     }
 
-    /// By what the schedule multiplies the rate after `before` steps.
+    /// Returns the factor by which the schedule multiplies the learning rate after `steps_since_reset` steps.
     pub(crate) fn schedule_factor(&self, steps_since_reset: u64) -> f64 {
         let (update, ResumeOffset { updates, .. }) =
             (steps_since_reset / self.gradient_accumulation, self.resume_offset);
@@ -248,40 +264,42 @@ impl StepGenerator {
         }
     }
 
-    /// How many epochs the updates of so many steps have gone through.
+    /// Returns the number of complete epochs after the updates of `steps_since_reset` steps. Batches that are
+    /// accumulated but not applied yet do not count.
     pub(crate) fn epochs_after(&self, steps_since_reset: u64) -> u64 {
         self.resume_offset.epochs
             + steps_since_reset / self.gradient_accumulation * self.gradient_accumulation / self.steps_per_epoch()
     }
 
-    /// A step on `rows` rows that the caller brings, after `before` others.
+    /// Returns a manual step on `rows` rows of the caller.
     pub(crate) fn manual_step(&self, rows: usize, steps_since_reset: u64) -> Step {
-        // For the noise, the steps by hand are epochs of one step, counted from the end.
+        // Noise and dropout use the epoch key. Each manual step counts as an epoch, from u64::MAX down, so that its key
+        // differs from those of real epochs.
         self.unpositioned_step(rows, steps_since_reset, epoch_key(self.seed, u64::MAX - steps_since_reset))
     }
 
-    /// One over how many numbers the mean of the loss goes, for a batch of `rows`.
+    /// Returns the reciprocal of the divisor of the mean loss for a batch of `rows` rows.
     pub(crate) fn loss_scale(&self, rows: usize) -> f32 {
         (1.0 / self.loss.mean_divisor(rows, self.outputs) as f64) as f32
     }
 
-    /// The numbers of the update that the step after `before` others belongs to.
+    /// Returns the coefficients of the update to which the step after `steps_since_reset` others belongs.
     pub(crate) fn update_coefficients(&self, steps_since_reset: u64) -> UpdateCoefficients {
         self.optimizer
             .update_coefficients(self.update_number(steps_since_reset), self.schedule_factor(steps_since_reset))
     }
 
-    /// The number of that update, from 1.
+    /// Returns the number of the update to which the step after `steps_since_reset` others belongs, counted from 1.
     pub(crate) const fn update_number(&self, steps_since_reset: u64) -> u64 {
         self.resume_offset.updates + steps_since_reset / self.gradient_accumulation + 1
     }
 
-    /// Whether those are the same in every step.
+    /// Returns whether [`StepGenerator::update_coefficients`] are the same in every step.
     pub(crate) fn is_constant(&self) -> bool {
         self.schedule == Schedule::Constant && self.optimizer.is_constant()
     }
 
-    /// What a step is but for its place.
+    /// Returns a step whose `first_position` and `metrics_index` are still 0.
     fn unpositioned_step(&self, rows: usize, steps_since_reset: u64, key: [u32; 2]) -> Step {
         Step {
             rows: rows as u32,
@@ -300,7 +318,7 @@ impl StepGenerator {
 
 #[cfg(test)]
 impl StepGenerator {
-    /// A course for tests: one output, mean squared error and SGD on all rows in batches of the given size.
+    /// Returns a generator for tests: one output, mean squared error and SGD on all rows, in batches of `batch` rows.
     pub(crate) fn plain(rows: usize, batch: usize) -> Self {
         Self {
             rows,
@@ -323,40 +341,38 @@ impl StepGenerator {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::optim::update_rule::UpdateRule;
 
     #[test]
-    fn epochs_are_counted_where_they_end_within_an_update() {
+    fn schedule_counts_epochs_that_end_within_an_accumulated_update() {
         let factors = [1.0, 0.5, 0.25, 0.125];
         let schedule = Schedule::Step { step_size: 1, factor: 0.5 }.per_epoch();
         for (accumulate, steps_per_epoch) in [(1, 5), (2, 5), (2, 3), (8, 2)] {
             let (rows, schedule) = (32 * steps_per_epoch, schedule.clone());
-            let course =
+            let generator =
                 StepGenerator { schedule, gradient_accumulation: accumulate, ..StepGenerator::plain(rows, 32) };
-            for before in 0..4 * steps_per_epoch as u64 {
-                let first = before - before % accumulate;
+            for steps in 0..4 * steps_per_epoch as u64 {
+                let first = steps - steps % accumulate;
                 let epoch = first / steps_per_epoch as u64;
                 assert_eq!(
-                    course.schedule_factor(before),
+                    generator.schedule_factor(steps),
                     factors[epoch as usize],
-                    "{accumulate}, {steps_per_epoch}, step {before}"
+                    "{accumulate}, {steps_per_epoch}, step {steps}"
                 );
             }
         }
     }
 
     #[test]
-    fn a_step_is_the_same_behind_another() {
-        let dampened = Optimizer::new(
-            crate::optim::update_rule::UpdateRule::Momentum { momentum: 0.9, dampening: 0.5, nesterov: false },
-            0.1,
-        );
+    fn next_step_equals_step() {
+        let dampened = Optimizer::new(UpdateRule::Momentum { momentum: 0.9, dampening: 0.5, nesterov: false }, 0.1);
         for optimizer in Optimizer::ALL.iter().chain([&dampened]) {
             for (schedule, accumulate) in Schedule::examples().into_iter().flat_map(|s| [(s.clone(), 1), (s, 3)]) {
                 let optimizer = *optimizer;
                 for drop_last in [false, true] {
                     let schedule = schedule.clone();
                     let plain = StepGenerator::plain(10, 4);
-                    let course = StepGenerator {
+                    let generator = StepGenerator {
                         outputs: 2,
                         optimizer,
                         schedule,
@@ -365,11 +381,11 @@ mod tests {
                         drop_last,
                         ..plain
                     };
-                    let mut last = course.step(7, 0);
+                    let mut last = generator.step(7, 0);
                     for n in 8..40 {
-                        last = course.next_step(&last, n, n - 7);
-                        assert_eq!(last, course.step(n, n - 7), "{course:?}");
-                        assert!(!drop_last || last.rows == 4, "{course:?}");
+                        last = generator.next_step(&last, n, n - 7);
+                        assert_eq!(last, generator.step(n, n - 7), "{generator:?}");
+                        assert!(!drop_last || last.rows == 4, "{generator:?}");
                     }
                 }
             }

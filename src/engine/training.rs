@@ -1,4 +1,4 @@
-//! The training of one network.
+//! The training of one network, on a GPU or on the CPU.
 
 use std::ops::Range;
 
@@ -26,23 +26,23 @@ use crate::{
 };
 
 /// A network in training on a GPU or on the CPU.
-#[allow(clippy::large_enum_variant, reason = "each trainer has one")]
+#[allow(clippy::large_enum_variant, reason = "a trainer holds exactly one")]
 pub(crate) enum TrainingBackend {
     Gpu(Engine),
     Cpu(CpuTraining),
 }
 
-/// How long the kernels of a step take.
+/// The measured times of the kernels of a step.
 #[cfg(not(target_family = "wasm"))]
 #[derive(Default)]
 pub(crate) struct KernelTimes {
     pub(crate) kernels: Vec<KernelTime>,
-    /// Whether the clock of the device measured them.
+    /// Whether device timestamps measured them, and not the clock of the host.
     pub(crate) uses_device_timestamps: bool,
 }
 
 impl TrainingBackend {
-    /// A network with its initial parameters, whose steps the course decides.
+    /// Creates the backend for a network with its initial parameters. `generator` decides the steps.
     pub(crate) async fn new(
         device: &Device,
         config: TrainingConfig<'_>,
@@ -53,7 +53,7 @@ impl TrainingBackend {
             Backend::Gpu(gpu) => {
                 let (network, seed) = (config.network, generator.seed);
                 let mut engine = Engine::new(gpu, EngineConfig::new(config, data, vec![generator])).await?;
-                // They are drawn last: what is refused takes no memory.
+                // Draw the parameters last, so that a rejected configuration allocates no memory for them.
                 engine.set_parameters(&network.initial_parameters(seed)?, &network.initial_statistics());
                 Ok(Self::Gpu(engine))
             }
@@ -61,7 +61,7 @@ impl TrainingBackend {
         }
     }
 
-    /// What decides the steps.
+    /// Returns the generator of the steps.
     pub(crate) const fn step_generator(&self) -> &StepGenerator {
         match self {
             Self::Gpu(engine) => engine.step_generator(),
@@ -69,7 +69,7 @@ impl TrainingBackend {
         }
     }
 
-    /// How steps are computed.
+    /// Returns the plan of the steps.
     pub(crate) fn plan(&self) -> Plan {
         match self {
             Self::Gpu(engine) => engine.plan(),
@@ -77,7 +77,7 @@ impl TrainingBackend {
         }
     }
 
-    /// Every plan that may be the fastest, the one of the planner first.
+    /// Returns every plan that may be the fastest. The plan of the planner comes first.
     #[cfg(not(target_family = "wasm"))]
     pub(crate) fn candidate_plans(&self) -> Vec<Plan> {
         match self {
@@ -86,7 +86,8 @@ impl TrainingBackend {
         }
     }
 
-    /// Takes the steps `first` to `first + steps` on the data set, after `before` updates, and adds their metrics to a report.
+    /// Runs the steps `first..first + steps` on the data set and adds their metrics to `report`. `steps_since_reset`
+    /// steps have run since the optimizer was reset.
     pub(crate) async fn run(
         &mut self,
         first: u64,
@@ -104,7 +105,8 @@ impl TrainingBackend {
         }
     }
 
-    /// Takes one step on a batch of the caller. A GPU tells its metrics later, in [`TrainingBackend::collect_metrics`].
+    /// Runs one manual step. The CPU returns its metrics; a GPU returns `None`, and
+    /// [`TrainingBackend::collect_metrics`] returns them later.
     pub(crate) async fn step(&mut self, batch: Batch<'_>, step: Step) -> Result<Option<StepMetrics>> {
         match self {
             Self::Gpu(engine) => engine.step(batch, step).await.map(|()| None),
@@ -112,7 +114,7 @@ impl TrainingBackend {
         }
     }
 
-    /// Whether [`TrainingBackend::collect_metrics`] must be called before the next step on a batch of the caller.
+    /// Returns whether [`TrainingBackend::collect_metrics`] must be called before the next manual step.
     pub(crate) const fn must_collect(&self) -> bool {
         match self {
             Self::Gpu(engine) => engine.must_collect(),
@@ -120,12 +122,12 @@ impl TrainingBackend {
         }
     }
 
-    /// The metrics of the steps on batches of the caller that the device has not told yet.
+    /// Waits for the pending manual steps and returns their metrics.
     pub(crate) async fn collect_metrics(&mut self) -> Result<Vec<StepMetrics>> {
         match self {
             Self::Gpu(engine) => {
-                let metrics = engine.collect_metrics().await?.into_iter().map(|([loss, right], (rows, weight))| {
-                    StepMetrics { loss, correct: f64::from(right), rows, sample_weight_sum: weight }
+                let metrics = engine.collect_metrics().await?.into_iter().map(|([loss, correct], (rows, weight))| {
+                    StepMetrics { loss, correct: f64::from(correct), rows, sample_weight_sum: weight }
                 });
                 Ok(metrics.collect())
             }
@@ -133,7 +135,7 @@ impl TrainingBackend {
         }
     }
 
-    /// The gradients of the loss on a batch of the caller, flat. Nothing changes.
+    /// Returns the flat gradients of the loss on a batch of the caller. The training state does not change.
     pub(crate) async fn gradients(&mut self, batch: Batch<'_>, step: Step) -> Result<Vec<f32>> {
         match self {
             Self::Gpu(engine) => engine.gradients(batch, step).await,
@@ -141,7 +143,7 @@ impl TrainingBackend {
         }
     }
 
-    /// The outputs, row by row, for any number of rows of inputs.
+    /// Returns the outputs, row by row, for any number of rows of inputs.
     pub(crate) async fn predict(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
         match self {
             Self::Gpu(engine) => engine.predict(inputs).await,
@@ -149,24 +151,24 @@ impl TrainingBackend {
         }
     }
 
-    /// Evaluates the network on a data set by the judge of that data set.
+    /// Evaluates the network on a data set. `evaluator` must have been made for the same data set.
     pub(crate) async fn evaluate(&mut self, data: &Dataset, mut evaluator: HostEvaluator<'_>) -> Result<Metrics> {
         match self {
             Self::Gpu(engine) => {
-                let mut judged = Ok(());
-                let take = |rows: Range<usize>, outputs: Vec<f32>| {
-                    let more = evaluator.add_rows(rows, outputs);
-                    judged = judged.clone().and(more);
+                let mut result = Ok(());
+                let add_rows = |rows: Range<usize>, outputs: Vec<f32>| {
+                    let added = evaluator.add_rows(rows, outputs);
+                    result = result.clone().and(added);
                 };
-                engine.predict_dataset(data, take).await?;
-                judged?;
+                engine.predict_dataset(data, add_rows).await?;
+                result?;
                 Ok(evaluator.metrics)
             }
             Self::Cpu(training) => evaluator.evaluate_all(|inputs| training.engine.predict(inputs)),
         }
     }
 
-    /// The parameters, layer by layer.
+    /// Returns the parameters, layer by layer.
     pub(crate) async fn parameters(&self) -> Result<Vec<LayerParameters>> {
         match self {
             Self::Gpu(engine) => {
@@ -178,7 +180,7 @@ impl TrainingBackend {
         }
     }
 
-    /// The moving average of the parameters, flat, if the optimizer has one.
+    /// Returns the flat EMA of the parameters if the optimizer keeps one.
     pub(crate) async fn ema_parameters(&self) -> Result<Option<Vec<f32>>> {
         match self {
             Self::Gpu(engine) => engine.ema_parameters().await,
@@ -186,7 +188,7 @@ impl TrainingBackend {
         }
     }
 
-    /// Sets the learning rate of the steps that follow.
+    /// Sets the learning rate of all later steps.
     pub(crate) fn set_learning_rate(&mut self, learning_rate: f64) {
         match self {
             Self::Gpu(engine) => engine.set_learning_rate(0, learning_rate),
@@ -194,7 +196,7 @@ impl TrainingBackend {
         }
     }
 
-    /// Sets what came before the steps.
+    /// Sets the updates and epochs that ran before a resumed training; schedules and optimizers count on from them.
     pub(crate) fn set_resume_offset(&mut self, resume_offset: ResumeOffset) {
         match self {
             Self::Gpu(engine) => engine.set_resume_offset(resume_offset),
@@ -202,7 +204,7 @@ impl TrainingBackend {
         }
     }
 
-    /// Sets flat parameters and running statistics, and resets the optimizer.
+    /// Sets the flat parameters and running statistics, and resets the optimizer.
     pub(crate) fn set_parameters(&mut self, flat: &[f32], statistics: &[f32]) {
         match self {
             Self::Gpu(engine) => engine.set_parameters(flat, statistics),
@@ -210,7 +212,7 @@ impl TrainingBackend {
         }
     }
 
-    /// Copies all that training changes, to go back to it.
+    /// Takes a snapshot of the training state. It replaces the previous snapshot.
     pub(crate) async fn take_snapshot(&mut self) -> Result<()> {
         match self {
             Self::Gpu(engine) => engine.take_snapshot().await,
@@ -221,7 +223,7 @@ impl TrainingBackend {
         }
     }
 
-    /// Goes back to the last copy, if there is one.
+    /// Restores the snapshot if there is one.
     pub(crate) fn restore(&mut self) {
         match self {
             Self::Gpu(engine) => engine.restore(),
@@ -229,7 +231,7 @@ impl TrainingBackend {
         }
     }
 
-    /// All that training changes.
+    /// Returns the training state.
     pub(crate) async fn training_state(&self) -> Result<TrainingState> {
         match self {
             Self::Gpu(engine) => engine.training_state(0).await,
@@ -237,7 +239,7 @@ impl TrainingBackend {
         }
     }
 
-    /// The last copy of it, if there is one.
+    /// Returns the training state of the snapshot if there is one.
     pub(crate) async fn snapshot_state(&self) -> Result<Option<TrainingState>> {
         match self {
             Self::Gpu(engine) => engine.snapshot_state().await,
@@ -245,7 +247,7 @@ impl TrainingBackend {
         }
     }
 
-    /// Sets all that training changes.
+    /// Sets the training state.
     pub(crate) fn set_training_state(&mut self, state: &TrainingState) {
         match self {
             Self::Gpu(engine) => engine.set_training_state(0, state),
@@ -253,7 +255,7 @@ impl TrainingBackend {
         }
     }
 
-    /// The seconds that the kernels took to compile so far.
+    /// Returns the seconds spent on compiling kernels so far; 0 on the CPU.
     pub(crate) const fn compile_seconds(&self) -> f64 {
         match self {
             Self::Gpu(engine) => engine.compile_seconds(),
@@ -261,13 +263,13 @@ impl TrainingBackend {
         }
     }
 
-    /// Whether steps are made of kernels that can be timed.
+    /// Returns whether the steps consist of kernels that can be timed.
     #[cfg(not(target_family = "wasm"))]
     pub(crate) const fn has_kernels(&self) -> bool {
         matches!(self, Self::Gpu(_))
     }
 
-    /// How many of that many steps a profile takes.
+    /// Returns the number of steps that a profile runs if the caller asks for `steps`.
     #[cfg(not(target_family = "wasm"))]
     pub(crate) fn profiled_steps(&self, steps: usize) -> usize {
         match self {
@@ -276,8 +278,8 @@ impl TrainingBackend {
         }
     }
 
-    /// Takes the steps `first` to `first + steps`, after `before` updates, times each kernel, and adds the metrics to a report.
-    /// The CPU takes none: see [`TrainingBackend::has_kernels`].
+    /// Runs the steps `first..first + steps`, times each kernel, and adds the metrics to `report`. The CPU runs no
+    /// step: see [`TrainingBackend::has_kernels`].
     #[cfg(not(target_family = "wasm"))]
     pub(crate) async fn profile(
         &mut self,
@@ -296,8 +298,11 @@ impl TrainingBackend {
         }
     }
 
-    /// Records the steps `first` to `first + steps`, after `before` updates, into an encoder of the caller. `weights` has the sum
-    /// of the weights of the rows of each step, if they have weights.
+    /// Records the steps `first..first + steps` into an encoder of the caller. `weights` holds the sum of the sample
+    /// weights of each step; it is empty without sample weights.
+    ///
+    /// # Errors
+    /// [`Error::InvalidState`](crate::Error::InvalidState) on the CPU.
     pub(crate) fn record(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,
@@ -308,11 +313,14 @@ impl TrainingBackend {
     ) -> Result<()> {
         match self {
             Self::Gpu(engine) => engine.record(encoder, (first, steps_since_reset), steps, weights),
-            Self::Cpu(_) => Err(recording_needs_gpu("a trainer on a GPU")),
+            Self::Cpu(_) => Err(recording_needs_gpu("trainer")),
         }
     }
 
     /// Records a prediction from one buffer of the caller into another.
+    ///
+    /// # Errors
+    /// [`Error::InvalidState`](crate::Error::InvalidState) on the CPU.
     pub(crate) async fn record_prediction(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,
@@ -322,11 +330,11 @@ impl TrainingBackend {
     ) -> Result<()> {
         match self {
             Self::Gpu(engine) => engine.predictor().await?.record(encoder, inputs, rows, outputs).await,
-            Self::Cpu(_) => Err(recording_needs_gpu("a trainer on a GPU")),
+            Self::Cpu(_) => Err(recording_needs_gpu("trainer")),
         }
     }
 
-    /// The buffer of the parameters. The CPU has none.
+    /// Returns the buffer of the parameters, or `None` on the CPU.
     pub(crate) const fn parameter_buffer(&self) -> Option<&wgpu::Buffer> {
         match self {
             Self::Gpu(engine) => Some(engine.parameter_buffer()),
@@ -335,9 +343,9 @@ impl TrainingBackend {
     }
 }
 
-/// Adds the metrics of the steps from `first` on, as a GPU tells them, to a report.
+/// Adds the metrics that a GPU read back, those of step `first` first, to a report.
 fn push_metrics(report: &mut RunReport, generator: &StepGenerator, first: u64, metrics: &[RawStepMetrics]) {
-    for (step, [loss, right]) in (first..).zip(metrics) {
-        report.push(*loss, f64::from(*right), generator.batch_span(step).1 as u32);
+    for (step, [loss, correct]) in (first..).zip(metrics) {
+        report.push(*loss, f64::from(*correct), generator.batch_span(step).1 as u32);
     }
 }

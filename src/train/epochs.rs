@@ -1,4 +1,4 @@
-//! One call of a fit: its epochs, and where each decision falls.
+//! One run of a training loop: its epochs, and the decisions after each of them.
 
 use crate::{
     error::{Error, Result},
@@ -17,49 +17,55 @@ pub(crate) struct LoopRun<'a> {
     training_loop: &'a TrainingLoop,
     history: History,
     policies: LoopPolicies,
-    /// Steps that this call has taken.
+    /// The steps that this run has taken.
     steps_taken: usize,
-    /// What its steps brought since the callback was called last.
+    /// The report of the steps since the last call of the callback.
     pending_report: RunReport,
     clock: Clock,
-    /// Whether what is kept is the best epoch, and not the start of this call.
+    /// Whether the trainer's snapshot holds the best epoch, instead of the state before the first epoch.
     has_best_snapshot: bool,
-    /// The lowest loss of an epoch whose end is kept in case that the next diverges, and how often that has been.
+    /// The lowest monitored loss of an epoch whose end is in the snapshot.
     lowest_loss: f64,
+    /// The number of divergences so far.
     divergences: usize,
     pub(crate) stop_reason: Option<StopReason>,
 }
 
 impl<'a> LoopRun<'a> {
-    pub(crate) async fn new(fit: &'a TrainingLoop, trainer: &mut Trainer) -> Result<Self> {
-        let (mut deciders, mut best) = (LoopPolicies::default(), None);
-        for (number, epoch) in fit.resume_from.epochs.iter().enumerate() {
-            best = deciders.observe(fit, number, epoch)?.best_epoch;
+    pub(crate) async fn new(training_loop: &'a TrainingLoop, trainer: &mut Trainer) -> Result<Self> {
+        let (mut policies, mut best_epoch) = (LoopPolicies::default(), None);
+        for (number, epoch) in training_loop.resume_from.epochs.iter().enumerate() {
+            best_epoch = policies.observe(training_loop, number, epoch)?.best_epoch;
         }
-        // What the epochs before have kept comes back with the trainer's checkpoint.
-        let has_best = !fit.resume_from.epochs.is_empty()
+        // A checkpoint also restores the snapshot of the earlier epochs.
+        let has_best_snapshot = !training_loop.resume_from.epochs.is_empty()
             && trainer.has_snapshot()
-            && (best.is_some() || !fit.needs_best_snapshot());
-        if fit.divergence != DivergencePolicy::Fail && !has_best {
+            && (best_epoch.is_some() || !training_loop.needs_best_snapshot());
+        if training_loop.divergence != DivergencePolicy::Fail && !has_best_snapshot {
             trainer.snapshot_async().await?;
         }
-        let lowest =
-            fit.resume_from.epochs.iter().map(Epoch::monitored_loss).filter(|_| has_best).fold(f64::INFINITY, f64::min);
+        let lowest_loss = training_loop
+            .resume_from
+            .epochs
+            .iter()
+            .map(Epoch::monitored_loss)
+            .filter(|_| has_best_snapshot)
+            .fold(f64::INFINITY, f64::min);
         Ok(Self {
-            training_loop: fit,
-            history: fit.resume_from.clone(),
-            policies: deciders,
+            training_loop,
+            history: training_loop.resume_from.clone(),
+            policies,
             steps_taken: 0,
             pending_report: RunReport::default(),
             clock: Clock::start(),
-            has_best_snapshot: has_best,
-            lowest_loss: lowest,
+            has_best_snapshot,
+            lowest_loss,
             divergences: 0,
             stop_reason: None,
         })
     }
 
-    /// What is left of the trainer's epoch, unless something ends it before.
+    /// Runs the rest of the trainer's current epoch, unless a budget, the callback or a divergence ends it earlier.
     pub(crate) async fn run_epoch(
         &mut self,
         trainer: &mut Trainer,
@@ -75,15 +81,15 @@ impl<'a> LoopRun<'a> {
             let outcome = trainer.run_async(steps).await;
             seconds += clock.seconds();
             self.steps_taken += steps;
-            let some = match outcome {
+            let step_report = match outcome {
                 Err(error @ Error::Diverged { .. }) => return self.handle_divergence(trainer, error),
                 outcome => outcome?,
             };
-            report.extend(&some);
-            self.pending_report.extend(&some);
-            let is_over = trainer.dataset_steps().is_multiple_of(trainer.steps_per_epoch() as u64);
+            report.extend(&step_report);
+            self.pending_report.extend(&step_report);
+            let ends_epoch = trainer.dataset_steps().is_multiple_of(trainer.steps_per_epoch() as u64);
             self.check_budgets();
-            if is_over || self.stop_reason.is_some() {
+            if ends_epoch || self.stop_reason.is_some() {
                 break;
             }
             self.history.partial_epoch = PartialEpoch { report, seconds };
@@ -103,7 +109,7 @@ impl<'a> LoopRun<'a> {
         };
         self.history.epochs.push(Epoch::from_report(&report, validation, trainer.last_learning_rate(), seconds));
         self.apply_policies(trainer).await?;
-        // What has just said stop need not hear of it.
+        // A callback that has just stopped the loop is not called again for the end of this epoch.
         if self.stop_reason == Some(StopReason::Callback) {
             Ok(())
         } else {
@@ -111,11 +117,13 @@ impl<'a> LoopRun<'a> {
         }
     }
 
-    /// How many steps come next: up to the end of the epoch, the next call or the end of the budget.
+    /// Returns the number of steps up to the end of the epoch, the next callback or the end of the step budget.
     fn next_steps(&self, trainer: &Trainer) -> usize {
-        let up_to = |multiple: usize| multiple - (trainer.dataset_steps() % multiple as u64) as usize;
-        let left = self.training_loop.max_steps.map_or(usize::MAX, |steps| steps - self.steps_taken);
-        up_to(trainer.steps_per_epoch()).min(self.training_loop.callback_every.map_or(usize::MAX, up_to)).min(left)
+        let steps_to_multiple = |multiple: usize| multiple - (trainer.dataset_steps() % multiple as u64) as usize;
+        let remaining = self.training_loop.max_steps.map_or(usize::MAX, |steps| steps - self.steps_taken);
+        steps_to_multiple(trainer.steps_per_epoch())
+            .min(self.training_loop.callback_every.map_or(usize::MAX, steps_to_multiple))
+            .min(remaining)
     }
 
     fn check_budgets(&mut self) {
@@ -123,11 +131,11 @@ impl<'a> LoopRun<'a> {
             self.training_loop.exhausted_budget(self.steps_taken, self.clock.seconds()).or(self.stop_reason);
     }
 
-    /// Goes back to what was kept, and says how it goes on.
+    /// Restores the snapshot and applies the divergence policy.
     fn handle_divergence(&mut self, trainer: &mut Trainer, error: Error) -> Result<()> {
         match self.training_loop.divergence {
             DivergencePolicy::Stop => self.stop_reason = Some(StopReason::Diverged),
-            DivergencePolicy::Retry { factor, max_retries: times } if self.divergences < times => {
+            DivergencePolicy::Retry { factor, max_retries } if self.divergences < max_retries => {
                 trainer.set_learning_rate(factor * trainer.learning_rate())?;
                 self.check_budgets();
             }
@@ -138,14 +146,14 @@ impl<'a> LoopRun<'a> {
         trainer.restore()
     }
 
-    /// Looks at the last epoch.
+    /// Applies early stopping, learning-rate reduction and snapshots to the last epoch.
     async fn apply_policies(&mut self, trainer: &mut Trainer) -> Result<()> {
         let number = self.history.epochs.len() - 1;
         let epoch = &self.history.epochs[number];
-        let verdict = self.policies.observe(self.training_loop, number, epoch)?;
+        let decision = self.policies.observe(self.training_loop, number, epoch)?;
         let loss = epoch.monitored_loss();
-        self.history.best_epoch = verdict.best_epoch.or(self.history.best_epoch);
-        if verdict.stops {
+        self.history.best_epoch = decision.best_epoch.or(self.history.best_epoch);
+        if decision.stops {
             self.stop_reason = Some(StopReason::NoImprovement);
         }
         let is_lowest = self.training_loop.divergence != DivergencePolicy::Fail
@@ -154,11 +162,11 @@ impl<'a> LoopRun<'a> {
         if is_lowest {
             self.lowest_loss = loss;
         }
-        if verdict.takes_snapshot || is_lowest {
+        if decision.takes_snapshot || is_lowest {
             trainer.snapshot_async().await?;
             self.has_best_snapshot = true;
         }
-        if let Some(rule) = self.training_loop.reduce_on_plateau.filter(|_| verdict.reduces_learning_rate) {
+        if let Some(rule) = self.training_loop.reduce_on_plateau.filter(|_| decision.reduces_learning_rate) {
             trainer.set_learning_rate(rule.reduce(trainer.learning_rate()))?;
         }
         Ok(())
@@ -175,14 +183,14 @@ impl<'a> LoopRun<'a> {
         match callback(&mut progress).await? {
             CallbackAction::Continue => {}
             CallbackAction::Stop => self.stop_reason = Some(self.stop_reason.unwrap_or(StopReason::Callback)),
-            CallbackAction::SetLearningRate(rate) => trainer.set_learning_rate(rate)?,
+            CallbackAction::SetLearningRate(learning_rate) => trainer.set_learning_rate(learning_rate)?,
         }
         self.pending_report = RunReport::default();
         Ok(())
     }
 
     pub(crate) fn finish(mut self, trainer: &mut Trainer) -> Result<History> {
-        // A trainer that is not the one of the epochs before has kept none of them.
+        // A trainer that did not run the earlier epochs has no snapshot of them.
         if self.training_loop.must_restore(&self.history) && self.has_best_snapshot {
             trainer.restore()?;
         }

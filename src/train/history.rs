@@ -1,25 +1,27 @@
-//! What a training was, epoch by epoch.
+//! The training history, one entry per epoch.
 
 use std::fmt;
 
 use crate::{metrics::Metrics, train::run_report::RunReport};
 
-/// What a training was. Its text is a table; [`History::to_csv`] and [`History::to_json_lines`] are the same for other programs.
+/// The training history, one entry per epoch.
+///
+/// Its `Display` text is a table. [`History::to_csv`] and [`History::to_json_lines`] write it for other programs.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct History {
-    /// One for each epoch, in their order. Where something ended an epoch early, it and what was left of it have one each.
+    /// The epochs in order. An epoch that was interrupted and resumed has one entry for each part.
     pub epochs: Vec<Epoch>,
-    /// Which of them was the best, counted from 0, where there was early stopping.
+    /// The index of the best epoch, counted from 0. `None` without early stopping.
     pub best_epoch: Option<usize>,
-    /// Why the training ended.
+    /// The reason why the training ended.
     pub stop_reason: StopReason,
-    /// What an epoch has brought in whose middle the callback is called: whoever goes on from there has it as well.
+    /// The current epoch, if the callback is called in the middle of it. A resumed training continues it.
     pub(crate) partial_epoch: PartialEpoch,
 }
 
-/// A part of an epoch.
+/// The part of an epoch that has run so far.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PartialEpoch {
@@ -27,24 +29,25 @@ pub(crate) struct PartialEpoch {
     pub(crate) seconds: f64,
 }
 
-/// One epoch.
+/// The losses, metrics and time of one epoch.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Epoch {
-    /// How many steps it had.
+    /// The number of steps.
     pub steps: usize,
-    /// The mean loss over the training rows, each as it was met: before the update by its batch.
+    /// The mean training loss. The loss of each batch is computed before the update by that batch.
     #[serde(with = "crate::util::number")]
     pub loss: f64,
-    /// The fraction of the training rows that were answered rightly when they were met, by their weights, as
-    /// [`RunReport::accuracy`] has it; none in a regression. Where a row may have several labels, all of them have to be right.
+    /// The training accuracy, weighted by the sample weights; see [`RunReport::accuracy`]. `None` for a regression.
+    ///
+    /// Each row is evaluated before the update by its batch. A row with several labels is correct if all labels are.
     pub accuracy: Option<f64>,
-    /// What the network was worth after it on the rows that validate, if there are any.
+    /// The metrics on the validation set after the epoch, if there is a validation set.
     pub validation: Option<Metrics>,
-    /// The learning rate of its last step, with the schedule's factor.
+    /// The learning rate of the last step, including the schedule's factor.
     pub learning_rate: f64,
-    /// What its steps took, in seconds, without validation and callbacks; 0 on the web, where there is no clock.
+    /// The time of the steps in seconds, without validation and callbacks. 0 on the web, which has no clock.
     pub seconds: f64,
 }
 
@@ -59,33 +62,35 @@ impl Epoch {
         Self { steps, loss, accuracy, validation, learning_rate, seconds }
     }
 
-    /// The loss on the rows that validate, or on those of training where none do.
+    /// Returns the validation loss, or the training loss without a validation set.
     pub(crate) fn monitored_loss(&self) -> f64 {
         self.validation.as_ref().map_or(self.loss, Metrics::loss)
     }
 }
 
-/// Why a training ended.
+/// The reason why a training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StopReason {
-    /// All epochs were done.
+    /// All epochs are completed.
     #[default]
     Completed,
-    /// It got no better: [`crate::train::TrainingLoop::early_stopping`].
+    /// The monitored metric did not improve:
+    /// [`TrainingLoop::early_stopping`](crate::train::TrainingLoop::early_stopping).
     NoImprovement,
-    /// All steps were done: [`crate::train::TrainingLoop::max_steps`].
+    /// The step budget is used up: [`TrainingLoop::max_steps`](crate::train::TrainingLoop::max_steps).
     MaxSteps,
-    /// The time was up: [`crate::train::TrainingLoop::max_time`].
+    /// The time budget is used up: [`TrainingLoop::max_time`](crate::train::TrainingLoop::max_time).
     MaxTime,
-    /// The callback said so.
+    /// The callback returned [`CallbackAction::Stop`](crate::train::CallbackAction::Stop).
     Callback,
-    /// The loss left the finite numbers: of one network among many, or where [`crate::train::TrainingLoop::on_divergence`] says to stop.
+    /// The loss became NaN or infinite. This ends the training of a population member, and of a network with
+    /// [`DivergencePolicy::Stop`](crate::train::DivergencePolicy::Stop).
     Diverged,
 }
 
-/// What [`History::to_csv`] and [`History::to_json_lines`] tell of an epoch.
+/// The columns of [`History::to_csv`] and the keys of [`History::to_json_lines`].
 const COLUMNS: [&str; 9] = [
     "epoch",
     "steps",
@@ -99,29 +104,33 @@ const COLUMNS: [&str; 9] = [
 ];
 
 impl History {
-    /// The last epoch.
+    /// Returns the last epoch.
     pub fn last(&self) -> Option<&Epoch> {
         self.epochs.last()
     }
 
-    /// What the network was worth on the rows that validate: after its best epoch, where there was early stopping, to which it
-    /// is put back (unless [`EarlyStopping::restore_best`](crate::train::EarlyStopping::restore_best) is false), or after the last.
+    /// Returns the validation metrics of the final parameters.
+    ///
+    /// With early stopping these are the metrics of the best epoch, otherwise of the last epoch. If
+    /// [`EarlyStopping::restore_best`](crate::train::EarlyStopping::restore_best) is false, the parameters are those of
+    /// the last epoch, but the metrics are still those of the best epoch.
     pub fn tested(&self) -> Option<&Metrics> {
         let epoch = self.best_epoch.and_then(|best| self.epochs.get(best)).or_else(|| self.last())?;
         epoch.validation.as_ref()
     }
 
-    /// How many steps all epochs had.
+    /// Returns the number of steps of all epochs.
     pub fn steps(&self) -> usize {
         self.epochs.iter().map(|epoch| epoch.steps).sum()
     }
 
-    /// How many seconds all steps took.
+    /// Returns the time of all steps in seconds.
     pub fn seconds(&self) -> f64 {
         self.epochs.iter().map(|epoch| epoch.seconds).sum()
     }
 
-    /// A line of names and one an epoch, with commas between; what there is not, or is no finite number, is empty.
+    /// Returns the history as CSV, one line per epoch after a header line. A missing or non-finite value is an empty
+    /// field.
     ///
     /// `epoch,steps,loss,accuracy,validation_loss,validation_accuracy,validation_r2,learning_rate,seconds`
     pub fn to_csv(&self) -> String {
@@ -129,8 +138,8 @@ impl History {
         line(COLUMNS.map(|name| Some(name.to_owned()))) + &self.rows().map(line).collect::<String>()
     }
 
-    /// A JSON object an epoch and line, with the names of [`History::to_csv`]; what there is not, or is no finite number, is
-    /// null.
+    /// Returns the history as JSON lines, one object per epoch, with the names of [`History::to_csv`] as keys. A
+    /// missing or non-finite value is null.
     pub fn to_json_lines(&self) -> String {
         let member =
             |(name, value): (&str, Option<String>)| format!("\"{name}\":{}", value.as_deref().unwrap_or("null"));
@@ -138,23 +147,23 @@ impl History {
         self.rows().map(|values| format!("{{{}}}\n", line(values))).collect()
     }
 
-    /// The values of [`COLUMNS`], for every epoch.
+    /// Returns the values of [`COLUMNS`] for every epoch.
     fn rows(&self) -> impl Iterator<Item = [Option<String>; COLUMNS.len()]> {
         (1..).zip(&self.epochs).map(|(number, epoch): (usize, _)| {
             let [accuracy, validation_loss, validation_accuracy, r2] = epoch.optional_values();
-            let [loss, rate, seconds] = [epoch.loss, epoch.learning_rate, epoch.seconds].map(Some);
+            let [loss, learning_rate, seconds] = [epoch.loss, epoch.learning_rate, epoch.seconds].map(Some);
             let text = |value: Option<f64>| value.filter(|value| value.is_finite()).map(|value| value.to_string());
-            let [loss, accuracy, validation_loss, validation_accuracy, r2, rate, seconds] =
-                [loss, accuracy, validation_loss, validation_accuracy, r2, rate, seconds].map(text);
+            let [loss, accuracy, validation_loss, validation_accuracy, r2, learning_rate, seconds] =
+                [loss, accuracy, validation_loss, validation_accuracy, r2, learning_rate, seconds].map(text);
             let counts = [number, epoch.steps].map(|count| Some(count.to_string()));
             let [number, steps] = counts;
-            [number, steps, loss, accuracy, validation_loss, validation_accuracy, r2, rate, seconds]
+            [number, steps, loss, accuracy, validation_loss, validation_accuracy, r2, learning_rate, seconds]
         })
     }
 }
 
 impl Epoch {
-    /// What need not be there: the accuracy, and the validation's loss, accuracy and r².
+    /// Returns the values that may be missing: the training accuracy, and the validation loss, accuracy and r².
     fn optional_values(&self) -> [Option<f64>; 4] {
         let validation = self.validation.as_ref();
         [
@@ -169,26 +178,26 @@ impl Epoch {
 impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Completed => "all epochs are done",
-            Self::NoImprovement => "it got no better",
-            Self::MaxSteps => "all steps are done",
-            Self::MaxTime => "the time is up",
-            Self::Callback => "the callback stopped it",
-            Self::Diverged => "the loss left the finite numbers",
+            Self::Completed => "all epochs completed",
+            Self::NoImprovement => "stopped early: no improvement",
+            Self::MaxSteps => "step budget reached",
+            Self::MaxTime => "time budget reached",
+            Self::Callback => "stopped by the callback",
+            Self::Diverged => "the loss diverged",
         })
     }
 }
 
 impl fmt::Display for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The columns that no epoch fills are left out.
+        // Omit a column that no epoch has a value for.
         let titles = ["accuracy", "val. loss", "val. accuracy", "val. r2"];
         let shown: Vec<usize> = (0..titles.len())
             .filter(|column| self.epochs.iter().any(|e| e.optional_values()[*column].is_some()))
             .collect();
         write!(f, "{:>5} {:>8} {:>10}", "epoch", "steps", "loss")?;
         shown.iter().try_for_each(|column| write!(f, " {:>13}", titles[*column]))?;
-        writeln!(f, " {:>10} {:>9}", "rate", "seconds")?;
+        writeln!(f, " {:>13} {:>9}", "learning rate", "seconds")?;
         for (number, epoch) in self.epochs.iter().enumerate() {
             write!(f, "{:>5} {:>8} {:>10.6}", number + 1, epoch.steps, epoch.loss)?;
             for column in &shown {
@@ -197,7 +206,7 @@ impl fmt::Display for History {
                 write!(f, " {value:>13}")?;
             }
             let mark = if self.best_epoch == Some(number) { " best" } else { "" };
-            writeln!(f, " {:>10.3e} {:>9.3}{mark}", epoch.learning_rate, epoch.seconds)?;
+            writeln!(f, " {:>13.3e} {:>9.3}{mark}", epoch.learning_rate, epoch.seconds)?;
         }
         writeln!(f, "{}, after {} steps and {:.3} s", self.stop_reason, self.steps(), self.seconds())
     }
@@ -228,17 +237,17 @@ mod tests {
     }
 
     #[test]
-    fn the_table_and_the_csv_say_what_there_is() {
+    fn table_omits_missing_columns() {
         let lines = [
-            "epoch    steps       loss      accuracy     val. loss val. accuracy       rate   seconds",
+            "epoch    steps       loss      accuracy     val. loss val. accuracy learning rate   seconds",
             "    1        7   1.500000      0.250000      0.750000      0.500000    1.000e-1     0.250 best",
             "    2        7   0.750000      0.500000             -             -    1.000e-1     0.250",
-            "it got no better, after 14 steps and 0.500 s\n",
+            "stopped early: no improvement, after 14 steps and 0.500 s\n",
         ];
         let text = history().to_string();
         let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-        for (ours, theirs) in text.lines().zip(lines) {
-            assert_eq!(squeezed(ours), squeezed(theirs));
+        for (actual, expected) in text.lines().zip(lines) {
+            assert_eq!(squeezed(actual), squeezed(expected));
         }
         let widths: Vec<usize> = text.lines().take(3).map(|line| line.trim_end_matches(" best").len()).collect();
         assert!(widths.iter().all(|width| *width == widths[0]), "{text}");
@@ -246,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn other_programs_read_what_there_is_and_nothing_where_there_is_not() {
+    fn csv_and_json_leave_missing_values_empty() {
         let mut history = history();
         history.epochs[1].loss = f64::NAN;
         history.epochs[1].learning_rate = 1e-12;

@@ -1,4 +1,4 @@
-//! The learning-rate range test (Smith 2017): a rate that grows from step to step, and what the loss makes of it.
+//! The learning-rate range test (Smith 2017): the learning rate grows from step to step while the loss is recorded.
 
 use crate::{
     data::dataset::Dataset,
@@ -10,56 +10,60 @@ use crate::{
     util::blocking::blocking,
 };
 
-/// Takes a few steps with growing rates, to find one to train with.
+/// A learning-rate range test: trains a few steps with growing learning rates and suggests one.
 ///
 /// ```no_run
-/// # use gradus::{Dataset, Device, Network, Optimizer, Settings, train::RangeTest};
-/// # fn example(device: &Device, network: &Network, data: &Dataset, settings: Settings) -> gradus::Result<()> {
-/// let rates = RangeTest::default().run(device, network, data, settings)?;
-/// println!("{:?}", rates.suggestion);
+/// # use gradus::{Dataset, Device, Network, TrainerSettings, train::LearningRateFinder};
+/// # fn example(device: &Device, network: &Network, data: &Dataset, settings: TrainerSettings) -> gradus::Result<()> {
+/// let curve = LearningRateFinder::default().run(device, network, data, settings)?;
+/// println!("{:?}", curve.suggestion);
 /// # Ok(()) }
 /// ```
+#[doc(alias = "lr_find")]
+#[doc(alias = "range test")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LearningRateFinder {
-    /// The first learning rate, above 0.
+    /// The learning rate of the first step, greater than 0.
     pub min_learning_rate: f64,
-    /// The last; each step multiplies the rate by the same number.
+    /// The learning rate of the last step. Each step multiplies the rate by the same factor.
     pub max_learning_rate: f64,
-    /// How many steps, at least 2.
+    /// The number of steps, at least 2.
     pub steps: usize,
-    /// How much of the old the moving average of the losses keeps at each step, from 0 to below 1. It is divided by
-    /// `1 - smoothing^steps`, so that it does not start at 0.
+    /// The decay of the moving average of the losses, in `[0, 1)`; 0 does not smooth. The average is divided by
+    /// `1 - smoothing^steps`, which corrects its bias toward 0.
     pub smoothing: f64,
 }
 
 impl Default for LearningRateFinder {
-    /// 100 steps from 1e-6 to 10, smoothed by 0.9.
+    /// Returns a test of 100 steps from 1e-6 to 10, with a smoothing of 0.9.
     fn default() -> Self {
         Self { min_learning_rate: 1e-6, max_learning_rate: 10.0, steps: 100, smoothing: 0.9 }
     }
 }
 
-/// What a range test found.
+/// The result of a [`LearningRateFinder`].
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct LearningRateCurve {
-    /// The learning rate of each step, and the smoothed loss before it.
+    /// One `(learning rate, smoothed loss)` pair per step. The loss is computed before the update of the step.
     pub points: Vec<(f64, f64)>,
-    /// The rate at which the loss fell fastest by the rate's logarithm; none if it never fell.
+    /// The learning rate at the steepest descent of the loss over the logarithm of the rate. `None` if the loss never
+    /// fell.
     pub suggestion: Option<f64>,
 }
 
-/// Where the smoothed loss is so many times the least so far, the test ends: it would only grow.
+/// The test ends when the smoothed loss exceeds its minimum by this factor, because it only grows from there.
 const MAX_LOSS_RATIO: f64 = 4.0;
 
 impl LearningRateFinder {
     blocking! {
-        /// Takes steps with growing rates on a trainer of its own; the optimizer's rate and the schedule do not matter.
-        /// It ends before the last rate where the loss has grown fourfold, or is no number any more.
+        /// Runs the test with a new trainer. It ignores the learning rate of the optimizer and the schedule.
+        ///
+        /// The test ends early if the loss grows to four times its minimum, or diverges.
         ///
         /// # Errors
-        /// As [`Trainer::new`] and [`Trainer::run`], but for [`Error::Diverged`]; [`Error::InvalidSetting`] for numbers that
-        /// make no test.
+        /// - [`Error::InvalidSetting`] if a field of the finder is out of range.
+        /// - The errors of [`Trainer::new`] and [`Trainer::run`], except [`Error::Diverged`].
         pub fn run(&self, device: &Device, network: &Network, data: &Dataset, settings: TrainerSettings) -> Result<LearningRateCurve>
             = self.run_async(device, network, data, settings);
     }
@@ -78,7 +82,7 @@ impl LearningRateFinder {
         self.check()?;
         let settings = TrainerSettings { schedule: Schedule::Constant, ..settings };
         let mut trainer = Trainer::new_async(device, network, Some(data), settings).await?;
-        let (mut points, mut mean, mut least) = (Vec::new(), 0.0, f64::INFINITY);
+        let (mut points, mut mean, mut min_loss) = (Vec::new(), 0.0, f64::INFINITY);
         for step in 0..self.steps {
             trainer.set_learning_rate(self.learning_rate_at(step))?;
             let report = match trainer.run_async(1).await {
@@ -86,11 +90,11 @@ impl LearningRateFinder {
                 report => report?,
             };
             mean = self.smoothing * mean + (1.0 - self.smoothing) * report.mean_loss();
-            let smoothed = mean / (1.0 - libm::pow(self.smoothing, (step + 1) as f64));
-            points.push((self.learning_rate_at(step), smoothed));
-            least = least.min(smoothed);
-            // Losses below 0 grow from there.
-            if smoothed - least > (MAX_LOSS_RATIO - 1.0) * least.abs() {
+            let smoothed_loss = mean / (1.0 - libm::pow(self.smoothing, (step + 1) as f64));
+            points.push((self.learning_rate_at(step), smoothed_loss));
+            min_loss = min_loss.min(smoothed_loss);
+            // The difference, not the ratio, so that negative losses work too.
+            if smoothed_loss - min_loss > (MAX_LOSS_RATIO - 1.0) * min_loss.abs() {
                 break;
             }
         }
@@ -103,33 +107,36 @@ impl LearningRateFinder {
     }
 
     fn check(&self) -> Result<()> {
-        let wrong = |what, expected: &str, got: String| {
-            Err(Error::InvalidSetting { name: what, expected: expected.into(), got })
-        };
+        let invalid =
+            |name, expected: &str, got: String| Err(Error::InvalidSetting { name, expected: expected.into(), got });
         if !(self.min_learning_rate > 0.0 && self.min_learning_rate.is_finite()) {
-            return wrong("first rate of a range test", "a finite number above 0", self.min_learning_rate.to_string());
+            return invalid(
+                "LearningRateFinder::min_learning_rate",
+                "a finite number > 0",
+                self.min_learning_rate.to_string(),
+            );
         }
         if !(self.max_learning_rate > self.min_learning_rate && self.max_learning_rate.is_finite()) {
-            return wrong(
-                "last rate of a range test",
-                "a finite number above the first",
+            return invalid(
+                "LearningRateFinder::max_learning_rate",
+                "a finite number > min_learning_rate",
                 self.max_learning_rate.to_string(),
             );
         }
         if self.steps < 2 {
-            return wrong("steps of a range test", "at least 2", self.steps.to_string());
+            return invalid("LearningRateFinder::steps", "at least 2", self.steps.to_string());
         }
         if !(0.0..1.0).contains(&self.smoothing) {
-            return wrong("smoothing of a range test", "a number from 0 to below 1", self.smoothing.to_string());
+            return invalid("LearningRateFinder::smoothing", "a number in [0, 1)", self.smoothing.to_string());
         }
         Ok(())
     }
 }
 
-/// The rate at which the loss falls fastest by the rate's logarithm, over a step before and one after.
+/// Returns the learning rate where the loss falls fastest over the logarithm of the rate, by central differences.
 fn steepest_descent(points: &[(f64, f64)]) -> Option<f64> {
-    let slope = |three: &[(f64, f64)]| (three[2].1 - three[0].1) / (three[2].0 / three[0].0).ln();
-    let slopes = points.windows(3).map(|three| (slope(three), three[1].0));
+    let slope = |window: &[(f64, f64)]| (window[2].1 - window[0].1) / (window[2].0 / window[0].0).ln();
+    let slopes = points.windows(3).map(|window| (slope(window), window[1].0));
     slopes.filter(|(slope, _)| *slope < 0.0).min_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, rate)| rate)
 }
 
@@ -138,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_steepest_descent_is_suggested() {
+    fn suggestion_is_at_steepest_descent() {
         let points = |losses: &[f64]| -> Vec<(f64, f64)> {
             (0..).zip(losses).map(|(i, loss)| (10f64.powi(i - 6), *loss)).collect()
         };
@@ -149,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_grow_from_the_first_to_the_last() {
+    fn learning_rates_grow_from_min_to_max() {
         let test = LearningRateFinder { min_learning_rate: 1e-4, max_learning_rate: 1.0, steps: 5, smoothing: 0.0 };
         let rates: Vec<_> = (0..5).map(|step| test.learning_rate_at(step)).collect();
         for (rate, expected) in rates.iter().zip([1e-4, 1e-3, 1e-2, 1e-1, 1.0]) {
@@ -158,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_make_no_test_are_refused() {
+    fn invalid_settings_are_errors() {
         let test = LearningRateFinder::default();
         assert_eq!(test.check(), Ok(()));
         for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {

@@ -1,4 +1,4 @@
-//! How a network is trained, as plain data.
+//! The settings of a trainer, as plain data.
 
 use crate::{
     data::dataset::{Dataset, Targets},
@@ -9,49 +9,56 @@ use crate::{
     plan::Plan,
 };
 
-/// The most rows of a batch: `measure` has one invocation for each, and 65,535 workgroups.
+/// The maximum batch size. The kernel `measure` has one invocation per row, and a dispatch at most 65,535 workgroups.
 const MAX_BATCH_SIZE: usize = 1 << 21;
 
-/// How a network is trained.
+/// The settings of a [`Trainer`](crate::Trainer): batch size, loss, optimizer, schedule and seed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainerSettings {
-    /// How many rows a step looks at. The last batch of an epoch may have fewer, unless [`TrainerSettings::drop_last`] is set.
+    /// The batch size: rows per training step. The last batch of an epoch may be smaller, unless
+    /// [`drop_last`](Self::drop_last) is set.
     pub batch_size: usize,
-    /// Whether an epoch ends before a last batch that would have fewer rows than the others, as PyTorch's `DataLoader` has it. The
-    /// rows of that batch are not trained on in this epoch; with [`TrainerSettings::shuffle`] they are others in every epoch.
-    /// `steps_per_epoch`, schedules per epoch, histories and reports count the steps that are left.
+    /// Whether to drop the last batch of an epoch if it is smaller than the others, as PyTorch's `DataLoader` does.
+    ///
+    /// The epoch does not train on the rows of that batch. With [`shuffle`](Self::shuffle) these are different rows in
+    /// every epoch. `steps_per_epoch`, schedules per epoch, histories and reports do not count the dropped batch.
     pub drop_last: bool,
-    /// The loss to minimize; by default one that fits the targets ([`Loss::Auto`]).
+    /// The loss to minimize. The default chooses a loss for the targets ([`Loss::Auto`]).
     pub loss: Loss,
-    /// How a step changes the parameters.
+    /// The optimizer, with its learning rate.
     pub optimizer: Optimizer,
-    /// How its rate changes from step to step.
+    /// The schedule, which multiplies the learning rate of each step by a factor.
     pub schedule: Schedule,
-    /// How many batches' gradients make one update: their mean, as that of one batch so many times as large would be
-    /// without the memory that it takes.
+    /// The number of batches per update. The update uses the mean of their gradients, so it equals one update with a
+    /// batch that is larger by this factor, but needs no more memory.
     pub gradient_accumulation: usize,
-    /// Decides the first parameters and the order of the rows: the same on every device.
+    /// The seed for the initial parameters and the order of the rows. The same seed gives the same values on every
+    /// device.
     pub seed: u64,
-    /// Whether every epoch takes the rows in an order of its own, or always in that of the data set.
+    /// Whether to shuffle the rows in every epoch. Otherwise every epoch uses the order of the data set.
     pub shuffle: bool,
-    /// Whether the rows of steps by hand have weights, as [`crate::train::Trainer::step_weighted`] takes them. Where the data set
-    /// has some they have anyway.
+    /// Whether manual steps accept sample weights; see [`Trainer::step_weighted`](crate::Trainer::step_weighted). A
+    /// data set with sample weights enables them too.
     pub sample_weights: bool,
-    /// The standard deviation of normal noise that every step on the data set or by hand adds to the features; 0 for none.
-    /// It follows from the seed: the same on every device within rounding. Predictions, evaluations and gradients know
-    /// no noise.
+    /// The standard deviation of the normal noise that every training step adds to the features; 0 for no noise.
+    ///
+    /// The noise follows from the seed and is the same on every device within rounding. Predictions, evaluations and
+    /// gradients use no noise.
     pub input_noise_std: f64,
-    /// How many steps the host hands to the device at once, at most 4096. Chosen by time unless given; results do not
-    /// depend on it.
+    /// The number of steps that the host submits to the device at once. By default gradus chooses it by the time of a
+    /// step.
+    ///
+    /// gradus limits the number to 4096, and to less on small devices. Results do not depend on it.
     pub steps_per_submission: Option<usize>,
-    /// How a step is computed: as [`crate::train::Trainer::plan`] told before, for the same bits again, or as [`crate::plan::Tuner`]
-    /// found. Planned unless given.
+    /// The plan: how the device computes a step. By default gradus chooses one.
+    ///
+    /// A plan from [`Trainer::plan`](crate::Trainer::plan) reproduces the bits of that trainer.
+    /// [`Tuner`](crate::plan::Tuner) finds the fastest plan.
     pub plan: Option<Plan>,
 }
 
 impl Default for TrainerSettings {
-    /// Batches of 32, a loss that fits the targets ([`Loss::Auto`]), stochastic gradient descent with a rate of 0.1, seed 0, shuffled, no noise; the short last batch of an epoch is
-    /// trained on.
+    /// Returns settings with batches of 32 rows, [`Loss::Auto`], SGD with a learning rate of 0.1, seed 0 and shuffling.
     fn default() -> Self {
         let (loss, optimizer, schedule) = (Loss::Auto, Optimizer::sgd(0.1), Schedule::Constant);
         Self {
@@ -72,12 +79,12 @@ impl Default for TrainerSettings {
 }
 
 impl TrainerSettings {
-    /// The settings of a training on these targets, with the loss that is chosen for them.
+    /// Replaces [`Loss::Auto`] by the loss that fits the network and the targets.
     pub(crate) fn resolve_loss(self, network: &Network, targets: Option<&Targets>) -> Self {
         Self { loss: self.loss.resolve_auto(network, targets), ..self }
     }
 
-    /// What an engine needs to know of them. Rows have weights if these settings or the data set say so.
+    /// Returns the configuration of an engine. Sample weights are enabled by these settings or by the data set.
     pub(crate) fn training_config<'a>(&'a self, network: &'a Network, data: Option<&Dataset>) -> TrainingConfig<'a> {
         TrainingConfig {
             network,
@@ -89,30 +96,35 @@ impl TrainerSettings {
         }
     }
 
-    /// Refuses what cannot be trained.
+    /// Returns an error if `network` cannot be trained with these settings.
     pub(crate) fn check(&self, network: &Network) -> Result<()> {
         network.check()?;
         self.optimizer.check()?;
         self.schedule.check()?;
         self.loss.check()?;
         if self.batch_size == 0 || self.batch_size > MAX_BATCH_SIZE {
-            let expected = format!("1 to {MAX_BATCH_SIZE} rows");
-            return Err(Error::InvalidSetting { name: "batch", expected, got: self.batch_size.to_string() });
+            let expected = format!("1 to {MAX_BATCH_SIZE}");
+            return Err(Error::InvalidSetting { name: "batch_size", expected, got: self.batch_size.to_string() });
         }
         if self.gradient_accumulation == 0 || u32::try_from(self.gradient_accumulation).is_err() {
-            let (expected, got) = (format!("1 to {} batches", u32::MAX), self.gradient_accumulation.to_string());
-            return Err(Error::InvalidSetting { name: "accumulate", expected, got });
+            let (expected, got) = (format!("1 to {}", u32::MAX), self.gradient_accumulation.to_string());
+            return Err(Error::InvalidSetting { name: "gradient_accumulation", expected, got });
         }
         if !(self.input_noise_std >= 0.0 && (self.input_noise_std as f32).is_finite()) {
-            let (expected, got) = ("a finite number from 0 up".to_owned(), self.input_noise_std.to_string());
-            return Err(Error::InvalidSetting { name: "input noise", expected, got });
+            let (expected, got) = ("a finite number >= 0".to_owned(), self.input_noise_std.to_string());
+            return Err(Error::InvalidSetting { name: "input_noise_std", expected, got });
         }
         if self.steps_per_submission == Some(0) {
-            return Err(Error::InvalidSetting { name: "chunk", expected: "at least one step".into(), got: "0".into() });
+            return Err(Error::InvalidSetting {
+                name: "steps_per_submission",
+                expected: "at least 1".into(),
+                got: "0".into(),
+            });
         }
         if self.loss.needs_full_row() && network.outputs() == 1 {
-            let expected = format!("at least 2 for {}; one output is for {}", self.loss, Loss::BinaryCrossEntropy);
-            return Err(Error::InvalidSetting { name: "number of outputs", expected, got: "1".into() });
+            let expected = format!("at least 2 for {}", self.loss);
+            let got = format!("1; use {} for a single output", Loss::BinaryCrossEntropy);
+            return Err(Error::InvalidSetting { name: "number of outputs", expected, got });
         }
         network.layers().last().map_or(Ok(()), |layer| self.loss.check_output(layer.activation))
     }

@@ -1,17 +1,17 @@
-//! The macro that makes blocking functions of asynchronous ones.
+//! A macro that defines blocking twins of asynchronous functions.
 
-/// Defines functions that block the calling thread until a future is ready. Each has documentation, a signature and, after
-/// `=`, the future:
+/// Defines functions that block the calling thread until a future is ready. Each function has documentation, a signature
+/// and, after `=`, the future:
 ///
 /// ```text
 /// blocking! {
-///     /// Takes that many steps.
+///     /// Runs `steps` training steps.
 ///     pub fn run(&mut self, steps: usize) -> Result<Report> = self.run_async(steps);
 /// }
 /// ```
 ///
-/// It stands in an `impl` block or in a module, above the asynchronous function. A thread may not wait on the web, so that
-/// no functions are defined there.
+/// Invoke the macro in an `impl` block or in a module, above the asynchronous function. On the web a thread may not block, so
+/// the macro defines no functions there.
 macro_rules! blocking {
     ($($(#[$attribute:meta])* pub fn $name:ident($($parameters:tt)*) -> $output:ty = $future:expr;)+) => {$(
         $(#[$attribute])*

@@ -1,9 +1,9 @@
-//! Time that passes, where there is a clock: the web has none.
+//! Elapsed time. On the web there is no clock, and every time is 0.
 
 #[cfg(not(target_family = "wasm"))]
 use std::time::Instant;
 
-/// A clock, where there is one.
+/// A stopwatch; on the web it does nothing.
 #[derive(Debug)]
 pub(crate) struct Clock {
     #[cfg(not(target_family = "wasm"))]
@@ -11,6 +11,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
+    /// Starts the stopwatch.
     pub(crate) fn start() -> Self {
         Self {
             #[cfg(not(target_family = "wasm"))]
@@ -18,7 +19,7 @@ impl Clock {
         }
     }
 
-    /// Seconds since it was started; 0 where there is none.
+    /// Returns the seconds since the start; always 0 on the web.
     pub(crate) fn seconds(&self) -> f64 {
         #[cfg(not(target_family = "wasm"))]
         return self.start.elapsed().as_secs_f64();

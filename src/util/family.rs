@@ -1,10 +1,10 @@
-//! What the families have in common: a member is an arm of an enum and a few WGSL files, and text names it.
+//! Helpers for families of functions, such as activations. A member is an enum variant with a name and WGSL files.
 
 use std::fmt::Display;
 
 use crate::error::{Error, Result};
 
-/// The files of a member: its own, and those that it builds on.
+/// Returns the contents of the WGSL files of a member, given by their paths in `shaders/`.
 macro_rules! files {
     ($($path:literal),*) => {
         &[$(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders/", $path, ".wgsl"))),*]
@@ -12,7 +12,10 @@ macro_rules! files {
 }
 pub(crate) use files;
 
-/// The member that a text means: its name, or its name and its number, such as `elu` or `elu(0.5)`.
+/// Parses the name of a member, optionally with its number in parentheses, such as `elu` or `elu(0.5)`.
+///
+/// # Errors
+/// [`Error::InvalidSetting`] if no member has this name, or if the number is invalid or not allowed.
 pub(crate) fn parse<T: Copy + Display>(
     what: &'static str,
     text: &str,
@@ -26,9 +29,9 @@ pub(crate) fn parse<T: Copy + Display>(
     };
     let found = all.iter().find(|member| name(**member) == given);
     let found = found.map(|member| number.map_or(*member, |number| with_number(*member, number)));
-    // What has no number is not given one, and one that is not understood is not passed over.
+    // Reject a number for a member without one, and a number that cannot be parsed.
     found.filter(|member| given == text || (number.is_some() && member.to_string().ends_with(')'))).ok_or_else(|| {
         let names: Vec<_> = all.iter().map(|member| name(*member)).collect();
-        Error::InvalidSetting { name: what, expected: names.join(", "), got: text.to_owned() }
+        Error::InvalidSetting { name: what, expected: format!("one of {}", names.join(", ")), got: text.to_owned() }
     })
 }

@@ -1,11 +1,12 @@
-//! Functions of one number, written so that the compiler turns a loop over them into vector code for the CPU that is
-//! there. They have to be inlined all the way into a `pulp::Arch::dispatch`, or they stay at the instructions of the
-//! oldest CPU.
+//! Elementary functions of one number. The compiler vectorizes loops over them for the CPU that runs them. They must be
+//! inlined completely into a `pulp::Arch::dispatch`; otherwise they use only the instructions of the oldest supported CPU.
 
 use pulp::{Simd, WithSimd};
 
-/// Loops to dispatch. pulp takes closures as they are, too, but calls them through `FnOnce`, and for a closure that
-/// could be called again that is a shim, which is not inlined: then the loops stay at SSE.
+/// A closure with loops for `pulp::Arch::dispatch`.
+///
+/// pulp also accepts closures directly, but calls them through `FnOnce`. For an `FnMut` closure that is a shim, which the
+/// compiler does not inline, so the loops would use only SSE.
 pub(crate) struct Loops<F>(pub(crate) F);
 
 impl<F: FnMut(Fma)> WithSimd for Loops<F> {
@@ -17,7 +18,7 @@ impl<F: FnMut(Fma)> WithSimd for Loops<F> {
     }
 }
 
-/// Whether the CPU multiplies and adds in one instruction. Where it does not, `f32::mul_add` would be a slow call.
+/// Whether the CPU has a fused multiply-add instruction. Without it, `f32::mul_add` is a slow function call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fma(bool);
 
@@ -26,35 +27,35 @@ impl Fma {
     #[cfg(test)]
     pub(crate) const ONE: Self = Self(true);
 
-    /// Of the instructions that pulp chose: from AVX2 and from NEON on, but not in WebAssembly.
+    /// Returns whether the instruction set that pulp chose has it: AVX2 or later and NEON, but not WebAssembly.
     #[inline(always)]
     pub(crate) const fn detect<S: Simd>() -> Self {
         Self(!S::IS_SCALAR && cfg!(any(target_arch = "x86_64", target_arch = "aarch64")))
     }
 
-    /// `a b + c`, rounded once or twice.
+    /// Computes `a * b + c`, rounded once with the instruction and twice without it.
     #[inline(always)]
     pub(crate) fn mul_add(self, a: f32, b: f32, c: f32) -> f32 {
         if self.0 { a.mul_add(b, c) } else { a * b + c }
     }
 }
 
-/// The sign of `x` as PyTorch defines it: unlike [`f64::signum`] it is 0 at 0.
+/// Returns the sign of `x` as PyTorch defines it: unlike [`f64::signum`], it is 0 for 0.
 pub(crate) fn sign(x: f64) -> f64 {
     if x == 0.0 { 0.0 } else { x.signum() }
 }
 
-/// Adding it rounds a small number to a whole one, which then stands in the lowest bits.
+/// Adding this number (1.5 * 2^23) rounds a small number to an integer, which is then in the lowest bits of the sum.
 const ROUNDING_SHIFT: f32 = 12_582_912.0;
 
-/// `e^x` for x up to 88, within about 1 ulp, as in Cephes' expf; NaN stays NaN. Below -87 it stays at e^-87, near the
-/// smallest normal number.
+/// Computes `e^x` for x <= 88 within about 1 ulp, as in Cephes' expf. NaN stays NaN. For x < -87 the result is e^-87, which
+/// is near the smallest normal number.
 #[inline(always)]
 pub(crate) fn exp(fma: Fma, x: f32) -> f32 {
     let x = if x < -87.0 { -87.0 } else { x };
     let shifted = fma.mul_add(x, std::f32::consts::LOG2_E, ROUNDING_SHIFT);
     let n = shifted - ROUNDING_SHIFT;
-    // ln 2 in two parts, the first with so few bits that its product with n is exact.
+    // Split ln 2 into two parts. The first has few bits, so its product with n is exact.
     let r = fma.mul_add(n, 2.121_944_4e-4, fma.mul_add(n, -0.693_359_4, x));
     let mut e = 1.987_569_1e-4;
     for coefficient in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
@@ -64,16 +65,18 @@ pub(crate) fn exp(fma: Fma, x: f32) -> f32 {
     fma.mul_add(e * r, r, r + 1.0) * power
 }
 
+/// Computes the logistic function `1 / (1 + e^-z)`.
 #[inline(always)]
 pub(crate) fn sigmoid(fma: Fma, z: f32) -> f32 {
-    // From e^-|z|, which neither overflows nor loses the digits of a small result.
+    // e^-|z| does not overflow, and keeps the digits of a small result.
     let e = exp(fma, -z.abs());
     (if z < 0.0 { e } else { 1.0 }) / (1.0 + e)
 }
 
+/// Computes `tanh(z)`.
 #[inline(always)]
 pub(crate) fn tanh(fma: Fma, z: f32) -> f32 {
-    // Near 0 the difference of two numbers near 1 would lose its digits: Cephes' polynomial.
+    // Near 0, `1 - e` would lose digits, so use Cephes' polynomial.
     let s = z * z;
     let mut small = -5.704_988_7e-3;
     for coefficient in [2.063_909e-2, -5.373_971_6e-2, 1.333_144_2e-1, -3.333_328e-1] {
@@ -85,7 +88,7 @@ pub(crate) fn tanh(fma: Fma, z: f32) -> f32 {
     if z.abs() < 0.625 { small } else { large }
 }
 
-/// `p0 + x (p1 + x (p2 ...))`
+/// Computes `p0 + x (p1 + x (p2 ...))` by Horner's method.
 #[inline(always)]
 fn polynomial<const N: usize>(fma: Fma, x: f32, coefficients: [f32; N]) -> f32 {
     let mut sum = 0.0;
@@ -95,14 +98,14 @@ fn polynomial<const N: usize>(fma: Fma, x: f32, coefficients: [f32; N]) -> f32 {
     sum
 }
 
-/// `e^x - 1` for x up to 0: from `tanh(x / 2)`, since near 0 the difference would lose its digits.
+/// Computes `e^x - 1` for x <= 0 from `tanh(x / 2)`, because the difference would lose digits near 0.
 #[inline(always)]
 pub(crate) fn exp_m1(fma: Fma, x: f32) -> f32 {
     let t = tanh(fma, 0.5 * x);
     2.0 * t / (1.0 - t)
 }
 
-/// `ln(1 + e)` for e from 0 to 1: `2 atanh(s)` for `s = e / (2 + e)`, by its series.
+/// Computes `ln(1 + e)` for e in [0, 1] by the series of `2 atanh(s)` with `s = e / (2 + e)`.
 #[inline(always)]
 pub(crate) fn ln_1p(fma: Fma, e: f32) -> f32 {
     let s = e / (2.0 + e);
@@ -110,13 +113,13 @@ pub(crate) fn ln_1p(fma: Fma, e: f32) -> f32 {
     2.0 * s * polynomial(fma, s * s, terms)
 }
 
-/// `ln(1 + e^x)`; NaN stays NaN.
+/// Computes `ln(1 + e^x)`. NaN stays NaN.
 #[inline(always)]
 pub(crate) fn softplus(fma: Fma, x: f32) -> f32 {
     (if x < 0.0 { 0.0 } else { x }) + ln_1p(fma, exp(fma, -x.abs()))
 }
 
-/// `tanh(ln(1 + e^x)) = n / (n + 2)` for `n = e^x (e^x + 2)`.
+/// Computes `tanh(ln(1 + e^x)) = n / (n + 2)` with `n = e^x (e^x + 2)`.
 #[inline(always)]
 pub(crate) fn tanh_of_softplus(fma: Fma, x: f32) -> f32 {
     let e = exp(fma, -x.abs());
@@ -124,7 +127,8 @@ pub(crate) fn tanh_of_softplus(fma: Fma, x: f32) -> f32 {
     if x < 0.0 { below / (below + 2.0) } else { above / (above + 2.0 * e * e) }
 }
 
-/// The share of the standard normal distribution below x, within 1e-7; as in `shaders/math/error.wgsl`.
+/// Computes the cumulative distribution function of the standard normal distribution within 1e-7, like
+/// `shaders/math/error.wgsl`.
 #[inline(always)]
 pub(crate) fn normal_cdf(fma: Fma, x: f32) -> f32 {
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
@@ -139,7 +143,7 @@ pub(crate) fn normal_cdf(fma: Fma, x: f32) -> f32 {
     if x < 0.0 { below } else { 1.0 - below }
 }
 
-/// `sin(x)`, or `cos(x)` with a shift of 1, for |x| up to some 10,000; as in `shaders/math/circle.wgsl`.
+/// Computes `sin(x)`, or `cos(x)` if `shift` is 1, for |x| up to about 10,000, like `shaders/math/circle.wgsl`.
 #[inline(always)]
 pub(crate) fn sin_cos(fma: Fma, x: f32, shift: u32) -> f32 {
     let shifted = fma.mul_add(x, std::f32::consts::FRAC_2_PI, ROUNDING_SHIFT);

@@ -1,4 +1,4 @@
-//! Helpers without knowledge of networks: files, numbers in files, random numbers, time.
+//! Helpers that do not depend on networks: files, JSON numbers, random numbers, vectorized math and time.
 
 pub(crate) mod blocking;
 pub(crate) mod clock;

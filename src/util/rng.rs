@@ -1,35 +1,39 @@
-//! The generator of everything that a seed decides on the host.
+//! The random number generator for everything that a seed determines on the host.
 
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
-/// Random numbers from a named generator (xoshiro256++) and a libm of our own, so that no platform's or release's
-/// generator, logarithm or rounding can change them.
+/// A random number generator whose numbers are the same on every platform and in every release.
+///
+/// It uses a fixed algorithm (xoshiro256++) and the crate `libm`, because the generators of `rand` and the logarithms of
+/// platforms may change.
 pub(crate) struct Rng {
     generator: Xoshiro256PlusPlus,
 }
 
 impl Rng {
+    /// Creates a generator from a seed.
     pub(crate) fn new(seed: u64) -> Self {
         Self { generator: Xoshiro256PlusPlus::seed_from_u64(seed) }
     }
 
-    /// Uniform in [-1, 1), from the upper 53 bits.
+    /// Draws a uniform number in [-1, 1) from the upper 53 bits.
     pub(crate) fn uniform(&mut self) -> f64 {
         let bits = self.generator.random::<u64>() >> 11;
         bits as f64 / (1u64 << 52) as f64 - 1.0
     }
 
-    /// Uniform in [0, 1).
+    /// Draws a uniform number in [0, 1).
     pub(crate) fn next_f64(&mut self) -> f64 {
         0.5 * (self.uniform() + 1.0)
     }
 
-    /// A whole number below `end`, all but equally likely: of 2^64 draws each gets its share, give or take one.
+    /// Draws an integer below `end`. The bias is negligible: the numbers of the 2^64 random words that give each integer
+    /// differ by at most 1.
     pub(crate) fn next_below(&mut self, end: usize) -> usize {
         ((u128::from(self.generator.random::<u64>()) * end as u128) >> 64) as usize
     }
 
-    /// Normal with mean 0 and deviation 1, by Marsaglia's polar method (1964).
+    /// Draws a normal number with mean 0 and standard deviation 1 by Marsaglia's polar method (1964).
     pub(crate) fn normal(&mut self) -> f64 {
         loop {
             let (u, v) = (self.uniform(), self.uniform());

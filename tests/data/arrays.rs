@@ -28,5 +28,8 @@ fn bytes_stay_bytes_and_rows_have_to_be_as_many() {
     assert_eq!(data.features(), &Features::U8 { bytes: vec![1, 2, 3, 4, 5, 6], scale: 1.0 });
     refused(Dataset::from_arrays(&bytes, &array![0u32, 1]), &["rows of answers: expected 3 values, got 2"]);
     refused(Dataset::from_arrays(&bytes, &array![[0u32, 1], [0, 1], [0, 1]]), &["class ids: expected 3 values, got 6"]);
-    refused(Dataset::from_arrays(&Array2::<f32>::zeros((0, 2)), &Array1::<u32>::zeros(0)), &["rows of a data set"]);
+    refused(
+        Dataset::from_arrays(&Array2::<f32>::zeros((0, 2)), &Array1::<u32>::zeros(0)),
+        &["dataset: expected 1 to 4294967295 rows"],
+    );
 }

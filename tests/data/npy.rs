@@ -97,11 +97,14 @@ fn the_scale_is_that_of_the_caller_in_memory_and_in_the_file() {
     let bytes = Npy::load(numpys("u1.npy")).unwrap().into_values();
     assert_eq!(of(bytes.clone()), (vec![250.0, 4.0, 5.0], told("bytes times 1", 3)));
     assert_eq!(of(bytes.with_scale(0.5).unwrap()), (vec![125.0, 2.0, 2.5], told("bytes times 0.5", 3)));
-    refused(floats(&[1.0]).with_scale(0.5), &["features to scale: expected bytes, or rows in a file, got f32"]);
+    refused(
+        floats(&[1.0]).with_scale(0.5),
+        &["Features::with_scale: expected bytes or rows in a file, got f32; multiply"],
+    );
     // Too large, or no number: in memory, in the file, and where a value of the file times the scale is none.
     for scale in [f32::NAN, f32::MAX] {
-        refused(Dataset::new(1, Features::bytes([1], scale), &[0.0]), &["scale of bytes: expected a finite number"]);
-        refused(Dataset::new(2, Npy::rows_in(&wide).unwrap().with_scale(scale), &[0.0; 2]), &["scale of bytes"]);
+        refused(Dataset::new(1, Features::bytes([1], scale), &[0.0]), &["byte scale: expected a finite number"]);
+        refused(Dataset::new(2, Npy::rows_in(&wide).unwrap().with_scale(scale), &[0.0; 2]), &["byte scale"]);
     }
     let large = Npy::rows_in(&wide).unwrap().with_scale(1e35);
     refused(Dataset::new(2, large, &[0.0; 2]), &["features: row 1, column 0: expected a finite number, got inf"]);
@@ -203,10 +206,10 @@ fn what_is_saved_is_what_is_read() {
 fn class_ids_are_whole_numbers() {
     let of = |values: &[f32]| Npy::new([values.len()], values).unwrap().class_ids();
     assert_eq!(of(&[0.0, 3.0, 16_777_215.0]).unwrap(), [0, 3, 16_777_215]);
-    refused(of(&[0.0, 0.5]), &["class ids of an array: expected whole numbers from 0 to below 16777216, got 0.5 at 1"]);
+    refused(of(&[0.0, 0.5]), &["class ids: expected integers in [0, 16777216), got 0.5 at index 1"]);
     // As f32, 2^24 may have been 2^24 + 1 in the file.
     for wrong in [-1.0, f32::NAN, f32::INFINITY, 16_777_216.0] {
-        refused(of(&[wrong]), &["class ids of an array", "at 0"]);
+        refused(of(&[wrong]), &["class ids: expected integers", "at index 0"]);
     }
 }
 

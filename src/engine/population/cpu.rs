@@ -1,5 +1,6 @@
-//! Networks on the CPU, spread over its cores: small ones in groups, one in each lane of the vector registers, others each
-//! with an engine of its own.
+//! A population on the CPU, distributed over the cores.
+//!
+//! Small networks train in lane groups: each member uses one SIMD lane. Every other member has a separate engine.
 
 use rayon::prelude::*;
 
@@ -27,12 +28,12 @@ use crate::{
     train::run_report::RunReport,
 };
 
-/// The networks of a population, and where each of them is.
+/// A population on the CPU.
 pub(crate) struct CpuPopulation {
     classes: Vec<MemberClass>,
-    /// Where each network is.
+    /// The location of each member.
     locations: Vec<MemberLocation>,
-    /// What [`CpuPopulation::take_snapshot`] kept of each.
+    /// The last snapshot of each member, from [`CpuPopulation::take_snapshot`].
     snapshots: Vec<Option<TrainingState>>,
     data: Dataset,
     shuffle: bool,
@@ -40,298 +41,304 @@ pub(crate) struct CpuPopulation {
     has_sample_weights: bool,
 }
 
-/// Networks whose steps take the same places of their epochs.
+/// The members whose steps have the same positions in their epochs, and the same dropout.
 struct MemberClass {
     network: Network,
-    /// If they stand in lanes.
+    /// The configuration of the lane groups; `None` if the members cannot share a group.
     group_config: Option<GroupConfig>,
     groups: Vec<LaneGroup>,
-    /// One of them, for predictions with the parameters of any.
+    /// An engine for predictions with the parameters of any member in a lane.
     engine: Engine,
+    /// The generator of the first member.
     generator: StepGenerator,
 }
 
+/// The location of a member.
 enum MemberLocation {
+    /// The member has a separate engine.
     Standalone(Box<StandaloneMember>),
+    /// The member trains in a SIMD lane of a group.
     Lane { class: usize, group: usize, lane: usize },
+    /// The member was in a lane until it stopped.
     Stopped(Box<StoppedMember>),
 }
 
-/// A network that was stopped, and so has no lane.
+/// A member that was removed from its lane when it stopped.
 struct StoppedMember {
     class: usize,
     state: TrainingState,
 }
 
+/// A member with a separate engine.
 struct StandaloneMember {
     engine: Engine,
     generator: StepGenerator,
     is_training: bool,
 }
 
-/// What one core takes on at a time.
+/// A unit of work for one core.
 enum CpuTask<'a> {
     Group(&'a mut LaneGroup, &'a GroupConfig),
     Standalone(&'a mut StandaloneMember),
 }
 
-/// Adds a network to the last group, or to a new one if that is full: the group and the lane.
+/// Adds a member to the last group, or to a new group if that one is full. Returns the indices of the group and the
+/// lane.
 fn add_to_group(
     groups: &mut Vec<LaneGroup>,
-    kind: &GroupConfig,
+    config: &GroupConfig,
     member: GroupMember,
     state: &TrainingState,
 ) -> [usize; 2] {
-    if groups.last().is_none_or(|group| group.members().len() == kind.lanes()) {
-        groups.push(LaneGroup::new(kind));
+    if groups.last().is_none_or(|group| group.members().len() == config.lanes()) {
+        groups.push(LaneGroup::new(config));
     }
     let group = groups.len() - 1;
     let lane = groups[group].members().len();
-    groups[group].push(kind, member, state);
+    groups[group].push(config, member, state);
     [group, lane]
 }
 
-/// An engine with the initial parameters of a network. The networks share the cores, so that one has a single thread.
+/// Builds an engine with the initial parameters of a member. It has one thread, because the members share the cores.
 fn build_engine(network: &Network, generator: &StepGenerator, has_sample_weights: bool) -> Result<Engine> {
     Engine::new(network, generator, has_sample_weights, network.initial_parameters(generator.seed)?, Some(1))
 }
 
 impl CpuPopulation {
-    /// Networks with their initial parameters, each with the steps that its course decides.
+    /// Creates a population with the initial parameters of every member. Each generator decides the steps of one
+    /// member.
     pub(crate) fn new(config: TrainingConfig<'_>, data: &Dataset, generators: Vec<StepGenerator>) -> Result<Self> {
-        let TrainingConfig { shuffle, input_noise_std: noise, has_sample_weights: weighted, .. } = config;
+        let TrainingConfig { shuffle, input_noise_std, has_sample_weights, .. } = config;
         let mut classes = Self::classes(config, &generators)?;
         let mut table = None;
-        let mut places: Vec<Option<MemberLocation>> = generators.iter().map(|_| None).collect();
-        for (number, (class, all)) in classes.iter_mut().enumerate() {
-            let worth = group::grouped_count(all.len(), rayon::current_num_threads());
-            if worth > 0 {
-                class.group_config =
-                    GroupConfig::new(&class.network, &class.generator, data, weighted, (shuffle, noise), &mut table);
+        let mut locations: Vec<Option<MemberLocation>> = generators.iter().map(|_| None).collect();
+        for (class_index, (class, members)) in classes.iter_mut().enumerate() {
+            let grouped_count = group::grouped_count(members.len(), rayon::current_num_threads());
+            if grouped_count > 0 {
+                class.group_config = GroupConfig::new(
+                    &class.network,
+                    &class.generator,
+                    data,
+                    has_sample_weights,
+                    (shuffle, input_noise_std),
+                    &mut table,
+                );
             }
-            for (place, &member) in all.iter().enumerate() {
-                let course = generators[member].clone();
-                places[member] = Some(match class.group_config.as_ref().filter(|_| place < worth) {
+            for (position, &member) in members.iter().enumerate() {
+                let generator = generators[member].clone();
+                locations[member] = Some(match class.group_config.as_ref().filter(|_| position < grouped_count) {
                     None => {
-                        let engine = build_engine(&class.network, &course, weighted)?;
-                        MemberLocation::Standalone(Box::new(StandaloneMember {
-                            engine,
-                            generator: course,
-                            is_training: true,
-                        }))
+                        let engine = build_engine(&class.network, &generator, has_sample_weights)?;
+                        MemberLocation::Standalone(Box::new(StandaloneMember { engine, generator, is_training: true }))
                     }
-                    Some(kind) => {
-                        class.engine.set_parameters(&class.network.initial_parameters(course.seed)?, &[]);
-                        let seat = GroupMember { member, generator: course, steps_since_reset: 0 };
-                        let [group, lane] = add_to_group(&mut class.groups, kind, seat, &class.engine.training_state());
-                        MemberLocation::Lane { class: number, group, lane }
+                    Some(config) => {
+                        class.engine.set_parameters(&class.network.initial_parameters(generator.seed)?, &[]);
+                        let group_member = GroupMember { member, generator, steps_since_reset: 0 };
+                        let [group, lane] =
+                            add_to_group(&mut class.groups, config, group_member, &class.engine.training_state());
+                        MemberLocation::Lane { class: class_index, group, lane }
                     }
                 });
             }
         }
-        let kept = generators.iter().map(|_| None).collect();
+        let snapshots = generators.iter().map(|_| None).collect();
         let (classes, _): (Vec<_>, Vec<_>) = classes.into_iter().unzip();
-        let places = places.into_iter().flatten().collect();
-        Ok(Self {
-            classes,
-            locations: places,
-            snapshots: kept,
-            data: data.clone(),
-            shuffle,
-            input_noise_std: noise,
-            has_sample_weights: weighted,
-        })
+        let locations = locations.into_iter().flatten().collect();
+        Ok(Self { classes, locations, snapshots, data: data.clone(), shuffle, input_noise_std, has_sample_weights })
     }
 
-    /// The classes of the networks, each with the numbers of its networks.
+    /// Sorts the members into classes. Returns each class with the indices of its members.
     fn classes(config: TrainingConfig<'_>, generators: &[StepGenerator]) -> Result<Vec<(MemberClass, Vec<usize>)>> {
         let mut classes: Vec<(MemberClass, Vec<usize>)> = Vec::new();
-        for (number, course) in generators.iter().enumerate() {
-            // What is dropped is told to a whole group.
-            let of = |course: &StepGenerator| (course.rows, course.batch_size, course.dropout);
-            let is_same = |class: &MemberClass| of(&class.generator) == of(course);
+        for (member, generator) in generators.iter().enumerate() {
+            // A lane group has one dropout configuration for all of its members.
+            let class_key = |generator: &StepGenerator| (generator.rows, generator.batch_size, generator.dropout);
+            let is_same = |class: &MemberClass| class_key(&class.generator) == class_key(generator);
             match classes.iter_mut().find(|(class, _)| is_same(class)) {
-                Some((_, all)) => all.push(number),
+                Some((_, members)) => members.push(member),
                 None => {
                     let mut network = config.network.clone();
-                    if let Some(dropout) = course.dropout {
+                    if let Some(dropout) = generator.dropout {
                         network = network.with_dropout(dropout.p);
                     }
-                    let engine = build_engine(&network, course, config.has_sample_weights)?;
+                    let engine = build_engine(&network, generator, config.has_sample_weights)?;
                     if let Some(pinned) = config.plan {
-                        engine.plan(&network, course.batch_size).check(pinned)?;
+                        engine.plan(&network, generator.batch_size).check(pinned)?;
                     }
-                    let (kind, groups, course) = (None, Vec::new(), course.clone());
-                    classes.push((
-                        MemberClass { network, group_config: kind, groups, engine, generator: course },
-                        vec![number],
-                    ));
+                    let (groups, generator) = (Vec::new(), generator.clone());
+                    classes
+                        .push((MemberClass { network, group_config: None, groups, engine, generator }, vec![member]));
                 }
             }
         }
         Ok(classes)
     }
 
-    /// About what [`CpuPopulation::new`] allocates: for each network what training changes, and room for the rows of a batch.
+    /// Returns an estimate of the memory that [`CpuPopulation::new`] allocates: for each member its training state and
+    /// the rows of a batch.
     pub(crate) fn estimate(config: TrainingConfig<'_>, generators: &[StepGenerator]) -> MemoryEstimate {
         let (network, optimizer) = (config.network, generators[0].optimizer);
         let neurons: usize = network.layers().iter().map(|layer| layer.outputs).sum();
-        // Of each neuron the output, its slope and the delta.
-        let row = network.inputs() + network.outputs() + 3 * neurons + usize::from(config.has_sample_weights);
-        let rows: usize = generators.iter().map(|course| course.batch_size * row).sum();
+        // Each neuron stores its output, derivative and delta.
+        let row_len = network.inputs() + network.outputs() + 3 * neurons + usize::from(config.has_sample_weights);
+        let row_values: usize = generators.iter().map(|generator| generator.batch_size * row_len).sum();
         let floats = |count: usize| 4 * count as u64;
-        let networks = generators.len() * (2 + optimizer.state_per_parameter()) * network.layout().len;
-        let parts = vec![("networks", floats(networks)), ("rows of the batches", floats(rows))];
+        let parameters = generators.len() * (2 + optimizer.state_per_parameter()) * network.layout().len;
+        let parts = vec![("networks", floats(parameters)), ("rows of the batches", floats(row_values))];
         MemoryEstimate { parts, group_sizes: vec![generators.len()] }
     }
 
+    /// Returns the training data set.
     pub(crate) const fn data(&self) -> &Dataset {
         &self.data
     }
 
-    /// Takes the steps `first` to `first + steps` with all networks in training.
+    /// Runs the steps `first..first + steps` of all members in training, and adds their metrics to `reports`, one per
+    /// member.
     pub(crate) fn run(&mut self, first: u64, steps: usize, reports: &mut [RunReport]) {
-        let Self {
-            classes,
-            locations: places,
+        let Self { classes, locations, data, shuffle, input_noise_std, has_sample_weights, .. } = self;
+        let dataset_run = CpuDatasetRun {
             data,
-            shuffle,
-            input_noise_std: noise,
-            has_sample_weights: weighted,
-            ..
-        } = self;
-        let resident =
-            CpuDatasetRun { data, shuffle: *shuffle, input_noise_std: *noise, has_sample_weights: *weighted };
+            shuffle: *shuffle,
+            input_noise_std: *input_noise_std,
+            has_sample_weights: *has_sample_weights,
+        };
         let last = first + steps as u64;
         let mut reports: Vec<Option<&mut RunReport>> = reports.iter_mut().map(Some).collect();
-        let mut all: Vec<(CpuTask<'_>, Vec<&mut RunReport>)> = Vec::new();
-        for MemberClass { group_config: kind, groups, .. } in classes {
-            for (group, kind) in groups.iter_mut().zip(kind.iter().cycle()) {
-                let theirs = group.members().iter().filter_map(|seat| reports[seat.member].take()).collect();
-                all.push((CpuTask::Group(group, kind), theirs));
+        let mut tasks: Vec<(CpuTask<'_>, Vec<&mut RunReport>)> = Vec::new();
+        for MemberClass { group_config, groups, .. } in classes {
+            for (group, kind) in groups.iter_mut().zip(group_config.iter().cycle()) {
+                let group_reports = group.members().iter().filter_map(|member| reports[member.member].take()).collect();
+                tasks.push((CpuTask::Group(group, kind), group_reports));
             }
         }
-        for (place, report) in places.iter_mut().zip(reports) {
-            if let (MemberLocation::Standalone(alone), Some(report)) = (place, report)
-                && alone.is_training
+        for (location, report) in locations.iter_mut().zip(reports) {
+            if let (MemberLocation::Standalone(standalone), Some(report)) = (location, report)
+                && standalone.is_training
             {
-                all.push((CpuTask::Standalone(alone), vec![report]));
+                tasks.push((CpuTask::Standalone(standalone), vec![report]));
             }
         }
-        all.into_par_iter().for_each(|(work, mut reports)| match work {
+        tasks.into_par_iter().for_each(|(task, mut reports)| match task {
             CpuTask::Group(group, kind) => group.run(kind, first, steps as u64, &mut reports),
-            CpuTask::Standalone(StandaloneMember { engine, generator: course, .. }) => {
+            CpuTask::Standalone(StandaloneMember { engine, generator, .. }) => {
                 for report in reports {
-                    resident.run(engine, course.clone(), first..last, first, report);
+                    dataset_run.run(engine, generator.clone(), first..last, first, report);
                 }
             }
         });
     }
 
-    /// Stops a network.
+    /// Stops the training of a member.
     pub(crate) fn stop(&mut self, member: usize) {
-        if let MemberLocation::Standalone(alone) = &mut self.locations[member] {
-            alone.is_training = false;
-        } else if let Some((class, memory)) = self.remove_from_lane(member) {
-            self.locations[member] = MemberLocation::Stopped(Box::new(StoppedMember { class, state: memory }));
+        if let MemberLocation::Standalone(standalone) = &mut self.locations[member] {
+            standalone.is_training = false;
+        } else if let Some((class, state)) = self.remove_from_lane(member) {
+            self.locations[member] = MemberLocation::Stopped(Box::new(StoppedMember { class, state }));
         }
     }
 
-    /// Takes a network out of its lane; none if it has none. The last one of its class takes the lane, so that all groups
-    /// but the last stay full.
+    /// Removes a member from its lane and returns its class and training state, or `None` if it has no lane. The last
+    /// member of the class moves into the lane, so that all groups but the last stay full.
     fn remove_from_lane(&mut self, member: usize) -> Option<(usize, TrainingState)> {
         let MemberLocation::Lane { class, group, lane } = self.locations[member] else { return None };
-        let MemberClass { group_config: kind, groups, .. } = &mut self.classes[class];
-        let kind = kind.as_ref()?;
-        let mut left = groups.last_mut()?.pop(kind)?;
+        let MemberClass { group_config, groups, .. } = &mut self.classes[class];
+        let config = group_config.as_ref()?;
+        let mut removed = groups.last_mut()?.pop(config)?;
         if groups.last()?.members().is_empty() {
             groups.pop();
         }
-        if left.0.member != member {
-            self.locations[left.0.member] = MemberLocation::Lane { class, group, lane };
-            left = groups[group].replace(kind, lane, left);
+        if removed.0.member != member {
+            self.locations[removed.0.member] = MemberLocation::Lane { class, group, lane };
+            removed = groups[group].replace(config, lane, removed);
         }
-        Some((class, left.1))
+        Some((class, removed.1))
     }
 
-    /// The outputs of each network.
+    /// Returns the outputs of each member.
     pub(crate) fn predict(&self, inputs: &[f32]) -> Vec<Vec<f32>> {
         (0..self.locations.len()).into_par_iter().map(|member| self.predict_member(member, inputs)).collect()
     }
 
-    /// The outputs of one network.
+    /// Returns the outputs of one member.
     pub(crate) fn predict_member(&self, member: usize, inputs: &[f32]) -> Vec<f32> {
-        let memory = self.training_state(member);
+        let state = self.training_state(member);
         match &self.locations[member] {
-            MemberLocation::Standalone(alone) => alone.engine.predict(inputs),
-            MemberLocation::Lane { class, .. } => self.classes[*class].engine.predict_with(&memory.parameters, inputs),
-            MemberLocation::Stopped(left) => self.classes[left.class].engine.predict_with(&memory.parameters, inputs),
+            MemberLocation::Standalone(standalone) => standalone.engine.predict(inputs),
+            MemberLocation::Lane { class, .. } => self.classes[*class].engine.predict_with(&state.parameters, inputs),
+            MemberLocation::Stopped(stopped) => {
+                self.classes[stopped.class].engine.predict_with(&state.parameters, inputs)
+            }
         }
     }
 
-    /// Sets the optimizer's learning rate of one network, which has to be one, for the steps that follow.
+    /// Sets the learning rate of one member for all later steps. The learning rate must be valid.
     pub(crate) fn set_learning_rate(&mut self, member: usize, learning_rate: f64) {
-        let course = match &mut self.locations[member] {
-            MemberLocation::Standalone(alone) => &mut alone.generator,
+        let generator = match &mut self.locations[member] {
+            MemberLocation::Standalone(standalone) => &mut standalone.generator,
             MemberLocation::Lane { class, group, lane } => {
                 &mut self.classes[*class].groups[*group].member_mut(*lane).generator
             }
             MemberLocation::Stopped(_) => return,
         };
-        course.optimizer.learning_rate = learning_rate;
+        generator.optimizer.learning_rate = learning_rate;
     }
 
-    /// Keeps the parameters and the optimizer's state that a network has now.
+    /// Takes a snapshot of the training state of a member.
     pub(crate) fn take_snapshot(&mut self, member: usize) {
         self.snapshots[member] = Some(self.training_state(member));
     }
 
-    /// Goes back to what was kept last of a network, if anything was.
+    /// Restores the last snapshot of a member if there is one. Without `with_gradients`, its accumulated gradients are
+    /// cleared.
     pub(crate) fn restore(&mut self, member: usize, with_gradients: bool) {
-        let Some(mut memory) = self.snapshots[member].clone() else { return };
+        let Some(mut state) = self.snapshots[member].clone() else { return };
         if !with_gradients {
-            memory.accumulated_gradients.iter_mut().for_each(|gradients| gradients.fill(0.0));
+            state.accumulated_gradients.iter_mut().for_each(|gradients| gradients.fill(0.0));
         }
         match &mut self.locations[member] {
-            MemberLocation::Standalone(alone) => alone.engine.set_training_state(&memory),
-            MemberLocation::Stopped(left) => left.state = memory,
+            MemberLocation::Standalone(standalone) => standalone.engine.set_training_state(&state),
+            MemberLocation::Stopped(stopped) => stopped.state = state,
             MemberLocation::Lane { class, group, lane } => {
-                let MemberClass { group_config: kind, groups, .. } = &mut self.classes[*class];
-                kind.iter().for_each(|kind| groups[*group].set_training_state(kind, *lane, &memory));
+                let MemberClass { group_config, groups, .. } = &mut self.classes[*class];
+                group_config.iter().for_each(|config| groups[*group].set_training_state(config, *lane, &state));
             }
         }
     }
 
-    /// What some networks are worth, each on its rows.
+    /// Evaluates some members, each on its subset.
     pub(crate) fn evaluate(
         &self,
         data: &Dataset,
-        tests: &[EvaluationTask<'_>],
+        tasks: &[EvaluationTask<'_>],
         settings: EvaluationSettings<'_>,
     ) -> Result<Vec<Metrics>> {
-        let EvaluationSettings { network, loss, task } = settings;
-        let judged = |test: &EvaluationTask<'_>| {
-            let judge = HostEvaluator::new(loss, task, test.subset.host_rows.as_ref().unwrap_or(data), network);
-            judge.evaluate_all(|inputs| self.predict_member(test.member, inputs))
+        let EvaluationSettings { network, loss, .. } = settings;
+        let evaluate = |task: &EvaluationTask<'_>| {
+            let rows = task.subset.host_rows.as_ref().unwrap_or(data);
+            let evaluator = HostEvaluator::new(loss, settings.task, rows, network);
+            evaluator.evaluate_all(|inputs| self.predict_member(task.member, inputs))
         };
-        tests.par_iter().map(judged).collect()
+        tasks.par_iter().map(evaluate).collect()
     }
 
+    /// Returns the training state of a member.
     pub(crate) fn training_state(&self, member: usize) -> TrainingState {
         match &self.locations[member] {
-            MemberLocation::Standalone(alone) => alone.engine.training_state(),
-            MemberLocation::Stopped(left) => left.state.clone(),
+            MemberLocation::Standalone(standalone) => standalone.engine.training_state(),
+            MemberLocation::Stopped(stopped) => stopped.state.clone(),
             MemberLocation::Lane { class, group, lane } => {
-                let MemberClass { group_config: kind, groups, engine, .. } = &self.classes[*class];
-                kind.as_ref().map_or_else(|| engine.training_state(), |kind| groups[*group].training_state(kind, *lane))
+                let MemberClass { group_config, groups, engine, .. } = &self.classes[*class];
+                let lane_state = |config| groups[*group].training_state(config, *lane);
+                group_config.as_ref().map_or_else(|| engine.training_state(), lane_state)
             }
         }
     }
 
-    /// How the first network is computed alone: in a lane it gets the same bits.
+    /// Returns the plan of the first member as if it trained standalone. In a lane it computes the same bits.
     pub(crate) fn plan(&self) -> Plan {
-        let MemberClass { network, engine, generator: course, .. } = &self.classes[0];
-        engine.plan(network, course.batch_size)
+        let MemberClass { network, engine, generator, .. } = &self.classes[0];
+        engine.plan(network, generator.batch_size)
     }
 }
 
@@ -346,13 +353,14 @@ mod tests {
     };
 
     #[test]
-    fn each_network_is_set_kept_and_restored_by_itself() {
+    fn members_snapshot_restore_and_set_rates_independently() {
         let numbers = |count: usize| (0..count).map(|i| (i as f32 * 12.9898).sin()).collect::<Vec<_>>();
         let classes: Vec<u32> = (0..53).map(|row| row * 7 % 3).collect();
         let data = Dataset::new(53, numbers(53 * 5), classes).unwrap();
         let network = Network::new(5).dense(6, Activation::Tanh).dense(3, Activation::Identity);
         for (accumulate, count) in [(1, 37), (3, 37), (3, 2)] {
-            // Nothing of it changes with the number of updates, which a trainer alone takes back and a population does not.
+            // Restoring resets the number of updates in a trainer but not in a population, so use settings that do not
+            // depend on it.
             let (loss, optimizer) = (Loss::SoftmaxCrossEntropy, Optimizer::momentum(0.05, 0.9));
             let settings = |seed| TrainerSettings {
                 batch_size: 8,
@@ -369,46 +377,48 @@ mod tests {
                 gradient_accumulation: accumulate as u64,
                 ..StepGenerator::plain(53, 8)
             };
-            let courses: Vec<StepGenerator> = (0..count).map(|seed| StepGenerator { seed, ..plain.clone() }).collect();
+            let generators: Vec<StepGenerator> =
+                (0..count).map(|seed| StepGenerator { seed, ..plain.clone() }).collect();
             let common = settings(0);
-            let mut cores = CpuPopulation::new(common.training_config(&network, Some(&data)), &data, courses).unwrap();
-            let mut alone: Vec<Trainer> = (0..count)
+            let mut population =
+                CpuPopulation::new(common.training_config(&network, Some(&data)), &data, generators).unwrap();
+            let mut trainers: Vec<Trainer> = (0..count)
                 .map(|seed| {
-                    let settings = TrainerSettings { plan: Some(cores.plan()), ..settings(seed) };
+                    let settings = TrainerSettings { plan: Some(population.plan()), ..settings(seed) };
                     Trainer::new(&Device::cpu(), &network, &data, settings).unwrap()
                 })
                 .collect();
-            let run = |cores: &mut CpuPopulation, alone: &mut [Trainer], steps: [u64; 2], still: &[usize]| {
-                let mut reports = vec![RunReport::new(true); alone.len()];
-                cores.run(steps[0], steps[1] as usize, &mut reports);
-                for (member, trainer) in alone.iter_mut().enumerate() {
-                    if still.contains(&member) {
+            let run = |population: &mut CpuPopulation, trainers: &mut [Trainer], steps: [u64; 2], stopped: &[usize]| {
+                let mut reports = vec![RunReport::new(true); trainers.len()];
+                population.run(steps[0], steps[1] as usize, &mut reports);
+                for (member, trainer) in trainers.iter_mut().enumerate() {
+                    if stopped.contains(&member) {
                         assert!(reports[member].losses.is_empty());
                     } else {
                         assert_eq!(reports[member], trainer.run(steps[1] as usize).unwrap(), "{member} of {count}");
                     }
-                    let parameters = network.layers_from_flat(&cores.training_state(member).parameters, &[]);
+                    let parameters = network.layers_from_flat(&population.training_state(member).parameters, &[]);
                     assert_eq!(parameters, trainer.parameters().unwrap(), "{member} of {count}");
                 }
             };
-            run(&mut cores, &mut alone, [0, 6], &[]);
-            cores.take_snapshot(1);
-            alone[1].snapshot().unwrap();
-            cores.stop(0);
-            run(&mut cores, &mut alone, [6, 6], &[0]);
-            cores.restore(1, true);
-            alone[1].restore().unwrap();
-            for member in [0, 1, alone.len() - 1] {
-                cores.set_learning_rate(member, 0.05);
-                alone[member].set_learning_rate(0.05).unwrap();
+            run(&mut population, &mut trainers, [0, 6], &[]);
+            population.take_snapshot(1);
+            trainers[1].snapshot().unwrap();
+            population.stop(0);
+            run(&mut population, &mut trainers, [6, 6], &[0]);
+            population.restore(1, true);
+            trainers[1].restore().unwrap();
+            for member in [0, 1, trainers.len() - 1] {
+                population.set_learning_rate(member, 0.05);
+                trainers[member].set_learning_rate(0.05).unwrap();
             }
-            run(&mut cores, &mut alone, [12, 6], &[0]);
-            cores.restore(1, true);
-            alone[1].restore().unwrap();
-            run(&mut cores, &mut alone, [18, 4], &[0]);
+            run(&mut population, &mut trainers, [12, 6], &[0]);
+            population.restore(1, true);
+            trainers[1].restore().unwrap();
+            run(&mut population, &mut trainers, [18, 4], &[0]);
             let inputs = numbers(4 * 5);
-            for (member, outputs) in cores.predict(&inputs).into_iter().enumerate() {
-                assert_eq!(outputs, alone[member].predict(&inputs).unwrap());
+            for (member, outputs) in population.predict(&inputs).into_iter().enumerate() {
+                assert_eq!(outputs, trainers[member].predict(&inputs).unwrap());
             }
         }
     }

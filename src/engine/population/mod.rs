@@ -1,4 +1,4 @@
-//! The training of many networks of one shape.
+//! The training of a population: many networks of one shape, on a GPU or on the CPU.
 
 pub(crate) mod cpu;
 pub(crate) mod evaluation;
@@ -22,13 +22,14 @@ use crate::{
     train::run_report::RunReport,
 };
 
-/// Networks in training on a GPU or on the cores of the CPU.
+/// A population in training, on a GPU or on the population of the CPU.
 pub(crate) enum PopulationBackend {
     Gpu(GpuPopulation),
     Cpu(CpuPopulation),
 }
 
 impl PopulationBackend {
+    /// Creates the backend with the initial parameters of every member. Each generator decides the steps of one member.
     pub(crate) async fn new(
         device: &Device,
         config: TrainingConfig<'_>,
@@ -41,7 +42,7 @@ impl PopulationBackend {
         }
     }
 
-    /// What [`PopulationBackend::new`] would allocate.
+    /// Returns an estimate of the memory that [`PopulationBackend::new`] would allocate, without allocating it.
     pub(crate) fn estimate(
         device: &Device,
         config: TrainingConfig<'_>,
@@ -54,7 +55,8 @@ impl PopulationBackend {
         }
     }
 
-    /// Whether the host evaluates the networks, so that it needs the rows of each by themselves.
+    /// Returns whether the host evaluates the members. It then needs a data set with the rows of each evaluation
+    /// subset.
     pub(crate) const fn evaluates_on_host(&self) -> bool {
         match self {
             Self::Gpu(_) => false,
@@ -62,85 +64,91 @@ impl PopulationBackend {
         }
     }
 
-    /// Takes the steps `first` to `first + steps` with all networks in training.
+    /// Runs the steps `first..first + steps` of all members in training, and adds their metrics to `reports`, one per
+    /// member.
     pub(crate) async fn run(&mut self, first: u64, steps: usize, reports: &mut [RunReport]) -> Result<()> {
         match self {
-            Self::Gpu(waves) => waves.run(first, steps, reports).await,
-            Self::Cpu(cores) => {
-                cores.run(first, steps, reports);
-                cores.data().check_read()
+            Self::Gpu(population) => population.run(first, steps, reports).await,
+            Self::Cpu(population) => {
+                population.run(first, steps, reports);
+                population.data().check_read()
             }
         }
     }
 
+    /// Stops the training of a member.
     pub(crate) async fn stop(&mut self, member: usize) -> Result<()> {
         match self {
-            Self::Gpu(waves) => waves.stop(member).await,
-            Self::Cpu(cores) => {
-                cores.stop(member);
+            Self::Gpu(population) => population.stop(member).await,
+            Self::Cpu(population) => {
+                population.stop(member);
                 Ok(())
             }
         }
     }
 
-    /// The outputs of each network.
+    /// Returns the outputs of each member, stopped members included.
     pub(crate) async fn predict(&mut self, inputs: &[f32]) -> Result<Vec<Vec<f32>>> {
         match self {
-            Self::Gpu(waves) => waves.predict(inputs).await,
-            Self::Cpu(cores) => Ok(cores.predict(inputs)),
+            Self::Gpu(population) => population.predict(inputs).await,
+            Self::Cpu(population) => Ok(population.predict(inputs)),
         }
     }
 
-    /// What some networks are worth, each on its rows of a data set.
+    /// Evaluates some members, each on its subset of a data set, and returns one entry per task.
     pub(crate) async fn evaluate(
         &mut self,
         data: &Dataset,
-        tests: &[EvaluationTask<'_>],
+        tasks: &[EvaluationTask<'_>],
         settings: EvaluationSettings<'_>,
     ) -> Result<Vec<Metrics>> {
         match self {
-            Self::Gpu(waves) => waves.evaluate(data, tests, settings).await,
-            Self::Cpu(cores) => cores.evaluate(data, tests, settings),
+            Self::Gpu(population) => population.evaluate(data, tasks, settings).await,
+            Self::Cpu(population) => population.evaluate(data, tasks, settings),
         }
     }
 
+    /// Sets the learning rate of a member for all later steps.
     pub(crate) fn set_learning_rate(&mut self, member: usize, learning_rate: f64) {
         match self {
-            Self::Gpu(waves) => waves.set_learning_rate(member, learning_rate),
-            Self::Cpu(cores) => cores.set_learning_rate(member, learning_rate),
+            Self::Gpu(population) => population.set_learning_rate(member, learning_rate),
+            Self::Cpu(population) => population.set_learning_rate(member, learning_rate),
         }
     }
 
-    /// Keeps networks as they are.
+    /// Takes a snapshot of each of the given members.
     pub(crate) async fn take_snapshot(&mut self, members: &[usize]) -> Result<()> {
         match self {
-            Self::Gpu(waves) => waves.take_snapshot(members).await,
-            Self::Cpu(cores) => {
-                members.iter().for_each(|member| cores.take_snapshot(*member));
+            Self::Gpu(population) => population.take_snapshot(members).await,
+            Self::Cpu(population) => {
+                members.iter().for_each(|member| population.take_snapshot(*member));
                 Ok(())
             }
         }
     }
 
-    /// Puts a network back to what was kept of it last.
+    /// Restores the last snapshot of a member if there is one. `with_gradients` tells whether to restore its
+    /// accumulated gradients; otherwise they are cleared.
     pub(crate) fn restore(&mut self, member: usize, with_gradients: bool) {
         match self {
-            Self::Gpu(waves) => waves.restore(member, with_gradients),
-            Self::Cpu(cores) => cores.restore(member, with_gradients),
+            Self::Gpu(population) => population.restore(member, with_gradients),
+            Self::Cpu(population) => population.restore(member, with_gradients),
         }
     }
 
+    /// Returns the training state of a member.
     pub(crate) async fn training_state(&self, member: usize) -> Result<TrainingState> {
         match self {
-            Self::Gpu(waves) => waves.training_state(member).await,
-            Self::Cpu(cores) => Ok(cores.training_state(member)),
+            Self::Gpu(population) => population.training_state(member).await,
+            Self::Cpu(population) => Ok(population.training_state(member)),
         }
     }
 
+    /// Returns the plan of the steps.
     pub(crate) fn plan(&self) -> Plan {
         match self {
-            Self::Gpu(waves) => waves.plan(),
-            Self::Cpu(cores) => cores.plan(),
+            Self::Gpu(population) => population.plan(),
+            Self::Cpu(population) => population.plan(),
         }
     }
 }
