@@ -8,7 +8,7 @@ use gradus::{
 
 const LEAKY: &str = "
 fn bent(z: vec4f) -> vec4f { return select(z, 0.3 * z, z < vec4f()); }
-fn bent_gradient(z: vec4f) -> vec4f { return select(vec4f(0.3), vec4f(1.0), z > vec4f()); }";
+fn bent_derivative(z: vec4f) -> vec4f { return select(vec4f(0.3), vec4f(1.0), z > vec4f()); }";
 
 static BENT: CustomActivation =
     CustomActivation::new("bent", LEAKY, |z| if z < 0.0 { 0.3 * z } else { z }, |z| if z > 0.0 { 1.0 } else { 0.3 });
@@ -16,7 +16,7 @@ static BENT: CustomActivation =
 static FOURTH: CustomLoss = CustomLoss::new(
     "fourth",
     "fn fourth(y: vec4f, t: vec4f) -> vec4f { let e = y - t; return e * e * e * e; }
-     fn fourth_gradient(y: vec4f, t: vec4f) -> vec4f { let e = y - t; return 4.0 * e * e * e; }",
+     fn fourth_derivative(y: vec4f, t: vec4f) -> vec4f { let e = y - t; return 4.0 * e * e * e; }",
     |y, t| (y - t).powi(4),
     |y, t| 4.0 * (y - t).powi(3),
 );
@@ -50,7 +50,7 @@ fn wgsl_that_says_something_else_is_refused_where_it_would_run() {
     static WRONG: CustomActivation = CustomActivation::new("bent", LEAKY, |z| z, |_| 1.0);
     static BROKEN: CustomActivation = CustomActivation::new(
         "broken",
-        "fn broken(z: vec4f) -> vec4f { return z; } fn broken_gradient(z: vec4f) -> vec4f { return 1; }",
+        "fn broken(z: vec4f) -> vec4f { return z; } fn broken_derivative(z: vec4f) -> vec4f { return 1; }",
         |z| z,
         |_| 1.0,
     );
@@ -72,7 +72,7 @@ fn loops_are_refused_where_their_rounds_are_limited() {
         "halved",
         "// Looks for the half of z.
          fn halved(z: vec4f) -> vec4f { var y = z; for (var i = 0u; i < 64u; i++) { y = 0.5 * (y + 0.5 * z); } return y; }
-         fn halved_gradient(z: vec4f) -> vec4f { return vec4f(0.5); }",
+         fn halved_derivative(z: vec4f) -> vec4f { return vec4f(0.5); }",
         |z| 0.5 * z,
         |_| 0.5,
     );

@@ -168,7 +168,7 @@ fn what_cannot_be_exported_is_refused() {
     static SQUARE: CustomActivation = CustomActivation::new(
         "square",
         "
-        fn square_gradient(z: vec4f) -> vec4f {
+        fn square_derivative(z: vec4f) -> vec4f {
             return factor * z;
         }
         const factor: f32 = 2.0;
@@ -212,7 +212,7 @@ fn a_text_is_valid_under_its_name_or_the_name_is_refused_with_the_reason() {
         "square",
         "const weights: f32 = 2.0;
         fn square(z: vec4f) -> vec4f { return z * z; }
-        fn square_gradient(z: vec4f) -> vec4f { return weights * z; }",
+        fn square_derivative(z: vec4f) -> vec4f { return weights * z; }",
         |z| z * z,
         |z| 2.0 * z,
     );

@@ -280,7 +280,7 @@ fn what_does_not_belong_to_a_checkpoint_is_refused() {
 
 static SQUARE: CustomActivation = CustomActivation::new(
     "square",
-    "fn square(z: vec4f) -> vec4f { return z * z; } fn square_gradient(z: vec4f) -> vec4f { return 2.0 * z; }",
+    "fn square(z: vec4f) -> vec4f { return z * z; } fn square_derivative(z: vec4f) -> vec4f { return 2.0 * z; }",
     |z| z * z,
     |z| 2.0 * z,
 );

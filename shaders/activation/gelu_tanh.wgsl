@@ -5,7 +5,7 @@ fn gelu_tanh(z: vec4f) -> vec4f {
 }
 
 /// By the sum z: the value does not tell it.
-fn gelu_tanh_gradient(z: vec4f) -> vec4f {
+fn gelu_tanh_derivative(z: vec4f) -> vec4f {
     let t = tanh(0.797884561 * (z + 0.044715 * z * z * z));
     return 0.5 * (1.0 + t) + 0.5 * z * (1.0 - t * t) * 0.797884561 * (1.0 + 0.134145 * z * z);
 }

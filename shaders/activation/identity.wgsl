@@ -4,6 +4,6 @@ fn identity(z: vec4f) -> vec4f {
     return z;
 }
 
-fn identity_gradient(a: vec4f) -> vec4f {
+fn identity_derivative(a: vec4f) -> vec4f {
     return vec4f(1.0);
 }

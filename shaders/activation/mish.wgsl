@@ -13,7 +13,7 @@ fn mish(z: vec4f) -> vec4f {
 }
 
 /// By the sum z: the value does not tell it.
-fn mish_gradient(z: vec4f) -> vec4f {
+fn mish_derivative(z: vec4f) -> vec4f {
     let t = tanh_of_softplus(z);
     return t + z * sigmoid(z) * (1.0 - t * t);
 }

@@ -6,6 +6,6 @@ fn sigmoid(z: vec4f) -> vec4f {
     return select(e, vec4f(1.0), z >= vec4f()) / (1.0 + e);
 }
 
-fn sigmoid_gradient(a: vec4f) -> vec4f {
+fn sigmoid_derivative(a: vec4f) -> vec4f {
     return a * (1.0 - a);
 }

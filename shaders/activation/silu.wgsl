@@ -5,7 +5,7 @@ fn silu(z: vec4f) -> vec4f {
 }
 
 /// By the sum z: the value does not tell it.
-fn silu_gradient(z: vec4f) -> vec4f {
+fn silu_derivative(z: vec4f) -> vec4f {
     let s = sigmoid(z);
     return s * (1.0 + z * (1.0 - s));
 }

@@ -6,7 +6,7 @@ fn softsign(z: vec4f) -> vec4f {
     return select(z / (1.0 + abs(z)), far, abs(z) > vec4f(1e8));
 }
 
-fn softsign_gradient(a: vec4f) -> vec4f {
+fn softsign_derivative(a: vec4f) -> vec4f {
     let b = 1.0 - abs(a);
     return b * b;
 }

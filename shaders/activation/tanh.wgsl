@@ -10,6 +10,6 @@ fn tanh(z: vec4f) -> vec4f {
     return select(select(large, -large, z < vec4f()), small, abs(z) < vec4f(0.25));
 }
 
-fn tanh_gradient(a: vec4f) -> vec4f {
+fn tanh_derivative(a: vec4f) -> vec4f {
     return 1.0 - a * a;
 }

@@ -4,9 +4,9 @@
 
 fn adadelta(p: vec4f, g: vec4f, i: u32, step: Step) -> vec4f {
     let s = state[i] + step.coefficients[ADADELTA_SQUARE_STEP] * (g * g - state[i]);
-    let u = state[PLANE + i];
+    let u = state[STATE_STRIDE + i];
     let d = g * sqrt(u + step.coefficients[ADADELTA_EPSILON]) / sqrt(s + step.coefficients[ADADELTA_EPSILON]);
     state[i] = s;
-    state[PLANE + i] = u + step.coefficients[ADADELTA_SQUARE_STEP] * (d * d - u);
+    state[STATE_STRIDE + i] = u + step.coefficients[ADADELTA_SQUARE_STEP] * (d * d - u);
     return p - step.learning_rate * d;
 }

@@ -1,5 +1,5 @@
 // adagrad: s <- s + g^2, p <- p - rate g / (sqrt(s) + epsilon)
-// State: s without what it starts as, which is INITIAL; the learning rate holds its decay 1 / (1 + (t - 1) decay).
+// State: s without what it inputs as, which is INITIAL; the learning rate holds its decay 1 / (1 + (t - 1) decay).
 
 fn adagrad(p: vec4f, g: vec4f, i: u32, step: Step) -> vec4f {
     let s = state[i] + g * g;

@@ -4,12 +4,12 @@
 
 fn adam(p: vec4f, g: vec4f, i: u32, step: Step) -> vec4f {
     let m = state[i] + step.coefficients[ADAM_MEAN_STEP] * (g - state[i]);
-    var s = state[PLANE + i] + step.coefficients[ADAM_SQUARE_STEP] * (g * g - state[PLANE + i]);
+    var s = state[STATE_STRIDE + i] + step.coefficients[ADAM_SQUARE_STEP] * (g * g - state[STATE_STRIDE + i]);
     state[i] = m;
-    state[PLANE + i] = s;
+    state[STATE_STRIDE + i] = s;
     if AMSGRAD {
-        s = max(s, state[2u * PLANE + i]);
-        state[2u * PLANE + i] = s;
+        s = max(s, state[2u * STATE_STRIDE + i]);
+        state[2u * STATE_STRIDE + i] = s;
     }
     return p - step.learning_rate * m / (sqrt(s) * step.coefficients[ADAM_CORRECTION] + step.coefficients[ADAM_EPSILON]);
 }

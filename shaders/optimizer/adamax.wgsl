@@ -3,8 +3,8 @@
 
 fn adamax(p: vec4f, g: vec4f, i: u32, step: Step) -> vec4f {
     let m = state[i] + step.coefficients[ADAMAX_MEAN_STEP] * (g - state[i]);
-    let u = max(step.coefficients[ADAMAX_BETA2] * state[PLANE + i], abs(g) + step.coefficients[ADAMAX_EPSILON]);
+    let u = max(step.coefficients[ADAMAX_BETA2] * state[STATE_STRIDE + i], abs(g) + step.coefficients[ADAMAX_EPSILON]);
     state[i] = m;
-    state[PLANE + i] = u;
+    state[STATE_STRIDE + i] = u;
     return p - step.learning_rate * m / u;
 }

@@ -4,8 +4,8 @@
 
 fn nadam(p: vec4f, g: vec4f, i: u32, step: Step) -> vec4f {
     let m = state[i] + step.coefficients[NADAM_MEAN_STEP] * (g - state[i]);
-    let s = state[PLANE + i] + step.coefficients[NADAM_SQUARE_STEP] * (g * g - state[PLANE + i]);
+    let s = state[STATE_STRIDE + i] + step.coefficients[NADAM_SQUARE_STEP] * (g * g - state[STATE_STRIDE + i]);
     state[i] = m;
-    state[PLANE + i] = s;
+    state[STATE_STRIDE + i] = s;
     return p - (step.coefficients[NADAM_GRADIENT_RATE] * g + step.learning_rate * m) / (sqrt(s) * step.coefficients[NADAM_CORRECTION] + step.coefficients[NADAM_EPSILON]);
 }

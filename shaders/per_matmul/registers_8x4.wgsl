@@ -1,6 +1,6 @@
 // A template, for each matmul of a kernel: the end of the outputs that `tile/registers_8x4` keeps.
 
-fn product_finish_registers(p: Place, part: u32, at: vec2u, c: Registers) {
-    product_finish_block(p, part, at.x, at.y, c.c0);
-    product_finish_block(p, part, at.x + 4u * HALF, at.y, c.c4);
+fn matmul_epilogue_registers(p: MatmulArgs, part: u32, at: vec2u, c: Registers) {
+    matmul_epilogue_block(p, part, at.x, at.y, c.c0);
+    matmul_epilogue_block(p, part, at.x + 4u * HALF, at.y, c.c4);
 }

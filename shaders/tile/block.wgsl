@@ -1,4 +1,4 @@
-// What the tiles share: 4x4 blocks. A tile calls product_left, product_right and product_finish, and knows nothing else
+// What the tiles share: 4x4 blocks. A tile calls matmul_a, matmul_b and matmul_epilogue, and knows nothing else
 // of the matmul. Those names are placeholders: see `per_matmul/`.
 
 /// The product of a block of A, one of its columns a column, and a block of B, one of its rows a column: one row of C a

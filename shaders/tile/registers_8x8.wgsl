@@ -6,7 +6,7 @@ const HALF: u32 = TILE_ROWS / 8u;
 struct Registers { c00: mat4x4f, c04: mat4x4f, c40: mat4x4f, c44: mat4x4f }
 
 /// c + a b, where the vec4 of a column of A is staged at at.x, and that of a row of B at at.y.
-fn multiplied(c: Registers, at: vec2u) -> Registers {
+fn multiply_add(c: Registers, at: vec2u) -> Registers {
     let a0 = staged[at.x];
     let a4 = staged[at.x + HALF];
     let b0 = staged[4u * TILE_ROWS + at.y];

@@ -1,5 +1,5 @@
 //! The order in which an epoch takes the rows of a data set: a keyed bijection, so that any place of it can be computed
-//! alone, on any device. `shaders/permutation.wgsl` is the same integer code.
+//! alone, on any device. `shaders/data/permutation.wgsl` is the same integer code.
 
 /// How often the two halves of a place are mixed with each other.
 pub(crate) const ROUNDS: u32 = 16;

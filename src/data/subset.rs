@@ -1,5 +1,5 @@
 //! Which rows of a data set a network learns from: told in a few integers, so that every device finds each of them alone.
-//! `shaders/subset.wgsl` is the same integer code.
+//! `shaders/data/subset.wgsl` is the same integer code.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -67,7 +67,7 @@ pub struct Fold {
     pub seed: Option<u64>,
 }
 
-/// Some rows of a data set: `SubsetParams` in `shaders/subset.wgsl`.
+/// Some rows of a data set: `SubsetParams` in `shaders/data/subset.wgsl`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 pub(crate) struct SubsetParams {

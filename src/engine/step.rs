@@ -14,7 +14,7 @@ use crate::{
     optim::{coefficients::UpdateCoefficients, optimizer::Optimizer, schedule::Schedule},
 };
 
-/// One row of the step table, the same struct in `shaders/table.wgsl`.
+/// One row of the step table, the same struct in `shaders/step/layout.wgsl`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
 pub(crate) struct Step {
@@ -40,7 +40,7 @@ pub(crate) struct Step {
 }
 
 /// The input from which the device builds the step table of one member for a chunk of steps, together with the shared
-/// coefficients. It is the same struct as `StepTableInput` in `shaders/steps.wgsl`.
+/// coefficients. It is the same struct as `StepTableInput` in `shaders/step/step_table.wgsl`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
 pub(crate) struct StepTableInput {

@@ -148,7 +148,7 @@ impl Metrics {
     }
 }
 
-/// What a device has added up about a network's outputs for some rows: `shaders/score.wgsl`.
+/// What a device has added up about a network's outputs for some rows: `shaders/metrics/evaluation_sums.wgsl`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MetricSums {
     /// The sum of the rows' losses, by their weights.

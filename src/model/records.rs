@@ -218,14 +218,14 @@ mod tests {
 
     static SQUARE: CustomActivation = CustomActivation::new(
         "square",
-        "fn square(z: vec4f) -> vec4f { return z * z; } fn square_gradient(z: vec4f) -> vec4f { return 2.0 * z; }",
+        "fn square(z: vec4f) -> vec4f { return z * z; } fn square_derivative(z: vec4f) -> vec4f { return 2.0 * z; }",
         |z| z * z,
         |z| 2.0 * z,
     );
     static ABSOLUTE: CustomLoss = CustomLoss::new(
         "absolute",
         "fn absolute(y: vec4f, t: vec4f) -> vec4f { return abs(y - t); }
-        fn absolute_gradient(y: vec4f, t: vec4f) -> vec4f { return sign(y - t); }",
+        fn absolute_derivative(y: vec4f, t: vec4f) -> vec4f { return sign(y - t); }",
         |y, t| (y - t).abs(),
         |y, t| (y - t).signum(),
     );

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 
 /// An activation of the caller's own, for [`crate::nn::Activation::Custom`].
 ///
-/// The WGSL text has two functions, `fn NAME(z: vec4f) -> vec4f` and `fn NAME_gradient(z: vec4f) -> vec4f`, and may have
+/// The WGSL text has two functions, `fn NAME(z: vec4f) -> vec4f` and `fn NAME_derivative(z: vec4f) -> vec4f`, and may have
 /// more. That the formulas and their slopes belong together is checked by finite differences, and that WGSL says the
 /// same as Rust by running it, when a trainer is made. It may have loops on GPUs alone: a software adapter counts
 /// their rounds with those of the products.
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 /// use gradus::{Activation, nn::CustomActivation};
 /// static SQUARE: CustomActivation = CustomActivation::new(
 ///     "square",
-///     "fn square(z: vec4f) -> vec4f { return z * z; } fn square_gradient(z: vec4f) -> vec4f { return 2.0 * z; }",
+///     "fn square(z: vec4f) -> vec4f { return z * z; } fn square_derivative(z: vec4f) -> vec4f { return 2.0 * z; }",
 ///     |z| z * z,
 ///     |z| 2.0 * z,
 /// );
@@ -30,7 +30,7 @@ pub struct CustomActivation {
 /// A loss of the caller's own, for [`crate::nn::Loss::Custom`]: of one output `y` against the expected `t`, before the mean
 /// over the batch and the outputs.
 ///
-/// The WGSL text has two functions, `fn NAME(y: vec4f, t: vec4f) -> vec4f` and `fn NAME_gradient(y: vec4f, t: vec4f) ->
+/// The WGSL text has two functions, `fn NAME(y: vec4f, t: vec4f) -> vec4f` and `fn NAME_derivative(y: vec4f, t: vec4f) ->
 /// vec4f`, the derivative by `y`. Both are checked as those of a [`CustomActivation`].
 #[derive(Debug)]
 pub struct CustomLoss {
@@ -144,7 +144,7 @@ impl FunctionText {
             let expected = "small letters, digits and _, the first a letter".to_owned();
             return Err(Error::InvalidSetting { name: "name of a custom formula", expected, got: (*name).to_owned() });
         }
-        for function in [format!("fn {name}("), format!("fn {name}_gradient(")] {
+        for function in [format!("fn {name}("), format!("fn {name}_derivative(")] {
             if !wgsl.contains(&function) {
                 let expected = format!("`{function}`");
                 return Err(Error::InvalidSetting {
@@ -176,8 +176,7 @@ pub(crate) fn check_close(what: &str, expected: f64, got: f64) -> Result<()> {
 mod tests {
     use super::*;
 
-    const CUBE: &str =
-        "fn cube(z: vec4f) -> vec4f { return z * z * z; } fn cube_gradient(z: vec4f) -> vec4f { return 3.0 * z * z; }";
+    const CUBE: &str = "fn cube(z: vec4f) -> vec4f { return z * z * z; } fn cube_derivative(z: vec4f) -> vec4f { return 3.0 * z * z; }";
 
     #[test]
     fn formulas_that_do_not_belong_together_are_refused() {

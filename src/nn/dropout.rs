@@ -1,5 +1,5 @@
 //! Dropout (Srivastava et al. 2014): which outputs of a layer are dropped in a step. Counted, not drawn one after the
-//! other, so that any of them can be found alone, on any device: `shaders/dropout.wgsl` is the same integer code.
+//! other, so that any of them can be found alone, on any device: `shaders/step/dropout.wgsl` is the same integer code.
 
 /// What a layer's outputs are multiplied with.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -97,7 +97,7 @@ impl Loss {
             Self::BinaryCrossEntropy => "binary_cross_entropy",
             Self::BinaryCrossEntropyWithLogits => "binary_cross_entropy_with_logits",
             Self::SoftmaxCrossEntropy => "softmax_cross_entropy",
-            Self::LabelSmoothedCrossEntropy { .. } => "smoothed_cross_entropy",
+            Self::LabelSmoothedCrossEntropy { .. } => "label_smoothed_cross_entropy",
             Self::Hinge => "hinge",
             Self::Poisson => "poisson",
             Self::RelativeL2 => "relative_l2",
@@ -312,14 +312,14 @@ impl Loss {
             Self::Auto | Self::Mse => files!("loss/mse"),
             Self::L1 => files!("loss/l1"),
             Self::Huber { .. } => files!("loss/huber"),
-            Self::LogCosh => files!("loss/log_cosh", "activation/tanh", "math/log_one_plus"),
+            Self::LogCosh => files!("loss/log_cosh", "activation/tanh", "math/ln_1p"),
             Self::BinaryCrossEntropy => files!("loss/binary_cross_entropy"),
             Self::BinaryCrossEntropyWithLogits => {
-                files!("loss/binary_cross_entropy_with_logits", "activation/sigmoid", "math/log_one_plus")
+                files!("loss/binary_cross_entropy_with_logits", "activation/sigmoid", "math/ln_1p")
             }
             Self::SoftmaxCrossEntropy => files!("loss/softmax_cross_entropy"),
             Self::LabelSmoothedCrossEntropy { .. } => {
-                files!("loss/smoothed_cross_entropy", "loss/softmax_cross_entropy")
+                files!("loss/label_smoothed_cross_entropy", "loss/softmax_cross_entropy")
             }
             Self::Hinge => files!("loss/hinge"),
             Self::Poisson => files!("loss/poisson"),
@@ -401,7 +401,7 @@ mod tests {
             "binary_cross_entropy",
             "binary_cross_entropy_with_logits",
             "softmax_cross_entropy",
-            "smoothed_cross_entropy",
+            "label_smoothed_cross_entropy",
             "hinge",
         ];
         assert_eq!(classifies, expected);

@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 /// The number of coefficients of the rule that needs most.
 const COUNT: usize = 6;
 
-/// What a row of the step table says about the update: part of `Step` in `shaders/table.wgsl`.
+/// What a row of the step table says about the update: part of `Step` in `shaders/step/layout.wgsl`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Default, Pod, Zeroable)]
 pub(crate) struct UpdateCoefficients {
@@ -31,7 +31,7 @@ impl UpdateCoefficients {
         ema_weight: 1.0,
     };
 
-    /// One by one, as `shaders/steps.wgsl` multiplies them.
+    /// One by one, as `shaders/step/step_table.wgsl` multiplies them.
     pub(crate) fn multiply(&self, other: &Self) -> Self {
         let (ours, theirs): (&[f32; 12], &[f32; 12]) = (bytemuck::cast_ref(self), bytemuck::cast_ref(other));
         bytemuck::cast(std::array::from_fn::<f32, 12, _>(|i| ours[i] * theirs[i]))

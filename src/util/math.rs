@@ -128,7 +128,7 @@ pub(crate) fn tanh_of_softplus(fma: Fma, x: f32) -> f32 {
 }
 
 /// Computes the cumulative distribution function of the standard normal distribution within 1e-7, like
-/// `shaders/math/error.wgsl`.
+/// `shaders/math/normal_cdf.wgsl`.
 #[inline(always)]
 pub(crate) fn normal_cdf(fma: Fma, x: f32) -> f32 {
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
@@ -143,7 +143,7 @@ pub(crate) fn normal_cdf(fma: Fma, x: f32) -> f32 {
     if x < 0.0 { below } else { 1.0 - below }
 }
 
-/// Computes `sin(x)`, or `cos(x)` if `shift` is 1, for |x| up to about 10,000, like `shaders/math/circle.wgsl`.
+/// Computes `sin(x)`, or `cos(x)` if `shift` is 1, for |x| up to about 10,000, like `shaders/math/sin_cos.wgsl`.
 #[inline(always)]
 pub(crate) fn sin_cos(fma: Fma, x: f32, shift: u32) -> f32 {
     let shifted = fma.mul_add(x, std::f32::consts::FRAC_2_PI, ROUNDING_SHIFT);

@@ -1,4 +1,4 @@
-//! Networks whose answers are put together, by the formulas and in the order of `shaders/ensemble.wgsl`.
+//! Networks whose answers are put together, by the formulas and in the order of `shaders/metrics/ensemble.wgsl`.
 
 use rayon::prelude::*;
 

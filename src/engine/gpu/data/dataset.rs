@@ -30,7 +30,7 @@ const MIN_PARALLEL_BYTES: usize = 1 << 18;
 pub(crate) struct Shard {
     pub(crate) features: wgpu::Buffer,
     pub(crate) targets: wgpu::Buffer,
-    /// `Shard` in `shaders/window.wgsl`: the first row and the number of rows.
+    /// `Shard` in `shaders/data/window.wgsl`: the first row and the number of rows.
     pub(crate) span: wgpu::Buffer,
 }
 
@@ -113,7 +113,7 @@ pub(crate) async fn bind_window(
     let mut groups = Vec::new();
     for shard in shards {
         let Buffers { cursors, step_table: steps, rows, activations, metrics, .. } = buffers;
-        // As `shaders/window.wgsl` declares them.
+        // As `shaders/data/window.wgsl` declares them.
         let bound = [cursors, steps, &shard.span, &shard.features, &shard.targets, rows, activations, metrics];
         let bound: Vec<_> = bound.into_iter().chain(&scaling).collect();
         groups.push(set.bind(gpu, "window", &bound).await?);
@@ -121,7 +121,7 @@ pub(crate) async fn bind_window(
     Ok((set, groups))
 }
 
-/// Uploads which rows each network takes, as `shaders/subset.wgsl` reads it.
+/// Uploads which rows each network takes, as `shaders/data/subset.wgsl` reads it.
 pub(crate) async fn upload_subsets(gpu: &Gpu, subsets: &[SubsetParams]) -> Result<wgpu::Buffer> {
     let bytes: &[u8] = bytemuck::cast_slice(subsets);
     let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST;
@@ -130,7 +130,7 @@ pub(crate) async fn upload_subsets(gpu: &Gpu, subsets: &[SubsetParams]) -> Resul
     Ok(buffer)
 }
 
-/// Uploads what scales the features, as `shaders/scaling.wgsl` reads it.
+/// Uploads what scales the features, as `shaders/data/scaling.wgsl` reads it.
 async fn upload_scaler(gpu: &Gpu, scaler: &Scaler, arenas: &Arenas) -> Result<wgpu::Buffer> {
     let stride = 4 * arenas.input_stride();
     let mut numbers = vec![0.0; 2 * stride];

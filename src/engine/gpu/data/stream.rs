@@ -94,7 +94,7 @@ impl RowStream {
     }
 
     /// Brings the rows of the steps `first` to `first + steps`, after `before` updates: those of the networks in training,
-    /// which are in the first slots, where `shaders/stream.wgsl` looks for them.
+    /// which are in the first slots, where `shaders/data/stream.wgsl` looks for them.
     pub(crate) fn upload_steps(
         &self,
         gpu: &Gpu,
@@ -131,7 +131,7 @@ impl RowStream {
             places.clone().map(row).collect::<Vec<_>>()
         };
         let rows: Vec<u32> = subsets.iter().flat_map(of_one).collect();
-        // As `shaders/stream.wgsl` counts them, around the end of u32 if need be.
+        // As `shaders/data/stream.wgsl` counts them, around the end of u32 if need be.
         self.upload_rows(gpu, (batch as u32).wrapping_mul(self.shard_rows as u32), &rows);
     }
 

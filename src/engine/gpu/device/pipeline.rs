@@ -24,13 +24,13 @@ pub(crate) enum Binding {
     Write,
 }
 
-/// The bindings of `shaders/step.wgsl`, in order.
+/// The bindings of `shaders/step/step.wgsl`, in order.
 pub(crate) const STEP_BINDINGS: &[Binding] = {
     use Binding::{Cursor, Read, Write};
     &[Cursor, Read, Write, Write, Write, Write, Write]
 };
 
-/// The bindings of `shaders/window.wgsl`, in order, and behind them what scales the features.
+/// The bindings of `shaders/data/window.wgsl`, in order, and behind them what scales the features.
 pub(crate) const SCALED_WINDOW_BINDINGS: &[Binding] = {
     use Binding::{Cursor, Read, Uniform, Write};
     &[Cursor, Read, Uniform, Read, Read, Write, Write, Write, Read]
@@ -53,7 +53,7 @@ pub(crate) const MIN_STORAGE_BUFFERS: u32 = {
     if step > window { step } else { window }
 };
 
-/// The bindings of `shaders/steps.wgsl`, in order.
+/// The bindings of `shaders/step/step_table.wgsl`, in order.
 pub(crate) const STEP_TABLE_BINDINGS: &[Binding] = {
     use Binding::{Cursor, Read, Write};
     &[Cursor, Read, Read, Write]

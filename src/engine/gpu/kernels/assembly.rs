@@ -46,9 +46,9 @@ impl<'a> Assembly<'a> {
                 self.update();
                 self.vector_offsets();
                 self.dropout_factors();
-                self.add(Piece::Shared(shader!("weight")));
+                self.add(Piece::Shared(shader!("metrics/sample_weight")));
             }
-            BindingSet::Window => self.add(Piece::Shared(shader!("weight"))),
+            BindingSet::Window => self.add(Piece::Shared(shader!("metrics/sample_weight"))),
             // A table of steps knows no rows.
             BindingSet::StepTable => {}
         }
@@ -57,9 +57,9 @@ impl<'a> Assembly<'a> {
             self.add_all(&[matmul.kind.wgsl(), matmul.epilogue.wgsl()]);
         }
         if self.source.has_epilogue(Epilogue::Accumulate) {
-            self.add(Piece::Shared(shader!("whole")));
+            self.add(Piece::Shared(shader!("step/full_gradients")));
         }
-        self.add(Piece::Shared(shader!("table")));
+        self.add(Piece::Shared(shader!("step/layout")));
         for piece in &self.source.pieces {
             self.add(*piece);
         }
@@ -111,26 +111,26 @@ impl<'a> Assembly<'a> {
     fn counts(&mut self) {
         let (arenas, rows) = (self.arenas, self.config.dataset_rows);
         let counts = [
-            ("MODELS", arenas.member_count),
+            ("MEMBERS", arenas.member_count),
             ("BATCH", arenas.padded_batch),
             ("WINDOW", arenas.window_steps),
-            ("RING", arenas.metrics_ring),
+            ("METRICS_RING", arenas.metrics_ring),
             ("LAYERS", arenas.layers.len()),
             ("PARAMETERS", arenas.parameters),
-            ("PLANE", arenas.member_count * arenas.parameters),
+            ("STATE_STRIDE", arenas.member_count * arenas.parameters),
             ("ACTIVATIONS", arenas.activations),
             ("DELTAS", arenas.deltas),
-            ("SLOT", arenas.slot_stride),
-            ("EXPECTED", arenas.target_offset),
-            ("WEIGHT", arenas.sample_weight_offset.unwrap_or(0)),
+            ("SLOT_STRIDE", arenas.slot_stride),
+            ("TARGET", arenas.target_offset),
+            ("SAMPLE_WEIGHT", arenas.sample_weight_offset.unwrap_or(0)),
             ("OUTPUT", arenas.output_offset),
             ("INPUT_STRIDE", arenas.input_stride()),
             ("OUTPUT_STRIDE", arenas.output_stride()),
             ("OUTPUTS", arenas.outputs()),
-            ("MEASURES", arenas.metrics_workgroups_per_step()),
-            ("DATA_ROWS", rows),
-            ("ORDER_WIDTH", crate::data::permutation::grid_width(rows as u32) as usize),
-            ("ORDER_ROUNDS", crate::data::permutation::ROUNDS as usize),
+            ("METRICS_WORKGROUPS", arenas.metrics_workgroups_per_step()),
+            ("DATASET_ROWS", rows),
+            ("GRID_WIDTH", crate::data::permutation::grid_width(rows as u32) as usize),
+            ("PERMUTATION_ROUNDS", crate::data::permutation::ROUNDS as usize),
         ];
         for (name, value) in counts.iter().chain(&self.source.constants) {
             self.count(name, *value);
@@ -147,12 +147,12 @@ impl<'a> Assembly<'a> {
         }
     }
 
-    /// The constants of `shaders/whole.wgsl`.
+    /// The constants of `shaders/step/full_gradients.wgsl`.
     fn full_gradient_constants(&mut self, kept: usize, norms: usize, accumulated: f32) {
-        self.count("KEPT", kept);
-        self.count("NORMS", norms);
-        self.number("ACCUMULATED", accumulated);
-        self.flag("CLIPS", self.arenas.full_gradients.is_some() && self.config.optimizer.clip_norm.is_some());
+        self.count("FULL_GRADIENTS", kept);
+        self.count("NORM_WORKGROUPS", norms);
+        self.number("ACCUMULATED_BATCHES", accumulated);
+        self.flag("CLIPS_NORM", self.arenas.full_gradients.is_some() && self.config.optimizer.clip_norm.is_some());
     }
 
     fn flags(&mut self) {
@@ -161,19 +161,19 @@ impl<'a> Assembly<'a> {
             self.flag(name, *value);
         }
         self.flag("SHUFFLE", members.shuffle);
-        self.flag("HAS_WEIGHTS", self.arenas.sample_weight_offset.is_some());
+        self.flag("HAS_SAMPLE_WEIGHTS", self.arenas.sample_weight_offset.is_some());
         self.flag("HAS_LABELS", members.is_multi_label);
         self.flag("STORES_DELTAS", source.stores_deltas);
-        self.flag("LOSS_GRADIENT_IS_BY_Z", members.loss.required_output_activation().is_some());
-        self.flag("LOSS_NEEDS_NORMALIZER", members.loss.needs_full_row());
+        self.flag("LOSS_DERIVATIVE_IS_BY_Z", members.loss.required_output_activation().is_some());
+        self.flag("LOSS_NEEDS_FULL_ROW", members.loss.needs_full_row());
     }
 
     fn numbers(&mut self) {
         let members = self.config;
-        self.number("SCALE", members.byte_scale);
-        self.number("NOISE", members.input_noise_std);
-        self.number("THRESHOLD", members.loss.decision_threshold());
-        self.number("BIAS_REACH", if members.optimizer.regularize_biases { 1.0 } else { 0.0 });
+        self.number("BYTE_SCALE", members.byte_scale);
+        self.number("NOISE_STD", members.input_noise_std);
+        self.number("DECISION_THRESHOLD", members.loss.decision_threshold());
+        self.number("BIAS_PENALTY_MASK", if members.optimizer.regularize_biases { 1.0 } else { 0.0 });
     }
 
     /// The function `layer`: what the kernels know of each layer.
@@ -227,7 +227,7 @@ impl<'a> Assembly<'a> {
         let values: Vec<String> = activations.iter().map(|a| call_text(a, "", "z")).collect();
         let slopes: Vec<String> = activations.iter().map(derivative_call).collect();
         self.layer_switch("activate(l: u32, z: vec4f) -> vec4f", &values);
-        self.layer_switch("activate_gradient(l: u32, z: vec4f, a: vec4f) -> vec4f", &slopes);
+        self.layer_switch("activate_derivative(l: u32, z: vec4f, a: vec4f) -> vec4f", &slopes);
         for activation in activations {
             self.add_all(activation.wgsl());
         }
@@ -235,13 +235,14 @@ impl<'a> Assembly<'a> {
 
     fn loss(&mut self) {
         let loss = self.config.loss;
-        for (function, end) in [("loss", ""), ("loss_gradient", "_gradient")] {
+        for (function, end) in [("loss", ""), ("loss_derivative", "_derivative")] {
             let body = match (loss, loss.parameter()) {
                 (Loss::Custom(custom), _) => format!("{}{end}(y, t)", custom.name()),
-                (loss, Some(number)) => format!("{}{end}(y, t, normalizer, {:?}f)", loss.name(), number as f32),
-                (loss, None) => format!("{}{end}(y, t, normalizer)", loss.name()),
+                (loss, Some(number)) => format!("{}{end}(y, t, softmax_terms, {:?}f)", loss.name(), number as f32),
+                (loss, None) => format!("{}{end}(y, t, softmax_terms)", loss.name()),
             };
-            self.text += &function_text(&format!("{function}(y: vec4f, t: vec4f, normalizer: vec3f) -> vec4f"), &body);
+            self.text +=
+                &function_text(&format!("{function}(y: vec4f, t: vec4f, softmax_terms: vec3f) -> vec4f"), &body);
         }
         self.add_all(loss.wgsl());
     }
@@ -251,9 +252,13 @@ impl<'a> Assembly<'a> {
     fn derivatives(&mut self) {
         let activations = self.config.activations.iter().enumerate();
         let slopes: Vec<String> = activations
-            .map(|(l, a)| if self.config.stores_derivative(l) { "deltas[kept]".to_owned() } else { derivative_call(a) })
+            .map(
+                |(l, a)| {
+                    if self.config.stores_derivative(l) { "deltas[stored]".to_owned() } else { derivative_call(a) }
+                },
+            )
             .collect();
-        self.layer_switch("slope_of(l: u32, a: vec4f, kept: u32) -> vec4f", &slopes);
+        self.layer_switch("backward_derivative(l: u32, a: vec4f, stored: u32) -> vec4f", &slopes);
     }
 
     /// The function `optimize`: the rule, and around it what changes the gradient or the parameter.
@@ -270,22 +275,23 @@ impl<'a> Assembly<'a> {
         let mut parameter = "p".to_owned();
         let mut gradient = "g".to_owned();
         if optimizer.clip_value.is_some() {
-            gradient = format!("clipped({gradient}, step)");
-            self.add(Piece::Shared(shader!("optimizer/clip")));
+            gradient = format!("clip_by_value({gradient}, step)");
+            self.add(Piece::Shared(shader!("optimizer/clip_value")));
         }
         if optimizer.has_penalties() {
             self.flag("DECOUPLED", optimizer.decoupled_weight_decay);
-            gradient = format!("penalized({gradient}, {parameter}, reach, step)");
-            parameter = format!("decayed({parameter}, reach, step)");
+            gradient = format!("add_penalty({gradient}, {parameter}, penalty_mask, step)");
+            parameter = format!("apply_decay({parameter}, penalty_mask, step)");
             self.add(Piece::Shared(shader!("optimizer/penalty")));
         }
         let mut new = format!("{}({parameter}, {gradient}, i, step)", rule.name());
         if optimizer.ema_decay.is_some() {
-            self.count("AVERAGE", rule.state_per_parameter());
-            new = format!("averaged({new}, i, step)");
-            self.add(Piece::Shared(shader!("optimizer/average")));
+            self.count("EMA_STATE", rule.state_per_parameter());
+            new = format!("ema({new}, i, step)");
+            self.add(Piece::Shared(shader!("optimizer/ema")));
         }
-        self.text += &function_text("optimize(p: vec4f, g: vec4f, i: u32, reach: f32, step: Step) -> vec4f", &new);
+        self.text +=
+            &function_text("optimize(p: vec4f, g: vec4f, i: u32, penalty_mask: f32, step: Step) -> vec4f", &new);
     }
 
     /// Where the vectors behind the weights lie, and what a norm keeps.
@@ -296,32 +302,32 @@ impl<'a> Assembly<'a> {
         }
         let places: Vec<String> =
             arenas.layers.iter().map(|l| format!("{}u", l.normalized_offset.unwrap_or(0))).collect();
-        self.layer_switch("normed_place(l: u32) -> u32", &places);
-        self.count("RUNNING", members.optimizer.state_per_parameter() * arenas.member_count * arenas.parameters);
-        self.count("STATISTICS", arenas.statistics);
+        self.layer_switch("layer_normalized_offset(l: u32) -> u32", &places);
+        self.count("RUNNING_STATS", members.optimizer.state_per_parameter() * arenas.member_count * arenas.parameters);
+        self.count("RUNNING_STATS_STRIDE", arenas.statistics);
         self.number("EPSILON", crate::nn::normalization::EPSILON as f32);
         self.number("RUNNING_MOMENTUM", crate::nn::normalization::MOMENTUM as f32);
-        self.flag("TRAINS", !self.source.is_prediction);
-        self.add(Piece::Shared(shader!("norm/places")));
+        self.flag("IS_TRAINING", !self.source.is_prediction);
+        self.add(Piece::Shared(shader!("normalization/offsets")));
     }
 
     /// What the outputs of a layer are multiplied by, where a share of them is dropped.
     fn dropout_factors(&mut self) {
         let drops_between = self.source.pre_activation_layer.is_some_and(|layer| self.config.has_dropout(layer));
         if self.source.pre_activation_layer.is_some() {
-            let body = if drops_between { "kept_share(LAYER, i, column)" } else { "vec4f(1.0)" };
-            self.text += &function_text("share_of(i: u32, column: u32) -> vec4f", body);
+            let body = if drops_between { "dropout_factors(LAYER, i, column)" } else { "vec4f(1.0)" };
+            self.text += &function_text("layer_dropout_factors(i: u32, column: u32) -> vec4f", body);
         }
         if !drops_between && !self.source.has_epilogue(Epilogue::ForwardDropout) {
             return;
         }
-        self.add(Piece::Shared(shader!("dropout")));
+        self.add(Piece::Shared(shader!("step/dropout")));
         let mut dropouts = Vec::new();
         for (share, layer) in self.config.dropouts.iter().zip(&self.arenas.layers) {
             let Dropout { threshold: below, scale, .. } = Dropout::with_probability(*share);
             let first = 4 * layer.delta_offset / self.arenas.padded_batch;
             dropouts.push(if self.config.has_member_dropouts && *share > 0.0 {
-                format!("Dropout(current.dropout_threshold, current.dropout_scale, {first}u)")
+                format!("Dropout(current_step.dropout_threshold, current_step.dropout_scale, {first}u)")
             } else {
                 format!("Dropout({below}u, {scale:?}f, {first}u)")
             });
@@ -347,7 +353,7 @@ fn call_text(activation: &Activation, end: &str, argument: &str) -> String {
 
 /// A call of the derivative of an activation.
 fn derivative_call(activation: &Activation) -> String {
-    call_text(activation, "_gradient", if activation.derivative_from_output() { "a" } else { "z" })
+    call_text(activation, "_derivative", if activation.derivative_from_output() { "a" } else { "z" })
 }
 
 /// A function that returns `body`.

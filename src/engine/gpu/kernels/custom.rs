@@ -68,13 +68,13 @@ pub(crate) fn evaluation_dispatch(name: &str, wgsl: &[&str], arguments: &str, co
     let source = [
         format!("const COUNT: u32 = {count}u;\n"),
         call("tried", ""),
-        call("tried_gradient", "_gradient"),
+        call("evaluate_derivative", "_derivative"),
         wgsl.concat(),
-        source_of(shader!("custom")).to_string(),
+        source_of(shader!("step/custom_check")).to_string(),
     ];
     let (name, source) = (format!("the WGSL of {name}"), source.concat());
     Dispatch {
-        entry_point: "custom",
+        entry_point: "custom_check",
         workgroups: [1; 3],
         loop_iterations: count,
         max_steps: 1,
@@ -98,11 +98,11 @@ async fn check_function(gpu: &Gpu, formula: &CheckedFunction<'_>) -> Result<()> 
     let pairs: Vec<(f64, f64)> = TARGETS.iter().flat_map(|t| TEST_POINTS.map(|at| (at, *t))).collect();
     let count = pairs.len() / 4;
     let dispatch = evaluation_dispatch(name, wgsl, arguments, count);
-    let set = BindingLayout::new(gpu, "custom", &[Binding::Cursor, Binding::Write]).await?;
+    let set = BindingLayout::new(gpu, "custom_check", &[Binding::Cursor, Binding::Write]).await?;
     let kernel = set.kernel(gpu, &dispatch).await?;
-    let cursor = gpu.buffer("custom", PAIR_BYTES, wgpu::BufferUsages::UNIFORM).await?;
-    let places = gpu.buffer("custom", 4 * 16 * count as u64, ARENA_USAGES).await?;
-    let group = set.bind(gpu, "custom", &[&cursor, &places]).await?;
+    let cursor = gpu.buffer("custom_check", PAIR_BYTES, wgpu::BufferUsages::UNIFORM).await?;
+    let places = gpu.buffer("custom_check", 4 * 16 * count as u64, ARENA_USAGES).await?;
+    let group = set.bind(gpu, "custom_check", &[&cursor, &places]).await?;
     let inputs: Vec<f32> = pairs.iter().map(|p| p.0 as f32).chain(pairs.iter().map(|p| p.1 as f32)).collect();
     gpu.upload(&places, 0, bytemuck::cast_slice(&inputs));
     gpu.compute(|pass| {

@@ -47,7 +47,7 @@ impl KernelSetBuilder<'_> {
             layers: layers.clone(),
             split_k: parts,
             sliced_k: tile.sliced_k(),
-            constants: vec![("SLICE", slice), ("PARTS", parts), ("PART", part)],
+            constants: vec![("SPLIT_DEPTH", slice), ("SPLIT_K", parts), ("PARTIAL_SUM_STRIDE", part)],
             pieces: tile.pieces(),
         };
         grid.constants.extend(tile.constants());
@@ -79,20 +79,21 @@ impl KernelSetBuilder<'_> {
     ) -> Dispatch {
         let split = if summed >= 32 { 8 } else { 1 };
         let constants = vec![
-            ("SLICE", 1),
-            ("PARTS", 1),
-            ("PART", part),
-            ("SUMMED", summed),
-            ("LANES", WORKGROUP_SIZE),
+            ("SPLIT_DEPTH", 1),
+            ("SPLIT_K", 1),
+            ("PARTIAL_SUM_STRIDE", part),
+            ("PARTIAL_SUMS", summed),
+            ("INVOCATIONS", WORKGROUP_SIZE),
             ("TILES", WORKGROUP_SIZE),
             ("TILE_ROWS", 1),
             ("TILE_COLUMNS", 4),
         ];
-        let pieces = vec![Piece::Shared(shader!("tile/sum")), Piece::PerMatmul(shader!("per_matmul/sum"))];
+        let pieces =
+            vec![Piece::Shared(shader!("tile/split_k_sum")), Piece::PerMatmul(shader!("per_matmul/split_k_sum"))];
         let grid = Grid { matmul, layers, split_k: 1, sliced_k: split, constants, pieces };
         let mut sum =
             self.grid_dispatch(grid, |[rows, columns, _]| (rows * columns / 4 * split).div_ceil(WORKGROUP_SIZE));
-        sum.name = format!("sum of {summed} parts of {}", sum.name);
+        sum.name = format!("sum of {summed} partial sums of {}", sum.name);
         sum.loop_iterations += loop_counts::sum(summed, split);
         sum.flop = 0;
         sum.bytes = (16 * part * (summed + 2)) as u64;
@@ -116,8 +117,8 @@ impl KernelSetBuilder<'_> {
         }
         let first = *layers.start();
         let last = *layers.end();
-        constants.extend([("GROUPS", groups), ("FIRST_LAYER", first), ("LAST_LAYER", last)]);
-        pieces.extend([Piece::PerMatmul(shader!("entry/grid")), Piece::Shared(shader!("place"))]);
+        constants.extend([("WORKGROUPS", groups), ("FIRST_LAYER", first), ("LAST_LAYER", last)]);
+        pieces.extend([Piece::PerMatmul(shader!("entry/grid")), Piece::Shared(shader!("step/matmul_args"))]);
         let name = match product {
             MatmulKind::Gradient => format!("{}s", product.name()),
             MatmulKind::Forward | MatmulKind::InputDelta => format!("{} {first}", product.name()),
@@ -148,11 +149,11 @@ impl Tile {
     pub(crate) fn pieces(self) -> Vec<Piece> {
         let mut pieces = match self {
             Self::Subgroup8(_) => {
-                vec![Piece::Shared(shader!("tile/lanes8")), Piece::PerMatmul(shader!("per_matmul/lanes8"))]
+                vec![Piece::Shared(shader!("tile/subgroup8")), Piece::PerMatmul(shader!("per_matmul/subgroup8"))]
             }
-            Self::Register => vec![Piece::PerMatmul(shader!("tile/plain"))],
+            Self::Register => vec![Piece::PerMatmul(shader!("per_matmul/register"))],
             Self::SlicedK { .. } => {
-                vec![Piece::Shared(shader!("tile/sliced")), Piece::PerMatmul(shader!("per_matmul/sliced"))]
+                vec![Piece::Shared(shader!("tile/sliced_k")), Piece::PerMatmul(shader!("per_matmul/sliced_k"))]
             }
             Self::SharedMemory(size) => {
                 let (shared, per_matmul) = match size {
@@ -161,8 +162,8 @@ impl Tile {
                     _ => (shader!("tile/registers_8x8"), shader!("per_matmul/registers_8x8")),
                 };
                 vec![
-                    Piece::Shared(shader!("tile/staged")),
-                    Piece::PerMatmul(shader!("per_matmul/staged")),
+                    Piece::Shared(shader!("tile/shared_memory")),
+                    Piece::PerMatmul(shader!("per_matmul/shared_memory")),
                     Piece::Shared(shared),
                     Piece::PerMatmul(per_matmul),
                 ]

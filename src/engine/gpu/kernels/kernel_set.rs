@@ -77,7 +77,7 @@ impl KernelSet {
             }
             Scheme::SingleInvocation { steps, invocations: lanes } => (vec![maker.lane(*steps, *lanes)], *steps),
         };
-        let [order, gather] = maker.gather_dispatches(features, targets, shader!("epochs"));
+        let [order, gather] = maker.gather_dispatches(features, targets, shader!("data/training_window"));
         let (measure, total) = maker.batch_metrics();
         Self {
             step,

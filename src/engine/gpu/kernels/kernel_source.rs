@@ -50,8 +50,8 @@ impl MatmulInstance {
     fn instance_name(&self, identifier: &str) -> Option<String> {
         let hook = identifier.strip_prefix(PLACEHOLDER)?;
         let owner = match hook {
-            "left" | "right" | "place" => self.matmul.kind.name(),
-            "finish" => self.matmul.epilogue.name(),
+            "a" | "b" | "args" => self.matmul.kind.name(),
+            "epilogue" => self.matmul.epilogue.name(),
             _ => self.name,
         };
         Some(format!("{owner}_{hook}"))
@@ -59,13 +59,13 @@ impl MatmulInstance {
 }
 
 /// How a template's placeholders start.
-pub(crate) const PLACEHOLDER: &str = "product_";
+pub(crate) const PLACEHOLDER: &str = "matmul_";
 
-/// The text of a template for a matmul. Every identifier that starts with `product_` is replaced as a whole:
+/// The text of a template for a matmul. Every identifier that starts with `matmul_` is replaced as a whole:
 ///
-/// - `product_left`, `product_right` and `product_place` by the functions of the matmul, such as `forward_left`
-/// - `product_finish` by the function of its epilogue, such as `update_finish`
-/// - any other, such as `product_tile`, by a name of the instance, such as `output_tile`
+/// - `matmul_a`, `matmul_b` and `matmul_args` by the functions of the matmul, such as `forward_a`
+/// - `matmul_epilogue` by the function of its epilogue, such as `update_epilogue`
+/// - any other, such as `matmul_tile`, by a name of the instance, such as `output_tile`
 pub(crate) fn instantiate(template: &str, matmul: &MatmulInstance) -> String {
     let is_part_of_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut text = String::with_capacity(template.len());
@@ -87,11 +87,11 @@ pub(crate) fn instantiate(template: &str, matmul: &MatmulInstance) -> String {
 /// The set of bindings that a kernel declares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BindingSet {
-    /// `shaders/step.wgsl`
+    /// `shaders/step/step.wgsl`
     Step,
-    /// `shaders/window.wgsl`
+    /// `shaders/data/window.wgsl`
     Window,
-    /// `shaders/steps.wgsl`
+    /// `shaders/step/step_table.wgsl`
     StepTable,
 }
 
@@ -99,9 +99,9 @@ impl BindingSet {
     /// The file that declares the bindings.
     pub(crate) const fn wgsl(self) -> &'static str {
         match self {
-            Self::Step => shader!("step"),
-            Self::Window => shader!("window"),
-            Self::StepTable => shader!("steps"),
+            Self::Step => shader!("step/step"),
+            Self::Window => shader!("data/window"),
+            Self::StepTable => shader!("step/step_table"),
         }
     }
 }
@@ -197,15 +197,12 @@ mod tests {
     fn a_template_has_whole_identifiers_replaced_and_nothing_else() {
         let matmul = Matmul { kind: MatmulKind::Forward, epilogue: Epilogue::OutputDelta }.instance("output");
         let of = |template: &str| instantiate(template, &matmul);
+        assert_eq!(of("matmul_a(p); matmul_b(p); matmul_args"), "forward_a(p); forward_b(p); forward_args");
         assert_eq!(
-            of("product_left(p); product_right(p); product_place"),
-            "forward_left(p); forward_right(p); forward_place"
+            of("fn matmul_tile() { x=matmul_epilogue(1u)*2.5; }"),
+            "fn output_tile() { x=output_delta_epilogue(1u)*2.5; }"
         );
-        assert_eq!(
-            of("fn product_tile() { x=product_finish(1u)*2.5; }"),
-            "fn output_tile() { x=output_delta_finish(1u)*2.5; }"
-        );
-        assert_eq!(of("product_left_half product_finish_block"), "output_left_half output_finish_block");
+        assert_eq!(of("matmul_a_half matmul_epilogue_block"), "output_a_half output_epilogue_block");
         for untouched in
             ["block_product(a)", "product", "my_product_left", "a1product_left", "", "// a product", "4u*é"]
         {

@@ -24,7 +24,11 @@ impl KernelSetBuilder<'_> {
             all.extend(self.normalization_dispatch(layer));
         }
         if self.config.loss.needs_full_row() {
-            all.push(self.per_row_dispatch("softmax_delta", "rows", [shader!("entry/rows"), shader!("softmax_delta")]));
+            all.push(self.per_row_dispatch(
+                "softmax_delta",
+                "softmax_delta_rows",
+                [shader!("entry/softmax_delta"), shader!("step/softmax_delta")],
+            ));
         }
         for (before, way) in configs.input_delta.iter().enumerate().rev() {
             let is_learned = self.config.activations[before].has_parameters();
@@ -47,7 +51,7 @@ impl KernelSetBuilder<'_> {
             all.extend(self.normalization_dispatch(layer));
         }
         if self.config.ends_with_softmax {
-            all.push(self.per_row_dispatch("softmax", "softmax", [shader!("entry/softmax"), shader!("softmax")]));
+            all.push(self.per_row_dispatch("softmax", "softmax", [shader!("entry/softmax"), shader!("step/softmax")]));
         }
         all
     }
@@ -55,12 +59,12 @@ impl KernelSetBuilder<'_> {
     /// An invocation for each row of outputs, which looks at all of the row.
     fn per_row_dispatch(&self, name: &str, entry: &'static str, files: [&'static str; 2]) -> Dispatch {
         let [first, second] = files;
-        let pieces = shared_pieces([first, second, shader!("normalizer")]);
+        let pieces = shared_pieces([first, second, shader!("step/log_sum_exp")]);
         let source = self.source(BindingSet::Step, pieces, Some(self.last_layer()..=self.last_layer()));
         Dispatch {
             name: name.to_owned(),
             entry_point: entry,
-            source: self.assemble(&KernelSource { constants: vec![("LANES", WORKGROUP_SIZE)], ..source }),
+            source: self.assemble(&KernelSource { constants: vec![("INVOCATIONS", WORKGROUP_SIZE)], ..source }),
             workgroups: fold_workgroups(self.arenas.metrics_workgroups_per_step(), self.arenas.member_count),
             loop_iterations: loop_counts::softmax_rows(self.arenas),
             max_steps: 1,
@@ -83,8 +87,8 @@ impl KernelSetBuilder<'_> {
     fn gradient_norm_dispatch(&self) -> Dispatch {
         Dispatch {
             name: "norm of the gradients".to_owned(),
-            entry_point: "norm",
-            source: self.full_gradient_source(shader!("entry/norm")),
+            entry_point: "gradient_norm",
+            source: self.full_gradient_source(shader!("entry/gradient_norm")),
             workgroups: fold_workgroups(self.arenas.gradient_norm_workgroups(), self.arenas.member_count),
             loop_iterations: loop_counts::gradient_norm(self.arenas),
             max_steps: 1,
@@ -107,8 +111,8 @@ impl KernelSetBuilder<'_> {
     }
 
     fn full_gradient_source(&self, entry: &'static str) -> String {
-        let source = self.source(BindingSet::Step, shared_pieces([entry, shader!("whole")]), None);
-        self.assemble(&KernelSource { constants: vec![("LANES", WORKGROUP_SIZE)], ..source })
+        let source = self.source(BindingSet::Step, shared_pieces([entry, shader!("step/full_gradients")]), None);
+        self.assemble(&KernelSource { constants: vec![("INVOCATIONS", WORKGROUP_SIZE)], ..source })
     }
 
     /// The norm of a layer, between its sum and its activation.
@@ -128,13 +132,13 @@ impl KernelSetBuilder<'_> {
         match self.config.normalizations[layer] {
             Some(Normalization::Layer) => {
                 vec![
-                    self.per_column_of_layer(layer, "gain_gradients"),
+                    self.per_column_of_layer(layer, "normalization_gradients"),
                     self.per_row_of_layer(layer, "layer_norm_delta"),
                 ]
             }
             Some(Normalization::Batch) => vec![self.per_column_of_layer(layer, "batch_norm_delta")],
             None if self.config.activations[layer].has_parameters() => {
-                vec![self.per_column_of_layer(layer, "slope_gradients")]
+                vec![self.per_column_of_layer(layer, "prelu_slope_gradients")]
             }
             None => Vec::new(),
         }
@@ -156,17 +160,17 @@ impl KernelSetBuilder<'_> {
     fn pre_activation_dispatch(&self, layer: usize, entry: &'static str, groups: [u32; 3], over: usize) -> Dispatch {
         let place = &self.arenas.layers[layer];
         let norm = match self.config.normalizations[layer] {
-            Some(Normalization::Batch) => shader!("norm/batch"),
-            Some(Normalization::Layer) | None => shader!("norm/layer"),
+            Some(Normalization::Batch) => shader!("normalization/batch"),
+            Some(Normalization::Layer) | None => shader!("normalization/layer"),
         };
-        let pieces = shared_pieces([shader!("norm/vectors"), norm, shader!("whole")]);
+        let pieces = shared_pieces([shader!("normalization/common"), norm, shader!("step/full_gradients")]);
         let source = KernelSource {
             constants: vec![
-                ("LANES", WORKGROUP_SIZE),
+                ("INVOCATIONS", WORKGROUP_SIZE),
                 ("LAYER", layer),
-                ("RUNNING_LAYER", place.running_stats_offset.unwrap_or(0)),
+                ("RUNNING_STATS_LAYER", place.running_stats_offset.unwrap_or(0)),
             ],
-            flags: vec![("RUNS", self.purpose == KernelPurpose::Training)],
+            flags: vec![("UPDATES_RUNNING_STATS", self.purpose == KernelPurpose::Training)],
             pre_activation_layer: Some(layer),
             ..self.source(BindingSet::Step, pieces, Some(layer..=layer))
         };

@@ -25,37 +25,37 @@ const fn row_rounds(output_stride: usize) -> usize {
     3 * (output_stride + 1)
 }
 
-/// A row of `softmax_delta.wgsl`: three loops make its normalizer, and one its deltas.
+/// A row of `step/softmax_delta.wgsl`: three loops make its normalizer, and one its deltas.
 const fn of_softmax_delta(output_stride: usize) -> usize {
     4 * (output_stride + 1)
 }
 
-/// `steps.wgsl`
+/// `step/step_table.wgsl`
 pub(crate) const fn step_table() -> usize {
     13
 }
 
-/// `order.wgsl`. A place walks round the grid of rows until it hits one, seldom more than once or twice.
+/// `data/row_order.wgsl`. A place walks round the grid of rows until it hits one, seldom more than once or twice.
 pub(crate) const fn find_rows() -> usize {
     768
 }
 
-/// `measure_small.wgsl`
+/// `metrics/batch_metrics_small.wgsl`
 pub(crate) fn batch_metrics_small(arenas: &Arenas) -> usize {
     1 + arenas.padded_batch * (1 + row_rounds(arenas.output_stride()))
 }
 
-/// `measure.wgsl`
+/// `metrics/batch_metrics.wgsl`
 pub(crate) fn batch_metrics(arenas: &Arenas) -> usize {
     row_rounds(arenas.output_stride()) + REDUCTION_ROUNDS
 }
 
-/// `total.wgsl`
+/// `metrics/sum_metrics.wgsl`
 pub(crate) fn sum_metrics(arenas: &Arenas) -> usize {
     arenas.metrics_workgroups_per_step().div_ceil(WORKGROUP_SIZE) + 1 + REDUCTION_ROUNDS
 }
 
-/// The rounds of `score.wgsl`, of which a softmax may be made.
+/// The rounds of `metrics/evaluation_sums.wgsl`, of which a softmax may be made.
 pub(crate) struct EvaluationLoops {
     /// For each row of an invocation.
     pub(crate) each_row: usize,
@@ -75,17 +75,17 @@ impl EvaluationLoops {
     }
 }
 
-/// `ensemble.wgsl`
+/// `metrics/ensemble.wgsl`
 pub(crate) fn ensemble(arenas: &Arenas) -> usize {
     arenas.member_count * (arenas.outputs() + 3) + arenas.outputs() + 3
 }
 
-/// `entry/rows.wgsl` and `entry/softmax.wgsl`
+/// `entry/softmax_delta.wgsl` and `entry/softmax.wgsl`
 pub(crate) fn softmax_rows(arenas: &Arenas) -> usize {
     softmax_deltas(arenas, WORKGROUP_SIZE, WORKGROUP_SIZE)
 }
 
-/// `entry/norm.wgsl`
+/// `entry/gradient_norm.wgsl`
 pub(crate) fn gradient_norm(arenas: &Arenas) -> usize {
     arenas.parameters.div_ceil(WORKGROUP_SIZE * arenas.gradient_norm_workgroups()) + 1 + REDUCTION_ROUNDS
 }
@@ -105,7 +105,7 @@ pub(crate) const fn grid(first: usize, last: usize) -> usize {
     if first == last { 0 } else { last - first + 1 }
 }
 
-/// `tile/sum.wgsl`
+/// `tile/split_k_sum.wgsl`
 pub(crate) const fn sum(summed: usize, split: usize) -> usize {
     summed.div_ceil(split) + 2 + split.ilog2() as usize
 }
@@ -122,7 +122,7 @@ impl Tile {
     }
 }
 
-/// `softmax_delta.wgsl` for so many rows, which as many invocations as there are lanes share.
+/// `step/softmax_delta.wgsl` for so many rows, which as many invocations as there are lanes share.
 fn softmax_deltas(arenas: &Arenas, rows: usize, lanes: usize) -> usize {
     1 + rows.div_ceil(lanes) * (1 + of_softmax_delta(arenas.output_stride()))
 }
@@ -140,7 +140,7 @@ pub(crate) fn fused(arenas: &Arenas, rows: usize, groups: usize, softmax: bool) 
     2 + arenas.padded_batch.div_ceil(rows).div_ceil(groups) * each
 }
 
-/// A step of `entry/walk.wgsl`
+/// A step of `entry/single_workgroup.wgsl`
 pub(crate) fn single_workgroup_step(arenas: &Arenas, configs: &MatmulConfigs, softmax: bool) -> usize {
     let layers = arenas.layers.len();
     let mut loops = 8;
@@ -175,7 +175,7 @@ pub(crate) fn steps_per_dispatch(arenas: &Arenas, configs: &MatmulConfigs, budge
     }
 }
 
-/// A step of `entry/lane.wgsl`, if the driver unrolls no loop.
+/// A step of `entry/single_invocation.wgsl`, if the driver unrolls no loop.
 pub(crate) fn single_invocation_step(arenas: &Arenas) -> usize {
     let blocks: usize = arenas.layers.iter().map(|l| (l.input_stride + 1) * (l.output_stride + 1)).sum();
     8 + 2 * blocks + arenas.padded_batch * (1 + arenas.input_stride() + 3 * blocks + 5 * arenas.output_stride())

@@ -28,14 +28,18 @@ impl KernelSetBuilder<'_> {
     pub(crate) fn walk(&self, steps: usize, ways: &MatmulConfigs, last: Epilogue) -> Dispatch {
         let arenas = self.arenas;
         let tile = ways.gradient.tile;
-        let mut constants = vec![("WALK", steps), ("PART", arenas.parameters)];
+        let mut constants = vec![("STEPS", steps), ("PARTIAL_SUM_STRIDE", arenas.parameters)];
         constants.extend(tile.constants());
-        let mut pieces =
-            shared_pieces([shader!("entry/walk"), shader!("place"), shader!("softmax_delta"), shader!("normalizer")]);
-        pieces.push(Piece::PerMatmul(shader!("per_matmul/walk")));
+        let mut pieces = shared_pieces([
+            shader!("entry/single_workgroup"),
+            shader!("step/matmul_args"),
+            shader!("step/softmax_delta"),
+            shader!("step/log_sum_exp"),
+        ]);
+        pieces.push(Piece::PerMatmul(shader!("per_matmul/single_workgroup")));
         pieces.extend(tile.pieces());
         if last == Epilogue::Accumulate {
-            pieces.push(Piece::Shared(shader!("entry/walk_whole")));
+            pieces.push(Piece::Shared(shader!("entry/single_workgroup_full_gradients")));
         }
         let mut matmuls = self.forward_and_back();
         matmuls.push(Matmul { kind: MatmulKind::Gradient, epilogue: last }.instance("gradient"));
@@ -49,7 +53,7 @@ impl KernelSetBuilder<'_> {
         };
         Dispatch {
             name: format!("whole steps, {tile}"),
-            entry_point: "walk",
+            entry_point: "single_workgroup",
             source: self.assemble(&source),
             workgroups: [1, 1, arenas.member_count as u32],
             loop_iterations: steps
@@ -73,36 +77,36 @@ impl KernelSetBuilder<'_> {
             for l in 0..last_layer {
                 let _ = writeln!(
                     step,
-                    "    {}_all(forward_place({l}u, model, n), lane); storageBarrier();",
+                    "    {}_all(forward_args({l}u, member, n), local); storageBarrier();",
                     self.output_epilogue(l).name()
                 );
             }
         } else {
             let (finishes, numbers) = self.hidden_finishes();
             let numbers: Vec<String> = numbers.iter().map(|number| format!("{number}u")).collect();
-            text += &switch("hidden_finish(l: u32) -> u32", &numbers);
+            text += &switch("hidden_epilogue(l: u32) -> u32", &numbers);
             step += &forward_loop(last_layer, &finishes);
         }
-        let _ = writeln!(step, "    output_all(forward_place({last_layer}u, model, n), lane); storageBarrier();");
+        let _ = writeln!(step, "    output_all(forward_args({last_layer}u, member, n), local); storageBarrier();");
         if softmax {
-            step += "    softmax_deltas(0u, BATCH, model, lane); storageBarrier();\n";
+            step += "    softmax_deltas(0u, BATCH, member, local); storageBarrier();\n";
         }
         if is_unrolled {
             for l in (1..=last_layer).rev() {
                 let _ =
-                    writeln!(step, "    input_delta_all(input_delta_place({l}u, model, n), lane); storageBarrier();");
+                    writeln!(step, "    input_delta_all(input_delta_args({l}u, member, n), local); storageBarrier();");
             }
             for l in 0..=last_layer {
-                let _ = writeln!(step, "    gradient_all(gradient_place({l}u, model, n), lane);");
+                let _ = writeln!(step, "    gradient_all(gradient_args({l}u, member, n), local);");
             }
         } else {
             step += &backward_loops(last_layer);
         }
         step += "    storageBarrier();\n";
         if last == Epilogue::Accumulate {
-            step += "    update_all(model, n, lane); storageBarrier();\n";
+            step += "    update_all(member, n, local); storageBarrier();\n";
         }
-        format!("{text}fn walk_step(model: u32, n: u32, lane: u32) {{\n{step}}}\n")
+        format!("{text}fn run_step(member: u32, n: u32, local: u32) {{\n{step}}}\n")
     }
 
     /// The epilogues of the hidden layers' outputs, each once, and of every hidden layer which of them it has.
@@ -143,19 +147,19 @@ impl KernelSetBuilder<'_> {
         let mut pieces = shared_pieces([
             shader!("entry/fused"),
             shader!("tile/block"),
-            shader!("place"),
-            shader!("softmax_delta"),
-            shader!("normalizer"),
+            shader!("step/matmul_args"),
+            shader!("step/softmax_delta"),
+            shader!("step/log_sum_exp"),
         ]);
         pieces.push(Piece::PerMatmul(shader!("per_matmul/fused")));
         let source = KernelSource {
             constants: vec![
-                ("ROWS", rows),
-                ("GROUPS", groups),
-                ("LANES", lanes),
-                ("HELD", rows * max_layer_vec4s(arenas)),
+                ("BLOCK_ROWS", rows),
+                ("WORKGROUPS", groups),
+                ("INVOCATIONS", lanes),
+                ("STAGED_VEC4S", rows * max_layer_vec4s(arenas)),
                 ("BLOCKS", blocks),
-                ("PART", arenas.parameters),
+                ("PARTIAL_SUM_STRIDE", arenas.parameters),
             ],
             matmuls: self.forward_and_back(),
             first_workgroups: firsts,
@@ -183,26 +187,26 @@ impl KernelSetBuilder<'_> {
         let mut store = String::new();
         for l in 0..=last {
             let name = if l == last { "output" } else { self.output_epilogue(l).name() };
-            let _ = writeln!(take, "    {name}_block(forward_place({l}u, model, 0u), first, lane);");
+            let _ = writeln!(take, "    {name}_block(forward_args({l}u, member, 0u), first, local);");
         }
         let softmax = self.config.loss.needs_full_row();
-        take += if softmax { "    hold_deltas(first, model, lane);\n" } else { "    storageBarrier();\n" };
+        take += if softmax { "    stage_deltas(first, member, local);\n" } else { "    storageBarrier();\n" };
         for l in (0..=last).rev() {
             for own in 0..owned[l] {
-                let _ = writeln!(take, "    add_gradients({l}u, {own}u, first, model, lane);");
+                let _ = writeln!(take, "    add_gradients({l}u, {own}u, first, member, local);");
             }
             if l > 0 {
-                let _ = writeln!(take, "    input_delta_block(input_delta_place({l}u, model, 0u), first, lane);");
+                let _ = writeln!(take, "    input_delta_block(input_delta_args({l}u, member, 0u), first, local);");
             }
         }
         for (l, owned) in owned.iter().enumerate() {
             for own in 0..*owned {
-                let _ = writeln!(store, "    store_gradients({l}u, {own}u, group, model, lane);");
+                let _ = writeln!(store, "    store_gradients({l}u, {own}u, group, member, local);");
             }
         }
         format!(
-            "fn take_rows(first: u32, model: u32, lane: u32) {{\n    hold_inputs(first, model, lane);\n{take}}}\n\
-             fn store_all(group: u32, model: u32, lane: u32) {{\n{store}}}\n"
+            "fn process_block(first: u32, member: u32, local: u32) {{\n    stage_inputs(first, member, local);\n{take}}}\n\
+             fn store_all(group: u32, member: u32, local: u32) {{\n{store}}}\n"
         )
     }
 
@@ -212,14 +216,18 @@ impl KernelSetBuilder<'_> {
         let (firsts, blocks) = prefix_sums(arenas.layers.iter().map(|l| l.input_stride * l.output_stride));
         let neurons = arenas.layers.iter().map(|l| l.output_stride).sum();
         let source = KernelSource {
-            constants: vec![("WALK", steps), ("LANES", lanes), ("BLOCKS", blocks), ("NEURONS", neurons)],
+            constants: vec![("STEPS", steps), ("INVOCATIONS", lanes), ("BLOCKS", blocks), ("NEURONS", neurons)],
             first_workgroups: firsts,
             calls: self.calls_of_lane(),
-            ..self.source(BindingSet::Step, shared_pieces([shader!("entry/lane"), shader!("normalizer")]), None)
+            ..self.source(
+                BindingSet::Step,
+                shared_pieces([shader!("entry/single_invocation"), shader!("step/log_sum_exp")]),
+                None,
+            )
         };
         Dispatch {
             name: "whole steps, a lane a network".to_owned(),
-            entry_point: "lane",
+            entry_point: "single_invocation",
             source: self.assemble(&source),
             workgroups: [arenas.member_count.div_ceil(lanes) as u32, 1, 1],
             loop_iterations: steps * loop_counts::single_invocation_step(arenas),
@@ -233,17 +241,17 @@ impl KernelSetBuilder<'_> {
     fn calls_of_lane(&self) -> String {
         let mut text = String::new();
         for name in ["load", "update", "store"] {
-            let _ = writeln!(text, "fn {name}_all(model: u32) {{");
+            let _ = writeln!(text, "fn {name}_all(member: u32) {{");
             for l in 0..=self.last_layer() {
-                let _ = writeln!(text, "    {name}({l}u, model);");
+                let _ = writeln!(text, "    {name}({l}u, member);");
             }
             text += "}\n";
         }
-        text += "fn take_row(row: u32, model: u32) {\n    read_row(row, model);\n";
+        text += "fn process_row(row: u32, member: u32) {\n    read_row(row, member);\n";
         for l in 0..=self.last_layer() {
             let _ = writeln!(text, "    forward({l}u);");
         }
-        text += "    output_delta(row, model);\n";
+        text += "    output_delta(row, member);\n";
         for l in (0..=self.last_layer()).rev() {
             let _ = writeln!(text, "    backward({l}u);");
         }
@@ -279,10 +287,10 @@ fn forward_loop(last_layer: usize, finishes: &[Epilogue]) -> String {
     let mut cases = String::new();
     for (number, finish) in finishes.iter().enumerate() {
         let label = if number + 1 == finishes.len() { "default".to_owned() } else { format!("case {number}u") };
-        let _ = writeln!(cases, "            {label}: {{ {}_all(forward_place(l, model, n), lane); }}", finish.name());
+        let _ = writeln!(cases, "            {label}: {{ {}_all(forward_args(l, member, n), local); }}", finish.name());
     }
     format!(
-        "    // rounds: {last_layer}\n    for (var l = 0u; l < {last_layer}u; l++) {{\n        switch hidden_finish(l) {{\n\
+        "    // rounds: {last_layer}\n    for (var l = 0u; l < {last_layer}u; l++) {{\n        switch hidden_epilogue(l) {{\n\
          {cases}        }}\n        storageBarrier();\n    }}\n"
     )
 }
@@ -291,9 +299,9 @@ fn forward_loop(last_layer: usize, finishes: &[Epilogue]) -> String {
 fn backward_loops(last_layer: usize) -> String {
     format!(
         "    // rounds: {last_layer}\n    for (var l = {last_layer}u; l > 0u; l--) {{\n        \
-         input_delta_all(input_delta_place(l, model, n), lane);\n        storageBarrier();\n    }}\n    \
+         input_delta_all(input_delta_args(l, member, n), local);\n        storageBarrier();\n    }}\n    \
          // rounds: LAYERS\n    for (var l = 0u; l < LAYERS; l++) {{\n        \
-         gradient_all(gradient_place(l, model, n), lane);\n    }}\n"
+         gradient_all(gradient_args(l, member, n), local);\n    }}\n"
     )
 }
 

@@ -57,7 +57,7 @@ impl Tile {
     pub(crate) const fn constants(self) -> [(&'static str, usize); 4] {
         let [rows, columns, at_once] = self.dims();
         [
-            ("LANES", self.invocations()),
+            ("INVOCATIONS", self.invocations()),
             ("TILE_ROWS", rows),
             ("TILE_COLUMNS", columns),
             // Tiles that a workgroup computes at once, if no sum is shared.

@@ -38,8 +38,11 @@ pub(crate) struct EvaluationKernels {
 impl EvaluationKernels {
     pub(crate) fn new(arenas: &Arenas, config: &KernelConfig, data: &Dataset) -> Self {
         let maker = KernelSetBuilder { arenas, config, purpose: KernelPurpose::Prediction };
-        let [order, gather] =
-            maker.gather_dispatches(Some(data.features_without_origin()), Some(data.targets()), shader!("pass"));
+        let [order, gather] = maker.gather_dispatches(
+            Some(data.features_without_origin()),
+            Some(data.targets()),
+            shader!("data/evaluation_window"),
+        );
         Self {
             find_rows: order,
             gather,
@@ -70,7 +73,7 @@ impl SummedOutputs {
         Self { errors, labels: if is_multi_label { output_stride } else { 0 } }
     }
 
-    /// How many pairs of numbers `shaders/score.wgsl` keeps for a network.
+    /// How many pairs of numbers `shaders/metrics/evaluation_sums.wgsl` keeps for a network.
     pub(crate) const fn pairs(self) -> usize {
         2 + 4 * self.errors + 6 * self.labels
     }
@@ -85,7 +88,7 @@ pub(crate) fn max_evaluated_rows(gpu: &Gpu, network: &Network, data: &Dataset, i
     (WORKGROUP_SIZE * rows_of_one).min(MAX_FORWARD_ROWS)
 }
 
-/// How many pairs of numbers `shaders/score.wgsl` keeps for a network.
+/// How many pairs of numbers `shaders/metrics/evaluation_sums.wgsl` keeps for a network.
 pub(crate) fn metric_pairs(arenas: &Arenas, targets: &Targets, is_multi_label: bool) -> usize {
     SummedOutputs::new(arenas.output_stride(), targets, is_multi_label).pairs()
 }
@@ -100,8 +103,8 @@ impl KernelSetBuilder<'_> {
         let source = self.source(BindingSet::StepTable, Vec::new(), Some(0..=0));
         Dispatch {
             name: "steps".to_owned(),
-            entry_point: "tabulate",
-            source: self.assemble(&KernelSource { constants: vec![("BEHIND", behind)], ..source }),
+            entry_point: "build_step_table",
+            source: self.assemble(&KernelSource { constants: vec![("PADDING_STEPS", behind)], ..source }),
             workgroups: fold_workgroups(entries.div_ceil(WORKGROUP_SIZE), 1),
             loop_iterations: loop_counts::step_table(),
             max_steps: chunk,
@@ -120,57 +123,64 @@ impl KernelSetBuilder<'_> {
         let (arenas, members) = (self.arenas, self.config);
         let is_bytes = features.is_some_and(|features| features.byte_scale().is_some());
         let answer = match targets {
-            Some(Targets::Classes(_)) => shader!("answers/classes"),
-            Some(Targets::Values(_)) | None => shader!("answers/values"),
+            Some(Targets::Classes(_)) => shader!("targets/classes"),
+            Some(Targets::Values(_)) | None => shader!("targets/values"),
         };
         let mut gather = vec![
-            shader!("gather"),
+            shader!("data/gather"),
             if is_bytes { shader!("features/u8") } else { shader!("features/f32") },
             answer,
-            if members.is_scaled { shader!("scaling") } else { shader!("scaling_none") },
+            if members.is_scaled { shader!("data/scaling") } else { shader!("data/scaling_none") },
             steps,
         ];
         if members.input_noise_std > 0.0 {
-            gather.extend([shader!("noise"), shader!("math/circle"), shader!("math/log_one_plus")]);
+            gather.extend([shader!("data/noise"), shader!("math/sin_cos"), shader!("math/ln_1p")]);
         } else {
-            gather.push(shader!("noise_none"));
+            gather.push(shader!("data/noise_none"));
         }
         let window = arenas.window_steps;
         let over = arenas.slot_workgroups(arenas.row_invocations(), window);
         let order = if members.is_streamed {
-            self.window_dispatch("stream", over, 0, &[shader!("stream")])
+            self.window_dispatch("stream", over, 0, &[shader!("data/stream")])
         } else {
-            let pieces = [shader!("order"), self.subset_source(), shader!("permutation"), steps];
-            self.window_dispatch("order", over, loop_counts::find_rows(), &pieces)
+            let pieces = [shader!("data/row_order"), self.subset_source(), shader!("data/permutation"), steps];
+            self.window_dispatch("row_order", over, loop_counts::find_rows(), &pieces)
         };
         [order, self.window_dispatch("gather", arenas.slot_workgroups(arenas.gather_vec4s(), window), 0, &gather)]
     }
 
     /// Which rows each network has.
     fn subset_source(&self) -> &'static str {
-        if self.config.has_subsets { shader!("subset") } else { shader!("everything") }
+        if self.config.has_subsets { shader!("data/subset") } else { shader!("data/all_rows") }
     }
 
     /// The kernel that judges the rows of a window, and what adds its parts up where it needs more than a workgroup for a
     /// step.
     pub(crate) fn batch_metrics(&self) -> (Dispatch, Option<Dispatch>) {
-        let (arenas, window, epochs) = (self.arenas, self.arenas.window_steps, shader!("epochs"));
-        let judge = [shader!("judge"), shader!("normalizer"), epochs];
+        let (arenas, window, epochs) = (self.arenas, self.arenas.window_steps, shader!("data/training_window"));
+        let judge = [shader!("metrics/row_loss_and_correct"), shader!("step/log_sum_exp"), epochs];
         if arenas.metrics_workgroups_per_step() == 1 {
             let loops = loop_counts::batch_metrics_small(arenas);
-            let pieces = [&[shader!("measure_small")], &judge[..]].concat();
-            return (self.window_dispatch("measure_small", arenas.slot_workgroups(1, window), loops, &pieces), None);
+            let pieces = [&[shader!("metrics/batch_metrics_small")], &judge[..]].concat();
+            return (
+                self.window_dispatch("batch_metrics_small", arenas.slot_workgroups(1, window), loops, &pieces),
+                None,
+            );
         }
-        let pieces = [&[shader!("measure"), shader!("sum")], &judge[..]].concat();
+        let pieces = [&[shader!("metrics/batch_metrics"), shader!("metrics/workgroup_sum")], &judge[..]].concat();
         let measure = self.window_dispatch(
-            "measure",
+            "batch_metrics",
             arenas.metrics_workgroups(window),
             loop_counts::batch_metrics(arenas),
             &pieces,
         );
-        let pieces = [shader!("total"), shader!("sum"), epochs];
-        let total =
-            self.window_dispatch("total", arenas.sum_workgroups(window), loop_counts::sum_metrics(arenas), &pieces);
+        let pieces = [shader!("metrics/sum_metrics"), shader!("metrics/workgroup_sum"), epochs];
+        let total = self.window_dispatch(
+            "sum_metrics",
+            arenas.sum_workgroups(window),
+            loop_counts::sum_metrics(arenas),
+            &pieces,
+        );
         (measure, Some(total))
     }
 
@@ -178,23 +188,27 @@ impl KernelSetBuilder<'_> {
     fn evaluation(&self, scored: SummedOutputs) -> Dispatch {
         let arenas = self.arenas;
         let pieces = [
-            shader!("score"),
-            shader!("score_labels"),
-            shader!("judge"),
-            shader!("normalizer"),
-            shader!("softmax"),
-            shader!("sum"),
-            shader!("pass"),
+            shader!("metrics/evaluation_sums"),
+            shader!("metrics/label_sums"),
+            shader!("metrics/row_loss_and_correct"),
+            shader!("step/log_sum_exp"),
+            shader!("step/softmax"),
+            shader!("metrics/workgroup_sum"),
+            shader!("data/evaluation_window"),
             self.subset_source(),
-            shader!("permutation"),
+            shader!("data/permutation"),
         ];
         let source = KernelSource {
-            constants: vec![("SCORED", scored.errors), ("SCORE", scored.pairs()), ("LABELS", scored.labels)],
-            flags: vec![("SHARES", self.config.ends_with_softmax && scored.errors > 0)],
+            constants: vec![
+                ("ERROR_VEC4S", scored.errors),
+                ("METRIC_PAIRS", scored.pairs()),
+                ("LABEL_VEC4S", scored.labels),
+            ],
+            flags: vec![("APPLIES_SOFTMAX", self.config.ends_with_softmax && scored.errors > 0)],
             ..self.source(BindingSet::Window, shared_pieces(pieces), Some(0..=0))
         };
         let loops = EvaluationLoops::new(arenas.output_stride(), scored).of_batch(arenas);
-        self.slot_dispatch("score", [1, 1, arenas.member_count as u32], loops, &source)
+        self.slot_dispatch("evaluation_sums", [1, 1, arenas.member_count as u32], loops, &source)
     }
 
     fn window_dispatch(&self, entry: &'static str, groups: [u32; 3], loops: usize, files: &[&'static str]) -> Dispatch {
@@ -205,7 +219,7 @@ impl KernelSetBuilder<'_> {
     fn slot_dispatch(&self, entry: &'static str, groups: [u32; 3], loops: usize, source: &KernelSource) -> Dispatch {
         let arenas = self.arenas;
         let bytes = match entry {
-            "order" | "stream" => 4 * arenas.padded_batch,
+            "row_order" | "stream" => 4 * arenas.padded_batch,
             "gather" => 2 * 16 * arenas.gather_vec4s(),
             _ => 2 * 16 * arenas.padded_batch * arenas.output_stride(),
         };
@@ -238,7 +252,7 @@ impl KernelSet {
         numbers.map(|(entry, each)| Dispatch {
             name: entry.to_owned(),
             entry_point: entry,
-            source: constants.clone() + &source_of(shader!("pack")),
+            source: constants.clone() + &source_of(shader!("data/pack")),
             workgroups: fold_workgroups((arenas.padded_batch * each).div_ceil(WORKGROUP_SIZE), 1),
             loop_iterations: 0,
             max_steps: 1,

@@ -134,7 +134,7 @@ pub(crate) struct ArenaDims {
     pub(crate) has_sample_weights: bool,
 }
 
-/// `Layer` in `shaders/table.wgsl`.
+/// `Layer` in `shaders/step/layout.wgsl`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LayerOffsets {
     /// Where its parameters lie, in floats.

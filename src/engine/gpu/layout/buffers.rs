@@ -93,14 +93,14 @@ impl Buffers {
         })
     }
 
-    /// The bindings of `shaders/step.wgsl`, in order.
+    /// The bindings of `shaders/step/step.wgsl`, in order.
     pub(crate) const fn step_bindings(&self) -> [&wgpu::Buffer; 7] {
         let Self { cursors, step_table: steps, parameters, state, activations, deltas, partial_sums: parts, .. } = self;
         [cursors, steps, parameters, state, activations, deltas, parts]
     }
 }
 
-/// `Cursor` of `shaders/table.wgsl` for every step of a chunk, each at its dynamic offset.
+/// `Cursor` of `shaders/step/layout.wgsl` for every step of a chunk, each at its dynamic offset.
 fn cursor_table(steps: usize, window: usize) -> Vec<u8> {
     let mut table = vec![0; steps * CURSOR_STRIDE];
     for (step, cursor) in table.chunks_exact_mut(CURSOR_STRIDE).enumerate() {

@@ -51,9 +51,9 @@ impl MatmulKind {
 
     pub(crate) const fn wgsl(self) -> &'static str {
         match self {
-            Self::Forward => shader!("product/forward"),
-            Self::InputDelta => shader!("product/input_delta"),
-            Self::Gradient => shader!("product/gradient"),
+            Self::Forward => shader!("matmul/forward"),
+            Self::InputDelta => shader!("matmul/input_delta"),
+            Self::Gradient => shader!("matmul/gradient"),
         }
     }
 }
@@ -62,11 +62,11 @@ impl Epilogue {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Forward => "forward",
-            Self::ForwardDerivative => "forward_slope",
+            Self::ForwardDerivative => "forward_derivative",
             Self::ForwardDropout => "forward_dropout",
             Self::OutputDelta => "output_delta",
             Self::ForwardPrelu => "forward_prelu",
-            Self::BeforeNormalization => "before_norm",
+            Self::BeforeNormalization => "pre_activation",
             Self::InputDelta => "input_delta",
             Self::InputDeltaPrelu => "input_delta_prelu",
             Self::Update => "update",
@@ -77,17 +77,17 @@ impl Epilogue {
 
     pub(crate) const fn wgsl(self) -> &'static str {
         match self {
-            Self::Forward => shader!("finish/forward"),
-            Self::ForwardDerivative => shader!("finish/forward_slope"),
-            Self::ForwardDropout => shader!("finish/forward_dropout"),
-            Self::OutputDelta => shader!("finish/output_delta"),
-            Self::ForwardPrelu => shader!("finish/forward_prelu"),
-            Self::BeforeNormalization => shader!("finish/before_norm"),
-            Self::InputDelta => shader!("finish/input_delta"),
-            Self::InputDeltaPrelu => shader!("finish/input_delta_prelu"),
-            Self::Update => shader!("finish/update"),
-            Self::Accumulate => shader!("finish/accumulate"),
-            Self::Store => shader!("finish/store"),
+            Self::Forward => shader!("epilogue/forward"),
+            Self::ForwardDerivative => shader!("epilogue/forward_derivative"),
+            Self::ForwardDropout => shader!("epilogue/forward_dropout"),
+            Self::OutputDelta => shader!("epilogue/output_delta"),
+            Self::ForwardPrelu => shader!("epilogue/forward_prelu"),
+            Self::BeforeNormalization => shader!("epilogue/pre_activation"),
+            Self::InputDelta => shader!("epilogue/input_delta"),
+            Self::InputDeltaPrelu => shader!("epilogue/input_delta_prelu"),
+            Self::Update => shader!("epilogue/update"),
+            Self::Accumulate => shader!("epilogue/accumulate"),
+            Self::Store => shader!("epilogue/store"),
         }
     }
 }

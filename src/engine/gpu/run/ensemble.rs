@@ -19,10 +19,10 @@ use crate::{
     nn::{layout::pad_rows, network::Network},
 };
 
-/// The bindings of `shaders/ensemble.wgsl`, in order.
+/// The bindings of `shaders/metrics/ensemble.wgsl`, in order.
 pub(crate) const ENSEMBLE_BINDINGS: &[Binding] = &[Binding::Cursor, Binding::Read, Binding::Write];
 
-/// `GroupParams` of `shaders/ensemble.wgsl`.
+/// `GroupParams` of `shaders/metrics/ensemble.wgsl`.
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub(crate) struct GroupParams {
@@ -157,7 +157,7 @@ pub(crate) fn ensemble_dispatch(arenas: &Arenas) -> Dispatch {
     Dispatch {
         name: "ensemble".to_owned(),
         entry_point: "ensemble",
-        source: constants + &source_of(shader!("ensemble")),
+        source: constants + &source_of(shader!("metrics/ensemble")),
         workgroups: fold_workgroups(numbers.div_ceil(64), 1),
         loop_iterations: loop_counts::ensemble(arenas),
         max_steps: 1,

@@ -24,16 +24,16 @@ struct Function<'a> {
 const LAYER: [&str; 12] = [
     "inputs",
     "outputs",
-    "input",
+    "input_offset",
     "input_stride",
-    "input_slot",
-    "output",
+    "input_slot_stride",
+    "output_offset",
     "output_stride",
-    "output_slot",
-    "weight",
-    "delta",
-    "vectors",
-    "first",
+    "output_slot_stride",
+    "weights_offset",
+    "delta_offset",
+    "vector_rows",
+    "first_workgroup",
 ];
 
 fn indent(line: &str) -> usize {
@@ -264,11 +264,11 @@ impl<'a> Kernel<'a> {
             let prefix = format!("{argument}.");
             let members = values.iter().filter(|(name, _)| name.starts_with(&prefix));
             inner.extend(members.map(|(name, value)| (name.clone(), *value)));
-        } else if argument.contains("_place(") {
+        } else if argument.contains("_args(") {
             let mut passed = values.clone();
             self.set_place(argument, &mut passed);
             inner.extend(passed.into_iter().filter(|(name, _)| name.starts_with("p.")));
-        } else if let Some(of) = argument.strip_prefix("task(") {
+        } else if let Some(of) = argument.strip_prefix("tile_task(") {
             let slice = arguments(of.trim_end_matches(')')).pop().and_then(|slice| self.value(slice, values));
             let depth = values["p.depth"];
             inner.insert("task.depth".to_owned(), slice.map_or(depth, |slice| slice.min(depth)));
@@ -283,7 +283,7 @@ impl<'a> Kernel<'a> {
 
     /// The numbers of `shaders/product/*`.
     fn set_place(&self, call: &str, values: &mut Values) {
-        let (product, rest) = call.split_once("_place(").expect("a place");
+        let (product, rest) = call.split_once("_args(").expect("a place");
         let layer = self.value(rest.split(',').next().unwrap_or_default(), values).expect("a layer");
         let of = |name: &str| self.layers[layer as usize][name];
         let batch = self.constants["BATCH"];
@@ -293,7 +293,7 @@ impl<'a> Kernel<'a> {
             "gradient" => [(of("inputs") + 4) / 4 * 4, 4 * of("output_stride"), batch, of("split_z")],
             _ => panic!("no product: {product}"),
         };
-        for (name, value) in [("rows", rows), ("columns", columns), ("depth", depth), ("split", split)] {
+        for (name, value) in [("rows", rows), ("columns", columns), ("depth", depth), ("sliced_k", split)] {
             values.insert(format!("p.{name}"), value);
         }
     }
@@ -336,10 +336,10 @@ fn the_counted_rounds_are_those_that_the_loops_declare() {
     let mut wrong = std::collections::BTreeMap::new();
     for dispatch in dispatches().into_iter().chain(packing_dispatches()).chain(self_test_dispatches()) {
         let mut kernel = Kernel::parse(&dispatch.source);
-        kernel.constants.entry("MODELS".to_owned()).or_insert(3);
+        kernel.constants.entry("MEMBERS".to_owned()).or_insert(3);
         let (declared, counted) = (kernel.rounds(dispatch.entry_point, Values::new()), dispatch.loop_iterations as u64);
         // How often a place walks round the grid of rows is up to chance.
-        let most = if dispatch.entry_point == "order" { 768 } else { 5 * declared + 64 };
+        let most = if dispatch.entry_point == "row_order" { 768 } else { 5 * declared + 64 };
         if counted < declared || counted > most {
             wrong
                 .entry(dispatch.entry_point)

@@ -176,7 +176,7 @@ fn everything_the_planner_emits_is_valid_and_translates_to_spirv_msl_and_hlsl() 
     let folder = std::env::var_os("GRADUS_SHADERS").map(std::path::PathBuf::from);
     let mut all = std::collections::HashSet::new();
     assembled();
-    let own = "fn own(z: vec4f) -> vec4f { return z; }\nfn own_gradient(z: vec4f) -> vec4f { return vec4f(1.0); }\n";
+    let own = "fn own(z: vec4f) -> vec4f { return z; }\nfn own_derivative(z: vec4f) -> vec4f { return vec4f(1.0); }\n";
     let more = packing_dispatches().into_iter().chain(self_test_dispatches()).chain([custom::evaluation_dispatch(
         "own",
         &[own],
@@ -217,13 +217,13 @@ fn host_and_shader_agree_on_bindings_and_structs() {
         let expected: Vec<_> = ENSEMBLE_BINDINGS.iter().map(|binding| Some(*binding)).collect();
         assert_eq!(declared_bindings(dispatch, &module, ENSEMBLE_BINDINGS.len()), expected);
         let turn = [
-            ("before", std::mem::offset_of!(GroupParams, members_before)),
+            ("members_before", std::mem::offset_of!(GroupParams, members_before)),
             ("threshold", std::mem::offset_of!(GroupParams, threshold)),
         ];
         assert_layout(
             &dispatch.name,
             &module,
-            "Turn",
+            "GroupParams",
             &turn.map(|(name, at)| (name, at as u32)),
             size_of::<GroupParams>() as u32,
         );
@@ -231,8 +231,9 @@ fn host_and_shader_agree_on_bindings_and_structs() {
     for dispatch in dispatches() {
         let (module, _) = parse(&dispatch);
         let is_window =
-            ["order", "stream", "gather", "measure", "measure_small", "total", "score"].contains(&dispatch.entry_point);
-        let is_table = dispatch.entry_point == "tabulate";
+            ["row_order", "stream", "gather", "batch_metrics", "batch_metrics_small", "sum_metrics", "evaluation_sums"]
+                .contains(&dispatch.entry_point);
+        let is_table = dispatch.entry_point == "build_step_table";
         let expected = if is_window {
             SCALED_WINDOW_BINDINGS
         } else if is_table {
@@ -245,7 +246,7 @@ fn host_and_shader_agree_on_bindings_and_structs() {
             // Only `gather` looks at features and answers, and only where they are scaled at what scales them. In the
             // features' place `order` and `score` find which rows each network takes, if not all.
             let is_declared = match at {
-                3 if dispatch.source.contains("struct Subset") => true,
+                3 if dispatch.source.contains("struct SubsetParams") => true,
                 3 | 4 if is_window => dispatch.entry_point == "gather",
                 8 => dispatch.source.contains("scaling: array<vec4f>"),
                 _ => true,
@@ -257,7 +258,7 @@ fn host_and_shader_agree_on_bindings_and_structs() {
             ($($member:ident)*) => { &[$((stringify!($member), std::mem::offset_of!(SubsetParams, $member) as u32)),*] };
         }
         let subset = subset!(rows width skip_from skip_count mode source_rows source_width first_row key);
-        assert_layout(&dispatch.name, &module, "Subset", subset, size_of::<SubsetParams>() as u32);
+        assert_layout(&dispatch.name, &module, "SubsetParams", subset, size_of::<SubsetParams>() as u32);
 
         macro_rules! step {
             ($($member:ident)*; $($number:ident)*) => {
@@ -276,8 +277,14 @@ fn host_and_shader_agree_on_bindings_and_structs() {
             ($($member:ident)*) => { &[$((stringify!($member), std::mem::offset_of!(StepTableInput, $member) as u32)),*] };
         }
         let start = start!(rows batch_size steps_per_epoch step_in_epoch epoch seed loss_scale last_loss_scale gradient_accumulation accumulated_batches schedule_group member_coefficients dropout_threshold dropout_scale padding);
-        assert_layout(&dispatch.name, &module, "Start", start, size_of::<StepTableInput>() as u32);
-        assert_layout(&dispatch.name, &module, "Chunk", &[("steps", 0), ("ring", 4)], PAIR_BYTES as u32);
+        assert_layout(&dispatch.name, &module, "StepTableInput", start, size_of::<StepTableInput>() as u32);
+        assert_layout(
+            &dispatch.name,
+            &module,
+            "ChunkParams",
+            &[("steps", 0), ("first_metrics_index", 4)],
+            PAIR_BYTES as u32,
+        );
         assert_layout(&dispatch.name, &module, "Cursor", &[("step", 0), ("slot", 4)], PAIR_BYTES as u32);
         assert_layout(&dispatch.name, &module, "Shard", &[("first", 0), ("rows", 4)], PAIR_BYTES as u32);
     }
@@ -291,7 +298,9 @@ fn declared_bindings(dispatch: &Dispatch, module: &naga::Module, bindings: usize
             continue;
         };
         declared[binding.binding as usize] = Some(match variable.space {
-            AddressSpace::Uniform if matches!(variable.name.as_deref(), Some("cursor" | "turn")) => Binding::Cursor,
+            AddressSpace::Uniform if matches!(variable.name.as_deref(), Some("cursor" | "group_params")) => {
+                Binding::Cursor
+            }
             AddressSpace::Uniform => Binding::Uniform,
             AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => Binding::Write,
             AddressSpace::Storage { .. } => Binding::Read,

@@ -1,6 +1,0 @@
-// The window of a training: epoch after epoch, as the table of steps has it.
-
-/// The step whose rows lie in a slot of the window.
-fn step_in(slot: u32, model: u32) -> Step {
-    return steps[(cursor.step + slot) * MODELS + model];
-}

@@ -1,8 +1,0 @@
-// ln(1 + e) for e from 0 to 1, which WGSL's log would not give exactly enough: 2 atanh(s) for s = e / (2 + e), up to s^15
-
-fn log_one_plus(e: vec4f) -> vec4f {
-    let s = e / (2.0 + e);
-    let q = s * s;
-    return 2.0 * s * (1.0 + q * (1.0 / 3.0 + q * (1.0 / 5.0 + q * (1.0 / 7.0 + q * (1.0 / 9.0 + q * (1.0 / 11.0 +
-        q * (1.0 / 13.0 + q / 15.0)))))));
-}

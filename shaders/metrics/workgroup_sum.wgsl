@@ -1,0 +1,16 @@
+// A sum over a workgroup of 64, in a fixed order: halves onto halves
+
+var<workgroup> sums: array<vec2f, 64>;
+
+/// The sum of all invocations' `v`, for invocation 0.
+fn workgroup_sum(v: vec2f, local: u32) -> vec2f {
+    sums[local] = v;
+    // rounds: 6
+    for (var half = 32u; half > 0u; half /= 2u) {
+        workgroupBarrier();
+        if local < half {
+            sums[local] += sums[local + half];
+        }
+    }
+    return sums[local];
+}

@@ -1,7 +1,0 @@
-// average <- kept average + (1 - kept) p, beside the parameters: the last plane of the state
-
-fn averaged(p: vec4f, i: u32, step: Step) -> vec4f {
-    let at = AVERAGE * PLANE + i;
-    state[at] += step.ema_weight * (p - state[at]);
-    return p;
-}

@@ -1,5 +1,0 @@
-// No number of the gradient is larger in size than the step's clip_value
-
-fn clipped(g: vec4f, step: Step) -> vec4f {
-    return clamp(g, vec4f(-step.clip_value), vec4f(step.clip_value));
-}
