@@ -1,7 +1,7 @@
 //! Which adapters are there, and which one is meant.
 
 use crate::{
-    engine::gpu::device::{Gpu, pipeline::MIN_STORAGE_BUFFERS},
+    engine::gpu::device::{Gpu, bindings::MIN_STORAGE_BUFFERS},
     error::{Error, Result, check_limit},
 };
 

@@ -10,7 +10,7 @@ use std::{
 use crate::{
     device::Device,
     diagnostics::{Check, tests::llvmpipe},
-    engine::gpu::kernels::mutant,
+    engine::gpu::device::mutant,
     error::Error,
 };
 

@@ -38,7 +38,7 @@ fn the_checks_are_written_down() {
     let descriptor = wgpu::DeviceDescriptor { trace, ..Default::default() };
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).expect("a device");
     let device = Device::from_wgpu(device, queue).expect("the default limits are enough");
-    let reads = crate::engine::gpu::kernels::mutant::collect_reads(|| {
+    let reads = crate::engine::gpu::device::mutant::collect_reads(|| {
         for check in Check::all(&device) {
             let finding = pollster::block_on(check.run_to_report(&device));
             assert!(finding.passed, "{finding}");

@@ -2,7 +2,7 @@
 
 use crate::{
     device::{Backend, Device},
-    engine::{cpu::ensemble::Ensemble, gpu::run::ensemble::Ensemble as GpuEnsemble},
+    engine::{cpu::ensemble::Ensemble, gpu::run::inference::ensemble::Ensemble as GpuEnsemble},
     error::Result,
     nn::network::Network,
 };

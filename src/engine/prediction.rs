@@ -2,7 +2,9 @@
 
 use crate::{
     device::{Backend, Device},
-    engine::{cpu::predictor::Predictor, gpu::run::predictor::Predictor as GpuPredictor, recording_needs_gpu},
+    engine::{
+        cpu::predictor::Predictor, gpu::run::inference::predictor::Predictor as GpuPredictor, recording_needs_gpu,
+    },
     error::Result,
     nn::network::Network,
 };

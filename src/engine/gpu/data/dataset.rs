@@ -14,7 +14,8 @@ use crate::{
     engine::gpu::{
         device::{
             Gpu,
-            pipeline::{BindingLayout, PAIR_BYTES, SCALED_WINDOW_BINDINGS, WINDOW_BINDINGS},
+            bindings::{PAIR_BYTES, SCALED_WINDOW_BINDINGS, WINDOW_BINDINGS},
+            pipeline::BindingLayout,
         },
         layout::{arenas::Arenas, buffers::Buffers},
     },

@@ -1,10 +1,13 @@
 //! One machine: a wgpu device, what may go wrong with it, and the one place where the host waits for it.
 
-/// The WGSL files that are not members of a family.
+pub(crate) mod bindings;
+pub(crate) mod dispatch;
+#[cfg(test)]
+pub(crate) mod mutant;
 pub(crate) mod pacer;
 pub(crate) mod pipeline;
+pub(crate) mod pipeline_cache;
 pub(crate) mod readback;
-// Profiles and tuning need a clock, which the web has not.
 
 #[cfg(not(target_family = "wasm"))]
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,7 +20,10 @@ use std::{
     time::Duration,
 };
 
-use crate::error::{Error, Result, check_limit};
+use crate::{
+    engine::gpu::device::{dispatch::Dispatch, pipeline_cache::PipelineCache},
+    error::{Error, Result, check_limit},
+};
 
 /// The longest the host waits for a GPU, and for a software adapter, which may need minutes for what a GPU does in a
 /// second.
@@ -52,7 +58,7 @@ pub(crate) struct Gpu {
     /// The first thing that went wrong outside any error scope.
     pub(crate) first_error: Arc<OnceLock<Error>>,
     pub(crate) counts: Arc<CallCounts>,
-    pub(crate) pipelines: Arc<crate::engine::gpu::device::pipeline::PipelineCache>,
+    pub(crate) pipelines: Arc<PipelineCache>,
     /// The most bytes of a data set that it is to hold, where that is limited.
     pub(crate) dataset_memory_limit: Option<u64>,
     /// The longest the host waits for it.
@@ -199,6 +205,22 @@ impl Gpu {
         }
     }
 
+    /// Refuses what the device cannot run.
+    pub(crate) fn check_dispatch(&self, dispatch: &Dispatch) -> Result<()> {
+        let most = dispatch.workgroups.into_iter().max().unwrap_or(0);
+        let have = self.limits.max_compute_workgroups_per_dimension;
+        check_limit(&dispatch.name, "max_compute_workgroups_per_dimension", most.into(), have.into())?;
+        if let Some(have) = self.max_loop_iterations {
+            check_limit(
+                &dispatch.name,
+                "loop iterations of a software adapter",
+                dispatch.loop_iterations as u64,
+                have as u64,
+            )?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn encoder(&self) -> wgpu::CommandEncoder {
         self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
     }
@@ -255,8 +277,18 @@ impl Gpu {
     #[cfg(target_family = "wasm")]
     pub(crate) async fn wait(&self, _: wgpu::SubmissionIndex) -> Result<()> {
         self.counts.waits.fetch_add(1, Ordering::Relaxed);
-        crate::engine::gpu::device::readback::done(self).await;
+        self.submitted_work_done().await;
         self.check()
+    }
+
+    /// Waits until the browser reports that all submitted work is done.
+    #[cfg(target_family = "wasm")]
+    async fn submitted_work_done(&self) {
+        let (sender, receiver) = futures_intrusive::channel::shared::oneshot_channel();
+        self.queue.on_submitted_work_done(move || {
+            let _ = sender.send(());
+        });
+        receiver.receive().await;
     }
 
     /// Buffers made, bind groups made, pipelines built, maps and waits so far.

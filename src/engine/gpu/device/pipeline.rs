@@ -1,66 +1,15 @@
-//! A kernel: assembled WGSL made into a pipeline, and the two sets of arenas that kernels are bound to.
+//! Compute pipelines of assembled WGSL, and the binding layouts that they share.
 
-use std::{
-    collections::VecDeque,
-    num::NonZeroU64,
-    sync::{Mutex, PoisonError, atomic::Ordering},
-};
+use std::{num::NonZeroU64, sync::atomic::Ordering};
 
 use crate::{
-    engine::gpu::{device::Gpu, kernels::kernel_set::Dispatch},
+    engine::gpu::device::{
+        Gpu,
+        bindings::{Binding, PAIR_BYTES},
+        dispatch::Dispatch,
+    },
     error::Result,
 };
-
-/// How a binding is declared in WGSL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Binding {
-    /// `var<uniform>` at an offset that is given when it is bound.
-    Cursor,
-    /// `var<uniform>`
-    Uniform,
-    /// `var<storage, read>`
-    Read,
-    /// `var<storage, read_write>`
-    Write,
-}
-
-/// The bindings of `shaders/step/step.wgsl`, in order.
-pub(crate) const STEP_BINDINGS: &[Binding] = {
-    use Binding::{Cursor, Read, Write};
-    &[Cursor, Read, Write, Write, Write, Write, Write]
-};
-
-/// The bindings of `shaders/data/window.wgsl`, in order, and behind them what scales the features.
-pub(crate) const SCALED_WINDOW_BINDINGS: &[Binding] = {
-    use Binding::{Cursor, Read, Uniform, Write};
-    &[Cursor, Read, Uniform, Read, Read, Write, Write, Write, Read]
-};
-
-/// The same where nothing does.
-pub(crate) const WINDOW_BINDINGS: &[Binding] = SCALED_WINDOW_BINDINGS.split_at(SCALED_WINDOW_BINDINGS.len() - 1).0;
-
-/// The storage buffers that every device has to let a shader see.
-pub(crate) const MIN_STORAGE_BUFFERS: u32 = {
-    const fn count_storage_buffers(bindings: &[Binding]) -> u32 {
-        let (mut i, mut count) = (0, 0);
-        while i < bindings.len() {
-            count += matches!(bindings[i], Binding::Read | Binding::Write) as u32;
-            i += 1;
-        }
-        count
-    }
-    let (step, window) = (count_storage_buffers(STEP_BINDINGS), count_storage_buffers(SCALED_WINDOW_BINDINGS));
-    if step > window { step } else { window }
-};
-
-/// The bindings of `shaders/step/step_table.wgsl`, in order.
-pub(crate) const STEP_TABLE_BINDINGS: &[Binding] = {
-    use Binding::{Cursor, Read, Write};
-    &[Cursor, Read, Read, Write]
-};
-
-/// Bytes of the structs `Cursor`, `Shard` and `Chunk`.
-pub(crate) const PAIR_BYTES: u64 = 8;
 
 /// A set of bindings that several kernels share, so that it is bound once for all of them.
 pub(crate) struct BindingLayout {
@@ -160,49 +109,6 @@ impl BindingLayout {
             .await?;
         built.insert(self.bindings, dispatch, &pipeline);
         Ok(Kernel { pipeline, workgroups: groups })
-    }
-}
-
-/// So many pipelines a device keeps, in use or not.
-const MAX_CACHED_PIPELINES: usize = 256;
-
-/// The pipelines that a device was asked for last, the latest at the end. Drivers take up to seconds for one, and folds,
-/// searches and restarts ask for the same again and again.
-#[derive(Default)]
-pub(crate) struct PipelineCache(Mutex<VecDeque<CachedPipeline>>);
-
-/// A pipeline and what it was built of.
-struct CachedPipeline {
-    bindings: &'static [Binding],
-    entry_point: &'static str,
-    source: String,
-    pipeline: wgpu::ComputePipeline,
-}
-
-impl PipelineCache {
-    fn find(&self, bindings: &[Binding], dispatch: &Dispatch) -> Option<wgpu::ComputePipeline> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_it = |built: &CachedPipeline| {
-            built.bindings == bindings && built.entry_point == dispatch.entry_point && built.source == dispatch.source
-        };
-        let found = all.iter().position(is_it).and_then(|at| all.remove(at))?;
-        let pipeline = found.pipeline.clone();
-        all.push_back(found);
-        Some(pipeline)
-    }
-
-    fn insert(&self, bindings: &'static [Binding], dispatch: &Dispatch, pipeline: &wgpu::ComputePipeline) {
-        let Dispatch { entry_point: entry, ref source, .. } = *dispatch;
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() == MAX_CACHED_PIPELINES {
-            all.pop_front();
-        }
-        all.push_back(CachedPipeline {
-            bindings,
-            entry_point: entry,
-            source: source.clone(),
-            pipeline: pipeline.clone(),
-        });
     }
 }
 

@@ -112,7 +112,7 @@ impl PendingRead {
         let failure = match self.buffer.get_mapped_range(0..self.bytes) {
             Ok(view) => {
                 #[cfg(test)]
-                crate::engine::gpu::kernels::mutant::record_read(&view);
+                crate::engine::gpu::device::mutant::record_read(&view);
                 return Ok(bytemuck::pod_collect_to_vec(&view));
             }
             Err(error) => error.to_string(),
@@ -144,16 +144,6 @@ pub(crate) async fn read<T: Pod>(gpu: &Gpu, source: &wgpu::Buffer, offset: u64, 
     gpu.check_alive().await?;
     let staging = gpu.buffer("read back", bytes, usage).await?;
     PendingRead::start(gpu, source, offset, bytes, &staging).finish(gpu).await
-}
-
-/// Waits until all that was submitted so far is done, where the browser does the polling.
-#[cfg(target_family = "wasm")]
-pub(crate) async fn done(gpu: &Gpu) {
-    let (sender, receiver) = oneshot_channel();
-    gpu.queue.on_submitted_work_done(move || {
-        let _ = sender.send(());
-    });
-    receiver.receive().await;
 }
 
 #[cfg(test)]

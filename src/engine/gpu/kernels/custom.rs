@@ -4,10 +4,12 @@ use crate::{
     engine::gpu::{
         device::{
             Gpu,
-            pipeline::{Binding, BindingLayout, PAIR_BYTES},
+            bindings::{Binding, PAIR_BYTES},
+            dispatch::Dispatch,
+            pipeline::BindingLayout,
             readback::read,
         },
-        kernels::{kernel_set::Dispatch, kernel_source::source_of},
+        kernels::kernel_source::source_of,
         layout::buffers::ARENA_USAGES,
     },
     error::{Error, Result},

@@ -4,8 +4,9 @@ use std::ops::RangeInclusive;
 
 use crate::{
     engine::gpu::{
+        device::dispatch::{Dispatch, WORKGROUP_SIZE, fold_workgroups},
         kernels::{
-            kernel_set::{Dispatch, WORKGROUP_SIZE, fold_workgroups, matmul_bytes},
+            kernel_set::matmul_bytes,
             kernel_set_builder::KernelSetBuilder,
             kernel_source::{BindingSet, KernelSource, Piece},
             loop_counts,

@@ -3,7 +3,7 @@
 use crate::{
     data::{dataset::Targets, features::Features},
     engine::gpu::{
-        device::Gpu,
+        device::{Gpu, dispatch::Dispatch},
         kernels::kernel_set_builder::{KernelPurpose, KernelSetBuilder},
         layout::{
             arenas::{Arenas, KernelConfig},
@@ -11,29 +11,9 @@ use crate::{
             matmul::{Epilogue, Matmul, MatmulKind},
         },
     },
-    error::{Result, check_limit},
-    plan::{MatmulConfigs, PlannedDispatch, Scheme},
+    error::Result,
+    plan::{MatmulConfigs, Scheme},
 };
-
-/// Invocations of the kernels that compute no product.
-pub(crate) const WORKGROUP_SIZE: usize = 64;
-
-/// One dispatch: a kernel and its workgroups.
-#[derive(Debug, Clone)]
-pub(crate) struct Dispatch {
-    /// What it computes, for labels and for people.
-    pub(crate) name: String,
-    pub(crate) entry_point: &'static str,
-    pub(crate) source: String,
-    pub(crate) workgroups: [u32; 3],
-    /// How often an invocation goes round its loops, all of them together, and comes to their ends.
-    pub(crate) loop_iterations: usize,
-    /// How many steps it takes at most.
-    pub(crate) max_steps: usize,
-    /// Floating-point operations and bytes of one of its steps.
-    pub(crate) flop: u64,
-    pub(crate) bytes: u64,
-}
 
 /// Everything that a network's kernels do on a device.
 #[derive(Debug, Clone)]
@@ -124,33 +104,9 @@ impl KernelSet {
     /// Refuses what the device cannot run.
     pub(crate) fn check(&self, gpu: &Gpu) -> Result<()> {
         for dispatch in self.all() {
-            dispatch.check(gpu)?;
+            gpu.check_dispatch(dispatch)?;
         }
         Ok(())
-    }
-}
-
-impl Dispatch {
-    /// Refuses what the device cannot run.
-    pub(crate) fn check(&self, gpu: &Gpu) -> Result<()> {
-        let most = self.workgroups.into_iter().max().unwrap_or(0);
-        let have = gpu.limits.max_compute_workgroups_per_dimension;
-        check_limit(&self.name, "max_compute_workgroups_per_dimension", most.into(), have.into())?;
-        if let Some(have) = gpu.max_loop_iterations {
-            check_limit(&self.name, "loop iterations of a software adapter", self.loop_iterations as u64, have as u64)?;
-        }
-        Ok(())
-    }
-
-    pub(crate) fn planned_dispatch(&self) -> PlannedDispatch {
-        let workgroups = self.workgroups.iter().map(|n| u64::from(*n)).product();
-        PlannedDispatch {
-            kernel: self.name.clone(),
-            workgroups,
-            steps_per_dispatch: self.max_steps,
-            flop: self.flop,
-            bytes: self.bytes,
-        }
     }
 }
 
@@ -158,10 +114,4 @@ impl Dispatch {
 pub(crate) fn matmul_bytes(size: [usize; 3]) -> u64 {
     let [rows, columns, depth] = size.map(|n| n as u64);
     4 * (rows * depth + depth * columns + rows * columns)
-}
-
-/// `groups` workgroups over two dimensions, since one holds only 65,535; at most as many too many as the second is long.
-pub(crate) fn fold_workgroups(groups: usize, member_count: usize) -> [u32; 3] {
-    let y = groups.div_ceil(65_535).max(1);
-    [groups.div_ceil(y).max(1) as u32, y as u32, member_count as u32]
 }

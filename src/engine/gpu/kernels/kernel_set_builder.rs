@@ -3,7 +3,10 @@
 use std::ops::RangeInclusive;
 
 use crate::engine::gpu::{
-    kernels::kernel_source::{BindingSet, KernelSource, Piece},
+    kernels::{
+        assembly::Assembly,
+        kernel_source::{BindingSet, KernelSource, Piece},
+    },
     layout::{
         arenas::{Arenas, KernelConfig},
         matmul::{Epilogue, MatmulKind},
@@ -43,7 +46,7 @@ impl KernelSetBuilder<'_> {
     }
 
     pub(crate) fn assemble(&self, source: &KernelSource) -> String {
-        source.assemble(self.arenas, self.config)
+        Assembly::new(self.arenas, self.config, source).text()
     }
 
     /// The epilogue of a layer's outputs in a training.

@@ -1,4 +1,4 @@
-//! The description of a kernel's WGSL: its files, its matmuls, its constants and its features. [`KernelSource::assemble`]
+//! The description of a kernel's WGSL: its files, its matmuls, its constants and its features. [`Assembly`](crate::engine::gpu::kernels::assembly::Assembly)
 //! makes the text of it.
 //!
 //! WGSL has no generic functions, so a file may be a template, which is repeated for each matmul of a kernel. A single function
@@ -7,13 +7,7 @@
 
 use std::ops::RangeInclusive;
 
-use crate::engine::gpu::{
-    kernels::assembly::Assembly,
-    layout::{
-        arenas::{Arenas, KernelConfig},
-        matmul::{Epilogue, Matmul},
-    },
-};
+use crate::engine::gpu::layout::matmul::{Epilogue, Matmul};
 
 /// The text of a WGSL file. Tests may put another text in its place.
 #[cfg(not(test))]
@@ -21,7 +15,7 @@ pub(crate) const fn source_of(file: &str) -> std::borrow::Cow<'_, str> {
     std::borrow::Cow::Borrowed(file)
 }
 #[cfg(test)]
-pub(crate) use crate::engine::gpu::kernels::mutant::source_of;
+pub(crate) use crate::engine::gpu::device::mutant::source_of;
 
 /// A WGSL file of a kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +37,13 @@ pub(crate) struct MatmulInstance {
     /// The name of its functions, such as `output` for `output_tile`.
     pub(crate) name: &'static str,
     pub(crate) matmul: Matmul,
+}
+
+impl Matmul {
+    /// The matmul with the name that its functions have in a kernel.
+    pub(crate) const fn instance(self, name: &'static str) -> MatmulInstance {
+        MatmulInstance { name, matmul: self }
+    }
 }
 
 impl MatmulInstance {
@@ -161,11 +162,6 @@ impl KernelSource {
             is_prediction: false,
             stores_deltas: true,
         }
-    }
-
-    /// The text of the kernel.
-    pub(crate) fn assemble(&self, arenas: &Arenas, config: &KernelConfig) -> String {
-        Assembly::new(arenas, config, self).text()
     }
 
     /// Whether the function `layer` looks into a table.

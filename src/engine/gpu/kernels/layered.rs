@@ -2,8 +2,8 @@
 
 use crate::{
     engine::gpu::{
+        device::dispatch::{Dispatch, WORKGROUP_SIZE, fold_workgroups},
         kernels::{
-            kernel_set::{Dispatch, WORKGROUP_SIZE, fold_workgroups},
             kernel_set_builder::{KernelPurpose, KernelSetBuilder},
             kernel_source::{BindingSet, KernelSource, shared_pieces},
             loop_counts,

@@ -6,13 +6,9 @@
 
 use crate::{
     engine::gpu::{
-        kernels::{
-            kernel_set::WORKGROUP_SIZE,
-            kernel_source::MAX_UNROLLED_LAYERS,
-            multi_step::{FusedBlocks, MATMUL_KINDS},
-            windows::SummedOutputs,
-        },
-        layout::arenas::Arenas,
+        device::dispatch::WORKGROUP_SIZE,
+        kernels::kernel_source::MAX_UNROLLED_LAYERS,
+        layout::{arenas::Arenas, fused_blocks::FusedBlocks, matmul::MATMUL_KINDS, summed_outputs::SummedOutputs},
     },
     plan::{MatmulConfig, MatmulConfigs, Tile},
 };

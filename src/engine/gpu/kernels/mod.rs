@@ -9,7 +9,5 @@ pub(crate) mod kernel_source;
 pub(crate) mod layered;
 pub(crate) mod loop_counts;
 pub(crate) mod multi_step;
-#[cfg(test)]
-pub(crate) mod mutant;
 pub(crate) mod tile;
 pub(crate) mod windows;

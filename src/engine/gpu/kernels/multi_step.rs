@@ -5,23 +5,21 @@ use std::fmt::Write;
 
 use crate::{
     engine::gpu::{
+        device::dispatch::Dispatch,
         kernels::{
             assembly::switch,
-            kernel_set::{Dispatch, matmul_bytes},
+            kernel_set::matmul_bytes,
             kernel_set_builder::KernelSetBuilder,
             kernel_source::{BindingSet, KernelSource, MAX_UNROLLED_LAYERS, MatmulInstance, Piece, shared_pieces},
             loop_counts,
         },
         layout::{
-            arenas::Arenas,
-            matmul::{Epilogue, Matmul, MatmulKind},
+            fused_blocks::{FusedBlocks, max_layer_vec4s},
+            matmul::{Epilogue, MATMUL_KINDS, Matmul, MatmulKind},
         },
     },
     plan::MatmulConfigs,
 };
-
-/// In the order of [`MatmulConfigs::for_layer`].
-pub(crate) const MATMUL_KINDS: [MatmulKind; 3] = [MatmulKind::Forward, MatmulKind::InputDelta, MatmulKind::Gradient];
 
 impl KernelSetBuilder<'_> {
     /// Every matmul of some steps in one workgroup; `last` is the epilogue of the gradients.
@@ -314,27 +312,4 @@ fn prefix_sums(counts: impl IntoIterator<Item = usize>) -> (Vec<usize>, usize) {
         all += count;
     }
     (firsts, all)
-}
-
-/// What a workgroup of a fused step has: 4x4 blocks of each matmul of a block of rows.
-pub(crate) struct FusedBlocks {
-    /// Its invocations: as many as the widest matmul has blocks.
-    pub(crate) invocations: usize,
-    /// How many blocks of each layer's gradients an invocation keeps in registers.
-    pub(crate) register_blocks: Vec<usize>,
-    /// Bytes of workgroup memory.
-    pub(crate) bytes: u32,
-}
-
-impl FusedBlocks {
-    pub(crate) fn new(arenas: &Arenas, rows: usize) -> Self {
-        let lanes = (rows / 4 * max_layer_vec4s(arenas)).next_multiple_of(32);
-        let owned = arenas.layers.iter().map(|l| (l.input_stride * l.output_stride).div_ceil(lanes)).collect();
-        Self { invocations: lanes, register_blocks: owned, bytes: (16 * rows * max_layer_vec4s(arenas)) as u32 }
-    }
-}
-
-/// The vec4s of the widest layer.
-fn max_layer_vec4s(arenas: &Arenas) -> usize {
-    arenas.layers.iter().map(|l| l.input_stride.max(l.output_stride)).max().unwrap_or(1)
 }

@@ -8,19 +8,22 @@ use crate::{
     },
     engine::{
         gpu::{
-            device::Gpu,
+            device::{
+                Gpu,
+                dispatch::{Dispatch, WORKGROUP_SIZE, fold_workgroups},
+            },
             kernels::{
-                kernel_set::{Dispatch, KernelSet, WORKGROUP_SIZE, fold_workgroups},
+                kernel_set::KernelSet,
                 kernel_set_builder::{KernelPurpose, KernelSetBuilder},
                 kernel_source::{BindingSet, KernelSource, Piece, shared_pieces, source_of},
                 loop_counts,
                 loop_counts::EvaluationLoops,
             },
             layout::{
-                arenas::{Arenas, KernelConfig},
+                arenas::{Arenas, KernelConfig, MAX_FORWARD_ROWS},
                 chunk::ChunkDims,
+                summed_outputs::SummedOutputs,
             },
-            run::forward::MAX_FORWARD_ROWS,
         },
         step::Step,
     },
@@ -52,30 +55,6 @@ impl EvaluationKernels {
                 config.is_multi_label,
             )),
         }
-    }
-}
-
-/// The vec4s of a row's outputs of which more is added up than the loss.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct SummedOutputs {
-    /// Those whose errors are: where the answers are values.
-    pub(crate) errors: usize,
-    /// Those whose labels are counted.
-    pub(crate) labels: usize,
-}
-
-impl SummedOutputs {
-    fn new(output_stride: usize, targets: &Targets, is_multi_label: bool) -> Self {
-        let errors = match targets {
-            Targets::Values(_) => output_stride,
-            Targets::Classes(_) => 0,
-        };
-        Self { errors, labels: if is_multi_label { output_stride } else { 0 } }
-    }
-
-    /// How many pairs of numbers `shaders/metrics/evaluation_sums.wgsl` keeps for a network.
-    pub(crate) const fn pairs(self) -> usize {
-        2 + 4 * self.errors + 6 * self.labels
     }
 }
 

@@ -15,6 +15,9 @@ use crate::{
     plan::{MatmulConfig, Scheme},
 };
 
+/// Rows that are predicted at once, and the bytes that they may take of one network and of all of them.
+pub(crate) const MAX_FORWARD_ROWS: usize = 4096;
+
 /// The members of the families that a network's kernels are linked from.
 #[derive(Debug, Clone)]
 pub(crate) struct KernelConfig {

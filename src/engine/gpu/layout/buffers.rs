@@ -3,7 +3,7 @@
 use crate::{
     engine::{
         gpu::{
-            device::{Gpu, pipeline::PAIR_BYTES},
+            device::{Gpu, bindings::PAIR_BYTES},
             layout::{arenas::Arenas, chunk::ChunkDims},
         },
         step::Step,

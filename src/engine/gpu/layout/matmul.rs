@@ -1,19 +1,10 @@
 //! The products of a step, and what becomes of their results: the families of `shaders/product/` and `shaders/finish/`.
 
-use crate::engine::gpu::kernels::kernel_source::MatmulInstance;
-
 /// A matmul of a kernel: its operands, and its epilogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Matmul {
     pub(crate) kind: MatmulKind,
     pub(crate) epilogue: Epilogue,
-}
-
-impl Matmul {
-    /// The matmul with the name that its functions have in a kernel.
-    pub(crate) const fn instance(self, name: &'static str) -> MatmulInstance {
-        MatmulInstance { name, matmul: self }
-    }
 }
 
 /// A product over a batch.
@@ -23,6 +14,9 @@ pub(crate) enum MatmulKind {
     InputDelta,
     Gradient,
 }
+
+/// In the order of [`MatmulConfigs::for_layer`].
+pub(crate) const MATMUL_KINDS: [MatmulKind; 3] = [MatmulKind::Forward, MatmulKind::InputDelta, MatmulKind::Gradient];
 
 /// What a vec4 of the result becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,4 +3,6 @@
 pub(crate) mod arenas;
 pub(crate) mod buffers;
 pub(crate) mod chunk;
+pub(crate) mod fused_blocks;
 pub(crate) mod matmul;
+pub(crate) mod summed_outputs;

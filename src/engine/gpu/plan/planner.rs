@@ -4,11 +4,8 @@
 use crate::{
     engine::gpu::{
         device::Gpu,
-        kernels::{
-            loop_counts::{single_invocation_step, steps_per_dispatch},
-            multi_step::FusedBlocks,
-        },
-        layout::{arenas::Arenas, matmul::MatmulKind},
+        kernels::loop_counts::{single_invocation_step, steps_per_dispatch},
+        layout::{arenas::Arenas, fused_blocks::FusedBlocks, matmul::MatmulKind},
     },
     error::{Error, Result},
     plan::{MatmulConfig, MatmulConfigs, Scheme, Tile},

@@ -8,8 +8,10 @@ use crate::{
         data::{dataset::DeviceDataset, stream::must_stream},
         run::{
             engine::Engine,
-            evaluator::{BatchLoader, DatasetLocation, DeviceEvaluator},
-            predictor::Predictor,
+            inference::{
+                evaluator::{BatchLoader, DatasetLocation, DeviceEvaluator},
+                predictor::Predictor,
+            },
         },
     },
     error::Result,

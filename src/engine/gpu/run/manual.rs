@@ -3,27 +3,20 @@
 use crate::{
     engine::{
         gpu::{
-            device::{pipeline::Kernel, readback::read},
+            device::readback::read,
             kernels::kernel_set::KernelSet,
             layout::{arenas::Arenas, buffers::Buffers, chunk::PADDING_STEPS},
             plan::planner,
-            run::{engine::Engine, engine_layout::RawStepMetrics},
+            run::{
+                engine::{Engine, GradientKernels, PendingStep},
+                engine_layout::RawStepMetrics,
+            },
         },
         step::{Batch, Step},
     },
     error::Result,
     nn::layout::pad_rows,
 };
-
-/// The rows of a step, and the sum of their weights if they have any.
-pub(crate) type PendingStep = (u32, Option<f64>);
-
-/// What computes gradients alone, and where it stores them.
-pub(crate) struct GradientKernels {
-    kernels: Vec<Kernel>,
-    gradients: wgpu::Buffer,
-    bind_group: wgpu::BindGroup,
-}
 
 impl Engine {
     /// One step on rows that the caller brings; its metrics wait for [`Engine::collect_metrics`].
@@ -103,7 +96,7 @@ impl Engine {
         let dispatches =
             KernelSet::gradient_dispatches(&arenas, &self.kernel_config, &planner::layered_configs(gpu, &arenas));
         for dispatch in &dispatches {
-            dispatch.check(gpu)?;
+            gpu.check_dispatch(dispatch)?;
         }
         let kernels = self.step_set.kernels(gpu, &dispatches).await?;
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC;

@@ -4,12 +4,10 @@ pub(crate) mod chunk_dispatches;
 #[cfg_attr(target_family = "wasm", allow(dead_code))]
 pub(crate) mod engine;
 pub(crate) mod engine_layout;
-pub(crate) mod ensemble;
 pub(crate) mod evaluate;
-pub(crate) mod evaluator;
-pub(crate) mod forward;
+pub(crate) mod inference;
 pub(crate) mod manual;
-pub(crate) mod predictor;
+pub(crate) mod parameters;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) mod profile;
 pub(crate) mod record;

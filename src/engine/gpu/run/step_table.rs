@@ -5,9 +5,10 @@ use crate::{
         gpu::{
             device::{
                 Gpu,
-                pipeline::{BindingLayout, Kernel, PAIR_BYTES, STEP_TABLE_BINDINGS},
+                bindings::{PAIR_BYTES, STEP_TABLE_BINDINGS},
+                dispatch::{Dispatch, WORKGROUP_SIZE, fold_workgroups},
+                pipeline::{BindingLayout, Kernel},
             },
-            kernels::kernel_set::{Dispatch, WORKGROUP_SIZE, fold_workgroups},
             layout::chunk::{ChunkDims, ScheduleGroups},
         },
         step::{ResumeOffset, StepGenerator, StepTableInput},

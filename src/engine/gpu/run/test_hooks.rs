@@ -8,7 +8,7 @@ use crate::{
         gpu::{
             device::{Gpu, readback::read},
             layout::buffers::ARENA_USAGES,
-            run::{engine::Engine, predictor::Predictor},
+            run::{engine::Engine, inference::predictor::Predictor},
         },
         step::Step,
     },

@@ -3,8 +3,8 @@ use crate::{
     engine::{
         gpu::{
             run::{
+                engine::PendingStep,
                 engine_layout::{EngineConfig, RawStepMetrics},
-                manual::PendingStep,
             },
             tests::*,
         },

@@ -1,4 +1,4 @@
-use crate::engine::gpu::{run::ensemble::Ensemble, tests::*};
+use crate::engine::gpu::{run::inference::ensemble::Ensemble, tests::*};
 
 /// However many networks the limits let go at once, the sums are the same.
 #[test]

@@ -460,7 +460,7 @@ fn softmax_keeps_its_digits_far_from_zero() {
 /// One dimension of a dispatch has 65,535 workgroups at most; from there on there are two.
 #[test]
 fn more_workgroups_than_one_dimension_has_compute_all() {
-    use crate::engine::gpu::kernels::kernel_set::fold_workgroups;
+    use crate::engine::gpu::device::dispatch::fold_workgroups;
     assert_eq!(fold_workgroups(65_535, 3), [65_535, 1, 3]);
     assert_eq!(fold_workgroups(65_536, 3), [32_768, 2, 3]);
     assert_eq!(fold_workgroups(2 * 65_535 + 1, 1), [43_691, 3, 1]);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::engine::gpu::{kernels::kernel_set::Dispatch, plan::planner, run::engine_layout::EngineLayout, tests::*};
+use crate::engine::gpu::{device::dispatch::Dispatch, plan::planner, run::engine_layout::EngineLayout, tests::*};
 
 /// An adapter as it says that it is, though nothing runs on it.
 pub(crate) fn adapter_like(device_type: wgpu::DeviceType, subgroup: u32) -> Gpu {

@@ -8,22 +8,22 @@ use crate::{
     diagnostics::mutants::shader_files,
     engine::{
         gpu::{
-            device::pipeline::{Binding, PAIR_BYTES, SCALED_WINDOW_BINDINGS, STEP_BINDINGS, STEP_TABLE_BINDINGS},
-            kernels::{
-                custom,
-                kernel_set::{Dispatch, KernelSet},
-                kernel_source::PLACEHOLDER,
+            device::{
+                bindings::{Binding, PAIR_BYTES, SCALED_WINDOW_BINDINGS, STEP_BINDINGS, STEP_TABLE_BINDINGS},
+                dispatch::Dispatch,
                 mutant::assembled,
-                windows::EvaluationKernels,
             },
+            kernels::{custom, kernel_set::KernelSet, kernel_source::PLACEHOLDER, windows::EvaluationKernels},
             layout::{
                 arenas::{ArenaDims, Arenas, KernelConfig},
                 chunk::ChunkDims,
             },
             run::{
                 engine_layout::EngineLayout,
-                ensemble,
-                ensemble::{ENSEMBLE_BINDINGS, GroupParams},
+                inference::{
+                    ensemble,
+                    ensemble::{ENSEMBLE_BINDINGS, GroupParams},
+                },
             },
             tests::*,
         },

@@ -4,16 +4,17 @@ use crate::{
     engine::gpu::{
         device::{
             Gpu,
-            pipeline::{Binding, BindingLayout, Kernel, PAIR_BYTES},
+            bindings::{Binding, PAIR_BYTES},
+            dispatch::{Dispatch, fold_workgroups},
+            pipeline::{BindingLayout, Kernel},
             readback::ReadbackBuffers,
         },
-        kernels::{
-            kernel_set::{Dispatch, fold_workgroups},
-            kernel_source::source_of,
-            loop_counts,
+        kernels::{kernel_source::source_of, loop_counts},
+        layout::{
+            arenas::{Arenas, MAX_FORWARD_ROWS},
+            buffers::ARENA_USAGES,
         },
-        layout::{arenas::Arenas, buffers::ARENA_USAGES},
-        run::forward::{ForwardLayout, ForwardPass, MAX_FORWARD_ROWS},
+        run::inference::forward::{ForwardLayout, ForwardPass},
     },
     error::{Error, Result, check_limit},
     nn::{layout::pad_rows, network::Network},
@@ -127,7 +128,7 @@ fn first_group(gpu: &Gpu, network: &Network, member_count: usize) -> Result<(Are
     let found = ForwardLayout::standalone(gpu, network, member_count, MAX_FORWARD_ROWS.min(rows)).and_then(
         |ForwardLayout { arenas, .. }| {
             let (dispatch, bytes) = (ensemble_dispatch(&arenas), result_bytes(arenas.padded_batch, &arenas));
-            dispatch.check(gpu)?;
+            gpu.check_dispatch(&dispatch)?;
             check_limit("answers", "max_storage_buffer_binding_size", bytes, gpu.max_binding_bytes() as u64)?;
             Ok((arenas, dispatch))
         },

@@ -6,15 +6,17 @@ use crate::{
     engine::gpu::{
         device::{
             Gpu,
-            pipeline::{Binding, BindingLayout, Kernel, PAIR_BYTES},
+            bindings::{Binding, PAIR_BYTES},
+            dispatch::Dispatch,
+            pipeline::{BindingLayout, Kernel},
             readback::ReadbackBuffers,
         },
-        kernels::kernel_set::{Dispatch, KernelSet},
+        kernels::kernel_set::KernelSet,
         layout::{
-            arenas::{Arenas, KernelConfig},
+            arenas::{Arenas, KernelConfig, MAX_FORWARD_ROWS},
             buffers::Buffers,
         },
-        run::forward::{ForwardLayout, ForwardPass, MAX_FORWARD_ROWS},
+        run::inference::forward::{ForwardLayout, ForwardPass},
     },
     error::{Error, Result, check_len},
     nn::{layout::pad_rows, network::Network},
@@ -173,7 +175,7 @@ impl Predictor {
 impl PackingKernels {
     async fn new(gpu: &Gpu, arenas: &Arenas) -> Result<Self> {
         let [pack, unpack] = KernelSet::packing_dispatches(arenas);
-        [&pack, &unpack].into_iter().try_for_each(|dispatch: &Dispatch| dispatch.check(gpu))?;
+        [&pack, &unpack].into_iter().try_for_each(|dispatch: &Dispatch| gpu.check_dispatch(dispatch))?;
         let set = BindingLayout::new(gpu, "packing", &[Binding::Cursor, Binding::Write, Binding::Write]).await?;
         let (pack, unpack) = (set.kernel(gpu, &pack).await?, set.kernel(gpu, &unpack).await?);
         let cursor = gpu.buffer("cursor", PAIR_BYTES, wgpu::BufferUsages::UNIFORM).await?;

@@ -22,7 +22,7 @@ use crate::{
             arenas::KernelConfig,
             buffers::{ARENA_USAGES, Buffers},
         },
-        run::{
+        run::inference::{
             forward::{ForwardLayout, ForwardPass},
             predictor::Predictor,
         },
@@ -112,7 +112,7 @@ impl BatchLoader {
         (has_subsets, buffers): (bool, Buffers),
     ) -> Result<(Self, BindingLayout)> {
         let arenas = &forward.arenas;
-        [&pass.find_rows, &pass.gather].into_iter().try_for_each(|dispatch| dispatch.check(gpu))?;
+        [&pass.find_rows, &pass.gather].into_iter().try_for_each(|dispatch| gpu.check_dispatch(dispatch))?;
         let rows = gpu.buffer("rows", (4 * arenas.padded_batch * arenas.member_count) as u64, ARENA_USAGES).await?;
         let buffers = Buffers { rows, activations: forward.activations.clone(), ..buffers };
         let mut shards = source.shards().to_vec();
@@ -252,7 +252,7 @@ impl DeviceEvaluator {
         let source = RowSource::new(gpu, data, location, (room, weighted)).await?;
         let pass =
             EvaluationKernels::new(&forward.arenas, &evaluation_config(members, data, has_subsets, streams), data);
-        pass.sum_metrics.check(gpu)?;
+        gpu.check_dispatch(&pass.sum_metrics)?;
         let pairs = metric_pairs(&forward.arenas, data.targets(), labels);
         let scores = gpu.buffer("scores", (8 * pairs * models) as u64, ARENA_USAGES).await?;
         let bound = Buffers { metrics: scores.clone(), ..Buffers::minimal(gpu).await? };

@@ -4,11 +4,13 @@ use crate::{
     engine::gpu::{
         device::{
             Gpu,
-            pipeline::{BindingLayout, Kernel, STEP_BINDINGS},
+            bindings::STEP_BINDINGS,
+            dispatch::Dispatch,
+            pipeline::{BindingLayout, Kernel},
         },
-        kernels::kernel_set::{Dispatch, KernelSet},
+        kernels::kernel_set::KernelSet,
         layout::{
-            arenas::{ArenaDims, Arenas, KernelConfig},
+            arenas::{ArenaDims, Arenas, KernelConfig, MAX_FORWARD_ROWS},
             buffers::{ARENA_USAGES, Buffers},
         },
         plan::planner,
@@ -18,8 +20,6 @@ use crate::{
     optim::optimizer::Optimizer,
 };
 
-/// Rows that are predicted at once, and the bytes that they may take of one network and of all of them.
-pub(crate) const MAX_FORWARD_ROWS: usize = 4096;
 const MAX_FORWARD_BYTES: usize = 16 << 20;
 const MAX_TOTAL_FORWARD_BYTES: usize = 16 * MAX_FORWARD_BYTES;
 
@@ -77,7 +77,7 @@ impl ForwardLayout {
             rows,
         );
         let dispatches = KernelSet::prediction_dispatches(&arenas, config, &ways);
-        dispatches.iter().try_for_each(|dispatch| dispatch.check(gpu))?;
+        dispatches.iter().try_for_each(|dispatch| gpu.check_dispatch(dispatch))?;
         let [(_, parameters), (_, state), (_, activations), ..] = arenas.arena_bytes(config.optimizer);
         check_limit("prediction", "max_storage_buffer_binding_size", activations, gpu.max_binding_bytes() as u64)?;
         Ok(Self { arenas, dispatches, bytes: [parameters, state, activations] })
