@@ -1,12 +1,13 @@
-// gaussian(z) = e^(-z^2), slope -2 z a
+// gaussian(z) = e^(-z^2). Derivative: -2 z e^(-z^2).
 
+/// Returns e^(-z^2).
 fn gaussian(z: vec4f) -> vec4f {
-    // exp() may group_params NaN into infinity, of which the next layer makes 0.
+    // exp() may turn NaN into infinity, which the next layer may turn into 0, so NaN is passed through.
     let square = z * z;
     return select(z, exp(-square), square >= vec4f());
 }
 
-/// By the sum z: the value does not tell its sign.
+/// Returns the derivative, from z: the value does not determine the sign of z.
 fn gaussian_derivative(z: vec4f) -> vec4f {
     return -2.0 * z * exp(-z * z);
 }

@@ -1,11 +1,13 @@
-// sigmoid(z) = 1 / (1 + e^-z), slope a (1 - a)
+// sigmoid(z) = 1 / (1 + e^-z). Derivative: a (1 - a) for a = sigmoid(z).
 
+/// Returns sigmoid(z).
 fn sigmoid(z: vec4f) -> vec4f {
-    // By e^-|z|, which never overflows and keeps small values exact: 1 / (1 + e) for z >= 0, e / (1 + e) below.
+    // e = e^-|z| never overflows, and small results are exact: 1 / (1 + e) for z >= 0, otherwise e / (1 + e).
     let e = exp(-abs(z));
     return select(e, vec4f(1.0), z >= vec4f()) / (1.0 + e);
 }
 
+/// Returns the derivative, from a = sigmoid(z).
 fn sigmoid_derivative(a: vec4f) -> vec4f {
     return a * (1.0 - a);
 }

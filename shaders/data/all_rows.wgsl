@@ -1,13 +1,15 @@
-// Every row of the data set, in the order of the epoch.
+// The rows of an epoch without a subset: all rows of the data set, shuffled or in order.
 
+/// Returns the number of rows per epoch of a member.
 fn row_count(member: u32) -> u32 {
     return DATASET_ROWS;
 }
 
-fn row_at(places: vec4u, key: vec2u, member: u32) -> vec4u {
-    var at = places;
+/// Returns the indices in the data set of the rows at four positions of an epoch.
+fn row_at(positions: vec4u, key: vec2u, member: u32) -> vec4u {
+    var indices = positions;
     if SHUFFLE {
-        at = permute(places, key, DATASET_ROWS, GRID_WIDTH);
+        indices = permute(positions, key, DATASET_ROWS, GRID_WIDTH);
     }
-    return at;
+    return indices;
 }

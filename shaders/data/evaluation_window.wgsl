@@ -1,7 +1,7 @@
-// The window of an evaluation: one pass over the rows as they lie, BATCH a time. Which rows those are, a network's `row_at`
-// says; where it has fewer than others, what comes in their place is not looked at.
+// The window of an evaluation: one pass over the rows in order, BATCH rows per slot. `row_at` of the member selects the
+// rows. If a member has fewer rows than another one, `evaluation_sums` ignores the remaining rows of the slot.
 
-/// The rows that lie in a slot of the window.
+/// Returns the rows in a slot of the window as a step.
 fn step_in_slot(slot: u32, member: u32) -> Step {
     var step = Step();
     step.first_position = (cursor.step + slot) * BATCH;

@@ -1,10 +1,10 @@
-// Rows of the caller's, one value_at after the other, into the rows of `activations`, each padded with 0 to whole vec4s, and
-// back. There are as many rows as the caller's binding holds.
+// Copies dense rows of the caller to `activations`, and outputs back to dense rows. In `activations`, each row is
+// padded with 0 to whole vec4s. The size of the caller's buffer defines the number of rows.
 
 @group(0) @binding(1) var<storage, read_write> dense: array<f32>;
 @group(0) @binding(2) var<storage, read_write> activations: array<vec4f>;
 
-/// The value_at at a row's `column`, 0 beyond its `columns`.
+/// Returns the value of a dense row at `column`; 0 from `columns` on.
 fn value_at(row: u32, column: u32, columns: u32) -> f32 {
     if column < columns {
         return dense[row * columns + column];
@@ -12,9 +12,10 @@ fn value_at(row: u32, column: u32, columns: u32) -> f32 {
     return 0.0;
 }
 
+/// Copies the inputs, `[rows, INPUTS]`: one invocation per vec4.
 @compute @workgroup_size(64)
-fn pack(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-    let i = id.x + id.y * groups.x * 64u;
+fn pack(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) workgroup_count: vec3u) {
+    let i = id.x + id.y * workgroup_count.x * 64u;
     let row = i / INPUT_STRIDE;
     if row < arrayLength(&dense) / INPUTS {
         let column = 4u * (i % INPUT_STRIDE);
@@ -23,9 +24,10 @@ fn pack(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     }
 }
 
+/// Copies the outputs, `[rows, OUTPUTS]`: one invocation per value.
 @compute @workgroup_size(64)
-fn unpack(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-    let i = id.x + id.y * groups.x * 64u;
+fn unpack(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) workgroup_count: vec3u) {
+    let i = id.x + id.y * workgroup_count.x * 64u;
     if i < arrayLength(&dense) {
         let column = i % OUTPUTS;
         dense[i] = activations[OUTPUT + i / OUTPUTS * OUTPUT_STRIDE + column / 4u][column % 4u];

@@ -1,5 +1,6 @@
-// Features that are not scale_features: `scaling` has the other version of this function, and a binding for it.
+// Features without a scaler: replaces `data/scaling`, and has no binding for it.
 
-fn scale_features(z: vec4f, column: u32) -> vec4f {
-    return z;
+/// Returns the features v unchanged.
+fn scale_features(v: vec4f, column: u32) -> vec4f {
+    return v;
 }

@@ -1,16 +1,16 @@
-// The rows of each step of the window, where the device does not hold the data set but the rows of some steps: they lie as
-// they are taken, step after step and network after network, four an invocation.
+// The indices of the rows of each step of the window, for a streamed data set. The device then has only the rows of
+// some steps, in the order of the steps and, within a step, of the members. Four rows per invocation.
 
 @compute @workgroup_size(64)
-fn stream(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-    let i = id.x + id.y * groups.x * 64u;
+fn stream(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) workgroup_count: vec3u) {
+    let i = id.x + id.y * workgroup_count.x * 64u;
     let slot = i / (BATCH / 4u);
     if slot < WINDOW {
-        let at = (slot * MEMBERS + id.z) * BATCH + i % (BATCH / 4u) * 4u;
-        let before = cursor.step * MEMBERS * BATCH;
-        rows[at] = before + at;
-        rows[at + 1u] = before + at + 1u;
-        rows[at + 2u] = before + at + 2u;
-        rows[at + 3u] = before + at + 3u;
+        let offset = (slot * MEMBERS + id.z) * BATCH + i % (BATCH / 4u) * 4u;
+        let window_start = cursor.step * MEMBERS * BATCH;
+        rows[offset] = window_start + offset;
+        rows[offset + 1u] = window_start + offset + 1u;
+        rows[offset + 2u] = window_start + offset + 2u;
+        rows[offset + 3u] = window_start + offset + 3u;
     }
 }

@@ -1,6 +1,6 @@
-// The window of a training: epoch after epoch, as the table of steps has it.
+// The window of a training run: consecutive steps of the step table.
 
-/// The step whose rows lie in a slot of the window.
+/// Returns the step whose rows are in a slot of the window.
 fn step_in_slot(slot: u32, member: u32) -> Step {
     return steps[(cursor.step + slot) * MEMBERS + member];
 }

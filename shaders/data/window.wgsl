@@ -1,6 +1,6 @@
-// The arenas of the kernels that prepare and row_loss_and_correct a window of steps: the rows of every step, gathered from the data
-// set into slots, and what the network made of them. Bindings 3 and 4, the features and the targets, are declared where
-// they are read. Which step lies in a slot, `epochs` and `pass` say.
+// The bindings of the kernels over a window of steps: they gather the rows of each step into a slot, and compute
+// metrics of the outputs. Bindings 3 and 4, the features and the targets, are declared in `features/` and `targets/`.
+// `data/training_window` and `data/evaluation_window` define the step of each slot.
 
 @group(0) @binding(0) var<uniform> cursor: Cursor;
 @group(0) @binding(1) var<storage, read> steps: array<Step>;
@@ -9,13 +9,14 @@
 @group(0) @binding(6) var<storage, read_write> activations: array<vec4f>;
 @group(0) @binding(7) var<storage, read_write> metrics: array<vec2f>;
 
-/// The rows of the data set that `features` and `targets` hold: all of them, unless the device's bindings are too small.
+/// The rows of the data set in `features` and `targets`: all rows, unless a data set needs several bindings.
 struct Shard {
     first: u32,
     rows: u32,
 }
 
-/// Where a row of a slot inputs in `activations`, among the inputs (part 0), TARGET or OUTPUT.
-fn row_offset(slot: u32, member: u32, part: u32, row: u32, stride: u32) -> u32 {
-    return member * ACTIVATIONS + slot * SLOT_STRIDE + part + row * stride;
+/// Returns the offset in `activations` of a row of a slot. `base` is 0 for the inputs, TARGET or OUTPUT, and `stride`
+/// is the length of such a row in vec4s.
+fn row_offset(slot: u32, member: u32, base: u32, row: u32, stride: u32) -> u32 {
+    return member * ACTIVATIONS + slot * SLOT_STRIDE + base + row * stride;
 }

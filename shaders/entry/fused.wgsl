@@ -1,31 +1,35 @@
-// A step in one dispatch: a workgroup takes some blocks of rows, one after the other, through all layers, forward and back. What
-// a layer makes of a block stays in workgroup memory, where the next product takes it from, and what all blocks add to the
-// gradients stays in registers, until `tile/sum` adds up a part a workgroup. An invocation has a 4x4 block of each product.
+// One training step up to the gradients in one dispatch: each workgroup takes several blocks of rows, one after the
+// other, through the forward and the backward pass. The rows of a layer stay in workgroup memory, where the next matmul
+// reads them. The gradients stay in registers until the end; then each workgroup stores a partial sum, and
+// `tile/split_k_sum` adds these. An invocation computes one 4x4 block of each matmul. The host generates
+// `process_block` and `store_all`.
 
-/// The rows that the next product takes in: activations on the way forward, deltas on the way back.
+/// The rows of a block for the next matmul: activations in the forward pass, deltas in the backward pass.
 var<workgroup> staged_rows: array<vec4f, STAGED_VEC4S>;
-/// 4x4 blocks of dLoss/dW, one row of it a column, some of each layer; and dLoss/db, a vec4 of each layer.
+/// dLoss/dW of the invocation's 4x4 blocks, some of each layer, one row of W per matrix column.
 var<private> weight_gradients: array<mat4x4f, BLOCKS>;
+/// dLoss/db, one vec4 per layer.
 var<private> bias_gradients: array<vec4f, LAYERS>;
 
 @compute @workgroup_size(INVOCATIONS)
-fn fused(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-    current_step = step_at(group.z, 0u);
+fn fused(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
+    current_step = step_at(workgroup.z, 0u);
     // rounds: BATCH / BLOCK_ROWS / WORKGROUPS
-    for (var first = group.x * BLOCK_ROWS; first < BATCH; first += WORKGROUPS * BLOCK_ROWS) {
-        process_block(first, group.z, local);
+    for (var first = workgroup.x * BLOCK_ROWS; first < BATCH; first += WORKGROUPS * BLOCK_ROWS) {
+        process_block(first, workgroup.z, local);
     }
-    store_all(group.x, group.z, local);
+    store_all(workgroup.x, workgroup.z, local);
 }
 
-/// How many of the rows from `first` on there are.
+/// Returns the number of rows in the block that starts at row `first`.
 fn rows_in_block(first: u32) -> u32 {
     return min(BLOCK_ROWS, BATCH - first);
 }
 
+/// Stages the inputs of the block that starts at row `first`.
 fn stage_inputs(first: u32, member: u32, local: u32) {
     let start = input_offset(layer(0u), member, 0u) + first * INPUT_STRIDE;
-    // The block before is not needed any more.
+    // All invocations must have completed the previous block.
     workgroupBarrier();
     // rounds: BLOCK_ROWS * INPUT_STRIDE / INVOCATIONS
     for (var i = local; i < rows_in_block(first) * INPUT_STRIDE; i += INVOCATIONS) {
@@ -34,7 +38,7 @@ fn stage_inputs(first: u32, member: u32, local: u32) {
     workgroupBarrier();
 }
 
-/// Where a loss that looks at a whole row made them.
+/// Computes and stages the deltas of the last layer, for a loss that needs all outputs of a row.
 fn stage_deltas(first: u32, member: u32, local: u32) {
     storageBarrier();
     softmax_deltas(first, BLOCK_ROWS, member, local);
@@ -47,54 +51,65 @@ fn stage_deltas(first: u32, member: u32, local: u32) {
     workgroupBarrier();
 }
 
-/// Four rows of what is staged_rows, a row a column.
-fn staged_block(at: u32, stride: u32) -> mat4x4f {
-    return mat4x4f(staged_rows[at], staged_rows[at + stride], staged_rows[at + 2u * stride], staged_rows[at + 3u * stride]);
+/// Returns four staged rows of a vec4 column, one per matrix column.
+fn staged_block(offset: u32, stride: u32) -> mat4x4f {
+    return mat4x4f(
+        staged_rows[offset],
+        staged_rows[offset + stride],
+        staged_rows[offset + 2u * stride],
+        staged_rows[offset + 3u * stride]);
 }
 
-/// dLoss/dW += x^T delta and dLoss/db += delta: of the layer's blocks the invocation's own with this number.
-fn add_gradients(number: u32, own: u32, first: u32, member: u32, local: u32) {
+/// dLoss/dW += x^T delta and dLoss/db += delta, for the invocation's block number `block` of layer `number`.
+fn add_gradients(number: u32, block: u32, first: u32, member: u32, local: u32) {
     let l = layer(number);
     let s = l.input_stride;
-    let i = (own * INVOCATIONS + local) / l.output_stride;
-    let j = (own * INVOCATIONS + local) % l.output_stride;
+    let i = (block * INVOCATIONS + local) / l.output_stride;
+    let j = (block * INVOCATIONS + local) % l.output_stride;
     if i < s {
         var w = mat4x4f();
         var b = vec4f();
         // rounds: BLOCK_ROWS / 4
         for (var r = 0u; r < rows_in_block(first); r += 4u) {
-            let at = input_offset(l, member, 0u) + (first + r) * s + i;
-            let x = mat4x4f(activations[at], activations[at + s], activations[at + 2u * s], activations[at + 3u * s]);
+            let offset = input_offset(l, member, 0u) + (first + r) * s + i;
+            let x = mat4x4f(
+                activations[offset],
+                activations[offset + s],
+                activations[offset + 2u * s],
+                activations[offset + 3u * s]);
             let delta = staged_block(r * l.output_stride + j, l.output_stride);
             w += block_product(x, delta);
             if i == 0u {
                 b += delta * vec4f(1.0);
             }
         }
-        weight_gradients[l.first_workgroup + own] += w;
+        weight_gradients[l.first_block + block] += w;
         bias_gradients[number] += b;
     }
 }
 
-fn store_gradients(number: u32, own: u32, group: u32, member: u32, local: u32) {
+/// Stores the gradients of the invocation's block number `block` of layer `number` among the partial sums.
+fn store_gradients(number: u32, block: u32, workgroup: u32, member: u32, local: u32) {
     let l = layer(number);
     let s = l.output_stride;
-    let i = 4u * ((own * INVOCATIONS + local) / s);
-    let at = (group * MEMBERS + member) * PARAMETERS + l.weights_offset + (own * INVOCATIONS + local) % s;
-    // Were an index no constant, the gradients would lie in memory.
-    let w = weight_gradients[l.first_workgroup + own];
-    store_row(l, i, at, w[0]);
-    store_row(l, i + 1u, at, w[1]);
-    store_row(l, i + 2u, at, w[2]);
-    store_row(l, i + 3u, at, w[3]);
+    let i = 4u * ((block * INVOCATIONS + local) / s);
+    let offset =
+        (workgroup * MEMBERS + member) * PARAMETERS + l.weights_offset + (block * INVOCATIONS + local) % s;
+    // The indices of `weight_gradients` must be constants, otherwise the compiler stores the array in memory.
+    let w = weight_gradients[l.first_block + block];
+    store_row(l, i, offset, w[0]);
+    store_row(l, i + 1u, offset, w[1]);
+    store_row(l, i + 2u, offset, w[2]);
+    store_row(l, i + 3u, offset, w[3]);
     if i == 0u {
-        partial_sums[at + l.inputs * s] = bias_gradients[number];
+        partial_sums[offset + l.inputs * s] = bias_gradients[number];
     }
 }
 
-/// Behind the last input lies the part of the biases.
-fn store_row(l: Layer, i: u32, at: u32, v: vec4f) {
+/// Stores row i of the weight gradients. The row after the last input contains the bias gradients, so padding is
+/// skipped.
+fn store_row(l: Layer, i: u32, offset: u32, v: vec4f) {
     if i < l.inputs {
-        partial_sums[at + i * l.output_stride] = v;
+        partial_sums[offset + i * l.output_stride] = v;
     }
 }

@@ -1,7 +1,8 @@
-// The end of a single_workgroup's step where the gradients were kept whole: one workgroup has all of them.
+// The update from full gradients at the end of a step of `entry/single_workgroup`, in the same workgroup.
 
 var<workgroup> norms: array<SquareSums, INVOCATIONS>;
 
+/// Updates the parameters of a member, if the n-th step of the dispatch applies an update.
 fn update_all(member: u32, n: u32, local: u32) {
     if step_at(member, n).applies_update == 1u {
         var sum = SquareSums();

@@ -1,13 +1,14 @@
-// a = activate(z + b), and its slope, where the value does not tell it: it lies where the layer's delta will, until the
-// delta takes its place
+// a = activate(z + b) and da/dz, for activations whose derivative needs z. The derivative is stored in `deltas`, until
+// the delta of the layer replaces it.
 
-fn forward_derivative_epilogue(p: MatmulArgs, part: u32, i: u32, j: u32, v: vec4f) -> vec4f {
+/// Stores and returns the activations at row i and columns j to j + 3; v is z without the bias.
+fn forward_derivative_epilogue(p: MatmulArgs, partial_index: u32, i: u32, j: u32, v: vec4f) -> vec4f {
     let l = layer(p.layer);
-    let at = i * l.output_stride + j / 4u;
+    let offset = i * l.output_stride + j / 4u;
     let z = v + parameters[p.b.offset + l.inputs * p.b.stride + j / 4u];
     let a = activate(p.layer, z);
-    let kept = mask_padding(a, j, l.outputs);
-    activations[output_offset(l, p.member) + at] = kept;
-    deltas[delta_offset(l, p.member) + at] = mask_padding(activate_derivative(p.layer, z, a), j, l.outputs);
-    return kept;
+    let masked = mask_padding(a, j, l.outputs);
+    activations[output_offset(l, p.member) + offset] = masked;
+    deltas[delta_offset(l, p.member) + offset] = mask_padding(activate_derivative(p.layer, z, a), j, l.outputs);
+    return masked;
 }

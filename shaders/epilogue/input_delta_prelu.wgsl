@@ -1,13 +1,14 @@
-// The same as input_delta behind a layer whose slopes are learned: dLoss/da times the neuron's slope, and beside it what
-// the slope's gradient is summed from, dLoss/da z where z is below 0
+// delta of a previous layer with PReLU = dLoss/da prelu'(z). Also stores dLoss/da min(z, 0), whose sum over the rows is
+// the gradient of the slope.
 
-fn input_delta_prelu_epilogue(p: MatmulArgs, part: u32, i: u32, j: u32, v: vec4f) {
+/// Stores the deltas at row i and columns j to j + 3; v is dLoss/da.
+fn input_delta_prelu_epilogue(p: MatmulArgs, partial_index: u32, i: u32, j: u32, v: vec4f) {
     let l = layer(p.layer);
-    let before = p.layer - 1u;
-    let at = i * l.input_stride + j / 4u;
-    let to = delta_offset(layer(before), p.member) + at;
-    let z = deltas[to];
-    let slope = parameters[vector_offset(before, PRELU_SLOPE, p.member) + j / 4u];
-    activations[normalized_offset(before, p.member) + at] = mask_padding(v * min(z, vec4f()), j, l.inputs);
-    deltas[to] = mask_padding(v * prelu_derivative(z, slope), j, l.inputs);
+    let previous = p.layer - 1u;
+    let offset = i * l.input_stride + j / 4u;
+    let delta_index = delta_offset(layer(previous), p.member) + offset;
+    let z = deltas[delta_index];
+    let slope = parameters[vector_offset(previous, PRELU_SLOPE, p.member) + j / 4u];
+    activations[normalized_offset(previous, p.member) + offset] = mask_padding(v * min(z, vec4f()), j, l.inputs);
+    deltas[delta_index] = mask_padding(v * prelu_derivative(z, slope), j, l.inputs);
 }

@@ -1,5 +1,7 @@
-// ln(1 + e) for e from 0 to 1, which WGSL's log would not give exactly enough: 2 atanh(s) for s = e / (2 + e), up to s^15
+// ln(1 + e) for e in [0, 1], where WGSL's log is not accurate enough: 2 atanh(s) for s = e / (2 + e), as a series up to
+// s^15.
 
+/// Returns ln(1 + e).
 fn ln_1p(e: vec4f) -> vec4f {
     let s = e / (2.0 + e);
     let q = s * s;

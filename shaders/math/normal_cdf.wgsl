@@ -1,6 +1,8 @@
-// The share of the standard normal distribution below z: (1 + erf(z / sqrt 2)) / 2, within 1e-7. The polynomials are
-// fitted to erf(x) / x in x^2 up to 1, and to erfc(x) e^(x^2) in 1 / (1 + 0.4 x) beyond.
+// The distribution function of the standard normal distribution, (1 + erf(z / sqrt 2)) / 2, with an error below 1e-7.
+// The polynomials are fitted to erf(x) / x in x^2 for x up to 1, and to erfc(x) e^(x^2) in 1 / (1 + 0.4 x) for larger
+// x.
 
+/// Returns the probability of a value below z.
 fn normal_cdf(z: vec4f) -> vec4f {
     let x = abs(z) * 0.70710678;
     let s = x * x;

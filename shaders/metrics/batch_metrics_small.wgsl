@@ -1,5 +1,5 @@
-// Loss and right targets of every step of the window, into the ring, for batches so small that a step is one
-// invocation's work.
+// The mean loss and the number of correct predictions of every step of the window, written to the metrics ring. For
+// small batches: one invocation per step.
 
 @compute @workgroup_size(64)
 fn batch_metrics_small(@builtin(global_invocation_id) id: vec3u) {
@@ -10,8 +10,9 @@ fn batch_metrics_small(@builtin(global_invocation_id) id: vec3u) {
         var sum = vec2f();
         // rounds: BATCH
         for (var row = 0u; row < step.rows; row++) {
-            sum += row_loss_and_correct(row_offset(slot, member, OUTPUT, row, OUTPUT_STRIDE),
-                         row_offset(slot, member, TARGET, row, OUTPUT_STRIDE));
+            sum += row_loss_and_correct(
+                row_offset(slot, member, OUTPUT, row, OUTPUT_STRIDE),
+                row_offset(slot, member, TARGET, row, OUTPUT_STRIDE));
         }
         if step.rows > 0u {
             metrics[step.metrics_index * MEMBERS + member] = vec2f(step.loss_scale * sum.x, sum.y);

@@ -1,26 +1,28 @@
-// What networks of one shape target_at, put together: of every row and output the mean and the sum of the squared deviations
-// from it, by Welford (1962),
+// The mean and the sum of squared deviations of the members' outputs, per row and output, by the algorithm of Welford
+// (1962):
 //     d = y - mean,  mean <- mean + d / n,  sum_of_squares <- sum_of_squares + d (y - mean)
-// with the n-th network's output y, and of every class how many networks vote for it. The networks come one after the
-// other in their order; those of an earlier dispatch have left their numbers. An invocation for each row and output.
+// for the output y of the n-th member. Also counts the votes for each class. Members are added in order; a dispatch
+// continues the numbers of the previous one. One invocation per row and output.
 
 struct GroupParams {
-    /// How many networks came members_before those of this dispatch.
+    /// The number of members in the previous dispatches.
     members_before: u32,
-    /// Where a single output turns from no to yes.
+    /// A single output above the threshold is a vote for "yes".
     threshold: f32,
 }
 
 @group(0) @binding(0) var<uniform> group_params: GroupParams;
 @group(0) @binding(1) var<storage, read> activations: array<vec4f>;
-/// `[rows, 3, outputs]`: means, sum_of_squares, votes
+/// `[rows, 3, outputs]`: means, sums of squared deviations, votes.
 @group(0) @binding(2) var<storage, read_write> predictions: array<f32>;
 
+/// Returns one output of a member.
 fn output(member: u32, row: u32, column: u32) -> f32 {
     return activations[member * ACTIVATIONS + OUTPUT + row * OUTPUT_STRIDE + column / 4u][column % 4u];
 }
 
-/// The class of the first largest output; of a single one 0 for yes and, as no class_id, 1 for no.
+/// Returns the class with the largest output, the first one of equals. For a single output, returns 0 for "yes"; 1,
+/// which is no class, for "no".
 fn vote(member: u32, row: u32) -> u32 {
     if OUTPUTS == 1u {
         return select(1u, 0u, output(member, row, 0u) > group_params.threshold);
@@ -39,18 +41,18 @@ fn vote(member: u32, row: u32) -> u32 {
 }
 
 @compute @workgroup_size(64)
-fn ensemble(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-    let i = id.x + id.y * groups.x * 64u;
+fn ensemble(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) workgroup_count: vec3u) {
+    let i = id.x + id.y * workgroup_count.x * 64u;
     let row = i / OUTPUTS;
     let column = i % OUTPUTS;
     if row >= BATCH {
         return;
     }
-    // Not a constant, so that however many networks come at once the driver compiles the same sums.
+    // The member count is not a constant, so the driver compiles the same sums, with the same rounding, for any count.
     let member_count = arrayLength(&activations) / ACTIVATIONS;
-    let at = row * 3u * OUTPUTS + column;
-    var mean = predictions[at];
-    var sum_of_squares = predictions[at + OUTPUTS];
+    let offset = row * 3u * OUTPUTS + column;
+    var mean = predictions[offset];
+    var sum_of_squares = predictions[offset + OUTPUTS];
     var member = 0u;
     if group_params.members_before == 0u {
         mean = output(0u, row, column);
@@ -64,13 +66,13 @@ fn ensemble(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) g
         mean += d / f32(group_params.members_before + member + 1u);
         sum_of_squares += d * (y - mean);
     }
-    predictions[at] = mean;
-    predictions[at + OUTPUTS] = sum_of_squares;
+    predictions[offset] = mean;
+    predictions[offset + OUTPUTS] = sum_of_squares;
     if column > 0u {
         return;
     }
-    // One invocation counts the votes of its row.
-    let votes = at + 2u * OUTPUTS;
+    // The invocation of the first output counts the votes of its row.
+    let votes = offset + 2u * OUTPUTS;
     // rounds: OUTPUTS
     for (var class_id = 0u; class_id < OUTPUTS && group_params.members_before == 0u; class_id++) {
         predictions[votes + class_id] = 0.0;

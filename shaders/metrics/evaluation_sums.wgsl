@@ -1,9 +1,10 @@
-// What the networks are worth on the rows of an evaluation so far, a workgroup each: the sums of their losses, of the weights
-// of right targets and of all rows, and for outputs that are values those of their errors, squared and absolute.
+// The sums of an evaluation, added to those of the previous batches: one workgroup per member. The pairs of `metrics`
+// are (loss, weight of the correct rows), (weight of all rows, 0) and, for targets that are values, the squared and the
+// absolute errors of each output, two outputs per pair.
 
 @compute @workgroup_size(64)
-fn evaluation_sums(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-    let member = group.z;
+fn evaluation_sums(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
+    let member = workgroup.z;
     let first = step_in_slot(0u, member).first_position;
     let rows = min(BATCH, max(row_count(member), first) - first);
     var loss_and_correct = vec2f();
@@ -14,7 +15,7 @@ fn evaluation_sums(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
         loss_and_correct += row_loss_and_correct(output_row_offset(member, row), t);
         weights.x += sample_weight(t);
         if APPLIES_SOFTMAX {
-            // The loss is of logits, the errors are those of what a network targets.
+            // The loss needs the logits, the errors need the predictions.
             softmax_row(output_row_offset(member, row), OUTPUTS, OUTPUT_STRIDE);
         }
     }
@@ -41,20 +42,22 @@ fn evaluation_sums(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
     }
 }
 
+/// Returns the offset in `activations` of the outputs of a row.
 fn output_row_offset(member: u32, row: u32) -> u32 {
     return row_offset(0u, member, OUTPUT, row, OUTPUT_STRIDE);
 }
 
+/// Returns the offset in `activations` of the targets of a row.
 fn target_row_offset(member: u32, row: u32) -> u32 {
     return row_offset(0u, member, TARGET, row, OUTPUT_STRIDE);
 }
 
-/// Adds the sum over the workgroup to what the rows before have left.
-fn add_to_metrics(at: u32, v: vec2f, local: u32) {
+/// Adds the sum of v over the workgroup to the pair `index` of `metrics`.
+fn add_to_metrics(index: u32, v: vec2f, local: u32) {
     let sum = workgroup_sum(v, local);
     if local == 0u {
-        metrics[at] += sum;
+        metrics[index] += sum;
     }
-    // The next sum takes the same place.
+    // The next sum uses the same workgroup memory.
     workgroupBarrier();
 }

@@ -1,9 +1,10 @@
-// The workgroups of `measure` added up in a fixed order: (loss, right targets) of every step, into the ring.
+// The mean loss and the number of correct predictions of every step of the window, written to the metrics ring: the sum
+// of the workgroups of `metrics/batch_metrics`, in a fixed order. One workgroup per step.
 
 @compute @workgroup_size(64)
-fn sum_metrics(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-    let slot = group.y;
-    let member = group.z;
+fn sum_metrics(@builtin(workgroup_id) workgroup: vec3u, @builtin(local_invocation_index) local: u32) {
+    let slot = workgroup.y;
+    let member = workgroup.z;
     var sum = vec2f();
     // rounds: METRICS_WORKGROUPS / 64
     for (var i = local; i < METRICS_WORKGROUPS; i += 64u) {

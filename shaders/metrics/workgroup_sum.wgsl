@@ -1,8 +1,8 @@
-// A sum over a workgroup of 64, in a fixed order: halves onto halves
+// A sum over a workgroup of 64 invocations, in a fixed order: the second half is added to the first half.
 
 var<workgroup> sums: array<vec2f, 64>;
 
-/// The sum of all invocations' `v`, for invocation 0.
+/// Returns the sum of v over all invocations, valid in invocation 0.
 fn workgroup_sum(v: vec2f, local: u32) -> vec2f {
     sums[local] = v;
     // rounds: 6

@@ -1,16 +1,22 @@
-// rprop: a step of its own for each parameter, which grows while the gradient keeps its sign and shrinks where it turns
-// State: the gradient before, 0 where it rotate, and the step, 0 before the first. It is multiplied
-// by SHRINK or GROW, and staged_rows between MIN_STEP and MAX_STEP.
+// Rprop (Riedmiller and Braun 1993): p <- p - sign(g) step, with one step size per parameter. The step size is
+// multiplied by GROW if the gradient has the same sign as in the previous update, and by SHRINK if the sign has
+// changed; then the parameter does not change. The step size is clamped to [MIN_STEP, MAX_STEP].
+// State vectors: the previous gradient, 0 after a sign change; the step size, 0 before the first update.
 
+/// Returns the new values of the parameters p with the index i, for the gradients g.
 fn rprop(p: vec4f, g: vec4f, i: u32, step: Step) -> vec4f {
-    // By the signs: the product of two small gradients would be 0.
-    let group_params = sign(g) * sign(state[i]);
-    let factor = select(select(vec4f(1.0), vec4f(step.coefficients[RPROP_SHRINK]), group_params < vec4f()), vec4f(step.coefficients[RPROP_GROW]), group_params > vec4f());
-    let before = state[STATE_STRIDE + i];
-    let next = clamp(before * factor, vec4f(step.coefficients[RPROP_MIN_STEP]), vec4f(step.coefficients[RPROP_MAX_STEP]));
-    let length = select(next, vec4f(step.learning_rate), before == vec4f());
-    let kept = select(g, vec4f(), group_params < vec4f());
-    state[i] = kept;
-    state[STATE_STRIDE + i] = length;
-    return p - sign(kept) * length;
+    // Signs, because the product of two small gradients would underflow to 0.
+    let sign_product = sign(g) * sign(state[i]);
+    let factor = select(
+        select(vec4f(1.0), vec4f(step.coefficients[RPROP_SHRINK]), sign_product < vec4f()),
+        vec4f(step.coefficients[RPROP_GROW]),
+        sign_product > vec4f());
+    let previous = state[STATE_STRIDE + i];
+    let next = clamp(
+        previous * factor, vec4f(step.coefficients[RPROP_MIN_STEP]), vec4f(step.coefficients[RPROP_MAX_STEP]));
+    let step_size = select(next, vec4f(step.learning_rate), previous == vec4f());
+    let masked = select(g, vec4f(), sign_product < vec4f());
+    state[i] = masked;
+    state[STATE_STRIDE + i] = step_size;
+    return p - sign(masked) * step_size;
 }

@@ -1,5 +1,6 @@
-// A template, for each matmul of a kernel: the end of the outputs that `tile/registers_4x4` keeps.
+// The epilogue of the outputs of `tile/registers_4x4`. A template, instantiated once per matmul.
 
-fn matmul_epilogue_registers(p: MatmulArgs, part: u32, at: vec2u, c: Registers) {
-    matmul_epilogue_block(p, part, at.x, at.y, c.c);
+/// Applies the epilogue to the block at row `position.x` and column `position.y`.
+fn matmul_epilogue_registers(p: MatmulArgs, partial_index: u32, position: vec2u, c: Registers) {
+    matmul_epilogue_block(p, partial_index, position.x, position.y, c.c);
 }

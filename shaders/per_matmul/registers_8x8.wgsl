@@ -1,8 +1,9 @@
-// A template, for each matmul of a kernel: the end of the outputs that `tile/registers_8x8` keeps.
+// The epilogue of the outputs of `tile/registers_8x8`. A template, instantiated once per matmul.
 
-fn matmul_epilogue_registers(p: MatmulArgs, part: u32, at: vec2u, c: Registers) {
-    matmul_epilogue_block(p, part, at.x, at.y, c.c00);
-    matmul_epilogue_block(p, part, at.x, at.y + 4u * HALF, c.c04);
-    matmul_epilogue_block(p, part, at.x + 4u * HALF, at.y, c.c40);
-    matmul_epilogue_block(p, part, at.x + 4u * HALF, at.y + 4u * HALF, c.c44);
+/// Applies the epilogue to the four blocks whose first one is at row `position.x` and column `position.y`.
+fn matmul_epilogue_registers(p: MatmulArgs, partial_index: u32, position: vec2u, c: Registers) {
+    matmul_epilogue_block(p, partial_index, position.x, position.y, c.c00);
+    matmul_epilogue_block(p, partial_index, position.x, position.y + 4u * HALF_VEC4S, c.c04);
+    matmul_epilogue_block(p, partial_index, position.x + 4u * HALF_VEC4S, position.y, c.c40);
+    matmul_epilogue_block(p, partial_index, position.x + 4u * HALF_VEC4S, position.y + 4u * HALF_VEC4S, c.c44);
 }

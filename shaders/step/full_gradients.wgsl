@@ -1,66 +1,80 @@
-// The update from gradients that were kept whole, because batches are accumulated or because the length of all of them
-// together is clip_by_value: g <- g min(1, clip_norm / (|g| + 1e-6)). INVOCATIONS invocations go over the parameters, a vec4 each.
+// The update from full gradients, for gradient accumulation and for clipping by the norm of all gradients
+// (Pascanu et al. 2013): g <- g min(1, clip_norm / (|g| + 1e-6)). INVOCATIONS invocations share the PARAMETERS vec4s of
+// a member.
 
-/// Where the gradients of a network start in `partial_sums`: behind those that were computed in partial_sums.
+/// Returns the offset of a member's full gradients in `partial_sums`, in vec4s. They follow the partial sums of
+/// split-K.
 fn full_gradients_offset(member: u32) -> u32 {
     return (FULL_GRADIENTS * MEMBERS + member) * PARAMETERS;
 }
 
-/// 2^-64. A gradient times this has a square that f32 holds, however large the gradient is.
+/// 2^-64. The square of SQUARE_SCALE g fits in f32 for every finite gradient g.
 const SQUARE_SCALE: f32 = 5.421010862427522e-20;
-/// 2^120. A sum of sum_of_squares above this is close to the largest f32, or beyond it.
+/// 2^120. A larger sum of squares is close to the largest f32, or has overflowed.
 const MAX_SQUARE_SUM: f32 = 1.329227995784916e36;
 
-/// A sum of sum_of_squares of gradients, and the sum of the sum_of_squares of the same gradients times SQUARE_SCALE. The second is used where the
-/// first is too large for f32. A sum that is too small needs nothing: the length is added to 1e-6.
+/// Two sums over the same gradients: of their squares, and of the squares of the gradients times SQUARE_SCALE. The
+/// second sum is used if the first is too large for f32. Underflow is harmless, because 1e-6 is added to the norm.
 struct SquareSums { squares: vec4f, scaled_squares: vec4f }
 
+/// Returns a + b.
 fn add_square_sums(a: SquareSums, b: SquareSums) -> SquareSums {
     return SquareSums(a.squares + b.squares, a.scaled_squares + b.scaled_squares);
 }
 
-/// The sum of the sum_of_squares of every `step`-th gradient from `first` on.
+/// Returns the sums over every `step`-th vec4 of a member's full gradients, from index `first`.
 fn sum_of_squares(member: u32, first: u32, step: u32) -> SquareSums {
     var sum = SquareSums();
     // rounds: PARAMETERS / step
     for (var i = first; i < PARAMETERS; i += step) {
         let g = partial_sums[full_gradients_offset(member) + i];
-        let smaller = SQUARE_SCALE * g;
+        let scaled = SQUARE_SCALE * g;
         sum.squares += g * g;
-        sum.scaled_squares += smaller * smaller;
+        sum.scaled_squares += scaled * scaled;
     }
     return sum;
 }
 
-/// The two factors by which the kept gradients are multiplied, where this is the sum of their sum_of_squares: together they give the
-/// mean of the batches, clip_by_value. One factor alone might be too small for f32. The second is 1 unless the sum is too large.
+/// Returns two factors for the full gradients whose sums of squares are `sum`. Their product turns the accumulated
+/// gradients into the mean over the batches, clipped by the norm. The product alone might underflow, so the second
+/// factor is SQUARE_SCALE if the sum is too large, otherwise 1.
 fn clip_norm_factors(sum: SquareSums) -> vec2f {
     var factor = 1.0;
-    var second = 1.0;
+    var scale = 1.0;
     if CLIPS_NORM {
-        let plain = dot(sum.squares, vec4f(1.0));
-        let length = sqrt(plain) / ACCUMULATED_BATCHES;
-        factor = min(1.0, current_step.clip_norm / (length + 1e-6));
-        if !(plain < MAX_SQUARE_SUM) {
-            second = SQUARE_SCALE;
-            factor = min(1.0 / SQUARE_SCALE, current_step.clip_norm / (sqrt(dot(sum.scaled_squares, vec4f(1.0))) / ACCUMULATED_BATCHES));
+        let square_sum = dot(sum.squares, vec4f(1.0));
+        let norm = sqrt(square_sum) / ACCUMULATED_BATCHES;
+        factor = min(1.0, current_step.clip_norm / (norm + 1e-6));
+        if !(square_sum < MAX_SQUARE_SUM) {
+            scale = SQUARE_SCALE;
+            factor = min(
+                1.0 / SQUARE_SCALE,
+                current_step.clip_norm / (sqrt(dot(sum.scaled_squares, vec4f(1.0))) / ACCUMULATED_BATCHES));
         }
     }
-    return vec2f(factor / ACCUMULATED_BATCHES, second);
+    return vec2f(factor / ACCUMULATED_BATCHES, scale);
 }
 
-/// 0 for a bias that penalties spare, else 1.
+/// Returns the factor of the penalties for the vec4 `i` of the parameters: BIAS_PENALTY_MASK for the rows after the
+/// weights of a layer, otherwise 1.
 fn penalty_mask_at(i: u32) -> f32 {
     var penalty_mask = 1.0;
     // rounds: LAYERS if LAYERS > 32
     for (var l = 0u; l < LAYERS && BIAS_PENALTY_MASK < 1.0; l++) {
         let bias = layer(l).weights_offset + layer(l).inputs * layer(l).output_stride;
-        penalty_mask = select(penalty_mask, BIAS_PENALTY_MASK, i >= bias && i < bias + layer(l).vector_rows * layer(l).output_stride);
+        penalty_mask = select(
+            penalty_mask, BIAS_PENALTY_MASK, i >= bias && i < bias + layer(l).vector_rows * layer(l).output_stride);
     }
     return penalty_mask;
 }
 
+/// Updates the vec4 `i` of a member's parameters. `factors` comes from `clip_norm_factors`.
 fn update_from_full_gradient(member: u32, i: u32, factors: vec2f) {
-    let at = member * PARAMETERS + i;
-    parameters[at] = optimize(parameters[at], factors.x * (factors.y * partial_sums[full_gradients_offset(member) + i]), at, penalty_mask_at(i), current_step);
+    let index = member * PARAMETERS + i;
+    parameters[index] = optimize(
+        parameters[index],
+        factors.x * (factors.y * partial_sums[full_gradients_offset(member) + i]),
+        index,
+        penalty_mask_at(i),
+        current_step);
 }

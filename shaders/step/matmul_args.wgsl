@@ -1,9 +1,9 @@
-// The place of a workgroup in a product that it computes.
+// The arguments of a matmul C = A B, and the part of it that one workgroup computes.
 
-/// Where a matrix inputs in its arena and how far apart its rows lie, in vec4s.
+/// The offset of a matrix in its arena and the distance between two of its rows, in vec4s.
 struct Operand { offset: u32, stride: u32 }
 
-/// The product C = A B that a workgroup computes a tile of: C is `rows` x `columns`, all of it whole 4x4 blocks.
+/// A matmul C = A B of `rows` x `depth` times `depth` x `columns`, all multiples of 4.
 struct MatmulArgs {
     layer: u32,
     member: u32,
@@ -12,30 +12,31 @@ struct MatmulArgs {
     depth: u32,
     a: Operand,
     b: Operand,
-    /// The row of C whose row of A is all ones, if there is one: the biases'.
+    /// The row of C whose row of A contains only ones, for the gradients of the biases; NO_ONES_ROW without it.
     ones_row: u32,
-    /// Where C inputs in a part, if it is stored.
+    /// The offset of C among the partial sums with the same index, in vec4s.
     c_offset: u32,
-    /// How many invocations share the sums of an output, in `tile/sliced`.
+    /// The number of invocations per sum, for `tile/sliced_k`.
     sliced_k: u32,
 }
 
 const NO_ONES_ROW: u32 = 0xffffffffu;
 
-/// What is computed of it: a tile of C, counted row by row, and the terms `start` to below `end` of its sums.
+/// The work of one workgroup: a tile of C, counted row by row, and the terms from `start` to `end` (exclusive) of its
+/// sums.
 struct TileTask {
     tile: u32,
-    part: u32,
+    partial_index: u32,
     start: u32,
     end: u32,
 }
 
-/// A tile of the part with this number, all partial_sums being `slice` deep.
-fn tile_task(p: MatmulArgs, tile: u32, part: u32, slice: u32) -> TileTask {
-    return TileTask(tile, part, part * slice, min(p.depth, (part + 1u) * slice));
+/// Returns the task for a tile of the partial sums `partial_index`. Each partial sum has `slice` terms.
+fn tile_task(p: MatmulArgs, tile: u32, partial_index: u32, slice: u32) -> TileTask {
+    return TileTask(tile, partial_index, partial_index * slice, min(p.depth, (partial_index + 1u) * slice));
 }
 
-/// Where the vec4 at row i and column j of a part is stored.
-fn partial_sum_offset(p: MatmulArgs, part: u32, i: u32, j: u32) -> u32 {
-    return (part * MEMBERS + p.member) * PARTIAL_SUM_STRIDE + p.c_offset + i * (p.columns / 4u) + j / 4u;
+/// Returns the offset in `partial_sums` of the vec4 at row i and column j.
+fn partial_sum_offset(p: MatmulArgs, partial_index: u32, i: u32, j: u32) -> u32 {
+    return (partial_index * MEMBERS + p.member) * PARTIAL_SUM_STRIDE + p.c_offset + i * (p.columns / 4u) + j / 4u;
 }

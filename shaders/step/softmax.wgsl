@@ -1,11 +1,13 @@
-// softmax(y) = e^y / sum e^y over the outputs of a row, in their place
+// softmax(y) = e^y / sum e^y over the outputs y of a row, which it replaces.
 
-fn softmax_row(row: u32, outputs: u32, output_stride: u32) {
-    let softmax_terms = log_sum_exp(row, outputs);
+/// Replaces the row of `activations` that starts at offset `row_start` by its softmax.
+fn softmax_row(row_start: u32, outputs: u32, output_stride: u32) {
+    let softmax_terms = log_sum_exp(row_start, outputs);
     // rounds: output_stride
     for (var j = 0u; j < output_stride; j++) {
-        // As in the loss: 0 for the largest.
-        let below = min(activations[row + j] - softmax_terms.x, vec4f());
-        activations[row + j] = mask_padding(exp(below - softmax_terms.y), 4u * j, outputs);
+        // At most 0, as in the loss. Without the bound a compiler might add the maximum to the logarithm, which loses
+        // digits.
+        let shifted = min(activations[row_start + j] - softmax_terms.x, vec4f());
+        activations[row_start + j] = mask_padding(exp(shifted - softmax_terms.y), 4u * j, outputs);
     }
 }

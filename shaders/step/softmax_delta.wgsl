@@ -1,7 +1,7 @@
-// delta = dLoss/dz of the last layer for a loss that looks at the whole row: softmax with cross-entropy. One invocation
-// a row.
+// delta = dLoss/dz of the last layer, for a loss that needs all outputs of a row: softmax with cross-entropy. One
+// invocation per row.
 
-/// For some rows from the one numbered `first` on, as far as the batch goes.
+/// Computes the deltas of the batch's rows `first` to `first + count - 1`.
 fn softmax_deltas(first: u32, count: u32, member: u32, local: u32) {
     let end = min(BATCH, first + count);
     // rounds: count / INVOCATIONS
@@ -10,17 +10,19 @@ fn softmax_deltas(first: u32, count: u32, member: u32, local: u32) {
     }
 }
 
+/// Computes the deltas of row i of the batch.
 fn softmax_delta(i: u32, member: u32) {
     let l = layer(LAYERS - 1u);
     let row = i * l.output_stride;
     let y = output_offset(l, member) + row;
     let t = target_offset(member) + row;
     let softmax_terms = vec3f(log_sum_exp(y, l.outputs), row_sum(t, l.outputs));
-    // The rows that a short batch lacks teach nothing.
+    // The deltas of padding rows are 0, so that they add nothing to the gradients.
     let columns = select(0u, l.outputs, i < current_step.rows);
     // rounds: l.output_stride
     for (var j = 0u; j < l.output_stride; j++) {
         let gradient = loss_derivative(activations[y + j], activations[t + j], softmax_terms);
-        deltas[delta_offset(l, member) + row + j] = mask_padding(current_step.loss_scale * gradient, 4u * j, columns) * sample_weight(t);
+        deltas[delta_offset(l, member) + row + j] =
+            mask_padding(current_step.loss_scale * gradient, 4u * j, columns) * sample_weight(t);
     }
 }

@@ -1,4 +1,5 @@
-// The arenas of a step, and where the layers' rows lie in them.
+// The bindings of a training step, and the offsets of a layer's rows in the arenas. Arenas contain vec4s of all
+// members.
 
 @group(0) @binding(0) var<uniform> cursor: Cursor;
 @group(0) @binding(1) var<storage, read> steps: array<Step>;
@@ -8,35 +9,41 @@
 @group(0) @binding(5) var<storage, read_write> deltas: array<vec4f>;
 @group(0) @binding(6) var<storage, read_write> partial_sums: array<vec4f>;
 
-/// How many steps this dispatch has taken before this one: none, unless it takes several.
+/// The number of steps that this dispatch has completed: 0, unless it runs several steps.
 var<private> steps_done: u32;
-/// The step that is being taken. An entry sets it, so that no finish has to read it.
+/// The current step. The entry point sets it, so that no epilogue has to read it from the step table.
 var<private> current_step: Step;
 
-/// Where the rows that layer l takes in at the n-th step of the dispatch start; for the first layer they lie in the window of
-/// the batch. What decides how often there is a barrier comes from here and from `step_at`, and may not come from a private
-/// variable: for all that WGSL knows those differ from invocation to invocation.
+/// Returns the offset of the inputs of layer l in the n-th step of the dispatch. The inputs of the first layer are in
+/// the window of gathered rows.
+///
+/// Barriers need uniform control flow, so loop bounds around barriers come from here and from `step_at`. They must not
+/// depend on a private variable: WGSL assumes that those differ between invocations.
 fn input_offset(l: Layer, member: u32, n: u32) -> u32 {
     return member * ACTIVATIONS + l.input_offset + (cursor.slot + n) * l.input_slot_stride;
 }
 
+/// Returns the offset of the outputs of layer l in the current step.
 fn output_offset(l: Layer, member: u32) -> u32 {
     return member * ACTIVATIONS + l.output_offset + (cursor.slot + steps_done) * l.output_slot_stride;
 }
 
-/// Where the expected outputs of the batch start.
+/// Returns the offset in `activations` of the targets of the batch.
 fn target_offset(member: u32) -> u32 {
     return member * ACTIVATIONS + (cursor.slot + steps_done) * SLOT_STRIDE + TARGET;
 }
 
+/// Returns the offset in `parameters` of the weights of layer l.
 fn weights_offset(l: Layer, member: u32) -> u32 {
     return member * PARAMETERS + l.weights_offset;
 }
 
+/// Returns the offset in `deltas` of the deltas of layer l.
 fn delta_offset(l: Layer, member: u32) -> u32 {
     return member * DELTAS + l.delta_offset;
 }
 
+/// Returns the n-th step of this dispatch.
 fn step_at(member: u32, n: u32) -> Step {
     return steps[(cursor.step + n) * MEMBERS + member];
 }

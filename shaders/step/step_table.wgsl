@@ -1,5 +1,5 @@
-// The table of a chunk's steps, of every network: which rows each step takes, and at which rate. What a network's steps
-// are made from is uploaded once a chunk; `src/step.rs` is the same code.
+// The step table of a chunk: one `Step` per step and member, with the first position, the shuffle key and the update
+// coefficients. The host uploads one StepTableInput per member and chunk. `src/engine/step.rs` is the same code.
 
 @group(0) @binding(0) var<uniform> cursor: ChunkParams;
 @group(0) @binding(1) var<storage, read> inputs: array<StepTableInput>;
@@ -7,15 +7,16 @@
 @group(0) @binding(3) var<storage, read_write> steps: array<Step>;
 
 struct ChunkParams {
-    /// How many steps there are; PADDING_STEPS follow that have no rows.
+    /// The number of steps in the chunk. PADDING_STEPS steps without rows follow them in the table.
     steps: u32,
-    /// Where in the ring the metrics of the first step go.
+    /// The index of the first step's metrics in the metrics ring.
     first_metrics_index: u32,
 }
 
+/// The values of `UpdateCoefficients` in `src/optim/coefficients.rs`.
 alias Coefficients = array<f32, 12>;
 
-/// `StepTableInput` in `src/step.rs`.
+/// `StepTableInput` in `src/engine/step.rs`.
 struct StepTableInput {
     rows: u32,
     batch_size: u32,
@@ -35,41 +36,56 @@ struct StepTableInput {
 }
 
 @compute @workgroup_size(64)
-fn build_step_table(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-    let i = id.x + id.y * groups.x * 64u;
+fn build_step_table(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) workgroup_count: vec3u) {
+    let i = id.x + id.y * workgroup_count.x * 64u;
     let number = i / MEMBERS;
     let member = i % MEMBERS;
     if number >= cursor.steps + PADDING_STEPS {
         return;
     }
     var step = Step();
-    // A network that is in training no more has no rows.
+    // The steps of a member that has stopped have no rows.
     if number < cursor.steps && inputs[member].rows > 0u {
         step = make_step(inputs[member], number);
     }
     steps[i] = step;
 }
 
-fn make_step(s: StepTableInput, number: u32) -> Step {
-    let step_in_epoch = (s.step_in_epoch + number) % s.steps_per_epoch;
-    let epoch = u64_add(s.epoch, vec2u((s.step_in_epoch + number) / s.steps_per_epoch, 0u));
-    let first = step_in_epoch * s.batch_size;
-    let rows = min(s.batch_size, s.rows - first);
-    let batch = s.accumulated_batches + number;
-    let shared_factors = shared_coefficients[s.schedule_group * cursor.steps + number];
-    var n: Coefficients;
+/// Returns step `number` of the chunk.
+fn make_step(input: StepTableInput, number: u32) -> Step {
+    let step_in_epoch = (input.step_in_epoch + number) % input.steps_per_epoch;
+    let epoch = u64_add(input.epoch, vec2u((input.step_in_epoch + number) / input.steps_per_epoch, 0u));
+    let first_position = step_in_epoch * input.batch_size;
+    let rows = min(input.batch_size, input.rows - first_position);
+    let batch = input.accumulated_batches + number;
+    let shared_factors = shared_coefficients[input.schedule_group * cursor.steps + number];
+    var c: Coefficients;
     // rounds: 12
     for (var i = 0u; i < 12u; i++) {
-        n[i] = s.member_coefficients[i] * shared_factors[i];
+        c[i] = input.member_coefficients[i] * shared_factors[i];
     }
     return Step(
-        rows, first, splitmix64(s.seed ^ epoch), select(s.loss_scale, s.last_loss_scale, rows < s.batch_size), cursor.first_metrics_index + number,
-        u32(batch % s.gradient_accumulation == 0u), u32((batch + 1u) % s.gradient_accumulation == 0u),
-        n[0], array<f32, 6>(n[1], n[2], n[3], n[4], n[5], n[6]), n[7], n[8], n[9], n[10], n[11], s.dropout_threshold, s.dropout_scale);
+        rows,
+        first_position,
+        splitmix64(input.seed ^ epoch),
+        select(input.loss_scale, input.last_loss_scale, rows < input.batch_size),
+        cursor.first_metrics_index + number,
+        u32(batch % input.gradient_accumulation == 0u),
+        u32((batch + 1u) % input.gradient_accumulation == 0u),
+        c[0],
+        array<f32, 6>(c[1], c[2], c[3], c[4], c[5], c[6]),
+        c[7],
+        c[8],
+        c[9],
+        c[10],
+        c[11],
+        input.dropout_threshold,
+        input.dropout_scale);
 }
 
-// splitmix64, in numbers of 64 bits that are pairs, the lower half first.
+// 64-bit integers are pairs of u32, the lower half first.
 
+/// Returns the SplitMix64 hash of a seed (Steele et al. 2014).
 fn splitmix64(seed: vec2u) -> vec2u {
     var z = u64_add(seed, vec2u(0x7f4a7c15u, 0x9e3779b9u));
     z = u64_mul(z ^ u64_shr(z, 30u), vec2u(0x1ce4e5b9u, 0xbf58476du));
@@ -77,27 +93,29 @@ fn splitmix64(seed: vec2u) -> vec2u {
     return z ^ u64_shr(z, 31u);
 }
 
+/// Returns (a + b) mod 2^64.
 fn u64_add(a: vec2u, b: vec2u) -> vec2u {
     let low = a.x + b.x;
     return vec2u(low, a.y + b.y + u32(low < a.x));
 }
 
-/// a >> by, by less than 32 bits.
-fn u64_shr(a: vec2u, by: u32) -> vec2u {
-    return vec2u((a.x >> by) | (a.y << (32u - by)), a.y >> by);
+/// Returns a >> bits, for `bits` from 1 to 31.
+fn u64_shr(a: vec2u, bits: u32) -> vec2u {
+    return vec2u((a.x >> bits) | (a.y << (32u - bits)), a.y >> bits);
 }
 
+/// Returns (a * b) mod 2^64.
 fn u64_mul(a: vec2u, b: vec2u) -> vec2u {
     let low = u32_mul_wide(a.x, b.x);
     return vec2u(low.x, low.y + a.x * b.y + a.y * b.x);
 }
 
-/// The whole product of two halves, from those of their halves.
+/// Returns the 64-bit result of a * b, from the products of their 16-bit halves.
 fn u32_mul_wide(a: u32, b: u32) -> vec2u {
     let x = vec2u(a & 0xffffu, a >> 16u);
     let y = vec2u(b & 0xffffu, b >> 16u);
     let low = x.x * y.x;
-    let middle = x.y * y.x + (low >> 16u);
-    let other = x.x * y.y + (middle & 0xffffu);
-    return vec2u((low & 0xffffu) | (other << 16u), x.y * y.y + (middle >> 16u) + (other >> 16u));
+    let middle1 = x.y * y.x + (low >> 16u);
+    let middle2 = x.x * y.y + (middle1 & 0xffffu);
+    return vec2u((low & 0xffffu) | (middle2 << 16u), x.y * y.y + (middle1 >> 16u) + (middle2 >> 16u));
 }
