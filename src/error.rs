@@ -31,7 +31,7 @@ pub enum Error {
     },
     /// A limit of the device that is too small. gradus checks limits before it allocates memory.
     #[error(
-        "device limit exceeded: {name} need {limit} >= {required}, this device allows {available}; reduce the batch size or the \
+        "device limit exceeded: {name}: expected {limit} >= {required}, got {available}; reduce the batch size or the \
          network, or use another device"
     )]
     DeviceLimit {

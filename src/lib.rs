@@ -56,7 +56,7 @@
 //! - `npy`: loads and saves npy and npz files of numpy ([`Npy`](data::formats::Npy)).
 //! - `images`: loads folders of PNG and JPEG files ([`ImageSet::from_folder`](data::formats::ImageSet::from_folder)).
 //! - `plot`: plots training curves and results as SVG and PNG ([`plot`]).
-//! - `progress`: prints the progress of a training on standard error ([`ProgressBar`](train::ProgressBar)).
+//! - `progress`: prints the progress of a training run on standard error ([`ProgressBar`](train::ProgressBar)).
 //!
 //! Disabled by default:
 //!
@@ -113,3 +113,20 @@ const _: fn() = || {
         population::Ensemble,
     )>();
 };
+
+/// Compiles the Rust code on the pages, so that it stays correct. `cargo test --doc` also runs the program of the README.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/data.md")]
+    struct Data;
+    #[doc = include_str!("../docs/from-pytorch.md")]
+    struct FromPyTorch;
+    #[doc = include_str!("../docs/from-scikit-learn.md")]
+    struct FromScikitLearn;
+    #[doc = include_str!("../docs/plans.md")]
+    struct Plans;
+    #[doc = include_str!("../docs/populations.md")]
+    struct Populations;
+}

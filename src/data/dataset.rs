@@ -1,20 +1,19 @@
 //! Data sets: rows of features with one target each.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     data::{
         features::{Features, check_same_scale, from_values, round_to_f32, select},
-        scaling,
-        scaling::Scaler,
+        scaling::{resolution::warn_about_lost_values, scaler::Scaler},
     },
-    error::{Error, Result, check_finite, check_len, try_with_capacity},
+    error::{Error, Result, check_finite, check_len},
 };
 
 /// A data set: rows of features with one target each. A clone shares the data.
 ///
-/// Features of bytes stay bytes, also on the device, and the network reads them as `byte * scale`. The scale is 1 unless
-/// [`Features::bytes`] or an [`ImageSet`](crate::data::formats::ImageSet) sets it. `Display` prints the scale.
+/// Features of bytes stay bytes, also on the device, and the network reads them as `byte * scale`. The scale is 1
+/// unless [`Features::bytes`] or an [`ImageSet`](crate::data::formats::ImageSet) sets it. `Display` prints the scale.
 #[doc(alias = "TensorDataset")]
 #[derive(Debug, Clone)]
 pub struct Dataset {
@@ -27,39 +26,6 @@ pub struct Dataset {
     targets: Arc<Targets>,
     sample_weights: Option<Arc<Vec<f32>>>,
     scaler: Option<Arc<Scaler>>,
-}
-
-/// The largest absolute values of the features and targets of a data set.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct MaxAbs {
-    features: f32,
-    targets: f32,
-}
-
-impl MaxAbs {
-    /// Unscaled data from this absolute value on are a likely cause of a diverged loss.
-    const LARGE_VALUE: f32 = 100.0;
-
-    /// Returns the likely cause of a diverged loss, and the action that may help. The first step uses the initial
-    /// parameters, which do not depend on the learning rate.
-    pub(crate) fn divergence_hint(self, is_first_step: bool) -> String {
-        let Self { features, targets } = self;
-        let prefix = if is_first_step { "the learning rate is not the cause at the first step: " } else { "" };
-        if targets > Self::LARGE_VALUE && targets >= features {
-            format!(
-                "{prefix}the targets reach {targets:e}; scale them to about 1, for example by subtracting their mean and \
-                 dividing by their standard deviation"
-            )
-        } else if features > Self::LARGE_VALUE {
-            format!(
-                "{prefix}the features reach {features:e}; scale them to about 1, for example with Scaling::Standard"
-            )
-        } else if is_first_step {
-            format!("{prefix}check the initial parameters and the magnitude of the inputs and targets")
-        } else {
-            "reduce the learning rate or scale the inputs".to_owned()
-        }
-    }
 }
 
 /// The targets of a data set: the values or classes that the network should predict.
@@ -82,8 +48,8 @@ impl Dataset {
     ///
     /// # Shapes
     /// - features: `[rows, inputs]`, row by row
-    /// - targets: `[rows, outputs]` values, or `[rows]` class ids from 0 to `outputs - 1`. A network with one output takes the
-    ///   class ids 0 (no) and 1 (yes).
+    /// - targets: `[rows, outputs]` values, or `[rows]` class ids from 0 to `outputs - 1`. A network with one output
+    ///   takes the class ids 0 (no) and 1 (yes).
     ///
     /// # Errors
     /// [`Error::Shape`] if the features or targets cannot be divided into `rows` rows.
@@ -109,7 +75,9 @@ impl Dataset {
             sample_weights: None,
             scaler: None,
         };
-        let check_divides = |name: &str, len: usize| check_len(name, rows * len.div_ceil(rows).max(1), len);
+        let check_divides = |name: &str, len: usize| {
+            check_len(&format!("{name} (rows: {rows})"), rows * len.div_ceil(rows).max(1), len)
+        };
         check_divides("features", set.features.value_count())?;
         set.features.check(set.inputs())?;
         match &*set.targets {
@@ -120,16 +88,17 @@ impl Dataset {
             Targets::Classes(classes) => check_len("class ids", rows, classes.len())?,
         }
         if let (Features::F32(values), None) = (&*set.features, &set.features_f64) {
-            scaling::warn_of_lost_values(values, set.inputs());
+            warn_about_lost_values(values, set.inputs());
         }
         Ok(set)
     }
 
-    /// Returns the data set with one sample weight `w_i` per row, by which the loss and gradient of the row are multiplied.
+    /// Returns the data set with one sample weight `w_i` per row, by which the loss and gradient of the row are
+    /// multiplied.
     ///
     /// The optimizer minimizes `sum(w_i loss_i) / rows`, where `rows` is the number of rows in the batch. This is the
-    /// definition of Keras and of PyTorch's binary cross-entropy: a row of weight 2 counts like two rows. Reports, histories
-    /// and evaluations contain the weighted mean `sum(w_i loss_i) / sum(w_i)`, as in scikit-learn.
+    /// definition of Keras and of PyTorch's binary cross-entropy: a row of weight 2 counts like two rows. Reports,
+    /// histories and evaluations contain the weighted mean `sum(w_i loss_i) / sum(w_i)`, as in scikit-learn.
     ///
     /// # Errors
     /// [`Error::Shape`] if the number of weights differs from the number of rows.
@@ -143,59 +112,8 @@ impl Dataset {
         Ok(self)
     }
 
-    /// Returns the data set with the sample weight of each row multiplied by the weight of its class. Rows without a sample
-    /// weight count as weight 1.
-    ///
-    /// # Errors
-    /// [`Error::ClassOutOfRange`] if a class id is not below the number of weights.
-    /// [`Error::InvalidSetting`] if the targets are not class ids, if a weight is negative or not finite, or if the sample
-    /// weights of all rows are 0.
-    #[doc(alias = "class_weight")]
-    pub fn with_class_weights(self, weights: &[f32]) -> Result<Self> {
-        let classes = self.class_targets()?;
-        let row_weight = |(row, class): (usize, &u32)| match weights.get(*class as usize) {
-            Some(weight) => Ok(weight * self.sample_weight(row)),
-            None => Err(Error::ClassOutOfRange { row, class: *class, classes: weights.len() }),
-        };
-        let weights = classes.iter().enumerate().map(row_weight).collect::<Result<Vec<_>>>()?;
-        self.with_sample_weights(weights)
-    }
-
-    /// Returns class weights that give every class the same total weight (scikit-learn's `class_weight="balanced"`).
-    ///
-    /// The weight of a class is `rows / (classes * rows_of_class)`, where `classes` counts the classes that occur. The result
-    /// has one weight per class id up to the largest; a class without rows gets 0.
-    ///
-    /// # Errors
-    /// [`Error::InvalidSetting`] if the targets are not class ids.
-    /// [`Error::OutOfMemory`] if the largest class id is too large for a weight per class.
-    #[doc(alias = "compute_class_weight")]
-    pub fn balanced_class_weights(&self) -> Result<Vec<f32>> {
-        let classes = self.class_targets()?;
-        let mut counts = BTreeMap::new();
-        classes.iter().for_each(|class| *counts.entry(*class as usize).or_insert(0u32) += 1);
-        let count = counts.last_key_value().map_or(0, |(max, _)| max.saturating_add(1));
-        // A class id may be any u32. Return an error, because a failed allocation of `vec!` would abort.
-        try_with_capacity::<f32>(count, "class weights")?;
-        let mut weights = vec![0.0; count];
-        for (class, rows) in &counts {
-            weights[*class] = (self.rows as f64 / (counts.len() as f64 * f64::from(*rows))) as f32;
-        }
-        Ok(weights)
-    }
-
-    /// Returns the class ids, or an error if the targets are values.
-    fn class_targets(&self) -> Result<&[u32]> {
-        match &*self.targets {
-            Targets::Classes(classes) => Ok(classes),
-            Targets::Values(_) => {
-                let expected = "targets that are class ids".to_owned();
-                Err(Error::InvalidSetting { name: "class weights", expected, got: "values".into() })
-            }
-        }
-    }
-
-    /// Returns a data set of the given rows, in the given order. A row may occur more than once. Bytes stay bytes.
+    /// Returns a data set of the given rows, in the given order. A row may occur more than once. Features stored as
+    /// bytes stay bytes.
     ///
     /// # Errors
     /// [`Error::InvalidSetting`] if `rows` is empty or contains an index that is not below [`Dataset::rows`].
@@ -230,10 +148,10 @@ impl Dataset {
 
     /// Returns the data set with a scaler, which the device applies to the features before the network reads them.
     ///
-    /// [`Dataset::features`] stay unscaled. A trainer on this data set also expects unscaled inputs, and scales them itself:
-    /// in [`Trainer::predict`], [`Trainer::evaluate`], [`Trainer::step`] and [`Trainer::gradients`]. The caller must scale
-    /// the inputs of [recorded predictions], which are in buffers of the caller, and of a
-    /// predictor that [`Predictor::new`](crate::model::Predictor::new) created.
+    /// [`Dataset::features`] stay unscaled. A trainer on this data set also expects unscaled inputs, and scales them
+    /// itself: in [`Trainer::predict`], [`Trainer::evaluate`], [`Trainer::step`] and [`Trainer::gradients`]. The caller
+    /// must scale the inputs of [recorded predictions], which are in buffers of the caller, and of a predictor that
+    /// [`Predictor::new`](crate::model::Predictor::new) created.
     ///
     /// # Errors
     /// [`Error::Shape`] if the number of columns of the scaler differs from [`Dataset::inputs`].
@@ -344,25 +262,10 @@ impl Dataset {
         &self.targets
     }
 
-    /// Returns an error if the features are bytes with a scale that differs from the scale of the training data. The network
-    /// would read the same byte as a different number.
+    /// Returns an error if the features are bytes with a scale that differs from the scale of the training data. The
+    /// network would read the same byte as a different number.
     pub(crate) fn check_scale(&self, trained_scale: Option<f32>) -> Result<()> {
         check_same_scale(trained_scale, &self.features)
-    }
-
-    /// Returns the largest absolute values of the targets and of the features. The value of the features is 0 with a scaler,
-    /// because scaled features are small, and for rows in a file, because gradus would have to read the file again.
-    pub(crate) fn max_abs(&self) -> MaxAbs {
-        // Non-negative floats have the order of their bits, and the compiler can vectorize the maximum of integers.
-        let max_bits = |values: &[f32]| values.iter().fold(0, |max: u32, value| max.max(value.abs().to_bits()));
-        let max_abs = |values: &[f32]| f32::from_bits(max_bits(values));
-        let targets = if let Targets::Values(values) = &*self.targets { max_abs(values) } else { 0.0 };
-        let features = match &*self.features {
-            Features::F32(values) if self.scaler.is_none() => max_abs(values),
-            Features::U8 { scale, .. } if self.scaler.is_none() => 255.0 * scale.abs(),
-            _ => 0.0,
-        };
-        MaxAbs { features, targets }
     }
 
     /// Returns whether the features are in a file.
@@ -398,8 +301,8 @@ impl Dataset {
         self.features.write(row, into);
     }
 
-    /// Writes the targets of `row` to `into`. A class id becomes a one-hot vector, or is written as a number if there is only
-    /// one output.
+    /// Writes the targets of `row` to `into`. A class id becomes a one-hot vector, or is written as a number if there
+    /// is only one output.
     #[inline]
     pub(crate) fn write_target(&self, row: usize, into: &mut [f32]) {
         match &*self.targets {
@@ -468,10 +371,10 @@ fn check_positive_weight(weights: &[f32]) -> Result<()> {
 /// Returns an error unless there is one sample weight >= 0 for each of `rows` rows.
 pub(crate) fn check_sample_weights(rows: usize, weights: &[f32]) -> Result<()> {
     check_len("sample weights", rows, weights.len())?;
-    match weights.iter().find(|weight| !weight.is_finite() || **weight < 0.0) {
+    match weights.iter().enumerate().find(|(_, weight)| !weight.is_finite() || **weight < 0.0) {
         None => Ok(()),
-        Some(weight) => {
-            let (expected, got) = ("a finite number >= 0".to_owned(), weight.to_string());
+        Some((row, weight)) => {
+            let (expected, got) = ("a finite number >= 0".to_owned(), format!("{weight} in row {row}"));
             Err(Error::InvalidSetting { name: "sample weight", expected, got })
         }
     }

@@ -1,7 +1,7 @@
 //! Features: rows of numbers or bytes, in memory or in a file.
 
 use crate::{
-    data::file_rows::FileRows,
+    data::{file_rows::FileRows, value_type::ValueType},
     error::{Error, Result, check_finite, try_with_capacity},
 };
 
@@ -19,8 +19,9 @@ pub enum Features {
         /// [`ImageSet`](crate::data::formats::ImageSet).
         scale: f32,
     },
-    /// Numbers in f64. The network computes with f32, but a [`Dataset`](crate::data::Dataset) also keeps the f64 values. A
-    /// [`Scaler`](crate::data::Scaler) fitted to them distinguishes values that are equal as f32, such as timestamps.
+    /// Numbers in f64. The network computes with f32, but a [`Dataset`](crate::data::Dataset) also keeps the f64
+    /// values. A [`Scaler`](crate::data::Scaler) fitted to them distinguishes values that are equal as f32, such as
+    /// timestamps.
     F64(Vec<f64>),
     /// Rows that stay in a file until they are needed.
     File(FileRows),
@@ -64,15 +65,16 @@ impl From<FileRows> for Features {
 }
 
 impl Features {
-    /// Creates features from bytes that the network reads as `byte * scale`. On the device they stay bytes, which need a
-    /// quarter of the memory of f32.
+    /// Creates features from bytes that the network reads as `byte * scale`. On the device they stay bytes, which need
+    /// a quarter of the memory of f32.
     ///
-    /// `From` converts a vector or an array of bytes to features of scale 1, so that a table of ages keeps its values, as in
-    /// numpy. For images use the scale `1.0 / 255.0`, like torchvision's `ToTensor`.
+    /// `From` converts a vector or an array of bytes to features of scale 1, so that a table of ages keeps its values,
+    /// as in numpy. For images use the scale `1.0 / 255.0`, like torchvision's `ToTensor`.
     /// [`ImageSet`](crate::data::formats::ImageSet) sets this scale itself.
     ///
-    /// Predictions need the scale of the training data. gradus returns an error for bytes with a different scale. If inputs are
-    /// f32, pass `byte * scale`; saved models contain the scale as [`Model::byte_scale`](crate::model::Model::byte_scale).
+    /// Predictions need the scale of the training data. gradus returns an error for bytes with a different scale. If
+    /// inputs are f32, pass `byte * scale`; saved models contain the scale as
+    /// [`Model::byte_scale`](crate::model::Model::byte_scale).
     ///
     /// ```
     /// # use gradus::{Dataset, Features};
@@ -85,6 +87,27 @@ impl Features {
     /// ```
     pub fn bytes(bytes: impl Into<Vec<u8>>, scale: f32) -> Self {
         Self::U8 { bytes: bytes.into(), scale }
+    }
+
+    /// Converts the bytes of an array in a file to features. Unsigned bytes and bools stay bytes. All other types
+    /// become f32, or f64 if the array contains a value >= 2^24 and f32 cannot represent every value exactly.
+    pub(crate) fn from_array(value_type: ValueType, bytes: Vec<u8>) -> Result<Self> {
+        if value_type.is_bytes() {
+            return Ok(Self::bytes(bytes, 1.0));
+        }
+        let count = bytes.len() / value_type.width;
+        let mut values = try_with_capacity(count, "values of an array")?;
+        values.resize(count, 0.0);
+        value_type.convert_f32(&bytes, &mut values);
+        let is_f32 = (value_type.type_code, value_type.width) == (b'f', 4);
+        if is_f32 || value_type.width < 4 || values.iter().all(|value| value.abs() < MAX_EXACT_INTEGER) {
+            return Ok(Self::F32(values));
+        }
+        // Keep f64 if f32 rounds large values, because timestamps and identifiers could become equal.
+        let mut exact = vec![0.0; count];
+        value_type.convert_f64(&bytes, &mut exact);
+        let is_lossless = exact.iter().zip(&values).all(|(exact, value)| *exact == f64::from(*value));
+        Ok(if is_lossless { Self::F32(values) } else { Self::F64(exact) })
     }
 
     /// Returns the same bytes or rows in a file with a different scale.
@@ -176,12 +199,12 @@ impl Features {
     }
 
     /// Returns one class id per value. Bytes are class ids without their scale.
-    pub(crate) fn classes(&self) -> Result<Vec<u32>> {
+    pub(crate) fn class_ids(&self) -> Result<Vec<u32>> {
         match self {
             Self::U8 { bytes, .. } => Ok(bytes.iter().map(|byte| u32::from(*byte)).collect()),
             Self::F32(values) => class_ids(values.iter().copied().map(f64::from), f64::from(MAX_EXACT_INTEGER)),
             Self::F64(values) => class_ids(values.iter().copied(), f64::from(u32::MAX)),
-            Self::File(_) => self.clone().into_memory()?.classes(),
+            Self::File(_) => self.clone().into_memory()?.class_ids(),
         }
     }
 
@@ -246,8 +269,8 @@ impl From<Option<f32>> for ByteScale {
 }
 
 impl ByteScale {
-    /// Logs a warning once if the inputs cannot be bytes times the scale. Either some inputs are outside of 0 to 255 times
-    /// the scale, or all inputs are fractions of the scale, as if they had been divided twice.
+    /// Logs a warning once if the inputs cannot be bytes times the scale. Either some inputs are outside of 0 to 255
+    /// times the scale, or all inputs are fractions of the scale, as if they had been divided twice.
     pub(crate) fn warn_if_unscaled(&mut self, inputs: &[f32]) {
         let Some(scale) = self.scale.filter(|scale| *scale != 0.0 && !self.has_warned) else { return };
         if let Some((min, max)) = unscaled_range(scale, inputs) {
@@ -305,8 +328,8 @@ fn class_ids(values: impl Iterator<Item = f64>, limit: f64) -> Result<Vec<u32>> 
     values.enumerate().map(to_id).collect()
 }
 
-/// Writes values as f32. This function is not inlined, because data sets never call it, and inlining it would slow down the
-/// other branches of [`Features::write`].
+/// Writes values as f32. This function is not inlined, because data sets never call it, and inlining it would slow down
+/// the other branches of [`Features::write`].
 #[cold]
 #[inline(never)]
 fn write_rounded(values: &[f64], into: &mut [f32]) {

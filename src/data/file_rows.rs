@@ -7,11 +7,10 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use half::f16;
 use rayon::prelude::*;
 
 use crate::{
-    data::features::{Features, MAX_EXACT_INTEGER},
+    data::value_type::ValueType,
     error::{Error, Result, first_non_finite, try_with_capacity},
 };
 
@@ -32,15 +31,15 @@ const ROWS_PER_THREAD: usize = 1024;
 
 /// Rows of features in a file, for data sets that do not fit into memory. A clone shares the open file.
 ///
-/// Each step reads only its rows. Rows that are close to each other in the file are read together, with the bytes between
-/// them.
+/// Each step reads only its rows. Rows that are close to each other in the file are read together, with the bytes
+/// between them.
 ///
-/// [`Npy::rows_in`](crate::data::formats::Npy::rows_in) and [`Idx::rows_in`](crate::data::formats::Idx::rows_in) open a
-/// file. A [`Dataset`](crate::data::Dataset) accepts the rows in place of a vector, and keeps its targets and sample weights
-/// in memory.
+/// [`FileRows::open_npy`] and [`FileRows::open_idx`] open a
+/// file. A [`Dataset`](crate::data::Dataset) accepts the rows in place of a vector, and keeps its targets and sample
+/// weights in memory.
 ///
-/// The file must not change while it is in use. If the file is truncated or can no longer be read, the next call that reads
-/// it returns [`Error::Io`], and so does every later call.
+/// The file must not change while it is in use. If the file is truncated or can no longer be read, the next call that
+/// reads it returns [`Error::Io`], and so does every later call.
 #[derive(Debug, Clone)]
 pub struct FileRows {
     source: Arc<RowFile>,
@@ -63,93 +62,9 @@ struct RowFile {
     first_error: OnceLock<Error>,
 }
 
-/// The type of the values in a file, in the notation of numpy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ValueType {
-    /// The kind: `f` (float), `i` (signed), `u` (unsigned) or `b` (bool).
-    pub(crate) type_code: u8,
-    /// The number of bytes per value.
-    pub(crate) width: usize,
-    /// Whether the most significant byte comes first.
-    pub(crate) is_big_endian: bool,
-}
-
-impl ValueType {
-    /// Returns whether the values are unsigned bytes or bools, which stay bytes also on the device.
-    pub(crate) fn is_bytes(self) -> bool {
-        self.width == 1 && self.type_code != b'i'
-    }
-
-    /// Converts values to f32, and rounds those that f32 cannot represent.
-    pub(crate) fn convert_f32(self, bytes: &[u8], into: &mut [f32]) {
-        match (self.type_code, self.width) {
-            (b'f', 2) => self.convert_each(bytes, into, |v| f16::from_le_bytes(v).to_f32()),
-            (b'f', 4) => self.convert_each(bytes, into, f32::from_le_bytes),
-            (b'f', _) => self.convert_each(bytes, into, |v| f64::from_le_bytes(v) as f32),
-            (b'i', 1) => self.convert_each(bytes, into, |v| f32::from(i8::from_le_bytes(v))),
-            (b'i', 2) => self.convert_each(bytes, into, |v| f32::from(i16::from_le_bytes(v))),
-            (b'i', 4) => self.convert_each(bytes, into, |v| i32::from_le_bytes(v) as f32),
-            (b'i', _) => self.convert_each(bytes, into, |v| i64::from_le_bytes(v) as f32),
-            (_, 1) => self.convert_each(bytes, into, |[v]: [u8; 1]| f32::from(v)),
-            (_, 2) => self.convert_each(bytes, into, |v| f32::from(u16::from_le_bytes(v))),
-            (_, 4) => self.convert_each(bytes, into, |v| u32::from_le_bytes(v) as f32),
-            _ => self.convert_each(bytes, into, |v| u64::from_le_bytes(v) as f32),
-        }
-    }
-
-    /// Converts the values in `bytes` to features. Unsigned bytes stay bytes. All other types become f32, or f64 if f32
-    /// cannot represent an integer or f64 value >= 2^24.
-    pub(crate) fn to_features(self, bytes: Vec<u8>) -> Result<Features> {
-        if self.is_bytes() {
-            return Ok(Features::bytes(bytes, 1.0));
-        }
-        let count = bytes.len() / self.width;
-        let mut values = try_with_capacity(count, "values of an array")?;
-        values.resize(count, 0.0);
-        self.convert_f32(&bytes, &mut values);
-        if self.width < 4
-            || (self.type_code, self.width) == (b'f', 4)
-            || values.iter().all(|value| value.abs() < MAX_EXACT_INTEGER)
-        {
-            return Ok(Features::F32(values));
-        }
-        // Keep f64 if f32 rounds large values, because timestamps and identifiers could become equal.
-        let mut exact = vec![0.0; count];
-        self.convert_f64(&bytes, &mut exact);
-        let is_lossless = exact.iter().zip(&values).all(|(exact, value)| *exact == f64::from(*value));
-        Ok(if is_lossless { Features::F32(values) } else { Features::F64(exact) })
-    }
-
-    /// Converts values of 4 or 8 bytes to f64.
-    fn convert_f64(self, bytes: &[u8], into: &mut [f64]) {
-        match (self.type_code, self.width) {
-            (b'f', _) => self.convert_each(bytes, into, f64::from_le_bytes),
-            (b'i', 4) => self.convert_each(bytes, into, |v| f64::from(i32::from_le_bytes(v))),
-            (b'i', _) => self.convert_each(bytes, into, |v| i64::from_le_bytes(v) as f64),
-            (_, 4) => self.convert_each(bytes, into, |v| f64::from(u32::from_le_bytes(v))),
-            _ => self.convert_each(bytes, into, |v| u64::from_le_bytes(v) as f64),
-        }
-    }
-
-    /// Converts values of `N` bytes. `number` takes the bytes in little-endian order. Each type has its own loop, so that the
-    /// compiler can vectorize it.
-    fn convert_each<T, const N: usize>(self, bytes: &[u8], into: &mut [T], number: impl Fn([u8; N]) -> T) {
-        let (values, _) = bytes.as_chunks::<N>();
-        if self.is_big_endian {
-            into.iter_mut().zip(values).for_each(|(to, value)| {
-                let mut value = *value;
-                value.reverse();
-                *to = number(value);
-            });
-        } else {
-            into.iter_mut().zip(values).for_each(|(to, value)| *to = number(*value));
-        }
-    }
-}
-
 impl FileRows {
-    /// Creates rows from an open file that has `rows * columns` values from the byte `data_offset` on. The caller has checked
-    /// the size of the file.
+    /// Creates rows from an open file that has `rows * columns` values from the byte `data_offset` on. The caller has
+    /// checked the size of the file.
     pub(crate) fn new(
         path: &Path,
         file: File,
@@ -177,12 +92,12 @@ impl FileRows {
         self.scale
     }
 
-    /// Returns the rows with a factor by which all values are multiplied, for example 1/255 for 8-bit images or 1/65535 for
-    /// 16-bit images. Bytes stay bytes, also on the device.
+    /// Returns the rows with a factor by which all values are multiplied, for example 1/255 for 8-bit images or 1/65535
+    /// for 16-bit images. Bytes stay bytes, also on the device.
     ///
     /// ```no_run
     /// # use gradus::data::formats::Idx;
-    /// let images = Idx::rows_in("train-images-idx3-ubyte")?.with_scale(1.0 / 255.0);
+    /// let images = FileRows::open_idx("train-images-idx3-ubyte")?.with_scale(1.0 / 255.0);
     /// # Ok::<(), gradus::Error>(())
     /// ```
     #[must_use]
@@ -214,7 +129,8 @@ impl FileRows {
 
     /// Returns an error if a value is not finite as f32. Reads the file once from start to end.
     pub(crate) fn check_finite(&self, name: &'static str) -> Result<()> {
-        // 1.9e19 is 2^64 rounded up: integers are finite if the largest one times the scale is finite.
+        // All integers are below 1.9e19, which is 2^64 rounded up. They are finite if this bound times the scale is
+        // finite.
         let are_finite = self.source.value_type.type_code != b'f' && (self.scale * 1.9e19).is_finite();
         // Selected rows come from a file that was already checked completely.
         if are_finite || self.source.value_type.is_bytes() || self.selected.is_some() {
@@ -265,8 +181,8 @@ impl FileRows {
         self.write_in_file_order(rows, RowFile::read, |_, bytes, into| into.copy_from_slice(bytes));
     }
 
-    /// Writes rows in the order of the file. `write_one` reads and writes a single row; `convert` writes a row whose bytes were
-    /// read together with other rows.
+    /// Writes rows in the order of the file. `write_one` reads and writes a single row; `convert` writes a row whose
+    /// bytes were read together with other rows.
     fn write_in_file_order<'a, T: Send + 'a>(
         &self,
         rows: impl Iterator<Item = (usize, &'a mut [T])>,
@@ -296,8 +212,8 @@ impl FileRows {
         });
     }
 
-    /// Returns how many rows to read together, and the row of the file after the last one. They are `first` and those rows of
-    /// `following`, in the order of the file, that are close to it.
+    /// Returns how many rows to read together, and the row of the file after the last one. They are `first` and those
+    /// rows of `following`, in the order of the file, that are close to it.
     fn count_near(&self, first: usize, following: impl Iterator<Item = usize>) -> (usize, usize) {
         let (bytes, mut count, mut end) = (self.row_bytes(), 1, first + 1);
         for row in following {
@@ -421,31 +337,6 @@ mod tests {
     use std::fs;
 
     use super::*;
-
-    /// Compares with the definition of binary16 (IEEE 754), computed in f64.
-    #[test]
-    fn every_half_precision_number_is_converted_exactly() {
-        for is_big_endian in [false, true] {
-            let value_type = ValueType { type_code: b'f', width: 2, is_big_endian };
-            let to_bytes = if is_big_endian { u16::to_be_bytes } else { u16::to_le_bytes };
-            let patterns = 0..=u16::MAX;
-            let bytes: Vec<u8> = patterns.clone().flat_map(to_bytes).collect();
-            let mut numbers = vec![0.0; 1 << 16];
-            value_type.convert_f32(&bytes, &mut numbers);
-            for (pattern, number) in patterns.zip(numbers) {
-                let sign = if pattern >> 15 == 1 { -1.0 } else { 1.0 };
-                let (exponent, fraction) = (i32::from(pattern >> 10 & 0x1f), f64::from(pattern & 0x3ff));
-                let expected = match exponent {
-                    0 => sign * fraction * 2f64.powi(-24),
-                    0x1f if fraction == 0.0 => sign * f64::INFINITY,
-                    0x1f => f64::NAN,
-                    _ => sign * (1024.0 + fraction) * 2f64.powi(exponent - 25),
-                };
-                let is_same = number.to_bits() == (expected as f32).to_bits() || number.is_nan() && expected.is_nan();
-                assert!(is_same, "{pattern:#06x}: {number}, not {expected}");
-            }
-        }
-    }
 
     /// Covers every block, and rows that are longer than a block.
     #[test]

@@ -1,6 +1,6 @@
-//! Normally distributed noise on the features during training. The noise depends only on the key of the epoch, the position
-//! of the row in the epoch and the column, so every device computes the same noise in any order. `shaders/data/noise.wgsl` is the
-//! same code.
+//! Normally distributed noise on the features during training. The noise depends only on the key of the epoch, the
+//! position of the row in the epoch and the column, so every device computes the same noise in any order.
+//! `shaders/data/noise.wgsl` is the same code.
 
 use crate::util::math::{Fma, ln_1p, sin_cos};
 

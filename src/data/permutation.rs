@@ -1,13 +1,14 @@
-//! The order in which an epoch takes the rows of a data set: a keyed bijection, so that any place of it can be computed
-//! alone, on any device. `shaders/data/permutation.wgsl` is the same integer code.
+//! The order of the rows in an epoch: a keyed bijection from positions to rows. Every device can compute the row at any
+//! position alone. `shaders/data/permutation.wgsl` is the same integer code.
 
-/// How often the two halves of a place are mixed with each other.
+/// The number of rounds of the permutation, which mix the two coordinates of a position.
 pub(crate) const ROUNDS: u32 = 16;
 
-/// The row that stands at each place of one epoch of one network.
+/// The order of the rows in one epoch of one network.
 ///
-/// The places are the points of a grid a little larger than the data set; rounds turn its columns and rows by amounts
-/// that depend on the key (a generalised Feistel cipher, Black and Rogaway 2002), and a point outside goes round again.
+/// The positions are the points of a grid that is slightly larger than the data set. Each round rotates the columns and
+/// rows of the grid by amounts that depend on the key. This is a generalized Feistel cipher (Black and Rogaway 2002). A
+/// result outside of the data set is permuted again until it is a row.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Permutation {
     rows: u32,
@@ -17,32 +18,32 @@ pub(crate) struct Permutation {
 }
 
 impl Permutation {
-    /// The order of `rows` rows for a key of [`epoch_key`].
+    /// Creates the permutation of `rows` rows for a key from [`epoch_key`].
     pub(crate) fn new(rows: u32, key: [u32; 2]) -> Self {
         Self::with_width(rows, grid_width(rows), key)
     }
 
-    /// The same where the grid's width is known.
+    /// Creates the permutation of `rows` rows whose grid has the width `grid_width(rows)`.
     pub(crate) const fn with_width(rows: u32, width: u32, key: [u32; 2]) -> Self {
         Self { rows, width, height: rows.div_ceil(width), key }
     }
 
-    /// The row at `place`, both from 0 to below the number of rows.
+    /// Returns the row at a position below the number of rows.
     pub(crate) fn row(&self, position: u32) -> u32 {
-        let mut at = position;
+        let mut point = position;
         loop {
-            let (mut x, mut y) = ([at % self.width], [at / self.width]);
+            let (mut x, mut y) = ([point % self.width], [point / self.width]);
             permute_lanes(&mut x, &mut y, &self.key.map(|half| [half]), [self.width, self.height]);
-            at = y[0] * self.width + x[0];
-            if at < self.rows {
-                return at;
+            point = y[0] * self.width + x[0];
+            if point < self.rows {
+                return point;
             }
         }
     }
 }
 
-/// Takes points of grids of one size through all rounds, each with a key of its own: side by side, so that the compiler can keep
-/// them in vectors.
+/// Permutes `N` points of grids of one size in place, each with its own key. The lanes are independent, so that the
+/// compiler can vectorize the loops.
 #[inline(always)]
 pub(crate) fn permute_lanes<const N: usize>(
     x: &mut [u32; N],
@@ -62,7 +63,7 @@ pub(crate) fn permute_lanes<const N: usize>(
     }
 }
 
-/// 32 bits that look random, from a coordinate, the round and the key (the finaliser is murmur3's).
+/// Returns 32 pseudorandom bits from a coordinate, the round and the key, with the finalizer of MurmurHash3.
 #[inline(always)]
 pub(crate) const fn mix_bits(key: [u32; 2], coordinate: u32, round: u32) -> u32 {
     let mut h = (coordinate ^ key[0]).wrapping_add((round.wrapping_add(1)).wrapping_mul(0x9e37_79b9));
@@ -71,14 +72,15 @@ pub(crate) const fn mix_bits(key: [u32; 2], coordinate: u32, round: u32) -> u32 
     h ^ (h >> 16)
 }
 
-/// `x` moved by a random amount around a circle of `size` points. Sizes stay within 65,536, so nothing overflows.
+/// Adds a pseudorandom number below `size` to `x` modulo `size`. Sizes are at most 65,536, so the product does not
+/// overflow.
 #[inline(always)]
 const fn rotated(x: u32, random: u32, size: u32) -> u32 {
     let sum = x + (((random >> 16) * size) >> 16);
     if sum < size { sum } else { sum - size }
 }
 
-/// The width of the grid of `rows` points: the smallest whose square holds them all.
+/// Returns the width of the grid of `rows` rows: the smallest width whose square is at least `rows`.
 pub(crate) fn grid_width(rows: u32) -> u32 {
     let mut width = f64::from(rows).sqrt() as u32;
     while u64::from(width) * u64::from(width) < u64::from(rows) {
@@ -87,17 +89,17 @@ pub(crate) fn grid_width(rows: u32) -> u32 {
     width.max(1)
 }
 
-/// The key of one epoch: splitmix64 over the seed.
+/// Returns the key of an epoch: splitmix64 of the mixed seed and the epoch.
 pub(crate) fn epoch_key(seed: u64, epoch: u64) -> [u32; 2] {
     epoch_key_from(mix_seed(seed), epoch)
 }
 
-/// What [`key_of`] makes the keys of all epochs from.
+/// Mixes a seed. [`epoch_key_from`] computes the key of each epoch from the result.
 pub(crate) const fn mix_seed(seed: u64) -> u64 {
     splitmix64(splitmix64(seed))
 }
 
-/// The key of one epoch, from what [`mixed_seed`] made of the seed.
+/// Returns the key of an epoch from the result of [`mix_seed`].
 #[inline(always)]
 pub(crate) const fn epoch_key_from(mixed_seed: u64, epoch: u64) -> [u32; 2] {
     let key = splitmix64(mixed_seed ^ epoch);
@@ -117,46 +119,52 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_row_stands_at_one_place() {
+    fn permutation_contains_every_row_once() {
         for rows in [1, 2, 3, 4, 5, 7, 10, 16, 17, 100, 1797, 60_000, 65_537] {
-            let order = Permutation::new(rows, epoch_key(7, u64::from(rows)));
-            let mut seen: Vec<u32> = (0..rows).map(|place| order.row(place)).collect();
-            seen.sort_unstable();
-            assert!(seen.iter().enumerate().all(|(i, row)| i as u32 == *row), "{rows} rows");
+            let permutation = Permutation::new(rows, epoch_key(7, u64::from(rows)));
+            let mut permuted: Vec<u32> = (0..rows).map(|position| permutation.row(position)).collect();
+            permuted.sort_unstable();
+            assert!(permuted.into_iter().eq(0..rows), "{rows} rows");
         }
     }
 
-    /// Pearson's statistic of `counts` that should be equal, as standard deviations from what chance gives.
-    fn deviations(counts: &[u32]) -> f64 {
+    /// Returns how far Pearson's chi-squared statistic of equally likely `counts` is from its expected value, in
+    /// standard deviations.
+    fn chi_squared_deviation(counts: &[u32]) -> f64 {
         let expected = f64::from(counts.iter().sum::<u32>()) / counts.len() as f64;
-        let statistic: f64 = counts.iter().map(|c| (f64::from(*c) - expected).powi(2) / expected).sum();
-        let freedom = (counts.len() - 1) as f64;
-        (statistic - freedom) / (2.0 * freedom).sqrt()
+        let statistic: f64 = counts.iter().map(|count| (f64::from(*count) - expected).powi(2) / expected).sum();
+        let degrees_of_freedom = (counts.len() - 1) as f64;
+        (statistic - degrees_of_freedom) / (2.0 * degrees_of_freedom).sqrt()
     }
 
     #[test]
-    fn every_order_of_a_small_set_is_equally_likely() {
+    fn all_orders_of_few_rows_are_equally_likely() {
         for (rows, orders) in [(2u32, 2), (3, 6), (4, 24), (5, 120), (6, 720)] {
             let mut counts = std::collections::HashMap::new();
             for epoch in 0..orders * 200 {
-                let order = Permutation::new(rows, epoch_key(1, epoch));
-                *counts.entry((0..rows).map(|p| order.row(p)).collect::<Vec<_>>()).or_insert(0u32) += 1;
+                let permutation = Permutation::new(rows, epoch_key(1, epoch));
+                let order: Vec<u32> = (0..rows).map(|position| permutation.row(position)).collect();
+                *counts.entry(order).or_insert(0u32) += 1;
             }
             let mut counts: Vec<u32> = counts.into_values().collect();
             counts.resize(orders as usize, 0);
-            assert!(deviations(&counts) < 4.0, "{rows} rows: {} deviations", deviations(&counts));
+            let deviation = chi_squared_deviation(&counts);
+            assert!(deviation < 4.0, "{rows} rows: {deviation} standard deviations");
         }
     }
 
     #[test]
-    fn every_row_comes_to_every_place_equally_often() {
+    fn every_row_is_equally_likely_at_every_position() {
         for rows in [7u32, 10, 16, 31, 50] {
             let mut counts = vec![0u32; (rows * rows) as usize];
             for epoch in 0..u64::from(rows) * 200 {
-                let order = Permutation::new(rows, epoch_key(2, epoch));
-                (0..rows).for_each(|place| counts[(place * rows + order.row(place)) as usize] += 1);
+                let permutation = Permutation::new(rows, epoch_key(2, epoch));
+                for position in 0..rows {
+                    counts[(position * rows + permutation.row(position)) as usize] += 1;
+                }
             }
-            assert!(deviations(&counts) < 4.0, "{rows} rows: {} deviations", deviations(&counts));
+            let deviation = chi_squared_deviation(&counts);
+            assert!(deviation < 4.0, "{rows} rows: {deviation} standard deviations");
         }
     }
 }

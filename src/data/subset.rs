@@ -1,149 +1,164 @@
-//! Which rows of a data set a network learns from: told in a few integers, so that every device finds each of them alone.
-//! `shaders/data/subset.wgsl` is the same integer code.
+//! The rows of a data set that a member of a population trains on. A few integers describe a subset, so that every
+//! device can compute any of its rows alone. `shaders/data/subset.wgsl` is the same integer code.
 
 use bytemuck::{Pod, Zeroable};
 
 use crate::{
     data::{
         dataset::row_count_error,
-        permutation::{Permutation, mix_bits},
+        permutation::{Permutation, epoch_key, grid_width, mix_bits},
     },
     error::{Error, Result},
 };
 
-/// Which rows of a data set a network of a [`crate::population::Population`] learns from.
+/// The rows of a data set that a member of a [`Population`](crate::population::Population) trains on.
+#[doc(alias = "SubsetRandomSampler")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Subset {
-    /// All of them.
+    /// All rows.
     #[default]
     All,
-    /// Rows that stand together: a data set of its own among several of the same shape, one behind the other.
+    /// Consecutive rows. With it, members can train on different data sets of the same shape that are concatenated to
+    /// one.
     Range {
-        /// The first, counted from 0.
+        /// The index of the first row, counted from 0.
         start: usize,
-        /// How many.
+        /// The number of rows.
         len: usize,
     },
-    /// All but those of a fold, which are for its test.
+    /// The rows outside of a fold: the training rows of a cross-validation.
     TrainFold(Fold),
-    /// Those of a fold.
+    /// The rows of a fold: the test rows of a cross-validation.
     TestFold(Fold),
-    /// As many as there are, each drawn from all of them, so that some come several times and about 37 % never (Efron 1979).
+    /// As many rows as the data set has, drawn at random with replacement. Some rows occur several times, and about 37%
+    /// never (Efron 1979).
+    #[doc(alias = "bagging")]
     Bootstrap {
-        /// Decides the draw.
+        /// The seed of the random draw.
         seed: u64,
     },
 }
 
 impl Subset {
-    /// Their numbers among so many rows, in the order of their places.
+    /// Returns the indices of the rows for a data set of `rows` rows, in the order of their positions in the subset.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] for a range, or a fold, that is not there.
+    /// [`Error::InvalidSetting`] if the range exceeds the rows, or if the fold is invalid.
     pub fn indices(self, rows: usize) -> Result<Vec<usize>> {
         let subset = SubsetParams::new(self, rows)?.unwrap_or_else(|| SubsetParams::all_rows(rows as u32));
-        Ok((0..subset.rows).map(|place| subset.row(place) as usize).collect())
+        Ok((0..subset.rows).map(|position| subset.row(position) as usize).collect())
     }
 
-    /// The rows on which a network that learns from these may be tested: those of the fold that they are without.
+    /// Returns the rows for testing a network that trains on this subset: the fold of [`Subset::TrainFold`]. Other
+    /// subsets hold out no rows.
     pub const fn held_out(self) -> Option<Self> {
         match self {
             Self::TrainFold(fold) => Some(Self::TestFold(fold)),
-            _ => None,
+            Self::All | Self::Range { .. } | Self::TestFold(_) | Self::Bootstrap { .. } => None,
         }
     }
 }
 
-/// One of the parts of a cross-validation. The first `rows % folds` have a row more than the others, as scikit-learn's `KFold`
-/// has it.
+/// One part of the rows in a cross-validation. The first `rows % count` folds have one row more than the others, as in
+/// scikit-learn's `KFold`.
+#[doc(alias = "KFold")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fold {
-    /// Which one, from 0.
+    /// The index of the fold, counted from 0.
     pub index: usize,
-    /// How many there are, from 2 up.
+    /// The number of folds, at least 2.
+    #[doc(alias = "n_splits")]
     pub count: usize,
-    /// Decides which rows are in it; without, they stand together.
+    /// The seed that assigns rows to folds at random. Without a seed, a fold contains consecutive rows.
     pub seed: Option<u64>,
 }
 
-/// Some rows of a data set: `SubsetParams` in `shaders/data/subset.wgsl`.
+/// A subset as integers: the struct `SubsetParams` of `shaders/data/subset.wgsl`.
+///
+/// [`SubsetParams::row`] computes the row at a position: it skips positions, applies the mode and adds the first row.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 pub(crate) struct SubsetParams {
-    /// How many there are, and the width of the grid in which an epoch shuffles them.
+    /// The number of rows of the subset.
     pub(crate) rows: u32,
+    /// The width of the grid for the permutation of the subset in an epoch; see [`grid_width`].
     pub(crate) width: u32,
-    /// From this place on, so many are left out.
+    /// The first position to skip. From it on, `skip_count` is added to each position.
     pub(crate) skip_from: u32,
     pub(crate) skip_count: u32,
-    /// What then becomes of a place: [`SubsetParams::CONTIGUOUS`] and the others.
+    /// One of [`SubsetParams::CONTIGUOUS`], [`SubsetParams::PERMUTED`] and [`SubsetParams::WITH_REPLACEMENT`].
     pub(crate) mode: u32,
-    /// Of how many rows it is one, and the width of their grid.
+    /// The number of rows from which the subset is taken.
     pub(crate) source_rows: u32,
+    /// The width of the grid of these rows.
     pub(crate) source_width: u32,
-    /// What is added at last.
+    /// The index of the first row, which is added last.
     pub(crate) first_row: u32,
+    /// The key of the permutation or of the random draw.
     pub(crate) key: [u32; 2],
 }
 
 impl Fold {
-    /// Refuses what is no part of so many rows.
+    /// Returns an error if a data set of `rows` rows does not have this fold.
     pub(crate) fn check(&self, rows: usize) -> Result<()> {
         self.range(rows).map(drop)
     }
 
-    /// The places of its rows among all.
+    /// Returns the first position of the fold among all rows, and its number of rows.
     fn range(&self, rows: usize) -> Result<(usize, usize)> {
-        let Self { index: fold, count: folds, .. } = *self;
-        if folds < 2 || folds > rows || fold >= folds {
-            let expected = format!("one of 2 to {rows} folds");
-            return Err(Error::InvalidSetting { name: "fold", expected, got: format!("number {fold} of {folds}") });
+        let Self { index, count, .. } = *self;
+        if count < 2 || count > rows {
+            let expected = format!("2 to {rows}, the number of rows");
+            return Err(Error::InvalidSetting { name: "Fold::count", expected, got: count.to_string() });
         }
-        let first = fold * (rows / folds) + fold.min(rows % folds);
-        Ok((first, rows / folds + usize::from(fold < rows % folds)))
+        if index >= count {
+            let expected = format!("0 to {}", count - 1);
+            return Err(Error::InvalidSetting { name: "Fold::index", expected, got: index.to_string() });
+        }
+        let start = index * (rows / count) + index.min(rows % count);
+        Ok((start, rows / count + usize::from(index < rows % count)))
     }
 }
 
 impl SubsetParams {
+    /// The rows in the order of the data set.
     const CONTIGUOUS: u32 = 0;
+    /// The rows in the order of a keyed permutation.
     const PERMUTED: u32 = 1;
+    /// Rows drawn at random with replacement.
     const WITH_REPLACEMENT: u32 = 2;
 
-    /// Of a data set of so many rows; none where it is all of them.
-    pub(crate) fn new(which: Subset, rows: usize) -> Result<Option<Self>> {
+    /// Returns the parameters of a subset of `rows` rows; `None` for [`Subset::All`].
+    pub(crate) fn new(subset: Subset, rows: usize) -> Result<Option<Self>> {
         let all = Self::all_rows(u32::try_from(rows).map_err(|_| row_count_error(rows))?);
-        let sized = |count: usize| Self {
-            rows: count as u32,
-            width: crate::data::permutation::grid_width(count as u32),
-            ..all
-        };
-        Ok(Some(match which {
+        let with_rows = |count: usize| Self { rows: count as u32, width: grid_width(count as u32), ..all };
+        Ok(Some(match subset {
             Subset::All => return Ok(None),
-            Subset::Range { start: first, len: count } => {
-                if count == 0 || first.checked_add(count).is_none_or(|end| end > rows) {
-                    let expected = format!("some of {rows}");
-                    let got = format!("{count} from number {first} on");
-                    return Err(Error::InvalidSetting { name: "range of rows", expected, got });
+            Subset::Range { start, len } => {
+                if len == 0 || start.checked_add(len).is_none_or(|end| end > rows) {
+                    let expected = format!("len >= 1 and start + len <= {rows}");
+                    let got = format!("start {start} and len {len}");
+                    return Err(Error::InvalidSetting { name: "Subset::Range", expected, got });
                 }
-                Self { first_row: first as u32, ..sized(count) }
+                Self { first_row: start as u32, ..with_rows(len) }
             }
             Subset::TrainFold(fold) => {
-                let (first, count) = fold.range(rows)?;
-                Self { skip_from: first as u32, skip_count: count as u32, ..sized(rows - count) }
+                let (start, len) = fold.range(rows)?;
+                Self { skip_from: start as u32, skip_count: len as u32, ..with_rows(rows - len) }
                     .with_permutation(fold.seed)
             }
             Subset::TestFold(fold) => {
-                let (first, count) = fold.range(rows)?;
-                Self { skip_from: 0, skip_count: first as u32, ..sized(count) }.with_permutation(fold.seed)
+                let (start, len) = fold.range(rows)?;
+                Self { skip_from: 0, skip_count: start as u32, ..with_rows(len) }.with_permutation(fold.seed)
             }
             Subset::Bootstrap { seed } => Self { mode: Self::WITH_REPLACEMENT, key: subset_key(seed), ..all },
         }))
     }
 
-    /// All rows.
+    /// Returns the parameters of all rows of a data set of `rows` rows.
     pub(crate) fn all_rows(rows: u32) -> Self {
-        let width = crate::data::permutation::grid_width(rows);
+        let width = grid_width(rows);
         Self {
             rows,
             width,
@@ -161,35 +176,37 @@ impl SubsetParams {
         seed.map_or(self, |seed| Self { mode: Self::PERMUTED, key: subset_key(seed), ..self })
     }
 
-    /// The row of the data set at a place from 0 to below [`SubsetParams::rows`].
+    /// Returns the row of the data set at a position below [`SubsetParams::rows`].
     pub(crate) fn row(&self, position: u32) -> u32 {
-        let at = if position >= self.skip_from { position + self.skip_count } else { position };
-        self.first_row
-            + match self.mode {
-                Self::PERMUTED => Permutation::with_width(self.source_rows, self.source_width, self.key).row(at),
-                Self::WITH_REPLACEMENT => self.sampled_row(at),
-                _ => at,
-            }
+        let position = if position >= self.skip_from { position + self.skip_count } else { position };
+        let row = match self.mode {
+            Self::PERMUTED => Permutation::with_width(self.source_rows, self.source_width, self.key).row(position),
+            Self::WITH_REPLACEMENT => self.sampled_row(position),
+            _ => position,
+        };
+        self.first_row + row
     }
 
-    /// A row that looks random: the point of the grid that two draws give, or the next two if it lies outside.
+    /// Returns a pseudorandom row. Two draws give a point of the grid of all rows. Points outside of the rows are drawn
+    /// again.
     fn sampled_row(&self, position: u32) -> u32 {
         let height = (self.source_rows - 1) / self.source_width + 1;
-        let part = |round: u32, size: u32| ((mix_bits(self.key, position, round) >> 16) * size) >> 16;
+        let draw = |round: u32, size: u32| ((mix_bits(self.key, position, round) >> 16) * size) >> 16;
         let mut round = 0;
         loop {
-            let at = part(round + 1, height) * self.source_width + part(round, self.source_width);
-            if at < self.source_rows {
-                return at;
+            let row = draw(round + 1, height) * self.source_width + draw(round, self.source_width);
+            if row < self.source_rows {
+                return row;
             }
             round += 2;
         }
     }
 }
 
+/// Returns the key for a subset. It differs from the keys of all epochs, so that the subset and the order of an epoch
+/// are independent even with the same seed.
 fn subset_key(seed: u64) -> [u32; 2] {
-    // So that it has nothing to do with the order of an epoch of the same seed.
-    crate::data::permutation::epoch_key(seed ^ 0x52_6f_77_73, u64::MAX)
+    epoch_key(seed ^ 0x52_6f_77_73, u64::MAX)
 }
 
 #[cfg(test)]
@@ -198,58 +215,61 @@ mod tests {
 
     use super::*;
 
-    fn all(subset: &SubsetParams) -> Vec<u32> {
-        (0..subset.rows).map(|place| subset.row(place)).collect()
+    fn all_indices(subset: &SubsetParams) -> Vec<u32> {
+        (0..subset.rows).map(|position| subset.row(position)).collect()
     }
 
     #[test]
-    fn folds_are_disjoint_and_cover_everything() {
-        for (rows, folds) in [(10, 3), (17, 17), (101, 5), (70_000, 7)] {
+    fn folds_are_disjoint_and_cover_all_rows() {
+        for (rows, count) in [(10, 3), (17, 17), (101, 5), (70_000, 7)] {
             for seed in [None, Some(3)] {
-                let mut tested = Vec::new();
-                for fold in 0..folds {
-                    let fold = Fold { index: fold, count: folds, seed };
+                let mut all_test_rows = Vec::new();
+                for index in 0..count {
+                    let fold = Fold { index, count, seed };
                     let test = Subset::TestFold(fold).indices(rows).unwrap();
                     let subset = SubsetParams::new(Subset::TrainFold(fold), rows).unwrap().unwrap();
-                    let train: BTreeSet<u32> = all(&subset).into_iter().collect();
-                    assert_eq!(train.len() + test.len(), rows, "{folds} folds of {rows}");
+                    let train: BTreeSet<u32> = all_indices(&subset).into_iter().collect();
+                    assert_eq!(train.len() + test.len(), rows, "{count} folds of {rows} rows");
                     assert!(test.iter().all(|row| !train.contains(&(*row as u32))));
-                    assert!(
-                        seed.is_some() || test.windows(2).all(|pair| pair[0] + 1 == pair[1]),
-                        "they stand together"
-                    );
-                    tested.extend(test);
+                    let is_consecutive = test.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+                    assert!(seed.is_some() || is_consecutive, "without a seed the rows of a fold are consecutive");
+                    all_test_rows.extend(test);
                 }
-                tested.sort_unstable();
-                assert!(tested.into_iter().eq(0..rows));
+                all_test_rows.sort_unstable();
+                assert!(all_test_rows.into_iter().eq(0..rows));
             }
         }
     }
 
+    /// The expected fraction of distinct rows is `1 - 1/e`, about 0.632.
     #[test]
-    fn a_bootstrap_leaves_out_about_a_share_of_one_over_e() {
+    fn bootstrap_contains_the_expected_fraction_of_distinct_rows() {
         for rows in [100_usize, 9973] {
             let subset = SubsetParams::new(Subset::Bootstrap { seed: 5 }, rows).unwrap().unwrap();
-            let drawn = all(&subset);
-            assert_eq!(drawn.len(), rows);
-            assert!(drawn.iter().all(|row| (*row as usize) < rows));
-            let share = drawn.into_iter().collect::<BTreeSet<_>>().len() as f64 / rows as f64;
-            assert!((share - 0.632).abs() < 0.06, "{share} of {rows}");
+            let indices = all_indices(&subset);
+            assert_eq!(indices.len(), rows);
+            assert!(indices.iter().all(|row| (*row as usize) < rows));
+            let fraction = indices.into_iter().collect::<BTreeSet<_>>().len() as f64 / rows as f64;
+            assert!((fraction - 0.632).abs() < 0.06, "{fraction} of {rows}");
         }
     }
 
     #[test]
-    fn what_are_no_rows_is_refused() {
-        let of = |which| SubsetParams::new(which, 10).map(|subset| subset.map(|subset| all(&subset)));
-        assert_eq!(of(Subset::All), Ok(None));
-        assert_eq!(of(Subset::Range { start: 7, len: 3 }), Ok(Some(vec![7, 8, 9])));
-        assert!(of(Subset::Range { start: 7, len: 4 }).is_err() && of(Subset::Range { start: 7, len: 0 }).is_err());
-        assert!(of(Subset::Range { start: usize::MAX, len: 2 }).is_err());
-        for (fold, folds) in [(0, 0), (0, 1), (3, 3), (0, 11)] {
-            assert!(
-                of(Subset::TrainFold(Fold { index: fold, count: folds, seed: None })).is_err(),
-                "{fold} of {folds}"
-            );
+    fn invalid_ranges_and_folds_return_an_error() {
+        let indices = |subset| SubsetParams::new(subset, 10).map(|subset| subset.map(|subset| all_indices(&subset)));
+        let message = |subset| indices(subset).unwrap_err().to_string();
+        let fold = |index, count| Subset::TrainFold(Fold { index, count, seed: None });
+        assert_eq!(indices(Subset::All), Ok(None));
+        assert_eq!(indices(Subset::Range { start: 7, len: 3 }), Ok(Some(vec![7, 8, 9])));
+        for (start, len) in [(7, 4), (7, 0), (usize::MAX, 2)] {
+            let expected =
+                format!("Subset::Range: expected len >= 1 and start + len <= 10, got start {start} and len {len}");
+            assert_eq!(message(Subset::Range { start, len }), expected);
         }
+        for (index, count) in [(0, 0), (0, 1), (0, 11)] {
+            let expected = format!("Fold::count: expected 2 to 10, the number of rows, got {count}");
+            assert_eq!(message(fold(index, count)), expected);
+        }
+        assert_eq!(message(fold(3, 3)), "Fold::index: expected 0 to 2, got 3");
     }
 }

@@ -1,7 +1,7 @@
-//! Which adapters are there, and which one is meant.
+//! The adapters that wgpu finds, and the selection of one of them.
 
 use crate::{
-    engine::gpu::device::{Gpu, bindings::MIN_STORAGE_BUFFERS},
+    engine::gpu::device::{Gpu, WANTED_FEATURES, bindings::MIN_STORAGE_BUFFERS},
     error::{Error, Result, check_limit},
 };
 
@@ -11,26 +11,29 @@ use crate::{
 pub struct AdapterReport {
     /// Name, type, driver and backend.
     pub info: wgpu::AdapterInfo,
-    /// What it can hold and run.
+    /// The limits that it supports.
     pub limits: wgpu::Limits,
-    /// What it can do beyond WebGPU's minimum.
+    /// The optional features that it supports.
     pub features: wgpu::Features,
-    /// Whether it is a program that pretends to be a GPU, as llvmpipe and SwiftShader are.
+    /// Whether it is a software adapter, for example llvmpipe or SwiftShader.
     pub is_software: bool,
-    /// Whether it is the one that [`crate::device::Device::auto`] takes.
+    /// Whether [`Device::auto`](crate::device::Device::auto) selects it.
     pub is_default: bool,
 }
 
-/// Which adapters to look among. The fields that are `None` are filled from `WGPU_BACKEND`, `WGPU_ADAPTER_NAME` and
-/// `WGPU_POWER_PREF`, as wgpu's own tools do.
+/// A filter of adapters.
+///
+/// The environment variables `WGPU_BACKEND` and `WGPU_ADAPTER_NAME` replace fields that are `None`, as in the tools of
+/// wgpu.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct AdapterFilter {
     pub(crate) backends: Option<wgpu::Backends>,
-    /// Part of the adapter's name; upper and lower case are the same.
+    /// A part of the name of the adapter, ignoring case.
     pub(crate) name: Option<String>,
 }
 
 impl AdapterFilter {
+    /// Returns the backends to search.
     fn backends(&self) -> Result<wgpu::Backends> {
         match (self.backends, std::env::var("WGPU_BACKEND")) {
             (Some(backends), _) => Ok(backends),
@@ -46,7 +49,7 @@ impl AdapterFilter {
         }
     }
 
-    /// Whether an integrated GPU goes before a discrete one.
+    /// Returns whether `WGPU_POWER_PREF` prefers an integrated GPU over a discrete one.
     fn prefers_low_power() -> Result<bool> {
         match std::env::var("WGPU_POWER_PREF").unwrap_or_default().to_lowercase().as_str() {
             "low" => Ok(true),
@@ -58,25 +61,26 @@ impl AdapterFilter {
         }
     }
 
+    /// Returns the requested part of the name in lower case.
     fn name(&self) -> Option<String> {
         let name = self.name.clone().or_else(|| std::env::var("WGPU_ADAPTER_NAME").ok());
         name.map(|name| name.to_lowercase()).filter(|name| !name.is_empty())
     }
 
-    /// The adapters of the backends, the best first.
+    /// Returns all adapters of the backends, the best first.
     async fn adapters(&self) -> Result<Vec<wgpu::Adapter>> {
-        let (backends, saves_power) = (self.backends()?, Self::prefers_low_power()?);
+        let (backends, prefers_low_power) = (self.backends()?, Self::prefers_low_power()?);
         let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
         descriptor.backends = backends;
         descriptor.flags = descriptor.flags.with_env();
         descriptor.backend_options = descriptor.backend_options.with_env();
         let instance = wgpu::Instance::new(descriptor);
         let mut adapters = instance.enumerate_adapters(backends).await;
-        adapters.sort_by_key(|adapter| rank(adapter.get_info().device_type, saves_power));
+        adapters.sort_by_key(|adapter| rank(adapter.get_info().device_type, prefers_low_power));
         Ok(adapters)
     }
 
-    /// Whether this search means an adapter.
+    /// Returns whether the filter selects an adapter. Without a name it selects every hardware adapter.
     fn matches(&self, info: &wgpu::AdapterInfo) -> bool {
         match self.name() {
             Some(name) => info.name.to_lowercase().contains(&name),
@@ -84,20 +88,20 @@ impl AdapterFilter {
         }
     }
 
-    /// Every adapter there is.
+    /// Returns a report of every adapter of the backends.
     pub(crate) async fn list(&self) -> Result<Vec<AdapterReport>> {
         let adapters = self.adapters().await?;
-        let automatic = adapters.iter().position(|adapter| self.matches(&adapter.get_info()));
-        let report = |(i, adapter): (usize, &wgpu::Adapter)| {
+        let default_index = adapters.iter().position(|adapter| self.matches(&adapter.get_info()));
+        let report = |(index, adapter): (usize, &wgpu::Adapter)| {
             let info = adapter.get_info();
             let is_software = info.device_type == wgpu::DeviceType::Cpu;
             let (limits, features) = (adapter.limits(), adapter.features());
-            AdapterReport { info, limits, features, is_software, is_default: automatic == Some(i) }
+            AdapterReport { info, limits, features, is_software, is_default: default_index == Some(index) }
         };
         Ok(adapters.iter().enumerate().map(report).collect())
     }
 
-    /// The device of the best adapter that is meant; `limits` are the adapter's own unless given.
+    /// Opens the best adapter that the filter selects. `limits` defaults to all limits of the adapter.
     pub(crate) async fn open(&self, limits: Option<&wgpu::Limits>) -> Result<Gpu> {
         let adapters = self.adapters().await?;
         let Some(adapter) = adapters.iter().find(|adapter| self.matches(&adapter.get_info())) else {
@@ -108,7 +112,7 @@ impl AdapterFilter {
         check_limits(&name, &limits)?;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("gradus"),
-            required_features: adapter.features() & crate::engine::gpu::device::WANTED_FEATURES,
+            required_features: adapter.features() & WANTED_FEATURES,
             required_limits: limits,
             experimental_features: wgpu::ExperimentalFeatures::disabled(),
             memory_hints: wgpu::MemoryHints::Performance,
@@ -119,23 +123,24 @@ impl AdapterFilter {
         Ok(Gpu::owned(device, queue))
     }
 
-    /// What to do where there is no adapter at all.
+    /// Returns how to get an adapter if there is none.
     pub(crate) fn install_hint(&self) -> &'static str {
         if cfg!(target_os = "linux") && self.backends().is_ok_and(|all| all.contains(wgpu::Backends::VULKAN)) {
-            "install the GPU's driver; on Debian and Ubuntu `apt-get install mesa-vulkan-drivers` brings Vulkan for AMD \
-             and Intel GPUs and the software adapter llvmpipe"
+            "install the driver of the GPU; on Debian and Ubuntu, `apt-get install mesa-vulkan-drivers` installs Vulkan for \
+             AMD and Intel GPUs and the software adapter llvmpipe"
         } else {
-            "install the GPU's driver, or name another backend"
+            "install the driver of the GPU, or request another backend"
         }
     }
 
-    /// Whether an adapter is asked for by name.
+    /// Returns whether the filter has a name.
     pub(crate) fn has_name(&self) -> bool {
         self.name().is_some()
     }
 
+    /// Returns the error for a filter that selects none of these adapters.
     fn not_found(&self, adapters: &[wgpu::Adapter]) -> Error {
-        let asked = match self.name() {
+        let selection = match self.name() {
             Some(name) => format!("an adapter with {name:?} in its name"),
             None => "a GPU".to_owned(),
         };
@@ -146,34 +151,38 @@ impl AdapterFilter {
         let hint = if found.is_empty() {
             self.install_hint()
         } else if self.name().is_some() {
-            "name one of these, or `auto`"
+            "request one of these names, or `auto`"
         } else {
-            "a software adapter is used when its name is given; the CPU engine (`cpu`) is faster"
+            "to use a software adapter, request its name; the CPU engine (`cpu`) is faster"
         };
-        Error::DeviceNotFound { requested: format!("{asked} on {backends}"), found, hint: hint.to_owned() }
+        Error::DeviceNotFound { requested: format!("{selection} on {backends}"), found, hint: hint.to_owned() }
     }
 }
 
-/// Refuses a device whose limits are below what every network needs.
+/// Returns an error if a limit is below the minimum that every kernel needs.
 pub(crate) fn check_limits(adapter: &str, limits: &wgpu::Limits) -> Result<()> {
-    let needs = [
+    let requirements = [
         ("max_storage_buffers_per_shader_stage", MIN_STORAGE_BUFFERS, limits.max_storage_buffers_per_shader_stage),
         ("max_uniform_buffers_per_shader_stage", 2, limits.max_uniform_buffers_per_shader_stage),
         ("max_dynamic_uniform_buffers_per_pipeline_layout", 1, limits.max_dynamic_uniform_buffers_per_pipeline_layout),
-        // The largest workgroup, that of the staged tile and of the kernels over a window, and what the tile stages.
+        // The tile in workgroup memory and the kernels over a window have workgroups of 64 invocations. The tile also
+        // needs 8192 bytes of workgroup memory.
         ("max_compute_invocations_per_workgroup", 64, limits.max_compute_invocations_per_workgroup),
         ("max_compute_workgroup_size_x", 64, limits.max_compute_workgroup_size_x),
         ("max_compute_workgroup_storage_size", 8192, limits.max_compute_workgroup_storage_size),
     ];
-    needs.into_iter().try_for_each(|(limit, need, have)| check_limit(adapter, limit, need.into(), have.into()))
+    for (limit, required, available) in requirements {
+        check_limit(adapter, limit, required.into(), available.into())?;
+    }
+    Ok(())
 }
 
-/// The order in which adapters are taken.
-const fn rank(kind: wgpu::DeviceType, saves_power: bool) -> u8 {
+/// Returns the rank of a type of adapter; lower is better.
+const fn rank(kind: wgpu::DeviceType, prefers_low_power: bool) -> u8 {
     match kind {
         wgpu::DeviceType::DiscreteGpu => 1,
         wgpu::DeviceType::IntegratedGpu => {
-            if saves_power {
+            if prefers_low_power {
                 0
             } else {
                 2
@@ -185,7 +194,7 @@ const fn rank(kind: wgpu::DeviceType, saves_power: bool) -> u8 {
     }
 }
 
-/// An adapter in words.
+/// Describes an adapter by its name, backend and type.
 pub(crate) fn describe_adapter(info: &wgpu::AdapterInfo) -> String {
     let kind = match info.device_type {
         wgpu::DeviceType::DiscreteGpu => "discrete GPU",

@@ -1,4 +1,4 @@
-//! The machines that networks train on, and how one is chosen.
+//! Devices: a GPU or the CPU engine, and how to select one.
 
 pub use adapters::AdapterReport;
 
@@ -7,17 +7,17 @@ pub(crate) mod adapters;
 use std::{fmt, str::FromStr};
 
 use crate::{
-    device::adapters::{AdapterFilter, describe_adapter},
+    device::adapters::{AdapterFilter, check_limits, describe_adapter},
     engine::gpu::device::Gpu,
     error::{Error, Result},
     util::blocking::blocking,
 };
 
-/// A GPU that wgpu reaches, or the CPU. A clone is the same device.
+/// A device: a GPU that wgpu supports, or the CPU engine. Clones refer to the same device.
 ///
-/// It keeps some hundreds of compute pipelines, those that were asked for last, so that a second training of a network, with
-/// other rows or another seed, starts in milliseconds where the driver takes seconds to compile: share one device rather than
-/// to open it again.
+/// A device caches the 256 compute pipelines used last. Training the same network again, with other rows or another
+/// seed, then starts in milliseconds instead of the seconds that the driver takes to compile. Share one `Device`
+/// instead of opening it again.
 #[derive(Debug, Clone)]
 pub struct Device {
     pub(crate) backend: Backend,
@@ -30,18 +30,21 @@ pub(crate) enum Backend {
     Cpu,
 }
 
-/// Which device is meant. Text parses to it: `auto`, `gpu`, `cpu`, and everything else is part of an adapter's name.
+/// The selection of a device.
+///
+/// It can be parsed from text: `auto`, `gpu`, `cpu`, or a part of the name of an adapter.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum DeviceSelector {
-    /// The best real GPU; without one, the CPU, and [`Device::fallback_reason`] says so. Software adapters are never taken, unless
-    /// `WGPU_ADAPTER_NAME` names one.
+    /// The best hardware GPU, or the CPU engine if there is none. [`Device::fallback_reason`] then returns the reason.
+    ///
+    /// A software adapter is used only if `WGPU_ADAPTER_NAME` names it.
     #[default]
     Auto,
-    /// The best real GPU, or an error; the adapter of `WGPU_ADAPTER_NAME`, if that is set.
+    /// The best hardware GPU, or the adapter that `WGPU_ADAPTER_NAME` names. An error if there is none.
     Gpu,
     /// The CPU engine.
     Cpu,
-    /// The first adapter with this in its name, upper or lower case; also a software adapter.
+    /// The first adapter whose name contains this text, ignoring case. It may be a software adapter.
     Name(String),
 }
 
@@ -58,19 +61,19 @@ impl FromStr for DeviceSelector {
     }
 }
 
-/// What is asked of a device.
+/// The requirements for a device.
 #[derive(Debug, Clone, Default)]
 pub struct DeviceRequest {
-    /// Which device.
+    /// The selection of the device.
     pub selector: DeviceSelector,
-    /// The backends to look among: those of `WGPU_BACKEND`, or Vulkan, Metal, DX12 and WebGPU, if not given.
+    /// The backends to search. `None` searches those of `WGPU_BACKEND`, or Vulkan, Metal, DX12 and WebGPU by default.
     pub backends: Option<wgpu::Backends>,
-    /// The limits to ask for: all that the adapter has, if not given.
+    /// The required limits. `None` requires all limits that the adapter supports.
     pub limits: Option<wgpu::Limits>,
 }
 
 impl Device {
-    /// The GPU, unless this is the CPU.
+    /// Returns the GPU, or `None` for the CPU engine.
     pub(crate) fn gpu(&self) -> Option<&Gpu> {
         match &self.backend {
             Backend::Gpu(gpu) => Some(gpu),
@@ -78,12 +81,12 @@ impl Device {
         }
     }
 
-    /// Whether it has no memory but the computer's.
+    /// Returns whether the device is a software adapter or the CPU engine, which use the memory of the host.
     pub(crate) fn is_software(&self) -> bool {
         self.gpu().is_none_or(Gpu::is_software)
     }
 
-    /// The same device on which nothing has gone wrong yet; see [`Gpu::with_cleared_errors`].
+    /// Returns the device without its recorded errors; see [`Gpu::with_cleared_errors`].
     pub(crate) fn with_cleared_errors(&self) -> Self {
         match &self.backend {
             Backend::Gpu(gpu) => {
@@ -93,8 +96,9 @@ impl Device {
         }
     }
 
-    /// The best real GPU, or the CPU where there is none. The environment variables `WGPU_BACKEND`, `WGPU_ADAPTER_NAME`
-    /// and `WGPU_POWER_PREF` are respected.
+    /// Opens the best hardware GPU, or the CPU engine if there is none.
+    ///
+    /// It respects the environment variables `WGPU_BACKEND`, `WGPU_ADAPTER_NAME` and `WGPU_POWER_PREF`.
     ///
     /// # Errors
     /// As [`Device::request`].
@@ -104,62 +108,66 @@ impl Device {
     }
 
     blocking! {
-        /// The device that is asked for; see [`Device::request_async`].
+        /// Opens the requested device; see [`Device::request_async`].
         ///
         /// # Errors
         /// As [`Device::request_async`].
         pub fn request(request: &DeviceRequest) -> Result<Self> = Self::request_async(request);
     }
 
-    /// The device that is asked for.
+    /// Opens the requested device.
     ///
     /// # Errors
-    /// [`Error::DeviceNotFound`] if it is not there, with a list of what is; [`Error::DeviceOpen`] if the adapter gives no device
-    /// with the limits asked for; [`Error::DeviceLimit`] if a limit is below what every kernel needs; [`Error::InvalidSetting`] if
-    /// `WGPU_BACKEND` names no backend, or `WGPU_POWER_PREF` no preference.
+    /// - [`Error::DeviceNotFound`] if no adapter matches. The error lists all adapters.
+    /// - [`Error::DeviceOpen`] if the adapter does not support the required limits, or the driver fails.
+    /// - [`Error::DeviceLimit`] if a required limit is below the minimum that every kernel needs.
+    /// - [`Error::InvalidSetting`] if `WGPU_BACKEND` names no known backend.
+    /// - [`Error::InvalidSetting`] if `WGPU_POWER_PREF` is not `low`, `high` or `none`.
     pub async fn request_async(request: &DeviceRequest) -> Result<Self> {
-        let mut search = AdapterFilter { backends: request.backends, ..AdapterFilter::default() };
+        let mut filter = AdapterFilter { backends: request.backends, ..AdapterFilter::default() };
         match &request.selector {
             DeviceSelector::Cpu => return Ok(Self::cpu()),
-            DeviceSelector::Name(name) => search.name = Some(name.clone()),
+            DeviceSelector::Name(name) => filter.name = Some(name.clone()),
             DeviceSelector::Auto | DeviceSelector::Gpu => {}
         }
-        match search.open(request.limits.as_ref()).await {
+        match filter.open(request.limits.as_ref()).await {
             Ok(gpu) => Ok(Self { backend: Backend::Gpu(Box::new(gpu)), fallback_reason: None }),
             Err(Error::DeviceNotFound { found, .. })
-                if request.selector == DeviceSelector::Auto && !search.has_name() =>
+                if request.selector == DeviceSelector::Auto && !filter.has_name() =>
             {
-                let why =
+                let cause =
                     if found.is_empty() { "no GPU driver was found" } else { "only software adapters were found" };
-                let note = format!("{why}, so this trains on the CPU; {}", search.install_hint());
-                log::warn!("{note}");
-                Ok(Self { fallback_reason: Some(note), ..Self::cpu() })
+                let reason = format!("{cause}, so gradus uses the CPU engine; {}", filter.install_hint());
+                log::warn!("{reason}");
+                Ok(Self { fallback_reason: Some(reason), ..Self::cpu() })
             }
             Err(error) => Err(error),
         }
     }
 
-    /// The CPU: always there.
+    /// Returns the CPU engine, which is always available.
     pub const fn cpu() -> Self {
         Self { backend: Backend::Cpu, fallback_reason: None }
     }
 
-    /// A device and queue of the caller's own application. Its error and loss handlers stay the caller's.
+    /// Uses a wgpu device and queue of the caller. gradus does not replace the error handlers of the device.
     ///
     /// # Errors
-    /// [`Error::DeviceLimit`] if it was made with a limit below what every kernel needs.
+    /// [`Error::DeviceLimit`] if a limit of the device is below the minimum that every kernel needs.
     pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
         let gpu = Gpu::from_caller(device, queue);
-        crate::device::adapters::check_limits(&describe_adapter(&gpu.info), &gpu.limits)?;
+        check_limits(&describe_adapter(&gpu.info), &gpu.limits)?;
         Ok(Self { backend: Backend::Gpu(Box::new(gpu)), fallback_reason: None })
     }
 
-    /// The same device, which holds data sets of so many bytes at most; larger ones are streamed: each step's rows are
-    /// brought while those before are taken, from memory or from a [file](crate::data::FileRows), with the same bits. Steps on a
+    /// Returns the device with a maximum size of data sets in its memory; it streams larger ones.
+    ///
+    /// For a streamed data set, the host uploads the rows of each step while the device runs earlier steps. The rows
+    /// come from memory or from a [file](crate::data::FileRows), and the results have the same bits. Steps on a
     /// streamed data set cannot be [recorded](crate::train::Trainer::record_steps).
     ///
-    /// Unless it is said, a GPU streams what it has no memory for, and a software adapter what is in a file of more than
-    /// 256 MiB. The CPU engine reads every data set where it is.
+    /// By default a GPU streams data sets that do not fit into its memory, and a software adapter streams files larger
+    /// than 256 MiB. The CPU engine reads every data set in place.
     #[must_use]
     pub fn with_dataset_memory_limit(mut self, bytes: u64) -> Self {
         if let Backend::Gpu(gpu) = &mut self.backend {
@@ -168,18 +176,20 @@ impl Device {
         self
     }
 
-    /// The same device, which is waited for so long at most: what takes longer is [`Error::Timeout`], and may still come to
-    /// its end on the device. Unless it is said, a GPU has 60 seconds for what is submitted at once, which is made to take
-    /// tenths of one, and a software adapter ten minutes. Browsers have a patience of their own.
+    /// Returns the device with a maximum time that the host waits for it.
+    ///
+    /// After that time a call returns [`Error::Timeout`], although the device may still finish the work. The default is
+    /// 60 seconds for a GPU and ten minutes for a software adapter. It applies to one submission, which gradus sizes to
+    /// take tenths of a second. Browsers have their own timeout.
     #[must_use]
-    pub fn with_timeout(mut self, patience: std::time::Duration) -> Self {
+    pub fn with_timeout(mut self, timeout: std::time::Duration) -> Self {
         if let Backend::Gpu(gpu) = &mut self.backend {
-            gpu.timeout = patience;
+            gpu.timeout = timeout;
         }
         self
     }
 
-    /// The adapter's name, or what the CPU engine runs on.
+    /// Returns the name of the adapter, or `CPU engine` with the number of threads.
     pub fn name(&self) -> String {
         match &self.backend {
             Backend::Gpu(gpu) => gpu.info.name.clone(),
@@ -190,22 +200,22 @@ impl Device {
         }
     }
 
-    /// `vulkan`, `metal`, `dx12`, `webgpu` or `cpu`.
+    /// Returns the name of the backend: `vulkan`, `metal`, `dx12`, `webgpu` or `cpu`.
     pub fn backend(&self) -> &'static str {
         self.gpu().map_or("cpu", |gpu| gpu.info.backend.to_str())
     }
 
-    /// Whether kernels run, on a GPU or on a program that pretends to be one.
+    /// Returns whether the device runs WGSL kernels: a GPU or a software adapter.
     pub const fn is_gpu(&self) -> bool {
         matches!(self.backend, Backend::Gpu(_))
     }
 
-    /// The wgpu device and queue, unless this is the CPU.
+    /// Returns the wgpu device and queue, or `None` for the CPU engine.
     pub fn wgpu(&self) -> Option<(&wgpu::Device, &wgpu::Queue)> {
         self.gpu().map(|gpu| (&gpu.device, &gpu.queue))
     }
 
-    /// Why [`DeviceSelector::Auto`] took the CPU, and what to do for a GPU.
+    /// Returns why [`DeviceSelector::Auto`] fell back to the CPU engine, and how to get a GPU.
     pub fn fallback_reason(&self) -> Option<&str> {
         self.fallback_reason.as_deref()
     }
@@ -221,17 +231,19 @@ impl fmt::Display for Device {
 }
 
 blocking! {
-    /// Every adapter of the backends, the best first; see [`DeviceRequest::backends`].
+    /// Returns all adapters of the backends, the best first; see [`DeviceRequest::backends`].
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] if `WGPU_BACKEND` names no backend, or `WGPU_POWER_PREF` is none of low, high and none.
+    /// - [`Error::InvalidSetting`] if `WGPU_BACKEND` names no known backend.
+    /// - [`Error::InvalidSetting`] if `WGPU_POWER_PREF` is not `low`, `high` or `none`.
     pub fn adapters(backends: Option<wgpu::Backends>) -> Result<Vec<AdapterReport>> = adapters_async(backends);
 }
 
-/// Every adapter of the backends, the best first; see [`DeviceRequest::backends`].
+/// The asynchronous form of [`adapters`](fn@adapters).
 ///
 /// # Errors
-/// [`Error::InvalidSetting`] if `WGPU_BACKEND` names no backend, or `WGPU_POWER_PREF` no preference.
+/// - [`Error::InvalidSetting`] if `WGPU_BACKEND` names no known backend.
+/// - [`Error::InvalidSetting`] if `WGPU_POWER_PREF` is not `low`, `high` or `none`.
 pub async fn adapters_async(backends: Option<wgpu::Backends>) -> Result<Vec<AdapterReport>> {
     AdapterFilter { backends, ..AdapterFilter::default() }.list().await
 }

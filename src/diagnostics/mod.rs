@@ -1,5 +1,5 @@
-//! Whether everything that this crate computes is right on the device at hand: the walk over all kernels that the tests take,
-//! as a library's function.
+//! The self-test: checks of all kernels on a device against the f64 reference, for applications and for the tests of
+//! gradus.
 
 pub(crate) mod case;
 pub(crate) mod cases;
@@ -20,95 +20,108 @@ use crate::{
     device::Device,
     diagnostics::{case::Case, end_to_end::EndToEndCheck, worst_error::WorstError},
     error::{Error, Result},
-    plan::Tile,
+    plan::matmul::Tile,
     util::blocking::blocking,
 };
 
-/// One thing that is checked.
+/// A check of the self-test.
 pub(crate) struct Check {
-    /// The checks that it stands among.
+    /// The name of the group of checks that it belongs to.
     pub(crate) group: &'static str,
     kind: CheckKind,
 }
 
 enum CheckKind {
-    /// A training beside the reference, of so many steps.
-    Case(Box<Case>, usize),
+    /// A training run of `steps` steps, compared with the reference.
+    Case {
+        case: Box<Case>,
+        steps: usize,
+    },
     EndToEnd(EndToEndCheck),
 }
 
 impl Check {
-    /// All that is checked on a device.
+    /// Returns all checks for a device.
     pub(crate) fn all(device: &Device) -> Vec<Self> {
         let mut tiles = Tile::ALL.to_vec();
-        // The CPU engine has its own ways, and takes the networks of all tiles.
+        // The CPU engine ignores tiles, but trains the networks of all of them.
         if let Some(gpu) = device.gpu() {
             tiles.retain(|tile| tile.runs_on(gpu));
         }
-        let cases = cases::all(&tiles).into_iter();
-        let cases = cases.map(|(part, case, steps)| Self { group: part, kind: CheckKind::Case(Box::new(case), steps) });
-        let wholes = EndToEndCheck::ALL.into_iter().filter(|whole| device.is_gpu() || !whole.needs_gpu());
-        cases.chain(wholes.map(|whole| Self { group: whole.group(), kind: CheckKind::EndToEnd(whole) })).collect()
+        let mut checks = Vec::new();
+        for (group, case, steps) in cases::all(&tiles) {
+            checks.push(Self { group, kind: CheckKind::Case { case: Box::new(case), steps } });
+        }
+        for check in EndToEndCheck::ALL {
+            if device.is_gpu() || !check.needs_gpu() {
+                checks.push(Self { group: check.group(), kind: CheckKind::EndToEnd(check) });
+            }
+        }
+        checks
     }
 
+    /// Runs the check and returns its worst error.
+    ///
     /// # Errors
-    /// What went wrong before there was something to compare.
+    /// The error that prevented a comparison.
     pub(crate) async fn run(&self, device: &Device) -> Result<WorstError> {
         let device = device.with_cleared_errors();
-        let found = match &self.kind {
-            CheckKind::Case(case, steps) => case.run(device.gpu(), *steps).await?,
-            CheckKind::EndToEnd(whole) => whole.run(&device).await?,
+        let worst = match &self.kind {
+            CheckKind::Case { case, steps } => case.run(device.gpu(), *steps).await?,
+            CheckKind::EndToEnd(check) => check.run(&device).await?,
         };
         if let Some(gpu) = device.gpu() {
             gpu.check()?;
         }
-        Ok(found)
+        Ok(worst)
     }
 
-    /// Runs it and says what came of it.
+    /// Runs the check and returns its entry in the report.
     pub(crate) async fn run_to_report(&self, device: &Device) -> SelfTestCheck {
-        let (found, failure) = match self.run(device).await {
-            Ok(found) => (found, None),
+        let (worst, failure) = match self.run(device).await {
+            Ok(worst) => (worst, None),
             Err(error) => (WorstError::default(), Some(error)),
         };
-        let passed = failure.is_none() && found.passed();
-        let WorstError { quantity: what, error, tolerance } = found;
-        SelfTestCheck { group: self.group, name: self.to_string(), quantity: what, error, tolerance, passed, failure }
+        let passed = failure.is_none() && worst.passed();
+        let WorstError { quantity, error, tolerance } = worst;
+        SelfTestCheck { group: self.group, name: self.to_string(), quantity, error, tolerance, passed, failure }
     }
 }
 
 impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            CheckKind::Case(case, _) => write!(f, "{case}"),
-            CheckKind::EndToEnd(whole) => f.write_str(&whole.name()),
+            CheckKind::Case { case, .. } => write!(f, "{case}"),
+            CheckKind::EndToEnd(check) => f.write_str(&check.name()),
         }
     }
 }
 
 blocking! {
-    /// Whether everything that this crate computes is right on a device: every kernel, plan and member of the families
-    /// against the reference and, trained again, against itself to the last bit, gradients against finite differences,
-    /// a short training against its expected losses, and what evaluations, ensembles and predictions answer. Print what
-    /// it returns and put it into an issue.
+    /// Tests all computations of gradus on a device, and returns a report. Include the report in issues.
     ///
-    /// It trains only networks of its own, and takes some seconds, most of which the driver compiles kernels. A check
-    /// that fails does not end it; a device that is lost, or does not answer in time, does.
+    /// The test compares every kernel, scheme, activation, loss and optimizer with the f64 reference, and repeats every
+    /// training to compare its bits. It compares gradients with finite differences, and checks evaluations, ensembles
+    /// and predictions.
+    ///
+    /// It takes some seconds, most of which the driver spends on compiling kernels. A failed check does not stop the
+    /// test. A lost device or a timeout does.
+    #[doc(alias = "selftest")]
+    #[doc(alias = "diagnose")]
     pub fn self_test(device: &Device) -> SelfTestReport = self_test_async(device);
 }
 
-/// The asynchronous form of [`selftest`](self_test()).
+/// The asynchronous form of [`self_test`].
 pub async fn self_test_async(device: &Device) -> SelfTestReport {
     let mut report = SelfTestReport::new(device);
     for check in Check::all(device) {
-        let finding = check.run_to_report(device).await;
-        let ends = matches!(finding.failure, Some(Error::DeviceLost { .. } | Error::Timeout { .. }));
-        if ends {
-            // What a device that is gone says of the check is nothing.
-            report.aborted = finding.failure;
+        let result = check.run_to_report(device).await;
+        if matches!(result.failure, Some(Error::DeviceLost { .. } | Error::Timeout { .. })) {
+            // The report does not list this check: a lost device says nothing about its kernels.
+            report.aborted = result.failure;
             break;
         }
-        report.checks.push(finding);
+        report.checks.push(result);
     }
     report
 }

@@ -1,4 +1,4 @@
-//! What a selftest found, as a page.
+//! The report of the self-test.
 
 use std::fmt;
 
@@ -7,69 +7,69 @@ use crate::{device::Device, error::Error};
 /// The version of wgpu that this crate is built on.
 const WGPU_VERSION: &str = "30";
 
-/// What [`selftest`](crate::diagnostics::self_test) found on a device. Its text is a page of markdown that tells all there is to know for who reads it
-/// in an issue: what the device is, what was checked, and what failed.
+/// The report of a [`self_test`](crate::diagnostics::self_test()). Its text is a page of Markdown for issues: the
+/// device, the checks and the failures.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct SelfTestReport {
-    /// What the device is, and what was tested on it: names and values, in the order in which they are printed.
+    /// The properties of gradus, the system and the device: names and values, in the order of the page.
     pub about: Vec<(&'static str, String)>,
-    /// One a check, in the order in which they were made.
+    /// The checks, in the order in which they ran.
     pub checks: Vec<SelfTestCheck>,
-    /// Why it ended before all checks were made, if it did: the device was lost, or did not answer in time.
+    /// The error that aborted the test before its last check: a lost device or a timeout.
     pub aborted: Option<Error>,
 }
 
-/// What came of one check.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct SelfTestCheck {
-    /// The checks that it stands among.
+    /// The group of checks that it belongs to.
     pub group: &'static str,
-    /// What was checked: how it was computed, of which network, with which members of the families.
+    /// The name of the check: its scheme, network, loss, optimizer and options.
     pub name: String,
-    /// Which of the numbers that were compared lies furthest away, in units of its tolerance.
+    /// The compared quantity with the largest error relative to its tolerance.
     pub quantity: String,
-    /// How far it lies away, in units of the largest entry of its tensor; for counts, by how many.
+    /// The error of that quantity, relative to the maximum absolute value of its tensor. For counts it is absolute.
     pub error: f64,
-    /// How far it may.
+    /// The tolerance of the error.
     pub tolerance: f64,
-    /// Whether everything was within its tolerance.
+    /// Whether every quantity was within its tolerance.
     pub passed: bool,
-    /// Why there is nothing to compare, if there is not: a kernel was refused, say.
+    /// The error that prevented a comparison, for example a kernel that the driver rejected.
     pub failure: Option<Error>,
 }
 
 impl SelfTestReport {
-    /// Of a device on which nothing was checked yet.
+    /// Creates a report of a device, without checks.
     pub(crate) fn new(device: &Device) -> Self {
         Self { about: describe_device(device), checks: Vec::new(), aborted: None }
     }
 
-    /// Whether all checks were made and passed.
+    /// Returns whether all checks ran and passed.
     pub fn passed(&self) -> bool {
         self.aborted.is_none() && self.failures().next().is_none()
     }
 
-    /// The checks that did not pass.
+    /// Returns the checks that failed.
     pub fn failures(&self) -> impl Iterator<Item = &SelfTestCheck> {
-        self.checks.iter().filter(|finding| !finding.passed)
+        self.checks.iter().filter(|check| !check.passed)
     }
 
-    /// The parts, in the order in which they are first checked.
+    /// Returns the groups of the checks, in the order in which they ran.
     fn groups(&self) -> Vec<&'static str> {
-        let mut parts = Vec::new();
-        for finding in &self.checks {
-            if !parts.contains(&finding.group) {
-                parts.push(finding.group);
+        let mut groups = Vec::new();
+        for check in &self.checks {
+            if !groups.contains(&check.group) {
+                groups.push(check.group);
             }
         }
-        parts
+        groups
     }
 }
 
 impl SelfTestCheck {
-    /// The error in units of the tolerance: above 1 the check failed.
+    /// Returns the error divided by the tolerance. The check failed if it exceeds 1.
     pub fn error_ratio(&self) -> f64 {
         if self.error == 0.0 { 0.0 } else { self.error / self.tolerance }
     }
@@ -79,52 +79,52 @@ impl fmt::Display for SelfTestReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (all, failed) = (self.checks.len(), self.failures().count());
         let verdict = match (&self.aborted, failed) {
-            (Some(error), _) => format!("ended after {all} checks, {failed} of them failed: {error}"),
+            (Some(error), _) => format!("aborted after {all} checks, {failed} of them failed: {error}"),
             (None, 0) => format!("all {all} checks passed"),
             (None, failed) => format!("{failed} of {all} checks failed"),
         };
-        writeln!(f, "## gradus selftest: {verdict}\n")?;
+        writeln!(f, "## gradus self-test: {verdict}\n")?;
         for (name, value) in &self.about {
             writeln!(f, "- {name}: {value}")?;
         }
-        writeln!(f, "\n| checks | passed | largest error | of its tolerance | where |\n|---|---|---|---|---|")?;
-        for part in self.groups() {
-            let some = || self.checks.iter().filter(|finding| finding.group == part);
-            let (count, passed) = (some().count(), some().filter(|finding| finding.passed).count());
-            let worst = some().filter(|finding| finding.failure.is_none());
-            match worst.max_by(|one, other| one.error_ratio().total_cmp(&other.error_ratio())) {
+        writeln!(f, "\n| group | passed | largest error | error / tolerance | quantity |\n|---|---|---|---|---|")?;
+        for group in self.groups() {
+            let checks = || self.checks.iter().filter(|check| check.group == group);
+            let (count, passed) = (checks().count(), checks().filter(|check| check.passed).count());
+            let compared = checks().filter(|check| check.failure.is_none());
+            match compared.max_by(|a, b| a.error_ratio().total_cmp(&b.error_ratio())) {
                 Some(worst) => writeln!(
                     f,
-                    "| {part} | {passed} of {count} | {:.1e} | {:.0} % | {}: {} |",
+                    "| {group} | {passed} of {count} | {:.1e} | {:.0}% | {}: {} |",
                     worst.error,
                     100.0 * worst.error_ratio(),
                     worst.name,
                     worst.quantity
                 )?,
-                None => writeln!(f, "| {part} | {passed} of {count} | | | |")?,
+                None => writeln!(f, "| {group} | {passed} of {count} | | | |")?,
             }
         }
         if failed > 0 {
             writeln!(f, "\nFailed:\n")?;
         }
-        self.failures().try_for_each(|finding| writeln!(f, "- {finding}"))
+        self.failures().try_for_each(|check| writeln!(f, "- {check}"))
     }
 }
 
 impl fmt::Display for SelfTestCheck {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { group: part, name: check, quantity: what, error, tolerance, failure, .. } = self;
-        write!(f, "{part}: {check}: ")?;
+        let Self { group, name, quantity, error, tolerance, failure, .. } = self;
+        write!(f, "{group}: {name}: ")?;
         match failure {
-            // wgpu says it in many lines.
+            // The errors of wgpu have several lines; a list item has one.
             Some(error) => f.write_str(error.to_string().split_whitespace().collect::<Vec<_>>().join(" ").as_str()),
-            None if what.is_empty() => f.write_str("nothing was compared"),
-            None => write!(f, "{what} off by {error:.1e}, tolerance {tolerance:.1e}"),
+            None if quantity.is_empty() => f.write_str("no quantity was compared"),
+            None => write!(f, "{quantity}: error {error:.1e}, tolerance {tolerance:.1e}"),
         }
     }
 }
 
-/// What a device is.
+/// Returns the properties of gradus, the system and the device.
 fn describe_device(device: &Device) -> Vec<(&'static str, String)> {
     let mut about = vec![
         ("gradus", format!("{}, wgpu {WGPU_VERSION}", env!("CARGO_PKG_VERSION"))),
@@ -149,10 +149,10 @@ fn describe_device(device: &Device) -> Vec<(&'static str, String)> {
     let sizes = format!("subgroups of {} to {}", info.subgroup_min_size, info.subgroup_max_size);
     let used = [
         (wgpu::Features::SUBGROUP, sizes.as_str()),
-        (wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES, "times of dispatches"),
+        (wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES, "timestamp queries"),
     ];
     let used: Vec<_> = used.iter().filter(|(feature, _)| features.contains(*feature)).map(|(_, name)| *name).collect();
-    about.push(("features", if used.is_empty() { "none that is used".to_owned() } else { used.join(", ") }));
+    about.push(("features", if used.is_empty() { "none".to_owned() } else { used.join(", ") }));
     about
 }
 
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_of_wgpu_is_that_of_the_manifest() {
+    fn wgpu_version_matches_the_manifest() {
         let manifest = include_str!("../../Cargo.toml");
         assert!(manifest.contains(&format!("\nwgpu = {{ version = \"{WGPU_VERSION}.")));
     }

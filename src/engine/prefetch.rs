@@ -11,8 +11,8 @@ use crate::{
 /// on the previous one.
 const LANES: usize = 32;
 
-/// The number of rows to prefetch at once, unless one batch is larger. With this many rows small batches fill the lanes
-/// too.
+/// The number of rows to prefetch at once, unless one batch is larger. It is large enough to fill the lanes even if
+/// batches are small.
 const PREFETCHED_ROWS: usize = 512;
 
 /// A prefetcher of the steps of a run.
@@ -57,8 +57,8 @@ impl PrefetchedSteps {
     }
 }
 
-/// Points of the permutation grids of some epochs, one per lane. Each round of the permutation moves them until they
-/// reach a row.
+/// Points of the permutation grids of some epochs, one per lane. A point outside of the data set is permuted again
+/// until it is a row.
 struct GridPoints {
     x: [u32; LANES],
     y: [u32; LANES],

@@ -1,4 +1,4 @@
-//! The steps of a training: the rows of each batch, its loss scale, and the coefficients of its update.
+//! The steps of a training run: the rows of each batch, its loss scale, and the coefficients of its update.
 //!
 //! The host computes them in f64, because they depend only on the step number and the settings.
 
@@ -104,7 +104,7 @@ pub(crate) struct StepMetrics {
     pub(crate) sample_weight_sum: Option<f64>,
 }
 
-/// The updates and epochs that ran before a training was resumed with another batch size or gradient accumulation.
+/// The updates and epochs that ran before a training run was resumed with another batch size or gradient accumulation.
 ///
 /// Optimizers and schedules continue counting from `updates`, schedules per epoch from `epochs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]

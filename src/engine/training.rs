@@ -20,7 +20,7 @@ use crate::{
     },
     error::Result,
     metrics::{Metrics, row_metrics::HostEvaluator},
-    nn::layout::LayerParameters,
+    nn::parameters::LayerParameters,
     plan::Plan,
     train::run_report::RunReport,
 };

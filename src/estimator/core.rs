@@ -1,10 +1,10 @@
-//! What classifiers and regressors do alike: the fit, the partial fit, and the outputs.
+//! The code that classifiers and regressors share: fits, partial fits and outputs.
 
 use crate::{
     data::{
         dataset::Dataset,
         features::{Features, check_same_scale},
-        scaling::Scaler,
+        scaling::scaler::Scaler,
         split::Split,
     },
     device::{Device, DeviceRequest},
@@ -12,61 +12,69 @@ use crate::{
     estimator::settings::{LearningRate, MlpSettings},
     nn::{activation::Activation, loss::Loss},
     train::{
+        callback::{CallbackAction, Progress},
         history::History,
-        policies::Monitor,
+        policies::monitor::Monitor,
         settings::TrainerSettings,
         trainer::Trainer,
-        training_loop::{CallbackAction, Progress, TrainingLoop, Validation},
+        training_loop::{TrainingLoop, Validation},
     },
     util::rng::Rng,
 };
 
-/// What a task makes of the network's end.
+/// The output layer, the loss and the validation metric of a task.
 pub(crate) struct OutputHead {
     pub(crate) outputs: usize,
     pub(crate) activation: Activation,
     pub(crate) loss: Loss,
-    /// Whether the rows that validate have to have the same share of every class.
+    /// Whether the validation set holds the same fraction of every class.
     pub(crate) stratified: bool,
-    /// The score of the rows that validate.
+    /// The validation score of early stopping.
     pub(crate) validation_monitor: Monitor,
 }
 
-/// What a fit leaves.
+/// The result of a fit.
 pub(crate) struct FittedState {
     pub(crate) trainer: Trainer,
     pub(crate) history: History,
     pub(crate) loss_curve: Vec<f64>,
 }
 
-/// The learning rate at which an adaptive one ends, and by what it is divided.
-const ADAPTIVE_MIN_AND_DIVISOR: (f64, f64) = (1e-6, 5.0);
+/// The learning rate at which a fit with an adaptive rate stops.
+const ADAPTIVE_MIN_RATE: f64 = 1e-6;
+
+/// The divisor of an adaptive learning rate.
+const ADAPTIVE_DIVISOR: f64 = 5.0;
 
 impl FittedState {
-    /// Fits a network to a data set.
+    /// Fits a new network to a data set.
     pub(crate) async fn fit(settings: &MlpSettings, head: &OutputHead, data: &Dataset) -> Result<Self> {
         settings.check()?;
-        let mut fit = TrainingLoop::new(settings.max_iter);
+        let mut training_loop = TrainingLoop::new(settings.max_iter);
         let mut train = data.clone();
         if settings.early_stopping {
             let split = Split { fraction: settings.validation_fraction, stratified: head.stratified };
             let (rest, held_out) = data.split(&split, settings.random_state)?;
             if held_out.rows() < 2 {
-                let (expected, got) = ("at least 2".to_owned(), held_out.rows().to_string());
-                return Err(Error::InvalidSetting { name: "rows that validate", expected, got });
+                return Err(Error::InvalidSetting {
+                    name: "validation_fraction",
+                    expected: "a validation set of at least 2 rows".into(),
+                    got: format!("{} of {} rows; increase validation_fraction", held_out.rows(), data.rows()),
+                });
             }
-            (train, fit.validation) = (rest, Validation::Data(held_out));
+            train = rest;
+            training_loop.validation = Validation::Data(held_out);
         }
         if let Some(scaling) = settings.scaling {
             let scaler = Scaler::fit(scaling, &train);
             train = train.with_scaler(&scaler)?;
         }
-        let batch = settings.max_batch_size().min(train.rows());
-        let mut trainer = build_trainer(settings, head, data.inputs(), Some(&train), (batch, train.rows())).await?;
-        let mut progress = ImprovementTracker::default();
-        let decide = async |now: &mut Progress<'_>| progress.decide(settings, head, now).await;
-        let mut history = fit.run_with_callback_async(&mut trainer, decide).await?;
-        history.best_epoch = progress.best_epoch;
+        let batch_size = settings.max_batch_size().min(train.rows());
+        let mut trainer = build_trainer(settings, head, data.inputs(), Some(&train), batch_size, train.rows()).await?;
+        let mut tracker = ImprovementTracker::default();
+        let callback = async |progress: &mut Progress<'_>| tracker.decide(settings, head, progress).await;
+        let mut history = training_loop.run_with_callback_async(&mut trainer, callback).await?;
+        history.best_epoch = tracker.best_epoch;
         if settings.early_stopping && trainer.has_snapshot() {
             trainer.restore()?;
         }
@@ -74,37 +82,37 @@ impl FittedState {
         Ok(Self { trainer, history, loss_curve })
     }
 
-    /// A network that was shown nothing yet, for partial fits.
+    /// Creates an untrained network for partial fits.
     pub(crate) async fn untrained(settings: &MlpSettings, head: &OutputHead, inputs: usize) -> Result<Self> {
         settings.check()?;
         if settings.scaling.is_some() {
-            let expected = "none in a partial fit without a fit before, which would learn it".to_owned();
-            return Err(Error::InvalidSetting { name: "scaling", expected, got: "some".into() });
+            let message = "partial_fit cannot fit the scaler; call fit first, or remove scaling".to_owned();
+            return Err(Error::InvalidState { message });
         }
-        let trainer =
-            build_trainer(settings, head, inputs, None, (settings.max_batch_size(), settings.max_batch_size())).await?;
+        let batch_size = settings.max_batch_size();
+        let trainer = build_trainer(settings, head, inputs, None, batch_size, batch_size).await?;
         Ok(Self { trainer, history: History::default(), loss_curve: Vec::new() })
     }
 
-    /// One pass over a data set, in batches by hand.
+    /// Trains one epoch on a data set with manual steps.
     pub(crate) async fn partial_fit(&mut self, settings: &MlpSettings, data: &Dataset) -> Result<()> {
         let trainer = &mut self.trainer;
         let (inputs, outputs) = (trainer.network().inputs(), trainer.network().outputs());
         data.check_shape(inputs, outputs)?;
         trainer.set_byte_scale(data)?;
-        let mut rows: Vec<usize> = (0..data.rows()).collect();
+        let mut order: Vec<usize> = (0..data.rows()).collect();
         if settings.shuffle {
-            // Every call draws an order of its own.
-            let mut draws = Rng::new(settings.random_state ^ (self.loss_curve.len() as u64 + 1).rotate_left(32));
-            for place in 0..rows.len() {
-                let other = place + draws.next_below(rows.len() - place);
-                rows.swap(place, other);
+            // The number of the call is part of the seed, so every call uses another order.
+            let mut rng = Rng::new(settings.random_state ^ (self.loss_curve.len() as u64 + 1).rotate_left(32));
+            for position in 0..order.len() {
+                let other = position + rng.next_below(order.len() - position);
+                order.swap(position, other);
             }
         }
         trainer.take_report_async().await?;
-        for rows in rows.chunks(trainer.max_manual_rows()) {
-            let (mut x, mut t) = (vec![0.0; rows.len() * inputs], vec![0.0; rows.len() * outputs]);
-            for ((row, x), t) in rows.iter().zip(x.chunks_exact_mut(inputs)).zip(t.chunks_exact_mut(outputs)) {
+        for batch in order.chunks(trainer.max_manual_rows()) {
+            let (mut x, mut t) = (vec![0.0; batch.len() * inputs], vec![0.0; batch.len() * outputs]);
+            for ((row, x), t) in batch.iter().zip(x.chunks_exact_mut(inputs)).zip(t.chunks_exact_mut(outputs)) {
                 data.write_features(*row, x);
                 data.write_target(*row, t);
             }
@@ -115,7 +123,7 @@ impl FittedState {
         Ok(())
     }
 
-    /// The outputs for rows of features.
+    /// Returns the outputs of the network for rows of raw features.
     pub(crate) async fn outputs(&mut self, x: Features) -> Result<Vec<f32>> {
         check_same_scale(self.trainer.byte_scale(), &x)?;
         if let (Features::F64(values), Some(scaler)) = (&x, self.trainer.scaler()) {
@@ -126,13 +134,14 @@ impl FittedState {
     }
 }
 
-/// A trainer for batches of so many rows, in epochs of so many.
+/// Creates a trainer for a batch size and a number of rows per epoch.
 async fn build_trainer(
     settings: &MlpSettings,
     head: &OutputHead,
     inputs: usize,
     data: Option<&Dataset>,
-    (batch, rows): (usize, usize),
+    batch_size: usize,
+    rows_per_epoch: usize,
 ) -> Result<Trainer> {
     let device = match &settings.device {
         Some(device) => device.clone(),
@@ -140,10 +149,10 @@ async fn build_trainer(
     };
     let network = settings.network(inputs, head.outputs, head.activation);
     let settings = TrainerSettings {
-        batch_size: batch,
+        batch_size,
         loss: head.loss,
-        optimizer: settings.optimizer(batch),
-        schedule: settings.schedule(rows),
+        optimizer: settings.optimizer(batch_size),
+        schedule: settings.schedule(rows_per_epoch),
         seed: settings.random_state,
         shuffle: settings.shuffle,
         ..TrainerSettings::default()
@@ -151,14 +160,14 @@ async fn build_trainer(
     Trainer::new_async(&device, &network, data, settings).await
 }
 
-/// Whether epochs get better, as scikit-learn counts it: against the best so far, which may be better by less than `tol`.
+/// Tracks the improvement of epochs as scikit-learn does. An epoch is compared with the best one so far, which may have
+/// improved by less than `tol`.
 #[derive(Debug, Clone)]
 struct ImprovementTracker {
-    /// The least loss, or the largest score with its sign turned.
+    /// The minimum loss, or the maximum score with the opposite sign.
     best: f64,
-    /// The number of that epoch, to which early stopping goes back.
+    /// The index of the best epoch, which early stopping restores.
     best_epoch: Option<usize>,
-    /// Epochs in a row that were no better.
     epochs_without_improvement: usize,
 }
 
@@ -168,70 +177,75 @@ impl Default for ImprovementTracker {
     }
 }
 
+/// The result of comparing an epoch with the best one.
+struct Improvement {
+    is_best: bool,
+    /// Whether more than `n_iter_no_change` consecutive epochs did not improve.
+    is_patience_exhausted: bool,
+}
+
 impl ImprovementTracker {
-    /// Looks at an epoch: whether it is the best, and whether there were too many that were no better.
-    fn observe(&mut self, settings: &MlpSettings, value: f64) -> (bool, bool) {
-        self.epochs_without_improvement =
-            if value > self.best - settings.tol { self.epochs_without_improvement + 1 } else { 0 };
+    /// Compares an epoch with the best one. Lower values are better.
+    fn observe(&mut self, settings: &MlpSettings, value: f64) -> Improvement {
+        if value > self.best - settings.tol {
+            self.epochs_without_improvement += 1;
+        } else {
+            self.epochs_without_improvement = 0;
+        }
         let is_best = value < self.best;
         if is_best {
             self.best = value;
         }
-        (is_best, self.epochs_without_improvement > settings.n_iter_no_change)
+        Improvement { is_best, is_patience_exhausted: self.epochs_without_improvement > settings.n_iter_no_change }
     }
 
     async fn decide(
         &mut self,
         settings: &MlpSettings,
         head: &OutputHead,
-        now: &mut Progress<'_>,
+        progress: &mut Progress<'_>,
     ) -> Result<CallbackAction> {
-        let Some(epoch) = now.history.last() else { return Ok(CallbackAction::Continue) };
-        let score =
-            epoch.validation.as_ref().and_then(|validation| head.validation_monitor.validation_value(validation));
-        let (is_best, is_enough) = self.observe(settings, score.map_or(epoch.loss, |score| -score));
-        if is_best && settings.early_stopping {
-            self.best_epoch = Some(now.history.epochs.len() - 1);
-            now.trainer.snapshot_async().await?;
+        let Some(epoch) = progress.history.last() else { return Ok(CallbackAction::Continue) };
+        let score = epoch.validation.as_ref().and_then(|metrics| head.validation_monitor.validation_value(metrics));
+        let improvement = self.observe(settings, score.map_or(epoch.loss, |score| -score));
+        if improvement.is_best && settings.early_stopping {
+            self.best_epoch = Some(progress.history.epochs.len() - 1);
+            progress.trainer.snapshot_async().await?;
         }
-        let rate = now.trainer.learning_rate();
-        if !is_enough {
+        if !improvement.is_patience_exhausted {
             return Ok(CallbackAction::Continue);
         }
-        if settings.learning_rate != LearningRate::Adaptive || rate <= ADAPTIVE_MIN_AND_DIVISOR.0 {
+        let learning_rate = progress.trainer.learning_rate();
+        if settings.learning_rate != LearningRate::Adaptive || learning_rate <= ADAPTIVE_MIN_RATE {
             return Ok(CallbackAction::Stop);
         }
         self.epochs_without_improvement = 0;
-        Ok(CallbackAction::SetLearningRate(rate / ADAPTIVE_MIN_AND_DIVISOR.1))
+        Ok(CallbackAction::SetLearningRate(learning_rate / ADAPTIVE_DIVISOR))
     }
 }
 
-/// Refuses to ask what was not fitted.
+/// Returns the state of a fit, or [`Error::InvalidState`] before the first fit.
 pub(crate) fn require_fitted<T>(fitted: Option<T>) -> Result<T> {
-    let none = || Error::InvalidSetting {
-        name: "estimator",
-        expected: "one that was fitted".into(),
-        got: "one that was not".into(),
-    };
-    fitted.ok_or_else(none)
+    let message = || "this estimator is not fitted yet; call fit or partial_fit first".to_owned();
+    fitted.ok_or_else(|| Error::InvalidState { message: message() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// After which of these losses a fit ends.
-    fn ends(n_iter_no_change: usize, losses: &[f64]) -> Option<usize> {
+    /// Returns the index of the loss after which a fit stops.
+    fn stop_index(n_iter_no_change: usize, losses: &[f64]) -> Option<usize> {
         let settings = MlpSettings { n_iter_no_change, tol: 0.1, ..MlpSettings::default() };
-        let mut improvement = ImprovementTracker::default();
-        losses.iter().position(|loss| improvement.observe(&settings, *loss).1)
+        let mut tracker = ImprovementTracker::default();
+        losses.iter().position(|loss| tracker.observe(&settings, *loss).is_patience_exhausted)
     }
 
     #[test]
-    fn epochs_are_counted_as_scikit_learn_counts_them() {
-        assert_eq!(ends(2, &[1.0, 0.5, 0.5, 0.5, 0.5]), Some(4), "more than two in a row");
-        assert_eq!(ends(2, &[1.0, 0.95, 0.9, 0.85, 0.8]), Some(3), "small changes do not add up");
-        assert_eq!(ends(2, &[1.0, 1.0, 1.0, 0.85, 1.0, 1.0, 0.7, 0.5]), None);
-        assert_eq!(ends(0, &[1.0, 0.5, 0.45]), Some(2));
+    fn fits_stop_after_the_same_epoch_as_scikit_learn() {
+        assert_eq!(stop_index(2, &[1.0, 0.5, 0.5, 0.5, 0.5]), Some(4), "more than two consecutive epochs");
+        assert_eq!(stop_index(2, &[1.0, 0.95, 0.9, 0.85, 0.8]), Some(3), "small improvements do not add up");
+        assert_eq!(stop_index(2, &[1.0, 1.0, 1.0, 0.85, 1.0, 1.0, 0.7, 0.5]), None);
+        assert_eq!(stop_index(0, &[1.0, 0.5, 0.45]), Some(2));
     }
 }

@@ -1,24 +1,25 @@
-//! Neural networks from the beginning: one textbook chapter after the other, each with its formula, its numbers, a snippet
-//! that runs, and the WGSL that does it on the device.
+//! A short textbook on neural networks. Each chapter has a formula, its numbers, a Rust snippet that runs, and the WGSL
+//! code that computes the formula on the device.
 //!
-//! You need some Rust and the mathematics of school: sums, products, and what a slope is. You need no GPU: the snippets
-//! run on `Device::cpu()`. Put `Device::auto()?` in its place, and the same lines run on the GPU that is there.
+//! You need some Rust and school mathematics: sums, products, and the slope of a curve. You need no GPU: the snippets
+//! run on `Device::cpu()`. With `Device::auto()?` instead, the same lines run on your GPU.
 //!
 //! # The chapters
 //!
-//! 1. [A neuron](chapter_1_neuron): inputs times weights, added up, plus a bias.
-//! 2. [A layer](chapter_2_layer): many neurons, one matrix.
-//! 3. [The sigmoid](chapter_3_sigmoid): what makes a neuron more than a straight line.
-//! 4. [Forward](chapter_4_forward): layer after layer, from the inputs to the answer.
-//! 5. [The loss](chapter_5_loss): how wrong the answer is.
-//! 6. [Backward](chapter_6_backward): which weight is to blame, and how much.
-//! 7. [Gradient descent](chapter_7_sgd): a small step down.
-//! 8. [Mini-batches](chapter_8_mini_batches): many rows, over and over.
+//! 1. [A neuron](chapter_1_neuron): the sum of inputs times weights, plus a bias.
+//! 2. [A layer](chapter_2_layer): many neurons as one matrix.
+//! 3. [The sigmoid](chapter_3_sigmoid): an activation, which lets a network compute more than straight lines.
+//! 4. [The forward pass](chapter_4_forward): from the inputs through all layers to the prediction.
+//! 5. [The loss](chapter_5_loss): the error of the predictions as one number.
+//! 6. [The backward pass](chapter_6_backward): the gradients of the loss by all weights.
+//! 7. [Gradient descent](chapter_7_sgd): a small step that reduces the loss.
+//! 8. [Mini-batches](chapter_8_mini_batches): training on many rows.
 //!
 //! # The two networks
 //!
-//! All chapters compute the same two networks, by hand and with gradus. One is a single neuron with three inputs. The
-//! other has two inputs, a hidden layer of two neurons `h1` and `h2`, and the output `y`:
+//! All chapters use two networks, and compute each number by the formulas and with gradus. The first network is a
+//! single neuron with three inputs. The second network has two inputs, a hidden layer with the neurons `h1` and `h2`,
+//! and the output `y`:
 //!
 //! ```text
 //!  x1 ──┐                       x1 ──┬──▶ h1 ──┐
@@ -26,33 +27,33 @@
 //!  x3 ──┘                       x2 ──┴──▶ h2 ──┘
 //! ```
 //!
-//! An example prints every number of them, by hand and from your device:
+//! An example prints all numbers, computed by the formulas and by your device:
 //!
 //! ```text
 //! cargo run --example neuron -- --device cpu
 //! ```
 //!
-//! The tables of this guide have the example's names, formulas and values, and a test compares them. `t` is the answer
-//! that is expected, `rate` the size of the step that is taken. The column "with the numbers" is rounded to five places;
-//! what comes out was computed with more.
+//! The tables of the guide use the names, formulas and values of the example; a test compares them. `t` is the target,
+//! and `rate` is the learning rate. The column "with the numbers" is rounded to five decimals. The results were
+//! computed with more.
 //!
 //! # How to read the WGSL
 //!
-//! WGSL is the language of the programs that run on the GPU. It looks much like Rust. A few words of it:
+//! WGSL is the language of programs for the GPU. It resembles Rust. These words appear in the chapters:
 //!
-//! - `f32` and `u32` are numbers; `vec4f` is four of them, and `v + w` or `v * w` works on all four at once. `mat4x4f` is
-//!   four columns, each a `vec4f`.
-//! - A *buffer* is a piece of the device's memory. gradus has one for each role: `parameters`, `activations`, `deltas` and
+//! - `f32` and `u32` are numbers. `vec4f` holds four numbers, and `v + w` or `v * w` works on all four at once.
+//!   `mat4x4f` holds four columns, each of which is a `vec4f`.
+//! - A *buffer* is a piece of device memory. gradus has one buffer per role: `parameters`, `activations`, `deltas` and
 //!   a few more.
-//! - A *dispatch* is an order to the device: run this program so many times. Each run is called an *invocation*, and
-//!   knows its number, from which it finds what to work on.
+//! - A *dispatch* is a command to run a program many times. Each run is an *invocation*. It has a number, which decides
+//!   which data it works on.
 //!
-//! The quotes are from the folder `shaders`; the first line says from which file. `// ...` stands where lines are left out.
-//! A test holds them to the files too.
+//! The WGSL comes from the folder `shaders`; the first line of a quotation names the file. `// ...` marks lines that
+//! are left out. A test compares the quotations with the files.
 //!
-//! Everything is done for four neurons at once. Where there are fewer, the rest is padding: zeros, which change no sum.
-//! `product_left` and its kin are not names of functions: the assembler puts the product's own name in their place, such as
-//! `forward_left`.
+//! The code processes four neurons at once. If a layer has fewer, the rest is padding: zeros, which change no sum. The
+//! names `matmul_a`, `matmul_b` and `matmul_epilogue` are placeholders. When gradus assembles a kernel, it replaces
+//! `matmul` by the name of the matrix multiplication, for example `forward_a`.
 
 pub mod chapter_1_neuron {
     #![doc = include_str!("chapter_1_neuron.md")]

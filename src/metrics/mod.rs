@@ -1,197 +1,240 @@
-//! How good a network is on a data set, in 64 bits, from the few facts a row or an output that a device has found: the
-//! outputs themselves need not come back.
+//! Metrics of a network on a data set, computed in f64.
+//!
+//! On a GPU, the device computes the sums that the metrics need, so that the outputs stay on the device.
 
+pub(crate) mod checks;
 pub(crate) mod classification;
 pub(crate) mod labels;
 pub(crate) mod regression;
 pub(crate) mod row_metrics;
+#[cfg(test)]
+mod tests;
 
-use crate::metrics::{
-    classification::ClassSums,
-    labels::{LabelMetrics, LabelSums},
-};
 pub use classification::{Average, ConfusionMatrix};
 pub use regression::RegressionMetrics;
 
 use crate::{
-    error::{Error, Result},
+    error::Result,
+    metrics::{
+        checks::{check_class, check_sample_weight},
+        classification::ClassSums,
+        labels::{LabelMetrics, LabelSums},
+    },
     nn::task::Task,
 };
 
-/// How good a network is on a data set: its loss, and what its answers are worth. Every row counts by its weight, which
-/// is 1 where it has none.
+/// The metrics of a network on a data set: its loss, and the classification or regression metrics of its predictions.
 ///
-/// What has no meaning for a network is none: r² where it tells classes, an accuracy where it tells values.
+/// Every row counts by its sample weight, which is 1 without sample weights. A metric that does not apply is `None`,
+/// for example r² for classes, or accuracy for values.
 ///
-/// The loss and the targets decide what there is:
+/// The loss and the targets decide which metrics apply:
 ///
 /// | targets | loss and outputs | metrics |
 /// |---|---|---|
-/// | class ids | any | of classes |
-/// | values, each row with one largest | softmax losses | of classes |
-/// | 0 and 1, one output or exactly one 1 in each row | binary cross-entropy, hinge; sigmoid outputs under any loss | of classes |
-/// | 0 and 1, any number of ones in a row | binary cross-entropy, hinge; several outputs | of labels |
-/// | other values | any | of values alone |
+/// | class ids | any | classification |
+/// | values; each row has one largest value | softmax losses | classification |
+/// | 0 and 1; one output, or exactly one 1 per row | binary cross-entropy, hinge, or any loss with sigmoid outputs | classification |
+/// | 0 and 1; any number of ones per row | binary cross-entropy or hinge, with several outputs | multi-label |
+/// | other values | any | regression only |
 ///
-/// Metrics of labels are those of scikit-learn for indicator matrices: [`Metrics::accuracy`] is the fraction of the rows
-/// whose labels are all right, [`Metrics::label_accuracy`] that of the labels; precision, recall and f1 have averages over
-/// the labels, and there is no confusion matrix. An output says yes above [`Loss::decision_threshold`](crate::nn::Loss::decision_threshold). Rows
-/// without a label among labels count as any other. Where the training set has rows with several labels, all rows are labels.
+/// Multi-label metrics equal those of scikit-learn for indicator matrices:
+///
+/// - [`Metrics::accuracy`] is the fraction of rows whose labels are all correct.
+/// - [`Metrics::label_accuracy`] is the fraction of correct labels.
+/// - Precision, recall and F1 are averages over the labels. There is no confusion matrix.
+///
+/// An output above [`Loss::decision_threshold`](crate::nn::Loss::decision_threshold) predicts its label. Rows without
+/// labels count like other rows. If the training set has a row with several labels, the targets of all rows are labels.
+#[doc(alias = "classification_report")]
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Metrics {
-    /// The sum of the rows' losses, by their weights.
+    /// The sum of the losses of the rows, each multiplied by its sample weight.
     #[serde(with = "crate::util::number")]
     loss: f64,
-    /// The sum of the rows' weights.
+    /// The total sample weight of all rows.
     weight: f64,
-    /// What the rows weigh that were answered rightly, where that alone was found.
+    /// The total sample weight of the correct rows. `None` if the confusion matrix or the labels have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     correct: Option<f64>,
-    /// Where a row may have several labels.
+    /// The sums of the labels, for multi-label targets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     labels: Option<LabelMetrics>,
     confusion_matrix: Option<ConfusionMatrix>,
-    /// `[classes]`: what the rows weigh whose expected class has this rank.
+    /// `[classes]`: the total sample weight of the rows whose target class has this [`rank`](classification::rank).
     rank_weights: Vec<f64>,
     regression: Option<RegressionMetrics>,
 }
 
 impl Metrics {
-    /// The mean loss; NaN if no row weighs anything.
+    /// Returns the mean loss; NaN if the total sample weight is 0.
     pub fn loss(&self) -> f64 {
         self.loss / self.weight
     }
 
-    /// Which classes were expected and which predicted; none where the networks of a [`crate::population::Population`] were judged on a
-    /// GPU, where right answers are counted alone, and where a row may have several labels.
+    /// Returns the confusion matrix of the target and predicted classes.
+    ///
+    /// `None` for multi-label targets, and for a [`Population`](crate::population::Population) that is evaluated on a
+    /// GPU, which only sums the weights of the correct rows.
     pub const fn confusion_matrix(&self) -> Option<&ConfusionMatrix> {
         self.confusion_matrix.as_ref()
     }
 
-    /// How far the outputs are from the answers.
+    /// Returns the regression metrics. `None` if the targets are class ids.
     pub const fn regression(&self) -> Option<&RegressionMetrics> {
         self.regression.as_ref()
     }
 
-    /// As [`ConfusionMatrix::accuracy`]. Where a row may have several labels, the fraction of the rows whose labels are all right
-    /// (scikit-learn's `accuracy_score`, subset accuracy).
+    /// Returns [`ConfusionMatrix::accuracy`], or the subset accuracy of multi-label targets.
+    ///
+    /// Subset accuracy is the fraction of rows whose labels are all correct, as scikit-learn's `accuracy_score`
+    /// computes it.
+    #[doc(alias = "accuracy_score")]
+    #[doc(alias = "subset_accuracy")]
     pub fn accuracy(&self) -> Option<f64> {
         if let Some(labels) = &self.labels {
             return Some(labels.accuracy());
         }
-        self.correct.map(|right| right / self.weight).or_else(|| self.confusion_matrix().map(ConfusionMatrix::accuracy))
+        match self.correct {
+            Some(correct) => Some(correct / self.weight),
+            None => self.confusion_matrix().map(ConfusionMatrix::accuracy),
+        }
     }
 
-    /// The fraction of the labels of all rows that are right, from 0 to 1: `1 - hamming_loss` of scikit-learn. None unless a row
-    /// may have several labels; NaN if no row weighs anything.
+    /// Returns the fraction of correct labels over all rows, in [0, 1]: `1 - hamming_loss` of scikit-learn.
+    ///
+    /// `None` unless the targets are multi-label; NaN if the total sample weight is 0.
+    #[doc(alias = "hamming_loss")]
     pub fn label_accuracy(&self) -> Option<f64> {
         self.labels.as_ref().map(LabelMetrics::label_accuracy)
     }
 
-    /// As [`ConfusionMatrix::balanced_accuracy`].
+    /// Returns [`ConfusionMatrix::balanced_accuracy`].
+    #[doc(alias = "balanced_accuracy_score")]
     pub fn balanced_accuracy(&self) -> Option<f64> {
         self.confusion_matrix().map(ConfusionMatrix::balanced_accuracy)
     }
 
-    /// The share of the rows whose expected class has one of the `k` largest outputs, from 0 to 1; NaN if no row weighs
-    /// anything.
+    /// Returns the fraction of rows whose target class has one of the `k` largest outputs, in [0, 1].
     ///
-    /// Of equal outputs the last comes first here, as in scikit-learn, and the first in [`Metrics::accuracy`]: where
-    /// outputs are equal the top 1 may differ from it.
+    /// NaN if the total sample weight is 0. Among equal outputs, the last one ranks first, as in scikit-learn's
+    /// `top_k_accuracy_score`, but [`Metrics::accuracy`] takes the first one. With equal outputs, the top-1 accuracy
+    /// may therefore differ from the accuracy.
+    #[doc(alias = "top_k_accuracy_score")]
     pub fn top_k_accuracy(&self, k: usize) -> Option<f64> {
-        let within = |ranks: &[f64]| ranks.iter().fold(0.0, |sum, weight| sum + weight);
-        let top = &self.rank_weights[..k.min(self.rank_weights.len())];
-        self.confusion_matrix().map(|_| within(top) / within(&self.rank_weights))
+        let sum = |weights: &[f64]| weights.iter().fold(0.0, |sum, weight| sum + weight);
+        let top_weights = &self.rank_weights[..k.min(self.rank_weights.len())];
+        self.confusion_matrix().map(|_| sum(top_weights) / sum(&self.rank_weights))
     }
 
-    /// As [`ConfusionMatrix::precision`], or the same of labels, of which there is no [`Average::Binary`].
+    /// Returns [`ConfusionMatrix::precision`], or the precision of multi-label targets.
+    ///
+    /// `None` for [`Average::Binary`] with multi-label targets.
+    #[doc(alias = "precision_score")]
     pub fn precision(&self, average: Average) -> Option<f64> {
-        let of_labels = |labels: &LabelMetrics| labels.average_scores(average, ClassSums::precision);
-        self.labels
-            .as_ref()
-            .map_or_else(|| self.confusion_matrix().map(|confusion| confusion.precision(average)), of_labels)
+        self.average_score(average, ClassSums::precision)
     }
 
-    /// As [`ConfusionMatrix::recall`], or the same of labels, of which there is no [`Average::Binary`].
+    /// Returns [`ConfusionMatrix::recall`], or the recall of multi-label targets.
+    ///
+    /// `None` for [`Average::Binary`] with multi-label targets.
+    #[doc(alias = "recall_score")]
     pub fn recall(&self, average: Average) -> Option<f64> {
-        let of_labels = |labels: &LabelMetrics| labels.average_scores(average, ClassSums::recall);
-        self.labels
-            .as_ref()
-            .map_or_else(|| self.confusion_matrix().map(|confusion| confusion.recall(average)), of_labels)
+        self.average_score(average, ClassSums::recall)
     }
 
-    /// As [`ConfusionMatrix::f1`], or the same of labels, of which there is no [`Average::Binary`].
+    /// Returns [`ConfusionMatrix::f1`], or the F1 score of multi-label targets.
+    ///
+    /// `None` for [`Average::Binary`] with multi-label targets.
+    #[doc(alias = "f1_score")]
     pub fn f1(&self, average: Average) -> Option<f64> {
-        let of_labels = |labels: &LabelMetrics| labels.average_scores(average, ClassSums::f1);
-        self.labels.as_ref().map_or_else(|| self.confusion_matrix().map(|confusion| confusion.f1(average)), of_labels)
+        self.average_score(average, ClassSums::f1)
     }
 
-    /// As [`RegressionMetrics::r2`].
+    fn average_score(&self, average: Average, score: fn(&ClassSums) -> f64) -> Option<f64> {
+        match (&self.labels, &self.confusion_matrix) {
+            (Some(labels), _) => labels.average_score(average, score),
+            (None, Some(confusion)) => Some(confusion.average_score(average, score)),
+            (None, None) => None,
+        }
+    }
+
+    /// Returns [`RegressionMetrics::r2`].
+    #[doc(alias = "r2_score")]
     pub fn r2(&self) -> Option<f64> {
         self.regression().map(RegressionMetrics::r2)
     }
 
-    /// As [`RegressionMetrics::mean_squared_error`].
+    /// Returns [`RegressionMetrics::mean_squared_error`].
+    #[doc(alias = "mse")]
     pub fn mean_squared_error(&self) -> Option<f64> {
         self.regression().map(RegressionMetrics::mean_squared_error)
     }
 
-    /// As [`RegressionMetrics::mean_absolute_error`].
+    /// Returns [`RegressionMetrics::mean_absolute_error`].
+    #[doc(alias = "mae")]
     pub fn mean_absolute_error(&self) -> Option<f64> {
         self.regression().map(RegressionMetrics::mean_absolute_error)
     }
 
-    /// As [`RegressionMetrics::root_mean_squared_error`].
+    /// Returns [`RegressionMetrics::root_mean_squared_error`].
+    #[doc(alias = "rmse")]
     pub fn root_mean_squared_error(&self) -> Option<f64> {
         self.regression().map(RegressionMetrics::root_mean_squared_error)
     }
 }
 
-/// What a device has added up about a network's outputs for some rows: `shaders/metrics/evaluation_sums.wgsl`.
+/// The sums that a device computes over rows: the output of `shaders/metrics/evaluation_sums.wgsl`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct MetricSums {
-    /// The sum of the rows' losses, by their weights.
+    /// The sum of the losses of the rows, each multiplied by its sample weight.
     loss: f64,
-    /// What the rows weigh that were answered rightly, and all of them.
+    /// The total sample weight of the correct rows.
     correct: f64,
+    /// The total sample weight of all rows.
     weight: f64,
-    /// Of each output that is a value, the errors.
+    /// `[outputs]`: the weighted sums of squared errors.
     squared_errors: Vec<f64>,
+    /// `[outputs]`: the weighted sums of absolute errors.
     absolute_errors: Vec<f64>,
-    /// Of each label, where the outputs are labels.
+    /// `[labels]`: the sums of each label; empty unless the targets are multi-label.
     label_sums: Vec<LabelSums>,
 }
 
 impl MetricSums {
-    /// As they lie on the device, for so many outputs, which may be labels.
-    pub(crate) fn new(numbers: &[f32], outputs: usize, is_multi_label: bool) -> Self {
-        let [loss, right, weight] = [numbers[0], numbers[1], numbers[2]].map(f64::from);
-        // Behind the errors of values lie the sums of labels, which only values have.
-        let fours = (numbers.len() - 4) / if is_multi_label { 20 } else { 8 };
-        let (errors, labels) = numbers[4..].split_at(8 * fours);
-        // Four outputs' numbers of one kind lie before those of the next.
-        let of = |numbers: &[f32], kinds: usize, kind: usize| -> Vec<f64> {
-            let of_kind = numbers.chunks_exact(4 * kinds).flat_map(|all| &all[4 * kind..][..4]);
-            of_kind.take(outputs).map(|number| f64::from(*number)).collect()
+    /// Reads the sums of a network with `outputs` outputs from the layout of the device.
+    ///
+    /// The layout is loss, correct weight, total weight and one unused value. Then follow, for every 4 outputs, 4
+    /// squared and 4 absolute errors. With multi-label targets, 12 values follow for every 4 outputs: the `target`,
+    /// `predicted` and `both` sums of [`LabelSums`].
+    pub(crate) fn new(values: &[f32], outputs: usize, is_multi_label: bool) -> Self {
+        const HEADER_VALUES: usize = 4;
+        let [loss, correct, weight] = [values[0], values[1], values[2]].map(f64::from);
+        let values_per_vec4 = if is_multi_label { 20 } else { 8 };
+        let vec4s = (values.len() - HEADER_VALUES) / values_per_vec4;
+        let (errors, labels) = values[HEADER_VALUES..].split_at(8 * vec4s);
+        // Every 4 outputs have `quantities` vec4s, one after the other.
+        let select = |values: &[f32], quantities: usize, quantity: usize| -> Vec<f64> {
+            let of_quantity = values.chunks_exact(4 * quantities).flat_map(|chunk| &chunk[4 * quantity..][..4]);
+            of_quantity.take(outputs).map(|value| f64::from(*value)).collect()
         };
-        let [expected, predicted, both] = [0, 1, 2].map(|kind| of(labels, 3, kind));
-        let sums = |((expected, predicted), both)| LabelSums { target: expected, predicted, both };
-        let labels = expected.into_iter().zip(predicted).zip(both).map(sums).collect();
+        let [targets, predicted, both] = [0, 1, 2].map(|quantity| select(labels, 3, quantity));
+        let label_sums = |((target, predicted), both)| LabelSums { target, predicted, both };
         Self {
             loss,
-            correct: right,
+            correct,
             weight,
-            squared_errors: of(errors, 2, 0),
-            absolute_errors: of(errors, 2, 1),
-            label_sums: labels,
+            squared_errors: select(errors, 2, 0),
+            absolute_errors: select(errors, 2, 1),
+            label_sums: targets.into_iter().zip(predicted).zip(both).map(label_sums).collect(),
         }
     }
 }
 
-/// How they are gathered: rows, or outputs of many rows, in any number of calls.
+/// Accumulation of rows, in any number of calls.
 impl Metrics {
-    /// Of no row yet: of a network that tells `classes`, or of one whose `outputs` are values, or of both.
+    /// Creates metrics without rows: of `classes` classes, of `outputs` values, or of both.
     pub(crate) fn new(classes: Option<usize>, outputs: Option<usize>) -> Self {
         Self {
             confusion_matrix: classes.map(ConfusionMatrix::new),
@@ -201,294 +244,68 @@ impl Metrics {
         }
     }
 
-    /// The same of a network each of whose outputs is a label.
+    /// Adds multi-label metrics, with one label per output.
     pub(crate) fn with_labels(self, labels: usize) -> Self {
         Self { labels: Some(LabelMetrics::new(labels)), ..self }
     }
 
-    /// Adds the labels of a row, if there are any: its outputs, the threshold above which they say yes, and its targets.
+    /// Adds the labels of a row with outputs `y` and targets `t`; does nothing unless the targets are multi-label.
     pub(crate) fn add_labels(&mut self, y: &[f32], t: &[f32], threshold: f32, weight: f64) {
         if let Some(labels) = &mut self.labels {
             labels.add_row(y, t, threshold, weight);
         }
     }
 
-    /// From a score of a network on rows, whose answers, if they are values, are these. The mean of a row's loss goes over
-    /// so many numbers.
+    /// Creates the metrics from the sums that a device computed.
+    ///
+    /// The loss of a row is the mean over `mean_divisor` values. `targets` are the statistics of the targets, if they
+    /// are values.
     pub(crate) fn from_sums(
-        score: &MetricSums,
-        mean_over: usize,
+        sums: &MetricSums,
+        mean_divisor: usize,
         task: Task,
         targets: Option<&RegressionMetrics>,
     ) -> Self {
-        let MetricSums { loss, correct: right, weight, .. } = *score;
-        let loss = loss / mean_over as f64;
-        let regression =
-            targets.map(|answers| answers.clone().add_errors(&score.squared_errors, &score.absolute_errors));
-        let labels =
-            (task == Task::MultiLabel).then(|| LabelMetrics::from_sums(score.label_sums.clone(), right, weight));
-        let right = (task == Task::Classification).then_some(right);
-        Self { loss, weight, correct: right, labels, regression, ..Self::default() }
+        let MetricSums { loss, correct, weight, .. } = *sums;
+        let regression = targets.map(|targets| targets.clone().add_errors(&sums.squared_errors, &sums.absolute_errors));
+        let (correct, labels) = match task {
+            Task::Classification => (Some(correct), None),
+            Task::MultiLabel => (None, Some(LabelMetrics::from_sums(sums.label_sums.clone(), correct, weight))),
+            Task::Regression => (None, None),
+        };
+        Self { loss: loss / mean_divisor as f64, weight, correct, labels, regression, ..Self::default() }
     }
 
-    /// Adds a row of a network that tells classes. `rank` is that of the expected class, as [`rank`] finds it; of a
-    /// single output it is 0 where the prediction is right, else 1.
+    /// Adds a row of a classification.
+    ///
+    /// `rank` is the [`rank`](classification::rank) of the target class. With a single output it is 0 if the prediction
+    /// is correct, and 1 otherwise.
     pub(crate) fn add_row(&mut self, target: u32, predicted: u32, rank: u32, loss: f32, weight: f64) -> Result<()> {
         if let Some(confusion) = &mut self.confusion_matrix {
-            check_class("rank of the expected class", rank, confusion.class_count())?;
+            check_class("rank of the target class", rank, confusion.class_count())?;
             confusion.add(target, predicted, weight)?;
             self.rank_weights[rank as usize] += weight;
         }
         self.add_loss(f64::from(loss) * weight, weight)
     }
 
-    /// Adds the loss of rows that [`Metrics::add_row`] does not see: the sum of their losses by their weights, and the sum
-    /// of their weights.
+    /// Adds the loss of rows that are not added by [`Metrics::add_row`]: the weighted sum of their losses, and their
+    /// total sample weight.
     pub(crate) fn add_loss(&mut self, loss: f64, weight: f64) -> Result<()> {
-        check_weight(weight)?;
+        check_sample_weight(weight)?;
         self.loss += loss;
         self.weight += weight;
         Ok(())
     }
 
-    /// Adds the outputs of rows, as [`RegressionMetrics::add`] does.
+    /// Adds the targets and errors of rows, as [`RegressionMetrics::add`] does; does nothing for class ids.
     pub(crate) fn add_outputs(
         &mut self,
-        answers: &[f32],
+        targets: &[f32],
         weights: Option<&[f64]>,
         squared: &[f64],
         absolute: &[f64],
     ) -> Result<()> {
-        self.regression.as_mut().map_or(Ok(()), |regression| regression.add(answers, weights, squared, absolute))
-    }
-}
-
-/// `Ok` for what a row may weigh.
-fn check_weight(weight: f64) -> Result<()> {
-    if weight.is_finite() && weight >= 0.0 {
-        return Ok(());
-    }
-    let expected = "a finite number, at least 0".to_owned();
-    Err(Error::InvalidSetting { name: "weight of a row", expected, got: weight.to_string() })
-}
-
-/// `Ok` if `class` is one of `classes`.
-fn check_class(what: &'static str, class: u32, classes: usize) -> Result<()> {
-    if (class as usize) < classes {
-        return Ok(());
-    }
-    Err(Error::InvalidSetting { name: what, expected: format!("less than {classes}"), got: class.to_string() })
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::Value;
-
-    use super::*;
-    use crate::metrics::classification::{argmax, rank};
-
-    /// How far 64 bits may be from scikit-learn's, relative to 1 or to what is larger.
-    const TOLERANCE: f64 = 1e-12;
-
-    fn cases(json: &str) -> Vec<Value> {
-        let Value::Array(cases) = serde_json::from_str(json).expect("it is JSON") else { panic!("it is a list") };
-        cases
-    }
-
-    /// A number; NaN where scikit-learn calls it undefined.
-    fn number(value: &Value) -> f64 {
-        if value.is_null() { f64::NAN } else { value.as_f64().expect("a number") }
-    }
-
-    fn numbers(value: &Value) -> Vec<f64> {
-        value.as_array().expect("a list").iter().map(number).collect()
-    }
-
-    fn f32s(value: &Value) -> Vec<f32> {
-        numbers(value).into_iter().map(|value| value as f32).collect()
-    }
-
-    fn rows(value: &Value) -> Vec<Vec<f32>> {
-        value.as_array().expect("a list").iter().map(f32s).collect()
-    }
-
-    fn weights(case: &Value) -> Option<Vec<f64>> {
-        (!case["weights"].is_null()).then(|| numbers(&case["weights"]))
-    }
-
-    #[track_caller]
-    fn check(case: &Value, what: &str, found: &[f64], targets: &[f64]) {
-        let is_near =
-            |(a, b): (&f64, &f64)| (a.is_nan() && b.is_nan()) || (a - b).abs() <= TOLERANCE * b.abs().max(1.0);
-        let all = found.len() == targets.len() && found.iter().zip(targets).all(is_near);
-        assert!(all, "{}: {what}: found {found:?}, scikit-learn {targets:?}", case["name"]);
-    }
-
-    /// The metrics of rows that are gathered at once, and in three parts.
-    fn gathered(
-        rows: usize,
-        new: impl Fn() -> Metrics,
-        add: impl Fn(&mut Metrics, std::ops::Range<usize>),
-    ) -> [Metrics; 2] {
-        let mut whole = new();
-        add(&mut whole, 0..rows);
-        let mut parts = new();
-        for part in [0..rows / 3, rows / 3..rows / 2, rows / 2..rows] {
-            add(&mut parts, part);
-        }
-        [whole, parts]
-    }
-
-    #[test]
-    fn classes_are_worth_what_scikit_learn_says() {
-        let cases = cases(include_str!("../../tests/metrics/classification.json"));
-        assert_eq!(cases.len(), 17);
-        for case in &cases {
-            let (outputs, expected, losses) =
-                (rows(&case["outputs"]), numbers(&case["expected"]), f32s(&case["losses"]));
-            let (weights, predictions) = (weights(case), numbers(&case["predicted"]));
-            let add = |metrics: &mut Metrics, rows: std::ops::Range<usize>| {
-                for row in rows {
-                    let expected = expected[row] as u32;
-                    let (predicted, rank) = match (&*outputs[row], case["threshold"].as_f64()) {
-                        (outputs, None) => (argmax(outputs), rank(outputs, expected as usize)),
-                        (outputs, Some(threshold)) => {
-                            let predicted = u32::from(f64::from(outputs[0]) > threshold);
-                            (predicted, u32::from(predicted != expected))
-                        }
-                    };
-                    assert_eq!(f64::from(predicted), predictions[row], "{}: row {row}", case["name"]);
-                    let weight = weights.as_ref().map_or(1.0, |weights| weights[row]);
-                    metrics.add_row(expected, predicted, rank, losses[row], weight).expect("it is a row");
-                }
-            };
-            let classes = case["classes"].as_u64().expect("a number") as usize;
-            for metrics in gathered(expected.len(), || Metrics::new(Some(classes), None), add) {
-                check_classes(case, &metrics);
-            }
-        }
-    }
-
-    fn check_classes(case: &Value, metrics: &Metrics) {
-        let confusion = metrics.confusion_matrix().expect("it tells classes");
-        let matrix: Vec<_> = case["confusion"].as_array().expect("a list").iter().map(numbers).collect();
-        check(case, "confusion", &confusion.rows().flatten().collect::<Vec<_>>(), &matrix.concat());
-        check(case, "loss", &[metrics.loss()], &[number(&case["loss"])]);
-        check(case, "accuracy", &[metrics.accuracy().unwrap()], &[number(&case["accuracy"])]);
-        let balanced = metrics.balanced_accuracy().unwrap();
-        check(case, "balanced accuracy", &[balanced], &[number(&case["balanced_accuracy"])]);
-        let top_k: Vec<_> = (1..=confusion.class_count()).map(|k| metrics.top_k_accuracy(k).unwrap()).collect();
-        if case["top_k"].is_null() {
-            check(case, "top k", &top_k, &[number(&case["accuracy"]), 1.0]);
-        } else {
-            check(case, "top k", &top_k, &numbers(&case["top_k"]));
-        }
-        let beyond = [metrics.top_k_accuracy(0).unwrap(), metrics.top_k_accuracy(usize::MAX).unwrap()];
-        check(case, "top none and all", &beyond, &[0.0, 1.0]);
-        for (average, name) in Average::ALL.iter().zip(["macro", "micro", "weighted", "binary"]) {
-            let found =
-                [metrics.precision(*average), metrics.recall(*average), metrics.f1(*average)].map(Option::unwrap);
-            check(case, name, &found, &["precision", "recall", "f1"].map(|metric| number(&case[metric][name])));
-        }
-        check(case, "precisions", &confusion.precision_per_class(), &numbers(&case["precision"]["each"]));
-        check(case, "recalls", &confusion.recall_per_class(), &numbers(&case["recall"]["each"]));
-        check(case, "f1s", &confusion.f1_per_class(), &numbers(&case["f1"]["each"]));
-        assert_eq!((metrics.r2(), metrics.mean_absolute_error()), (None, None));
-    }
-
-    #[test]
-    fn labels_are_worth_what_scikit_learn_says() {
-        let cases = cases(include_str!("../../tests/metrics/labels.json"));
-        assert_eq!(cases.len(), 8);
-        for case in &cases {
-            let (answers, outputs, weights) = (rows(&case["answers"]), rows(&case["outputs"]), weights(case));
-            let threshold = case["threshold"].as_f64().expect("a number") as f32;
-            let labels = answers[0].len();
-            let add = |metrics: &mut Metrics, rows: std::ops::Range<usize>| {
-                for row in rows {
-                    let weight = weights.as_ref().map_or(1.0, |weights| weights[row]);
-                    metrics.add_loss(0.5 * weight, weight).expect("it is a loss");
-                    metrics.add_labels(&outputs[row], &answers[row], threshold, weight);
-                }
-            };
-            for metrics in gathered(answers.len(), || Metrics::new(None, None).with_labels(labels), add) {
-                let accuracies = [metrics.accuracy(), metrics.label_accuracy()].map(Option::unwrap);
-                check(case, "accuracies", &accuracies, &["accuracy", "label_accuracy"].map(|name| number(&case[name])));
-                for (average, name) in Average::ALL.iter().zip(["macro", "micro", "weighted"]) {
-                    let found = [metrics.precision(*average), metrics.recall(*average), metrics.f1(*average)];
-                    let expected = ["precision", "recall", "f1"].map(|metric| number(&case[metric][name]));
-                    check(case, name, &found.map(Option::unwrap), &expected);
-                }
-                let binary = [Metrics::precision, Metrics::recall, Metrics::f1].map(|of| of(&metrics, Average::Binary));
-                assert_eq!(binary, [None; 3]);
-                assert_eq!(
-                    (metrics.confusion_matrix(), metrics.balanced_accuracy(), metrics.top_k_accuracy(1)),
-                    (None, None, None)
-                );
-                let text = serde_json::to_string(&metrics).expect("text");
-                assert_eq!(serde_json::from_str::<Metrics>(&text).expect("metrics"), metrics);
-            }
-        }
-        // Metrics that were saved before there were labels.
-        let old =
-            r#"{"loss":1.0,"weight":2.0,"correct":1.0,"confusion_matrix":null,"rank_weights":[],"regression":null}"#;
-        let old: Metrics = serde_json::from_str(old).expect("metrics");
-        assert_eq!((old.accuracy(), old.label_accuracy()), (Some(0.5), None));
-    }
-
-    #[test]
-    fn values_are_worth_what_scikit_learn_says() {
-        let cases = cases(include_str!("../../tests/metrics/regression.json"));
-        assert_eq!(cases.len(), 10);
-        for case in &cases {
-            let (answers, outputs, weights) = (rows(&case["answers"]), rows(&case["outputs"]), weights(case));
-            let add = |metrics: &mut Metrics, rows: std::ops::Range<usize>| {
-                let (mut squared, mut absolute) = (vec![0.0; answers[0].len()], vec![0.0; answers[0].len()]);
-                for row in rows.clone() {
-                    let weight = weights.as_ref().map_or(1.0, |weights| weights[row]);
-                    for (output, (y, t)) in outputs[row].iter().zip(&answers[row]).enumerate() {
-                        let error = f64::from(*y) - f64::from(*t);
-                        squared[output] += weight * error * error;
-                        absolute[output] += weight * error.abs();
-                    }
-                }
-                let weights = weights.as_ref().map(|weights| &weights[rows.clone()]);
-                let weight = weights.map_or(rows.len() as f64, |weights| weights.iter().sum());
-                let loss = squared.iter().sum::<f64>() / squared.len() as f64;
-                metrics.add_loss(loss, weight).expect("it is a loss");
-                metrics.add_outputs(&answers[rows].concat(), weights, &squared, &absolute).expect("they are rows");
-            };
-            for metrics in gathered(answers.len(), || Metrics::new(None, Some(answers[0].len())), add) {
-                check_values(case, &metrics);
-            }
-        }
-    }
-
-    fn check_values(case: &Value, metrics: &Metrics) {
-        let regression = metrics.regression().expect("it tells values");
-        let each: Vec<_> = (0..regression.outputs()).map(|output| regression.r2_for_output(output).unwrap()).collect();
-        check(case, "r2 of each", &each, &numbers(&case["r2_each"]));
-        let found = [
-            ("r2", metrics.r2()),
-            ("mean_squared_error", metrics.mean_squared_error()),
-            ("mean_absolute_error", metrics.mean_absolute_error()),
-            ("root_mean_squared_error", metrics.root_mean_squared_error()),
-        ];
-        found.into_iter().for_each(|(name, value)| check(case, name, &[value.unwrap()], &[number(&case[name])]));
-        check(case, "loss", &[metrics.loss()], &[number(&case["mean_squared_error"])]);
-        assert_eq!((metrics.accuracy(), metrics.top_k_accuracy(1), metrics.f1(Average::Macro)), (None, None, None));
-    }
-
-    #[test]
-    fn a_row_that_is_refused_leaves_nothing_behind() {
-        let mut metrics = Metrics::new(Some(3), None);
-        let refusals = [(3, 0, 0, 1.0), (0, 3, 0, 1.0), (0, 0, 3, 1.0), (0, 0, 0, -1.0), (0, 0, 0, f64::NAN)];
-        for (expected, predicted, rank, weight) in refusals {
-            let refusal = metrics.add_row(expected, predicted, rank, 1.0, weight).expect_err("it has to be refused");
-            assert!(matches!(refusal, Error::InvalidSetting { .. }), "{refusal}");
-        }
-        assert!(metrics.add_loss(1.0, f64::INFINITY).is_err());
-        assert_eq!(metrics, Metrics::new(Some(3), None));
-        assert!(metrics.loss().is_nan() && metrics.top_k_accuracy(1).is_some_and(f64::is_nan));
+        self.regression.as_mut().map_or(Ok(()), |regression| regression.add(targets, weights, squared, absolute))
     }
 }

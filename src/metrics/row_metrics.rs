@@ -1,4 +1,4 @@
-//! What a row of outputs is worth against the expected ones: its loss and whether it answers right.
+//! The metrics of a single row: its loss, and whether its prediction is correct.
 
 use std::ops::Range;
 
@@ -12,28 +12,13 @@ use crate::{
     nn::{loss::Loss, network::Network, task::Task},
 };
 
-/// [`right_of_columns`] of labels. Apart, so that steps on classes do not feel it: a step of XOR takes 4 % longer otherwise.
-#[cold]
-#[inline(never)]
-fn correct_labels_by_column<'a>(
-    loss: Loss,
-    y: impl Iterator<Item = &'a [f32]>,
-    t: impl Iterator<Item = &'a [f32]>,
-) -> [u32; LANES] {
-    let mut right = [1; LANES];
-    for (y, t) in y.zip(t) {
-        for ((right, y), t) in right.iter_mut().zip(y).zip(t) {
-            *right &= u32::from((*y > loss.decision_threshold()) == (*t > 0.5));
-        }
-    }
-    right
-}
-
-/// Independent sums or maxima, so that the compiler can keep them in the lanes of a vector.
+/// The number of independent sums or maxima, which the compiler can keep in SIMD lanes.
 const LANES: usize = 16;
 
-/// One output has to be on the right side of the loss's threshold, and so do all of several that are `labels`; of others the
-/// largest has to be the expected one, and of equals the first counts.
+/// Returns whether the outputs `y` of a row are correct for its targets `t`.
+///
+/// A single output, and each output of a multi-label row, must be on the same side of the decision threshold as its
+/// target. Otherwise the largest output must have the index of the largest target; of equal values the first counts.
 #[inline(always)]
 pub(crate) fn is_correct(loss: Loss, is_multi_label: bool, y: &[f32], t: &[f32]) -> bool {
     match (y, t) {
@@ -43,84 +28,105 @@ pub(crate) fn is_correct(loss: Loss, is_multi_label: bool, y: &[f32], t: &[f32])
     }
 }
 
-/// Which rows are right, 1 or 0, that stand side by side: `y` and `t` are the columns of `outputs` outputs, each with a
-/// number of every row.
+/// Returns 1 for each correct row and 0 for each incorrect row, of at most [`LANES`] rows that are stored by column.
+///
+/// `y` and `t` yield one slice per output, with one value per row.
 #[inline(always)]
 pub(crate) fn correct_by_column<'a>(
-    (loss, labels): (Loss, bool),
+    (loss, is_multi_label): (Loss, bool),
     outputs: usize,
     y: impl Iterator<Item = &'a [f32]>,
     t: impl Iterator<Item = &'a [f32]>,
 ) -> [u32; LANES] {
     #[inline(always)]
     fn predict_classes<'a>(columns: impl Iterator<Item = &'a [f32]>, outputs: usize, threshold: f32) -> [u32; LANES] {
-        let (mut found, mut largest) = ([0; LANES], [f32::NEG_INFINITY; LANES]);
+        let (mut classes, mut max) = ([0; LANES], [f32::NEG_INFINITY; LANES]);
         for (column, values) in (0..).zip(columns) {
             if outputs == 1 {
-                for (found, value) in found.iter_mut().zip(values) {
-                    *found = u32::from(*value > threshold);
+                for (class, value) in classes.iter_mut().zip(values) {
+                    *class = u32::from(*value > threshold);
                 }
                 continue;
             }
-            for ((found, largest), value) in found.iter_mut().zip(&mut largest).zip(values) {
-                (*found, *largest) = if *value > *largest { (column, *value) } else { (*found, *largest) };
+            for ((class, max), value) in classes.iter_mut().zip(&mut max).zip(values) {
+                (*class, *max) = if *value > *max { (column, *value) } else { (*class, *max) };
             }
         }
-        found
+        classes
     }
-    if labels {
+    if is_multi_label {
         return correct_labels_by_column(loss, y, t);
     }
-    let (mut right, expected) =
+    let (mut correct, targets) =
         (predict_classes(y, outputs, loss.decision_threshold()), predict_classes(t, outputs, 0.5));
-    for (answer, expected) in right.iter_mut().zip(expected) {
-        *answer = u32::from(*answer == expected);
+    for (prediction, target) in correct.iter_mut().zip(targets) {
+        *prediction = u32::from(*prediction == target);
     }
-    right
+    correct
 }
 
-/// The place of the first largest value; 0 where all of them are NaN.
-#[inline(always)]
-fn index_of_max(values: &[f32]) -> u32 {
-    // Looked for a second time: lanes that keep a value and its place stay no vectors on AVX2.
-    let most = fold_indexed(values, f32::NEG_INFINITY, |_, value| value, |a, b| if b > a { b } else { a });
-    let at = fold_indexed(values, u32::MAX, |place, value| if value == most { place } else { u32::MAX }, u32::min);
-    if at == u32::MAX { 0 } else { at }
-}
-
-/// What `both` makes of `of` all places and values, beginning with `none`.
-#[inline(always)]
-fn fold_indexed<T: Copy>(values: &[f32], none: T, of: impl Fn(u32, f32) -> T, both: impl Fn(T, T) -> T) -> T {
-    let (chunks, rest) = values.as_chunks::<LANES>();
-    let behind = (values.len() - rest.len()) as u32;
-    let all = (behind..).zip(rest).fold(none, |all, (place, value)| both(all, of(place, *value)));
-    if chunks.is_empty() {
-        return all;
-    }
-    let mut lanes = [none; LANES];
-    for (first, chunk) in (0..).step_by(LANES).zip(chunks) {
-        for lane in 0..LANES {
-            lanes[lane] = both(lanes[lane], of(first + lane as u32, chunk[lane]));
+/// Computes [`correct_by_column`] for multi-label rows. A separate function, because inlining it makes a step of XOR,
+/// which has classes, 4% slower.
+#[cold]
+#[inline(never)]
+fn correct_labels_by_column<'a>(
+    loss: Loss,
+    y: impl Iterator<Item = &'a [f32]>,
+    t: impl Iterator<Item = &'a [f32]>,
+) -> [u32; LANES] {
+    let mut correct = [1; LANES];
+    for (y, t) in y.zip(t) {
+        for ((correct, y), t) in correct.iter_mut().zip(y).zip(t) {
+            *correct &= u32::from((*y > loss.decision_threshold()) == (*t > 0.5));
         }
     }
-    both(reduce_lanes(lanes, &both), all)
+    correct
 }
 
-/// What `both` makes of all lanes, half to half.
+/// Returns the index of the first largest value; 0 if all values are NaN.
 #[inline(always)]
-fn reduce_lanes<T: Copy>(mut lanes: [T; LANES], both: impl Fn(T, T) -> T) -> T {
+fn index_of_max(values: &[f32]) -> u32 {
+    // Find the maximum first and its index second: on AVX2, lanes that keep both a value and its index are not
+    // vectorized.
+    let max = fold_indexed(values, f32::NEG_INFINITY, |_, value| value, |a, b| if b > a { b } else { a });
+    let index = fold_indexed(values, u32::MAX, |index, value| if value == max { index } else { u32::MAX }, u32::min);
+    if index == u32::MAX { 0 } else { index }
+}
+
+/// Maps every index and value with `map`, and combines the results with `combine`, starting from `initial`.
+#[inline(always)]
+fn fold_indexed<T: Copy>(values: &[f32], initial: T, map: impl Fn(u32, f32) -> T, combine: impl Fn(T, T) -> T) -> T {
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let rest_offset = (values.len() - rest.len()) as u32;
+    let rest_result =
+        (rest_offset..).zip(rest).fold(initial, |result, (index, value)| combine(result, map(index, *value)));
+    if chunks.is_empty() {
+        return rest_result;
+    }
+    let mut lanes = [initial; LANES];
+    for (offset, chunk) in (0..).step_by(LANES).zip(chunks) {
+        for lane in 0..LANES {
+            lanes[lane] = combine(lanes[lane], map(offset + lane as u32, chunk[lane]));
+        }
+    }
+    combine(reduce_lanes(lanes, &combine), rest_result)
+}
+
+/// Combines all lanes pairwise: the first half with the second half, until one value is left.
+#[inline(always)]
+fn reduce_lanes<T: Copy>(mut lanes: [T; LANES], combine: impl Fn(T, T) -> T) -> T {
     let mut half = LANES / 2;
     while half > 0 {
         for lane in 0..half {
-            lanes[lane] = both(lanes[lane], lanes[lane + half]);
+            lanes[lane] = combine(lanes[lane], lanes[lane + half]);
         }
         half /= 2;
     }
     lanes[0]
 }
 
-/// Calls a function with, behind its other arguments, that of the loss of one output, which is a constant there: so none
-/// chooses at every output.
+/// Calls a function with the loss of one output as its last argument. Each variant of [`Loss`] gets a closure with a
+/// constant loss, so that the called function does not choose the loss again for every output.
 macro_rules! with_loss {
     ($function:ident($loss:expr, $y:expr, $($argument:expr),*)) => {
         with_loss!($function, $loss, $y, ($($argument),*),
@@ -145,26 +151,26 @@ macro_rules! with_loss {
             }
         }
     };
-    (@ $function:ident, $y:expr, ($($argument:expr),*), |$one:ident, $other:ident| $value:expr) => {
-        $function($y, $($argument,)* #[inline(always)] |$one, $other| $value)
+    (@ $function:ident, $y:expr, ($($argument:expr),*), |$output:ident, $target:ident| $value:expr) => {
+        $function($y, $($argument,)* #[inline(always)] |$output, $target| $value)
     };
 }
 
-/// The loss of one row, summed over its outputs, before the mean.
+/// Returns the sum of the losses of the outputs of a row, without the division by the number of outputs.
 #[inline(always)]
 pub(crate) fn row_loss(loss: Loss, y: &[f32], t: &[f32]) -> f64 {
     #[inline(always)]
     fn sum_losses(y: &[f32], t: &[f32], loss: impl Fn(f64, f64) -> f64) -> f64 {
-        let one = |(y, t): (&f32, &f32)| loss(f64::from(*y), f64::from(*t));
-        let ((ys, y), (ts, t)) = (y.as_chunks::<LANES>(), t.as_chunks::<LANES>());
-        let rest: f64 = y.iter().zip(t).map(one).sum();
-        if ys.is_empty() {
+        let output_loss = |(y, t): (&f32, &f32)| loss(f64::from(*y), f64::from(*t));
+        let ((y_chunks, y_rest), (t_chunks, t_rest)) = (y.as_chunks::<LANES>(), t.as_chunks::<LANES>());
+        let rest: f64 = y_rest.iter().zip(t_rest).map(output_loss).sum();
+        if y_chunks.is_empty() {
             return rest;
         }
         let mut lanes = [0.0; LANES];
-        for (y, t) in ys.iter().zip(ts) {
+        for (y, t) in y_chunks.iter().zip(t_chunks) {
             for lane in 0..LANES {
-                lanes[lane] += one((&y[lane], &t[lane]));
+                lanes[lane] += output_loss((&y[lane], &t[lane]));
             }
         }
         reduce_lanes(lanes, |a, b| a + b) + rest
@@ -172,26 +178,27 @@ pub(crate) fn row_loss(loss: Loss, y: &[f32], t: &[f32]) -> f64 {
     with_loss!(sum_losses(loss, y, t))
 }
 
-/// Adds to each of `into` the loss of one output by itself, for a loss that does not look at the row.
+/// Adds the loss of each output to the sum with the same index. The loss must not depend on the other outputs of the
+/// row.
 #[inline(always)]
-pub(crate) fn add_losses(loss: Loss, y: &[f32], t: &[f32], into: &mut [f64]) {
+pub(crate) fn add_losses(loss: Loss, y: &[f32], t: &[f32], sums: &mut [f64]) {
     #[inline(always)]
-    fn add_each_loss(y: &[f32], t: &[f32], into: &mut [f64], loss: impl Fn(f64, f64) -> f64) {
-        for (sum, (y, t)) in into.iter_mut().zip(y.iter().zip(t)) {
+    fn add_each_loss(y: &[f32], t: &[f32], sums: &mut [f64], loss: impl Fn(f64, f64) -> f64) {
+        for (sum, (y, t)) in sums.iter_mut().zip(y.iter().zip(t)) {
             *sum += loss(f64::from(*y), f64::from(*t));
         }
     }
-    with_loss!(add_each_loss(loss, y, t, into));
+    with_loss!(add_each_loss(loss, y, t, sums));
 }
 
-/// `ln(sum e^y)` of a row of logits; with the largest taken out first, nothing overflows.
+/// Returns `ln(sum e^y)` of the logits of a row. Subtracting the largest logit first prevents overflow.
 #[inline(always)]
 pub(crate) fn log_sum_exp(y: impl Iterator<Item = f64> + Clone) -> f64 {
-    let largest = y.clone().fold(f64::NEG_INFINITY, f64::max);
-    largest + y.map(|y| (y - largest).exp()).sum::<f64>().ln()
+    let max = y.clone().fold(f64::NEG_INFINITY, f64::max);
+    max + y.map(|y| (y - max).exp()).sum::<f64>().ln()
 }
 
-/// Judges the outputs for the rows of a data set.
+/// Computes the metrics of a data set on the host, from the outputs of a network.
 pub(crate) struct HostEvaluator<'a> {
     loss: Loss,
     data: &'a Dataset,
@@ -215,59 +222,62 @@ impl<'a> HostEvaluator<'a> {
         Self { loss, data, inputs, outputs, task, ends_with_softmax, metrics }
     }
 
-    /// Judges what predicts on the host, on all rows, some after the other.
+    /// Returns the metrics of all rows of the data set, with the outputs of `predict`.
     pub(crate) fn evaluate_all(mut self, predict: impl Fn(&[f32]) -> Vec<f32>) -> Result<Metrics> {
-        // So many rows are held as f32 at once: some 16 MiB.
-        let at_once = ((4 << 20) / (self.inputs + self.outputs)).clamp(1, 16_384);
-        for first in (0..self.data.rows()).step_by(at_once) {
-            let rows = first..(first + at_once).min(self.data.rows());
+        // The features and outputs of a batch take at most about 16 MiB.
+        const MAX_BATCH_VALUES: usize = 4 << 20;
+        let batch_size = (MAX_BATCH_VALUES / (self.inputs + self.outputs)).clamp(1, 16_384);
+        for first in (0..self.data.rows()).step_by(batch_size) {
+            let rows = first..(first + batch_size).min(self.data.rows());
             let mut features = vec![0.0; rows.len() * self.inputs];
-            let each = rows.clone().zip(features.chunks_exact_mut(self.inputs));
-            each.for_each(|(row, to)| self.data.write_features(row, to));
+            for (row, row_features) in rows.clone().zip(features.chunks_exact_mut(self.inputs)) {
+                self.data.write_features(row, row_features);
+            }
             self.data.check_read()?;
             self.add_rows(rows, predict(&features))?;
         }
         Ok(self.metrics)
     }
 
-    /// Adds the outputs for some rows.
-    pub(crate) fn add_rows(&mut self, rows: Range<usize>, answers: Vec<f32>) -> Result<()> {
-        // The loss is of logits, and these are as good as any: softmax forgets what is added to all of them. Not max(): that
-        // would turn NaN into a number.
+    /// Adds the outputs of some rows.
+    pub(crate) fn add_rows(&mut self, rows: Range<usize>, outputs: Vec<f32>) -> Result<()> {
+        // The loss needs logits. ln(softmax) restores them up to a constant, which does not change the softmax.
+        // max() would hide NaN.
         let logit = |y: &f32| if *y < f32::MIN_POSITIVE { f32::MIN_POSITIVE } else { *y }.ln();
-        let logits: Vec<f32> = answers.iter().filter(|_| self.ends_with_softmax).map(logit).collect();
-        let judged = if self.ends_with_softmax { &logits } else { &answers };
-        let (outputs, mean_over) = (self.outputs, self.loss.mean_divisor(1, self.outputs) as f64);
-        let (mut squared, mut absolute) = (vec![0.0; outputs], vec![0.0; outputs]);
-        let mut expected = vec![0.0; outputs];
-        let both = judged.chunks_exact(outputs).zip(answers.chunks_exact(outputs));
-        for (row, (y, answer)) in rows.clone().zip(both) {
-            self.data.write_target(row, &mut expected);
-            let (loss, weight) =
-                (row_loss(self.loss, y, &expected) / mean_over, f64::from(self.data.sample_weight(row)));
+        let logits: Vec<f32> = if self.ends_with_softmax { outputs.iter().map(logit).collect() } else { Vec::new() };
+        let loss_inputs = if self.ends_with_softmax { &logits } else { &outputs };
+        let (width, mean_divisor) = (self.outputs, self.loss.mean_divisor(1, self.outputs) as f64);
+        let (mut squared, mut absolute) = (vec![0.0; width], vec![0.0; width]);
+        let mut targets = vec![0.0; width];
+        let row_values = loss_inputs.chunks_exact(width).zip(outputs.chunks_exact(width));
+        for (row, (y, row_outputs)) in rows.clone().zip(row_values) {
+            self.data.write_target(row, &mut targets);
+            let loss = row_loss(self.loss, y, &targets) / mean_divisor;
+            let weight = f64::from(self.data.sample_weight(row));
             if self.task == Task::Classification {
-                let [predicted, right] = match (y, expected.as_slice()) {
+                let [predicted, target] = match (y, targets.as_slice()) {
                     ([y], [t]) => [u32::from(*y > self.loss.decision_threshold()), u32::from(*t > 0.5)],
-                    _ => [argmax(y), argmax(&expected)],
+                    _ => [argmax(y), argmax(&targets)],
                 };
-                let rank = if outputs == 1 { u32::from(predicted != right) } else { rank(y, right as usize) };
-                self.metrics.add_row(right, predicted, rank, loss as f32, weight)?;
+                let rank = if width == 1 { u32::from(predicted != target) } else { rank(y, target as usize) };
+                self.metrics.add_row(target, predicted, rank, loss as f32, weight)?;
             } else {
                 self.metrics.add_loss(loss * weight, weight)?;
-                self.metrics.add_labels(y, &expected, self.loss.decision_threshold(), weight);
+                self.metrics.add_labels(y, &targets, self.loss.decision_threshold(), weight);
             }
-            for ((squared, absolute), (y, t)) in squared.iter_mut().zip(&mut absolute).zip(answer.iter().zip(&expected))
-            {
+            for (output, (y, t)) in row_outputs.iter().zip(&targets).enumerate() {
                 let error = f64::from(*y) - f64::from(*t);
-                *squared += weight * error * error;
-                *absolute += weight * error.abs();
+                squared[output] += weight * error * error;
+                absolute[output] += weight * error.abs();
             }
         }
         if let Targets::Values(values) = self.data.targets() {
-            let weights = self.data.sample_weights().map(|weights| weights[rows.clone()].iter().map(|w| f64::from(*w)));
-            let weights: Option<Vec<f64>> = weights.map(Iterator::collect);
-            let expected = &values[rows.start * outputs..rows.end * outputs];
-            self.metrics.add_outputs(expected, weights.as_deref(), &squared, &absolute)?;
+            let weights: Option<Vec<f64>> = self
+                .data
+                .sample_weights()
+                .map(|weights| weights[rows.clone()].iter().map(|weight| f64::from(*weight)).collect());
+            let targets = &values[rows.start * width..rows.end * width];
+            self.metrics.add_outputs(targets, weights.as_deref(), &squared, &absolute)?;
         }
         Ok(())
     }
@@ -278,71 +288,72 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_output_is_judged_by_its_side_of_the_threshold() {
+    fn a_single_output_is_correct_on_the_target_side_of_the_threshold() {
         assert!(is_correct(Loss::Mse, false, &[0.7], &[1.0]) && is_correct(Loss::Mse, false, &[0.5], &[0.0]));
-        assert!(
-            is_correct(Loss::Hinge, false, &[0.1], &[1.0])
-                && is_correct(Loss::BinaryCrossEntropyWithLogits, false, &[-0.1], &[0.0])
-        );
+        assert!(is_correct(Loss::Hinge, false, &[0.1], &[1.0]));
+        assert!(is_correct(Loss::BinaryCrossEntropyWithLogits, false, &[-0.1], &[0.0]));
         assert!(!is_correct(Loss::Mse, false, &[0.5], &[1.0]) && !is_correct(Loss::Mse, false, &[f32::NAN], &[1.0]));
     }
 
     #[test]
-    fn several_outputs_are_judged_by_the_first_largest() {
+    fn several_outputs_are_correct_if_the_first_largest_is_the_target() {
         for outputs in [2, 3, 16, 17, 40] {
             for class in 0..outputs {
-                let mut expected = vec![0.0; outputs];
-                expected[class] = 1.0;
+                let mut targets = vec![0.0; outputs];
+                targets[class] = 1.0;
                 let mut y = vec![-2.0; outputs];
                 y[class] = -1.0;
-                assert!(is_correct(Loss::Mse, false, &y, &expected), "{outputs} outputs, class {class}");
+                assert!(is_correct(Loss::Mse, false, &y, &targets), "{outputs} outputs, class {class}");
                 y[outputs - 1] = -1.0;
                 assert!(
-                    is_correct(Loss::Mse, false, &y, &expected),
-                    "of equals the first: {outputs} outputs, class {class}"
+                    is_correct(Loss::Mse, false, &y, &targets),
+                    "{outputs} outputs, class {class}, and an equal last output"
                 );
                 y[(class + 1) % outputs] = 0.0;
-                assert!(!is_correct(Loss::Mse, false, &y, &expected), "{outputs} outputs, class {class}");
+                assert!(
+                    !is_correct(Loss::Mse, false, &y, &targets),
+                    "{outputs} outputs, class {class}, and a larger next output"
+                );
             }
         }
     }
 
     #[test]
-    fn labels_are_judged_by_the_side_of_each() {
+    fn a_multi_label_row_is_correct_if_every_label_is_correct() {
         let (loss, t) = (Loss::BinaryCrossEntropy, [1.0, 0.0, 1.0]);
         assert!(is_correct(loss, true, &[0.6, 0.4, 0.9], &t));
         assert!(!is_correct(loss, true, &[0.4, 0.4, 0.9], &t) && is_correct(loss, false, &[0.95, 0.4, 0.9], &t));
-        assert!(
-            is_correct(Loss::Hinge, true, &[0.1, -0.1, 0.2], &t) && !is_correct(loss, true, &[0.6, f32::NAN, 0.5], &t)
-        );
+        assert!(is_correct(Loss::Hinge, true, &[0.1, -0.1, 0.2], &t));
+        assert!(!is_correct(loss, true, &[0.6, f32::NAN, 0.5], &t));
     }
 
     #[test]
-    fn rows_side_by_side_are_judged_as_one_by_one() {
-        let number = |i: usize| if i % 7 == 3 { f32::NAN } else { (i * i % 5) as f32 / 4.0 };
-        for (outputs, lanes) in [(1, 8), (2, 1), (3, 4), (10, 16), (40, 16)] {
-            let y: Vec<f32> = (0..outputs * lanes).map(number).collect();
-            let t: Vec<f32> = (0..outputs * lanes).map(|i| number(i + 1)).collect();
-            let row = |of: &[f32], i: usize| of[i..].iter().step_by(lanes).copied().collect::<Vec<_>>();
-            for (used, labels) in (1..=lanes).flat_map(|used| [(used, false), (used, true)]) {
-                let right = (0..used).filter(|i| is_correct(Loss::Mse, labels, &row(&y, *i), &row(&t, *i))).count();
+    fn rows_by_column_are_correct_if_each_row_alone_is() {
+        let value = |i: usize| if i % 7 == 3 { f32::NAN } else { (i * i % 5) as f32 / 4.0 };
+        for (outputs, stride) in [(1, 8), (2, 1), (3, 4), (10, 16), (40, 16)] {
+            let y: Vec<f32> = (0..outputs * stride).map(value).collect();
+            let t: Vec<f32> = (0..outputs * stride).map(|i| value(i + 1)).collect();
+            let row = |columns: &[f32], i: usize| columns[i..].iter().step_by(stride).copied().collect::<Vec<_>>();
+            for (rows, is_multi_label) in (1..=stride).flat_map(|rows| [(rows, false), (rows, true)]) {
+                let expected =
+                    (0..rows).filter(|i| is_correct(Loss::Mse, is_multi_label, &row(&y, *i), &row(&t, *i))).count();
+                let correct =
+                    correct_by_column((Loss::Mse, is_multi_label), outputs, y.chunks(stride), t.chunks(stride));
                 assert_eq!(
-                    correct_by_column((Loss::Mse, labels), outputs, y.chunks(lanes), t.chunks(lanes))[..used]
-                        .iter()
-                        .sum::<u32>(),
-                    right as u32,
-                    "{outputs} outputs, {used} of {lanes}, labels {labels}"
+                    correct[..rows].iter().sum::<u32>(),
+                    expected as u32,
+                    "{outputs} outputs, {rows} of {stride} rows, is_multi_label {is_multi_label}"
                 );
             }
         }
     }
 
     #[test]
-    fn a_row_of_any_length_is_summed_and_nan_stays() {
-        let sum = |len: usize| (0..len).map(|i| (i as f64).powi(2)).sum::<f64>();
+    fn the_loss_of_a_row_is_the_sum_over_its_outputs_and_keeps_nan() {
+        let sum_of_squares = |len: usize| (0..len).map(|i| (i as f64).powi(2)).sum::<f64>();
         for len in [1, 3, 16, 17, 100] {
             let y: Vec<f32> = (0..len).map(|i| i as f32).collect();
-            assert_eq!(row_loss(Loss::Mse, &y, &vec![0.0; len]), sum(len));
+            assert_eq!(row_loss(Loss::Mse, &y, &vec![0.0; len]), sum_of_squares(len));
             for loss in Loss::ALL {
                 assert!(row_loss(*loss, &vec![f32::NAN; len], &vec![1.0; len]).is_nan(), "{loss}, {len} outputs");
             }

@@ -1,22 +1,23 @@
-//! A trained network that only answers: parameters and room for a batch, nothing of a training.
+//! Predictors: trained networks on a device, without the memory of a training run.
 
 #[cfg(doc)]
 use crate::error::Error;
 use crate::{
     data::{
         features::ByteScale,
-        scaling::{Scaler, transform_inputs},
+        scaling::scaler::{Scaler, transform_inputs},
     },
     device::Device,
     engine::prediction::PredictionBackend,
     error::Result,
     model::Model,
-    nn::{layout::LayerParameters, network::Network},
+    nn::{network::Network, parameters::LayerParameters},
     util::blocking::blocking,
 };
 
-/// A network that answers, on a device: it holds parameters and a batch's outputs, and neither gradients nor an optimizer's
-/// state.
+/// A predictor: a trained network on a device.
+///
+/// It holds the parameters and the outputs of a batch, but neither gradients nor optimizer state.
 ///
 /// ```
 /// use gradus::{Activation, Device, Network, Predictor, nn::LayerParameters};
@@ -35,11 +36,14 @@ pub struct Predictor {
 
 impl Predictor {
     blocking! {
-        /// A network with these weights and biases.
+        /// Creates a predictor from a network and its parameters, without a scaler.
         ///
         /// # Errors
-        /// [`Error::InvalidSetting`] for a network that cannot be built, [`Error::Shape`] and [`Error::NonFinite`] for
-        /// parameters that are not its, [`Error::DeviceLimit`], [`Error::OutOfMemory`], [`Error::DeviceLost`].
+        /// - [`Error::InvalidSetting`] if the network is invalid.
+        /// - [`Error::Shape`] if the parameters do not fit the network.
+        /// - [`Error::NonFinite`] if a parameter is NaN or infinite.
+        /// - [`Error::DeviceLimit`] if a limit of the device is too small.
+        /// - [`Error::OutOfMemory`] or [`Error::DeviceLost`] if the device fails.
         pub fn new(device: &Device, network: &Network, parameters: &[LayerParameters]) -> Result<Self>
             = Self::new_async(device, network, parameters);
     }
@@ -57,34 +61,36 @@ impl Predictor {
     }
 
     blocking! {
-        /// A model that answers: its inputs are raw, and are scaled as it says. Recorded predictions take them scaled.
-        /// A model that has learned from bytes takes `byte * byte_scale` ([`Model::byte_scale`]); a warning is logged
-        /// once for inputs that cannot be such numbers.
+        /// Creates a predictor from a model.
+        ///
+        /// [`Predictor::predict`] scales raw inputs with the scaler of the model. Recorded predictions take scaled
+        /// inputs. A model that was trained on bytes takes `byte * byte_scale` ([`Model::byte_scale`]); gradus logs one
+        /// warning if an input cannot be a scaled byte.
         ///
         /// # Errors
         /// As [`Predictor::new`].
         pub fn from_model(device: &Device, model: &Model) -> Result<Self> = Self::from_model_async(device, model);
     }
 
-    /// The asynchronous form of `Predictor::from_forward`.
+    /// The asynchronous form of [`Predictor::from_model`].
     ///
     /// # Errors
-    /// As `Predictor::from_forward`.
+    /// As [`Predictor::from_model`].
     pub async fn from_model_async(device: &Device, model: &Model) -> Result<Self> {
         model.check()?;
         let predictor = Self::new_async(device, &model.network, &model.parameters).await?;
         Ok(Self { scaler: model.scaler.clone(), byte_scale: model.byte_scale.into(), ..predictor })
     }
 
-    /// The network.
+    /// Returns the network.
     pub const fn network(&self) -> &Network {
         &self.network
     }
 
-    /// Sets weights and biases.
+    /// Sets the parameters.
     ///
     /// # Errors
-    /// As [`crate::train::Trainer::set_parameters`].
+    /// As [`Trainer::set_parameters`](crate::train::Trainer::set_parameters).
     pub fn set_parameters(&mut self, parameters: &[LayerParameters]) -> Result<()> {
         self.network.check_parameters(parameters)?;
         let (flat, statistics) = (self.network.layout().to_flat(parameters), self.network.statistics(parameters));
@@ -93,11 +99,12 @@ impl Predictor {
     }
 
     blocking! {
-        /// The outputs, `[rows, outputs]`, for inputs `[rows, inputs]` of any number of rows from 1 up.
+        /// Returns the outputs, `[rows, outputs]`, for inputs `[rows, inputs]` of at least one row.
         ///
         /// # Errors
-        /// [`Error::Shape`] if the values do not divide into rows, [`Error::NonFinite`], [`Error::DeviceLost`],
-        /// [`Error::Timeout`].
+        /// - [`Error::Shape`] if the number of values is not a multiple of the number of inputs.
+        /// - [`Error::NonFinite`] if an input is NaN or infinite.
+        /// - [`Error::DeviceLost`] or [`Error::Timeout`] if the device fails.
         pub fn predict(&mut self, inputs: &[f32]) -> Result<Vec<f32>> = self.predict_async(inputs);
     }
 
@@ -112,16 +119,17 @@ impl Predictor {
         self.backend.predict(&inputs).await
     }
 
-    /// The most rows of [`Predictor::record_async`]; none on the CPU.
+    /// Returns the maximum number of rows of [`Predictor::record_async`], or `None` on the CPU engine, which cannot
+    /// record.
     pub const fn max_rows(&self) -> Option<usize> {
         self.backend.max_recorded_rows()
     }
 
     blocking! {
-        /// Records a prediction; see [`Predictor::record_async`].
+        /// Records a prediction into a command encoder of the caller; see [`Predictor::record_async`].
         ///
         /// # Errors
-        /// As there.
+        /// As [`Predictor::record_async`].
         pub fn record(
             &mut self,
             encoder: &mut wgpu::CommandEncoder,
@@ -131,11 +139,16 @@ impl Predictor {
         ) -> Result<()> = self.record_async(encoder, inputs, rows, outputs);
     }
 
-    /// Records the outputs for `rows` rows of the caller's buffer into another one; see
-    /// [`crate::train::Trainer::record_prediction_async`].
+    /// Records a prediction for `rows` rows from a buffer of the caller into another buffer of the caller.
+    ///
+    /// [`Trainer::record_prediction_async`](crate::train::Trainer::record_prediction_async) describes the buffers.
     ///
     /// # Errors
-    /// As there.
+    /// - [`Error::InvalidState`] if the predictor runs on the CPU engine.
+    /// - [`Error::InvalidSetting`] if a buffer lacks the usage `STORAGE`, or `rows` is 0 or greater than
+    ///   [`Predictor::max_rows`].
+    /// - [`Error::Shape`] if a buffer is too short.
+    /// - [`Error::DeviceLimit`] if a limit of the device is too small.
     pub async fn record_async(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,

@@ -1,4 +1,4 @@
-//! Networks and settings as JSON: families by the names that they print, formulas of the caller's own by theirs.
+//! Networks and settings as JSON. Activations and losses are stored by their names, and so are custom functions.
 
 use std::str::FromStr;
 
@@ -9,6 +9,7 @@ use crate::{
     nn::{
         activation::Activation,
         custom::{CustomActivation, CustomLoss},
+        dense::Dense,
         init::Init,
         loss::Loss,
         network::Network,
@@ -18,18 +19,21 @@ use crate::{
     train::settings::TrainerSettings,
 };
 
-/// Formulas of the caller's own that a file may name: it holds their names alone.
+/// The custom functions that a file may use. A file stores only the name of each function, so the caller provides the
+/// function.
+#[doc(alias = "custom_objects")]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CustomFunctions<'a> {
-    /// The activations.
+    /// The custom activations.
     pub activations: &'a [&'static CustomActivation],
-    /// The losses.
+    /// The custom losses.
     pub losses: &'a [&'static CustomLoss],
 }
 
-/// What stands before the name of a formula of the caller's own.
+/// The prefix of the name of a custom function.
 const CUSTOM_PREFIX: &str = "custom ";
 
+/// The description of a network in a file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NetworkRecord {
@@ -37,6 +41,7 @@ pub(crate) struct NetworkRecord {
     layers: Vec<LayerRecord>,
 }
 
+/// The description of a layer in a file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LayerRecord {
@@ -50,11 +55,12 @@ struct LayerRecord {
     bias_init: Init,
 }
 
+/// The settings of a trainer in a file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SettingsRecord {
     batch_size: usize,
-    /// Not in files that were written before the setting existed.
+    /// Missing in files of earlier versions, which did not have the setting.
     #[serde(default, skip_serializing_if = "is_false")]
     drop_last: bool,
     loss: String,
@@ -69,7 +75,7 @@ pub(crate) struct SettingsRecord {
     plan: Option<String>,
 }
 
-/// What serde asks of a setting that is only stored where it is set.
+/// Returns whether serde skips the field `drop_last`.
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_false(value: &bool) -> bool {
     !*value
@@ -77,7 +83,7 @@ const fn is_false(value: &bool) -> bool {
 
 impl NetworkRecord {
     pub(crate) fn from_network(network: &Network) -> Self {
-        let layer = |layer: &crate::nn::network::Dense| LayerRecord {
+        let layer = |layer: &Dense| LayerRecord {
             outputs: layer.outputs,
             activation: match layer.activation {
                 Activation::Custom(custom) => format!("{CUSTOM_PREFIX}{}", custom.name()),
@@ -91,7 +97,10 @@ impl NetworkRecord {
         Self { inputs: network.inputs(), layers: network.layers().iter().map(layer).collect() }
     }
 
-    /// The network, which can be built.
+    /// Returns the network.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`] if the network is invalid, or uses a custom activation that `custom_functions` lacks.
     pub(crate) fn to_network(&self, custom_functions: &CustomFunctions<'_>) -> Result<Network> {
         let mut network = Network::new(self.inputs);
         for layer in &self.layers {
@@ -105,8 +114,10 @@ impl NetworkRecord {
             };
         }
         let mut layers = self.layers.iter();
-        let network =
-            network.init_with(|_| layers.next().map_or((Init::Zeros, Init::Zeros), |l| (l.weight_init, l.bias_init)));
+        let network = network.init_with(|_| match layers.next() {
+            Some(layer) => (layer.weight_init, layer.bias_init),
+            None => (Init::Zeros, Init::Zeros),
+        });
         network.check()?;
         Ok(network)
     }
@@ -115,25 +126,21 @@ impl NetworkRecord {
 impl SettingsRecord {
     pub(crate) fn from_settings(settings: &TrainerSettings) -> Self {
         let TrainerSettings {
-            batch_size: batch,
+            batch_size,
             drop_last,
             loss,
             optimizer,
             schedule,
-            gradient_accumulation: accumulate,
+            gradient_accumulation,
             seed,
-            ..
-        } = settings.clone();
-        let TrainerSettings {
             shuffle,
-            sample_weights: weighted,
-            input_noise_std: input_noise,
-            steps_per_submission: chunk,
+            sample_weights,
+            input_noise_std,
+            steps_per_submission,
             plan,
-            ..
-        } = settings;
+        } = settings.clone();
         Self {
-            batch_size: batch,
+            batch_size,
             drop_last,
             loss: match loss {
                 Loss::Custom(custom) => format!("{CUSTOM_PREFIX}{}", custom.name()),
@@ -141,73 +148,64 @@ impl SettingsRecord {
             },
             optimizer,
             schedule,
-            gradient_accumulation: accumulate,
+            gradient_accumulation,
             seed,
-            shuffle: *shuffle,
-            sample_weights: *weighted,
-            input_noise_std: *input_noise,
-            steps_per_submission: *chunk,
-            plan: plan.as_ref().map(ToString::to_string),
+            shuffle,
+            sample_weights,
+            input_noise_std,
+            steps_per_submission,
+            plan: plan.map(|plan| plan.to_string()),
         }
     }
 
-    /// The settings, which a network can be trained with.
+    /// Returns the settings.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`] if a setting is invalid for the network, or uses a custom loss that `custom_functions`
+    /// lacks.
+    /// [`Error::InvalidPlan`] if the plan cannot be parsed.
     pub(crate) fn into_settings(
         self,
         network: &Network,
         custom_functions: &CustomFunctions<'_>,
     ) -> Result<TrainerSettings> {
-        let Self {
-            batch_size: batch,
-            drop_last,
-            loss,
-            optimizer,
-            schedule,
-            gradient_accumulation: accumulate,
-            seed,
-            shuffle,
-            sample_weights: weighted,
-            input_noise_std: input_noise,
-            steps_per_submission: chunk,
-            plan,
-        } = self;
         let known = custom_functions.losses.iter().map(|custom| (custom.name(), Loss::Custom(custom)));
-        let loss = parse_with_custom("loss", &loss, known)?;
-        let plan = plan.map(|text| text.parse()).transpose()?;
         let settings = TrainerSettings {
-            batch_size: batch,
-            drop_last,
-            loss,
-            optimizer,
-            schedule,
-            gradient_accumulation: accumulate,
-            seed,
-            shuffle,
-            sample_weights: weighted,
-            input_noise_std: input_noise,
-            steps_per_submission: chunk,
-            plan,
+            batch_size: self.batch_size,
+            drop_last: self.drop_last,
+            loss: parse_with_custom("loss", &self.loss, known)?,
+            optimizer: self.optimizer,
+            schedule: self.schedule,
+            gradient_accumulation: self.gradient_accumulation,
+            seed: self.seed,
+            shuffle: self.shuffle,
+            sample_weights: self.sample_weights,
+            input_noise_std: self.input_noise_std,
+            steps_per_submission: self.steps_per_submission,
+            plan: self.plan.map(|text| text.parse()).transpose()?,
         };
         settings.check(network)?;
         Ok(settings)
     }
 }
 
-/// The member of a family that a text names, or the formula of the caller's own.
+/// Parses the name of a built-in activation or loss, or finds the custom function of that name. `kind` is `activation`
+/// or `loss`.
 fn parse_with_custom<T: FromStr<Err = Error> + Copy>(
-    what: &'static str,
+    kind: &str,
     text: &str,
     known: impl Iterator<Item = (&'static str, T)> + Clone,
 ) -> Result<T> {
     let Some(name) = text.strip_prefix(CUSTOM_PREFIX) else { return text.parse() };
-    known.clone().find(|(other, _)| *other == name).map(|(_, formula)| formula).ok_or_else(|| {
-        let names: Vec<_> = known.map(|(name, _)| name).collect();
-        let given = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        Error::InvalidSetting {
-            name: what,
-            expected: format!("{name}, which the file names, among the formulas"),
-            got: given,
-        }
+    if let Some((_, function)) = known.clone().find(|(known_name, _)| *known_name == name) {
+        return Ok(function);
+    }
+    let names: Vec<_> = known.map(|(known_name, _)| known_name).collect();
+    let given = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    Err(Error::InvalidSetting {
+        name: "custom functions",
+        expected: format!("the custom {kind} {name}, which the file uses"),
+        got: format!("{given}; pass it to load_with_custom"),
     })
 }
 
@@ -229,40 +227,45 @@ mod tests {
         |y, t| (y - t).abs(),
         |y, t| (y - t).signum(),
     );
-    const FORMULAS: CustomFunctions<'static> = CustomFunctions { activations: &[&SQUARE], losses: &[&ABSOLUTE] };
+    const CUSTOM_FUNCTIONS: CustomFunctions<'static> =
+        CustomFunctions { activations: &[&SQUARE], losses: &[&ABSOLUTE] };
 
-    fn round_trip(network: &Network, settings: &TrainerSettings) {
+    /// Asserts that the network and the settings survive a round trip through JSON.
+    fn assert_round_trip(network: &Network, settings: &TrainerSettings) {
         let text = serde_json::to_string(&NetworkRecord::from_network(network)).unwrap();
-        let back = serde_json::from_str::<NetworkRecord>(&text).unwrap().to_network(&FORMULAS);
-        assert_eq!(back.as_ref(), Ok(network), "{text}");
+        let parsed = serde_json::from_str::<NetworkRecord>(&text).unwrap().to_network(&CUSTOM_FUNCTIONS);
+        assert_eq!(parsed.as_ref(), Ok(network), "{text}");
         let text = serde_json::to_string(&SettingsRecord::from_settings(settings)).unwrap();
-        let back = serde_json::from_str::<SettingsRecord>(&text).unwrap().into_settings(network, &FORMULAS);
-        assert_eq!(back.as_ref(), Ok(settings), "{text}");
+        let parsed = serde_json::from_str::<SettingsRecord>(&text).unwrap().into_settings(network, &CUSTOM_FUNCTIONS);
+        assert_eq!(parsed.as_ref(), Ok(settings), "{text}");
     }
 
     #[test]
-    fn every_member_of_every_family_comes_back() {
+    fn every_variant_survives_a_round_trip() {
         let activations = Activation::ALL.iter().copied();
         for activation in activations.chain([Activation::Prelu { initial_slope: 0.1 }, Activation::Custom(&SQUARE)]) {
             let network = Network::new(3).dense(4, activation).dense(2, Activation::Identity);
-            round_trip(&network, &TrainerSettings::default());
+            assert_round_trip(&network, &TrainerSettings::default());
         }
         for init in Init::ALL {
-            round_trip(&Network::new(3).dense(2, Activation::Tanh).init(*init, *init), &TrainerSettings::default());
+            assert_round_trip(
+                &Network::new(3).dense(2, Activation::Tanh).init(*init, *init),
+                &TrainerSettings::default(),
+            );
         }
         let network = Network::new(3).dense(4, Activation::Sine { frequency: 1.0 / 3.0 }).dropout(0.1).batch_norm();
         let network = network.dense(4, Activation::Tanh).layer_norm().dense(2, Activation::Identity);
         for loss in Loss::ALL.iter().copied().chain([Loss::Custom(&ABSOLUTE)]) {
-            let sigmoid = loss.required_output_activation().unwrap_or(Activation::Identity);
-            let network = Network::new(3).dense(2, sigmoid);
-            round_trip(&network, &TrainerSettings { loss, ..TrainerSettings::default() });
+            let activation = loss.required_output_activation().unwrap_or(Activation::Identity);
+            let network = Network::new(3).dense(2, activation);
+            assert_round_trip(&network, &TrainerSettings { loss, ..TrainerSettings::default() });
         }
         for optimizer in Optimizer::ALL {
-            round_trip(&network, &TrainerSettings { optimizer: *optimizer, ..TrainerSettings::default() });
+            assert_round_trip(&network, &TrainerSettings { optimizer: *optimizer, ..TrainerSettings::default() });
         }
         for rule in UpdateRule::ALL {
             let optimizer = Optimizer::new(*rule, 0.1 + 0.2).clip_norm(0.7);
-            round_trip(
+            assert_round_trip(
                 &network,
                 &TrainerSettings {
                     optimizer,
@@ -277,17 +280,18 @@ mod tests {
         let nested =
             Schedule::PerEpoch(Box::new(Schedule::Warmup { steps: 5, start_factor: 0.1, schedule: Box::new(steps) }));
         for schedule in [nested, Schedule::cosine(9), Schedule::one_cycle(90)] {
-            round_trip(&network, &TrainerSettings { schedule, ..TrainerSettings::default() });
+            assert_round_trip(&network, &TrainerSettings { schedule, ..TrainerSettings::default() });
         }
     }
 
     #[test]
-    fn a_formula_that_was_not_given_is_asked_for_by_name() {
+    fn missing_custom_function_returns_an_error_with_its_name() {
         let network = Network::new(3).dense(2, Activation::Custom(&SQUARE));
-        let refused = NetworkRecord::from_network(&network).to_network(&CustomFunctions::default()).unwrap_err();
+        let error = NetworkRecord::from_network(&network).to_network(&CustomFunctions::default()).unwrap_err();
         assert_eq!(
-            refused.to_string(),
-            "activation: expected square, which the file names, among the formulas, got none"
+            error.to_string(),
+            "custom functions: expected the custom activation square, which the file uses, got none; pass it to \
+             load_with_custom"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What the tensors of a network are called in a file.
+//! The names of the tensors of a network in a file.
 
 use std::collections::BTreeSet;
 
@@ -6,37 +6,48 @@ use crate::{
     error::{Error, Result, check_len},
     nn::{
         activation::Activation,
-        network::{Dense, Network},
+        dense::Dense,
+        network::Network,
         normalization::Normalization,
         tensors::{TensorKind, TensorModule},
     },
 };
 
-/// What the modules of a network are called in a file: a tensor's name is its module's with `.weight` or `.bias` behind
-/// it, or of a batch norm `.running_mean`, `.running_var` and `.num_batches_tracked`, as PyTorch's `state_dict` has them.
+/// The names of the modules of a network in a file.
+///
+/// The name of a tensor is the name of its module and `.weight` or `.bias`. A batch normalization also has
+/// `.running_mean`, `.running_var` and `.num_batches_tracked`. These are the names of PyTorch's `state_dict`.
 ///
 /// ```
-/// use gradus::{Activation, Network, model::Names};
+/// use gradus::{Activation, Network, model::TensorNames};
 /// let network = Network::new(784).dense(30, Activation::Relu).batch_norm().dense(10, Activation::Identity);
 /// // nn.Sequential(nn.Linear(784, 30), nn.BatchNorm1d(30), nn.ReLU(), nn.Linear(30, 10))
-/// let names = Names::sequential(&network);
-/// assert_eq!((&names.dense[..], &names.norms[..]), (&["0".to_owned(), "3".into()][..], &["1".to_owned()][..]));
+/// let names = TensorNames::sequential(&network);
+/// assert_eq!(names.dense, ["0", "3"]);
+/// assert_eq!(names.normalizations, ["1"]);
 /// // self.fc1, self.bn1, self.fc2
-/// let names = Names { dense: vec!["fc1".into(), "fc2".into()], norms: vec!["bn1".into()], ..Names::default() };
+/// let names = TensorNames {
+///     dense: vec!["fc1".into(), "fc2".into()],
+///     normalizations: vec!["bn1".into()],
+///     ..TensorNames::default()
+/// };
 /// ```
+#[doc(alias = "state_dict")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TensorNames {
-    /// One for each layer's weights and biases.
+    /// The names of the dense layers, one per layer.
     pub dense: Vec<String>,
-    /// One for each norm, of the layers that have one.
+    /// The names of the normalizations, one per layer that has one.
     pub normalizations: Vec<String>,
-    /// One for each vector of learned slopes, of the layers that have one.
+    /// The names of the PReLU activations, one per layer that has one.
     pub prelus: Vec<String>,
 }
 
 impl TensorNames {
-    /// The numbers of the modules in an `nn.Sequential` of PyTorch that has for each layer an `nn.Linear`, its norm if it
-    /// has one, its activation unless that is the identity, and its dropout if it has one.
+    /// Returns the indices of the modules in an `nn.Sequential` of PyTorch.
+    ///
+    /// Each layer is an `nn.Linear`, followed by the normalization, the activation and the dropout of the layer, if
+    /// there are any. The identity activation is not a module.
     pub fn sequential(network: &Network) -> Self {
         let mut names = Self::default();
         let mut count = 0;
@@ -62,7 +73,7 @@ impl TensorNames {
         names
     }
 
-    /// The names of the modules of one kind.
+    /// Returns the names of the modules of one kind.
     fn module_names(&self, module: TensorModule) -> &[String] {
         match module {
             TensorModule::Dense => &self.dense,
@@ -71,27 +82,28 @@ impl TensorNames {
         }
     }
 
-    /// Refuses names that are not as many as there are modules, or not all different.
+    /// Returns an error if the number of names differs from the number of modules, or if two names are equal.
     pub(crate) fn check(&self, network: &Network) -> Result<()> {
-        for (module, what) in [
-            (TensorModule::Dense, "names of layers"),
-            (TensorModule::Normalization, "names of norms"),
-            (TensorModule::Activation, "names of slopes"),
+        for (module, field) in [
+            (TensorModule::Dense, "TensorNames::dense"),
+            (TensorModule::Normalization, "TensorNames::normalizations"),
+            (TensorModule::Activation, "TensorNames::prelus"),
         ] {
-            let has = |layer: &&Dense| layer.tensors().iter().any(|tensor| tensor.kind.module() == module);
-            check_len(what, network.layers().iter().filter(has).count(), self.module_names(module).len())?;
+            let has_module = |layer: &&Dense| layer.tensors().iter().any(|tensor| tensor.kind.module() == module);
+            let expected = network.layers().iter().filter(has_module).count();
+            check_len(field, expected, self.module_names(module).len())?;
         }
         let mut seen = BTreeSet::new();
         for name in self.dense.iter().chain(&self.normalizations).chain(&self.prelus) {
             if !seen.insert(name) {
-                let (expected, got) = ("a name of its own".to_owned(), format!("{name} twice"));
-                return Err(Error::InvalidSetting { name: "name of a module", expected, got });
+                let (expected, got) = ("unique names".to_owned(), format!("{name} twice"));
+                return Err(Error::InvalidSetting { name: "TensorNames", expected, got });
             }
         }
         Ok(())
     }
 
-    /// The tensors that a network has by its names, which [`TensorNames::check`] has accepted.
+    /// Returns the tensors of a network with their names. [`TensorNames::check`] must have accepted the names.
     pub(crate) fn tensors(&self, network: &Network) -> Vec<Tensor> {
         let mut tensors = Vec::new();
         let mut names = [TensorModule::Dense, TensorModule::Normalization, TensorModule::Activation]
@@ -110,22 +122,23 @@ impl TensorNames {
         tensors
     }
 
-    /// PyTorch's counters of the batches that batch norms have seen, which say nothing here: their momentum is a constant.
+    /// Returns the names of the batch counters that PyTorch stores for batch normalizations. gradus ignores them,
+    /// because it uses a constant momentum.
     pub(crate) fn batch_counters(&self, network: &Network) -> Vec<String> {
-        let norms = network.layers().iter().filter_map(|layer| layer.normalization).zip(&self.normalizations);
-        norms
-            .filter(|(norm, _)| *norm == Normalization::Batch)
+        let normalizations = network.layers().iter().filter_map(|layer| layer.normalization).zip(&self.normalizations);
+        normalizations
+            .filter(|(normalization, _)| *normalization == Normalization::Batch)
             .map(|(_, name)| format!("{name}.num_batches_tracked"))
             .collect()
     }
 }
 
-/// One tensor of a network in a file.
+/// A tensor of a network in a file.
 pub(crate) struct Tensor {
     pub(crate) name: String,
-    /// In PyTorch's layout.
+    /// The shape in PyTorch's layout.
     pub(crate) shape: Vec<usize>,
-    /// The number of its layer.
+    /// The index of the layer.
     pub(crate) layer: usize,
     pub(crate) kind: TensorKind,
 }

@@ -1,5 +1,7 @@
-//! safetensors: tensors by their names, and one text about them all. One key holds it, since the order of several would
-//! differ from one run to the next, and the same content is to be the same bytes.
+//! safetensors files: named tensors and one metadata text.
+//!
+//! All metadata is one JSON text under one key. With several keys, safetensors would write them in a different order in
+//! every run, but the same content must give the same bytes.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -18,31 +20,32 @@ use safetensors::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    data::formats::{signature, signature::MAX_SAFETENSORS_HEADER_BYTES as LONGEST},
+    data::formats::{signature, signature::MAX_SAFETENSORS_HEADER_BYTES},
     error::{Error, Result, first_non_finite, try_with_capacity},
     model::tensor_names::TensorNames,
-    nn::{layout::LayerParameters, network::Network},
-    util::files::{format_error, join_names},
+    nn::{network::Network, parameters::LayerParameters},
+    util::files::{self, format_error, io_error, join_names},
 };
 
-/// The key of what a file says of its tensors.
+/// The key of the metadata text of gradus.
 const METADATA_KEY: &str = "gradus";
 
-/// A tensor on the way into a file.
+/// A tensor to write.
 struct TensorBytes<'a> {
     dtype: Dtype,
     shape: Vec<usize>,
     bytes: &'a [u8],
 }
 
-/// What is gathered for a file.
+/// A writer that collects the tensors of a file.
 #[derive(Default)]
 pub(crate) struct Writer<'a> {
     tensors: Vec<(String, TensorBytes<'a>)>,
 }
 
 impl<'a> Writer<'a> {
-    /// Adds the parameters of a network, each tensor's name behind a prefix; running statistics where there are some.
+    /// Adds one vector of parameter layout, for example the parameters. `prefix` starts the name of each tensor.
+    /// Running statistics are added if `layers` has them.
     pub(crate) fn add_layers(
         &mut self,
         prefix: &str,
@@ -65,48 +68,54 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Adds bytes.
+    /// Adds a tensor of bytes.
     pub(crate) fn add_bytes(&mut self, name: &str, bytes: &'a [u8]) {
         self.tensors.push((name.to_owned(), TensorBytes { dtype: Dtype::U8, shape: vec![bytes.len()], bytes }));
     }
 
-    /// Adds the counters that PyTorch asks for beside a batch norm's statistics: 0, as no batch was seen there.
+    /// Adds the batch counters that PyTorch expects beside the running statistics of batch normalization. They are 0.
     pub(crate) fn add_counters(&mut self, network: &Network, names: &TensorNames) {
         let zero = || TensorBytes { dtype: Dtype::I64, shape: Vec::new(), bytes: &[0; 8] };
         self.tensors.extend(names.batch_counters(network).into_iter().map(|name| (name, zero())));
     }
 
-    /// The bytes of the file; `record` is what it says of the tensors.
+    /// Returns the bytes of the file. `record` becomes its metadata.
     pub(crate) fn into_bytes(mut self, record: Option<&impl Serialize>) -> Result<Vec<u8>> {
-        let refused = |why: String| Error::Internal { context: "a safetensors file".into(), reason: why };
-        let text = record.map(serde_json::to_string).transpose().map_err(|error| refused(error.to_string()))?;
-        let about = text.map(|text| HashMap::from([(METADATA_KEY.to_owned(), text)]));
-        // The order of `safetensors::serialize`, which aborts where it finds no memory: the widest types first, then by name.
-        self.tensors.sort_by(|(one, a), (other, b)| b.dtype.cmp(&a.dtype).then_with(|| one.cmp(other)));
+        let internal = |reason: String| Error::Internal { context: "safetensors file".into(), reason };
+        let text = record.map(serde_json::to_string).transpose().map_err(|error| internal(error.to_string()))?;
+        let metadata = text.map(|text| HashMap::from([(METADATA_KEY.to_owned(), text)]));
+        // The order of `safetensors::serialize`: the widest types first, then by name. That function is not used
+        // because it aborts the process if it cannot allocate the file.
+        self.tensors.sort_by(|(name_a, a), (name_b, b)| b.dtype.cmp(&a.dtype).then_with(|| name_a.cmp(name_b)));
         let mut end = 0;
-        let place = |(name, values): &(String, TensorBytes<'_>)| {
-            let begin = end;
-            end += values.bytes.len();
-            let (dtype, shape) = (values.dtype, values.shape.clone());
-            (name.clone(), TensorInfo { dtype, shape, data_offsets: (begin, end) })
-        };
-        let places = self.tensors.iter().map(place).collect();
-        let places = Metadata::new(about, places).map_err(|error| refused(error.to_string()))?;
-        let mut header = serde_json::to_vec(&places).map_err(|error| refused(error.to_string()))?;
+        let mut infos = Vec::with_capacity(self.tensors.len());
+        for (name, tensor) in &self.tensors {
+            let start = end;
+            end += tensor.bytes.len();
+            let (dtype, shape) = (tensor.dtype, tensor.shape.clone());
+            infos.push((name.clone(), TensorInfo { dtype, shape, data_offsets: (start, end) }));
+        }
+        let header = Metadata::new(metadata, infos).map_err(|error| internal(error.to_string()))?;
+        let mut header = serde_json::to_vec(&header).map_err(|error| internal(error.to_string()))?;
         header.resize(header.len().next_multiple_of(8), b' ');
-        if header.len() as u64 > LONGEST {
-            let (expected, got) = (format!("at most {LONGEST} bytes, of notes above all"), header.len().to_string());
-            return Err(Error::InvalidSetting { name: "header of a safetensors file", expected, got });
+        if header.len() as u64 > MAX_SAFETENSORS_HEADER_BYTES {
+            let expected = format!("at most {MAX_SAFETENSORS_HEADER_BYTES} bytes in the header of the file");
+            let got = format!("{}; shorten Model::metadata", header.len());
+            return Err(Error::InvalidSetting { name: "metadata", expected, got });
         }
         let mut content = try_with_capacity(8 + header.len() + end, "the content of a safetensors file")?;
         content.extend((header.len() as u64).to_le_bytes());
         content.extend(header);
-        self.tensors.iter().for_each(|(_, values)| content.extend_from_slice(values.bytes));
+        for (_, tensor) in &self.tensors {
+            content.extend_from_slice(tensor.bytes);
+        }
         Ok(content)
     }
 }
 
-/// The bytes of a safetensors file, once its first eight have said how long its header is.
+/// Reads the bytes of a safetensors file of at most `max` bytes.
+///
+/// It checks the format and the length of the header first, so that a wrong file is not read into memory.
 pub(crate) fn read(path: &Path, max: u64) -> Result<Vec<u8>> {
     let open = || -> std::io::Result<(Vec<u8>, u64)> {
         let file = File::open(path)?;
@@ -115,18 +124,19 @@ pub(crate) fn read(path: &Path, max: u64) -> Result<Vec<u8>> {
         file.take(signature::HEAD_BYTES as u64).read_to_end(&mut head)?;
         Ok((head, bytes))
     };
-    let (head, bytes) = open().map_err(|error| crate::util::files::io_error(path, &error))?;
+    let (head, bytes) = open().map_err(|error| io_error(path, &error))?;
     check_format(&path.display(), &head)?;
-    // A shorter file is refused when all of it is read.
-    let header = head.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
-    if !(2..=LONGEST.min(bytes)).contains(&header) {
-        let expected = format_args!("a header of 2 to {LONGEST} bytes within the file, as safetensors has it");
-        return Err(format_error(&path.display(), "byte 0", expected, header));
+    // A file of fewer than eight bytes has no length.
+    let header_bytes = head.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
+    if !(2..=MAX_SAFETENSORS_HEADER_BYTES.min(bytes)).contains(&header_bytes) {
+        let expected =
+            format_args!("a safetensors header of 2 to {MAX_SAFETENSORS_HEADER_BYTES} bytes within the file");
+        return Err(format_error(&path.display(), "byte 0", expected, header_bytes));
     }
-    crate::util::files::read(path, max)
+    files::read(path, max)
 }
 
-/// Refuses the file of another format by its name.
+/// Returns an error with the name of the format if the first bytes are those of another format.
 fn check_format(file: &dyn Display, head: &[u8]) -> Result<()> {
     match signature::recognize(&head[..head.len().min(signature::HEAD_BYTES)]) {
         Some(format) if !format.starts_with(signature::SAFETENSORS_NAME) => {
@@ -136,53 +146,66 @@ fn check_format(file: &dyn Display, head: &[u8]) -> Result<()> {
     }
 }
 
-/// A file that is read.
+/// A reader of a file in memory.
 pub(crate) struct Reader<'a> {
     file: &'a str,
     tensors: SafeTensors<'a>,
     metadata: Option<String>,
-    /// The tensors that somebody has asked for.
+    /// The names of the tensors that were read.
     read_names: BTreeSet<String>,
 }
 
 impl<'a> Reader<'a> {
-    /// Reads bytes; `file` is what they are called in errors.
+    /// Parses the header. `file` is the name for error messages.
     pub(crate) fn new(file: &'a str, bytes: &'a [u8]) -> Result<Self> {
         check_format(&file, bytes)?;
-        let wrong = |error: SafeTensorError| {
-            let place = match &error {
+        let invalid = |error: SafeTensorError| {
+            let location = match &error {
                 SafeTensorError::InvalidOffset(name) => format!("tensor {name}"),
                 SafeTensorError::MetadataIncompleteBuffer => format!("end, byte {}", bytes.len()),
                 _ => "header".to_owned(),
             };
-            crate::util::files::format_error(&file, place, "a safetensors file", error)
+            format_error(&file, location, "a valid safetensors file", format_args!("an error: {error}"))
         };
-        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(wrong)?;
-        let about = metadata.metadata().as_ref().and_then(|about| about.get(METADATA_KEY)).cloned();
-        let tensors = SafeTensors::deserialize(bytes).map_err(wrong)?;
-        Ok(Self { file, tensors, metadata: about, read_names: BTreeSet::new() })
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(invalid)?;
+        let metadata = header.metadata().as_ref().and_then(|entries| entries.get(METADATA_KEY)).cloned();
+        let tensors = SafeTensors::deserialize(bytes).map_err(invalid)?;
+        Ok(Self { file, tensors, metadata, read_names: BTreeSet::new() })
     }
 
-    /// What the file says of its tensors, if gradus has written it.
+    /// Parses the metadata of gradus, if the file has it.
     pub(crate) fn record<T: DeserializeOwned>(&self) -> Result<Option<T>> {
-        let parse = |text: &String| {
-            let wrong = |error: serde_json::Error| {
-                crate::util::files::format_error(
-                    &self.file,
-                    format_args!("metadata {METADATA_KEY}"),
-                    "what gradus writes",
-                    error,
-                )
-            };
-            serde_json::from_str(text).map_err(wrong)
-        };
-        self.metadata.as_ref().map(parse).transpose()
+        let Some(text) = &self.metadata else { return Ok(None) };
+        serde_json::from_str(text).map(Some).map_err(|error| {
+            let got = format_args!("an error: {error}");
+            format_error(&self.file, format_args!("metadata {METADATA_KEY}"), "valid gradus metadata", got)
+        })
     }
 
-    /// What there is for each parameter of a network, in tensors whose names stand behind a prefix: the parameters themselves
-    /// with their running statistics, or what an optimizer keeps, which may be any number or none, such as the root of an infinite
-    /// sum of squares.
-    pub(crate) fn read_layers(
+    /// Reads the parameters of a network with their running statistics. `prefix` starts the name of each tensor. All
+    /// values must be finite.
+    pub(crate) fn read_parameters(
+        &mut self,
+        prefix: &str,
+        network: &Network,
+        names: &TensorNames,
+    ) -> Result<Vec<LayerParameters>> {
+        self.read_layers(prefix, network, names, true)
+    }
+
+    /// Reads one vector of the optimizer state, without running statistics. `prefix` starts the name of each tensor.
+    ///
+    /// The values may be NaN or infinite: a sum of squares can overflow in a training run that still works.
+    pub(crate) fn read_state(
+        &mut self,
+        prefix: &str,
+        network: &Network,
+        names: &TensorNames,
+    ) -> Result<Vec<LayerParameters>> {
+        self.read_layers(prefix, network, names, false)
+    }
+
+    fn read_layers(
         &mut self,
         prefix: &str,
         network: &Network,
@@ -191,18 +214,21 @@ impl<'a> Reader<'a> {
     ) -> Result<Vec<LayerParameters>> {
         names.check(network)?;
         let mut layers = vec![LayerParameters::default(); network.layers().len()];
-        for tensor in names.tensors(network).iter().filter(|tensor| are_parameters || tensor.kind.is_trained()) {
-            let name = prefix.to_owned() + &tensor.name;
-            *layers[tensor.layer].tensor_mut(tensor.kind) = self.read_values(name, &tensor.shape, are_parameters)?;
+        for tensor in names.tensors(network) {
+            if are_parameters || tensor.kind.is_trained() {
+                let name = prefix.to_owned() + &tensor.name;
+                *layers[tensor.layer].tensor_mut(tensor.kind) =
+                    self.read_values(name, &tensor.shape, are_parameters)?;
+            }
         }
         Ok(layers)
     }
 
-    /// Bytes that were added by [`ColumnWriter::add_bytes`].
+    /// Reads a tensor of [`Writer::add_bytes`].
     pub(crate) fn read_bytes(&mut self, name: &str) -> Result<&'a [u8]> {
         let tensor = self.tensor(name)?;
         if tensor.dtype() != Dtype::U8 {
-            return Err(format_error(&self.file, format_args!("tensor {name}"), "U8", tensor.dtype()));
+            return Err(format_error(&self.file, format_args!("tensor {name}"), "the type U8", tensor.dtype()));
         }
         self.read_names.insert(name.to_owned());
         Ok(tensor.data())
@@ -210,58 +236,61 @@ impl<'a> Reader<'a> {
 
     fn tensor(&self, name: &str) -> Result<TensorView<'a>> {
         self.tensors.tensor(name).map_err(|_| {
-            let mut there = self.tensors.names();
-            there.sort_unstable();
-            format_error(&self.file, format_args!("tensor {name}"), "to be there", join_names(&there))
+            let mut names = self.tensors.names();
+            names.sort_unstable();
+            format_error(&self.file, "tensors", format_args!("a tensor {name}"), join_names(&names))
         })
     }
 
-    fn read_values(&mut self, name: String, shape: &[usize], are_finite: bool) -> Result<Vec<f32>> {
-        let (place, tensor) = (format!("tensor {name}"), self.tensor(&name)?);
+    fn read_values(&mut self, name: String, shape: &[usize], must_be_finite: bool) -> Result<Vec<f32>> {
+        let (location, tensor) = (format!("tensor {name}"), self.tensor(&name)?);
         if tensor.shape() != shape {
-            return Err(format_error(
-                &self.file,
-                place,
-                format_args!("the shape {shape:?}"),
-                format_args!("{:?}", tensor.shape()),
-            ));
+            let (expected, got) = (format!("the shape {shape:?}"), format!("{:?}", tensor.shape()));
+            return Err(format_error(&self.file, location, expected, got));
         }
         let values = match tensor.dtype() {
-            Dtype::F32 => convert_values(tensor.data(), &place, |value: f32| value)?,
-            Dtype::F64 => convert_values(tensor.data(), &place, |value: f64| value as f32)?,
-            Dtype::F16 => convert_values(tensor.data(), &place, |half: u16| f16::from_bits(half).to_f32())?,
-            // The upper half of an f32.
-            Dtype::BF16 => convert_values(tensor.data(), &place, |half: u16| f32::from_bits(u32::from(half) << 16))?,
-            other => return Err(format_error(&self.file, place, "F32, F64, F16 or BF16", other)),
+            Dtype::F32 => convert_values(tensor.data(), &location, |value: f32| value)?,
+            Dtype::F64 => convert_values(tensor.data(), &location, |value: f64| value as f32)?,
+            Dtype::F16 => convert_values(tensor.data(), &location, |bits: u16| f16::from_bits(bits).to_f32())?,
+            // A bfloat16 is the upper half of an f32.
+            Dtype::BF16 => convert_values(tensor.data(), &location, |bits: u16| f32::from_bits(u32::from(bits) << 16))?,
+            other => return Err(format_error(&self.file, location, "the type F32, F64, F16 or BF16", other)),
         };
-        if let Some(at) = first_non_finite(&values).filter(|_| are_finite) {
-            return Err(format_error(&self.file, place, "finite numbers", format_args!("{} at {at}", values[at])));
+        if let Some(index) = first_non_finite(&values).filter(|_| must_be_finite) {
+            let got = format_args!("{} at index {index}", values[index]);
+            return Err(format_error(&self.file, location, "finite numbers", got));
         }
         self.read_names.insert(name);
         Ok(values)
     }
 
-    /// Refuses a file with tensors that nobody has asked for, but PyTorch's counters and those behind `spared`.
-    pub(crate) fn check_all_read(&self, network: &Network, names: &TensorNames, spared: Option<&str>) -> Result<()> {
+    /// Returns an error if the file has a tensor that was not read. The batch counters of PyTorch and tensors whose
+    /// names start with `ignored_prefix` are allowed.
+    pub(crate) fn check_all_read(
+        &self,
+        network: &Network,
+        names: &TensorNames,
+        ignored_prefix: Option<&str>,
+    ) -> Result<()> {
         let counters = names.batch_counters(network);
         let is_known = |name: &&str| {
             self.read_names.contains(*name)
                 || counters.iter().any(|counter| counter == name)
-                || spared.is_some_and(|prefix| name.starts_with(prefix))
+                || ignored_prefix.is_some_and(|prefix| name.starts_with(prefix))
         };
         match self.tensors.names().into_iter().filter(|name| !is_known(name)).min() {
             None => Ok(()),
             Some(name) => {
-                let place = format!("tensor {name}");
-                Err(format_error(&self.file, place, "none that the network has no place for", "it"))
+                let got = format_args!("{name}; check the TensorNames");
+                Err(format_error(&self.file, "tensors", "only tensors of the network", got))
             }
         }
     }
 }
 
-/// The values that lie in bytes, each as an f32.
-fn convert_values<T: AnyBitPattern>(bytes: &[u8], what: &str, number: impl Fn(T) -> f32) -> Result<Vec<f32>> {
-    let mut into = try_with_capacity(bytes.len() / size_of::<T>(), what)?;
-    into.extend(bytes.chunks_exact(size_of::<T>()).map(|value| number(bytemuck::pod_read_unaligned(value))));
-    Ok(into)
+/// Converts the bytes of a tensor to f32 values. `name` is the name for error messages.
+fn convert_values<T: AnyBitPattern>(bytes: &[u8], name: &str, convert: impl Fn(T) -> f32) -> Result<Vec<f32>> {
+    let mut values = try_with_capacity(bytes.len() / size_of::<T>(), name)?;
+    values.extend(bytes.chunks_exact(size_of::<T>()).map(|value| convert(bytemuck::pod_read_unaligned(value))));
+    Ok(values)
 }

@@ -1,38 +1,44 @@
-//! Dropout (Srivastava et al. 2014): which outputs of a layer are dropped in a step. Counted, not drawn one after the
-//! other, so that any of them can be found alone, on any device: `shaders/step/dropout.wgsl` is the same integer code.
+//! Dropout (Srivastava et al. 2014): the random choice of outputs that a training step sets to 0.
+//!
+//! The choice is a hash of the position, the neuron and the key of the epoch, and not a sequence of random numbers. So
+//! every device can compute the factor of any output independently. `shaders/step/dropout.wgsl` is the same integer
+//! code.
 
-/// What a layer's outputs are multiplied with.
+/// The dropout of one layer: a dropped output is multiplied by 0, every other one by a scale.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Dropout {
-    /// The share of the outputs that is dropped, from 0 to below 1.
+    /// The dropout probability, in [0, 1).
     pub(crate) p: f64,
-    /// An output is dropped if its 32 random bits are below.
+    /// The threshold of the 32 random bits: smaller bits drop the output.
     pub(crate) threshold: u32,
-    /// What the others are multiplied by, so that the mean stays.
+    /// The factor `1 / (1 - p)` of the remaining outputs, which preserves the mean.
     pub(crate) scale: f32,
 }
 
 impl Dropout {
-    /// Of a share of the outputs, from 0 to below 1.
+    /// Creates the dropout for a probability `p` in [0, 1).
     pub(crate) fn with_probability(p: f64) -> Self {
         Self { p, threshold: (p * 4_294_967_296.0) as u32, scale: (1.0 / (1.0 - p)) as f32 }
     }
 
-    /// The factor of one output: 0 or the scale. `place` is the row's in the epoch with this key, `neuron` counts from the
-    /// first layer's first on, each layer padded to whole `vec4`s.
+    /// Returns the factor of one output: 0 or the scale.
+    ///
+    /// `position` is the position of the row in the epoch with this key. `neuron` is the index of the neuron in the
+    /// network, where every layer is padded to a multiple of 4 neurons.
     #[inline(always)]
     pub(crate) const fn factor(self, key: [u32; 2], position: u32, neuron: u32) -> f32 {
         if random_bits(key, position, neuron) < self.threshold { 0.0 } else { self.scale }
     }
 }
 
-/// 32 bits that look random (murmur3's finaliser, once for each coordinate).
+/// Returns 32 pseudorandom bits, by applying the finalizer of MurmurHash3 once per coordinate.
 #[inline(always)]
 pub(crate) const fn random_bits(key: [u32; 2], position: u32, neuron: u32) -> u32 {
     let h = murmur_finalize(position ^ key[0]).wrapping_add(neuron.wrapping_mul(0x9e37_79b9));
     murmur_finalize(h ^ key[1])
 }
 
+/// Mixes the bits of `h` with the 32-bit finalizer of MurmurHash3.
 #[inline(always)]
 const fn murmur_finalize(h: u32) -> u32 {
     let h = (h ^ (h >> 16)).wrapping_mul(0x85eb_ca6b);
@@ -46,41 +52,43 @@ mod tests {
     use crate::data::permutation::epoch_key;
 
     #[test]
-    fn as_many_are_dropped_as_was_asked_wherever_one_looks() {
-        for share in [0.1, 0.5, 0.8] {
-            let dropout = Dropout::with_probability(share);
+    fn dropped_fraction_matches_the_probability_along_every_coordinate() {
+        const DRAWS: u32 = 20_000;
+        for p in [0.1, 0.5, 0.8] {
+            let dropout = Dropout::with_probability(p);
             let key = |epoch| epoch_key(3, epoch);
-            let dropped = |at: &dyn Fn(u32) -> ([u32; 2], u32, u32)| {
-                let count = (0..20_000).filter(|i| {
-                    let (key, place, neuron) = at(*i);
-                    dropout.factor(key, place, neuron) == 0.0
+            // The difference between the dropped and the expected number of outputs, in standard deviations.
+            let deviations = |coordinates: &dyn Fn(u32) -> ([u32; 2], u32, u32)| {
+                let dropped = (0..DRAWS).filter(|i| {
+                    let (key, position, neuron) = coordinates(*i);
+                    dropout.factor(key, position, neuron) == 0.0
                 });
-                let deviation = (20_000.0 * share * (1.0 - share)).sqrt();
-                (count.count() as f64 - 20_000.0 * share) / deviation
+                let std = (f64::from(DRAWS) * p * (1.0 - p)).sqrt();
+                (dropped.count() as f64 - f64::from(DRAWS) * p) / std
             };
-            // Along rows, neurons, a diagonal, and epochs.
-            let (one, other) = (key(0), key(1));
-            for deviations in [
-                dropped(&|i| (one, i, 0)),
-                dropped(&|i| (one, 5, i)),
-                dropped(&|i| (one, i, i)),
-                dropped(&|i| (other, i % 100, i / 100)),
-                dropped(&|i| (key(u64::from(i)), 7, 7)),
+            let (first_key, second_key) = (key(0), key(1));
+            for (coordinate, deviations) in [
+                ("rows", deviations(&|i| (first_key, i, 0))),
+                ("neurons", deviations(&|i| (first_key, 5, i))),
+                ("diagonal", deviations(&|i| (first_key, i, i))),
+                ("rows and neurons", deviations(&|i| (second_key, i % 100, i / 100))),
+                ("epochs", deviations(&|i| (key(u64::from(i)), 7, 7))),
             ] {
-                assert!(deviations.abs() < 4.0, "{share}: {deviations} deviations");
+                assert!(deviations.abs() < 4.0, "p = {p}, along {coordinate}: {deviations} standard deviations");
             }
         }
     }
 
     #[test]
-    fn neighbours_are_dropped_independently() {
+    fn neighboring_outputs_are_dropped_independently() {
         let dropout = Dropout::with_probability(0.5);
         let key = epoch_key(1, 0);
-        let is_dropped = |place, neuron| dropout.factor(key, place, neuron) == 0.0;
+        let is_dropped = |position, neuron| dropout.factor(key, position, neuron) == 0.0;
         for (down, across) in [(0, 1), (1, 0), (1, 1), (0, 4), (4, 0)] {
-            let places = (0..100).flat_map(|place| (0..100).map(move |neuron| (place, neuron)));
-            let same = places.filter(|(p, n)| is_dropped(*p, *n) == is_dropped(p + down, n + across)).count();
-            assert!((same as f64 - 5000.0).abs() < 4.0 * 50.0, "{down} {across}: {same}");
+            let outputs = (0..100).flat_map(|position| (0..100).map(move |neuron| (position, neuron)));
+            let equal = outputs.filter(|(p, n)| is_dropped(*p, *n) == is_dropped(p + down, n + across)).count();
+            // 5000 of 10,000 pairs are expected, with a standard deviation of 50.
+            assert!((equal as f64 - 5000.0).abs() < 4.0 * 50.0, "offset {down}, {across}: {equal} equal pairs");
         }
     }
 }

@@ -1,57 +1,68 @@
-//! Initial parameters from a seed: the same bits on every platform.
+//! Initializers: the distributions of the initial parameters. A seed gives the same bits on every platform.
 
 use crate::{nn::activation::Activation, util::rng::Rng};
 
-/// From which distribution a layer's first weights or biases are drawn. `inputs` and `outputs` are the layer's.
+/// An initializer: the distribution of the initial weights or biases of a layer with `inputs` inputs and `outputs`
+/// neurons.
+///
+/// Names such as `xavier_uniform_` refer to `torch.nn.init`.
+#[doc(alias = "initializer")]
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Init {
-    /// All 0: the default for biases.
+    /// All values 0, the default for biases (`zeros_`).
     Zeros,
-    /// Uniform within `sqrt(6 / (inputs + outputs))` (Glorot and Bengio 2010).
+    /// The uniform distribution in `±sqrt(6 / (inputs + outputs))` (Glorot and Bengio 2010; `xavier_uniform_`).
+    #[doc(alias = "xavier_uniform")]
     GlorotUniform,
-    /// Normal with variance `2 / (inputs + outputs)` (Glorot and Bengio 2010).
+    /// The normal distribution with mean 0 and variance `2 / (inputs + outputs)` (Glorot and Bengio 2010;
+    /// `xavier_normal_`).
+    #[doc(alias = "xavier_normal")]
     GlorotNormal,
-    /// Uniform within `sqrt(6 / inputs)` (He et al. 2015).
+    /// The uniform distribution in `±sqrt(6 / inputs)` (He et al. 2015; `kaiming_uniform_`).
+    #[doc(alias = "kaiming_uniform")]
     HeUniform,
-    /// Normal with variance `2 / inputs` (He et al. 2015).
+    /// The normal distribution with mean 0 and variance `2 / inputs` (He et al. 2015; `kaiming_normal_`).
+    #[doc(alias = "kaiming_normal")]
     HeNormal,
-    /// Uniform within `sqrt(3 / inputs)` (LeCun et al. 1998).
+    /// The uniform distribution in `±sqrt(3 / inputs)` (LeCun et al. 1998; Keras `LecunUniform`).
     LecunUniform,
-    /// Normal with variance `1 / inputs` (LeCun et al. 1998).
+    /// The normal distribution with mean 0 and variance `1 / inputs` (LeCun et al. 1998; Keras `LecunNormal`).
     LecunNormal,
-    /// For networks of sines of that frequency (Sitzmann et al. 2020, section 3.2 and supplement 1.5, as their code has it):
-    /// uniform within `1 / inputs` in the first layer of a network, and within `sqrt(6 / inputs) / frequency` in every other
-    /// one, the linear layer at the end included.
+    /// The initializer for networks of sines (Sitzmann et al. 2020, section 3.2 and supplement 1.5, as in their code).
     ///
-    /// It sets weights. Biases start at 0 unless they are set; the paper does not say how they start, and its code leaves
-    /// PyTorch's default, `Uniform` within `1 / sqrt(inputs)`.
+    /// The weights of the first layer of a network are uniform in `±1 / inputs`. The weights of every other layer,
+    /// including the linear output layer, are uniform in `±sqrt(6 / inputs) / frequency`.
+    ///
+    /// It is meant for weights. The paper does not specify the biases; its code uses PyTorch's default, which is
+    /// [`Init::Uniform`] with the limit `1 / sqrt(inputs)`. gradus sets biases to 0 by default.
     /// ```
     /// # use gradus::{Activation, Init, Network};
     /// let sine = Activation::Sine { frequency: 30.0 };
-    /// // The default of networks with sines, and the same by its name.
+    /// // Init::Siren is the default for networks with sines.
     /// let network = Network::new(2).dense(64, sine).dense(64, sine).dense(1, Activation::Identity);
     /// assert_eq!(network.clone().init(Init::Siren { frequency: 30.0 }, Init::Zeros), network);
     /// ```
     Siren {
-        /// That of the sines.
+        /// The frequency of the sines; see [`Activation::Sine`].
         frequency: f64,
     },
-    /// Normal around 0.
+    /// The normal distribution with mean 0 (`normal_`).
     Normal {
-        /// The standard deviation.
+        /// The standard deviation: a finite number >= 0.
         std: f64,
     },
-    /// Uniform around 0.
+    /// The uniform distribution in `±limit` (`uniform_`).
     Uniform {
-        /// The largest absolute value.
+        /// The maximum absolute value: a finite number >= 0.
         limit: f64,
     },
 }
 
 impl Init {
-    /// One of each, for tests to walk.
+    /// One value of every variant, for tests.
+    #[doc(hidden)]
     pub const ALL: &[Self] = &[
         Self::Zeros,
         Self::GlorotUniform,
@@ -65,9 +76,11 @@ impl Init {
         Self::Uniform { limit: 0.05 },
     ];
 
-    /// The weights' distribution where none was asked for: He's uniform before a relu and what resembles it, LeCun's
-    /// normal before a selu, a sine's own, Glorot's uniform before the others. [`Network::dense`](crate::nn::Network::dense) uses
-    /// [`Init::Siren`] instead of Glorot's in a layer that follows a sine.
+    /// Returns the default initializer of the weights for a layer with this activation.
+    ///
+    /// It is [`Init::HeUniform`] for ReLU and similar activations, [`Init::LecunNormal`] for SELU, [`Init::Siren`] for
+    /// a sine, and [`Init::GlorotUniform`] for all others. In a layer after a sine,
+    /// [`Network::dense`](crate::nn::Network::dense) uses [`Init::Siren`] instead of [`Init::GlorotUniform`].
     pub const fn default_for(activation: Activation) -> Self {
         match activation {
             Activation::Relu
@@ -93,22 +106,23 @@ impl Init {
         }
     }
 
-    /// The default for a layer with this activation that follows one with `before`, if there is one.
-    pub(crate) const fn default_after(before: Option<Activation>, activation: Activation) -> Self {
-        let own = Self::default_for(activation);
-        if let (Some(Activation::Sine { frequency }), Self::GlorotUniform) = (before, own) {
+    /// Returns the default initializer of the weights for a layer after a layer with the activation `previous`.
+    pub(crate) const fn default_after(previous: Option<Activation>, activation: Activation) -> Self {
+        let default = Self::default_for(activation);
+        if let (Some(Activation::Sine { frequency }), Self::GlorotUniform) = (previous, default) {
             return Self::Siren { frequency };
         }
-        own
+        default
     }
 
-    /// What it is in the first layer of a network, which has so many inputs.
+    /// Returns the initializer for the first layer of a network, which differs for [`Init::Siren`].
     pub(crate) fn for_first_layer(self, inputs: usize) -> Self {
         if let Self::Siren { .. } = self { Self::Uniform { limit: 1.0 / inputs as f64 } } else { self }
     }
 
-    /// The standard deviation of what is drawn for a layer of `inputs` and `outputs`; of [`Init::Siren`], for a layer that is
-    /// not the first.
+    /// Returns the standard deviation of the values for a layer with `inputs` inputs and `outputs` neurons.
+    ///
+    /// For [`Init::Siren`] it holds for every layer except the first.
     pub fn std(self, inputs: usize, outputs: usize) -> f64 {
         let (inputs, outputs) = (inputs as f64, outputs as f64);
         match self {
@@ -117,22 +131,23 @@ impl Init {
             Self::HeUniform | Self::HeNormal => libm::sqrt(2.0 / inputs),
             Self::LecunUniform | Self::LecunNormal => libm::sqrt(1.0 / inputs),
             Self::Siren { frequency } => libm::sqrt(2.0 / inputs) / frequency.abs(),
-            Self::Normal { std: deviation } => deviation,
+            Self::Normal { std } => std,
             Self::Uniform { limit } => limit / libm::sqrt(3.0),
         }
     }
 
-    /// Fills `values` with draws for a layer of `inputs` and `outputs`.
-    pub(crate) fn fill(self, draws: &mut Rng, inputs: usize, outputs: usize, values: &mut [f32]) {
-        let deviation = self.std(inputs, outputs);
+    /// Fills `values` with random values for a layer with `inputs` inputs and `outputs` neurons.
+    pub(crate) fn fill(self, rng: &mut Rng, inputs: usize, outputs: usize, values: &mut [f32]) {
+        let std = self.std(inputs, outputs);
         match self {
             Self::Zeros => values.fill(0.0),
             Self::GlorotNormal | Self::HeNormal | Self::LecunNormal | Self::Normal { .. } => {
-                values.fill_with(|| (deviation * draws.normal()) as f32);
+                values.fill_with(|| (std * rng.normal()) as f32);
             }
             Self::GlorotUniform | Self::HeUniform | Self::LecunUniform | Self::Siren { .. } | Self::Uniform { .. } => {
-                let limit = deviation * libm::sqrt(3.0);
-                values.fill_with(|| (limit * draws.uniform()) as f32);
+                // A uniform distribution in ±limit has the standard deviation limit / sqrt(3).
+                let limit = std * libm::sqrt(3.0);
+                values.fill_with(|| (limit * rng.uniform()) as f32);
             }
         }
     }

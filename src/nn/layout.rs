@@ -1,88 +1,69 @@
-//! Parameters: layer by layer as PyTorch lays them out, and where each lies in the one flat vector of all of them.
+//! The layout of all parameters of a network in one flat vector.
 
 use crate::nn::{
-    network::Dense,
+    dense::Dense,
+    parameters::LayerParameters,
     tensors::{TensorKind, TensorSpec},
 };
 
-/// The parameters of one dense layer, in PyTorch's layout.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct LayerParameters {
-    /// `[outputs, inputs]`, row by row: the weights of one neuron after the other.
-    pub weight: Vec<f32>,
-    /// `[outputs]`
-    pub bias: Vec<f32>,
-    /// `[outputs]`: what a norm multiplies by; empty without one.
-    pub gamma: Vec<f32>,
-    /// `[outputs]`: what a norm adds; empty without one.
-    pub beta: Vec<f32>,
-    /// `[outputs]`: the learned slopes of [`crate::nn::Activation::Prelu`]; empty for others.
-    pub prelu_slope: Vec<f32>,
-    /// `[outputs]`: the running mean of a batch norm; empty for others.
-    pub running_mean: Vec<f32>,
-    /// `[outputs]`: its running variance.
-    pub running_var: Vec<f32>,
-}
-
-impl LayerParameters {
-    /// Weights and biases, and no more.
-    pub fn new(weight: Vec<f32>, bias: Vec<f32>) -> Self {
-        Self { weight, bias, ..Self::default() }
-    }
-}
-
-/// Floats between the starts of two layers' parameters are a multiple of this: 256 bytes, WebGPU's offset alignment.
+/// The alignment of the parameters of a layer in floats: 256 bytes, the offset alignment of WebGPU.
 pub(crate) const ALIGNMENT: usize = 64;
 
-/// `n` rounded up to whole `vec4`s, or to whole 4x4 blocks.
+/// Rounds `n` up to a multiple of 4, the size of a `vec4` and of a side of a 4x4 block.
 pub(crate) const fn pad_to_vec4(n: usize) -> usize {
     n.next_multiple_of(4)
 }
 
-/// Rows of `columns` values, each padded with 0 to whole `vec4`s, and rows of 0 up to `batch`.
-pub(crate) fn pad_rows(values: &[f32], columns: usize, batch: usize) -> Vec<f32> {
+/// Returns rows of `columns` values, each padded with 0 to a multiple of 4 values, followed by rows of 0 up to
+/// `batch_size` rows.
+pub(crate) fn pad_rows(values: &[f32], columns: usize, batch_size: usize) -> Vec<f32> {
     let stride = pad_to_vec4(columns);
-    let mut rows = vec![0.0; batch * stride];
+    let mut rows = vec![0.0; batch_size * stride];
     for (to, from) in rows.chunks_exact_mut(stride).zip(values.chunks_exact(columns)) {
         to[..columns].copy_from_slice(from);
     }
     rows
 }
 
-/// Where one layer's parameters lie in the flat vector, as [`crate::train::Trainer::parameter_buffer`] holds it: `inputs` rows of
-/// weights, then the row of biases and what else there is for each neuron, each row `outputs` long and padded to `stride`; the rows are padded to a multiple of 4.
-/// All padding is 0. The weight from input `i` to neuron `j` is number `offset + i * stride + j`.
+/// The layout of the parameters of one layer in the flat vector of
+/// [`Trainer::parameter_buffer`](crate::train::Trainer::parameter_buffer).
+///
+/// The layer has `inputs` rows of weights. After them come `vector_rows` rows with one value per neuron: the biases,
+/// the factors and offsets of a normalization, and the slopes of a PReLU. Each row has `outputs` values, padded to
+/// `stride` values. The number of rows is padded to a multiple of 4. All padding is 0.
+///
+/// The weight from input `i` to neuron `j` has the index `offset + i * stride + j`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LayerLayout {
-    /// The number of the first weight.
+    /// The index of the first weight in the flat vector.
     pub offset: usize,
-    /// Rows of weights.
+    /// The number of rows of weights, one per input.
     pub inputs: usize,
-    /// Weights of a row.
+    /// The number of values per row, one per neuron.
     pub outputs: usize,
-    /// Numbers from one row to the next.
+    /// The distance between the starts of two rows, in values.
     pub stride: usize,
-    /// How many rows lie behind the weights: the biases, the gains and shifts of a norm, the slopes of a prelu.
+    /// The number of rows after the weights, each with one value per neuron.
     pub vector_rows: usize,
 }
 
 impl LayerLayout {
-    /// Where the weight from input `i` to neuron `j` lies; `i = inputs` is the bias.
+    /// Returns the index of the weight from input `i` to neuron `j`, or of the bias of neuron `j` for `i = inputs`.
     pub(crate) const fn weight_offset(&self, i: usize, j: usize) -> usize {
         self.offset + i * self.stride + j
     }
 }
 
-/// Where a tensor lies: a trained one in the flat parameters, the others in the flat running statistics.
+/// The position of a tensor: in the flat parameters if it is trained, otherwise in the flat running statistics.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct TensorLayout {
     pub(crate) spec: TensorSpec,
-    /// The number of its first value.
+    /// The index of the first value.
     pub(crate) offset: usize,
 }
 
-/// The layout of one layer.
+/// The layout of one layer and of each of its tensors.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct LayerTensors {
     pub(crate) layout: LayerLayout,
@@ -90,17 +71,17 @@ pub(crate) struct LayerTensors {
 }
 
 impl LayerTensors {
-    /// Where a tensor lies, if the layer has it.
+    /// Returns the layout of a tensor, or `None` if the layer does not have it.
     pub(crate) fn find(&self, kind: TensorKind) -> Option<TensorLayout> {
         self.tensors.iter().find(|tensor| tensor.spec.kind == kind).copied()
     }
 
-    /// The tensors that are trained, or the running statistics.
+    /// Returns the trained tensors if `is_trained` is true, otherwise the running statistics.
     fn filter_trained(&self, is_trained: bool) -> impl Iterator<Item = &TensorLayout> {
         self.tensors.iter().filter(move |tensor| tensor.spec.kind.is_trained() == is_trained)
     }
 
-    /// Writes the values of a layer into a flat vector.
+    /// Writes the trained tensors of a layer, or its running statistics, to a flat vector.
     fn write(&self, values: &LayerParameters, is_trained: bool, flat: &mut [f32]) {
         for TensorLayout { spec, offset } in self.filter_trained(is_trained) {
             let values = values.tensor(spec.kind);
@@ -112,7 +93,7 @@ impl LayerTensors {
         }
     }
 
-    /// Reads the values of a layer from a flat vector.
+    /// Reads the trained tensors of a layer, or its running statistics, from a flat vector.
     fn read(&self, flat: &[f32], is_trained: bool, values: &mut LayerParameters) {
         for TensorLayout { spec, offset } in self.filter_trained(is_trained) {
             let values = values.tensor_mut(spec.kind);
@@ -127,19 +108,20 @@ impl LayerTensors {
     }
 }
 
-/// The layout of all parameters and running statistics of one network.
+/// The layout of all parameters and running statistics of a network.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Layout {
-    pub(crate) to_layers: Vec<LayerTensors>,
-    /// Floats in the flat parameters.
+    pub(crate) layer_tensors: Vec<LayerTensors>,
+    /// The number of floats in the flat parameters.
     pub(crate) len: usize,
-    /// Floats in the flat running statistics.
+    /// The number of floats in the flat running statistics.
     pub(crate) statistics: usize,
 }
 
 impl Layout {
+    /// Creates the layout of a network with these layers.
     pub(crate) fn new(layers: &[Dense]) -> Self {
-        let mut layout = Self { to_layers: Vec::with_capacity(layers.len()), len: 0, statistics: 0 };
+        let mut layout = Self { layer_tensors: Vec::with_capacity(layers.len()), len: 0, statistics: 0 };
         for layer in layers {
             let stride = pad_to_vec4(layer.outputs);
             let start = layout.len;
@@ -155,48 +137,49 @@ impl Layout {
                 }
             }
             let Dense { inputs, outputs, .. } = *layer;
-            let place = LayerLayout { offset: start, inputs, outputs, stride, vector_rows: rows - inputs };
+            let layer_layout = LayerLayout { offset: start, inputs, outputs, stride, vector_rows: rows - inputs };
             layout.len = (start + pad_to_vec4(rows) * stride).next_multiple_of(ALIGNMENT);
-            layout.to_layers.push(LayerTensors { layout: place, tensors });
+            layout.layer_tensors.push(LayerTensors { layout: layer_layout, tensors });
         }
         layout
     }
 
-    /// Where the parameters of each layer lie.
+    /// Returns the layout of the parameters of each layer.
     pub(crate) fn layers(&self) -> impl Iterator<Item = &LayerLayout> + Clone {
-        self.to_layers.iter().map(|layer| &layer.layout)
+        self.layer_tensors.iter().map(|layer| &layer.layout)
     }
 
-    /// The flat parameters of layers in PyTorch's layout.
+    /// Returns the flat parameters of layers in the layout of PyTorch.
     pub(crate) fn to_flat(&self, layers: &[LayerParameters]) -> Vec<f32> {
         self.write_flat(layers, true, self.len)
     }
 
-    /// The flat running statistics: of each batch normalization the means, then the variances, padded.
+    /// Returns the flat running statistics: for each batch normalization the means, then the variances, padded.
     pub(crate) fn flat_statistics(&self, layers: &[LayerParameters]) -> Vec<f32> {
         self.write_flat(layers, false, self.statistics)
     }
 
+    /// Returns a flat vector of `len` values with the trained tensors or the running statistics.
     fn write_flat(&self, layers: &[LayerParameters], is_trained: bool, len: usize) -> Vec<f32> {
         let mut flat = vec![0.0; len];
-        for (layer, values) in self.to_layers.iter().zip(layers) {
+        for (layer, values) in self.layer_tensors.iter().zip(layers) {
             layer.write(values, is_trained, &mut flat);
         }
         flat
     }
 
-    /// The layers, in PyTorch's layout, of flat parameters; without running statistics.
+    /// Returns the layers of flat parameters in the layout of PyTorch, without running statistics.
     pub(crate) fn to_layers(&self, flat: &[f32]) -> Vec<LayerParameters> {
-        let mut layers = vec![LayerParameters::default(); self.to_layers.len()];
-        for (layer, values) in self.to_layers.iter().zip(&mut layers) {
+        let mut layers = vec![LayerParameters::default(); self.layer_tensors.len()];
+        for (layer, values) in self.layer_tensors.iter().zip(&mut layers) {
             layer.read(flat, true, values);
         }
         layers
     }
 
-    /// Puts flat running statistics into the layers.
+    /// Copies flat running statistics into the layers.
     pub(crate) fn set_statistics(&self, flat: &[f32], layers: &mut [LayerParameters]) {
-        for (layer, values) in self.to_layers.iter().zip(layers) {
+        for (layer, values) in self.layer_tensors.iter().zip(layers) {
             layer.read(flat, false, values);
         }
     }

@@ -1,77 +1,92 @@
-//! The losses: each an arm here and a file in `shaders/loss/`.
+//! The losses. Each one is a variant of [`Loss`] with a file in `shaders/loss/`.
 
 use crate::{
     data::dataset::Targets,
     error::{Error, Result},
     nn::{activation::Activation, custom::CustomLoss, network::Network},
-    util::{
-        family::{files, parse},
-        math::sign,
-    },
+    util::family::{files, parse},
 };
 
-/// How far the network's outputs `y` are from the expected ones `t`.
+mod formulas;
+
+/// The loss of a training run: a function of the outputs `y` and the targets `t`, which the optimizer minimizes.
+///
+/// The loss of a batch is a mean over the rows and the outputs. The losses with a softmax take the mean over the rows
+/// only. Names such as `nn.MSELoss` refer to PyTorch.
+#[doc(alias = "criterion")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Loss {
-    /// The default: chosen when a training begins, from the targets and the output layer.
+    /// The default: gradus chooses the loss by the targets and the output layer when it creates the trainer.
     ///
-    /// - Class ids and several outputs, identity or softmax: [`Loss::SoftmaxCrossEntropy`].
-    /// - Class ids 0 and 1 and one output: [`Loss::BinaryCrossEntropy`] of a sigmoid, or
-    ///   [`Loss::BinaryCrossEntropyWithLogits`] of the identity.
-    /// - Class ids and another output layer, such as several sigmoids: [`Loss::Mse`], with a warning in the log.
+    /// - Class ids, several outputs, identity or softmax: [`Loss::SoftmaxCrossEntropy`].
+    /// - Class ids 0 and 1, one output: [`Loss::BinaryCrossEntropy`] for a sigmoid,
+    ///   [`Loss::BinaryCrossEntropyWithLogits`] for the identity.
+    /// - Class ids, any other output layer, for example several sigmoids: [`Loss::Mse`], with a warning in the log.
     /// - Values, or no data set: [`Loss::Mse`].
     ///
-    /// A trainer's settings and files have the loss that was chosen. Where it is used without a training, it is
-    /// [`Loss::Mse`].
+    /// The settings of a trainer and saved files hold the chosen loss. Without a training run it acts as [`Loss::Mse`].
     Auto,
-    /// Mean squared error: `(y - t)^2`, the mean over the batch and the outputs.
+    /// The mean squared error `(y - t)^2` (`nn.MSELoss`).
+    #[doc(alias = "mean squared error")]
     Mse,
-    /// Mean absolute error, L1: `|y - t|`, the mean over the batch and the outputs.
+    /// The mean absolute error `|y - t|` (`nn.L1Loss`).
+    #[doc(alias = "mean absolute error")]
+    #[doc(alias = "mae")]
     L1,
-    /// Squared near 0 and absolute further away (Huber 1964): `e^2 / 2` for an error `e` up to `delta`, and
-    /// `delta (|e| - delta / 2)` beyond; the mean over the batch and the outputs.
+    /// The Huber loss: `e^2 / 2` for an error `e = y - t` with `|e| <= delta`, otherwise `delta (|e| - delta / 2)`
+    /// (Huber 1964; `nn.HuberLoss`).
+    #[doc(alias = "smooth l1")]
     Huber {
-        /// Where the one turns into the other: above 0. PyTorch's is 1.
+        /// The error at which the loss changes from quadratic to linear: a finite number > 0. The default of PyTorch is
+        /// 1.
         delta: f64,
     },
-    /// `ln(cosh(y - t))`, the mean over the batch and the outputs.
+    /// The logarithm of the hyperbolic cosine of the error, `ln(cosh(y - t))` (Keras `LogCosh`).
     LogCosh,
-    /// Binary cross-entropy of sigmoid outputs: `-t ln y - (1 - t) ln(1 - y)`, the mean over the batch and the outputs.
-    /// The output layer has to be a sigmoid: its slope cancels, and `dLoss/dz` is `y - t`. The loss of an output that is
-    /// wrong beyond what f32 can tell from 0 or 1 is 87.3, as PyTorch's is 100; its gradient is right.
+    /// The binary cross-entropy of sigmoid outputs, `-t ln y - (1 - t) ln(1 - y)` (`nn.BCELoss`).
+    ///
+    /// The output layer must be a sigmoid. Its derivative cancels, so `dLoss/dz` is `y - t`. If f32 rounds a wrong
+    /// output to 0 or 1, the loss is 87.3; PyTorch returns 100. The gradient is exact.
+    #[doc(alias = "bce")]
     BinaryCrossEntropy,
-    /// Binary cross-entropy of logits: `ln(1 + e^y) - t y`, the mean over the batch and the outputs. The output layer has
-    /// to be the identity; a single output says yes above 0.
+    /// The binary cross-entropy of logits, `ln(1 + e^y) - t y` (`nn.BCEWithLogitsLoss`).
+    ///
+    /// The output layer must be the identity. A single output predicts class 1 if it is greater than 0.
     BinaryCrossEntropyWithLogits,
-    /// Softmax and cross-entropy in one, on logits: `ln(sum e^y) - y[class]`, the mean over the batch. The output layer has to
-    /// be the identity. Where several classes are expected in shares `t`, it is the sum of
-    /// `t (ln(sum e^y) - y)`.
+    /// The softmax and the cross-entropy of logits, `ln(sum e^y) - y[class]`, as a mean over the rows
+    /// (`nn.CrossEntropyLoss`).
+    ///
+    /// The output layer must be the identity or the softmax. For targets `t` that are probabilities of classes, it is
+    /// the sum of `t (ln(sum e^y) - y)`.
+    #[doc(alias = "CrossEntropyLoss")]
+    #[doc(alias = "categorical_crossentropy")]
     SoftmaxCrossEntropy,
-    /// The same with smoothed labels (Szegedy et al. 2016): `smoothing` of the expectation is spread over all classes, so
-    /// that the right one is expected with `1 - smoothing + smoothing / classes`.
+    /// [`Loss::SoftmaxCrossEntropy`] with smoothed labels, as a mean over the rows (Szegedy et al. 2016;
+    /// `nn.CrossEntropyLoss(label_smoothing=...)`).
+    ///
+    /// The target of the correct class is `1 - label_smoothing + label_smoothing / classes`, and that of every other
+    /// class is `label_smoothing / classes`.
     LabelSmoothedCrossEntropy {
-        /// From 0 to 1.
+        /// The part of the probability that is divided equally over all classes, in [0, 1].
         label_smoothing: f64,
     },
-    /// Hinge: `max(0, 1 - s y)` with `s = 2 t - 1` for an expected 0 or 1, the mean over the batch and the outputs. A
-    /// single output says yes above 0.
+    /// The hinge loss `max(0, 1 - s y)` with `s = 2 t - 1` for a target 0 or 1 (Keras `Hinge`). A single output
+    /// predicts class 1 if it is greater than 0.
     Hinge,
-    /// Poisson's negative log-likelihood of counts, where the output is the logarithm of the rate: `e^y - t y`, the mean
-    /// over the batch and the outputs.
+    /// The negative log-likelihood of a Poisson distribution, `e^y - t y`, for targets that are counts
+    /// (`nn.PoissonNLLLoss`). The output is the logarithm of the rate.
     Poisson,
-    /// Relative squared error: `(y - t)^2 / (y^2 + 0.01)`, the mean over the batch and the outputs. For the gradient the
-    /// denominator is a constant (Lehtinen et al. 2018, as in tiny-cuda-nn).
+    /// The relative squared error `(y - t)^2 / (y^2 + 0.01)`. Its derivative treats the denominator as a constant
+    /// (Lehtinen et al. 2018; `RelativeL2` in tiny-cuda-nn).
     RelativeL2,
-    /// One of the caller's own.
+    /// A loss that the caller defines.
     Custom(&'static CustomLoss),
 }
 
-/// What keeps [`Loss::RelativeL2`] from dividing by 0.
-const RELATIVE_L2_EPSILON: f64 = 0.01;
-
 impl Loss {
-    /// One of each, for tests and benches to walk.
+    /// One value of every variant except [`Loss::Auto`] and [`Loss::Custom`], for tests and benchmarks.
+    #[doc(hidden)]
     pub const ALL: &[Self] = &[
         Self::Mse,
         Self::L1,
@@ -86,7 +101,7 @@ impl Loss {
         Self::RelativeL2,
     ];
 
-    /// The name, as it stands in files and as its WGSL function is called.
+    /// Returns the name, for example `huber`. Files and the WGSL function use this name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -105,11 +120,11 @@ impl Loss {
         }
     }
 
-    /// The number that it has to be told, if there is one.
+    /// Returns the parameter, for example `delta` of a Huber loss, or `None` for a variant without one.
     pub const fn parameter(self) -> Option<f64> {
         match self {
             Self::Huber { delta } => Some(delta),
-            Self::LabelSmoothedCrossEntropy { label_smoothing: smoothing } => Some(smoothing),
+            Self::LabelSmoothedCrossEntropy { label_smoothing } => Some(label_smoothing),
             Self::Auto
             | Self::Mse
             | Self::L1
@@ -124,11 +139,11 @@ impl Loss {
         }
     }
 
-    /// The same with another number.
-    fn with_parameter(self, number: f64) -> Self {
+    /// Replaces the parameter; variants without a parameter stay unchanged.
+    fn with_parameter(self, parameter: f64) -> Self {
         match self {
-            Self::Huber { .. } => Self::Huber { delta: number },
-            Self::LabelSmoothedCrossEntropy { .. } => Self::LabelSmoothedCrossEntropy { label_smoothing: number },
+            Self::Huber { .. } => Self::Huber { delta: parameter },
+            Self::LabelSmoothedCrossEntropy { .. } => Self::LabelSmoothedCrossEntropy { label_smoothing: parameter },
             Self::Auto
             | Self::Mse
             | Self::L1
@@ -143,8 +158,10 @@ impl Loss {
         }
     }
 
-    /// The activation that the output layer has to have, where the loss demands one; in place of the identity a loss that
-    /// looks at the whole row takes [`Activation::Softmax`], too.
+    /// Returns the activation that the output layer must have, or `None` if the loss allows all of them except
+    /// [`Activation::Softmax`].
+    ///
+    /// The losses with a softmax require [`Activation::Identity`], and also allow [`Activation::Softmax`].
     pub const fn required_output_activation(self) -> Option<Activation> {
         match self {
             Self::BinaryCrossEntropy => Some(Activation::Sigmoid),
@@ -163,15 +180,15 @@ impl Loss {
         }
     }
 
-    /// The loss of a training on these targets: [`Loss::Auto`] becomes one that fits them.
-    pub(crate) fn resolve_auto(self, network: &Network, answers: Option<&Targets>) -> Self {
+    /// Replaces [`Loss::Auto`] by the loss that fits the output layer of the network and the targets. Logs the choice.
+    pub(crate) fn resolve_auto(self, network: &Network, targets: Option<&Targets>) -> Self {
         if self != Self::Auto {
             return self;
         }
-        let Some(Targets::Classes(_)) = answers else { return Self::Mse };
+        let Some(Targets::Classes(_)) = targets else { return Self::Mse };
         let output = network.layers().last().map(|layer| layer.activation);
         let has_one_output = network.outputs() == 1;
-        let chosen = if output == Some(Activation::Sigmoid) && has_one_output {
+        let loss = if output == Some(Activation::Sigmoid) && has_one_output {
             Self::BinaryCrossEntropy
         } else if output == Some(Activation::Identity) && has_one_output {
             Self::BinaryCrossEntropyWithLogits
@@ -180,117 +197,76 @@ impl Loss {
         } else {
             Self::Mse
         };
-        if chosen == Self::Mse {
+        if loss == Self::Mse {
             let output = output.map_or("none", Activation::name);
             log::warn!(
-                "loss: mean squared error, although the targets are class ids, because the output layer is {output}; an \
-                 identity or softmax output layer would get the cross-entropy; Settings::loss sets a loss"
+                "loss: chose mean squared error for class ids, because the output layer is {output}; use an identity \
+                 or softmax output layer for cross-entropy, or set TrainerSettings::loss"
             );
         } else {
-            log::info!("loss: {chosen}, because the targets are class ids; Settings::loss sets another");
+            log::info!("loss: chose {loss} for class ids; set TrainerSettings::loss to use another loss");
         }
-        chosen
+        loss
     }
 
-    /// Refuses the activation of an output layer that the loss cannot have.
-    pub(crate) fn check_output(self, got: Activation) -> Result<()> {
-        let is_softmax = got == Activation::Softmax;
-        let is_good = match self.required_output_activation() {
-            Some(demanded) => got == demanded || (self.needs_full_row() && is_softmax),
+    /// Returns an error if the loss does not allow this activation in the output layer.
+    pub(crate) fn check_output(self, activation: Activation) -> Result<()> {
+        let is_softmax = activation == Activation::Softmax;
+        let required = self.required_output_activation();
+        let is_allowed = match required {
+            Some(required) => activation == required || (self.needs_full_row() && is_softmax),
             None => !is_softmax,
         };
-        if is_good {
+        if is_allowed {
             return Ok(());
         }
-        let expected = match self.required_output_activation() {
-            Some(demanded) => format!("{demanded} for {self}"),
-            None => format!("no softmax for {self}"),
+        let expected = match required {
+            Some(required) => format!("{required} for {self}"),
+            None => format!("any activation except softmax for {self}"),
         };
-        Err(Error::InvalidSetting { name: "activation of the output layer", expected, got: got.to_string() })
+        Err(Error::InvalidSetting { name: "activation of the output layer", expected, got: activation.to_string() })
     }
 
-    /// Whether its outputs answer yes or no, or which class it is.
+    /// Returns whether the loss is for classes or labels, and not for values.
     pub(crate) const fn is_classification(self) -> bool {
         self.required_output_activation().is_some() || matches!(self, Self::Hinge)
     }
 
-    /// Where a single output turns from no to yes.
+    /// Returns the decision threshold of a single output: 0 for logits and hinge, otherwise 0.5. A larger output
+    /// predicts class 1.
     pub const fn decision_threshold(self) -> f32 {
         if matches!(self, Self::BinaryCrossEntropyWithLogits | Self::Hinge) { 0.0 } else { 0.5 }
     }
 
-    /// The loss of one output `y` of `outputs` against the expected `t`, before the mean. `normalizer` is `ln(sum e^y)` of
-    /// the whole row, which only softmax looks at.
-    #[inline(always)]
-    pub fn value(self, y: f64, t: f64, normalizer: f64, outputs: usize) -> f64 {
-        // The logarithm of the smallest normal f32, which is where the kernels have to stop.
-        let least = f64::from(f32::MIN_POSITIVE);
-        let ln = |x: f64| if x < least { least.ln() } else { x.ln() };
-        let error = y - t;
-        match self {
-            Self::Auto | Self::Mse => error * error,
-            Self::L1 => error.abs(),
-            Self::Huber { delta } => {
-                let e = error.abs();
-                if e <= delta { 0.5 * e * e } else { delta * (e - 0.5 * delta) }
-            }
-            Self::LogCosh => error.abs() + (-2.0 * error.abs()).exp().ln_1p() - std::f64::consts::LN_2,
-            Self::BinaryCrossEntropy => -(t * ln(y) + (1.0 - t) * ln(1.0 - y)),
-            Self::BinaryCrossEntropyWithLogits => positive_part(y) - t * y + (-y.abs()).exp().ln_1p(),
-            Self::SoftmaxCrossEntropy => t * (normalizer - y),
-            Self::LabelSmoothedCrossEntropy { label_smoothing: smoothing } => {
-                smooth_label(t, smoothing, outputs) * (normalizer - y)
-            }
-            Self::Hinge => positive_part(1.0 - (2.0 * t - 1.0) * y),
-            Self::Poisson => y.exp() - t * y,
-            Self::RelativeL2 => error * error / (y * y + RELATIVE_L2_EPSILON),
-            Self::Custom(custom) => custom.apply(y, t),
-        }
-    }
-
-    /// The derivative of [`Loss::value`], before the mean: by the output layer's `z` where the loss demands the activation
-    /// ([`Loss::required_output_activation`]), else by `y`. Softmax looks at the sum of the whole row's expected outputs, too, which is
-    /// 1 for a class.
-    pub fn derivative(self, y: f64, t: f64, (normalizer, sum): (f64, f64), outputs: usize) -> f64 {
-        match self {
-            Self::Auto | Self::Mse => 2.0 * (y - t),
-            Self::L1 => sign(y - t),
-            Self::Huber { delta } => (y - t).clamp(-delta, delta),
-            Self::LogCosh => (y - t).tanh(),
-            Self::BinaryCrossEntropy => y - t,
-            Self::BinaryCrossEntropyWithLogits => 1.0 / (1.0 + (-y).exp()) - t,
-            Self::SoftmaxCrossEntropy => (y - normalizer).exp() * sum - t,
-            Self::LabelSmoothedCrossEntropy { label_smoothing: smoothing } => {
-                (y - normalizer).exp() * smooth_label(sum, smoothing, 1) - smooth_label(t, smoothing, outputs)
-            }
-            Self::Hinge => {
-                let s = 2.0 * t - 1.0;
-                if s * y < 1.0 { -s } else { 0.0 }
-            }
-            Self::Poisson => y.exp() - t,
-            Self::RelativeL2 => 2.0 * (y - t) / (y * y + RELATIVE_L2_EPSILON),
-            Self::Custom(custom) => custom.derivative(y, t),
-        }
-    }
-
-    /// Whether it looks at the whole row of outputs, so that its delta needs a dispatch of its own.
+    /// Returns whether the loss of one output depends on the full row of outputs, so that its delta needs one more
+    /// dispatch.
     pub(crate) const fn needs_full_row(self) -> bool {
         matches!(self, Self::SoftmaxCrossEntropy | Self::LabelSmoothedCrossEntropy { .. })
     }
 
-    /// Over how many numbers the mean goes, for a batch of `rows`.
+    /// Returns the divisor of the mean over a batch of `rows` rows: `rows` for losses with a softmax, otherwise
+    /// `rows * outputs`.
+    #[doc(alias = "reduction")]
     pub const fn mean_divisor(self, rows: usize, outputs: usize) -> usize {
         if self.needs_full_row() { rows } else { rows * outputs }
     }
 
-    /// Refuses a number that makes no loss.
+    /// Returns an error if the parameter or the custom function is invalid.
     pub(crate) fn check(self) -> Result<()> {
-        let (is_good, expected) = match self {
-            Self::Huber { delta } => (delta > 0.0 && (delta as f32).is_finite(), "a finite number above 0"),
-            Self::LabelSmoothedCrossEntropy { label_smoothing: smoothing } => {
-                ((0.0..=1.0).contains(&smoothing), "a number from 0 to 1")
-            }
-            Self::Custom(custom) => return custom.check(),
+        match self {
+            Self::Huber { delta } if delta > 0.0 && (delta as f32).is_finite() => Ok(()),
+            Self::Huber { delta } => Err(Error::InvalidSetting {
+                name: "huber: delta",
+                expected: "a finite number > 0".to_owned(),
+                got: delta.to_string(),
+            }),
+            Self::LabelSmoothedCrossEntropy { label_smoothing } if (0.0..=1.0).contains(&label_smoothing) => Ok(()),
+            Self::LabelSmoothedCrossEntropy { label_smoothing } => Err(Error::InvalidSetting {
+                name: "smoothed_cross_entropy: label_smoothing",
+                expected: "a number in [0, 1]".to_owned(),
+                got: label_smoothing.to_string(),
+            }),
+            Self::Custom(custom) => custom.check(),
             Self::Auto
             | Self::Mse
             | Self::L1
@@ -300,13 +276,11 @@ impl Loss {
             | Self::SoftmaxCrossEntropy
             | Self::Hinge
             | Self::Poisson
-            | Self::RelativeL2 => (true, ""),
-        };
-        let wrong =
-            || Error::InvalidSetting { name: "number of a loss", expected: expected.to_owned(), got: self.to_string() };
-        if is_good { Ok(()) } else { Err(wrong()) }
+            | Self::RelativeL2 => Ok(()),
+        }
     }
 
+    /// Returns the WGSL source of the loss and its derivative, with the functions that they call.
     pub(crate) const fn wgsl(self) -> &'static [&'static str] {
         match self {
             Self::Auto | Self::Mse => files!("loss/mse"),
@@ -329,20 +303,11 @@ impl Loss {
     }
 }
 
-/// Not max(): that would turn NaN into 0.
-fn positive_part(x: f64) -> f64 {
-    if x < 0.0 { 0.0 } else { x }
-}
-
-fn smooth_label(t: f64, smoothing: f64, outputs: usize) -> f64 {
-    t * (1.0 - smoothing) + smoothing / outputs as f64
-}
-
 impl std::fmt::Display for Loss {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())?;
-        if let Some(number) = self.parameter() {
-            write!(f, "({number})")?;
+        if let Some(parameter) = self.parameter() {
+            write!(f, "({parameter})")?;
         }
         Ok(())
     }
@@ -351,7 +316,11 @@ impl std::fmt::Display for Loss {
 impl std::str::FromStr for Loss {
     type Err = Error;
 
-    /// The member of that name, such as `huber` or `huber(0.5)`.
+    /// Parses a name with or without a parameter, for example `huber` or `huber(0.5)`. Without a parameter it uses 1
+    /// for `huber` and 0.1 for `smoothed_cross_entropy`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`] if the name is unknown, or if the parameter is not a number or not allowed.
     fn from_str(text: &str) -> Result<Self> {
         if text == Self::Auto.name() {
             Ok(Self::Auto)
@@ -366,7 +335,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_parse() {
+    fn names_and_displayed_texts_parse_back() {
         for loss in Loss::ALL {
             assert_eq!(loss.name().parse(), Ok(*loss));
             assert_eq!(loss.to_string().parse(), Ok(*loss));
@@ -376,27 +345,26 @@ mod tests {
     }
 
     #[test]
-    fn the_default_fits_the_targets() {
-        let ids = Targets::Classes(vec![0, 1]);
+    fn auto_resolves_to_a_loss_for_the_targets_and_the_output_layer() {
+        let class_ids = Targets::Classes(vec![0, 1]);
         let values = Targets::Values(vec![0.0, 1.0]);
-        let of = |outputs: usize, activation: Activation, answers: Option<&Targets>| {
-            Loss::Auto.resolve_auto(&Network::new(1).dense(outputs, activation), answers)
+        let resolve = |outputs: usize, activation: Activation, targets: Option<&Targets>| {
+            Loss::Auto.resolve_auto(&Network::new(1).dense(outputs, activation), targets)
         };
-        assert_eq!(of(2, Activation::Identity, Some(&ids)), Loss::SoftmaxCrossEntropy);
-        assert_eq!(of(2, Activation::Softmax, Some(&ids)), Loss::SoftmaxCrossEntropy);
-        assert_eq!(of(1, Activation::Sigmoid, Some(&ids)), Loss::BinaryCrossEntropy);
-        assert_eq!(of(1, Activation::Identity, Some(&ids)), Loss::BinaryCrossEntropyWithLogits);
-        assert_eq!(of(2, Activation::Sigmoid, Some(&ids)), Loss::Mse);
-        assert_eq!(of(2, Activation::Identity, Some(&values)), Loss::Mse);
-        assert_eq!(of(2, Activation::Identity, None), Loss::Mse);
+        assert_eq!(resolve(2, Activation::Identity, Some(&class_ids)), Loss::SoftmaxCrossEntropy);
+        assert_eq!(resolve(2, Activation::Softmax, Some(&class_ids)), Loss::SoftmaxCrossEntropy);
+        assert_eq!(resolve(1, Activation::Sigmoid, Some(&class_ids)), Loss::BinaryCrossEntropy);
+        assert_eq!(resolve(1, Activation::Identity, Some(&class_ids)), Loss::BinaryCrossEntropyWithLogits);
+        assert_eq!(resolve(2, Activation::Sigmoid, Some(&class_ids)), Loss::Mse);
+        assert_eq!(resolve(2, Activation::Identity, Some(&values)), Loss::Mse);
+        assert_eq!(resolve(2, Activation::Identity, None), Loss::Mse);
         let network = Network::new(1).dense(2, Activation::Identity);
-        assert_eq!(Loss::L1.resolve_auto(&network, Some(&ids)), Loss::L1);
+        assert_eq!(Loss::L1.resolve_auto(&network, Some(&class_ids)), Loss::L1);
     }
 
     #[test]
-    fn losses_of_classes_are_told_from_those_of_values() {
-        let classifies: Vec<_> =
-            Loss::ALL.iter().filter(|loss| loss.is_classification()).map(|loss| loss.name()).collect();
+    fn classification_losses_are_the_cross_entropies_and_hinge() {
+        let names: Vec<_> = Loss::ALL.iter().filter(|loss| loss.is_classification()).map(|loss| loss.name()).collect();
         let expected = [
             "binary_cross_entropy",
             "binary_cross_entropy_with_logits",
@@ -404,6 +372,6 @@ mod tests {
             "label_smoothed_cross_entropy",
             "hinge",
         ];
-        assert_eq!(classifies, expected);
+        assert_eq!(names, expected);
     }
 }

@@ -1,5 +1,6 @@
-//! Optimizers and learning-rate schedules.
+//! Optimizers and learning rate schedules.
 
+pub(crate) mod bounds;
 pub(crate) mod coefficients;
 pub(crate) mod optimizer;
 pub(crate) mod schedule;

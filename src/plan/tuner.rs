@@ -1,4 +1,6 @@
-//! Finds the fastest plan by measuring: opt-in, since it takes a moment, and what it finds decides the bits of a training.
+//! The tuner: measures plans and finds the fastest one.
+//!
+//! gradus never tunes automatically, because measuring takes time and the plan decides the bits of a training run.
 
 use std::{
     fs,
@@ -11,87 +13,95 @@ use crate::{
     device::Device,
     engine::reference::Reference,
     error::{Error, Result},
-    nn::{layout::LayerParameters, network::Network},
+    nn::{network::Network, parameters::LayerParameters},
     optim::{optimizer::Optimizer, schedule::Schedule},
     plan::Plan,
     train::{settings::TrainerSettings, trainer::Trainer},
+    util::files,
 };
 
-/// Times whole steps of the plans that may be the fastest.
+/// A tuner: measures whole steps of every plan that may be the fastest.
 ///
-/// It knows no targets, so [`Loss::Auto`](crate::nn::Loss::Auto) is mean squared error here: set the loss of the training before.
+/// The tuner has no targets, so [`Loss::Auto`](crate::nn::Loss::Auto) is mean squared error here. Set the loss of the
+/// training explicitly.
 ///
 /// ```no_run
-/// # use gradus::{Activation, Device, Network, Settings, plan::Tuner};
+/// # use gradus::{Activation, Device, Network, TrainerSettings, plan::Tuner};
 /// # fn main() -> gradus::Result<()> {
 /// let network = Network::new(784).dense(128, Activation::Sigmoid).dense(10, Activation::Sigmoid);
-/// let settings = Settings { batch: 64, ..Settings::default() };
-/// let tuner = Tuner { cache: Some("plans".into()), ..Tuner::default() };
+/// let settings = TrainerSettings { batch_size: 64, ..TrainerSettings::default() };
+/// let tuner = Tuner { cache_dir: Some("plans".into()), ..Tuner::default() };
 /// let plan = tuner.tune(&Device::auto()?, &network, &settings)?;
 /// println!("{plan}");
-/// let settings = Settings { plan: Some(plan), ..settings };
+/// let settings = TrainerSettings { plan: Some(plan), ..settings };
 /// # Ok(()) }
 /// ```
+#[doc(alias = "autotune")]
 #[derive(Debug, Clone)]
 pub struct Tuner {
-    /// About how long all measurements take together.
+    /// The approximate time of all measurements together.
     pub time_budget: Duration,
-    /// A folder of plans that were found before. A plan is taken from there if it was made for the same device, driver,
-    /// version of gradus, network and batch, and may be the fastest for these settings; otherwise it is said that it is
-    /// stale, and why, and it is replaced.
+    /// A directory of plans from earlier calls. `None` disables the cache.
+    ///
+    /// The tuner uses a plan from the cache if it was made for the same device, driver, version of gradus, network and
+    /// batch size, and may be the fastest for the settings. Otherwise it logs why the plan is stale and replaces it.
     pub cache_dir: Option<PathBuf>,
 }
 
 impl Default for Tuner {
-    /// Two seconds, no cache.
+    /// Returns a tuner with a time budget of two seconds and no cache.
     fn default() -> Self {
         Self { time_budget: Duration::from_secs(2), cache_dir: None }
     }
 }
 
-/// A plan and how fast it is.
+/// A plan with its measured speed.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct TunedPlan {
     /// The plan.
     pub plan: Plan,
-    /// Seconds a step; infinite for a plan that computes wrongly or does not run.
+    /// Seconds per step; infinite for a plan that fails or computes wrongly.
     pub seconds_per_step: f64,
 }
 
-/// Rows of the batch that a plan is checked with.
-const CHECKED_ROWS: usize = 8;
+/// The maximum number of rows of the batch that checks a plan.
+const MAX_CHECKED_ROWS: usize = 8;
 
 impl Tuner {
-    /// The fastest plan for a network and a batch on a device: from the cache, or measured.
+    /// Returns the fastest plan for a network and settings on a device, from the cache or measured.
     ///
     /// # Errors
-    /// As [`Trainer::new`]; [`Error::Io`] if the cache cannot be written.
+    /// - [`Error::Io`] if the cache cannot be written.
+    /// - The errors of [`Trainer::new`].
     pub fn tune(&self, device: &Device, network: &Network, settings: &TrainerSettings) -> Result<Plan> {
         let plans = candidate_plans(device, network, settings)?;
-        let own = plans[0].clone();
-        let file = self.cache_dir.as_ref().map(|folder| folder.join(file_name(&own)));
-        if let Some(plan) = file.as_ref().and_then(|file| load_cached(file, &plans)) {
+        let default_plan = plans[0].clone();
+        let path = self.cache_dir.as_ref().map(|directory| directory.join(file_name(&default_plan)));
+        if let Some(plan) = path.as_ref().and_then(|path| load_cached(path, &plans)) {
             return Ok(plan);
         }
-        let best = self.time_budget(plans, device, network, settings)?.into_iter().next();
-        let plan = best.map_or(own, |tuned| tuned.plan);
-        if let Some(file) = file {
-            crate::util::files::write(&file, plan.to_string().as_bytes())?;
+        let fastest = self.measure_plans(plans, device, network, settings)?.into_iter().next();
+        let plan = fastest.map_or(default_plan, |tuned| tuned.plan);
+        if let Some(path) = path {
+            files::write(&path, plan.to_string().as_bytes())?;
         }
         Ok(plan)
     }
 
-    /// Every plan that may be the fastest, the fastest first. The one that would be taken without measuring is among
-    /// them. Each is first checked against the reference: one that computes wrongly is not timed.
+    /// Measures every plan that may be the fastest, and returns them from the fastest to the slowest.
+    ///
+    /// The plan that gradus uses without a tuner is one of them. The tuner first checks each plan against the
+    /// reference, and does not time a plan that computes wrongly.
     ///
     /// # Errors
-    /// As [`Trainer::new`].
+    /// The errors of [`Trainer::new`].
     pub fn measure(&self, device: &Device, network: &Network, settings: &TrainerSettings) -> Result<Vec<TunedPlan>> {
-        self.time_budget(candidate_plans(device, network, settings)?, device, network, settings)
+        self.measure_plans(candidate_plans(device, network, settings)?, device, network, settings)
     }
 
-    fn time_budget(
+    /// Measures each plan with an equal part of the time budget, and sorts them by their speed.
+    fn measure_plans(
         &self,
         plans: Vec<Plan>,
         device: &Device,
@@ -100,100 +110,112 @@ impl Tuner {
     ) -> Result<Vec<TunedPlan>> {
         let rows = 2 * settings.batch_size;
         let outputs = network.outputs();
-        let data = Dataset::new(rows, test_inputs(rows * network.inputs()), test_inputs(rows * outputs))?;
-        let each = self.time_budget / plans.len().max(1) as u32;
-        let mut all = Vec::new();
+        let data = Dataset::new(rows, test_values(rows * network.inputs()), test_values(rows * outputs))?;
+        let time_per_plan = self.time_budget / plans.len().max(1) as u32;
+        let mut tuned = Vec::new();
         for plan in plans {
             let settings = TrainerSettings { plan: Some(plan.clone()), ..settings.clone() };
             let measured = check_plan(device, network, &settings).and_then(|()| {
-                // At a rate of 0, since nobody knows that these numbers can be learned: where the loss diverges a training ends.
+                // A learning rate of 0 prevents a divergence, which would end the measurement with an error.
                 let optimizer = Optimizer { learning_rate: 0.0, ..settings.optimizer };
                 let mut trainer = Trainer::new(device, network, &data, TrainerSettings { optimizer, ..settings })?;
-                measure_step(&mut trainer, each)
+                measure_step(&mut trainer, time_per_plan)
             });
-            let seconds = match measured {
-                Ok(seconds) => seconds,
-                // That is no plan's fault, and no other would do better.
+            let seconds_per_step = match measured {
+                Ok(seconds_per_step) => seconds_per_step,
+                // A lost device fails every plan, so stop measuring.
                 Err(lost @ Error::DeviceLost { .. }) => return Err(lost),
                 Err(error) => {
-                    log::warn!("a plan was passed over: {error}\n{plan}");
+                    log::warn!("the tuner skips a plan: {error}\n{plan}");
                     f64::INFINITY
                 }
             };
-            all.push(TunedPlan { plan, seconds_per_step: seconds });
+            tuned.push(TunedPlan { plan, seconds_per_step });
         }
-        all.sort_by(|a, b| a.seconds_per_step.total_cmp(&b.seconds_per_step));
-        Ok(all)
+        tuned.sort_by(|a, b| a.seconds_per_step.total_cmp(&b.seconds_per_step));
+        Ok(tuned)
     }
 }
 
-/// Every plan that may be the fastest, the planner's own first.
+/// Returns every plan that may be the fastest. The plan of the planner comes first.
 fn candidate_plans(device: &Device, network: &Network, settings: &TrainerSettings) -> Result<Vec<Plan>> {
     let settings = TrainerSettings { plan: None, ..settings.clone() };
     Ok(Trainer::without_dataset(device, network, settings)?.candidate_plans())
 }
 
-/// Numbers from 0 to 1.
-fn test_inputs(n: usize) -> Vec<f32> {
-    (0..n).map(|i| (i * 37 % 251) as f32 / 250.0).collect()
+/// Returns `count` values from 0 to 1, in a fixed order.
+fn test_values(count: usize) -> Vec<f32> {
+    (0..count).map(|i| (i * 37 % 251) as f32 / 250.0).collect()
 }
 
-/// Takes one step on a few rows and compares the parameters with the reference's.
+/// Runs one update on a few rows, and compares the parameters with the reference.
+///
+/// # Errors
+/// [`Error::InvalidPlan`] if the change of a parameter differs by more than 0.1% of the maximum change.
 fn check_plan(device: &Device, network: &Network, settings: &TrainerSettings) -> Result<()> {
-    // What is compared are the products, so what comes before and after them is kept as plain as it can be: a rate that is
-    // no schedule's, features without noise, and no step that follows the sign of what is rounded.
-    let is_coarse = settings.optimizer.is_sign_sensitive();
-    let optimizer = if is_coarse { Optimizer::sgd(0.1) } else { settings.optimizer };
-    let plain = TrainerSettings { optimizer, schedule: Schedule::Constant, input_noise_std: 0.0, ..settings.clone() };
-    let mut trainer = Trainer::without_dataset(device, network, plain)?;
-    let rows = settings.batch_size.min(CHECKED_ROWS);
-    let x = test_inputs(rows * network.inputs());
+    // A plan decides how matmuls are computed. Keep everything else simple: no schedule, no noise, and no update rule
+    // that follows the sign of a gradient, which rounding can flip.
+    let optimizer = if settings.optimizer.is_sign_sensitive() { Optimizer::sgd(0.1) } else { settings.optimizer };
+    let settings =
+        TrainerSettings { optimizer, schedule: Schedule::Constant, input_noise_std: 0.0, ..settings.clone() };
+    let loss = settings.loss;
+    let gradient_accumulation = settings.gradient_accumulation;
+    let rows = settings.batch_size.min(MAX_CHECKED_ROWS);
+    let mut trainer = Trainer::without_dataset(device, network, settings)?;
+    let inputs = test_values(rows * network.inputs());
     let outputs = network.outputs();
-    // A one in each row is an answer for every loss.
-    let t: Vec<f32> =
-        (0..rows * outputs).map(|i| if i % outputs == i / outputs % outputs { 1.0 } else { 0.0 }).collect();
-    let before = trainer.parameters()?;
-    let mut reference = Reference::new(network, settings.loss, optimizer, &before)?;
-    reference = reference.with_gradient_accumulation(settings.gradient_accumulation as u64);
-    let f64s = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
-    for _ in 0..settings.gradient_accumulation {
-        let factors = trainer.next_dropout_factors(rows);
-        trainer.step(&x, &t)?;
-        reference.step_with_dropout(&f64s(&x), &f64s(&t), &[], factors)?;
+    // One-hot rows are valid targets for every loss.
+    let mut targets = vec![0.0_f32; rows * outputs];
+    for (row, targets) in targets.chunks_exact_mut(outputs).enumerate() {
+        targets[row % outputs] = 1.0;
     }
-    let flat =
-        |layers: &[LayerParameters]| layers.iter().flat_map(|l| [&l.weight, &l.bias]).flat_map(|v| f64s(v)).collect();
-    let (before, after): (Vec<f64>, Vec<f64>) = (flat(&before), flat(&trainer.parameters()?));
-    let expected = reference.parameters().iter().flat_map(|l| l.weight.iter().chain(&l.bias));
-    let (mut largest, mut worst) = (f64::MIN_POSITIVE, 0.0_f64);
-    for ((before, after), expected) in before.iter().zip(&after).zip(expected) {
-        largest = largest.max((expected - before).abs());
-        // The change is what the step computed; it is stored in the last digits of a parameter, which round.
-        let rounding = f64::from(f32::EPSILON) * before.abs();
-        let error = ((after - expected).abs() - rounding).max(0.0);
-        worst = if error.is_nan() { f64::INFINITY } else { worst.max(error) };
+    let initial_layers = trainer.parameters()?;
+    let mut reference = Reference::new(network, loss, optimizer, &initial_layers)?
+        .with_gradient_accumulation(gradient_accumulation as u64);
+    for _ in 0..gradient_accumulation {
+        let dropout_factors = trainer.next_dropout_factors(rows);
+        trainer.step(&inputs, &targets)?;
+        reference.step_with_dropout(&to_f64(&inputs), &to_f64(&targets), &[], dropout_factors)?;
     }
-    if worst <= 1e-3 * largest {
+    let (initial, updated) = (weights_and_biases(&initial_layers), weights_and_biases(&trainer.parameters()?));
+    let expected = reference.parameters().iter().flat_map(|layer| layer.weight.iter().chain(&layer.bias));
+    let (mut max_change, mut max_error) = (f64::MIN_POSITIVE, 0.0_f64);
+    for ((initial, updated), expected) in initial.iter().zip(&updated).zip(expected) {
+        max_change = max_change.max((expected - initial).abs());
+        // The update adds a small change to a parameter, so the parameter is rounded relative to its own size.
+        let rounding = f64::from(f32::EPSILON) * initial.abs();
+        let error = ((updated - expected).abs() - rounding).max(0.0);
+        max_error = if error.is_nan() { f64::INFINITY } else { max_error.max(error) };
+    }
+    if max_error <= 1e-3 * max_change {
         return Ok(());
     }
-    let expected = "the reference's step".to_owned();
     Err(Error::InvalidPlan {
         field: "result",
-        expected,
-        got: format!("one that is off by {:.1e} of it", worst / largest),
+        expected: "parameters that differ from the reference by at most 0.1% of the maximum change".to_owned(),
+        got: format!("a difference of {:.1e}%", 100.0 * max_error / max_change),
     })
 }
 
-/// The least of three stretches.
+fn to_f64(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|value| f64::from(*value)).collect()
+}
+
+/// Returns the weights and biases of all layers in one vector.
+fn weights_and_biases(layers: &[LayerParameters]) -> Vec<f64> {
+    layers.iter().flat_map(|layer| layer.weight.iter().chain(&layer.bias)).map(|value| f64::from(*value)).collect()
+}
+
+/// Returns the minimum of the measured seconds per step of several runs, which together take about `time`.
 fn measure_step(trainer: &mut Trainer, time: Duration) -> Result<f64> {
     trainer.run(1)?;
-    let (mut steps, mut best) = (1, f64::INFINITY);
+    let (mut steps, mut min_seconds) = (1, f64::INFINITY);
     loop {
         let start = Instant::now();
         trainer.run(steps)?;
-        let took = start.elapsed();
-        best = best.min(took.as_secs_f64() / steps as f64);
-        if took >= time / 8 {
+        let elapsed = start.elapsed();
+        min_seconds = min_seconds.min(elapsed.as_secs_f64() / steps as f64);
+        if elapsed >= time / 8 {
             break;
         }
         steps *= 2;
@@ -201,27 +223,34 @@ fn measure_step(trainer: &mut Trainer, time: Duration) -> Result<f64> {
     for _ in 0..2 {
         let start = Instant::now();
         trainer.run(steps)?;
-        best = best.min(start.elapsed().as_secs_f64() / steps as f64);
+        min_seconds = min_seconds.min(start.elapsed().as_secs_f64() / steps as f64);
     }
-    Ok(best)
+    Ok(min_seconds)
 }
 
-/// A name that says for whom the plan is, but not for which driver and version: a newer one has to find the stale file. What
-/// is too long for a file's name is cut: two that differ only there take the same file in turn.
+/// Returns the file name of a plan in the cache.
+///
+/// It contains the batch size, the device and the network, but neither the driver nor the version, so that a stale plan
+/// is found and replaced. Long names are cut to the limit of file systems. Two plans whose names differ only after that
+/// replace each other.
 fn file_name(plan: &Plan) -> String {
+    const MAX_NAME_CHARS: usize = 200;
     let name = format!("{} {} {}", plan.key.batch, plan.key.device, plan.key.network);
-    let safe = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' });
-    safe.take(200).collect::<String>() + ".plan"
+    let safe_chars = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' });
+    safe_chars.take(MAX_NAME_CHARS).collect::<String>() + ".plan"
 }
 
-/// The plan in a file, unless there is none or it is stale: none of those that may be the fastest, for other settings maybe.
-fn load_cached(file: &Path, plans: &[Plan]) -> Option<Plan> {
-    let text = fs::read_to_string(file).ok()?;
+/// Loads a plan from the cache. Returns `None` if there is no file or the plan is stale: it has another key, or is not
+/// among `plans`, for example because it was made for other settings.
+fn load_cached(path: &Path, plans: &[Plan]) -> Option<Plan> {
+    let text = fs::read_to_string(path).ok()?;
     let plan = text.parse::<Plan>().and_then(|plan| {
         plans[0].key.check(&plan.key)?;
-        let (expected, got) = ("one for these settings".to_owned(), plan.scheme.to_string());
-        let is_known = plans.iter().any(|known| known.scheme == plan.scheme);
-        if is_known { Ok(plan) } else { Err(Error::InvalidPlan { field: "scheme", expected, got }) }
+        if plans.iter().any(|known| known.scheme == plan.scheme) {
+            return Ok(plan);
+        }
+        let expected = "a scheme that fits the settings".to_owned();
+        Err(Error::InvalidPlan { field: "scheme", expected, got: plan.scheme.to_string() })
     });
-    plan.inspect_err(|error| log::warn!("{} is stale and will be replaced: {error}", file.display())).ok()
+    plan.inspect_err(|error| log::warn!("replacing the stale plan {}: {error}", path.display())).ok()
 }

@@ -1,4 +1,4 @@
-//! Losses and accuracies over the epochs, and losses over the learning rates.
+//! Plots of losses and accuracies over the epochs, and of losses over learning rates.
 
 use crate::{
     metrics::Metrics,
@@ -14,22 +14,29 @@ use crate::{
     },
 };
 
-/// Loss over the epochs and, beside it, the accuracy or r² if there is one: while training, and on the rows that validate.
-/// An upright line stands at the best epoch, where there was early stopping. Losses that differ much are drawn by their
-/// logarithms.
+/// Plots the training and validation metrics of a history as SVG: the loss over the epochs and, beside it, the accuracy
+/// or r² if there is one.
 ///
-/// In training every row counts as it was met, before the update by its batch, and in validation all of them after the
-/// epoch: the second may well be the better.
+/// With early stopping, a vertical line marks the best epoch. The axis of the loss is logarithmic if the losses differ
+/// much.
+///
+/// Training metrics of a row are computed before the update with its batch, validation metrics after the epoch. The
+/// validation metrics may therefore be better.
+#[doc(alias = "learning curve")]
 pub fn training_curves(title: &str, history: &History) -> String {
-    let line = |name, colour, value: fn(&Epoch) -> Option<f64>| {
+    let line = |name, color, value: fn(&Epoch) -> Option<f64>| {
         let points = (1..).map(f64::from).zip(history.epochs.iter().map(|epoch| value(epoch).unwrap_or(f64::NAN)));
-        Line { name, color: colour, points: points.collect() }
+        Line { name, color, points: points.collect() }
     };
     let lines = |training: fn(&Epoch) -> Option<f64>, validation: fn(&Epoch) -> Option<f64>| {
-        let both = [line("training", BLUE, training), line("validation", VERMILION, validation)];
-        // What no epoch has, finite or not, there is no line for.
-        let is_there = [training, validation].map(|value| history.epochs.iter().any(|epoch| value(epoch).is_some()));
-        both.into_iter().zip(is_there).filter(|(_, is_there)| *is_there).map(|(line, _)| line).collect::<Vec<_>>()
+        let mut lines = Vec::new();
+        for (name, color, value) in [("training", BLUE, training), ("validation", VERMILION, validation)] {
+            // A metric that no epoch has gets no line and no legend. A metric that is never finite gets both.
+            if history.epochs.iter().any(|epoch| value(epoch).is_some()) {
+                lines.push(line(name, color, value));
+            }
+        }
+        lines
     };
     let losses = lines(|epoch| Some(epoch.loss), |epoch| Some(epoch.validation.as_ref()?.loss()));
     let accuracies = lines(
@@ -40,13 +47,14 @@ pub fn training_curves(title: &str, history: &History) -> String {
 
     let mut panels = vec![(Axis::for_losses("loss", y_values(&losses)), losses)];
     if !accuracies.is_empty() {
-        // To the next ten per cent below, so that the last epochs are not squeezed into the upper edge.
-        let least = bounds(y_values(&accuracies)).map_or(0.0, |(least, _)| ((least - 1e-9) / 10.0).floor() * 10.0);
-        panels.push((Axis::linear("accuracy in %", least.clamp(0.0, 90.0), 100.0), accuracies));
+        // The axis starts at the next lower multiple of 10%, so that the last epochs are not compressed at the upper
+        // end.
+        let low = bounds(y_values(&accuracies)).map_or(0.0, |(min, _)| ((min - 1e-9) / 10.0).floor() * 10.0);
+        panels.push((Axis::linear("accuracy (%)", low.clamp(0.0, 90.0), 100.0), accuracies));
     } else if !r2.is_empty() {
-        // The first epochs may be much worse than the mean of the answers, which would be 0.
-        let least = bounds(y_values(&r2)).map_or(0.0, |(least, _)| least.clamp(-1.0, 0.9));
-        panels.push((Axis::linear("r²", (least * 10.0).floor() / 10.0, 1.0), r2));
+        // Clamp the lower bound: in the first epochs r² may be far below 0, the value of predicting the mean.
+        let low = bounds(y_values(&r2)).map_or(0.0, |(min, _)| min.clamp(-1.0, 0.9));
+        panels.push((Axis::linear("r²", (low * 10.0).floor() / 10.0, 1.0), r2));
     }
     let best = history.best_epoch.map(|best| best + 1);
     let mut entries: Vec<_> = Vec::new();
@@ -56,35 +64,38 @@ pub fn training_curves(title: &str, history: &History) -> String {
             entries.push(entry);
         }
     }
-    entries.extend(best.map(|best| (format!("best epoch, {best}"), FAINT_TEXT)));
+    entries.extend(best.map(|best| (format!("best epoch: {best}"), FAINT_TEXT)));
     let marks: Vec<_> = best.iter().map(|best| (*best as f64, FAINT_TEXT)).collect();
     let epochs = Axis::for_count("epoch", history.epochs.len());
     let size = if panels.len() > 1 { (376, 300) } else { (540, 300) };
-    let wide = LABEL_MARGINS.0 + size.0 + 24;
-    draw_svg(title, ((wide * panels.len() as i32) as u32, (HEAD_PIXELS + size.1 + LABEL_MARGINS.1) as u32), |area| {
+    let panel_width = LABEL_MARGINS.0 + size.0 + 24;
+    let svg_size = ((panel_width * panels.len() as i32) as u32, (HEAD_PIXELS + size.1 + LABEL_MARGINS.1) as u32);
+    draw_svg(title, svg_size, |area| {
         draw_legend(area, &entries)?;
-        (0..).zip(&panels).try_for_each(|(at, (axis, lines))| {
-            let corner = (LABEL_MARGINS.0 + at * wide, HEAD_PIXELS);
+        (0..).zip(&panels).try_for_each(|(index, (axis, lines))| {
+            let corner = (LABEL_MARGINS.0 + index * panel_width, HEAD_PIXELS);
             Chart { corner, size, x: &epochs, y: axis }.draw_lines(area, lines, &marks)
         })
     })
 }
 
-/// The smoothed loss over the learning rates of a range test, and the rate that it suggests.
-pub fn learning_rate_curve(title: &str, rates: &LearningRateCurve) -> String {
-    let points = &rates.points;
+/// Plots the result of a [`LearningRateFinder`](crate::train::LearningRateFinder) as SVG: the smoothed loss over the
+/// learning rate, with the suggested learning rate.
+#[doc(alias = "lr_find")]
+pub fn learning_rate_curve(title: &str, curve: &LearningRateCurve) -> String {
+    let points = &curve.points;
     let (first, last) = bounds(points.iter().map(|point| point.0)).unwrap_or((1e-6, 1.0));
-    // What explodes at the end would press the rest flat.
-    let early = points.iter().take(points.len() / 2 + 1).map(|point| point.1);
-    let most = 1.3 * bounds(early).map_or(1.0, |(_, most)| most);
-    let shown: Vec<_> = points.iter().copied().take_while(|point| point.1.is_nan() || point.1 <= most).collect();
+    // Cut off the divergence at the end, whose losses would flatten the rest of the curve.
+    let early_losses = points.iter().take(points.len() / 2 + 1).map(|point| point.1);
+    let max_loss = 1.3 * bounds(early_losses).map_or(1.0, |(_, max)| max);
+    let shown: Vec<_> = points.iter().copied().take_while(|point| point.1.is_nan() || point.1 <= max_loss).collect();
     let (x, y) = (
         Axis::logarithmic("learning rate", first, last),
-        Axis::for_losses("loss, smoothed", shown.iter().map(|point| point.1)),
+        Axis::for_losses("smoothed loss", shown.iter().map(|point| point.1)),
     );
     let lines = [Line { name: "loss", color: BLUE, points: shown }];
-    let suggestion = rates.suggestion.map(|rate| (format!("falls fastest at {rate:.1e}"), VERMILION));
-    let marks: Vec<_> = rates.suggestion.iter().map(|rate| (*rate, VERMILION)).collect();
+    let suggestion = curve.suggestion.map(|rate| (format!("steepest descent at {rate:.1e}"), VERMILION));
+    let marks: Vec<_> = curve.suggestion.iter().map(|rate| (*rate, VERMILION)).collect();
     let size = (600, 320);
     draw_svg(title, ((LABEL_MARGINS.0 + size.0 + 24) as u32, (HEAD_PIXELS + size.1 + LABEL_MARGINS.1) as u32), |area| {
         draw_legend(area, suggestion.as_slice())?;

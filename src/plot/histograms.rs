@@ -1,4 +1,4 @@
-//! How the numbers of every layer are spread.
+//! Histograms of the activations and gradients of every layer.
 
 use plotters::prelude::*;
 
@@ -10,13 +10,17 @@ use crate::{
     train::histogram::{LayerHistogram, LayerQuantity},
 };
 
-/// A panel's width and height, and how high its bars may be.
+/// The width and height of a panel.
 const PANEL_PIXELS: (i32, i32) = (540, 150);
+
+/// The maximum height of a bar.
 const BAR_PIXELS: i32 = 78;
 
-/// Draws the histograms that [`Trainer::histograms`](crate::train::Trainer::histograms) gives, or some of them: a row for each
-/// layer, its activations on the left and its gradients on the right. Bars are as high as their bin is full, the fullest as
-/// high as there is room; exact zeros are in no bar, but in the line above.
+/// Plots the histograms of [`Trainer::histograms`](crate::train::Trainer::histograms), or some of them, as SVG. Each
+/// layer is one row, with activations on the left and gradients on the right.
+///
+/// The height of a bar is proportional to the count of its bin. Exact zeros are in no bin; the line above states their
+/// count.
 pub fn histograms(title: &str, histograms: &[LayerHistogram]) -> String {
     let mut layers: Vec<usize> = histograms.iter().map(|histogram| histogram.layer).collect();
     layers.sort_unstable();
@@ -42,35 +46,36 @@ pub fn histograms(title: &str, histograms: &[LayerHistogram]) -> String {
     })
 }
 
-fn draw_panel(area: &Area<'_>, histogram: &LayerHistogram, (left, top): (i32, i32), colour: RGBColor) -> DrawResult {
-    let (left, wide) = (left + 16, PANEL_PIXELS.0 - 32);
+fn draw_panel(area: &Area<'_>, histogram: &LayerHistogram, (left, top): (i32, i32), color: RGBColor) -> DrawResult {
+    let (left, width) = (left + 16, PANEL_PIXELS.0 - 32);
     let text = histogram.to_string();
-    write_text(area, &truncate_text(&text, 13, f64::from(wide)), (13, TEXT, LEFT), (left, top + 12))?;
-    let (above, foot) = (top + 26, top + 26 + BAR_PIXELS);
-    let most = histogram.counts.iter().copied().max().unwrap_or(0);
+    write_text(area, &truncate_text(&text, 13, f64::from(width)), (13, TEXT, LEFT), (left, top + 12))?;
+    let (bars_top, bars_bottom) = (top + 26, top + 26 + BAR_PIXELS);
+    let max_count = histogram.counts.iter().copied().max().unwrap_or(0);
     let (first, last) = (histogram.edges.first().copied(), histogram.edges.last().copied());
-    let Some((least, largest)) = first.zip(last).filter(|_| most > 0) else {
-        let middle = (left + wide / 2, (above + foot) / 2);
-        write_text(area, "nothing but zeros, or nothing at all", (14, FAINT_TEXT, CENTER), middle)?;
-        return area.draw(&PathElement::new([(left, foot), (left + wide, foot)], FRAME));
+    let Some((min, max)) = first.zip(last).filter(|_| max_count > 0) else {
+        let middle = (left + width / 2, (bars_top + bars_bottom) / 2);
+        write_text(area, "no nonzero values", (14, FAINT_TEXT, CENTER), middle)?;
+        return area.draw(&PathElement::new([(left, bars_bottom), (left + width, bars_bottom)], FRAME));
     };
     let bins = histogram.counts.len();
-    let at = |bin: usize| left + (bin as f64 * f64::from(wide) / bins as f64).round() as i32;
+    let bin_x = |bin: usize| left + (bin as f64 * f64::from(width) / bins as f64).round() as i32;
     for (bin, count) in histogram.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-        // A bin that is not empty is seen, however full the others are.
-        let height = (*count as f64 / most as f64 * f64::from(BAR_PIXELS)).round().max(1.0) as i32;
-        let gap = i32::from(wide >= 4 * bins as i32);
-        let corners = [(at(bin), foot - height), ((at(bin + 1) - gap).max(at(bin) + 1), foot)];
-        area.draw(&Rectangle::new(corners, colour.filled()))?;
+        // Every bin that is not empty has a visible bar.
+        let height = (*count as f64 / max_count as f64 * f64::from(BAR_PIXELS)).round().max(1.0) as i32;
+        let gap = i32::from(width >= 4 * bins as i32);
+        let right = (bin_x(bin + 1) - gap).max(bin_x(bin) + 1);
+        let corners = [(bin_x(bin), bars_bottom - height), (right, bars_bottom)];
+        area.draw(&Rectangle::new(corners, color.filled()))?;
     }
-    area.draw(&PathElement::new([(left, foot), (left + wide, foot)], FRAME))?;
-    // Halves, since the difference of two finite numbers need not be one.
-    let (a, b) = (least / 2.0, largest / 2.0);
-    let size = least.abs().max(largest.abs());
-    for (place, value, anchor) in [(0.0, least, LEFT), (0.5, a + b, CENTER), (1.0, largest, RIGHT)] {
-        let x = left + (place * f64::from(wide)) as i32;
-        area.draw(&PathElement::new([(x, foot), (x, foot + 4)], FRAME))?;
-        write_text(area, &format_tick(value, size / 100.0, size), (13, TEXT, anchor), (x, foot + 14))?;
+    area.draw(&PathElement::new([(left, bars_bottom), (left + width, bars_bottom)], FRAME))?;
+    // The sum of the halves cannot overflow.
+    let middle = min / 2.0 + max / 2.0;
+    let size = min.abs().max(max.abs());
+    for (position, value, anchor) in [(0.0, min, LEFT), (0.5, middle, CENTER), (1.0, max, RIGHT)] {
+        let x = left + (position * f64::from(width)) as i32;
+        area.draw(&PathElement::new([(x, bars_bottom), (x, bars_bottom + 4)], FRAME))?;
+        write_text(area, &format_tick(value, size / 100.0, size), (13, TEXT, anchor), (x, bars_bottom + 14))?;
     }
     Ok(())
 }

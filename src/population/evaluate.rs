@@ -1,23 +1,23 @@
-//! What the networks answer, and how good that is.
+//! Predictions and evaluations of the members of a population.
 
 #[cfg(doc)]
 use crate::train::trainer::Trainer;
 use crate::{
-    data::{dataset::Dataset, scaling::transform_inputs, subset::Subset},
+    data::{dataset::Dataset, scaling::scaler::transform_inputs, subset::Subset},
     engine::population::evaluation::{EvaluationSet, EvaluationSettings, EvaluationTask},
     error::{Error, Result, check_len},
     metrics::Metrics,
     population::Population,
-    train::policies::Monitor,
+    train::policies::monitor::Monitor,
     util::blocking::blocking,
 };
 
 impl Population {
     blocking! {
-        /// The outputs of every network, `[rows, outputs]` each, for raw inputs `[rows, inputs]` of any number of rows.
+        /// Returns the outputs of every member, of shape `[rows, outputs]`, for raw inputs of shape `[rows, inputs]`.
         ///
         /// # Errors
-        /// As [`Trainer::predict`].
+        /// The errors of [`Trainer::predict`].
         pub fn predict(&mut self, inputs: &[f32]) -> Result<Vec<Vec<f32>>> = self.predict_async(inputs);
     }
 
@@ -33,12 +33,14 @@ impl Population {
     }
 
     blocking! {
-        /// What every network is worth on a data set, which stays on the device until another one is asked for; there
-        /// it is judged, in 32 bits, and a few numbers a network come back. It is scaled as the training data are,
-        /// unless it brings a scaling of its own.
+        /// Returns the metrics of every member on a data set.
+        ///
+        /// A GPU computes the metrics in f32 and returns a few numbers per member. The data set stays on the device
+        /// until another one is evaluated. The scaler of the training data applies, unless the data set has its own.
         ///
         /// # Errors
-        /// As [`Trainer::evaluate`]; [`Error::DeviceLimit`] where it does not fit.
+        /// - [`Error::DeviceLimit`] if the data set does not fit on the device.
+        /// - The errors of [`Trainer::evaluate`].
         pub fn evaluate(&mut self, data: &Dataset) -> Result<Vec<Metrics>> = self.evaluate_async(data);
     }
 
@@ -52,12 +54,14 @@ impl Population {
     }
 
     blocking! {
-        /// What every network is worth on rows of the data set that it learns from: for each network its own, such as
-        /// [`Subset::held_out`] of its rows.
+        /// Returns the metrics of every member on a subset of the training data, with one subset per member.
+        ///
+        /// For example, [`Subset::held_out`] gives the rows that a member is not trained on.
         ///
         /// # Errors
-        /// [`Error::Shape`] if there are not as many as networks, [`Error::InvalidSetting`] for rows that are none, and as
-        /// [`Population::evaluate`].
+        /// - [`Error::Shape`] if the number of subsets differs from the number of members.
+        /// - [`Error::InvalidSetting`] if the data set does not have the rows of a subset.
+        /// - The errors of [`Population::evaluate`].
         pub fn evaluate_subsets(&mut self, rows: &[Subset]) -> Result<Vec<Metrics>> = self.evaluate_subsets_async(rows);
     }
 
@@ -66,58 +70,65 @@ impl Population {
     /// # Errors
     /// As [`Population::evaluate_subsets`].
     pub async fn evaluate_subsets_async(&mut self, rows: &[Subset]) -> Result<Vec<Metrics>> {
-        check_len("rows of the networks", self.members.len(), rows.len())?;
+        check_len("subsets", self.members.len(), rows.len())?;
         let all: Vec<_> = rows.iter().copied().enumerate().collect();
         let data = self.data.clone();
         self.evaluate_members(&data, &all).await
     }
 
-    /// What some networks are worth, each on some rows of a data set; on those of its own training set that it was trained
-    /// without, if no data set is given.
+    /// Returns the metrics of some members on a validation set. Without one, each member is evaluated on the rows of
+    /// the training data that it is not trained on.
     pub(crate) async fn validate(&mut self, data: Option<&Dataset>, members: &[usize]) -> Result<Vec<Metrics>> {
-        if let Some(data) = data {
-            let all: Vec<_> = members.iter().map(|member| (*member, Subset::All)).collect();
-            return self.evaluate_members(data, &all).await;
+        let mut subsets = Vec::with_capacity(members.len());
+        for member in members {
+            let subset = if data.is_some() { Subset::All } else { self.held_out_subset(*member)? };
+            subsets.push((*member, subset));
         }
-        let all =
-            members.iter().map(|member| Ok((*member, self.held_out_subset(*member)?))).collect::<Result<Vec<_>>>()?;
-        let data = self.data.clone();
-        self.evaluate_members(&data, &all).await
+        let data = data.unwrap_or(&self.data).clone();
+        self.evaluate_members(&data, &subsets).await
     }
 
-    /// The rows that a network is trained without.
+    /// Returns the rows that a member is not trained on.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`] if the member is not trained on [`Subset::TrainFold`].
     pub(crate) fn held_out_subset(&self, member: usize) -> Result<Subset> {
-        let none = || Error::InvalidSetting {
-            name: "rows of a network that leave some out",
-            expected: "Rows::WithoutFold".into(),
-            got: format!("other rows in number {member}"),
-        };
-        self.members[member].subset.held_out().ok_or_else(none)
+        let subset = self.members[member].subset;
+        subset.held_out().ok_or_else(|| Error::InvalidSetting {
+            name: "Validation::HeldOutFold",
+            expected: "Subset::TrainFold in every member".into(),
+            got: format!("Subset::{subset:?} in member {member}; pass a validation set instead"),
+        })
     }
 
-    async fn evaluate_members(&mut self, data: &Dataset, rows: &[(usize, Subset)]) -> Result<Vec<Metrics>> {
+    /// Evaluates members, each on a subset of a data set.
+    async fn evaluate_members(&mut self, data: &Dataset, subsets: &[(usize, Subset)]) -> Result<Vec<Metrics>> {
         data.check_shape(self.network.inputs(), self.network.outputs())?;
         data.check_scale(self.byte_scale.scale)?;
-        let mut tested = match self.evaluation_set.take() {
-            Some(tested) if tested.is_for(data) => tested,
+        let mut evaluation_set = match self.evaluation_set.take() {
+            Some(cached) if cached.is_for(data) => cached,
             _ => EvaluationSet::new(data, data.with_model_scaler(self.data.scaler())?),
         };
-        for (_, rows) in rows {
-            tested.prepare(*rows, self.backend.evaluates_on_host())?;
+        for (_, subset) in subsets {
+            evaluation_set.prepare(*subset, self.backend.evaluates_on_host())?;
         }
-        let test =
-            |(member, rows): &(usize, Subset)| Some(EvaluationTask { member: *member, subset: tested.subset(*rows)? });
-        let tests: Vec<_> = rows.iter().filter_map(test).collect();
+        let task = |(member, subset): &(usize, Subset)| {
+            Some(EvaluationTask { member: *member, subset: evaluation_set.subset(*subset)? })
+        };
+        let tasks: Vec<_> = subsets.iter().filter_map(task).collect();
         let loss = self.members[0].settings.loss;
-        let task = self.task.for_evaluation(&self.network, loss, data.targets());
-        let judging = EvaluationSettings { network: &self.network, loss, task };
-        let metrics = self.backend.evaluate(&tested.data, &tests, judging).await;
-        self.evaluation_set = Some(tested);
+        let settings = EvaluationSettings {
+            network: &self.network,
+            loss,
+            task: self.task.for_evaluation(&self.network, loss, data.targets()),
+        };
+        let metrics = self.backend.evaluate(&evaluation_set.data, &tasks, settings).await;
+        self.evaluation_set = Some(evaluation_set);
         metrics
     }
 
-    /// Refuses to watch what these networks do not have on the rows that validate: those of a data set, or the rows that each was
-    /// trained without.
+    /// Returns an error if the members do not have a monitored metric on the validation set. `None` stands for the rows
+    /// that each member is not trained on.
     pub(crate) fn check_monitor(&self, monitor: Monitor, validation: Option<&Dataset>) -> Result<()> {
         let (loss, training) = (self.members[0].settings.loss, self.data.targets());
         let validation = validation.map_or(training, Dataset::targets);

@@ -1,4 +1,4 @@
-//! The parameters of the networks, their copies, and the learning rates of their updates.
+//! The parameters, snapshots and learning rates of the members of a population.
 
 #[cfg(doc)]
 use crate::train::trainer::Trainer;
@@ -6,7 +6,7 @@ use crate::{
     device::Device,
     error::{Error, Result, first_non_finite},
     model::Model,
-    nn::{layout::LayerParameters, task::Task},
+    nn::{parameters::LayerParameters, task::Task},
     optim::optimizer::Optimizer,
     population::{Population, ensemble::Ensemble},
     util::blocking::blocking,
@@ -14,11 +14,14 @@ use crate::{
 
 impl Population {
     blocking! {
-        /// Keeps some networks, with the state of their optimizers, as they are now, on the device, for
-        /// [`Population::restore`]. What was kept of them before is replaced.
+        /// Takes a snapshot of some members on the device, with their optimizer state, for [`Population::restore`]. It
+        /// replaces their earlier snapshots.
         ///
         /// # Errors
-        /// [`Error::InvalidSetting`] if there is no such network, [`Error::OutOfMemory`] and [`Error::DeviceLost`].
+        /// - [`Error::InvalidSetting`] if there is no member of an index.
+        /// - [`Error::MemberDiverged`] if a member has diverged.
+        /// - [`Error::OutOfMemory`] or [`Error::DeviceLost`] if the device fails.
+        #[doc(alias = "checkpoint")]
         pub fn snapshot(&mut self, members: &[usize]) -> Result<()> = self.snapshot_async(members);
     }
 
@@ -35,53 +38,54 @@ impl Population {
         })
     }
 
-    /// Puts a network back to what was kept of it last. If it is in training, its optimizer goes on from there, while the
-    /// place in its rows and in its schedule stays. Batches that an update was waiting with are taken up again where it waits
-    /// for as many now, and are forgotten otherwise.
+    /// Restores the parameters and the optimizer state of a member from its last snapshot.
+    ///
+    /// A member in training keeps its position in the epoch and in its schedule. Accumulated gradients of an incomplete
+    /// update are restored only if the member has accumulated the same number of batches now. Otherwise they are
+    /// dropped.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] if there is no such network, or nothing was kept of it; [`Error::MemberDiverged`] instead if it has
-    /// diverged.
+    /// - [`Error::InvalidSetting`] if there is no member with that index.
+    /// - [`Error::MemberDiverged`] if the member has diverged and has no snapshot.
+    /// - [`Error::InvalidState`] if the member has no snapshot.
     pub fn restore(&mut self, member: usize) -> Result<()> {
         self.check(member)?;
-        let Some(kept) = self.snapshot_steps[member] else {
+        let Some(snapshot_step) = self.snapshot_steps[member] else {
             self.check_not_diverged(member)?;
-            return Err(Error::InvalidSetting {
-                name: "parameters to restore",
-                expected: "some that Population::keep has kept".into(),
-                got: format!("none of number {member}"),
-            });
+            let message = format!("member {member} has no snapshot; call Population::snapshot first");
+            return Err(Error::InvalidState { message });
         };
-        let batches = |steps: u64| steps % self.members[member].settings.gradient_accumulation as u64;
-        let with_gradients = batches(kept) == batches(self.steps(member)?);
+        let accumulated_batches = |steps: u64| steps % self.members[member].settings.gradient_accumulation as u64;
+        let with_gradients = accumulated_batches(snapshot_step) == accumulated_batches(self.steps(member)?);
         self.backend.restore(member, with_gradients);
         self.diverged_at[member] = None;
         Ok(())
     }
 
-    /// The learning rate of a network, without the schedule's factor.
+    /// Returns the learning rate of a member, without the factor of its schedule.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] if there is no such network.
+    /// [`Error::InvalidSetting`] if there is no member with that index.
     pub fn learning_rate(&self, member: usize) -> Result<f64> {
         self.check(member)?;
         Ok(self.members[member].settings.optimizer.learning_rate)
     }
 
-    /// The learning rate of a network's last update, with the schedule's factor; before the first, that of the first.
+    /// Returns the learning rate of a member's last step, with the factor of its schedule. Before the first step it is
+    /// the rate of the first one.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] if there is no such network.
+    /// [`Error::InvalidSetting`] if there is no member with that index.
     pub fn last_learning_rate(&self, member: usize) -> Result<f64> {
         let last = self.steps(member)?.saturating_sub(1);
         let factor = self.generators[member].schedule_factor(last);
         Ok(factor * self.learning_rate(member)?)
     }
 
-    /// Sets the learning rate of a network for the steps that follow; a schedule goes on multiplying it.
+    /// Sets the learning rate of a member for the next steps. The schedule of the member still multiplies this rate.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] if there is no such network, or the rate is not a finite number from 0 up.
+    /// [`Error::InvalidSetting`] if there is no member with that index, or if the rate is negative or not finite.
     pub fn set_learning_rate(&mut self, member: usize, learning_rate: f64) -> Result<()> {
         self.check(member)?;
         let optimizer = Optimizer { learning_rate, ..self.members[member].settings.optimizer };
@@ -92,10 +96,13 @@ impl Population {
     }
 
     blocking! {
-        /// Weights and biases of a network, layer by layer.
+        /// Returns the parameters of a member, one entry per layer.
         ///
         /// # Errors
-        /// [`Error::InvalidSetting`] if there is no such network, and as [`Trainer::parameters`].
+        /// - [`Error::InvalidSetting`] if there is no member with that index.
+        /// - [`Error::MemberDiverged`] if the member has diverged.
+        /// - The errors of [`Trainer::parameters`].
+        #[doc(alias = "state_dict")]
         pub fn parameters(&self, member: usize) -> Result<Vec<LayerParameters>> = self.parameters_async(member);
     }
 
@@ -105,19 +112,19 @@ impl Population {
     /// As [`Population::parameters`].
     pub async fn parameters_async(&self, member: usize) -> Result<Vec<LayerParameters>> {
         self.check_not_diverged(member)?;
-        let memory = self.backend.training_state(member).await?;
-        // The last step may have made numbers that are not finite, and no loss was computed from them yet.
-        if first_non_finite(&memory.parameters).is_some() {
+        let state = self.backend.training_state(member).await?;
+        // The last update may have diverged, and no step has computed a loss with its parameters yet.
+        if first_non_finite(&state.parameters).is_some() {
             return Err(Error::MemberDiverged { member, step: None });
         }
-        Ok(self.network.layers_from_flat(&memory.parameters, &memory.statistics))
+        Ok(self.network.layers_from_flat(&state.parameters, &state.statistics))
     }
 
     blocking! {
-        /// A network with its parameters and what scales its inputs, as if it had been trained alone.
+        /// Returns the model of a member: the network, its parameters and the scaler of its inputs.
         ///
         /// # Errors
-        /// As [`Population::parameters`]; [`Error::NonFinite`] for one that has diverged.
+        /// The errors of [`Population::parameters`].
         pub fn model(&self, member: usize) -> Result<Model> = self.model_async(member);
     }
 
@@ -135,12 +142,13 @@ impl Population {
     }
 
     blocking! {
-        /// Some of the networks, put together on a device, which may be another one; they vote if they were trained to
-        /// tell classes. [`Population::active_members`] gives those that did not stop; after early stopping that may be
-        /// none. Training goes on without them.
+        /// Creates an ensemble of some members, on any device. They vote if their targets are classes.
+        ///
+        /// [`Population::active_members`] returns the members that are not stopped; after early stopping there may be
+        /// none. The ensemble copies the parameters, so later training does not change it.
         ///
         /// # Errors
-        /// As [`Population::model`] and [`Ensemble::new`].
+        /// The errors of [`Population::model`] and [`Ensemble::new`].
         pub fn ensemble(&self, device: &Device, members: impl IntoIterator<Item = usize>) -> Result<Ensemble>
             = self.ensemble_async(device, members);
     }
@@ -155,8 +163,9 @@ impl Population {
             models.push(self.model_async(member).await?);
         }
         let ensemble = Ensemble::new_async(device, &models).await?;
-        let is_of_classes = self.task == Task::Classification;
-        let loss = self.members[0].settings.loss;
-        Ok(if is_of_classes { ensemble.with_voting(loss) } else { ensemble.without_votes() })
+        Ok(match self.task {
+            Task::Classification => ensemble.with_voting(self.members[0].settings.loss),
+            Task::MultiLabel | Task::Regression => ensemble.without_votes(),
+        })
     }
 }

@@ -1,4 +1,4 @@
-//! The networks of a search: populations, as few as can be, and where each candidate's networks are.
+//! The populations of a search, and the members of each candidate.
 
 use crate::{
     data::dataset::Dataset,
@@ -10,64 +10,79 @@ use crate::{
     population::{
         Population,
         member::{Member, first_difference},
+        training_loop::validation_set,
     },
     search::folds::FoldScores,
     train::{
         history::History,
-        policies::Monitor,
+        policies::monitor::Monitor,
         training_loop::{TrainingLoop, Validation},
     },
 };
 
+/// The networks of all candidates, grouped into as few populations as possible.
 pub(crate) struct CandidatePopulations {
     populations: Vec<Population>,
-    /// Of each candidate's networks the population and the number there.
-    locations: Vec<Vec<[usize; 2]>>,
+    /// The members of each candidate.
+    locations: Vec<Vec<MemberLocation>>,
+}
+
+/// The population of a member, and its index there.
+#[derive(Clone, Copy)]
+struct MemberLocation {
+    population: usize,
+    member: usize,
 }
 
 impl CandidatePopulations {
-    /// Networks of candidates, some each, which are judged by a quantity that they have.
+    /// Creates the populations for the members of every candidate.
+    ///
+    /// # Errors
+    /// - [`Error::InvalidSetting`](crate::Error::InvalidSetting) if the members do not have the monitored metric.
+    /// - The errors of [`Population::new_async`].
     pub(crate) async fn new(
         device: &Device,
         network: &Network,
         data: &Dataset,
         candidates: &[Vec<Member>],
-        (monitor, validation): (Monitor, &Validation),
+        monitor: Monitor,
+        validation: &Validation,
     ) -> Result<Self> {
         let mut groups: Vec<Vec<Member>> = Vec::new();
-        let mut places = Vec::with_capacity(candidates.len());
+        let mut locations = Vec::with_capacity(candidates.len());
         for members in candidates {
-            let mut place = |member: &Member| {
-                let fits = |group: &Vec<Member>| first_difference(&group[0], member).is_none();
-                let number = groups.iter().position(fits).unwrap_or_else(|| {
+            let mut candidate_locations = Vec::with_capacity(members.len());
+            for member in members {
+                let shares_kernels = |group: &Vec<Member>| first_difference(&group[0], member).is_none();
+                let population = groups.iter().position(shares_kernels).unwrap_or_else(|| {
                     groups.push(Vec::new());
                     groups.len() - 1
                 });
-                groups[number].push(member.clone());
-                [number, groups[number].len() - 1]
-            };
-            places.push(members.iter().map(&mut place).collect());
+                groups[population].push(member.clone());
+                candidate_locations.push(MemberLocation { population, member: groups[population].len() - 1 });
+            }
+            locations.push(candidate_locations);
         }
         let mut populations = Vec::with_capacity(groups.len());
         for members in &groups {
             populations.push(Population::new_async(device, network, data, members).await?);
         }
-        let data = if let Validation::Data(data) = validation { Some(data) } else { None };
+        let data = validation_set(validation);
         populations.iter().try_for_each(|population| population.check_monitor(monitor, data))?;
-        Ok(Self { populations, locations: places })
+        Ok(Self { populations, locations })
     }
 
-    /// Takes all through the epochs.
-    pub(crate) async fn train(&mut self, fit: &TrainingLoop) -> Result<Vec<Vec<History>>> {
+    /// Trains all populations, and returns the histories of each candidate.
+    pub(crate) async fn train(&mut self, training_loop: &TrainingLoop) -> Result<Vec<Vec<History>>> {
         let mut histories = Vec::with_capacity(self.populations.len());
         for population in &mut self.populations {
-            histories.push(fit.run_population_async(population).await?);
+            histories.push(training_loop.run_population_async(population).await?);
         }
-        let mut take = |[population, member]: &[usize; 2]| std::mem::take(&mut histories[*population][*member]);
-        Ok(self.locations.iter().map(|places| places.iter().map(&mut take).collect()).collect())
+        let mut take = |location: &MemberLocation| std::mem::take(&mut histories[location.population][location.member]);
+        Ok(self.locations.iter().map(|locations| locations.iter().map(&mut take).collect()).collect())
     }
 
-    /// Takes that many steps with all that are in training.
+    /// Runs `steps` training steps of all members in training.
     pub(crate) async fn run(&mut self, steps: usize) -> Result<()> {
         for population in &mut self.populations {
             if population.active_members().next().is_some() {
@@ -77,38 +92,40 @@ impl CandidatePopulations {
         Ok(())
     }
 
-    /// What the networks of some candidates are worth; those that have diverged, nothing.
+    /// Returns the validation metrics of some candidates. Diverged members have none.
     pub(crate) async fn validate(&mut self, validation: &Validation, candidates: &[usize]) -> Result<Vec<FoldScores>> {
-        let data = if let Validation::Data(data) = validation { Some(data) } else { None };
-        let mut all: Vec<Vec<Option<Metrics>>> = Vec::with_capacity(self.populations.len());
-        for (number, population) in self.populations.iter_mut().enumerate() {
-            let places = candidates.iter().flat_map(|candidate| &self.locations[*candidate]);
-            let here = places.filter(|[other, _]| *other == number).map(|[_, member]| *member);
-            let tested: Vec<usize> = here.filter(|member| population.is_active(*member)).collect();
-            let mut of_each = vec![None; population.members().len()];
-            if !tested.is_empty() {
-                let metrics = population.validate(data, &tested).await?;
-                tested.into_iter().zip(metrics).for_each(|(member, metrics)| of_each[member] = Some(metrics));
+        let data = validation_set(validation);
+        let mut metrics_by_population: Vec<Vec<Option<Metrics>>> = Vec::with_capacity(self.populations.len());
+        for (index, population) in self.populations.iter_mut().enumerate() {
+            let locations = candidates.iter().flat_map(|candidate| &self.locations[*candidate]);
+            let members = locations.filter(|location| location.population == index).map(|location| location.member);
+            let active: Vec<usize> = members.filter(|member| population.is_active(*member)).collect();
+            let mut metrics_by_member = vec![None; population.members().len()];
+            if !active.is_empty() {
+                let metrics = population.validate(data, &active).await?;
+                for (member, metrics) in active.into_iter().zip(metrics) {
+                    metrics_by_member[member] = Some(metrics);
+                }
             }
-            all.push(of_each);
+            metrics_by_population.push(metrics_by_member);
         }
-        let mut take = |[population, member]: &[usize; 2]| all[*population][*member].take();
+        let mut take = |location: &MemberLocation| metrics_by_population[location.population][location.member].take();
         let mut scores =
             |candidate: &usize| FoldScores { metrics: self.locations[*candidate].iter().map(&mut take).collect() };
         Ok(candidates.iter().map(&mut scores).collect())
     }
 
-    /// Takes a candidate's networks out of training.
+    /// Stops the training of a candidate.
     pub(crate) async fn stop(&mut self, candidate: usize) -> Result<()> {
-        for [population, member] in &self.locations[candidate] {
-            self.populations[*population].stop_async(*member).await?;
+        for location in &self.locations[candidate] {
+            self.populations[location.population].stop_async(location.member).await?;
         }
         Ok(())
     }
 
-    /// A candidate's first network.
+    /// Returns the model of a candidate's first member.
     pub(crate) async fn model(&self, candidate: usize) -> Result<Model> {
-        let [population, member] = self.locations[candidate][0];
-        self.populations[population].model_async(member).await
+        let location = self.locations[candidate][0];
+        self.populations[location.population].model_async(location.member).await
     }
 }

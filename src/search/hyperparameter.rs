@@ -1,4 +1,4 @@
-//! A number that a search tries values for.
+//! Hyperparameters of a search: a name, the values to try, and a setter.
 
 use std::{fmt, sync::Arc};
 
@@ -10,8 +10,9 @@ use crate::{
 
 type Setter = dyn Fn(&mut Member, f64) + Send + Sync;
 
-/// A number of a network's training that a `AdapterFilter` tries values for: a name for people, the values, and
-/// where in a [`Member`] it goes.
+/// A number in the settings of a [`Member`] for which a [`Search`](crate::search::Search) tries values.
+///
+/// It has a name for tables, the values, and a function that sets a value in a member.
 #[derive(Clone)]
 pub struct Hyperparameter {
     pub(crate) name: String,
@@ -26,7 +27,7 @@ enum Values {
 }
 
 impl Hyperparameter {
-    /// One of these values.
+    /// Creates a hyperparameter with a list of values, for grid and random searches.
     pub fn choice(
         name: impl Into<String>,
         values: impl Into<Vec<f64>>,
@@ -35,7 +36,7 @@ impl Hyperparameter {
         Self { name: name.into(), values: Values::Choice(values.into()), set: Arc::new(set) }
     }
 
-    /// Any value from `low` to `high`, each as likely as another: for random searches.
+    /// Creates a hyperparameter that is uniformly distributed in `[low, high]`, for random searches.
     pub fn uniform(
         name: impl Into<String>,
         low: f64,
@@ -45,7 +46,9 @@ impl Hyperparameter {
         Self { name: name.into(), values: Values::Range { low, high, is_logarithmic: false }, set: Arc::new(set) }
     }
 
-    /// Any value from `low`, above 0, to `high`, each power of ten as likely as another: for random searches.
+    /// Creates a hyperparameter whose logarithm is uniformly distributed in `[low, high]`, with `low > 0`, for random
+    /// searches.
+    #[doc(alias = "loguniform")]
     pub fn log_uniform(
         name: impl Into<String>,
         low: f64,
@@ -59,51 +62,66 @@ impl Hyperparameter {
         (self.set)(member, value);
     }
 
-    /// The values of a grid.
+    /// Returns the values for a grid search.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`] if the values are invalid or a range.
     pub(crate) fn grid_values(&self) -> Result<&[f64]> {
         self.check()?;
         match &self.values {
             Values::Choice(values) => Ok(values),
-            Values::Range { .. } => Err(self.setting_error("values that are listed, for a grid", "a range")),
+            Values::Range { low, high, .. } => {
+                let expected = format!("choice for {:?} in a grid search", self.name);
+                Err(setting_error(expected, format!("the range {low} to {high}; use Search::random")))
+            }
         }
     }
 
-    /// One value, drawn.
-    pub(crate) fn sample(&self, draws: &mut Rng) -> f64 {
+    /// Returns a random value.
+    pub(crate) fn sample(&self, rng: &mut Rng) -> f64 {
         match &self.values {
-            Values::Choice(values) => values[draws.next_below(values.len())],
-            // Rounding may lead beyond an end, and a range may be longer than the largest number.
+            Values::Choice(values) => values[rng.next_below(values.len())],
+            // Rounding may exceed a bound, and the length of a range may overflow.
             Values::Range { low, high, is_logarithmic: false } => {
-                let (share, length) = (draws.next_f64(), high - low);
-                let value = if length.is_finite() { low + length * share } else { (1.0 - share) * low + share * high };
+                let (fraction, length) = (rng.next_f64(), high - low);
+                let value =
+                    if length.is_finite() { low + length * fraction } else { (1.0 - fraction) * low + fraction * high };
                 value.clamp(*low, *high)
             }
-            Values::Range { low, high, .. } => {
-                (low.ln() + (high.ln() - low.ln()) * draws.next_f64()).exp().clamp(*low, *high)
+            Values::Range { low, high, is_logarithmic: true } => {
+                (low.ln() + (high.ln() - low.ln()) * rng.next_f64()).exp().clamp(*low, *high)
             }
         }
     }
 
+    /// Returns an error if there is no value to try, or if a value or a bound is invalid.
     pub(crate) fn check(&self) -> Result<()> {
+        let name = &self.name;
         match &self.values {
-            Values::Choice(values) if values.is_empty() => Err(self.setting_error("at least one value", "none")),
-            Values::Choice(values) if values.iter().any(|value| !value.is_finite()) => {
-                Err(self.setting_error("finite values", "others"))
+            Values::Choice(values) => {
+                if values.is_empty() {
+                    return Err(setting_error(format!("at least 1 value for {name:?}"), "0".to_owned()));
+                }
+                if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+                    return Err(setting_error(format!("finite values for {name:?}"), value.to_string()));
+                }
             }
-            Values::Range { low, high, .. } if !(low.is_finite() && high.is_finite() && low <= high) => {
-                Err(self.setting_error("a range of finite values that rise", &format!("{low} to {high}")))
+            Values::Range { low, high, is_logarithmic } => {
+                if !(low.is_finite() && high.is_finite() && low <= high) {
+                    return Err(setting_error(format!("finite low <= high for {name:?}"), format!("{low} to {high}")));
+                }
+                if *is_logarithmic && *low <= 0.0 {
+                    let expected = format!("low > 0 for log_uniform of {name:?}");
+                    return Err(setting_error(expected, format!("{low}; use uniform")));
+                }
             }
-            Values::Range { low, is_logarithmic: true, .. } if *low <= 0.0 => {
-                Err(self.setting_error("a range above 0, where powers of ten are alike", &format!("one from {low} on")))
-            }
-            _ => Ok(()),
         }
+        Ok(())
     }
+}
 
-    fn setting_error(&self, expected: &str, got: &str) -> Error {
-        let got = format!("{got} for the {}", self.name);
-        Error::InvalidSetting { name: "values of a search", expected: expected.to_owned(), got }
-    }
+fn setting_error(expected: String, got: String) -> Error {
+    Error::InvalidSetting { name: "hyperparameter", expected, got }
 }
 
 impl fmt::Debug for Hyperparameter {
@@ -116,20 +134,20 @@ impl fmt::Debug for Hyperparameter {
 mod tests {
     use super::*;
 
-    /// Rounding made exp(ln(high)) larger than `high` and exp(ln(low)) smaller than `low`.
+    /// Without clamping, rounding makes exp(ln(high)) greater than `high`, and exp(ln(low)) less than `low`.
     #[test]
-    fn drawn_values_stay_within_their_bounds() {
-        let mut draws = Rng::new(1);
+    fn random_values_stay_within_their_bounds() {
+        let mut rng = Rng::new(1);
         for (low, high) in [(1e-5, 1e-5), (0.1, 0.1), (1e-3, 1e-1), (3e-300, 1e300), (0.7, 0.7000000000000001)] {
-            for number in [
+            for hyperparameter in [
                 Hyperparameter::log_uniform("rate", low, high, |_, _| {}),
                 Hyperparameter::uniform("rate", low, high, |_, _| {}),
                 Hyperparameter::uniform("rate", -f64::MAX, f64::MAX, |_, _| {}),
             ] {
-                let Values::Range { low, high, .. } = number.values else { panic!("a range") };
+                let Values::Range { low, high, .. } = hyperparameter.values else { panic!("expected a range") };
                 for _ in 0..1000 {
-                    let value = number.sample(&mut draws);
-                    assert!((low..=high).contains(&value), "{value:?} of {low:?} to {high:?}");
+                    let value = hyperparameter.sample(&mut rng);
+                    assert!((low..=high).contains(&value), "{value:?} is not in {low:?}..={high:?}");
                 }
             }
         }

@@ -1,11 +1,10 @@
-//! Settings that are tried together: a grid of them or random ones, each to the end or the better ones alone.
+//! Hyperparameter search and cross-validation: many networks that train together as populations.
 
 pub(crate) mod candidates;
 pub(crate) mod folds;
 pub(crate) mod hyperparameter;
 pub(crate) mod result;
 
-use crate::search::candidates::CandidatePopulations;
 #[cfg(not(target_family = "wasm"))]
 pub use folds::cross_val_score;
 pub use folds::{FoldScores, KFold, cross_val_score_async};
@@ -20,32 +19,40 @@ use crate::{
     error::{Error, Result},
     nn::network::Network,
     population::member::Member,
+    search::candidates::CandidatePopulations,
     train::{
         history::{History, StopReason},
-        policies::Monitor,
+        policies::monitor::Monitor,
         training_loop::{TrainingLoop, Validation},
     },
     util::{blocking::blocking, rng::Rng},
 };
 
-/// Many settings of one network, to find the best: all of them train together, as a [`Population`]
-/// does. Where kernels have to differ, because of the batch size for example, there are some populations, one after the
-/// other.
+/// A search for the best hyperparameters of a network. The candidates train together, as a [`Population`].
+///
+/// Candidates that need different kernels, for example because of their batch size, are divided into several
+/// populations, which train one after the other.
 ///
 /// ```
-/// use gradus::{Activation, Dataset, Device, Fit, Member, Network, Settings, search::{Hyperparameter, KFold, Search}};
-/// # let (features, answers): (Vec<f32>, Vec<f32>) = (0..60).map(|i| (i as f32 / 30.0 - 1.0, (i as f32 / 9.0).sin())).unzip();
+/// use gradus::{
+///     Activation, Dataset, Device, Member, Network, TrainerSettings, TrainingLoop,
+///     search::{Hyperparameter, KFold, Search},
+/// };
+/// # let (features, targets): (Vec<f32>, Vec<f32>) = (0..60).map(|i| (i as f32 / 30.0 - 1.0, (i as f32 / 9.0).sin())).unzip();
 /// let network = Network::new(1).dense(8, Activation::Tanh).dense(1, Activation::Identity);
-/// let data = Dataset::new(60, features, answers)?;
-/// let rates = Hyperparameter::listed("learning rate", [0.01, 0.1, 0.5], |member, rate| {
-///     member.settings.optimizer.learning_rate = rate;
+/// let data = Dataset::new(60, features, targets)?;
+/// let learning_rate = Hyperparameter::choice("learning rate", [0.01, 0.1, 0.5], |member, value| {
+///     member.settings.optimizer.learning_rate = value;
 /// });
-/// let search = Search::grid(&Member::new(Settings::default()), &[rates])?.folds(KFold::new(3).shuffled(1));
-/// let findings = search.train(&Device::cpu(), &network, &data, &Fit::new(20))?;
-/// println!("{findings}");
-/// # assert_eq!(findings.trials.len(), 3);
+/// let base = Member::new(TrainerSettings::default());
+/// let search = Search::grid(&base, &[learning_rate])?.cross_validation(KFold::new(3).shuffled(1));
+/// let result = search.run(&Device::cpu(), &network, &data, &TrainingLoop::new(20))?;
+/// println!("{result}");
+/// # assert_eq!(result.trials.len(), 3);
 /// # Ok::<(), gradus::Error>(())
 /// ```
+#[doc(alias = "GridSearchCV")]
+#[doc(alias = "RandomizedSearchCV")]
 #[derive(Debug, Clone)]
 pub struct Search {
     hyperparameter_names: Vec<String>,
@@ -55,189 +62,221 @@ pub struct Search {
     monitor: Monitor,
 }
 
-/// Settings that are tried.
+/// A combination of hyperparameter values, and the member with these settings.
 #[derive(Debug, Clone)]
 struct Candidate {
     values: Vec<f64>,
     member: Member,
 }
 
-/// Successive halving (Jamieson and Talwalkar 2016): all train for a few steps, the worse are dropped, the others go on for
-/// some times as many, and so on.
+/// Successive halving (Jamieson and Talwalkar 2016): every round prunes the worst candidates and trains the others for
+/// `factor` times as many steps.
+#[doc(alias = "HalvingGridSearchCV")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SuccessiveHalving {
-    /// After how many steps the first are dropped.
+    /// The number of steps of the first round, at least 1.
     pub min_steps: usize,
-    /// How many steps those take that are never dropped.
+    /// The maximum number of steps per candidate, at least [`min_steps`](Self::min_steps). Candidates that are never
+    /// pruned reach it.
     pub max_steps: usize,
-    /// Of so many one goes on, and it does for so many times as many steps; from 2 up.
+    /// The reduction factor, at least 2: each round keeps one in `factor` candidates, and trains it for `factor` times
+    /// as many steps.
     pub factor: usize,
 }
 
 impl SuccessiveHalving {
-    /// The better half goes on, again and again.
-    pub const fn new(first: usize, steps: usize) -> Self {
-        Self { min_steps: first, max_steps: steps, factor: 2 }
+    /// Creates a halving with a factor of 2: each round keeps the better half of the candidates.
+    pub const fn new(min_steps: usize, max_steps: usize) -> Self {
+        Self { min_steps, max_steps, factor: 2 }
     }
 
     fn check(&self) -> Result<()> {
-        let Self { min_steps: first, max_steps: steps, factor } = *self;
-        if first > 0 && first <= steps && factor >= 2 {
+        let Self { min_steps, max_steps, factor } = *self;
+        if min_steps > 0 && min_steps <= max_steps && factor >= 2 {
             return Ok(());
         }
-        let expected =
-            "at least 1 step before the first are dropped, no more than in all, and a factor from 2 up".to_owned();
-        Err(Error::InvalidSetting { name: "halving", expected, got: format!("{first} of {steps}, and {factor}") })
+        let expected = "1 <= min_steps <= max_steps and factor >= 2".to_owned();
+        let got = format!("min_steps {min_steps}, max_steps {max_steps}, factor {factor}");
+        Err(Error::InvalidSetting { name: "SuccessiveHalving", expected, got })
     }
 }
 
 impl Search {
-    /// Every combination of the values that are listed, the last varying fastest, on top of the same settings.
+    /// Creates a search over every combination of the listed values. The last hyperparameter varies fastest.
+    ///
+    /// All other settings are those of `base`.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] for a number without values, for a range, and for no numbers or more than a million combinations.
+    /// [`Error::InvalidSetting`] if a hyperparameter has no values or is a range, if there are no hyperparameters, or
+    /// if there are more than 1,000,000 combinations.
+    #[doc(alias = "ParameterGrid")]
     pub fn grid(base: &Member, hyperparameters: &[Hyperparameter]) -> Result<Self> {
         let lists = hyperparameters.iter().map(Hyperparameter::grid_values).collect::<Result<Vec<_>>>()?;
         let count = lists.iter().try_fold(1_usize, |count, list| count.checked_mul(list.len()));
-        let count = count.unwrap_or(usize::MAX);
-        let values = |mut number: usize| {
+        let values = |mut index: usize| {
             let mut values: Vec<f64> = Vec::with_capacity(lists.len());
             for list in lists.iter().rev() {
-                values.push(list[number % list.len()]);
-                number /= list.len();
+                values.push(list[index % list.len()]);
+                index /= list.len();
             }
             values.reverse();
             values
         };
-        Self::new(base, hyperparameters, count, values)
+        Self::new(base, hyperparameters, count.unwrap_or(usize::MAX), values)
     }
 
-    /// So many combinations, each of whose values is drawn, on top of the same settings. The same seed draws the same.
+    /// Creates a search over `count` combinations of random values. The same seed gives the same values.
+    ///
+    /// All other settings are those of `base`.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] for a number without values, and for no numbers, no combination or more than a million.
+    /// [`Error::InvalidSetting`] if a hyperparameter has no values or an invalid range, if there are no
+    /// hyperparameters, or if `count` is not 1 to 1,000,000.
+    #[doc(alias = "ParameterSampler")]
     pub fn random(base: &Member, hyperparameters: &[Hyperparameter], count: usize, seed: u64) -> Result<Self> {
         hyperparameters.iter().try_for_each(Hyperparameter::check)?;
-        let mut draws = Rng::new(seed);
+        let mut rng = Rng::new(seed);
         Self::new(base, hyperparameters, count, |_| {
-            hyperparameters.iter().map(|number| number.sample(&mut draws)).collect()
+            hyperparameters.iter().map(|hyperparameter| hyperparameter.sample(&mut rng)).collect()
         })
     }
 
+    /// Creates a search over `count` combinations; `values` returns the values of a combination.
     fn new(
         base: &Member,
-        numbers: &[Hyperparameter],
+        hyperparameters: &[Hyperparameter],
         count: usize,
         mut values: impl FnMut(usize) -> Vec<f64>,
     ) -> Result<Self> {
         const MAX_CANDIDATES: usize = 1_000_000;
-        if numbers.is_empty() || count == 0 || count > MAX_CANDIDATES {
-            let expected = format!("1 to {MAX_CANDIDATES}, of at least one number");
-            let got = format!("{count} of {} numbers", numbers.len());
-            return Err(Error::InvalidSetting { name: "combinations of a search", expected, got });
+        if hyperparameters.is_empty() || count == 0 || count > MAX_CANDIDATES {
+            let expected = format!("1 to {MAX_CANDIDATES} combinations of at least 1 hyperparameter");
+            let got = format!("{count} combinations of {} hyperparameters", hyperparameters.len());
+            return Err(Error::InvalidSetting { name: "search", expected, got });
         }
-        let candidate = |number: usize| {
-            let (values, mut member) = (values(number), base.clone());
-            numbers.iter().zip(&values).for_each(|(number, value)| number.set(&mut member, *value));
-            Candidate { values, member }
-        };
+        let mut candidates = Vec::with_capacity(count);
+        for index in 0..count {
+            let (values, mut member) = (values(index), base.clone());
+            for (hyperparameter, value) in hyperparameters.iter().zip(&values) {
+                hyperparameter.set(&mut member, *value);
+            }
+            candidates.push(Candidate { values, member });
+        }
         Ok(Self {
-            hyperparameter_names: numbers.iter().map(|number| number.name.clone()).collect(),
-            candidates: (0..count).map(candidate).collect(),
+            hyperparameter_names: hyperparameters.iter().map(|hyperparameter| hyperparameter.name.clone()).collect(),
+            candidates,
             cross_validation: None,
             validation: Validation::None,
             monitor: Monitor::ValidationLoss,
         })
     }
 
-    /// Each judged by a cross-validation: a network for each fold.
+    /// Evaluates every candidate by cross-validation, with one network per fold.
+    #[doc(alias = "cv")]
     #[must_use]
     pub const fn cross_validation(mut self, folds: KFold) -> Self {
         self.cross_validation = Some(folds);
         self
     }
 
-    /// Each judged on a data set of its own, or on rows of the one that is searched on, which are then held out.
+    /// Evaluates every candidate on a validation set: a separate data set, or a split of the searched data set.
     #[must_use]
     pub fn validation(mut self, validation: Validation) -> Self {
         self.validation = validation;
         self
     }
 
-    /// What they are judged by: one of the quantities that validate. The loss, if nothing else is said.
+    /// Sets the validation metric that ranks the candidates. The default is the validation loss.
+    #[doc(alias = "scoring")]
     #[must_use]
     pub const fn monitor(mut self, monitor: Monitor) -> Self {
         self.monitor = monitor;
         self
     }
 
-    /// How many combinations there are.
+    /// Returns the number of candidates.
     pub const fn len(&self) -> usize {
         self.candidates.len()
     }
 
-    /// Whether there is none, which no search has.
+    /// Returns false: a search has at least one candidate.
     pub const fn is_empty(&self) -> bool {
         self.candidates.is_empty()
     }
 
     blocking! {
-        /// Trains all combinations as `fit` says, whose validation is the search's, and judges each by what it was
-        /// worth at last, or after its best epoch where there is early stopping. One that diverges, and is not put back
-        /// there, is the worst.
+        /// Trains all candidates with `training_loop`, and ranks them by their metrics after the last epoch, or after
+        /// the best epoch with early stopping.
+        ///
+        /// The validation of the search replaces that of the training loop. A diverged candidate ranks last, unless
+        /// early stopping restores its best epoch.
         ///
         /// # Errors
-        /// [`Error::InvalidSetting`] if it is not said what validates or twice, and as [`Population::new`] and
-        /// [`TrainingLoop::run_population`].
-        pub fn run(&self, device: &Device, network: &Network, data: &Dataset, fit: &TrainingLoop) -> Result<SearchResult>
-            = self.run_async(device, network, data, fit);
+        /// - [`Error::InvalidSetting`] if the search has neither a cross-validation nor a validation, or both.
+        /// - The errors of [`Population::new`] and [`TrainingLoop::run_population`].
+        pub fn run(
+            &self,
+            device: &Device,
+            network: &Network,
+            data: &Dataset,
+            training_loop: &TrainingLoop,
+        ) -> Result<SearchResult> = self.run_async(device, network, data, training_loop);
     }
 
-    /// The asynchronous form of `AdapterFilter::run`.
+    /// The asynchronous form of [`Search::run`].
     ///
     /// # Errors
-    /// As `AdapterFilter::run`.
+    /// As [`Search::run`].
     pub async fn run_async(
         &self,
         device: &Device,
         network: &Network,
         data: &Dataset,
-        fit: &TrainingLoop,
+        training_loop: &TrainingLoop,
     ) -> Result<SearchResult> {
-        let (data, folds, validation) = self.prepare(data)?;
-        let mut field =
-            CandidatePopulations::new(device, network, &data, &self.members(folds)?, (self.monitor, &validation))
-                .await?;
-        let fit = fit.clone().validation(validation);
-        let histories = field.train(&fit).await?;
-        // What was put back is worth what it was there.
-        let is_lost = |history: &History| history.stop_reason == StopReason::Diverged && !fit.needs_best_snapshot();
-        let tested = |history: &History| history.tested().filter(|_| !is_lost(history)).cloned();
-        let trial = |(candidate, histories): (&Candidate, Vec<History>)| Trial {
-            values: candidate.values.clone(),
-            member: candidate.member.clone(),
-            scores: FoldScores { metrics: histories.iter().map(tested).collect() },
-            steps: histories.iter().map(History::steps).sum(),
-            histories,
-            pruned: false,
-        };
-        let trials = self.candidates.iter().zip(histories).map(trial).collect();
-        self.collect_result(&field, trials).await
+        let PreparedData { data, folds, validation } = self.prepare(data)?;
+        let members = self.members(folds)?;
+        let mut populations =
+            CandidatePopulations::new(device, network, &data, &members, self.monitor, &validation).await?;
+        let training_loop = training_loop.clone().validation(validation);
+        let histories = populations.train(&training_loop).await?;
+        let mut trials = Vec::with_capacity(self.candidates.len());
+        for (candidate, histories) in self.candidates.iter().zip(histories) {
+            let metrics = |history: &History| {
+                // A diverged network has metrics only if early stopping has restored its best epoch.
+                let is_lost = history.stop_reason == StopReason::Diverged && !training_loop.needs_best_snapshot();
+                if is_lost { None } else { history.final_validation().cloned() }
+            };
+            trials.push(Trial {
+                scores: FoldScores { metrics: histories.iter().map(metrics).collect() },
+                steps: histories.iter().map(History::steps).sum(),
+                histories,
+                ..candidate.untrained()
+            });
+        }
+        self.collect_result(&populations, trials).await
     }
 
     blocking! {
-        /// Trains all combinations for a few steps, drops the worse, and goes on with the others.
+        /// Trains all candidates for a few steps, prunes the worst, and continues with the others; see
+        /// [`SuccessiveHalving`].
         ///
         /// # Errors
-        /// As `AdapterFilter::run`; [`Error::InvalidSetting`] for a halving that is none.
-        pub fn run_halving(&self, device: &Device, network: &Network, data: &Dataset, halving: &SuccessiveHalving) -> Result<SearchResult>
-            = self.run_halving_async(device, network, data, halving);
+        /// - [`Error::InvalidSetting`] if `halving` is invalid.
+        /// - The errors of [`Search::run`].
+        pub fn run_halving(
+            &self,
+            device: &Device,
+            network: &Network,
+            data: &Dataset,
+            halving: &SuccessiveHalving,
+        ) -> Result<SearchResult> = self.run_halving_async(device, network, data, halving);
     }
 
-    /// The asynchronous form of `AdapterFilter::run_halving`.
+    /// The asynchronous form of [`Search::run_halving`].
     ///
     /// # Errors
-    /// As `AdapterFilter::run_halving`.
+    /// As [`Search::run_halving`].
     pub async fn run_halving_async(
         &self,
         device: &Device,
@@ -246,92 +285,113 @@ impl Search {
         halving: &SuccessiveHalving,
     ) -> Result<SearchResult> {
         halving.check()?;
-        let (data, folds, validation) = self.prepare(data)?;
-        let mut field =
-            CandidatePopulations::new(device, network, &data, &self.members(folds)?, (self.monitor, &validation))
-                .await?;
-        let trial = |candidate: &Candidate| Trial {
-            values: candidate.values.clone(),
-            member: candidate.member.clone(),
-            scores: FoldScores::default(),
-            steps: 0,
-            histories: Vec::new(),
-            pruned: false,
-        };
-        let mut trials: Vec<Trial> = self.candidates.iter().map(trial).collect();
-        let mut left: Vec<usize> = (0..trials.len()).collect();
-        let (mut done, mut rung) = (0, halving.min_steps);
+        let PreparedData { data, folds, validation } = self.prepare(data)?;
+        let members = self.members(folds)?;
+        let mut populations =
+            CandidatePopulations::new(device, network, &data, &members, self.monitor, &validation).await?;
+        let mut trials: Vec<Trial> = self.candidates.iter().map(Candidate::untrained).collect();
+        let mut remaining: Vec<usize> = (0..trials.len()).collect();
+        let (mut steps_done, mut round_end) = (0, halving.min_steps);
         loop {
-            let steps = rung.min(halving.max_steps) - done;
-            field.run(steps).await?;
-            done += steps;
-            let scores = field.validate(&validation, &left).await?;
-            for (trial, scores) in left.iter().zip(scores) {
-                trials[*trial].steps = done * scores.metrics.len();
+            let steps = round_end.min(halving.max_steps) - steps_done;
+            populations.run(steps).await?;
+            steps_done += steps;
+            let scores = populations.validate(&validation, &remaining).await?;
+            for (trial, scores) in remaining.iter().zip(scores) {
+                trials[*trial].steps = steps_done * scores.metrics.len();
                 trials[*trial].scores = scores;
             }
-            if done == halving.max_steps {
+            if steps_done == halving.max_steps {
                 break;
             }
-            left.sort_by(|a, b| trials[*a].compare(&trials[*b], self.monitor));
-            for worse in left.split_off(left.len().div_ceil(halving.factor)) {
-                trials[worse].pruned = true;
-                field.stop(worse).await?;
+            remaining.sort_by(|a, b| trials[*a].compare(&trials[*b], self.monitor));
+            for pruned in remaining.split_off(remaining.len().div_ceil(halving.factor)) {
+                trials[pruned].pruned = true;
+                populations.stop(pruned).await?;
             }
-            left.sort_unstable();
-            rung = rung.saturating_mul(halving.factor);
+            remaining.sort_unstable();
+            round_end = round_end.saturating_mul(halving.factor);
         }
-        self.collect_result(&field, trials).await
+        self.collect_result(&populations, trials).await
     }
 
-    /// The networks of each candidate.
+    /// Returns the members of each candidate: one, or one per fold.
     fn members(&self, folds: Option<KFold>) -> Result<Vec<Vec<Member>>> {
-        let members = |candidate: &Candidate| match folds {
-            None => Ok(vec![candidate.member.clone()]),
-            Some(folds) if candidate.member.subset == Subset::All => Ok(folds.members(&candidate.member)),
-            Some(_) => {
-                let (expected, got) = ("all of them, which the folds divide".to_owned(), "others".to_owned());
-                Err(Error::InvalidSetting { name: "rows of a cross-validation", expected, got })
-            }
+        let Some(folds) = folds else {
+            return Ok(self.candidates.iter().map(|candidate| vec![candidate.member.clone()]).collect());
         };
-        self.candidates.iter().map(members).collect()
+        let mut members = Vec::with_capacity(self.candidates.len());
+        for candidate in &self.candidates {
+            if candidate.member.subset != Subset::All {
+                let expected = "Subset::All with cross_validation".to_owned();
+                let got = format!("Subset::{:?}", candidate.member.subset);
+                return Err(Error::InvalidSetting { name: "Member::subset", expected, got });
+            }
+            members.push(folds.members(&candidate.member));
+        }
+        Ok(members)
     }
 
-    /// The rows to learn from, their folds if there are any, and what validates.
-    fn prepare(&self, data: &Dataset) -> Result<(Dataset, Option<KFold>, Validation)> {
+    /// Returns the training data, the folds and the validation of this search.
+    fn prepare(&self, data: &Dataset) -> Result<PreparedData> {
         if !self.monitor.needs_validation() {
-            let (expected, got) = ("one of the validation".to_owned(), format!("the {}", self.monitor));
-            return Err(Error::InvalidSetting { name: "quantity to judge by", expected, got });
+            let (expected, got) = ("a validation metric".to_owned(), self.monitor.to_string());
+            return Err(Error::InvalidSetting { name: "monitor", expected, got });
         }
         match (&self.cross_validation, &self.validation) {
             (Some(folds), Validation::None | Validation::HeldOutFold) => {
                 let (data, folds) = folds.prepare(data)?;
-                Ok((data, Some(folds), Validation::HeldOutFold))
+                Ok(PreparedData { data, folds: Some(folds), validation: Validation::HeldOutFold })
             }
             (None, Validation::Split(split)) => {
                 let (train, held_out) = data.split(split, self.candidates[0].member.settings.seed)?;
-                Ok((train, None, Validation::Data(held_out)))
+                Ok(PreparedData { data: train, folds: None, validation: Validation::Data(held_out) })
             }
-            (None, Validation::Data(_) | Validation::HeldOutFold) => Ok((data.clone(), None, self.validation.clone())),
-            (folds, _) => {
-                let expected = "either folds or another validation".to_owned();
-                let got = if folds.is_some() { "both" } else { "neither" }.to_owned();
-                Err(Error::InvalidSetting { name: "validation of a search", expected, got })
+            (None, Validation::Data(_) | Validation::HeldOutFold) => {
+                Ok(PreparedData { data: data.clone(), folds: None, validation: self.validation.clone() })
             }
+            (None, Validation::None) => Err(validation_error("neither")),
+            (Some(_), Validation::Data(_) | Validation::Split(_)) => Err(validation_error("both")),
         }
     }
 
-    async fn collect_result(&self, field: &CandidatePopulations, trials: Vec<Trial>) -> Result<SearchResult> {
-        let mut findings = SearchResult {
+    async fn collect_result(&self, populations: &CandidatePopulations, trials: Vec<Trial>) -> Result<SearchResult> {
+        let mut result = SearchResult {
             hyperparameters: self.hyperparameter_names.clone(),
             monitor: self.monitor,
             trials,
             best_model: None,
         };
-        // Of several folds none is better than the others.
-        if let (None, Some(best)) = (&self.cross_validation, findings.best_index()) {
-            findings.best_model = Some(field.model(best).await?);
+        // With cross-validation no fold's network is better than the others.
+        if let (None, Some(best)) = (&self.cross_validation, result.best_index()) {
+            result.best_model = Some(populations.model(best).await?);
         }
-        Ok(findings)
+        Ok(result)
     }
+}
+
+impl Candidate {
+    /// Returns the trial of this candidate before its training.
+    fn untrained(&self) -> Trial {
+        Trial {
+            values: self.values.clone(),
+            member: self.member.clone(),
+            scores: FoldScores::default(),
+            steps: 0,
+            histories: Vec::new(),
+            pruned: false,
+        }
+    }
+}
+
+/// The training data of a search, with its folds and its validation.
+struct PreparedData {
+    data: Dataset,
+    folds: Option<KFold>,
+    validation: Validation,
+}
+
+fn validation_error(got: &str) -> Error {
+    let expected = "either cross_validation or validation".to_owned();
+    Error::InvalidSetting { name: "search", expected, got: got.to_owned() }
 }

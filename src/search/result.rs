@@ -1,4 +1,4 @@
-//! What a search found.
+//! The result of a search.
 
 use std::{cmp::Ordering, fmt};
 
@@ -6,83 +6,86 @@ use crate::{
     model::Model,
     population::member::Member,
     search::folds::FoldScores,
-    train::{history::History, policies::Monitor},
+    train::{history::History, policies::monitor::Monitor},
 };
 
-/// What a search found, in the order in which the combinations were made. Its text is a table, the best first.
+/// The result of a [`Search`](crate::search::Search). Its text is a table of the trials, best first.
+#[doc(alias = "cv_results_")]
+#[doc(alias = "study")]
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SearchResult {
-    /// The names of the numbers that were tried.
+    /// The names of the hyperparameters.
     pub hyperparameters: Vec<String>,
-    /// What they were judged by.
+    /// The validation metric that ranks the trials.
     pub monitor: Monitor,
-    /// One a combination.
+    /// The trials, one per candidate, in the order of the candidates.
     pub trials: Vec<Trial>,
-    /// The network of the best, unless there is one a fold.
+    /// The model of the best trial; `None` with cross-validation, or if every trial has diverged.
+    #[doc(alias = "best_estimator_")]
     pub best_model: Option<Model>,
 }
 
-/// One combination.
+/// A candidate of a search, with its metrics.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Trial {
-    /// The values, in the order of [`SearchResult::hyperparameters`].
+    /// The values of the hyperparameters, in the order of [`SearchResult::hyperparameters`].
     pub values: Vec<f64>,
-    /// The settings that they make, to train with them again.
+    /// The settings of the candidate, for further training.
     pub member: Member,
-    /// What its networks, one or one a fold, are worth on the rows that validate: those tested last.
+    /// The validation metrics of its last validation: one entry, or one per fold.
     pub scores: FoldScores,
-    /// How many steps its networks took, all of them together.
+    /// The number of steps of its networks, summed over the folds.
     pub steps: usize,
-    /// The epochs of each network; none in a halving.
+    /// The history of each of its networks; empty for successive halving.
     pub histories: Vec<History>,
-    /// Whether others were better and it was dropped before the end.
+    /// Whether successive halving pruned it before the last round.
     pub pruned: bool,
 }
 
 impl Trial {
-    /// Orders the better before the worse: what is no number is the worst.
+    /// Compares two trials by the mean of a metric. The better one is less, and NaN is the greatest.
     pub(crate) fn compare(&self, other: &Self, monitor: Monitor) -> Ordering {
-        let [ours, theirs] = [self, other].map(|trial| trial.scores.mean(monitor));
-        match (ours.is_nan(), theirs.is_nan()) {
-            (false, false) if monitor.is_minimized() => ours.total_cmp(&theirs),
-            (false, false) => theirs.total_cmp(&ours),
-            (ours, theirs) => ours.cmp(&theirs),
+        let [a, b] = [self, other].map(|trial| trial.scores.mean(monitor));
+        if a.is_nan() || b.is_nan() {
+            return a.is_nan().cmp(&b.is_nan());
         }
+        if monitor.is_minimized() { a.total_cmp(&b) } else { b.total_cmp(&a) }
     }
 }
 
 impl SearchResult {
-    /// The best of those that were not dropped; of equals the first. None if all have diverged.
+    /// Returns the best trial that was not pruned; of equal ones the first. `None` if every trial has diverged.
     pub fn best_trial(&self) -> Option<&Trial> {
-        self.best_index().map(|number| &self.trials[number])
+        self.best_index().map(|index| &self.trials[index])
     }
 
+    /// Returns the index of [`SearchResult::best_trial`].
     pub(crate) fn best_index(&self) -> Option<usize> {
         let best = *self.ranked().first()?;
         self.trials[best].scores.mean(self.monitor).is_finite().then_some(best)
     }
 
-    /// How many steps all networks took together.
+    /// Returns the number of steps of all networks together.
     pub fn total_steps(&self) -> usize {
         self.trials.iter().map(|trial| trial.steps).sum()
     }
 
-    /// The numbers of the trials, the best first; those that were dropped come last.
+    /// Returns the indices of the trials, best first. Pruned trials come last, those of later rounds first.
     pub fn ranked(&self) -> Vec<usize> {
-        let mut all: Vec<usize> = (0..self.trials.len()).collect();
-        all.sort_by(|a, b| {
+        let mut indices: Vec<usize> = (0..self.trials.len()).collect();
+        indices.sort_by(|a, b| {
             let (a, b) = (&self.trials[*a], &self.trials[*b]);
-            // Of those that were dropped, those that lasted longer are the better.
-            let lasted = |trial: &Trial| if trial.pruned { trial.steps } else { 0 };
-            a.pruned.cmp(&b.pruned).then(lasted(b).cmp(&lasted(a))).then(a.compare(b, self.monitor))
+            // A trial that was pruned in a later round was better.
+            let pruned_after = |trial: &Trial| if trial.pruned { trial.steps } else { 0 };
+            a.pruned.cmp(&b.pruned).then(pruned_after(b).cmp(&pruned_after(a))).then(a.compare(b, self.monitor))
         });
-        all
+        indices
     }
 
-    /// A line of names and one a combination, with commas between: the values, the mean and the standard deviation over the
-    /// folds of what they were judged by, the steps, and whether it was dropped. What is no finite number is empty.
+    /// Returns the trials as CSV with a header: the values, the mean and the standard deviation of the metric over the
+    /// folds, the steps, and whether the trial was pruned. A value that is not finite gives an empty cell.
     pub fn to_csv(&self) -> String {
         let quoted = |name: &String| {
             let is_plain = !name.contains([',', '"', '\n', '\r']);
@@ -90,11 +93,11 @@ impl SearchResult {
         };
         let number = |value: f64| if value.is_finite() { value.to_string() } else { String::new() };
         let score = self.monitor.to_string().replace(' ', "_");
-        let last = [score.as_str(), "spread", "steps", "dropped"].map(str::to_owned);
+        let last = [score.as_str(), "std", "steps", "pruned"].map(str::to_owned);
         let mut lines = vec![self.hyperparameters.iter().map(quoted).chain(last).collect::<Vec<_>>()];
         for trial in &self.trials {
-            let (mean, spread) = (trial.scores.mean(self.monitor), trial.scores.std(self.monitor));
-            let last = [number(mean), number(spread), trial.steps.to_string(), trial.pruned.to_string()];
+            let (mean, std) = (trial.scores.mean(self.monitor), trial.scores.std(self.monitor));
+            let last = [number(mean), number(std), trial.steps.to_string(), trial.pruned.to_string()];
             lines.push(trial.values.iter().map(|value| number(*value)).chain(last).collect());
         }
         lines.into_iter().map(|cells| cells.join(",") + "\n").collect()
@@ -108,21 +111,17 @@ impl fmt::Display for SearchResult {
         for (name, width) in self.hyperparameters.iter().zip(&widths) {
             write!(f, "{name:>width$} ")?;
         }
-        writeln!(f, "{score:>19} {:>8} {:>9}", "spread", "steps")?;
-        for trial in self.ranked().into_iter().map(|number| &self.trials[number]) {
+        writeln!(f, "{score:>19} {:>8} {:>9}", "std", "steps")?;
+        for trial in self.ranked().into_iter().map(|index| &self.trials[index]) {
             for (value, width) in trial.values.iter().zip(&widths) {
-                let text =
-                    if *value != 0.0 && value.abs() < 1e-3 { format!("{value:.3e}") } else { format!("{value:.6}") };
-                let text = if text.contains(['e']) {
-                    text
-                } else {
-                    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-                };
+                let is_small = *value != 0.0 && value.abs() < 1e-3;
+                let text = if is_small { format!("{value:.3e}") } else { format!("{value:.6}") };
+                let text = if is_small { text.as_str() } else { text.trim_end_matches('0').trim_end_matches('.') };
                 write!(f, "{text:>width$} ")?;
             }
-            let (mean, spread) = (trial.scores.mean(self.monitor), trial.scores.std(self.monitor));
-            let mark = if trial.pruned { " dropped" } else { "" };
-            writeln!(f, "{mean:>19.6} {spread:>8.4} {:>9}{mark}", trial.steps)?;
+            let (mean, std) = (trial.scores.mean(self.monitor), trial.scores.std(self.monitor));
+            let mark = if trial.pruned { " pruned" } else { "" };
+            writeln!(f, "{mean:>19.6} {std:>8.4} {:>9}{mark}", trial.steps)?;
         }
         Ok(())
     }

@@ -1,13 +1,14 @@
-//! One run of a training loop: its epochs, and the decisions after each of them.
+//! One run of a training loop: its epochs, and the decisions after each epoch.
 
 use crate::{
     error::{Error, Result},
     train::{
+        callback::{CallbackAction, Progress},
         history::{Epoch, History, PartialEpoch, StopReason},
-        policies::{DivergencePolicy, LoopPolicies},
+        policies::{LoopPolicies, divergence::DivergencePolicy},
         run_report::RunReport,
         trainer::Trainer,
-        training_loop::{CallbackAction, Progress, TrainingLoop, Validation},
+        training_loop::{TrainingLoop, Validation},
     },
     util::clock::Clock,
 };
@@ -17,7 +18,7 @@ pub(crate) struct LoopRun<'a> {
     training_loop: &'a TrainingLoop,
     history: History,
     policies: LoopPolicies,
-    /// The steps that this run has taken.
+    /// The number of steps in this run so far.
     steps_taken: usize,
     /// The report of the steps since the last call of the callback.
     pending_report: RunReport,
@@ -32,10 +33,11 @@ pub(crate) struct LoopRun<'a> {
 }
 
 impl<'a> LoopRun<'a> {
+    /// Starts a run, and takes a snapshot if the divergence policy needs one.
     pub(crate) async fn new(training_loop: &'a TrainingLoop, trainer: &mut Trainer) -> Result<Self> {
-        let (mut policies, mut best_epoch) = (LoopPolicies::default(), None);
-        for (number, epoch) in training_loop.resume_from.epochs.iter().enumerate() {
-            best_epoch = policies.observe(training_loop, number, epoch)?.best_epoch;
+        let (mut policies, mut best_epoch) = (training_loop.policies(), None);
+        for (index, epoch) in training_loop.resume_from.epochs.iter().enumerate() {
+            best_epoch = policies.observe(index, epoch)?.best_epoch;
         }
         // A checkpoint also restores the snapshot of the earlier epochs.
         let has_best_snapshot = !training_loop.resume_from.epochs.is_empty()
@@ -105,7 +107,7 @@ impl<'a> LoopRun<'a> {
         }
         let validation = match &self.training_loop.validation {
             Validation::Data(data) => Some(trainer.evaluate_async(data).await?),
-            _ => None,
+            Validation::None | Validation::Split(_) | Validation::HeldOutFold => None,
         };
         self.history.epochs.push(Epoch::from_report(&report, validation, trainer.last_learning_rate(), seconds));
         self.apply_policies(trainer).await?;
@@ -139,7 +141,7 @@ impl<'a> LoopRun<'a> {
                 trainer.set_learning_rate(factor * trainer.learning_rate())?;
                 self.check_budgets();
             }
-            _ => return Err(error),
+            DivergencePolicy::Fail | DivergencePolicy::Retry { .. } => return Err(error),
         }
         self.divergences += 1;
         self.pending_report = RunReport::default();
@@ -148,9 +150,9 @@ impl<'a> LoopRun<'a> {
 
     /// Applies early stopping, learning-rate reduction and snapshots to the last epoch.
     async fn apply_policies(&mut self, trainer: &mut Trainer) -> Result<()> {
-        let number = self.history.epochs.len() - 1;
-        let epoch = &self.history.epochs[number];
-        let decision = self.policies.observe(self.training_loop, number, epoch)?;
+        let index = self.history.epochs.len() - 1;
+        let epoch = &self.history.epochs[index];
+        let decision = self.policies.observe(index, epoch)?;
         let loss = epoch.monitored_loss();
         self.history.best_epoch = decision.best_epoch.or(self.history.best_epoch);
         if decision.stops {
@@ -189,6 +191,7 @@ impl<'a> LoopRun<'a> {
         Ok(())
     }
 
+    /// Restores the best epoch if early stopping demands it, and returns the history.
     pub(crate) fn finish(mut self, trainer: &mut Trainer) -> Result<History> {
         // A trainer that did not run the earlier epochs has no snapshot of them.
         if self.training_loop.must_restore(&self.history) && self.has_best_snapshot {

@@ -62,10 +62,12 @@ impl LayerHistogram {
 
     /// Computes the histogram of `values`. `neuron(i)` returns the neuron that `values[i]` belongs to.
     pub(crate) fn new(
-        (layer, quantity): (usize, LayerQuantity),
+        layer: usize,
+        quantity: LayerQuantity,
         values: &[f64],
-        (neurons, neuron): (usize, impl Fn(usize) -> usize),
         bins: usize,
+        neurons: usize,
+        neuron: impl Fn(usize) -> usize,
     ) -> Self {
         let mut is_live = vec![false; neurons];
         values.iter().enumerate().filter(|(_, value)| **value != 0.0).for_each(|(i, _)| is_live[neuron(i)] = true);
@@ -152,7 +154,7 @@ mod tests {
     }
 
     fn histogram_of(values: &[f64], neurons: usize, bins: usize) -> LayerHistogram {
-        LayerHistogram::new((3, LayerQuantity::Activations), values, (neurons, |i| i % neurons), bins)
+        LayerHistogram::new(3, LayerQuantity::Activations, values, bins, neurons, |i| i % neurons)
     }
 
     #[test]

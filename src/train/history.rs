@@ -68,7 +68,7 @@ impl Epoch {
     }
 }
 
-/// The reason why a training ended.
+/// The reason why a training run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -114,7 +114,7 @@ impl History {
     /// With early stopping these are the metrics of the best epoch, otherwise of the last epoch. If
     /// [`EarlyStopping::restore_best`](crate::train::EarlyStopping::restore_best) is false, the parameters are those of
     /// the last epoch, but the metrics are still those of the best epoch.
-    pub fn tested(&self) -> Option<&Metrics> {
+    pub fn final_validation(&self) -> Option<&Metrics> {
         let epoch = self.best_epoch.and_then(|best| self.epochs.get(best)).or_else(|| self.last())?;
         epoch.validation.as_ref()
     }

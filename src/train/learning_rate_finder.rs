@@ -119,7 +119,7 @@ impl LearningRateFinder {
         if !(self.max_learning_rate > self.min_learning_rate && self.max_learning_rate.is_finite()) {
             return invalid(
                 "LearningRateFinder::max_learning_rate",
-                "a finite number > min_learning_rate",
+                &format!("a finite number > min_learning_rate ({})", self.min_learning_rate),
                 self.max_learning_rate.to_string(),
             );
         }

@@ -1,4 +1,4 @@
-//! How a training comes along, on standard error: a bar on a terminal, plain lines elsewhere.
+//! The progress of a training run on standard error: a bar on a terminal, plain lines otherwise.
 
 use std::{
     fmt,
@@ -13,81 +13,86 @@ use crate::{
     error::Result,
     metrics::Metrics,
     train::{
+        callback::{CallbackAction, Progress},
         trainer::Trainer,
-        training_loop::{CallbackAction, Progress, TrainingLoop},
+        training_loop::TrainingLoop,
     },
 };
 
-/// Shows how a training comes along: its epoch, loss and accuracy, on the rows that validate too, samples a second, and the
-/// time that is left; before the first of these, how long the device's kernels took to compile, if that was more than a
-/// second. To standard error: a bar if that is a terminal, or else a line an epoch, but not more than one a second.
+/// Prints the progress of a training run on standard error.
+///
+/// It shows the epoch, the loss, the metrics, the speed in samples per second and the remaining time. On a terminal it
+/// is a bar. Otherwise it prints one line per epoch, but at most one line per second. If the compilation of the kernels
+/// took more than one second, it prints that time first.
 ///
 /// ```no_run
-/// # use gradus::{Fit, Trainer, train::ProgressBar};
+/// # use gradus::{Trainer, TrainingLoop, train::ProgressBar};
 /// # fn example(mut trainer: Trainer) -> gradus::Result<()> {
-/// let fit = Fit::new(30);
-/// let mut bar = ProgressBar::new(&fit, &trainer);
-/// fit.run_with(&mut trainer, |progress| bar.tell(progress))?;
+/// let training_loop = TrainingLoop::new(30);
+/// let mut bar = ProgressBar::new(&training_loop, &trainer);
+/// training_loop.run_with_callback(&mut trainer, |progress| bar.update(progress))?;
 /// # Ok(()) }
 /// ```
 ///
-/// The bar moves when an epoch ends, and in between where [`TrainingLoop::callback_every`] says so. When it is dropped, the last line stays.
+/// The bar moves at the end of each epoch and every [`TrainingLoop::callback_every`] steps. Dropping it leaves the last
+/// line on the screen.
+#[doc(alias = "tqdm")]
 #[derive(Debug)]
 pub struct ProgressBar {
     state: ProgressState,
     start: Instant,
     output: Output,
-    /// Whether it was looked whether the kernels took long to compile.
-    has_reported_compilation: bool,
+    /// Whether the compile time has been checked.
+    has_checked_compilation: bool,
 }
 
 #[derive(Debug)]
 enum Output {
-    /// With the line that stays.
+    /// The bar, and the line to leave on the screen.
     Bar(indicatif::ProgressBar, String),
     Lines(Lines),
 }
 
 impl ProgressBar {
-    /// Of a fit that is about to begin.
-    pub fn new(fit: &TrainingLoop, trainer: &Trainer) -> Self {
-        let count = ProgressState::new(fit, trainer);
+    /// Creates the progress bar of a training run that is about to start.
+    pub fn new(training_loop: &TrainingLoop, trainer: &Trainer) -> Self {
+        let state = ProgressState::new(training_loop, trainer);
         let output = if io::stderr().is_terminal() {
             let style = ProgressStyle::with_template("{bar:24} {prefix}\n{wide_msg}");
-            let bar = indicatif::ProgressBar::new(count.total_steps);
+            let bar = indicatif::ProgressBar::new(state.total_steps);
             Output::Bar(bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())), String::new())
         } else {
             Output::Lines(Lines::default())
         };
-        Self { state: count, start: Instant::now(), output, has_reported_compilation: false }
+        Self { state, start: Instant::now(), output, has_checked_compilation: false }
     }
 
-    /// Shows where the training stands. To be called by the callback, which may go on as it tells: it always tells to.
+    /// Shows the current progress. Call it in the callback of the training loop, and return its result.
     ///
     /// # Errors
-    /// None; the type is the callback's.
+    /// Never fails, and always returns [`CallbackAction::Continue`]. The result type is the one of a callback.
     pub fn update(&mut self, progress: &Progress<'_>) -> Result<CallbackAction> {
         let now = self.start.elapsed();
-        let standing = self.state.observe(progress, now);
-        if !std::mem::replace(&mut self.has_reported_compilation, true)
-            && let Some(line) = compilation_text(progress.trainer.compile_seconds())
+        let line = self.state.observe(progress, now);
+        if !std::mem::replace(&mut self.has_checked_compilation, true)
+            && let Some(text) = compilation_text(progress.trainer.compile_seconds())
         {
             match &self.output {
-                Output::Bar(bar, _) => bar.println(line),
-                Output::Lines(_) => print_line(&line),
+                Output::Bar(bar, _) => bar.println(text),
+                Output::Lines(_) => print_line(&text),
             }
         }
         match &mut self.output {
-            Output::Bar(bar, line) => {
-                // Two lines, since one would be cut on a terminal of 80 columns.
-                bar.set_prefix(format!("{}; {}", standing.position_text(), standing.speed_text()));
-                bar.set_message(standing.metrics_text());
+            Output::Bar(bar, last_line) => {
+                // Two lines, because a terminal of 80 columns would cut a single one.
+                bar.set_prefix(format!("{}; {}", line.position_text(), line.speed_text()));
+                bar.set_message(line.metrics_text());
                 bar.set_position(self.state.steps_done);
-                *line = standing.to_string();
+                *last_line = line.to_string();
             }
             Output::Lines(lines) if progress.is_epoch_end => {
-                if let Some(line) = lines.next(standing.to_string(), now, self.state.is_over()) {
-                    print_line(&line);
+                if let Some(text) = lines.next(line.to_string(), now, self.state.is_over()) {
+                    print_line(&text);
                 }
             }
             Output::Lines(_) => {}
@@ -99,37 +104,42 @@ impl ProgressBar {
 impl Drop for ProgressBar {
     fn drop(&mut self) {
         match &mut self.output {
-            Output::Bar(bar, line) => {
+            Output::Bar(bar, last_line) => {
                 bar.finish_and_clear();
-                if !line.is_empty() {
+                if !last_line.is_empty() {
+                    print_line(last_line);
+                }
+            }
+            Output::Lines(lines) => {
+                if let Some(line) = &lines.pending {
                     print_line(line);
                 }
             }
-            Output::Lines(lines) => lines.pending.iter().for_each(|line| print_line(line)),
         }
     }
 }
 
-/// Nobody need read it.
+/// Prints a line on standard error. A closed standard error must not end the training.
 fn print_line(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// The line about a compilation that took long.
+/// Returns a line with the compile time if it was long.
 fn compilation_text(seconds: f64) -> Option<String> {
     (seconds > LONG_COMPILATION_SECONDS).then(|| format!("compiling the device's kernels took {seconds:.1} s"))
 }
 
-/// What lines are printed: the first, the last, and between them one a second at most.
+/// Selects the lines to print: the first, the last, and at most one per second in between.
 #[derive(Debug, Default)]
 struct Lines {
+    /// The time of the last printed line.
     printed: Option<Duration>,
-    /// The line that may turn out to be the last.
+    /// The last line that was not printed. It is printed at the end if no other line follows.
     pending: Option<String>,
 }
 
 impl Lines {
-    /// The line, if it is to be printed now.
+    /// Returns the line if it is due, and stores it otherwise.
     fn next(&mut self, line: String, now: Duration, is_last: bool) -> Option<String> {
         let is_due = self.printed.is_none_or(|printed| now - printed >= Duration::from_secs(1));
         if is_due || is_last {
@@ -141,31 +151,33 @@ impl Lines {
     }
 }
 
-/// How far a training is.
+/// The counts and times of a training run in progress.
 #[derive(Debug)]
 struct ProgressState {
-    /// How many epochs it has at most, with those that were before.
+    /// The maximum number of epochs, including those of the resumed history.
     epochs: usize,
-    /// How many steps it takes at most, and has taken.
+    /// The maximum number of steps.
     total_steps: u64,
     steps_done: u64,
-    /// How long it may take.
+    /// The time budget.
     max_time: Option<Duration>,
-    /// When the present epoch began, and how many rows it has met.
+    /// The start of the current epoch, as the time since the start of the training.
     epoch_start: Duration,
+    /// The number of rows in the current epoch so far.
     epoch_rows: u64,
 }
 
 impl ProgressState {
-    fn new(fit: &TrainingLoop, trainer: &Trainer) -> Self {
-        let in_epoch = trainer.steps_per_epoch() as u64;
-        // The first epoch is what is left of the trainer's.
-        let all = in_epoch.saturating_mul(fit.epochs as u64).saturating_sub(trainer.dataset_steps() % in_epoch);
+    fn new(training_loop: &TrainingLoop, trainer: &Trainer) -> Self {
+        let steps_per_epoch = trainer.steps_per_epoch() as u64;
+        // The first epoch is the remaining part of the trainer's current epoch.
+        let steps_in_epoch = trainer.dataset_steps() % steps_per_epoch;
+        let steps = steps_per_epoch.saturating_mul(training_loop.epochs as u64).saturating_sub(steps_in_epoch);
         Self {
-            epochs: fit.resume_from.epochs.len().saturating_add(fit.epochs),
-            total_steps: all.min(fit.max_steps.map_or(u64::MAX, |steps| steps as u64)),
+            epochs: training_loop.resume_from.epochs.len().saturating_add(training_loop.epochs),
+            total_steps: steps.min(training_loop.max_steps.map_or(u64::MAX, |max_steps| max_steps as u64)),
             steps_done: 0,
-            max_time: fit.max_time,
+            max_time: training_loop.max_time,
             epoch_start: Duration::ZERO,
             epoch_rows: 0,
         }
@@ -175,42 +187,43 @@ impl ProgressState {
         self.steps_done >= self.total_steps
     }
 
-    /// Counts the steps since the last look, `now` after the beginning.
+    /// Counts the steps since the last call. `now` is the time since the start of the training.
     fn observe(&mut self, progress: &Progress<'_>, now: Duration) -> ProgressLine {
         self.steps_done += progress.report.losses.len() as u64;
         self.epoch_rows += progress.report.rows();
-        let over = progress.history.last().filter(|_| progress.is_epoch_end);
-        // Of a whole epoch the seconds without validation are known.
-        let seconds = over.map_or((now - self.epoch_start).as_secs_f64(), |epoch| epoch.seconds);
-        let validation = over.and_then(|epoch| epoch.validation.as_ref());
-        let standing = ProgressLine {
+        let ended_epoch = progress.history.last().filter(|_| progress.is_epoch_end);
+        // The time of a whole epoch excludes its validation.
+        let seconds = ended_epoch.map_or((now - self.epoch_start).as_secs_f64(), |epoch| epoch.seconds);
+        let validation = ended_epoch.and_then(|epoch| epoch.validation.as_ref());
+        let line = ProgressLine {
             epoch: progress.history.epochs.len() + usize::from(!progress.is_epoch_end),
             epochs: self.epochs,
-            loss: over.map_or_else(|| progress.report.mean_loss(), |epoch| epoch.loss),
-            accuracy: over.map_or_else(|| progress.report.accuracy(), |epoch| epoch.accuracy),
+            loss: ended_epoch.map_or_else(|| progress.report.mean_loss(), |epoch| epoch.loss),
+            accuracy: ended_epoch.map_or_else(|| progress.report.accuracy(), |epoch| epoch.accuracy),
             validation_loss: validation.map(Metrics::loss),
             validation_accuracy: validation.and_then(Metrics::accuracy),
-            r2: validation.and_then(Metrics::r2),
-            learning_rate: self.epoch_rows as f64 / seconds,
+            validation_r2: validation.and_then(Metrics::r2),
+            rows_per_second: self.epoch_rows as f64 / seconds,
             time_left: self.time_left(now),
         };
         if progress.is_epoch_end {
-            (self.epoch_start, self.epoch_rows) = (now, 0);
+            self.epoch_start = now;
+            self.epoch_rows = 0;
         }
-        standing
+        line
     }
 
-    /// The time that the steps to come will take, as those before did.
+    /// Returns the remaining time, estimated from the mean time of the steps so far and limited by the time budget.
     fn time_left(&self, now: Duration) -> Option<Duration> {
-        let steps =
-            now.as_secs_f64() / self.steps_done as f64 * self.total_steps.saturating_sub(self.steps_done) as f64;
-        let steps = Duration::try_from_secs_f64(steps).ok();
-        let budget = self.max_time.map(|time| time.saturating_sub(now));
-        [steps, budget].into_iter().flatten().min().filter(|left| !left.is_zero())
+        let steps_left = self.total_steps.saturating_sub(self.steps_done) as f64;
+        let seconds_left = now.as_secs_f64() / self.steps_done as f64 * steps_left;
+        let estimate = Duration::try_from_secs_f64(seconds_left).ok();
+        let budget = self.max_time.map(|max_time| max_time.saturating_sub(now));
+        [estimate, budget].into_iter().flatten().min().filter(|left| !left.is_zero())
     }
 }
 
-/// Where a training stands; its text is a line.
+/// The values of one line of progress.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct ProgressLine {
     epoch: usize,
@@ -219,8 +232,8 @@ struct ProgressLine {
     accuracy: Option<f64>,
     validation_loss: Option<f64>,
     validation_accuracy: Option<f64>,
-    r2: Option<f64>,
-    learning_rate: f64,
+    validation_r2: Option<f64>,
+    rows_per_second: f64,
     time_left: Option<Duration>,
 }
 
@@ -231,20 +244,27 @@ impl ProgressLine {
     }
 
     fn metrics_text(&self) -> String {
-        let percent = |share: f64| format!("accuracy {:.2} %", 100.0 * share);
-        let told = |all: [Option<String>; 3]| all.into_iter().flatten().collect::<Vec<_>>().join(", ");
-        let training = told([Some(format_loss(self.loss)), self.accuracy.map(percent), None]);
-        let r2 = self.r2.map(|r2| format!("r2 {r2:.4}"));
-        match told([self.validation_loss.map(format_loss), self.validation_accuracy.map(percent), r2]) {
-            none if none.is_empty() => training,
-            validation => format!("{training}; validation: {validation}"),
+        let accuracy = |fraction: f64| format!("accuracy {:.2}%", 100.0 * fraction);
+        let mut text = format_loss(self.loss);
+        if let Some(fraction) = self.accuracy {
+            text += &format!(", {}", accuracy(fraction));
         }
+        let validation = [
+            self.validation_loss.map(format_loss),
+            self.validation_accuracy.map(accuracy),
+            self.validation_r2.map(|r2| format!("r2 {r2:.4}")),
+        ];
+        let validation: Vec<String> = validation.into_iter().flatten().collect();
+        if !validation.is_empty() {
+            text += &format!("; validation: {}", validation.join(", "));
+        }
+        text
     }
 
     fn speed_text(&self) -> String {
-        let rate = self.learning_rate.is_finite().then(|| format!("{:.0} samples/s", self.learning_rate));
+        let speed = self.rows_per_second.is_finite().then(|| format!("{:.0} samples/s", self.rows_per_second));
         let left = self.time_left.map(|left| format!("{} left", format_duration(left)));
-        [rate, left].into_iter().flatten().collect::<Vec<_>>().join(", ")
+        [speed, left].into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -254,13 +274,13 @@ impl fmt::Display for ProgressLine {
     }
 }
 
-/// A loss with its name, and digits that count.
+/// Formats a loss with its name, as a decimal number or in scientific notation.
 fn format_loss(loss: f64) -> String {
     let is_plain = loss == 0.0 || (1e-3..1e5).contains(&loss.abs()) || !loss.is_finite();
     if is_plain { format!("loss {loss:.4}") } else { format!("loss {loss:.2e}") }
 }
 
-/// `1 h 02 min`, `3 min 05 s` or `7 s`.
+/// Formats a duration as `1 h 02 min`, `3 min 05 s` or `7 s`.
 fn format_duration(time: Duration) -> String {
     let seconds = time.as_secs_f64().ceil() as u64;
     match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
@@ -281,21 +301,21 @@ mod tests {
     };
 
     #[test]
-    fn a_line_says_what_there_is() {
-        let standing =
-            ProgressLine { epoch: 7, epochs: 120, loss: 0.25, learning_rate: 123_456.7, ..ProgressLine::default() };
-        assert_eq!(standing.to_string(), "epoch   7/120: loss 0.2500; 123457 samples/s");
+    fn line_contains_only_known_values() {
+        let short =
+            ProgressLine { epoch: 7, epochs: 120, loss: 0.25, rows_per_second: 123_456.7, ..ProgressLine::default() };
+        assert_eq!(short.to_string(), "epoch   7/120: loss 0.2500; 123457 samples/s");
         let full = ProgressLine {
             accuracy: Some(0.97251),
             validation_loss: Some(0.00012),
             validation_accuracy: Some(0.5),
-            r2: Some(-0.25),
+            validation_r2: Some(-0.25),
             time_left: Some(Duration::from_millis(61_200)),
-            learning_rate: f64::INFINITY,
-            ..standing
+            rows_per_second: f64::INFINITY,
+            ..short
         };
-        let text = "epoch   7/120: loss 0.2500, accuracy 97.25 %; \
-                    validation: loss 1.20e-4, accuracy 50.00 %, r2 -0.2500; 1 min 02 s left";
+        let text = "epoch   7/120: loss 0.2500, accuracy 97.25%; \
+                    validation: loss 1.20e-4, accuracy 50.00%, r2 -0.2500; 1 min 02 s left";
         assert_eq!(full.to_string(), text);
         for (value, text) in [(f64::NAN, "NaN"), (0.0, "0.0000"), (-3e38, "-3.00e38"), (99_999.0, "99999.0000")]
             .map(|(value, text)| (value, format!("loss {text}")))
@@ -308,13 +328,13 @@ mod tests {
     }
 
     #[test]
-    fn a_long_compilation_has_a_line() {
+    fn long_compilation_is_reported() {
         assert_eq!(compilation_text(0.9), None);
         assert_eq!(compilation_text(3.26).as_deref(), Some("compiling the device's kernels took 3.3 s"));
     }
 
     #[test]
-    fn fast_epochs_have_a_line_a_second_and_the_last_one() {
+    fn fast_epochs_print_one_line_per_second_and_the_last_line() {
         let mut lines = Lines::default();
         let printed: Vec<String> =
             (0..25).filter_map(|i| lines.next(i.to_string(), Duration::from_millis(100 * i), i == 24)).collect();
@@ -325,38 +345,36 @@ mod tests {
         );
     }
 
-    /// With 10 rows in batches of 4, two epochs and a look at every second step.
+    /// The loop has two epochs of 10 rows in batches of 4, and calls the callback every second step.
     #[test]
-    fn looks_tell_where_a_fit_stands() -> Result<()> {
-        let numbers: Vec<f32> = (0..10u8).map(f32::from).collect();
-        let data = Dataset::new(10, &numbers, &[0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0])?;
+    fn progress_counts_steps_and_estimates_the_remaining_time() -> Result<()> {
+        let inputs: Vec<f32> = (0..10u8).map(f32::from).collect();
+        let data = Dataset::new(10, &inputs, &[0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 1.0])?;
         let network = Network::new(1).dense(1, Activation::Sigmoid);
         let settings = TrainerSettings { batch_size: 4, ..TrainerSettings::default() };
         let mut trainer = Trainer::new(&Device::cpu(), &network, &data, settings)?;
-        let fit = TrainingLoop::new(2).callback_every(2).validation_data(&data);
-        let (mut count, mut seconds, mut all) = (ProgressState::new(&fit, &trainer), 0, Vec::new());
-        assert_eq!(count.total_steps, 6);
-        fit.run_with_callback(&mut trainer, |progress| {
+        let training_loop = TrainingLoop::new(2).callback_every(2).validation_data(&data);
+        let mut state = ProgressState::new(&training_loop, &trainer);
+        assert_eq!(state.total_steps, 6);
+        let (mut seconds, mut observed) = (0, Vec::new());
+        training_loop.run_with_callback(&mut trainer, |progress| {
             seconds += 3;
-            let standing = count.observe(progress, Duration::from_secs(seconds));
-            let of_epoch = standing.validation_loss.is_some() && standing.validation_accuracy.is_some();
-            assert_eq!(of_epoch, progress.is_epoch_end);
-            assert!(
-                standing.loss.is_finite() && standing.accuracy.is_some() && standing.learning_rate > 0.0,
-                "{standing}"
-            );
-            all.push((standing.epoch, count.steps_done, standing.time_left.map(|left| left.as_secs())));
+            let line = state.observe(progress, Duration::from_secs(seconds));
+            let is_validated = line.validation_loss.is_some() && line.validation_accuracy.is_some();
+            assert_eq!(is_validated, progress.is_epoch_end);
+            assert!(line.loss.is_finite() && line.accuracy.is_some() && line.rows_per_second > 0.0, "{line}");
+            observed.push((line.epoch, state.steps_done, line.time_left.map(|left| left.as_secs())));
             Ok(CallbackAction::Continue)
         })?;
-        assert_eq!(all, [(1, 2, Some(6)), (1, 3, Some(6)), (2, 4, Some(4)), (2, 6, None)]);
-        assert!(count.is_over());
-        // A trainer in the middle of an epoch, with a budget.
+        assert_eq!(observed, [(1, 2, Some(6)), (1, 3, Some(6)), (2, 4, Some(4)), (2, 6, None)]);
+        assert!(state.is_over());
+        // The trainer is in the middle of an epoch, and the loop has a time budget.
         trainer.run(1)?;
-        let fit = TrainingLoop::new(2).max_time(Duration::from_secs(5)).max_steps(100);
-        let mut count = ProgressState::new(&fit, &trainer);
-        assert_eq!(count.total_steps, 5);
-        count.steps_done = 1;
-        assert_eq!(count.time_left(Duration::from_secs(2)), Some(Duration::from_secs(3)));
+        let training_loop = TrainingLoop::new(2).max_time(Duration::from_secs(5)).max_steps(100);
+        let mut state = ProgressState::new(&training_loop, &trainer);
+        assert_eq!(state.total_steps, 5);
+        state.steps_done = 1;
+        assert_eq!(state.time_left(Duration::from_secs(2)), Some(Duration::from_secs(3)));
         Ok(())
     }
 }

@@ -1,33 +1,40 @@
-//! What training and evaluation tell.
+//! The report of training steps: their losses, correct rows and batch sizes.
 
-/// What some steps brought, one entry each.
+/// The report of training steps, one entry per step.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RunReport {
-    /// The loss of each step's batch, before its update: what the optimizer minimizes. Where rows have weights it is the sum of
-    /// the rows' weighted losses over the number of rows, and not over the sum of the weights.
+    /// The loss of each step, which the optimizer minimizes. It is computed before the update of the step.
+    ///
+    /// With sample weights it is the sum of the weighted losses divided by the number of rows, not by the sum of the
+    /// weights.
     pub losses: Vec<f32>,
-    /// How many rows of each step's batch were answered rightly, before its update: one output on the right side of a
-    /// half, or the largest of several where the largest is expected, or all of several that are labels
-    /// ([`Metrics`](crate::metrics::Metrics) says when). Where rows have weights, the sum of the weights of these rows. Of no meaning in a
-    /// regression.
+    /// The number of correct rows of each step, or the sum of their sample weights. It is counted before the update of
+    /// the step.
+    ///
+    /// With one output, a row is correct if the output and the target are on the same side of
+    /// [`Loss::decision_threshold`](crate::nn::Loss::decision_threshold). With several outputs, a row is correct if the
+    /// maximum output and the maximum target have the same index. A row with several labels is correct if all labels
+    /// are. For a regression the numbers have no meaning.
     pub correct: Vec<f64>,
-    /// How many rows each step's batch had.
+    /// The number of rows of each step.
     pub batch_sizes: Vec<u32>,
-    /// The sum of the weights of each step's rows; empty where rows have no weights.
+    /// The sum of the sample weights of each step; empty without sample weights.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) batch_weights: Vec<f64>,
-    /// Whether right answers mean something: the targets of all steps are classes or labels.
+    /// Whether [`correct`](Self::correct) has a meaning: the targets of all steps are classes or labels.
     pub(crate) is_classification: bool,
 }
 
 impl RunReport {
-    /// The mean loss over all rows, `sum(w_i loss_i) / sum(w_i)` where rows have weights `w_i`: the same mean as that of an
-    /// evaluation ([`Metrics::loss`](crate::metrics::Metrics::loss)), scikit-learn and Keras. NaN if there was no step, or if all of their
-    /// rows weigh 0.
+    /// Returns the mean loss over all rows: `sum(w_i loss_i) / sum(w_i)` with sample weights `w_i`.
+    ///
+    /// [`Metrics::loss`](crate::metrics::Metrics::loss), scikit-learn and Keras use the same mean. It is NaN if there
+    /// is no step, or if all sample weights are 0.
     pub fn mean_loss(&self) -> f64 {
-        let sum: f64 = self.losses.iter().zip(&self.batch_sizes).map(|(l, n)| f64::from(*l) * f64::from(*n)).sum();
+        let batches = self.losses.iter().zip(&self.batch_sizes);
+        let sum: f64 = batches.map(|(loss, rows)| f64::from(*loss) * f64::from(*rows)).sum();
         if self.batch_weights.is_empty() {
             sum / self.rows() as f64
         } else {
@@ -35,39 +42,43 @@ impl RunReport {
         }
     }
 
-    /// The sum of the weights of each step's rows; every row without a weight weighs 1.
+    /// Returns the sum of the sample weights of each step. Without sample weights every row has the weight 1.
     fn step_weights(&self) -> impl Iterator<Item = f64> + '_ {
         let rows = if self.batch_weights.is_empty() { self.batch_sizes.as_slice() } else { &[] };
         self.batch_weights.iter().copied().chain(rows.iter().map(|rows| f64::from(*rows)))
     }
 
-    /// The fraction of all rows that were answered rightly, from 0 to 1; where rows have weights, the sum of the weights of those
-    /// rows divided by the sum of all weights, as in an evaluation ([`Metrics::accuracy`](crate::metrics::Metrics::accuracy)). None in a
-    /// regression, or if there was no step; NaN if all rows weigh 0. None of steps with batches of the caller, too, where a row has
-    /// several labels, unless the trainer has a data set of such rows: [`Trainer::evaluate`](crate::train::Trainer::evaluate) has it.
+    /// Returns the fraction of correct rows, from 0 to 1, like
+    /// [`Metrics::accuracy`](crate::metrics::Metrics::accuracy).
+    ///
+    /// With sample weights it is the sum of the weights of the correct rows divided by the sum of all weights; NaN if
+    /// all weights are 0. It is `None` for a regression, or if there is no step.
+    ///
+    /// It is also `None` for manual steps on rows with several labels, unless the trainer has a data set of such rows.
+    /// Use [`Trainer::evaluate`](crate::train::Trainer::evaluate) instead.
     pub fn accuracy(&self) -> Option<f64> {
         let accuracy = || self.correct.iter().sum::<f64>() / self.step_weights().sum::<f64>();
         (self.is_classification && self.rows() > 0).then(accuracy)
     }
 
-    /// How many rows all steps had together.
+    /// Returns the number of rows of all steps.
     pub fn rows(&self) -> u64 {
-        self.batch_sizes.iter().map(|n| u64::from(*n)).sum()
+        self.batch_sizes.iter().map(|rows| u64::from(*rows)).sum()
     }
 
-    /// Of no step yet.
-    pub(crate) fn new(classifies: bool) -> Self {
-        Self { is_classification: classifies, ..Self::default() }
+    /// Creates an empty report.
+    pub(crate) fn new(is_classification: bool) -> Self {
+        Self { is_classification, ..Self::default() }
     }
 
-    /// Makes room for so many steps more.
+    /// Reserves memory for `steps` more steps.
     pub(crate) fn reserve(&mut self, steps: usize) {
         self.losses.reserve(steps);
         self.correct.reserve(steps);
         self.batch_sizes.reserve(steps);
     }
 
-    /// Adds the steps of another report.
+    /// Appends the steps of another report.
     pub(crate) fn extend(&mut self, other: &Self) {
         if !other.losses.is_empty() {
             self.is_classification = other.is_classification && (self.losses.is_empty() || self.is_classification);
@@ -80,18 +91,19 @@ impl RunReport {
         self.batch_sizes.extend(&other.batch_sizes);
     }
 
-    /// Forgets all but the last steps.
+    /// Keeps only the last `steps` steps.
     pub(crate) fn truncate_to_last(&mut self, steps: usize) {
-        let before = self.losses.len().saturating_sub(steps);
-        self.losses.drain(..before);
-        self.correct.drain(..before);
-        self.batch_sizes.drain(..before);
-        self.batch_weights.drain(..before.min(self.batch_weights.len()));
+        let removed = self.losses.len().saturating_sub(steps);
+        self.losses.drain(..removed);
+        self.correct.drain(..removed);
+        self.batch_sizes.drain(..removed);
+        self.batch_weights.drain(..removed.min(self.batch_weights.len()));
     }
 
-    pub(crate) fn push(&mut self, loss: f32, right: f64, rows: u32) {
+    /// Appends one step without sample weights.
+    pub(crate) fn push(&mut self, loss: f32, correct: f64, rows: u32) {
         self.losses.push(loss);
-        self.correct.push(right);
+        self.correct.push(correct);
         self.batch_sizes.push(rows);
     }
 }
@@ -101,11 +113,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_loss_is_the_mean_by_the_weights_of_the_rows() {
+    fn mean_loss_is_weighted_by_sample_weights() {
         let mut report = RunReport::new(false);
         report.push(4.0, 0.0, 2);
         assert_eq!(report.mean_loss(), 4.0);
-        // Two rows of weights 1 and 3 with losses 2 and 4: (2 + 12) / 2 rows is what the optimizer minimizes.
+        // Two rows with weights 1 and 3 and losses 2 and 4: the optimizer minimizes (2 + 12) / 2 rows.
         let mut weighted = RunReport::new(false);
         weighted.push(7.0, 0.0, 2);
         weighted.batch_weights.push(4.0);
@@ -117,35 +129,35 @@ mod tests {
     }
 
     #[test]
-    fn an_accuracy_counts_each_row_by_its_weight() {
+    fn accuracy_is_weighted_by_sample_weights() {
         let mut report = RunReport::new(true);
         report.push(1.0, 1.0, 2);
         assert_eq!(report.accuracy(), Some(0.5));
-        // Rows of weights 1 and 3, the second of which is right.
+        // Two rows with weights 1 and 3; the second is correct.
         let mut weighted = RunReport::new(true);
         weighted.push(1.0, 3.0, 2);
         weighted.batch_weights.push(4.0);
         assert_eq!(weighted.accuracy(), Some(0.75));
         report.extend(&weighted);
         assert_eq!(report.accuracy(), Some(4.0 / 6.0));
-        let mut weightless = RunReport::new(true);
-        weightless.push(0.0, 0.0, 2);
-        weightless.batch_weights.push(0.0);
-        assert!(weightless.accuracy().is_some_and(f64::is_nan));
+        let mut zero_weights = RunReport::new(true);
+        zero_weights.push(0.0, 0.0, 2);
+        zero_weights.batch_weights.push(0.0);
+        assert!(zero_weights.accuracy().is_some_and(f64::is_nan));
     }
 
-    /// Reports of checkpoints that were saved when the counts were integers.
+    /// Earlier versions stored the correct rows in checkpoints as integers.
     #[test]
-    fn counts_of_old_files_are_read() {
+    fn integer_counts_can_be_deserialized() {
         let text = r#"{"losses":[0.5],"correct":[3],"batch_sizes":[4],"is_classification":true}"#;
-        let report: RunReport = serde_json::from_str(text).expect("a report");
+        let report: RunReport = serde_json::from_str(text).expect("a valid report");
         assert_eq!((report.correct.as_slice(), report.accuracy()), (&[3.0][..], Some(0.75)));
     }
 
     #[test]
-    fn the_last_steps_are_kept() {
+    fn truncate_keeps_the_last_steps() {
         let mut report = RunReport::new(true);
-        (0..5).for_each(|n| report.push(n as f32, f64::from(n), 10 * n));
+        (0..5).for_each(|step| report.push(step as f32, f64::from(step), 10 * step));
         report.truncate_to_last(7);
         assert_eq!(report.batch_sizes.len(), 5);
         report.truncate_to_last(2);

@@ -9,7 +9,7 @@ use crate::{
     plan::Plan,
 };
 
-/// The maximum batch size. The kernel `measure` has one invocation per row, and a dispatch at most 65,535 workgroups.
+/// The maximum batch size. The kernel `batch_metrics` has one invocation per row, and a dispatch at most 65,535 workgroups.
 const MAX_BATCH_SIZE: usize = 1 << 21;
 
 /// The settings of a [`Trainer`](crate::Trainer): batch size, loss, optimizer, schedule and seed.

@@ -1,368 +1,243 @@
-//! Training over epochs: validation, what decides after an epoch how it goes on, and what it was.
+//! The settings of a training loop over epochs.
 
 use std::time::Duration;
 
 use crate::{
-    data::split::Split,
+    data::{dataset::Dataset, split::Split},
+    error::{Error, Result},
     train::{
         history::{History, StopReason},
-        policies::{DivergencePolicy, EarlyStopping, Monitor, ReduceOnPlateau},
+        policies::{
+            LoopPolicies, divergence::DivergencePolicy, early_stopping::EarlyStopping, monitor::Monitor,
+            reduce_on_plateau::ReduceOnPlateau,
+        },
     },
 };
 
-use crate::{
-    data::dataset::Dataset,
-    device::Device,
-    error::{Error, Result},
-    nn::network::Network,
-    train::{epochs::LoopRun, run_report::RunReport, settings::TrainerSettings, trainer::Trainer},
-    util::blocking::blocking,
-};
-
-/// How a trainer is taken through epochs: how many, what validates them, and what ends them before.
+/// A training loop over epochs with validation, early stopping, learning-rate reduction and budgets.
 ///
 /// ```no_run
-/// # use gradus::{Activation, Dataset, Device, EarlyStopping, Fit, Loss, Network, Settings};
+/// use gradus::{Activation, Dataset, Device, EarlyStopping, Loss, Network, TrainerSettings, TrainingLoop};
 /// # fn main() -> gradus::Result<()> {
 /// # let (device, data) = (Device::auto()?, Dataset::new(2, &[0.0, 1.0], &[0u32, 1])?);
 /// let network = Network::new(64).dense(128, Activation::Relu).dense(10, Activation::Identity);
-/// let settings = Settings { loss: Loss::SoftmaxCrossEntropy, ..Settings::default() };
-/// let fit = Fit::new(100).hold_out(0.1).early_stopping(EarlyStopping::default());
-/// let (trainer, history) = fit.train(&device, &network, &data, settings)?;
+/// let settings = TrainerSettings { loss: Loss::SoftmaxCrossEntropy, ..TrainerSettings::default() };
+/// let training_loop = TrainingLoop::new(100).validation_split(0.1).early_stopping(EarlyStopping::default());
+/// let (trainer, history) = training_loop.train(&device, &network, &data, settings)?;
 /// println!("{history}");
 /// # Ok(()) }
 /// ```
 ///
-/// All that is decided is decided at the same steps in every run, so that a run gives the same bits again; a time budget
-/// alone ends where the clock says. Between epochs without validation, early stopping that restores, or a callback, nothing
-/// is waited for but what [`Trainer::run_epoch`] waits for.
+/// Every decision falls on the same step in every run, so runs are reproducible bit for bit. The exception is
+/// [`max_time`](Self::max_time), which depends on the clock.
+///
+/// Between epochs the host waits for the device only for validation, for the snapshots of early stopping and divergence
+/// policies, and for the callback. Within an epoch it waits as [`Trainer::run_epoch`](crate::Trainer::run_epoch) does.
+#[doc(alias = "fit")]
 #[derive(Debug, Clone, Default)]
 pub struct TrainingLoop {
-    /// How many epochs, at most; the first is what is left of the trainer's current one.
+    /// The maximum number of epochs. The first epoch is the remaining part of the trainer's current epoch.
     pub epochs: usize,
-    /// What the network is tested on after every epoch.
+    /// The validation after every epoch.
     pub validation: Validation,
-    /// Ends a training that gets no better.
+    /// Early stopping: ends a training run that does not improve.
     pub early_stopping: Option<EarlyStopping>,
-    /// Makes the learning rate smaller when a training gets no better.
+    /// The reduction of the learning rate when the training does not improve.
     pub reduce_on_plateau: Option<ReduceOnPlateau>,
-    /// What becomes of it if the loss leaves the finite numbers. Of networks trained together each that does so stops.
+    /// The reaction to a loss that is NaN or infinite. In a population, only the member that diverges stops.
     pub divergence: DivergencePolicy,
-    /// How many steps, at most.
+    /// The maximum number of steps in one run.
     pub max_steps: Option<usize>,
-    /// How long, at most. It is looked at after every epoch and wherever the callback is called, and what is under way is
-    /// not broken off. The one thing here that depends on the machine; the web has no clock, so it is refused there.
+    /// The maximum time of one run.
+    ///
+    /// The loop checks it after every epoch and before every call of the callback, and does not interrupt a step. The
+    /// web has no clock, so a time budget is an error there.
     pub max_time: Option<Duration>,
-    /// After how many steps the callback is called, again and again, beside the ends of the epochs: where the number of
-    /// the trainer's steps is a multiple of it.
+    /// The number of steps between two calls of the callback.
+    ///
+    /// The loop calls the callback when the number of the trainer's steps on the data set is a multiple of it, in
+    /// addition to the calls at the end of every epoch.
     pub callback_every: Option<usize>,
-    /// The epochs that the trainer has behind it: early stopping and plateaus go on from there, and the new history with
-    /// them.
+    /// The history of the epochs that the trainer has run before. Policies and the new history continue it.
     pub resume_from: History,
 }
 
-/// What a network is tested on while it is trained.
+/// The validation after every epoch.
 #[derive(Debug, Clone, Default)]
 pub enum Validation {
-    /// Nothing.
+    /// No validation.
     #[default]
     None,
-    /// Rows of the data set that [`TrainingLoop::prepare`] makes a trainer of, drawn from the settings' seed.
+    /// A part of the data set, drawn with the seed of the settings.
+    ///
+    /// [`TrainingLoop::prepare`] splits the data set and creates the trainer with the remaining rows.
     Split(Split),
-    /// A data set of its own.
+    /// A separate data set.
     Data(Dataset),
-    /// Of each network of a [`Population`](crate::population::Population), the rows of its data set that it is trained without:
+    /// The held-out rows of each member of a [`Population`](crate::population::Population); see
     /// [`Subset::held_out`](crate::data::Subset::held_out).
     HeldOutFold,
 }
 
-/// Where a training stands when its callback is called.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Progress<'a> {
-    /// What is trained. To save it is to ask it for its parameters.
-    pub trainer: &'a mut Trainer,
-    /// The epochs that are over.
-    pub history: &'a History,
-    /// The steps since the last call.
-    pub report: &'a RunReport,
-    /// Whether an epoch has just ended, the last of the history. In the middle of one it was not validated.
-    pub is_epoch_end: bool,
-}
-
-/// What a callback wants.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum CallbackAction {
-    /// To go on.
-    Continue,
-    /// To stop here.
-    Stop,
-    /// To go on with another learning rate, which a schedule goes on multiplying.
-    SetLearningRate(f64),
-}
-
 impl TrainingLoop {
-    /// So many epochs and nothing else.
+    /// Creates a loop of `epochs` epochs without validation, policies or budgets.
     pub fn new(epochs: usize) -> Self {
         Self { epochs, ..Self::default() }
     }
 
-    /// With a share of the rows, from 0 to 1, held out for validation.
+    /// Holds out this fraction of the rows, in `(0, 1)`, as the validation set.
     #[must_use]
     pub fn validation_split(self, fraction: f64) -> Self {
         self.validation(Validation::Split(Split { fraction, stratified: false }))
     }
 
-    /// With validation.
+    /// Sets the validation.
     #[must_use]
     pub fn validation(mut self, validation: Validation) -> Self {
         self.validation = validation;
         self
     }
 
-    /// With validation on a data set of its own.
+    /// Sets a separate data set as the validation set.
     #[must_use]
     pub fn validation_data(self, data: &Dataset) -> Self {
         self.validation(Validation::Data(data.clone()))
     }
 
-    /// With early stopping.
+    /// Enables early stopping.
     #[must_use]
-    pub const fn early_stopping(mut self, rule: EarlyStopping) -> Self {
-        self.early_stopping = Some(rule);
+    pub const fn early_stopping(mut self, early_stopping: EarlyStopping) -> Self {
+        self.early_stopping = Some(early_stopping);
         self
     }
 
-    /// With smaller rates on plateaus.
+    /// Enables the reduction of the learning rate on plateaus.
     #[must_use]
-    pub const fn reduce_on_plateau(mut self, rule: ReduceOnPlateau) -> Self {
-        self.reduce_on_plateau = Some(rule);
+    pub const fn reduce_on_plateau(mut self, reduce_on_plateau: ReduceOnPlateau) -> Self {
+        self.reduce_on_plateau = Some(reduce_on_plateau);
         self
     }
 
-    /// With this to be done if the loss leaves the finite numbers.
+    /// Sets the reaction to a loss that is NaN or infinite.
     #[must_use]
-    pub const fn on_divergence(mut self, rule: DivergencePolicy) -> Self {
-        self.divergence = rule;
+    pub const fn on_divergence(mut self, policy: DivergencePolicy) -> Self {
+        self.divergence = policy;
         self
     }
 
-    /// With a budget of steps, for each call.
+    /// Sets the maximum number of steps in one run.
     #[must_use]
     pub const fn max_steps(mut self, steps: usize) -> Self {
         self.max_steps = Some(steps);
         self
     }
 
-    /// With a budget of time for each call.
+    /// Sets the maximum time of one run.
     #[must_use]
     pub const fn max_time(mut self, time: Duration) -> Self {
         self.max_time = Some(time);
         self
     }
 
-    /// With the callback called after every so many steps as well.
+    /// Also calls the callback every `steps` steps.
     #[must_use]
     pub const fn callback_every(mut self, steps: usize) -> Self {
         self.callback_every = Some(steps);
         self
     }
 
-    /// After epochs that were before.
+    /// Continues a history, for example of [`Checkpoint::history`](crate::Checkpoint::history).
+    #[doc(alias = "initial_epoch")]
     #[must_use]
     pub fn resume_from(mut self, history: History) -> Self {
         self.resume_from = history;
         self
     }
 
-    blocking! {
-        /// A trainer of a network on a data set, without the rows that this holds out, and this with those rows to
-        /// validate: [`TrainingLoop::run`] and [`TrainingLoop::run_with_callback`] take them from there.
-        ///
-        /// # Errors
-        /// As [`Trainer::new`] and [`Dataset::split`], and [`Error::InvalidSetting`] for deciders that cannot decide.
-        pub fn prepare(
-            self,
-            device: &Device,
-            network: &Network,
-            data: &Dataset,
-            settings: TrainerSettings,
-        ) -> Result<(Trainer, Self)> = self.prepare_async(device, network, data, settings);
+    /// Returns the policies that decide after each epoch, in their initial state.
+    pub(crate) fn policies(&self) -> LoopPolicies {
+        LoopPolicies::new(self.early_stopping, self.reduce_on_plateau)
     }
 
-    /// The asynchronous form of [`TrainingLoop::prepare`].
-    ///
-    /// # Errors
-    /// As [`TrainingLoop::prepare`].
-    pub async fn prepare_async(
-        mut self,
-        device: &Device,
-        network: &Network,
-        data: &Dataset,
-        settings: TrainerSettings,
-    ) -> Result<(Trainer, Self)> {
-        let mut train = data.clone();
-        if let Validation::Split(split) = &self.validation {
-            let (rest, held_out) = data.split(split, settings.seed)?;
-            (train, self.validation) = (rest, Validation::Data(held_out));
-        }
-        self.check(false)?;
-        Ok((Trainer::new_async(device, network, Some(&train), settings).await?, self))
-    }
-
-    blocking! {
-        /// [`TrainingLoop::prepare`] and [`TrainingLoop::run`] in one.
-        ///
-        /// # Errors
-        /// As those two.
-        pub fn train(
-            self,
-            device: &Device,
-            network: &Network,
-            data: &Dataset,
-            settings: TrainerSettings,
-        ) -> Result<(Trainer, History)> = self.train_async(device, network, data, settings);
-    }
-
-    /// The asynchronous form of [`TrainingLoop::train`].
-    ///
-    /// # Errors
-    /// As [`TrainingLoop::train`].
-    pub async fn train_async(
-        self,
-        device: &Device,
-        network: &Network,
-        data: &Dataset,
-        settings: TrainerSettings,
-    ) -> Result<(Trainer, History)> {
-        let (mut trainer, fit) = self.prepare_async(device, network, data, settings).await?;
-        let history = fit.run_async(&mut trainer).await?;
-        Ok((trainer, history))
-    }
-
-    blocking! {
-        /// Takes a trainer through the epochs, from where it is.
-        ///
-        /// # Errors
-        /// As [`Trainer::run`] and [`Trainer::evaluate`]; [`Error::InvalidSetting`] for deciders that cannot decide. After
-        /// [`Error::Diverged`], which [`TrainingLoop::on_divergence`] can avert, the best epoch so far, if it was kept, can be
-        /// had by [`Trainer::restore`].
-        pub fn run(&self, trainer: &mut Trainer) -> Result<History> = self.run_async(trainer);
-    }
-
-    /// The asynchronous form of [`TrainingLoop::run`].
-    ///
-    /// # Errors
-    /// As [`TrainingLoop::run`].
-    pub async fn run_async(&self, trainer: &mut Trainer) -> Result<History> {
-        self.check(false)?;
-        // Without a callback nothing but the ends of epochs matters.
-        let fit = Self { callback_every: self.callback_every.filter(|_| self.max_time.is_some()), ..self.clone() };
-        fit.run_with_callback_async(trainer, async |_: &mut Progress<'_>| Ok(CallbackAction::Continue)).await
-    }
-
-    blocking! {
-        /// The same with a callback after every epoch, and after every [`TrainingLoop::callback_every`] steps, which decides how it goes
-        /// on. It comes after early stopping and plateaus have decided.
-        ///
-        /// # Errors
-        /// As [`TrainingLoop::run`], and those of the callback.
-        pub fn run_with_callback(
-            &self,
-            trainer: &mut Trainer,
-            mut callback: impl FnMut(&mut Progress<'_>) -> Result<CallbackAction>,
-        ) -> Result<History> = self.run_with_callback_async(trainer, async |progress: &mut Progress<'_>| callback(progress));
-    }
-
-    /// The asynchronous form of [`TrainingLoop::run_with_callback`].
-    ///
-    /// # Errors
-    /// As [`TrainingLoop::run_with_callback`].
-    pub async fn run_with_callback_async(
-        &self,
-        trainer: &mut Trainer,
-        mut callback: impl AsyncFnMut(&mut Progress<'_>) -> Result<CallbackAction>,
-    ) -> Result<History> {
-        self.check(false)?;
-        self.check_monitors(trainer)?;
-        let mut run = LoopRun::new(self, trainer).await?;
-        for _ in 0..self.epochs {
-            run.run_epoch(trainer, &mut callback).await?;
-            if run.stop_reason.is_some() {
-                break;
-            }
-        }
-        run.finish(trainer)
-    }
-
-    /// The quantities that early stopping and plateaus watch.
+    /// Returns the metrics that early stopping and learning-rate reduction monitor.
     pub(crate) fn monitors(&self) -> impl Iterator<Item = Monitor> {
-        let monitors = [self.early_stopping.map(|rule| rule.monitor), self.reduce_on_plateau.map(|rule| rule.monitor)];
+        let monitors = [
+            self.early_stopping.map(|early_stopping| early_stopping.monitor),
+            self.reduce_on_plateau.map(|reduce_on_plateau| reduce_on_plateau.monitor),
+        ];
         monitors.into_iter().flatten()
     }
 
-    /// Refuses to watch what a trainer's network and data do not have.
-    fn check_monitors(&self, trainer: &Trainer) -> Result<()> {
-        let validation = if let Validation::Data(data) = &self.validation { Some(data.targets()) } else { None };
-        let (network, loss, training) = (trainer.network(), trainer.settings().loss, trainer.targets());
-        self.monitors().try_for_each(|monitor| monitor.check_for(network, loss, training.as_deref(), validation))
-    }
-
-    /// Whether a training ends with the parameters of its best epoch.
+    /// Returns whether the training ends with the parameters of its best epoch.
     pub(crate) fn needs_best_snapshot(&self) -> bool {
-        self.early_stopping.is_some_and(|rule| rule.restore_best)
+        self.early_stopping.is_some_and(|early_stopping| early_stopping.restore_best)
     }
 
-    /// Whether one that had these epochs has to go back for that.
+    /// Returns whether a training run with this history must restore its best epoch at the end.
     pub(crate) fn must_restore(&self, history: &History) -> bool {
         let last = history.epochs.len().checked_sub(1);
         self.needs_best_snapshot() && history.best_epoch.is_some() && history.best_epoch != last
     }
 
-    /// What a training that has taken so many steps and seconds has used up, if it has.
+    /// Returns the budget that is used up after `steps` steps and `seconds` seconds, if there is one.
     pub(crate) fn exhausted_budget(&self, steps: usize, seconds: f64) -> Option<StopReason> {
-        if self.max_steps.is_some_and(|most| steps >= most) {
+        if self.max_steps.is_some_and(|max_steps| steps >= max_steps) {
             Some(StopReason::MaxSteps)
-        } else if self.max_time.is_some_and(|time| seconds >= time.as_secs_f64()) {
+        } else if self.max_time.is_some_and(|max_time| seconds >= max_time.as_secs_f64()) {
             Some(StopReason::MaxTime)
         } else {
             None
         }
     }
 
-    /// Refuses what cannot be done, with many networks or with one.
-    pub(crate) fn check(&self, together: bool) -> Result<()> {
-        if matches!(self.validation, Validation::HeldOutFold) && !together {
-            let (expected, got) = ("a data set of its own".to_owned(), "the rows that were left out".to_owned());
-            return Err(Error::InvalidSetting { name: "validation of a single network", expected, got });
+    /// Checks the settings for the training of a population, or of a single network.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`] if a setting is out of range, or does not fit a single network or a population.
+    /// [`Error::InvalidState`] if the validation set is missing or not split off yet.
+    pub(crate) fn check(&self, is_population: bool) -> Result<()> {
+        let has_validation = match self.validation {
+            Validation::None => false,
+            Validation::Data(_) => true,
+            Validation::HeldOutFold if is_population => true,
+            Validation::HeldOutFold => {
+                return Err(Error::InvalidSetting {
+                    name: "validation",
+                    expected: "Validation::None, Split or Data for a single network".into(),
+                    got: "HeldOutFold, which needs a population".into(),
+                });
+            }
+            Validation::Split(_) => {
+                let message = "Validation::Split must be applied before the trainer is created; use \
+                               TrainingLoop::prepare or Dataset::split";
+                return Err(Error::InvalidState { message: message.to_owned() });
+            }
+        };
+        if let Some(early_stopping) = &self.early_stopping {
+            early_stopping.check()?;
         }
-        if let Validation::Split(_) = self.validation {
-            let expected = "the data set that was held out, as Fit::trainer and Dataset::split give it".to_owned();
-            return Err(Error::InvalidSetting {
-                name: "validation of a trainer's data",
-                expected,
-                got: "a split".into(),
-            });
+        if let Some(reduce_on_plateau) = &self.reduce_on_plateau {
+            reduce_on_plateau.check()?;
         }
-        self.early_stopping.map_or(Ok(()), |rule| rule.check())?;
-        self.reduce_on_plateau.map_or(Ok(()), |rule| rule.check())?;
         self.divergence.check()?;
-        if together && matches!(self.divergence, DivergencePolicy::Retry { .. }) {
-            let (expected, got) = ("to fail or to stop".to_owned(), "to try again".to_owned());
-            return Err(Error::InvalidSetting { name: "divergence of one network among many", expected, got });
+        if is_population && matches!(self.divergence, DivergencePolicy::Retry { .. }) {
+            let expected = "DivergencePolicy::Fail or Stop for a population".to_owned();
+            return Err(Error::InvalidSetting { name: "divergence", expected, got: "Retry".into() });
         }
-        let validates = !matches!(self.validation, Validation::None);
-        if let Some(monitor) = self.monitors().find(|monitor| monitor.needs_validation() && !validates) {
-            let (expected, got) = ("one that is there without validation".to_owned(), format!("the {monitor}"));
-            return Err(Error::InvalidSetting { name: "quantity to watch", expected, got });
+        if let Some(monitor) = self.monitors().find(|monitor| monitor.needs_validation() && !has_validation) {
+            let message = format!(
+                "monitor \"{monitor}\" needs a validation set; call validation_split or validation_data, or monitor a \
+                 training metric"
+            );
+            return Err(Error::InvalidState { message });
         }
         if self.callback_every == Some(0) {
-            let expected = "at least one step".to_owned();
-            return Err(Error::InvalidSetting { name: "steps between two callbacks", expected, got: "0".into() });
+            let expected = "at least 1".to_owned();
+            return Err(Error::InvalidSetting { name: "callback_every", expected, got: "0".into() });
         }
-        if cfg!(target_family = "wasm") && self.max_time.is_some() {
-            let expected = "none on the web, which has no clock".to_owned();
-            return Err(Error::InvalidSetting { name: "time of a training", expected, got: "one".into() });
+        if let Some(max_time) = self.max_time.filter(|_| cfg!(target_family = "wasm")) {
+            let (expected, got) = ("None on the web, which has no clock".to_owned(), format!("{max_time:?}"));
+            return Err(Error::InvalidSetting { name: "max_time", expected, got });
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! A macro that defines blocking twins of asynchronous functions.
 
-/// Defines functions that block the calling thread until a future is ready. Each function has documentation, a signature
-/// and, after `=`, the future:
+/// Defines functions that block the calling thread until a future is ready. Each function has documentation, a
+/// signature and, after `=`, the future:
 ///
 /// ```text
 /// blocking! {
@@ -10,8 +10,8 @@
 /// }
 /// ```
 ///
-/// Invoke the macro in an `impl` block or in a module, above the asynchronous function. On the web a thread may not block, so
-/// the macro defines no functions there.
+/// Invoke the macro in an `impl` block or in a module, above the asynchronous function. On the web a thread may not
+/// block, so the macro defines no functions there.
 macro_rules! blocking {
     ($($(#[$attribute:meta])* pub fn $name:ident($($parameters:tt)*) -> $output:ty = $future:expr;)+) => {$(
         $(#[$attribute])*

@@ -31,7 +31,7 @@ pub(crate) fn parse<T: Copy + Display>(
     let found = found.map(|member| number.map_or(*member, |number| with_number(*member, number)));
     // Reject a number for a member without one, and a number that cannot be parsed.
     found.filter(|member| given == text || (number.is_some() && member.to_string().ends_with(')'))).ok_or_else(|| {
-        let names: Vec<_> = all.iter().map(|member| name(*member)).collect();
+        let names: Vec<_> = all.iter().map(ToString::to_string).collect();
         Error::InvalidSetting { name: what, expected: format!("one of {}", names.join(", ")), got: text.to_owned() }
     })
 }

@@ -1,5 +1,5 @@
-//! Reads and writes files. Content is untrusted: readers check every size before they allocate memory, and errors name the
-//! location in the file. Saving is atomic.
+//! Reads and writes files. Content is untrusted: readers check every size before they allocate memory, and errors name
+//! the location in the file. Saving is atomic.
 
 use std::{
     fmt::Display,
@@ -35,8 +35,8 @@ pub(crate) fn read(path: &Path, max: u64) -> Result<Vec<u8>> {
     Ok(content)
 }
 
-/// Writes a file atomically: after an interruption it holds either the complete old or the complete new content. Creates the
-/// folder if it does not exist.
+/// Writes a file atomically: after an interruption it holds either the complete old or the complete new content.
+/// Creates the folder if it does not exist.
 ///
 /// # Errors
 /// [`Error::Io`] if the file cannot be written. The old file then still exists.
@@ -63,8 +63,8 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<()> {
             let temporary = folder.join(name);
             match File::create_new(&temporary) {
                 Ok(file) => break (temporary, file),
-                // A killed process left the file, or another process owns it: process ids are not unique where containers
-                // share a folder.
+                // A killed process left the file, or another process owns it: process ids are not unique where
+                // containers share a folder.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -80,7 +80,8 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<()> {
         if written.is_err() {
             let _ = fs::remove_file(&temporary);
         }
-        // Sync the folder, because a power failure may undo the renaming. Not every system supports this, so ignore errors.
+        // Sync the folder, because a power failure may undo the renaming. Not every system supports this, so ignore
+        // errors.
         let _ = File::open(&folder).and_then(|folder| folder.sync_all());
         written
     };

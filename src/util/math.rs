@@ -1,12 +1,13 @@
 //! Elementary functions of one number. The compiler vectorizes loops over them for the CPU that runs them. They must be
-//! inlined completely into a `pulp::Arch::dispatch`; otherwise they use only the instructions of the oldest supported CPU.
+//! inlined completely into a `pulp::Arch::dispatch`; otherwise they use only the instructions of the oldest supported
+//! CPU.
 
 use pulp::{Simd, WithSimd};
 
 /// A closure with loops for `pulp::Arch::dispatch`.
 ///
-/// pulp also accepts closures directly, but calls them through `FnOnce`. For an `FnMut` closure that is a shim, which the
-/// compiler does not inline, so the loops would use only SSE.
+/// pulp also accepts closures directly, but calls them through `FnOnce`. For an `FnMut` closure that is a shim, which
+/// the compiler does not inline, so the loops would use only SSE.
 pub(crate) struct Loops<F>(pub(crate) F);
 
 impl<F: FnMut(Fma)> WithSimd for Loops<F> {
@@ -48,8 +49,8 @@ pub(crate) fn sign(x: f64) -> f64 {
 /// Adding this number (1.5 * 2^23) rounds a small number to an integer, which is then in the lowest bits of the sum.
 const ROUNDING_SHIFT: f32 = 12_582_912.0;
 
-/// Computes `e^x` for x <= 88 within about 1 ulp, as in Cephes' expf. NaN stays NaN. For x < -87 the result is e^-87, which
-/// is near the smallest normal number.
+/// Computes `e^x` for x <= 88 within about 1 ulp, as in Cephes' expf. NaN stays NaN. For x < -87 the result is e^-87,
+/// which is near the smallest normal number.
 #[inline(always)]
 pub(crate) fn exp(fma: Fma, x: f32) -> f32 {
     let x = if x < -87.0 { -87.0 } else { x };

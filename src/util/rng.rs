@@ -4,8 +4,8 @@ use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 
 /// A random number generator whose numbers are the same on every platform and in every release.
 ///
-/// It uses a fixed algorithm (xoshiro256++) and the crate `libm`, because the generators of `rand` and the logarithms of
-/// platforms may change.
+/// It uses a fixed algorithm (xoshiro256++) and the crate `libm`, because the generators of `rand` and the logarithms
+/// of platforms may change.
 pub(crate) struct Rng {
     generator: Xoshiro256PlusPlus,
 }
@@ -27,8 +27,8 @@ impl Rng {
         0.5 * (self.uniform() + 1.0)
     }
 
-    /// Draws an integer below `end`. The bias is negligible: the numbers of the 2^64 random words that give each integer
-    /// differ by at most 1.
+    /// Draws an integer below `end`. The bias is negligible: the numbers of the 2^64 random words that give each
+    /// integer differ by at most 1.
     pub(crate) fn next_below(&mut self, end: usize) -> usize {
         ((u128::from(self.generator.random::<u64>()) * end as u128) >> 64) as usize
     }

@@ -1,4 +1,4 @@
-//! gzip files, recognized by their content.
+//! Decompresses gzip files, which are recognized by their content.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
@@ -6,21 +6,23 @@ use flate2::bufread::GzDecoder;
 
 use crate::data::formats::signature::GZIP;
 
-/// The content of `from`, decompressed if it is a gzip file.
+/// Returns a reader of the content of `from`, which decompresses gzip files and passes on all others.
 pub(crate) fn gzip_reader<'a>(from: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
     let mut from = BufReader::new(from);
-    // A read may return a single byte, and the buffer cannot be asked for more.
+    // `fill_buf` may return a single byte, which is too few to recognize the format.
     let mut head = Vec::new();
     from.by_ref().take(GZIP.len() as u64).read_to_end(&mut head)?;
     let is_gzip = head == GZIP;
-    let whole = Cursor::new(head).chain(from);
-    Ok(if is_gzip { Box::new(GzipMembers { member: Some(GzDecoder::new(whole)) }) } else { Box::new(whole) })
+    let content = Cursor::new(head).chain(from);
+    Ok(if is_gzip { Box::new(GzipMembers { member: Some(GzDecoder::new(content)) }) } else { Box::new(content) })
 }
 
-/// The content of all members of a gzip file. Zero bytes between and after members are padding, as on tapes and in files
-/// whose size is a multiple of a block; GNU gzip and CPython skip them, too.
+/// A reader of the content of all members of a gzip file.
+///
+/// It skips zero bytes between and after members, like GNU gzip and CPython. They are padding on tapes, and in files
+/// whose size is a multiple of a block.
 struct GzipMembers<R> {
-    /// The member that is being read; none after the last.
+    /// The current member; `None` after the last one.
     member: Option<GzDecoder<R>>,
 }
 
@@ -35,7 +37,7 @@ impl<R: BufRead> Read for GzipMembers<R> {
             if let Some(member) = self.member.take() {
                 let mut rest = member.into_inner();
                 if skip_zeros(&mut rest)? {
-                    // A rest that is no gzip member is an error of its header.
+                    // If the rest is not a gzip member, the decoder returns an error for its header.
                     self.member = Some(GzDecoder::new(rest));
                 }
             }
@@ -43,7 +45,7 @@ impl<R: BufRead> Read for GzipMembers<R> {
     }
 }
 
-/// Skips zero bytes: whether anything follows them.
+/// Skips zero bytes. Returns whether other bytes follow.
 fn skip_zeros(from: &mut impl BufRead) -> io::Result<bool> {
     loop {
         let buffer = from.fill_buf()?;
@@ -51,9 +53,9 @@ fn skip_zeros(from: &mut impl BufRead) -> io::Result<bool> {
             return Ok(false);
         }
         let zeros = buffer.iter().take_while(|byte| **byte == 0).count();
-        let is_end = zeros < buffer.len();
+        let has_other_bytes = zeros < buffer.len();
         from.consume(zeros);
-        if is_end {
+        if has_other_bytes {
             return Ok(true);
         }
     }

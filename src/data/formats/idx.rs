@@ -1,5 +1,5 @@
-//! IDX files, the format of MNIST: a magic number that says the type of the values and how many sizes follow, then the
-//! sizes, then the values; every number big-endian. Plain, or compressed by gzip.
+//! IDX files, the format of MNIST, optionally gzip-compressed. A file contains a magic number with the type of the
+//! values and the number of dimensions, then the size of each dimension, then the values. All numbers are big-endian.
 //!
 //! <http://yann.lecun.com/exdb/mnist> describes the format.
 
@@ -12,155 +12,166 @@ use std::{
 use crate::{
     data::{
         features::Features,
-        file_rows::{FileRows, ValueType},
+        file_rows::FileRows,
         formats::{gzip::gzip_reader, signature},
+        value_type::ValueType,
     },
     error::{Error, Result},
     util::files::{format_error, io_error},
 };
 
-/// The most values a file may hold; the largest IDX sets in use (EMNIST) have about 550 million.
+/// The maximum number of values of a file. The largest common IDX files (EMNIST) have about 550 million values.
 const MAX_VALUES: usize = 1 << 30;
 
-/// How much memory is taken before the first value was seen.
+/// The maximum number of bytes that are allocated before a value was read, because the header may be wrong.
 const INITIAL_CAPACITY: usize = 1 << 20;
 
-/// The values of an IDX file and the sizes of the array that they are. Unsigned bytes stay bytes, all other numbers become
-/// f32.
+/// An array from an IDX file: its shape and its values.
 ///
-/// [`ImageSet::from_idx`](crate::data::formats::ImageSet::from_idx) makes a data set of two such files.
+/// Unsigned bytes stay bytes. All other types become f32, or f64 if the array contains a value >= 2^24 and f32 cannot
+/// represent every value exactly. [`ImageSet::from_idx`](crate::data::formats::ImageSet::from_idx) loads images and
+/// labels.
+#[doc(alias = "MNIST")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Idx {
-    /// The sizes, the slowest first: `[rows, height, width]` for images, `[rows]` for labels.
-    pub sizes: Vec<usize>,
+    /// The shape: `[rows, height, width]` for images, `[rows]` for labels.
+    pub shape: Vec<usize>,
     /// The values, row by row.
     pub values: Features,
 }
 
-impl Idx {
-    /// Reads a file of unsigned or signed bytes, 16-bit or 32-bit integers, f32 or f64 (types 0x08, 0x09, 0x0B, 0x0C, 0x0D and
-    /// 0x0E), plain or compressed by gzip. Compression is recognized by the content, not by the name. Numbers that are not
-    /// exact as f32 are rounded.
+impl FileRows {
+    /// Opens an uncompressed file without reading its values, so that it may be larger than the memory. The first
+    /// dimension is the number of rows.
+    ///
+    /// ```no_run
+    /// # use gradus::{Dataset, data::{FileRows, formats::Idx}};
+    /// let images = FileRows::open_idx("train-images-idx3-ubyte")?.with_scale(1.0 / 255.0);
+    /// let labels = Idx::load("train-labels-idx1-ubyte")?;
+    /// let data = Dataset::new(images.rows(), images, labels.class_ids()?)?;
+    /// # Ok::<(), gradus::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be read, [`Error::Format`] if it is no IDX file, has more than 2^30 values or a different
-    /// number of values than its sizes say. Locations are bytes of the decompressed content.
+    /// [`Error::Io`] if the file cannot be read.
+    /// [`Error::Format`] if the file is compressed or not an IDX file, or has a different number of values than its
+    /// header states.
+    pub fn open_idx(path: impl AsRef<Path>) -> Result<FileRows> {
+        let path = path.as_ref();
+        let name = path.display().to_string();
+        let mut file = File::open(path).map_err(|error| io_error(path, &error))?;
+        let Header { value_type, shape, len, data_offset } = Header::read(&mut file, &name, usize::MAX)?;
+        let file_bytes = file.metadata().map_err(|error| io_error(path, &error))?.len();
+        let expected_bytes = len.checked_mul(value_type.width).and_then(|bytes| data_offset.checked_add(bytes as u64));
+        if expected_bytes != Some(file_bytes) {
+            let location = format!("byte {data_offset}, the values");
+            let expected = format!("{len} values of {} bytes", value_type.width);
+            let got = format!("{} bytes", file_bytes.saturating_sub(data_offset));
+            return Err(format_error(&name, location, expected, got));
+        }
+        Ok(FileRows::new(path, file, data_offset, value_type, [shape[0], len / shape[0]]))
+    }
+}
+
+impl Idx {
+    /// Loads a file of unsigned or signed bytes, 16-bit or 32-bit integers, f32 or f64 (types 0x08, 0x09, 0x0B, 0x0C,
+    /// 0x0D and 0x0E). The file may be gzip-compressed, which gradus recognizes by the content, not by the name.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be read.
+    /// [`Error::Format`] if the file is not an IDX file, has more than 2^30 values, or has a different number of values
+    /// than its header states. Locations are offsets in the decompressed content.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let file = File::open(path).map_err(|error| io_error(path, &error))?;
         Self::from_reader(file, &path.display().to_string())
     }
 
-    /// Opens a file, which is not compressed, for its rows to be read when they are needed: it may be larger than the
-    /// memory. The first size is the number of rows. Labels are read by [`Idx::load`].
-    /// ```no_run
-    /// # use gradus::{Dataset, data::formats::Idx};
-    /// let images = Idx::rows_in("train-images-idx3-ubyte")?.with_scale(1.0 / 255.0);
-    /// let labels = Idx::open("train-labels-idx1-ubyte")?;
-    /// let data = Dataset::new(images.rows(), images, labels.classes()?)?;
-    /// # Ok::<(), gradus::Error>(())
-    /// ```
+    /// Reads the content of a file, which may be gzip-compressed. Error messages contain `name`.
     ///
     /// # Errors
-    /// As [`Idx::load`], for a file of any size; and [`Error::Format`] for a compressed file, whose rows cannot be read one
-    /// by one.
-    pub fn rows_in(path: impl AsRef<Path>) -> Result<FileRows> {
-        let path = path.as_ref();
-        let name = path.display().to_string();
-        let mut file = File::open(path).map_err(|error| io_error(path, &error))?;
-        let Header { value_type: kind, shape: sizes, len, data_offset: begin } =
-            Header::read(&mut file, &name, usize::MAX)?;
-        let bytes = file.metadata().map_err(|error| io_error(path, &error))?.len();
-        let need = len.checked_mul(kind.width).and_then(|len| begin.checked_add(len as u64));
-        if need != Some(bytes) {
-            let place = format!("byte {begin}, the values");
-            let expected = format_args!("{len} values of {} bytes", kind.width).to_string();
-            return Err(format_error(&name, place, expected, format_args!("{} bytes", bytes.saturating_sub(begin))));
-        }
-        Ok(FileRows::new(path, file, begin, kind, [sizes[0], len / sizes[0]]))
-    }
-
-    /// Reads a file's content, plain or compressed by gzip. Errors call it `name`.
-    ///
-    /// # Errors
-    /// As [`Idx::load`].
+    /// Returns the errors of [`Idx::load`].
     pub fn from_reader(from: impl Read, name: &str) -> Result<Self> {
         let unreadable = |error: io::Error| Error::Io { path: PathBuf::from(name), reason: error.to_string() };
         let mut from = gzip_reader(from).map_err(unreadable)?;
-        let Header { value_type: kind, shape: sizes, len, data_offset: begin } =
-            Header::read(&mut from, name, MAX_VALUES)?;
-        let whole = len * kind.width;
-        let (place, expected) = (format!("byte {begin}, the values"), format!("{whole} bytes"));
-        let mut bytes = Vec::with_capacity(whole.min(INITIAL_CAPACITY));
-        // One byte more than there should be, to see whether the file ends where it says.
-        if let Err(error) = from.take(whole as u64 + 1).read_to_end(&mut bytes) {
-            let got = format!("{} and then: {error}", bytes.len());
-            return Err(read_error(name, &place, &expected, &error, &got));
+        let Header { value_type, shape, len, data_offset } = Header::read(&mut from, name, MAX_VALUES)?;
+        let expected_bytes = len * value_type.width;
+        let (location, expected) = (format!("byte {data_offset}, the values"), format!("{expected_bytes} bytes"));
+        let mut bytes = Vec::with_capacity(expected_bytes.min(INITIAL_CAPACITY));
+        // Read one byte more than expected, to detect content after the values.
+        if let Err(error) = from.take(expected_bytes as u64 + 1).read_to_end(&mut bytes) {
+            let got = format!("{} bytes, then: {error}", bytes.len());
+            return Err(read_error(name, &location, &expected, &error, &got));
         }
-        match bytes.len() {
-            got if got == whole => Ok(Self { sizes, values: kind.to_features(bytes)? }),
-            got if got > whole => Err(format_error(&name, place, expected, "more")),
-            got => Err(format_error(&name, place, expected, got)),
+        if bytes.len() > expected_bytes {
+            return Err(format_error(&name, location, expected, format_args!("more than {expected_bytes}")));
         }
+        if bytes.len() < expected_bytes {
+            return Err(format_error(&name, location, expected, bytes.len()));
+        }
+        Ok(Self { shape, values: Features::from_array(value_type, bytes)? })
     }
 
-    /// The values as class ids, such as the labels of MNIST.
+    /// Returns the values as class ids, for example the labels of MNIST.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] if one is not a whole number from 0 to below 2^24.
-    pub fn classes(&self) -> Result<Vec<u32>> {
-        self.values.classes()
+    /// [`Error::InvalidSetting`] if a value is not an integer in [0, 2^24), or in [0, 2^32 - 1) for values in f64.
+    #[doc(alias = "labels")]
+    pub fn class_ids(&self) -> Result<Vec<u32>> {
+        self.values.class_ids()
     }
 }
 
-/// What begins a file.
+/// The header of a file.
 struct Header {
     value_type: ValueType,
     shape: Vec<usize>,
-    /// Their product.
+    /// The number of values: the product of the shape.
     len: usize,
-    /// Where the values begin.
+    /// The offset of the first value, in bytes.
     data_offset: u64,
 }
 
 impl Header {
-    /// Of an array of so many values at most.
-    fn read(from: &mut impl Read, name: &str, max: usize) -> Result<Self> {
+    /// Reads the header. Returns an error if the array has no values, or more than `max_values`.
+    fn read(from: &mut impl Read, name: &str, max_values: usize) -> Result<Self> {
+        let location = "byte 0, the magic number";
         let mut magic = [0; 4];
-        let place = "byte 0, the magic number";
         if let Err(error) = from.read_exact(&mut magic) {
-            return Err(truncation_error(name, place, &error));
+            return Err(truncation_error(name, location, &error));
         }
-        // Two zeros, the type of the values, and how many sizes there are.
-        let (Some(kind), [0, 0, _, rank @ 1..=255]) = (value_type(magic[2]), magic) else {
+        // The magic number: two zeros, the type of the values, and the number of dimensions.
+        let (Some(value_type), [0, 0, _, dimensions @ 1..=255]) = (value_type(magic[2]), magic) else {
             let mut head = magic.to_vec();
             let _ = from.take((signature::HEAD_BYTES - magic.len()) as u64).read_to_end(&mut head);
-            let expected = "an IDX file (0x0000TTNN: type 0x08, 0x09, 0x0b, 0x0c, 0x0d or 0x0e, and at least 1 size)";
+            let expected =
+                "an IDX file (0x0000TTNN: type 0x08, 0x09, 0x0b, 0x0c, 0x0d or 0x0e, and at least 1 dimension)";
             let got = match signature::recognize(&head) {
                 Some(format) => format.to_owned(),
                 None => format!("{:#010x}", u32::from_be_bytes(magic)),
             };
-            return Err(format_error(&name, place, expected, got));
+            return Err(format_error(&name, location, expected, got));
         };
-        let rank = u32::from(rank);
-        let mut sizes = Vec::new();
-        for at in 1..=rank {
-            sizes.push(read_u32(from, name, 4 * at, "a size")? as usize);
+        let dimensions = u32::from(dimensions);
+        let mut shape = Vec::new();
+        for dimension in 1..=dimensions {
+            shape.push(read_size(from, name, 4 * dimension)? as usize);
         }
-        let place = "byte 4, the sizes";
-        match sizes.iter().try_fold(1usize, |len, size| len.checked_mul(*size)) {
-            Some(0) => Err(format_error(&name, place, "none that is 0", format_args!("{sizes:?}"))),
-            Some(len) if len <= max => {
-                Ok(Self { value_type: kind, shape: sizes, len, data_offset: u64::from(4 * (rank + 1)) })
+        let location = "byte 4, the shape";
+        let got = format!("{shape:?}");
+        match shape.iter().try_fold(1usize, |len, size| len.checked_mul(*size)) {
+            Some(0) => Err(format_error(&name, location, "sizes >= 1", got)),
+            Some(len) if len <= max_values => {
+                Ok(Self { value_type, shape, len, data_offset: u64::from(4 * (dimensions + 1)) })
             }
-            _ => Err(format_error(&name, place, format_args!("at most {max} values"), format_args!("{sizes:?}"))),
+            _ => Err(format_error(&name, location, format_args!("at most {max_values} values"), got)),
         }
     }
 }
 
-/// The type of the values by its number in the magic number.
+/// Returns the type of the values for a type number of the magic number.
 fn value_type(number: u8) -> Option<ValueType> {
-    let (letter, width) = match number {
+    let (type_code, width) = match number {
         0x08 => (b'u', 1),
         0x09 => (b'i', 1),
         0x0b => (b'i', 2),
@@ -169,29 +180,31 @@ fn value_type(number: u8) -> Option<ValueType> {
         0x0e => (b'f', 8),
         _ => return None,
     };
-    Some(ValueType { type_code: letter, width, is_big_endian: true })
+    Some(ValueType { type_code, width, is_big_endian: true })
 }
 
-fn read_u32(from: &mut impl Read, name: &str, at: u32, what: &str) -> Result<u32> {
+/// Reads the size of a dimension, which is at the byte `offset` of the file.
+fn read_size(from: &mut impl Read, name: &str, offset: u32) -> Result<u32> {
     let mut bytes = [0; 4];
-    from.read_exact(&mut bytes).map_err(|error| truncation_error(name, &format!("byte {at}, {what}"), &error))?;
+    from.read_exact(&mut bytes).map_err(|error| truncation_error(name, &format!("byte {offset}, a size"), &error))?;
     Ok(u32::from_be_bytes(bytes))
 }
 
-/// The error of four bytes that could not be read.
-fn truncation_error(name: &str, place: &str, error: &io::Error) -> Error {
+/// Returns the error for four bytes of the header that could not be read.
+fn truncation_error(name: &str, location: &str, error: &io::Error) -> Error {
     let got = match error.kind() {
         ErrorKind::UnexpectedEof => "the end of the file".to_owned(),
         _ => error.to_string(),
     };
-    read_error(name, place, "4 bytes", error, &got)
+    read_error(name, location, "4 bytes", error, &got)
 }
 
-/// What cannot be decompressed or ends early is the file's fault, everything else the system's.
-fn read_error(name: &str, place: &str, expected: &str, error: &io::Error, got: &str) -> Error {
+/// Returns [`Error::Format`] if the content is truncated or cannot be decompressed, and [`Error::Io`] for errors of the
+/// operating system.
+fn read_error(name: &str, location: &str, expected: &str, error: &io::Error, got: &str) -> Error {
     match error.kind() {
         ErrorKind::UnexpectedEof | ErrorKind::InvalidData | ErrorKind::InvalidInput => {
-            format_error(&name, place, expected, got)
+            format_error(&name, location, expected, got)
         }
         _ => Error::Io { path: PathBuf::from(name), reason: error.to_string() },
     }

@@ -11,8 +11,8 @@ use zune_jpeg::{
 /// The largest accepted width and height of an image, in pixels.
 pub(crate) const MAX_SIDE: u32 = 1 << 14;
 
-/// The most pixels that one byte of a file can encode: deflate expands 1 byte to at most 1,032, and a byte holds at most 8
-/// pixels. JPEG is far below that.
+/// The maximum number of pixels that one byte of a file can encode: deflate expands 1 byte to at most 1,032, and a byte
+/// holds at most 8 pixels. JPEG has fewer pixels per byte.
 const MAX_PIXELS_PER_BYTE: u64 = 8 * 1032;
 
 /// The largest accepted size of a decoded image in bytes, before and after the conversion of its colors.
@@ -21,13 +21,14 @@ const MAX_DECODED_BYTES: u64 = 1 << 28;
 const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 const JPEG_SIGNATURE: &[u8] = b"\xff\xd8\xff";
 
-/// The luminance of red, green and blue in sRGB: the Y row of the matrix from BT.709 primaries at white point D65 to XYZ.
+/// The luminance of red, green and blue in sRGB: the Y row of the matrix from BT.709 primaries at white point D65 to
+/// XYZ.
 const LUMINANCE: [f32; 3] = [0.212_647_84, 0.715_179_2, 0.072_173_04];
 
-/// One step of an 8-bit sample, in steps of a 16-bit sample.
+/// The factor between samples of 8 and of 16 bits: 65535 / 255.
 const WIDE_STEPS: u32 = 257;
 
-/// Why an image is rejected.
+/// The reason that an image is rejected, as in [`Error::Format`](crate::error::Error::Format).
 pub(crate) struct Rejection {
     pub expected: String,
     pub got: String,
@@ -39,7 +40,7 @@ impl Rejection {
     }
 
     fn undecodable(error: impl ToString) -> Self {
-        Self::new("one that can be decoded", error)
+        Self::new("a valid image", format_args!("an error: {}", error.to_string()))
     }
 }
 
@@ -98,9 +99,10 @@ fn decode_png(content: &[u8], colors: Colors) -> Decoded<Image> {
     let info = decoder.read_header_info().map_err(Rejection::undecodable)?;
     let (width, height) = (info.width, info.height);
     if width.max(height) > MAX_SIDE {
-        return Err(Rejection::undecodable(format_args!("{height}x{width} pixels, more than {MAX_SIDE} on a side")));
+        let expected = format!("at most {MAX_SIDE} pixels per side");
+        return Err(Rejection::new(expected, format_args!("{height}x{width}; resize the image")));
     }
-    // Palettes and samples of fewer than 8 bits become whole bytes, and a transparent color becomes an alpha channel.
+    // EXPAND converts palettes and samples of fewer than 8 bits to bytes, and a transparent color to an alpha channel.
     decoder.set_transformations(Transformations::EXPAND);
     let mut reader = decoder.read_info().map_err(Rejection::undecodable)?;
     let (color_type, depth) = reader.output_color_type();
@@ -165,7 +167,7 @@ impl Layout {
         if bytes > MAX_DECODED_BYTES {
             return Err(Rejection::new(format!("at most {MAX_DECODED_BYTES} bytes of pixels"), bytes));
         }
-        // The decoders fill in what a truncated file lacks, which takes seconds for a large image.
+        // The decoders fill in the missing pixels of a truncated file, which takes seconds for a large image.
         let max_pixels = MAX_PIXELS_PER_BYTE * file_bytes as u64;
         if self.pixels() > max_pixels {
             let expected = format!("at most {max_pixels} pixels in {file_bytes} bytes");
@@ -228,7 +230,7 @@ impl Layout {
     }
 }
 
-/// Rounds a sample of 16 bits to 8.
+/// Rounds a sample of 16 bits to 8 bits.
 fn narrow(sample: u16) -> u8 {
     ((u32::from(sample) + WIDE_STEPS / 2) / WIDE_STEPS) as u8
 }
@@ -238,7 +240,7 @@ fn gray_of_rgb(rgb: &[u8]) -> Vec<u8> {
     pixels.iter().map(|pixel| luminance(pixel.map(|value| f32::from(value) * (1.0 / 255.0)))).collect()
 }
 
-/// The gray value of a color whose channels are from 0 to 1.
+/// Returns the gray value of a color whose channels are in [0, 1].
 fn luminance(rgb: [f32; 3]) -> u8 {
     let mut sum = 0.0;
     for (value, weight) in rgb.into_iter().zip(LUMINANCE) {
@@ -247,7 +249,7 @@ fn luminance(rgb: [f32; 3]) -> u8 {
     (sum * 255.0).round() as u8
 }
 
-/// How an image is turned and mirrored before it is shown: the EXIF orientations 1 to 8.
+/// The rotation or reflection that shows an image upright: the EXIF orientations 1 to 8, in this order.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Orientation {
     #[default]
@@ -281,21 +283,22 @@ impl Orientation {
     }
 }
 
-/// The orientation in the eXIf chunk of a PNG file. The chunk may follow the pixels, where the decoder does not read it.
+/// Returns the orientation in the eXIf chunk of a PNG file. The decoder does not read the chunk if it follows the
+/// pixels.
 fn png_orientation(content: &[u8]) -> Orientation {
     let mut rest = content.get(PNG_SIGNATURE.len()..).unwrap_or_default();
-    while let Some((&[a, b, c, d, ref kind @ ..], behind)) = rest.split_first_chunk::<8>() {
+    while let Some((&[a, b, c, d, ref kind @ ..], after)) = rest.split_first_chunk::<8>() {
         let length = u32::from_be_bytes([a, b, c, d]) as usize;
         if kind == b"eXIf" {
-            return behind.get(..length).and_then(exif_orientation).unwrap_or_default();
+            return after.get(..length).and_then(exif_orientation).unwrap_or_default();
         }
-        // Four bytes of a checksum follow the content.
-        rest = length.checked_add(4).and_then(|length| behind.get(length..)).unwrap_or_default();
+        // A checksum of four bytes follows the content.
+        rest = length.checked_add(4).and_then(|length| after.get(length..)).unwrap_or_default();
     }
     Orientation::default()
 }
 
-/// The orientation in EXIF metadata, which are a TIFF file of tags; none if they are malformed.
+/// Returns the orientation in EXIF metadata, which have the format of a TIFF file; `None` if they are malformed.
 fn exif_orientation(exif: &[u8]) -> Option<Orientation> {
     const ORIENTATION: u16 = 0x112;
     const SHORT: u16 = 3;
@@ -305,12 +308,12 @@ fn exif_orientation(exif: &[u8]) -> Option<Orientation> {
         b"MM\0*" => true,
         _ => return None,
     };
-    let u16_at = |at: usize| {
-        let bytes = *exif.get(at..)?.first_chunk()?;
+    let u16_at = |offset: usize| {
+        let bytes = *exif.get(offset..)?.first_chunk()?;
         Some(if is_big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
     };
-    let u32_at = |at: usize| {
-        let bytes = *exif.get(at..)?.first_chunk()?;
+    let u32_at = |offset: usize| {
+        let bytes = *exif.get(offset..)?.first_chunk()?;
         Some(if is_big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
     };
     let directory = u32_at(4)? as usize;
@@ -325,7 +328,7 @@ fn exif_orientation(exif: &[u8]) -> Option<Orientation> {
 }
 
 impl Image {
-    /// Turns and mirrors the image.
+    /// Returns the image rotated or reflected, so that it is upright.
     fn oriented(self, orientation: Orientation) -> Self {
         if orientation == Orientation::Upright {
             return self;

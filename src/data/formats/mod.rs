@@ -1,4 +1,4 @@
-//! File formats of data sets: IDX, npy and npz, and folders of images.
+//! File formats of data sets: IDX, npy, npz, and folders of images.
 
 #[cfg(feature = "images")]
 pub(crate) mod folder;

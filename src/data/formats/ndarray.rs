@@ -1,4 +1,4 @@
-//! Data sets of ndarray's arrays.
+//! Data sets from arrays of the crate `ndarray`.
 
 use ndarray::{ArrayBase, Data, Dimension, Ix2};
 
@@ -11,36 +11,37 @@ use crate::{
 };
 
 impl Dataset {
-    /// Of arrays or views of them, in any order of memory: features of f32 or u8, and answers of f32, or class ids of u32
-    /// or u8.
+    /// Creates a data set from two arrays or views in any memory order. The features are f32, f64 or u8; the targets
+    /// are f32 values, or class ids in u32 or u8.
     ///
-    /// What comes back from a trainer becomes an array by `Array2::from_shape_vec((rows, outputs), outputs_row_by_row)`.
+    /// `Array2::from_shape_vec((rows, outputs), predictions)` converts the predictions of a trainer to an array.
     ///
     /// ```
     /// # use gradus::Dataset;
     /// use ndarray::array;
-    /// let data = Dataset::of_arrays(&array![[0.0f32, 0.5], [1.0, 1.5], [2.0, 2.5]], &array![0u32, 1, 0])?;
+    /// let data = Dataset::from_arrays(&array![[0.0f32, 0.5], [1.0, 1.5], [2.0, 2.5]], &array![0u32, 1, 0])?;
     /// assert_eq!((data.rows(), data.inputs()), (3, 2));
     /// # Ok::<(), gradus::Error>(())
     /// ```
     ///
     /// # Shapes
     /// - features: `[rows, inputs]`
-    /// - answers: `[rows, outputs]` values, or `[rows]` values or class ids
+    /// - targets: `[rows, outputs]` values, or `[rows]` values or class ids
     ///
     /// # Errors
-    /// As [`Dataset::new`], and [`Error::Shape`](crate::Error::Shape) if there are not as many rows in both.
-    pub fn from_arrays<T: Clone, A: Clone, D: Dimension>(
-        features: &ArrayBase<impl Data<Elem = T>, Ix2>,
-        answers: &ArrayBase<impl Data<Elem = A>, D>,
+    /// Returns the errors of [`Dataset::new`].
+    /// [`Error::Shape`](crate::Error::Shape) if the numbers of rows of both arrays differ.
+    pub fn from_arrays<F: Clone, T: Clone, D: Dimension>(
+        features: &ArrayBase<impl Data<Elem = F>, Ix2>,
+        targets: &ArrayBase<impl Data<Elem = T>, D>,
     ) -> Result<Self>
     where
-        Features: From<Vec<T>>,
-        Targets: From<Vec<A>>,
+        Features: From<Vec<F>>,
+        Targets: From<Vec<T>>,
     {
         let rows = features.nrows();
-        check_len("rows of answers", rows, answers.shape().first().copied().unwrap_or(1))?;
-        // An array's own order is row by row, whatever that of its memory.
-        Self::new(rows, features.iter().cloned().collect::<Vec<T>>(), answers.iter().cloned().collect::<Vec<A>>())
+        check_len("rows of the targets", rows, targets.shape().first().copied().unwrap_or(1))?;
+        // `iter` visits the elements row by row in any memory order.
+        Self::new(rows, features.iter().cloned().collect::<Vec<F>>(), targets.iter().cloned().collect::<Vec<T>>())
     }
 }

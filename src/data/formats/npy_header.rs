@@ -1,165 +1,173 @@
-//! The header of an npy file: what the values are, and how many.
+//! The header of an npy file: the type, the order and the shape of the values.
 
 use std::fmt::Display;
 
 use crate::{
-    data::{file_rows::ValueType, formats::signature},
+    data::{formats::signature, value_type::ValueType},
     error::Result,
     util::files::format_error,
 };
 
-/// What begins every npy file.
+/// The first bytes of every npy file.
 const MAGIC: &[u8] = signature::NPY;
 
-/// A header.
+/// The header of an npy file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Header {
     pub value_type: ValueType,
-    /// Whether the values lie column by column.
+    /// Whether the values are in Fortran order: column by column.
     pub is_fortran: bool,
-    /// The sizes, the slowest first where the values lie row by row.
+    /// The size of each dimension. In C order the last index changes fastest.
     pub shape: Vec<usize>,
-    /// Where in the file the values begin.
+    /// The offset of the first value in the file, in bytes.
     pub data_offset: usize,
 }
 
 impl Header {
-    /// Reads the header of `content`; errors call it `name`.
+    /// Parses the header of `content`. Error messages contain `name`.
     pub fn read(content: &[u8], name: &str) -> Result<Self> {
-        let refused = |at: usize, expected: &str, got: &dyn Display| {
-            Err(format_error(&name, format_args!("byte {at}, the header"), expected, got))
+        let header_error = |offset: usize, expected: &str, got: &dyn Display| {
+            Err(format_error(&name, format_args!("byte {offset}, the header"), expected, got))
         };
         if !content.starts_with(MAGIC) {
             return Err(format_error(&name, "byte 0", "a numpy npy file", signature::describe(content)));
         }
-        let (length, begin) = match content.get(MAGIC.len()..) {
+        let (text_bytes, text_offset) = match content.get(MAGIC.len()..) {
             Some(&[1, _, a, b, ..]) => (usize::from(u16::from_le_bytes([a, b])), 10),
             Some(&[2 | 3, _, a, b, c, d, ..]) => (u32::from_le_bytes([a, b, c, d]) as usize, 12),
-            Some(&[version @ (0 | 4..), ..]) => return refused(6, "version 1, 2 or 3", &version),
-            _ => return refused(content.len(), "the length of the header", &"the end of the file"),
+            Some(&[version @ (0 | 4..), ..]) => return header_error(6, "version 1, 2 or 3", &version),
+            _ => return header_error(content.len(), "the length of the header", &"the end of the file"),
         };
-        let Some(text) = content.get(begin..).and_then(|rest| rest.get(..length)) else {
-            let got = content.len().saturating_sub(begin);
-            return refused(begin, &format!("{length} bytes"), &got);
+        let Some(text) = content.get(text_offset..).and_then(|rest| rest.get(..text_bytes)) else {
+            let got = content.len().saturating_sub(text_offset);
+            return header_error(text_offset, &format!("{text_bytes} bytes"), &got);
         };
-        let mut literal = DictParser { text, position: 0 };
-        match literal.parse_header() {
-            Ok((kind, is_fortran, sizes)) => {
-                Ok(Self { value_type: kind, is_fortran, shape: sizes, data_offset: begin + length })
+        let mut parser = DictParser { text, position: 0 };
+        match parser.parse_header() {
+            Ok(ArrayDescription { value_type, is_fortran, shape }) => {
+                Ok(Self { value_type, is_fortran, shape, data_offset: text_offset + text_bytes })
             }
-            Err(expected) => refused(begin + literal.position, &expected, &literal.rest()),
+            Err(expected) => header_error(text_offset + parser.position, &expected, &parser.describe_rest()),
         }
     }
 }
 
-/// A walk through a Python dictionary with the three keys that numpy writes, and nothing that nests.
+/// The contents of the dictionary in a header.
+struct ArrayDescription {
+    value_type: ValueType,
+    is_fortran: bool,
+    shape: Vec<usize>,
+}
+
+/// A parser of a Python dictionary with the three keys that numpy writes, without nested dictionaries or lists.
 struct DictParser<'a> {
     text: &'a [u8],
     position: usize,
 }
 
-/// The most sizes of an array: numpy allows no more.
+/// The maximum number of dimensions of an array, which is also the limit of numpy.
 const MAX_DIMENSIONS: usize = 64;
 
-/// What was expected where the walk stands, if it is something else.
+/// The result of a parser. The error is the text that was expected at the position of the parser.
 type ParseResult<T> = Result<T, String>;
 
 impl<'a> DictParser<'a> {
-    fn parse_header(&mut self) -> ParseResult<(ValueType, bool, Vec<usize>)> {
-        let (mut kind, mut is_fortran, mut sizes) = (None, None, None);
-        self.take(b"{")?;
-        while !self.takes(b"}") {
-            let before = self.position;
-            match self.string()? {
+    fn parse_header(&mut self) -> ParseResult<ArrayDescription> {
+        let (mut value_type, mut is_fortran, mut shape) = (None, None, None);
+        self.require(b"{")?;
+        while !self.skip_if(b"}") {
+            let key_position = self.position;
+            match self.parse_string()? {
                 b"descr" => {
-                    self.take(b":")?;
-                    kind = Some(self.kind()?);
+                    self.require(b":")?;
+                    value_type = Some(self.parse_value_type()?);
                 }
                 b"fortran_order" => {
-                    self.take(b":")?;
-                    is_fortran = Some(self.truth()?);
+                    self.require(b":")?;
+                    is_fortran = Some(self.parse_bool()?);
                 }
                 b"shape" => {
-                    self.take(b":")?;
-                    sizes = Some(self.sizes()?);
+                    self.require(b":")?;
+                    shape = Some(self.parse_shape()?);
                 }
                 _ => {
-                    self.position = before;
+                    self.position = key_position;
                     return Err("'descr', 'fortran_order' or 'shape'".into());
                 }
             }
-            if !self.takes(b",") {
-                self.take(b"}")?;
+            if !self.skip_if(b",") {
+                self.require(b"}")?;
                 break;
             }
         }
-        match (kind, is_fortran, sizes) {
-            (Some(kind), Some(is_fortran), Some(sizes)) => Ok((kind, is_fortran, sizes)),
-            _ => Err("'descr', 'fortran_order' and 'shape' before".into()),
+        match (value_type, is_fortran, shape) {
+            (Some(value_type), Some(is_fortran), Some(shape)) => Ok(ArrayDescription { value_type, is_fortran, shape }),
+            _ => Err("the keys 'descr', 'fortran_order' and 'shape' before this byte".into()),
         }
     }
 
-    fn kind(&mut self) -> ParseResult<ValueType> {
+    fn parse_value_type(&mut self) -> ParseResult<ValueType> {
         let expected = "numbers, such as '<f2', '<f4', '<f8', '|u1', '|b1', '<i8' or '>u2'";
-        self.skip();
-        let before = self.position;
-        // What is no string is a record of several columns.
-        let Ok(name) = self.string() else { return Err(expected.into()) };
-        if let [order @ (b'<' | b'>' | b'|' | b'='), letter @ (b'f' | b'i' | b'u' | b'b'), width @ b'1'..=b'8'] = name {
-            let width = usize::from(width - b'0');
-            let widths: &[usize] = match letter {
+        self.skip_spaces();
+        let start = self.position;
+        // A structured array has a list of columns here instead of a string.
+        let Ok(name) = self.parse_string() else { return Err(expected.into()) };
+        if let [order @ (b'<' | b'>' | b'|' | b'='), type_code @ (b'f' | b'i' | b'u' | b'b'), digit @ b'1'..=b'8'] =
+            name
+        {
+            let width = usize::from(digit - b'0');
+            let widths: &[usize] = match type_code {
                 b'f' => &[2, 4, 8],
                 b'b' => &[1],
                 _ => &[1, 2, 4, 8],
             };
             if widths.contains(&width) && (width == 1 || *order != b'|') {
                 let is_big_endian = *order == b'>' || *order == b'=' && cfg!(target_endian = "big");
-                return Ok(ValueType { type_code: *letter, width, is_big_endian });
+                return Ok(ValueType { type_code: *type_code, width, is_big_endian });
             }
         }
-        self.position = before;
+        self.position = start;
         Err(expected.into())
     }
 
-    fn truth(&mut self) -> ParseResult<bool> {
-        if self.takes(b"True") {
+    fn parse_bool(&mut self) -> ParseResult<bool> {
+        if self.skip_if(b"True") {
             return Ok(true);
         }
-        self.take(b"False").map(|()| false).map_err(|_| "True or False".into())
+        self.require(b"False").map(|()| false).map_err(|_| "True or False".into())
     }
 
-    fn sizes(&mut self) -> ParseResult<Vec<usize>> {
-        let mut sizes = Vec::new();
-        self.take(b"(")?;
-        while !self.takes(b")") {
-            if sizes.len() == MAX_DIMENSIONS {
-                return Err(format!("at most {MAX_DIMENSIONS} sizes"));
+    fn parse_shape(&mut self) -> ParseResult<Vec<usize>> {
+        let mut shape = Vec::new();
+        self.require(b"(")?;
+        while !self.skip_if(b")") {
+            if shape.len() == MAX_DIMENSIONS {
+                return Err(format!("at most {MAX_DIMENSIONS} dimensions"));
             }
-            sizes.push(self.size()?);
-            if !self.takes(b",") {
-                self.take(b")")?;
+            shape.push(self.parse_size()?);
+            if !self.skip_if(b",") {
+                self.require(b")")?;
                 break;
             }
         }
-        Ok(sizes)
+        Ok(shape)
     }
 
-    fn size(&mut self) -> ParseResult<usize> {
-        self.skip();
-        let digits = self.text[self.position..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let size = str::from_utf8(&self.text[self.position..self.position + digits])
-            .ok()
-            .and_then(|digits| digits.parse().ok());
+    fn parse_size(&mut self) -> ParseResult<usize> {
+        self.skip_spaces();
+        let digit_count = self.text[self.position..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = &self.text[self.position..self.position + digit_count];
+        let size = str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
         let size = size.ok_or_else(|| format!("a size from 0 to {}", usize::MAX))?;
-        self.position += digits;
-        // Python 2 wrote its long integers so.
-        self.takes(b"L");
+        self.position += digit_count;
+        // Python 2 writes the suffix L after long integers.
+        self.skip_if(b"L");
         Ok(size)
     }
 
-    /// A string without escapes, in either kind of quotes.
-    fn string(&mut self) -> ParseResult<&'a [u8]> {
-        self.skip();
+    /// Parses a string without escapes, in single or double quotes.
+    fn parse_string(&mut self) -> ParseResult<&'a [u8]> {
+        self.skip_spaces();
         let rest = &self.text[self.position..];
         let quote = rest.first().copied().filter(|quote| [b'\'', b'"'].contains(quote));
         let found = quote.and_then(|quote| rest[1..].iter().position(|byte| *byte == quote));
@@ -168,32 +176,32 @@ impl<'a> DictParser<'a> {
         Ok(&rest[1..=len])
     }
 
-    fn take(&mut self, word: &[u8]) -> ParseResult<()> {
-        if self.takes(word) { Ok(()) } else { Err(format!("'{}'", word.escape_ascii())) }
+    /// Skips `word`. Returns an error if the rest does not start with it.
+    fn require(&mut self, word: &[u8]) -> ParseResult<()> {
+        if self.skip_if(word) { Ok(()) } else { Err(format!("'{}'", word.escape_ascii())) }
     }
 
-    /// Whether what comes next is `word`, which is passed then.
-    fn takes(&mut self, word: &[u8]) -> bool {
-        self.skip();
+    /// Skips spaces, and `word` if the rest starts with it. Returns whether it does.
+    fn skip_if(&mut self, word: &[u8]) -> bool {
+        self.skip_spaces();
         let is_next = self.text[self.position..].starts_with(word);
         self.position += if is_next { word.len() } else { 0 };
         is_next
     }
 
-    fn skip(&mut self) {
+    fn skip_spaces(&mut self) {
         self.position += self.text[self.position..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
     }
 
-    /// The next few bytes, for an error.
-    fn rest(&self) -> String {
+    /// Returns the next bytes for an error message: a complete string in quotes, or at most 24 bytes.
+    fn describe_rest(&self) -> String {
         let rest = &self.text[self.position..];
-        // A string is shown alone, without what follows it.
-        let quote = rest.first().filter(|first| [b'\'', b'"'].contains(first));
-        let end = quote.and_then(|quote| rest[1..].iter().position(|byte| byte == quote));
-        let shown = &rest[..end.map_or(rest.len(), |end| end + 2).min(24)];
-        match rest {
-            [] => "its end".to_owned(),
-            _ => format!("{:?}", String::from_utf8_lossy(shown)),
+        if rest.is_empty() {
+            return "the end of the header".to_owned();
         }
+        let quote = rest.first().filter(|first| [b'\'', b'"'].contains(first));
+        let closing_quote = quote.and_then(|quote| rest[1..].iter().position(|byte| byte == quote));
+        let len = closing_quote.map_or(rest.len(), |index| index + 2).min(24);
+        format!("{:?}", String::from_utf8_lossy(&rest[..len]))
     }
 }

@@ -1,11 +1,12 @@
-//! Resizes images.
+//! Resizes images with a triangle filter.
 
 use std::array;
 
 use crate::data::formats::image::Image;
 
 impl Image {
-    /// Resizes the image with a triangle filter, which averages where the image shrinks and interpolates where it grows.
+    /// Returns the image in another size. The triangle filter averages pixels along an axis that shrinks, and
+    /// interpolates linearly along an axis that grows.
     pub(crate) fn resized(&self, height: usize, width: usize) -> Self {
         match self.channels {
             1 => self.resized_channels::<1>(height, width),
@@ -34,13 +35,16 @@ impl Image {
     }
 }
 
-/// The pixels along one axis that one pixel of a resized image is the weighted mean of.
+/// The filter window of one pixel of the resized image: the pixels along one axis, and their weights in the mean.
 struct Window {
+    /// The index of the first pixel.
     start: usize,
+    /// One weight per pixel. Their sum is 1.
     weights: Vec<f32>,
 }
 
 impl Window {
+    /// Creates the window of the pixel `index` along an axis that is resized from `old_size` to `new_size` pixels.
     fn new(index: usize, old_size: usize, new_size: usize) -> Self {
         let ratio = old_size as f32 / new_size as f32;
         let radius = ratio.max(1.0);
@@ -56,6 +60,7 @@ impl Window {
         Self { start, weights }
     }
 
+    /// Returns the weighted mean of the pixels. `pixel` returns the channels of the pixel at an index.
     fn mean<const N: usize>(&self, pixel: impl Fn(usize) -> [f32; N]) -> [f32; N] {
         let mut mean = [0.0; N];
         for (i, weight) in (self.start..).zip(&self.weights) {

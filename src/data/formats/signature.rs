@@ -1,31 +1,32 @@
-//! File formats by their first bytes. Every reader names a file of another format with these words.
+//! Recognizes file formats by the first bytes of a file. A reader that expects another format describes the file with
+//! these words.
 
-/// How many bytes are enough for [`recognize`].
+/// The number of bytes from which [`recognize`] recognizes every format.
 pub(crate) const HEAD_BYTES: usize = 512;
 
-/// The longest header that safetensors reads, in bytes.
+/// The maximum length of a safetensors header, in bytes. The crate `safetensors` rejects longer headers.
 pub(crate) const MAX_SAFETENSORS_HEADER_BYTES: u64 = 100_000_000;
 
-/// What the name of that format begins with.
+/// The beginning of the description of safetensors files.
 pub(crate) const SAFETENSORS_NAME: &str = "a safetensors file";
 
-/// What begins an npy file.
+/// The first bytes of an npy file.
 pub(crate) const NPY: &[u8] = b"\x93NUMPY";
 
-/// What begins a gzip file.
+/// The first bytes of a gzip file.
 pub(crate) const GZIP: &[u8] = b"\x1f\x8b";
 
-/// What begins a zip archive that is not empty.
+/// The first bytes of a zip archive that contains a file.
 #[cfg(feature = "csv")]
 pub(crate) const ZIP: &[u8] = b"PK\x03\x04";
 
-/// Formats with the bytes that begin them, and a reader of this crate where one exists.
+/// The first bytes of formats, and their descriptions with the action that may help.
 const SIGNATURES: &[(&[u8], &str)] = &[
-    (NPY, "a numpy npy file; use Npy::open"),
-    (GZIP, "a gzip file; decompress it first (Idx::open reads compressed IDX files as they are)"),
+    (NPY, "a numpy npy file; use Npy::load"),
+    (GZIP, "a gzip file; decompress it first (Idx::load also reads compressed IDX files)"),
     (b"PK\x05\x06", "an empty zip archive"),
-    (b"\x89PNG\r\n\x1a\n", "a PNG image; use ImageSettings::decode, or ImageSet::of_folder for a folder of images"),
-    (b"\xff\xd8\xff", "a JPEG image; use ImageSettings::decode, or ImageSet::of_folder for a folder of images"),
+    (b"\x89PNG\r\n\x1a\n", "a PNG image; use ImageSettings::decode, or ImageSet::from_folder for a folder of images"),
+    (b"\xff\xd8\xff", "a JPEG image; use ImageSettings::decode, or ImageSet::from_folder for a folder of images"),
     (b"GIF8", "a GIF image; convert it to PNG"),
     (b"II*\0", "a TIFF image; convert it to PNG"),
     (b"MM\0*", "a TIFF image; convert it to PNG"),
@@ -48,11 +49,12 @@ const SIGNATURES: &[(&[u8], &str)] = &[
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself; run git lfs pull"),
 ];
 
-/// Formats of pickle protocols 2 to 5, as Python writes them.
+/// The description of Python pickles of the protocols 2 to 5.
 const PICKLE: &str = "a Python pickle, as torch.save wrote before PyTorch 1.6; save weights as safetensors, arrays with \
                       numpy.save";
 
-/// The format of a file, in words for an error, by its first bytes: [`HEAD`] of them, or all if it has fewer.
+/// Returns a description of the format of a file for an error message; `None` if the format is unknown. `head` contains
+/// the first [`HEAD_BYTES`] bytes, or all bytes of a shorter file.
 pub(crate) fn recognize(head: &[u8]) -> Option<&'static str> {
     if let Some((_, name)) = SIGNATURES.iter().find(|(magic, _)| head.starts_with(magic)) {
         return Some(name);
@@ -69,7 +71,7 @@ pub(crate) fn recognize(head: &[u8]) -> Option<&'static str> {
         [_, _, _, _, b'f', b't', b'y', b'p', ..] => return Some("an MP4, HEIC or AVIF file"),
         [0x80, 2..=5, ..] => return Some(PICKLE),
         [0, 0, 8 | 9 | 0x0b..=0x0e, 1..=255, ..] => {
-            return Some("an IDX file; use Idx::open, or ImageSet::of_idx for images");
+            return Some("an IDX file; use Idx::load, or ImageSet::from_idx for images");
         }
         _ => {}
     }
@@ -90,24 +92,24 @@ pub(crate) fn recognize(head: &[u8]) -> Option<&'static str> {
     starts("<?xml").then_some("an XML document")
 }
 
-/// What a zip archive is, by the name of its first file.
+/// Returns a description of a zip archive, which depends on the name of its first file.
 fn describe_zip(head: &[u8]) -> &'static str {
     let length = head.get(26..28).map_or(0, |bytes| usize::from(u16::from_le_bytes([bytes[0], bytes[1]])));
     let rest = head.get(30..).unwrap_or_default();
     let name = &rest[..rest.len().min(length)];
     if name.ends_with(b".npy") {
-        "a numpy npz archive; use Npy::open_in with the name of an array, which Npy::names_in lists"
+        "a numpy npz archive; use Npy::load_npz with the name of an array (Npy::npz_names lists them)"
     } else if name.ends_with(b"/data.pkl") {
         "a PyTorch file of torch.save; save the weights as safetensors"
     } else if name == b"[Content_Types].xml" || name.starts_with(b"xl/") {
         "an Office document, such as an xlsx file; save it as CSV"
     } else {
-        "a zip archive; unpack it first (Npy::open_in reads npz archives)"
+        "a zip archive; unpack it first (Npy::load_npz reads npz archives)"
     }
 }
 
-/// The format of a file for an error: its name, or its first bytes if it is not known.
-#[cfg(any(feature = "images", feature = "npy", test))]
+/// Returns a description of a file for an error message: its format, or its first bytes if the format is unknown.
+#[cfg(any(feature = "csv", feature = "images", feature = "npy", test))]
 pub(crate) fn describe(content: &[u8]) -> String {
     const MAX_SHOWN_BYTES: usize = 16;
     match recognize(&content[..content.len().min(HEAD_BYTES)]) {
@@ -161,8 +163,8 @@ mod tests {
     }
 
     #[test]
-    fn other_content_is_shown_by_its_first_bytes() {
-        // A table may begin with the same letters as a BMP image.
+    fn unknown_content_is_described_by_its_first_bytes() {
+        // A CSV table may begin with the letters BM like a BMP image.
         for text in ["BMI,age\n1,2\n3,4\n", "1,2,3\n", "\0\0\x0a\x01", "\0\0\x08\0", "\x02"] {
             assert_eq!(recognize(text.as_bytes()), None, "{text:?}");
         }

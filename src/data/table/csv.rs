@@ -1,7 +1,8 @@
-//! CSV files: lines of cells, in quotes where they contain a delimiter or a line end.
+//! CSV files: lines of cells, with quotes around cells that contain a delimiter or a line end.
 
 use std::{
     io::{Chain, Read},
+    ops::Range,
     path::Path,
 };
 
@@ -12,182 +13,203 @@ use crate::{
     data::table::{
         Table,
         decode::{count_line_ends, decode, decompress},
-        dialect,
-        dialect::{Dialect, WHITESPACE},
+        dialect::{Dialect, WHITESPACE, collapse_whitespace, detect_dialect},
         number_format::NumberFormat,
+        raw_table::RawTable,
         settings::{CsvSettings, Reading},
     },
-    error::{Error, Result},
+    error::Result,
     util::files::{format_error, read},
 };
 
-/// The most columns: the names of more would take more memory than the file.
+/// The maximum number of columns. The names of more columns would take more memory than the file.
 const MAX_COLUMNS: usize = 1 << 16;
-/// The most bytes of a file.
+/// The maximum size of a file, also after decompression.
 const MAX_FILE_BYTES: u64 = 1 << 30;
 
-/// A line that is read after the file's last one, unless that is inside quotes at the end.
+/// The size of a part of a file that one thread reads.
+const PART_BYTES: usize = 1 << 22;
+/// The maximum number of parts that are read before their cells are joined.
+const MAX_PENDING_PARTS: usize = 16;
+
+/// A line after the end of the file. The reader returns it as a separate record unless the last cell of the file has an
+/// open quote.
 const END_SENTINEL: &[u8] = b"\nend\n";
 
 impl Table {
-    /// Reads a CSV file: UTF-8, UTF-16 with a byte order mark, or another [`Encoding`](crate::data::table::Encoding) of `settings`; plain,
-    /// in gzip, or alone in a zip archive. Empty lines are skipped, and spaces around a cell do not count. A column without
-    /// a name is called `column 3` if it is the third.
+    /// Reads a CSV file: plain, compressed with gzip, or alone in a zip archive.
     ///
-    /// The delimiter is detected from the first lines unless `settings` gives it. How numbers are written is decided for
-    /// each column from all of its cells ([`NumberFormat`]). [`Table::readings`] lists what else was read in a way that
-    /// the file does not state.
+    /// The file is UTF-8, UTF-16, or has another [`Encoding`](crate::data::table::Encoding) that `settings` states.
+    /// gradus skips empty lines and removes spaces around cells. A column without a name gets its number as the name,
+    /// for example `column 3`.
+    ///
+    /// gradus detects the delimiter from the first lines unless `settings` states it. It decides the [`NumberFormat`]
+    /// of each column from all of its cells. [`Table::readings`] lists further assumptions that the file does not
+    /// state.
     ///
     /// # Errors
-    /// - [`Error::Io`] if the file cannot be read.
-    /// - [`Error::Format`] with the line if it is larger than 1 GiB, has no header, two columns of one name, a line with
-    ///   more or fewer cells than the header, a quote that is not closed, or text in another encoding.
-    /// - [`Error::InvalidSetting`] if the delimiter, the comment character, the decimal mark or the thousands separator cannot be
-    ///   one.
+    /// - [`Error::Io`](crate::Error::Io) if the file cannot be read.
+    /// - [`Error::Format`](crate::Error::Format) with the line if the file has no header, two columns with the same
+    ///   name, a line with another number of cells than the header, an open quote, or bytes that are invalid in its
+    ///   encoding.
+    /// - [`Error::Format`](crate::Error::Format) if the file is larger than 1 GiB or has another format.
+    /// - [`Error::InvalidSetting`](crate::Error::InvalidSetting) if the delimiter, the comment character, a decimal
+    ///   mark or the thousands separator is invalid.
+    #[doc(alias = "read_csv")]
     pub fn load_csv(path: impl AsRef<Path>, settings: &CsvSettings) -> Result<Self> {
         let path = path.as_ref();
         Self::parse_csv(&read(path, MAX_FILE_BYTES)?, &path.display().to_string(), settings)
     }
 
-    /// Reads the content of a CSV file. Errors call it `name`.
+    /// Reads the content of a CSV file. Errors call the file `name`.
     ///
     /// # Errors
-    /// Returns the same errors as [`Table::load_csv`].
+    /// Returns the same errors as [`Table::load_csv`], except [`Error::Io`](crate::Error::Io).
     pub fn parse_csv(content: &[u8], name: &str, settings: &CsvSettings) -> Result<Self> {
         settings.check()?;
-        let plain = decompress(content, name, MAX_FILE_BYTES)?;
-        if plain.len() as u64 > MAX_FILE_BYTES {
-            return Err(format_error(&name, "size", format_args!("at most {MAX_FILE_BYTES} bytes"), plain.len()));
+        let decompressed = decompress(content, name, MAX_FILE_BYTES)?;
+        if decompressed.len() as u64 > MAX_FILE_BYTES {
+            // Decompression stops at the limit, so the complete size is unknown.
+            let got = format!("at least {}; split the file", decompressed.len());
+            return Err(format_error(&name, "size", format_args!("at most {MAX_FILE_BYTES} bytes"), got));
         }
-        let (text, encoding) = decode(&plain, name, settings.encoding)?;
-        let dialect = dialect::detect_dialect(&text, settings);
+        let (text, encoding) = decode(&decompressed, name, settings.encoding)?;
+        let dialect = detect_dialect(&text, settings);
         let settings = CsvSettings { delimiter: Some(dialect.delimiter), encoding: Some(encoding), ..settings.clone() };
-        let text = if dialect.delimiter == WHITESPACE { dialect::collapse_whitespace(&text).into() } else { text };
+        let text = if dialect.delimiter == WHITESPACE { collapse_whitespace(&text).into() } else { text };
         let mut table = parse(text.as_bytes(), name, &dialect, settings)?;
-        table.scans = table.scan(&[]);
         if table.settings.header && table.column_names.iter().all(|name| is_number(name)) {
             table.readings.push(Reading::NumericHeader);
         }
-        Ok(table)
+        Ok(Self::from_raw(table))
     }
 }
 
-/// Splits the text of a file into the names of the columns and the cells.
-fn parse(content: &[u8], name: &str, dialect: &Dialect, settings: CsvSettings) -> Result<Table> {
+/// Splits the text of a file into column names and cells.
+fn parse(content: &[u8], name: &str, dialect: &Dialect, settings: CsvSettings) -> Result<RawTable> {
     let comment = settings.comment;
-    let part = |begin: usize, end: usize, line: u32| Part { name, content, begin, end, line, dialect, comment };
-    let mut records =
-        part(dialect.header_offset, content.len(), 1 + count_line_ends(&content[..dialect.header_offset])).records();
+    let part = |start: usize, end: usize, line: u32| Part { name, content, start, end, line, dialect, comment };
+    let first_line = 1 + count_line_ends(&content[..dialect.header_offset]);
+    let mut records = part(dialect.header_offset, content.len(), first_line).records();
     let mut record = ByteRecord::new();
     let Some(header_line) = records.next(&mut record)? else {
-        return Err(format_error(&name, "line 1", "the names of columns", "an empty file"));
+        let expected = if settings.header { "a line with the column names" } else { "at least 1 row" };
+        let is_blank = content.iter().all(u8::is_ascii_whitespace);
+        let got = if is_blank { "an empty file" } else { "only comments and empty lines" };
+        return Err(format_error(&name, "line 1", expected, got));
     };
     if record.len() > MAX_COLUMNS {
-        let expected = format_args!("at most {MAX_COLUMNS} columns");
-        return Err(format_error(&name, format_args!("line {header_line}"), expected, record.len()));
+        let (location, got) = (format!("line {header_line}"), format!("{}; check the delimiter", record.len()));
+        return Err(format_error(&name, location, format_args!("at most {MAX_COLUMNS} columns"), got));
     }
-    let names: Vec<String> = match settings.header {
-        true => (1..).zip(record.iter()).map(column_name).collect(),
-        false => (1..=record.len()).map(|column| column.to_string()).collect(),
+    let has_header = settings.header;
+    let names: Vec<String> = if has_header {
+        (1..).zip(record.iter()).map(|(number, name)| column_name(number, name)).collect()
+    } else {
+        (1..=record.len()).map(|number| number.to_string()).collect()
     };
-    let is_header = settings.header;
-    let mut table = Table::without_rows(name.to_owned(), header_line, &names, settings)?;
+    let mut table = RawTable::new(name.to_owned(), header_line, &names, settings)?;
     table.readings.extend(dialect.readings.iter().cloned());
-    let mut shape = RowShape { columns: names.len(), has_trailing_delimiter: false };
+    let mut shape = RowShape { columns: names.len(), header_line, has_trailing_delimiter: false };
     let mut cells = Cells::default();
-    if is_header {
-        let begin = after_line_end(content, records.position().min(content.len()));
+    if has_header {
+        let start = after_line_end(content, records.position().min(content.len()));
         if records.next(&mut record)?.is_none() {
             return Ok(table);
         }
         shape.has_trailing_delimiter =
             record.len() == shape.columns + 1 && record[shape.columns].trim_ascii().is_empty();
-        records = part(begin, content.len(), line_at(content, dialect.header_offset, begin)).records();
+        records = part(start, content.len(), line_at(content, dialect.header_offset, start)).records();
     } else {
         record.iter().for_each(|cell| cells.push_cell(cell));
         cells.lines.push(header_line);
     }
-    let begin = after_line_end(content, records.position().min(content.len()));
-    cells.text.reserve(content.len() - begin);
-    // Without quotes every line is a record, so that parts of the file are independent.
-    if memchr::memchr(b'"', &content[begin..]).is_some() {
+    let start = after_line_end(content, records.position().min(content.len()));
+    cells.text.reserve(content.len() - start);
+    // Without quotes every line is a record, so threads can read parts of the file independently.
+    if memchr::memchr(b'"', &content[start..]).is_some() {
         cells.read(records, shape)?;
     } else {
-        let mut line = line_at(content, dialect.header_offset, begin);
-        for wave in split_parts(content, begin).chunks(MAX_PENDING_PARTS) {
-            let counted: Vec<u32> =
-                wave.par_iter().map(|(begin, end)| count_line_ends(&content[*begin..*end])).collect();
-            let firsts: Vec<u32> =
-                counted.iter().scan(line, |line, count| Some(std::mem::replace(line, *line + count))).collect();
-            line += counted.iter().sum::<u32>();
-            let read = wave.par_iter().zip(firsts).map(|((begin, end), line)| {
+        let mut line = line_at(content, dialect.header_offset, start);
+        for ranges in split_parts(content, start).chunks(MAX_PENDING_PARTS) {
+            let line_counts: Vec<u32> =
+                ranges.par_iter().map(|range| count_line_ends(&content[range.start..range.end])).collect();
+            let mut parts = Vec::with_capacity(ranges.len());
+            for (range, lines) in ranges.iter().zip(line_counts) {
+                parts.push(part(range.start, range.end, line));
+                line += lines;
+            }
+            let read_part = |part: &Part<'_>| {
                 let mut cells = Cells::default();
-                cells.read_lines(&part(*begin, *end, line), shape).map(|()| cells)
-            });
-            for one in read.collect::<Vec<_>>() {
-                cells.append(one?);
+                cells.read_lines(part, shape).map(|()| cells)
+            };
+            for part_cells in parts.par_iter().map(read_part).collect::<Vec<Result<Cells>>>() {
+                cells.append(part_cells?);
             }
         }
     }
     if shape.has_trailing_delimiter {
         table.readings.push(Reading::TrailingDelimiters);
     }
-    // The text was valid before it was cut at delimiters.
+    // The whole text is valid UTF-8, and cells end only at ASCII characters.
     table.text = String::from_utf8(cells.text).map_err(|error| format_error(&name, "text", "UTF-8", error))?;
-    (table.cell_ends, table.lines) = (cells.ends, cells.lines);
+    table.cell_ends = cells.ends;
+    table.lines = cells.lines;
     Ok(table)
 }
 
-/// The bytes of a part of a file, and how many parts are read before their cells are put together.
-const PART_BYTES: usize = 1 << 22;
-const MAX_PENDING_PARTS: usize = 16;
-
-/// Cuts a text without quotes behind line ends.
-fn split_parts(content: &[u8], mut begin: usize) -> Vec<(usize, usize)> {
+/// Splits a text without quotes into ranges of bytes that end after a line end.
+fn split_parts(content: &[u8], mut start: usize) -> Vec<Range<usize>> {
     let mut parts = Vec::new();
-    while begin < content.len() {
-        let least = (begin + PART_BYTES).min(content.len());
-        let end = memchr::memchr2(b'\n', b'\r', &content[least..])
-            .map_or(content.len(), |at| after_line_end(content, least + at + 1));
-        parts.push((begin, end));
-        begin = end;
+    while start < content.len() {
+        let min_end = (start + PART_BYTES).min(content.len());
+        let end = memchr::memchr2(b'\n', b'\r', &content[min_end..])
+            .map_or(content.len(), |offset| after_line_end(content, min_end + offset + 1));
+        parts.push(start..end);
+        start = end;
     }
     parts
 }
 
-/// The line at a byte, if the byte `begin` is in a line that ends are counted from.
-fn line_at(content: &[u8], begin: usize, at: usize) -> u32 {
-    1 + count_line_ends(&content[..begin]) + count_line_ends(&content[begin..at])
+/// Returns the line of the byte at `offset`, counted from 1. A `\r\n` must not span `start`, which is at most `offset`.
+fn line_at(content: &[u8], start: usize, offset: usize) -> u32 {
+    1 + count_line_ends(&content[..start]) + count_line_ends(&content[start..offset])
 }
 
-/// How many cells a line has.
+/// The number of cells that every line must have.
 #[derive(Clone, Copy)]
 struct RowShape {
     columns: usize,
-    /// Whether every line has an empty cell behind the last column.
+    /// The line of the header, or the first row without a header.
+    header_line: u32,
+    /// Whether every line has an empty cell after the last column.
     has_trailing_delimiter: bool,
 }
 
 impl RowShape {
-    /// What is expected and what is there if a line has another number of cells, where `behind` is the cell behind the last
-    /// column.
-    fn check(self, count: usize, behind: Option<&[u8]>) -> std::result::Result<(), [String; 2]> {
-        let Self { columns, has_trailing_delimiter: is_trailing } = self;
-        let ends_empty = count == columns + 1 && behind.is_some_and(|cell| cell.trim_ascii().is_empty());
-        if count == columns && !is_trailing || ends_empty && is_trailing {
+    /// Returns an error if a line has another number of cells. `extra_cell` is the first cell after the last column.
+    fn check(self, name: &str, line: u32, cells: usize, extra_cell: Option<&[u8]>) -> Result<()> {
+        let Self { columns, header_line, has_trailing_delimiter } = self;
+        let ends_in_delimiter = cells == columns + 1 && extra_cell.is_some_and(|cell| cell.trim_ascii().is_empty());
+        let is_valid = if has_trailing_delimiter { ends_in_delimiter } else { cells == columns };
+        if is_valid {
             return Ok(());
         }
-        let mut got = count.to_string();
-        if ends_empty {
-            got += ", the last of which is empty: the line ends in a delimiter, and the lines before do not";
-        } else if is_trailing && count == columns {
-            got += ", without the delimiter at the end that the lines before have";
-        }
-        Err([format!("{columns} cells, as the first line has"), got])
+        let explanation = if ends_in_delimiter {
+            ", the last of which is empty; remove the delimiter at the end of the line"
+        } else if has_trailing_delimiter && cells == columns {
+            " without the delimiter at the end, which the lines before have; add it"
+        } else if cells > columns {
+            "; put quotes around cells that contain the delimiter"
+        } else {
+            ""
+        };
+        let expected = format!("{columns} cells, as in line {header_line}");
+        Err(format_error(&name, format_args!("line {line}"), expected, format_args!("{cells}{explanation}")))
     }
 }
 
-/// Cells of a table, row by row.
+/// The cells of a table, row by row.
 #[derive(Default)]
 struct Cells {
     text: Vec<u8>,
@@ -196,62 +218,58 @@ struct Cells {
 }
 
 impl Cells {
-    /// Adds one cell.
+    /// Adds one cell, without surrounding spaces.
     fn push_cell(&mut self, cell: &[u8]) {
         let cell = cell.trim_ascii();
-        let begins_and_ends_in_ascii = [cell.first(), cell.last()].into_iter().flatten().all(u8::is_ascii);
-        // Spaces beyond ASCII are trimmed, too.
-        let trimmed = if begins_and_ends_in_ascii { None } else { str::from_utf8(cell).ok() };
-        self.text.extend_from_slice(trimmed.map_or(cell, |cell| cell.trim().as_bytes()));
+        let starts_and_ends_in_ascii = [cell.first(), cell.last()].into_iter().flatten().all(u8::is_ascii);
+        // Spaces outside ASCII are trimmed too.
+        let text = if starts_and_ends_in_ascii { None } else { str::from_utf8(cell).ok() };
+        self.text.extend_from_slice(text.map_or(cell, |text| text.trim().as_bytes()));
         self.ends.push(self.text.len() as u32);
     }
 
-    /// Reads the rest of a part.
+    /// Reads all remaining records of a part.
     fn read(&mut self, mut records: Records<'_>, shape: RowShape) -> Result<()> {
         let mut record = ByteRecord::new();
         while let Some(line) = records.next(&mut record)? {
-            let behind = record.get(shape.columns);
-            shape
-                .check(record.len(), behind)
-                .map_err(|[expected, got]| format_error(&records.name, format_args!("line {line}"), expected, got))?;
+            shape.check(records.name, line, record.len(), record.get(shape.columns))?;
             record.iter().take(shape.columns).for_each(|cell| self.push_cell(cell));
             self.lines.push(line);
         }
         Ok(())
     }
 
-    /// Reads a part without quotes, in which every line is a record, in a third of the time.
+    /// Reads a part without quotes, in which every line is a record. This takes a third of the time of [`Cells::read`].
     fn read_lines(&mut self, part: &Part<'_>, shape: RowShape) -> Result<()> {
-        let (mut rest, mut line) = (&part.content[part.begin..part.end], part.line);
+        let (mut rest, mut line) = (&part.content[part.start..part.end], part.line);
         while !rest.is_empty() {
-            let end = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
-            let record = &rest[..end];
+            let line_len = memchr::memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
+            let record = &rest[..line_len];
             if !record.is_empty() && record.first().copied() != part.comment {
-                let (mut begin, mut count, mut behind) = (0, 0, None);
+                let (mut start, mut count, mut extra_cell) = (0, 0, None);
                 for end in memchr::memchr_iter(part.dialect.separator(), record).chain([record.len()]) {
-                    let cell = &record[begin..end];
-                    match count {
-                        _ if count < shape.columns => self.push_cell(cell),
-                        _ if count == shape.columns => behind = Some(cell),
-                        _ => {}
+                    let cell = &record[start..end];
+                    if count < shape.columns {
+                        self.push_cell(cell);
+                    } else if count == shape.columns {
+                        extra_cell = Some(cell);
                     }
-                    (begin, count) = (end + 1, count + 1);
+                    start = end + 1;
+                    count += 1;
                 }
-                shape
-                    .check(count, behind)
-                    .map_err(|[expected, got]| format_error(&part.name, format_args!("line {line}"), expected, got))?;
+                shape.check(part.name, line, count, extra_cell)?;
                 self.lines.push(line);
             }
-            rest = &rest[after_line_end(rest, (end + 1).min(rest.len()))..];
+            rest = &rest[after_line_end(rest, (line_len + 1).min(rest.len()))..];
             line += 1;
         }
         Ok(())
     }
 
     fn append(&mut self, other: Self) {
-        let begin = self.text.len() as u32;
+        let start = self.text.len() as u32;
         self.text.extend_from_slice(&other.text);
-        self.ends.extend(other.ends.iter().map(|end| begin + end));
+        self.ends.extend(other.ends.iter().map(|end| start + end));
         self.lines.extend_from_slice(&other.lines);
     }
 }
@@ -260,18 +278,19 @@ impl Cells {
 struct Part<'a> {
     name: &'a str,
     content: &'a [u8],
-    begin: usize,
+    /// The offset of the first byte in the content.
+    start: usize,
     end: usize,
-    /// The line in which it begins.
+    /// The line of the first byte.
     line: u32,
     dialect: &'a Dialect,
     comment: Option<u8>,
 }
 
-/// The records of a part.
+/// A reader of the records of a part.
 struct Records<'a> {
     name: &'a str,
-    begin: usize,
+    start: usize,
     end: usize,
     reader: csv::Reader<Chain<&'a [u8], &'static [u8]>>,
     lines: LineCounter<'a>,
@@ -279,7 +298,7 @@ struct Records<'a> {
 
 impl<'a> Part<'a> {
     fn records(self) -> Records<'a> {
-        let Self { name, content, begin, end, line, dialect, comment } = self;
+        let Self { name, content, start, end, line, dialect, comment } = self;
         let mut builder = ReaderBuilder::new();
         builder
             .delimiter(dialect.separator())
@@ -287,32 +306,32 @@ impl<'a> Part<'a> {
             .flexible(true)
             .buffer_capacity(1 << 16)
             .comment(comment);
-        let reader = builder.from_reader(content[begin..end].chain(END_SENTINEL));
-        let lines = LineCounter { content: &content[..end], position: begin, line, comment };
-        Records { name, begin, end, reader, lines }
+        let reader = builder.from_reader(content[start..end].chain(END_SENTINEL));
+        let lines = LineCounter { content: &content[..end], position: start, line, comment };
+        Records { name, start, end, reader, lines }
     }
 }
 
 impl Records<'_> {
-    /// Reads a record that is not empty, and returns its line.
+    /// Reads the next record that is not empty, and returns its line; `None` at the end of the part.
     fn next(&mut self, record: &mut ByteRecord) -> Result<Option<u32>> {
-        let begin = self.position();
+        let start = self.position();
         let is_read = self.reader.read_byte_record(record).is_ok_and(|is_read| is_read);
-        let line = self.lines.line_of(begin);
+        let line = self.lines.line_of(start);
         if self.lines.position >= self.end {
             return Ok(None);
         }
-        // At the end, AFTER is part of a last cell whose quote is not closed.
+        // An open quote in the last cell swallows the sentinel.
         if !is_read || self.position() >= self.end + END_SENTINEL.len() {
-            let place = format!("line {line}");
-            return Err(format_error(&self.name, place, "a quote that is closed", "the end of the file"));
+            let got = "the end of the file; close the quote, or remove it";
+            return Err(format_error(&self.name, format_args!("line {line}"), "a closing quote", got));
         }
         Ok(Some(line))
     }
 
-    /// The byte of the file up to which it was read.
+    /// Returns the offset in the file up to which the reader has read.
     fn position(&self) -> usize {
-        self.begin + self.reader.position().byte() as usize
+        self.start + self.reader.position().byte() as usize
     }
 }
 
@@ -320,13 +339,13 @@ fn is_number(name: &str) -> bool {
     NumberFormat::CANDIDATES.iter().any(|format| format.parse(name).is_some())
 }
 
-/// The name of a column, or one made of its number: pandas and R write none above the numbers of the rows.
-fn column_name((column, name): (usize, &[u8])) -> String {
+/// Returns the name of a column, or a name with its number if it has none. pandas and R write no name for row numbers.
+fn column_name(number: usize, name: &[u8]) -> String {
     let name = String::from_utf8_lossy(name);
-    if name.trim().is_empty() { format!("column {column}") } else { name.into_owned() }
+    if name.trim().is_empty() { format!("column {number}") } else { name.into_owned() }
 }
 
-/// Counts lines along with a walk through a file.
+/// A counter of the lines up to a position that only moves forward.
 struct LineCounter<'a> {
     content: &'a [u8],
     position: usize,
@@ -335,60 +354,29 @@ struct LineCounter<'a> {
 }
 
 impl LineCounter<'_> {
-    /// The line of the record that a reader finds from `begin` on: it skips line ends and comments first.
-    fn line_of(&mut self, mut begin: usize) -> u32 {
+    /// Returns the line of the record that a reader finds from `start` on. The reader skips line ends and comments
+    /// first.
+    fn line_of(&mut self, start: usize) -> u32 {
+        let mut record_start = start;
         loop {
-            let rest = self.content.get(begin..).unwrap_or_default();
-            begin += rest.iter().take_while(|byte| b"\r\n".contains(byte)).count();
-            let rest = self.content.get(begin..).unwrap_or_default();
+            let rest = self.content.get(record_start..).unwrap_or_default();
+            record_start += rest.iter().take_while(|byte| b"\r\n".contains(byte)).count();
+            let rest = self.content.get(record_start..).unwrap_or_default();
             match self.comment {
                 Some(comment) if rest.first() == Some(&comment) => {
-                    begin += rest.iter().take_while(|byte| !b"\r\n".contains(byte)).count();
+                    record_start += rest.iter().take_while(|byte| !b"\r\n".contains(byte)).count();
                 }
-                _ => break,
+                Some(_) | None => break,
             }
         }
-        self.line += count_line_ends(self.content.get(self.position..begin).unwrap_or_default());
-        self.position = begin;
+        self.line += count_line_ends(self.content.get(self.position..record_start).unwrap_or_default());
+        self.position = record_start;
         self.line
     }
 }
 
-/// The byte behind a line end, where `at` may lie within `\r\n`.
-fn after_line_end(content: &[u8], at: usize) -> usize {
-    let is_within = at > 0 && content[at - 1] == b'\r' && content.get(at) == Some(&b'\n');
-    at + usize::from(is_within)
-}
-
-impl CsvSettings {
-    /// Returns an error if a character cannot have the meaning that it is given.
-    fn check(&self) -> Result<()> {
-        let refused = |what, expected: &str, got: String| {
-            Err(Error::InvalidSetting { name: what, expected: expected.to_owned(), got })
-        };
-        let is_mark = |byte: u8| byte.is_ascii() && !byte.is_ascii_alphanumeric() && !b"\"\r\n".contains(&byte);
-        for (what, byte) in [("delimiter", self.delimiter), ("comment", self.comment)] {
-            if let Some(byte) = byte.filter(|byte| !is_mark(*byte)) {
-                let expected = "an ASCII character other than a letter, a digit, a quote or a line end";
-                return refused(what, expected, format!("b'{}'", byte.escape_ascii()));
-            }
-        }
-        if self.comment.is_some() && self.comment == self.delimiter {
-            return refused("comment", "another character than the delimiter", "the same".into());
-        }
-        for decimal in self.decimal.iter().chain(self.column_decimals.values()) {
-            if !['.', ','].contains(decimal) {
-                return refused("decimal", "\".\" or \",\"", format!("{decimal:?}"));
-            }
-        }
-        if let Some(thousands) =
-            self.thousands.filter(|mark| !NumberFormat::CANDIDATES.iter().any(|f| f.thousands == Some(*mark)))
-        {
-            return refused("thousands", "\",\", \".\", \"'\", \"_\" or a space", format!("{thousands:?}"));
-        }
-        if self.thousands.is_some() && self.thousands == self.decimal {
-            return refused("thousands", "another character than the decimal mark", "the same".into());
-        }
-        Ok(())
-    }
+/// Returns the offset after a line end. `offset` may lie between `\r` and `\n`.
+fn after_line_end(content: &[u8], offset: usize) -> usize {
+    let is_inside = offset > 0 && content[offset - 1] == b'\r' && content.get(offset) == Some(&b'\n');
+    offset + usize::from(is_inside)
 }

@@ -1,4 +1,4 @@
-//! From the bytes of a file to text: compression, byte order marks and encodings.
+//! Decompression and decoding of a CSV file: gzip, zip, byte order marks and encodings.
 
 use std::{borrow::Cow, io::Read};
 
@@ -10,17 +10,23 @@ use crate::{
     error::Result,
     util::files::format_error,
 };
+
 const UTF8_BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// Decompresses a file that is compressed: gzip, or a zip archive with one file. At most `most` bytes come out, and one
-/// more if there are more. A file of another format is an error that names it.
+/// Decompresses a gzip file, or a zip archive with one file; returns other content unchanged.
+///
+/// The result has at most `max + 1` bytes. The additional byte shows that the file is too large.
+///
+/// # Errors
+/// [`Error::Format`](crate::Error::Format) if a compressed file is invalid, or if the file has another format.
 pub(crate) fn decompress<'a>(content: &'a [u8], name: &str, max: u64) -> Result<Cow<'a, [u8]>> {
     if content.starts_with(signature::GZIP) {
-        let mut unpacked = Vec::new();
-        let read = gzip::gzip_reader(content).and_then(|from| from.take(max + 1).read_to_end(&mut unpacked));
-        return read
-            .map(|_| unpacked.into())
-            .map_err(|error| format_error(&name, "gzip", "a complete gzip stream", error));
+        let mut decompressed = Vec::new();
+        let read = gzip::gzip_reader(content).and_then(|reader| reader.take(max + 1).read_to_end(&mut decompressed));
+        return match read {
+            Ok(_) => Ok(decompressed.into()),
+            Err(error) => Err(format_error(&name, "gzip", "a complete gzip file", format_args!("an error: {error}"))),
+        };
     }
     let head = &content[..content.len().min(signature::HEAD_BYTES)];
     let format = signature::recognize(head);
@@ -29,10 +35,13 @@ pub(crate) fn decompress<'a>(content: &'a [u8], name: &str, max: u64) -> Result<
         let files: Vec<&str> = archive.names().filter(|file| !file.ends_with('/')).collect();
         return match files.as_slice() {
             [file] => archive.open(file, max).map(Into::into),
-            _ => Err(format_error(&name, "zip", "an archive with one file", format_args!("{} files", files.len()))),
+            _ => {
+                let got = format!("{} files; extract the table from the archive", files.len());
+                Err(format_error(&name, "zip", "an archive with one file", got))
+            }
         };
     }
-    // A table may begin with the letters of another format.
+    // A table may start with the signature of another format, if the signature consists of letters.
     let is_text = str::from_utf8(head).is_ok() && !head.contains(&0) && !head.trim_ascii_start().starts_with(b"<");
     match format.filter(|_| !is_text) {
         Some(format) => Err(format_error(&name, "byte 0", "text in columns (CSV)", format)),
@@ -40,7 +49,10 @@ pub(crate) fn decompress<'a>(content: &'a [u8], name: &str, max: u64) -> Result<
     }
 }
 
-/// The text of a file and its encoding: as asked for, or by its byte order mark, or UTF-16 by its zero bytes, or UTF-8.
+/// Returns the text of a file and its encoding.
+///
+/// Without `encoding`, the byte order mark decides. Without a byte order mark, zero bytes at the start mean UTF-16, and
+/// otherwise the encoding is UTF-8.
 pub(crate) fn decode<'a>(
     content: &'a [u8],
     name: &str,
@@ -61,18 +73,18 @@ pub(crate) fn decode<'a>(
         }
     };
     str::from_utf8(text).map(|text| (text.into(), encoding)).map_err(|error| {
-        let (before, rest) = text.split_at(error.valid_up_to());
-        let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
-        let place = format!("line {}, byte {column}", 1 + count_line_ends(before));
+        let (valid, invalid) = text.split_at(error.valid_up_to());
+        let byte_in_line = valid.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+        let location = format!("line {}, byte {byte_in_line}", 1 + count_line_ends(valid));
         let got = format!(
-            "{:02x?}; if the file is in Windows-1252 or Latin-1, set that encoding",
-            &rest[..rest.len().min(4)]
+            "bytes {:02x?}; save the file in UTF-8, or if it is in Windows-1252 or Latin-1, set that encoding",
+            &invalid[..invalid.len().min(4)]
         );
-        format_error(&name, place, "text in UTF-8, as which a spreadsheet can save it", got)
+        format_error(&name, location, "text in UTF-8", got)
     })
 }
 
-/// How many lines end in a piece of text; a line may end in `\n`, `\r\n` or `\r`.
+/// Returns the number of line ends. A line ends in `\n`, `\r\n` or `\r`.
 pub(crate) fn count_line_ends(text: &[u8]) -> u32 {
     let returns = memchr::memchr_iter(b'\r', text).filter(|at| text.get(at + 1) != Some(&b'\n'));
     (memchr::memchr_iter(b'\n', text).count() + returns.count()) as u32
@@ -91,12 +103,23 @@ fn detect_encoding(content: &[u8]) -> Encoding {
 
 fn decode_utf16(content: &[u8], name: &str, unit: impl Fn([u8; 2]) -> u16) -> Result<String> {
     let (pairs, rest) = content.as_chunks::<2>();
-    let units = pairs.iter().map(|pair| unit(*pair));
-    let text: std::result::Result<String, _> = char::decode_utf16(units).collect();
-    let (Ok(text), []) = (text, rest) else {
-        return Err(format_error(&name, "text", "UTF-16", "an odd number of bytes or an unpaired surrogate"));
-    };
-    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+    if !rest.is_empty() {
+        let expected = "an even number of bytes of UTF-16 text";
+        return Err(format_error(&name, "size", expected, content.len()));
+    }
+    let mut text = String::with_capacity(pairs.len());
+    for (index, c) in char::decode_utf16(pairs.iter().map(|pair| unit(*pair))).enumerate() {
+        match c {
+            Ok('\u{feff}') if index == 0 => {}
+            Ok(c) => text.push(c),
+            Err(error) => {
+                let location = format!("line {}", 1 + count_line_ends(text.as_bytes()));
+                let got = format!("the unpaired surrogate {:04x}", error.unpaired_surrogate());
+                return Err(format_error(&name, location, "text in UTF-16", got));
+            }
+        }
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -110,8 +133,8 @@ mod tests {
 
     #[test]
     fn every_encoding_gives_the_same_text() {
-        let utf16 = |mark: bool, bytes: fn(u16) -> [u8; 2]| {
-            let text = if mark { "\u{feff}a;ä\n1;€" } else { "a;ä\n1;€" };
+        let utf16 = |has_byte_order_mark: bool, bytes: fn(u16) -> [u8; 2]| {
+            let text = if has_byte_order_mark { "\u{feff}a;ä\n1;€" } else { "a;ä\n1;€" };
             text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>()
         };
         for (content, encoding) in [
@@ -123,8 +146,15 @@ mod tests {
         ] {
             assert_eq!(text(&content), ("a;ä\n1;€".to_owned(), encoding), "{encoding:?}");
         }
-        let latin = decode(b"\xe4\x80", "t", Some(Encoding::Windows1252)).unwrap();
-        assert_eq!(latin.0, "ä€");
-        assert!(decode(b"\xff\xfea", "t", None).is_err());
+        let (text, _) = decode(b"\xe4\x80", "t", Some(Encoding::Windows1252)).unwrap();
+        assert_eq!(text, "ä€");
+    }
+
+    #[test]
+    fn invalid_utf16_returns_an_error_with_its_location() {
+        let error = |content: &[u8]| decode(content, "t", Some(Encoding::Utf16Le)).unwrap_err().to_string();
+        assert_eq!(error(b"\xff\xfea"), "t: size: expected an even number of bytes of UTF-16 text, got 3");
+        let surrogate = b"\xff\xfea\0\n\0\x00\xd8b\0";
+        assert_eq!(error(surrogate), "t: line 2: expected text in UTF-16, got the unpaired surrogate d800");
     }
 }

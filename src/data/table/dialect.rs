@@ -1,59 +1,73 @@
-//! What stands between the cells of a CSV file, and where its columns begin, found out from its first lines.
+//! Detection of the delimiter and the header of a CSV file from its first lines.
 
 use crate::data::table::settings::{CsvSettings, Reading};
 
-/// The delimiter that stands for runs of spaces and tabs.
+/// The delimiter for runs of spaces and tabs.
 pub(crate) const WHITESPACE: u8 = b' ';
 
-/// The lines that are looked at.
+/// The maximum number of records to examine.
 const MAX_SAMPLED_LINES: usize = 100;
 
-/// What was found out.
+/// The delimiter and the location of the header of a CSV file.
 pub(crate) struct Dialect {
     pub delimiter: u8,
-    /// The byte at which the first line of the columns begins.
+    /// The byte offset of the header, after comments and the `sep=` line.
     pub header_offset: usize,
+    /// The assumptions that the file does not state.
     pub readings: Vec<Reading>,
 }
 
 impl Dialect {
-    /// The byte between cells, once runs of spaces and tabs are one tab.
+    /// Returns the byte between cells after [`collapse_whitespace`].
     pub const fn separator(&self) -> u8 {
         if self.delimiter == WHITESPACE { b'\t' } else { self.delimiter }
     }
 }
 
-/// Looks at the first lines, as far as the settings do not say it.
+/// Detects what the settings do not state.
 pub(crate) fn detect_dialect(text: &str, settings: &CsvSettings) -> Dialect {
     let mut readings = Vec::new();
-    let mut begin = 0;
-    let mut stated = settings.delimiter;
-    let first = text.split(['\n', '\r']).next().unwrap_or_default();
-    let named = first.strip_prefix("sep=").or(first.strip_prefix("\"sep=").and_then(|rest| rest.strip_suffix('"')));
-    // Spreadsheets write the delimiter into a line of its own.
-    if let Some(&[delimiter]) = named.map(str::as_bytes)
+    let mut header_offset = 0;
+    let mut stated_delimiter = settings.delimiter;
+    let first_line = text.split(['\n', '\r']).next().unwrap_or_default();
+    let quoted_value = first_line.strip_prefix("\"sep=").and_then(|rest| rest.strip_suffix('"'));
+    let sep_value = first_line.strip_prefix("sep=").or(quoted_value);
+    // Spreadsheets write the delimiter into a separate line before the header.
+    if let Some(&[delimiter]) = sep_value.map(str::as_bytes)
         && !delimiter.is_ascii_alphanumeric()
     {
-        begin = first.len();
-        stated = stated.or(Some(delimiter));
+        header_offset = first_line.len();
+        stated_delimiter = stated_delimiter.or(Some(delimiter));
         readings.push(Reading::DelimiterLine);
     }
-    let delimiter =
-        |begin: usize| stated.unwrap_or_else(|| guess_delimiter(&first_records(&text[begin..], settings.comment)));
+    let delimiter_from = |offset: usize| {
+        stated_delimiter.unwrap_or_else(|| guess_delimiter(&first_records(&text[offset..], settings.comment)))
+    };
     if settings.comment.is_none() {
-        let lines = count_comments(&text[begin..], &delimiter);
-        if lines.0 > 0 {
-            begin += lines.1;
-            readings.push(Reading::Comments { lines: lines.0 });
+        let comments = find_comments(&text[header_offset..], &delimiter_from);
+        if comments.lines > 0 {
+            header_offset += comments.bytes;
+            readings.push(Reading::Comments { lines: comments.lines });
         }
     }
-    Dialect { delimiter: delimiter(begin), header_offset: begin, readings }
+    Dialect { delimiter: delimiter_from(header_offset), header_offset, readings }
 }
 
-/// How many lines that begin with `#` stand before the columns, and how many bytes those are. A `#` before the first name
-/// of a header is part of the name: then its line has as many cells as the next.
-fn count_comments(text: &str, delimiter: &dyn Fn(usize) -> u8) -> (usize, usize) {
-    let mut begin = 0;
+/// The comment lines before the header.
+struct Comments {
+    /// The number of lines that start with `#`.
+    lines: usize,
+    /// The number of bytes up to the header, including empty lines.
+    bytes: usize,
+}
+
+/// Finds the lines before the header that start with `#`.
+///
+/// If the last of these lines has as many cells as the next line, it is the header, and the `#` is part of the first
+/// column name. `delimiter_from` returns the delimiter of the text from an offset.
+fn find_comments(text: &str, delimiter_from: &dyn Fn(usize) -> u8) -> Comments {
+    const NO_COMMENTS: Comments = Comments { lines: 0, bytes: 0 };
+    let mut bytes = 0;
     let mut lines = 0;
     for line in text.split_inclusive(['\n', '\r']) {
         if line.starts_with('#') {
@@ -61,33 +75,36 @@ fn count_comments(text: &str, delimiter: &dyn Fn(usize) -> u8) -> (usize, usize)
         } else if !line.trim().is_empty() {
             break;
         }
-        begin += line.len();
+        bytes += line.len();
     }
     if lines == 0 {
-        return (0, 0);
+        return NO_COMMENTS;
     }
-    let content = &text[begin..];
-    let mut above: Vec<&str> = text[..begin].split(['\n', '\r']).filter(|line| !line.is_empty()).collect();
-    let (Some(last), Some(next)) = (above.pop(), first_records(content, None).first().copied()) else { return (0, 0) };
-    let by = delimiter(text.len() - content.len());
-    let is_header = count_cells(last, by) == count_cells(next, by) && count_cells(next, by) > 1;
-    match (is_header, above.len()) {
-        (false, _) => (lines, begin),
-        (true, 0) => (0, 0),
-        (true, _) => (lines - 1, last.as_ptr() as usize - text.as_ptr() as usize),
+    let mut comment_lines: Vec<&str> = text[..bytes].split(['\n', '\r']).filter(|line| !line.is_empty()).collect();
+    let next_record = first_records(&text[bytes..], None).first().copied();
+    let (Some(last), Some(next)) = (comment_lines.pop(), next_record) else { return NO_COMMENTS };
+    let delimiter = delimiter_from(bytes);
+    let cells = count_cells(next, delimiter);
+    let last_is_header = cells > 1 && count_cells(last, delimiter) == cells;
+    if !last_is_header {
+        Comments { lines, bytes }
+    } else if comment_lines.is_empty() {
+        NO_COMMENTS
+    } else {
+        Comments { lines: lines - 1, bytes: last.as_ptr() as usize - text.as_ptr() as usize }
     }
 }
 
-/// The first records of a text that are not empty.
+/// Returns the first records of a text, without empty records and comments.
 fn first_records(text: &str, comment: Option<u8>) -> Vec<&str> {
     let mut records = Vec::new();
-    let (mut begin, mut is_quoted) = (0, false);
-    for (at, byte) in text.bytes().enumerate() {
+    let (mut start, mut is_quoted) = (0, false);
+    for (offset, byte) in text.bytes().enumerate() {
         match byte {
             b'"' => is_quoted = !is_quoted,
             b'\n' | b'\r' if !is_quoted => {
-                records.push(&text[begin..at]);
-                begin = at + 1;
+                records.push(&text[start..offset]);
+                start = offset + 1;
             }
             _ => {}
         }
@@ -96,7 +113,7 @@ fn first_records(text: &str, comment: Option<u8>) -> Vec<&str> {
         }
     }
     if records.len() < MAX_SAMPLED_LINES {
-        records.push(&text[begin..]);
+        records.push(&text[start..]);
     }
     let is_comment = |record: &str| comment.is_some_and(|comment| record.as_bytes().first() == Some(&comment));
     records.retain(|record| !record.trim().is_empty() && !is_comment(record));
@@ -104,7 +121,7 @@ fn first_records(text: &str, comment: Option<u8>) -> Vec<&str> {
     records
 }
 
-/// How many cells a record has.
+/// Returns the number of cells of a record.
 fn count_cells(record: &str, delimiter: u8) -> usize {
     if delimiter == WHITESPACE {
         return collapse_whitespace(record).split('\t').count();
@@ -119,50 +136,53 @@ fn count_cells(record: &str, delimiter: u8) -> usize {
         .count()
 }
 
-/// The delimiter that the header has, and all lines alike, most of; else the one that the header has most of; else runs of
-/// spaces or tabs if all lines have as many; else a comma.
+/// Guesses the delimiter. The choices, in order:
+///
+/// 1. the delimiter with the most cells in the header, among those with which all records have as many cells
+/// 2. the delimiter with the most cells in the header
+/// 3. runs of spaces and tabs, if all records have as many cells
+/// 4. a comma
 fn guess_delimiter(records: &[&str]) -> u8 {
     let Some(header) = records.first() else { return b',' };
-    // Of equal counts the last wins.
-    let candidates = [b'|', b'\t', b';', b','];
-    let count = |delimiter: &u8| count_cells(header, *delimiter);
-    let most = |candidates: &mut dyn Iterator<Item = u8>| candidates.filter(|one| count(one) > 1).max_by_key(count);
-    let is_regular = |delimiter: u8| {
-        let expected = count_cells(header, delimiter);
+    // max_by_key returns the last of equal counts, so the preferred delimiter is last.
+    let delimiters = [b'|', b'\t', b';', b','];
+    let header_cells = |delimiter: &u8| count_cells(header, *delimiter);
+    let is_regular = |delimiter: &u8| {
+        let expected = header_cells(delimiter);
         // A line may end in a delimiter.
-        records[1..].iter().all(|record| (expected..=expected + 1).contains(&count_cells(record, delimiter)))
+        records[1..].iter().all(|record| (expected..=expected + 1).contains(&count_cells(record, *delimiter)))
     };
-    let regular = most(&mut candidates.into_iter().filter(|one| is_regular(*one)));
-    let has_spaces = count_cells(header, WHITESPACE) > 1 && is_regular(WHITESPACE) && records.len() > 1;
-    match regular.or_else(|| most(&mut candidates.into_iter())) {
-        Some(delimiter) => delimiter,
-        None if has_spaces => WHITESPACE,
-        None => b',',
+    let in_header = || delimiters.into_iter().filter(move |delimiter| header_cells(delimiter) > 1);
+    let regular = in_header().filter(is_regular).max_by_key(header_cells);
+    if let Some(delimiter) = regular.or_else(|| in_header().max_by_key(header_cells)) {
+        return delimiter;
     }
+    let has_space_columns = records.len() > 1 && header_cells(&WHITESPACE) > 1 && is_regular(&WHITESPACE);
+    if has_space_columns { WHITESPACE } else { b',' }
 }
 
-/// A text with one tab for each run of spaces and tabs outside quotes, and none at the ends of lines.
+/// Replaces each run of spaces and tabs outside quotes by one tab, and removes it at the start and end of lines.
 pub(crate) fn collapse_whitespace(text: &str) -> String {
-    let mut with_tabs = String::with_capacity(text.len());
-    let (mut is_quoted, mut is_run, mut is_begin) = (false, false, true);
+    let mut collapsed = String::with_capacity(text.len());
+    let (mut is_quoted, mut is_after_run, mut is_line_start) = (false, false, true);
     for c in text.chars() {
         match c {
-            ' ' | '\t' if !is_quoted => is_run = true,
+            ' ' | '\t' if !is_quoted => is_after_run = true,
             '\n' | '\r' if !is_quoted => {
-                with_tabs.push(c);
-                (is_run, is_begin) = (false, true);
+                collapsed.push(c);
+                (is_after_run, is_line_start) = (false, true);
             }
             _ => {
                 is_quoted ^= c == '"';
-                if is_run && !is_begin {
-                    with_tabs.push('\t');
+                if is_after_run && !is_line_start {
+                    collapsed.push('\t');
                 }
-                with_tabs.push(c);
-                (is_run, is_begin) = (false, false);
+                collapsed.push(c);
+                (is_after_run, is_line_start) = (false, false);
             }
         }
     }
-    with_tabs
+    collapsed
 }
 
 #[cfg(test)]
@@ -174,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_delimiter_is_the_one_that_all_lines_have_alike() {
+    fn the_delimiter_gives_all_lines_the_same_number_of_cells() {
         for (text, expected) in [
             ("a|b\n1|2\n", b'|'),
             ("a b  c\n1 2\t3\n", WHITESPACE),
@@ -191,14 +211,14 @@ mod tests {
     }
 
     #[test]
-    fn lines_before_the_columns_are_recognized() {
-        fn begin(text: &str) -> (&str, u8) {
+    fn sep_lines_and_comments_before_the_header_are_skipped() {
+        fn detect(text: &str) -> (&str, u8) {
             let dialect = detect_dialect(text, &CsvSettings::default());
             (&text[dialect.header_offset..], dialect.delimiter)
         }
-        assert_eq!(begin("sep=;\na;b,c\n"), ("\na;b,c\n", b';'));
-        assert_eq!(begin("# one, two\n\n# three\na,b\n1,2\n"), ("a,b\n1,2\n", b','));
-        assert_eq!(begin("#a,b\n1,2\n"), ("#a,b\n1,2\n", b','));
-        assert_eq!(begin("# by hand\n#a;b\n1;2\n"), ("#a;b\n1;2\n", b';'));
+        assert_eq!(detect("sep=;\na;b,c\n"), ("\na;b,c\n", b';'));
+        assert_eq!(detect("# one, two\n\n# three\na,b\n1,2\n"), ("a,b\n1,2\n", b','));
+        assert_eq!(detect("#a,b\n1,2\n"), ("#a,b\n1,2\n", b','));
+        assert_eq!(detect("# comment\n#a;b\n1;2\n"), ("#a;b\n1;2\n", b';'));
     }
 }

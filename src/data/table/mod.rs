@@ -1,8 +1,8 @@
-//! Tables: named columns of text, and how they become the numbers of a data set.
+//! Tables with named columns, and encoders that turn them into data sets.
 
-pub(crate) mod answer;
 pub(crate) mod categories;
 pub(crate) mod column;
+pub(crate) mod column_encoder;
 #[cfg(feature = "csv")]
 pub(crate) mod csv;
 #[cfg(feature = "csv")]
@@ -11,11 +11,12 @@ pub(crate) mod decode;
 pub(crate) mod dialect;
 pub(crate) mod encoder;
 pub(crate) mod number_format;
+pub(crate) mod raw_table;
 pub(crate) mod scan;
 pub(crate) mod settings;
+pub(crate) mod target_encoder;
 
-use std::fmt::{self, Display};
-
+pub use column::{Column, ColumnKind};
 pub use encoder::Encoder;
 pub use number_format::NumberFormat;
 pub use scan::NonNumber;
@@ -25,292 +26,169 @@ pub use settings::{
 };
 
 use crate::{
-    data::table::{scan::Scan, settings::MissingWords},
+    data::table::{
+        categories::Equality,
+        raw_table::RawTable,
+        scan::{ColumnScan, find_non_number, number_range, scan_columns},
+    },
     error::{Error, Result, check_len},
-    util::files::{format_error, join_names},
 };
 
-/// Rows of text in named columns, as a CSV file has them.
+/// Rows of text in named columns, for example from a CSV file.
 ///
-/// A cell is missing if it is empty or one of the [`CsvSettings::missing_values`]. A column is numbers if all of its other
-/// cells are, in one [`NumberFormat`], which is decided from all of them.
+/// A cell is missing if it is empty or one of the [`CsvSettings::missing_values`]. A column is numeric if all other
+/// cells are numbers in the same [`NumberFormat`]. gradus decides the format of a column from all of its cells.
+#[doc(alias = "DataFrame")]
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
-    /// What errors call it.
-    file: String,
-    column_names: Vec<String>,
-    /// All cells, row by row.
-    text: String,
-    /// Where in the text each cell ends.
-    cell_ends: Vec<u32>,
-    /// The line of each row, counted from 1.
-    lines: Vec<u32>,
-    /// How it was read, with what was detected.
-    settings: CsvSettings,
-    missing: MissingWords,
-    /// What the columns hold.
-    scans: Vec<Scan>,
-    readings: Vec<Reading>,
-}
-
-/// A column of a table. Its [`Display`] describes it in a line.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Column {
-    /// Its name.
-    pub name: String,
-    /// How many of its cells are missing.
-    pub missing: usize,
-    /// What the others are.
-    pub kind: ColumnKind,
-    /// How its numbers are written, if it has numbers.
-    pub format: Option<NumberFormat>,
-    /// Another format in which all of its cells are numbers too, but other ones, with the smallest and the largest of them:
-    /// the cells alone do not decide between the two.
-    pub alternative: Option<(NumberFormat, [f64; 2])>,
-}
-
-/// What the cells of a column are that are not missing.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[non_exhaustive]
-pub enum ColumnKind {
-    /// Numbers, every one.
-    Numeric {
-        /// The least.
-        min: f64,
-        /// The largest.
-        max: f64,
-    },
-    /// Text.
-    Categorical {
-        /// How many different ones.
-        count: usize,
-    },
-    /// None is there.
-    Empty,
+    raw: RawTable,
+    /// One scan per column.
+    scans: Vec<ColumnScan>,
 }
 
 impl Table {
-    /// Of names and cells, to predict rows that come from no file. Errors count the names as line 1.
+    /// Creates a table from column names and cells, for example to predict rows that come from no file.
+    ///
+    /// Errors call it `table`, and count the column names as line 1.
     ///
     /// # Shapes
-    /// - cells: `[rows, names]`, row by row
+    /// - `cells`: `[rows, columns]`, row by row
     ///
     /// # Errors
-    /// [`Error::Format`] for a name that is empty or there twice, [`Error::Shape`] if the cells do not divide into rows.
+    /// - [`Error::Format`] if there are no names, or if a name is empty or occurs twice.
+    /// - [`Error::Shape`] if the number of cells is not a multiple of the number of columns.
+    /// - [`Error::OutOfMemory`] if the cells have more than 4 GiB of text.
     pub fn new<S: AsRef<str>>(names: &[S], cells: &[S]) -> Result<Self> {
         let settings = CsvSettings { delimiter: Some(b','), ..CsvSettings::default() };
-        let mut table = Self::without_rows("table".into(), 1, names, settings)?;
-        check_len("cells of a table", cells.len() / names.len() * names.len(), cells.len())?;
+        let mut raw = RawTable::new("table".into(), 1, names, settings)?;
+        let complete_cells = cells.len() / names.len() * names.len();
+        check_len(&format!("cells of a table (columns: {})", names.len()), complete_cells, cells.len())?;
         for (row, line) in cells.chunks(names.len()).zip(2..) {
-            table.push(line, row.iter().map(S::as_ref))?;
+            raw.push(line, row.iter().map(S::as_ref))?;
         }
-        table.scans = table.scan(&[]);
-        Ok(table)
+        Ok(Self::from_raw(raw))
     }
 
-    /// Without rows; the names stand in a line of the file.
-    fn without_rows<S: AsRef<str>>(file: String, line: u32, names: &[S], settings: CsvSettings) -> Result<Self> {
-        let names: Vec<String> = names.iter().map(|name| name.as_ref().trim().to_owned()).collect();
-        let refused = |column: usize, expected: &str, got: &dyn Display| {
-            Err(format_error(&file, format_args!("line {line}, column {}", column + 1), expected, got))
-        };
-        let mut seen = std::collections::HashSet::new();
-        for (column, name) in names.iter().enumerate() {
-            if name.is_empty() {
-                return refused(column, "a name", &"none");
-            }
-            if !seen.insert(name) {
-                return refused(column, "a name that no other column has", &quote(name));
-            }
-        }
-        if names.is_empty() {
-            return refused(0, "names of columns", &"none");
-        }
-        let (text, ends, lines) = (String::new(), Vec::new(), Vec::new());
-        let missing = MissingWords::new(&settings.missing_values);
-        Ok(Self {
-            file,
-            column_names: names,
-            text,
-            cell_ends: ends,
-            lines,
-            settings,
-            missing,
-            scans: Vec::new(),
-            readings: Vec::new(),
-        })
+    /// Decides which columns are numeric.
+    pub(crate) fn from_raw(raw: RawTable) -> Self {
+        Self { scans: scan_columns(&raw, &[]), raw }
     }
 
-    /// Adds a row, which has a cell for each name.
-    fn push<'a>(&mut self, line: u32, cells: impl Iterator<Item = &'a str>) -> Result<()> {
-        for cell in cells {
-            self.text.push_str(cell.trim());
-            let too_much = |_| Error::OutOfMemory { context: format!("{}: more than 4 GiB of text", self.file) };
-            self.cell_ends.push(u32::try_from(self.text.len()).map_err(too_much)?);
-        }
-        self.lines.push(line);
-        Ok(())
-    }
-
-    /// How many rows there are.
+    /// Returns the number of rows.
     pub fn rows(&self) -> usize {
-        self.lines.len()
+        self.raw.rows()
     }
 
-    /// The delimiter between the cells of its file: a comma for a table that comes from no file.
+    /// Returns the delimiter between the cells of the file; a comma for a table that comes from no file.
+    #[doc(alias = "sep")]
     pub fn delimiter(&self) -> u8 {
-        self.settings.delimiter.unwrap_or(b',')
+        self.raw.delimiter()
     }
 
-    /// How it was read: the settings that it was opened with, and what was detected.
+    /// Returns the settings that the file was read with, including those that were detected.
     pub const fn csv_settings(&self) -> &CsvSettings {
-        &self.settings
+        &self.raw.settings
     }
 
-    /// How its file was read where the file does not state it.
+    /// Returns the assumptions that the file does not state.
     pub fn readings(&self) -> &[Reading] {
-        &self.readings
+        &self.raw.readings
     }
 
-    /// How the numbers of a column are written; none if it is not a column of numbers.
+    /// Returns the number format of a column; `None` if the column is not numeric.
     pub fn number_format(&self, column: usize) -> Option<NumberFormat> {
         self.scans.get(column).and_then(|scan| scan.format)
     }
 
-    /// A table of the given rows of this one, in the order given; errors still tell their lines in the file.
+    /// Returns a table with the given rows, in the given order. Errors still name the lines of the original file.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] for a row that is not there, [`Error::OutOfMemory`].
+    /// - [`Error::InvalidSetting`] if a row is not below [`Table::rows`].
+    /// - [`Error::OutOfMemory`] if the cells have more than 4 GiB of text.
     pub fn select(&self, rows: &[usize]) -> Result<Self> {
-        let (text, ends, lines) = (String::new(), Vec::new(), Vec::new());
-        let (settings, missing) = (self.settings.clone(), self.missing.clone());
-        let (file, names, readings) = (self.file.clone(), self.column_names.clone(), self.readings.clone());
-        let mut some = Self {
-            file,
-            column_names: names,
-            text,
-            cell_ends: ends,
-            lines,
-            settings,
-            missing,
-            scans: Vec::new(),
-            readings,
-        };
+        let mut raw = self.raw.without_rows();
         for row in rows {
             if *row >= self.rows() {
-                let (expected, got) = (format!("below {}", self.rows()), row.to_string());
+                let (expected, got) = (format!("a row below {}", self.rows()), row.to_string());
                 return Err(Error::InvalidSetting { name: "row to select", expected, got });
             }
-            let cells = (0..self.column_names.len()).map(|column| self.cell_text(*row, column));
-            some.push(self.lines[*row], cells)?;
+            let cells = (0..self.column_names().len()).map(|column| self.raw.cell(*row, column));
+            raw.push(self.raw.lines[*row], cells)?;
         }
-        // Numbers are still written as in all rows; what was not a column of numbers may be one now.
-        let known: Vec<_> = self.scans.iter().map(|scan| scan.format).collect();
-        some.scans = some.scan(&known);
-        for (some, all) in some.scans.iter_mut().zip(&self.scans) {
-            some.alternative = some.alternative.or(all.alternative.filter(|_| some.format == all.format));
+        // Numeric columns keep the format that fits all rows. A categorical column may be numeric in the selected rows.
+        let known_formats: Vec<_> = self.scans.iter().map(|scan| scan.format).collect();
+        let mut scans = scan_columns(&raw, &known_formats);
+        for (selected, all) in scans.iter_mut().zip(&self.scans) {
+            if selected.alternative.is_none() && selected.format == all.format {
+                selected.alternative = all.alternative;
+            }
         }
-        Ok(some)
+        Ok(Self { raw, scans })
     }
 
-    /// The line of a row in its file, counted from 1; none beyond the table.
+    /// Returns the line of a row in the file, counted from 1; `None` if `row` is not below [`Table::rows`].
     pub fn line(&self, row: usize) -> Option<u32> {
-        self.lines.get(row).copied()
+        self.raw.lines.get(row).copied()
     }
 
-    /// The names of the columns.
+    /// Returns the names of the columns.
     pub fn column_names(&self) -> &[String] {
-        &self.column_names
+        &self.raw.column_names
     }
 
-    /// The text of a cell, without spaces around it; none beyond the table.
+    /// Returns the text of a cell without surrounding spaces; `None` if the row or the column does not exist.
     pub fn cell(&self, row: usize, column: usize) -> Option<&str> {
-        (row < self.rows() && column < self.column_names.len()).then(|| self.cell_text(row, column))
+        (row < self.rows() && column < self.column_names().len()).then(|| self.raw.cell(row, column))
     }
 
-    /// The number in a cell, in the format of its column; none for one that is missing or something else.
+    /// Returns the number in a cell, in the format of its column; `None` if the cell is missing or not a number.
     pub fn number(&self, row: usize, column: usize) -> Option<f64> {
         let format = self.number_format(column).unwrap_or_default();
         format.parse(self.cell(row, column)?)
     }
 
-    /// Whether a cell is missing, as one beyond the table is.
+    /// Returns whether a cell is missing or does not exist.
+    #[doc(alias = "isna")]
     pub fn is_missing(&self, row: usize, column: usize) -> bool {
-        self.cell(row, column).is_none_or(|cell| self.missing.contains(cell))
+        self.cell(row, column).is_none_or(|cell| self.raw.missing_words.contains(cell))
     }
 
-    /// What the columns have in them.
+    /// Returns a summary of each column.
+    #[doc(alias = "describe")]
     pub fn columns(&self) -> Vec<Column> {
-        (0..self.column_names.len()).map(|column| self.column(column)).collect()
+        (0..self.column_names().len()).map(|column| self.column(column)).collect()
     }
 
-    fn cell_text(&self, row: usize, column: usize) -> &str {
-        let at = row * self.column_names.len() + column;
-        let begin = if at == 0 { 0 } else { self.cell_ends[at - 1] as usize };
-        &self.text[begin..self.cell_ends[at] as usize]
+    /// Returns the first cell that makes a column categorical although other cells are numbers.
+    ///
+    /// The cell is neither missing nor a number in the format that fits most cells of the column. `None` if the column
+    /// is numeric or does not exist.
+    pub fn first_non_number(&self, column: usize) -> Option<NonNumber> {
+        if column >= self.column_names().len() || self.number_format(column).is_some() {
+            return None;
+        }
+        find_non_number(&self.raw, column)
     }
 
-    /// The cells of a column from the first row down; none for one that is missing.
-    fn column_cells(&self, column: usize) -> impl Iterator<Item = Option<&str>> {
-        (0..self.rows()).map(move |row| Some(self.cell_text(row, column)).filter(|cell| !self.missing.contains(cell)))
+    /// Returns the rule by which two cells of a column are the same category.
+    pub(crate) fn equality(&self, column: usize) -> Equality {
+        Equality::for_cells(self.number_format(column), self.raw.column_cells(column).flatten())
     }
 
     fn column(&self, column: usize) -> Column {
-        let Scan { missing, format, alternative, range: [least, most], .. } = self.scans[column];
+        let ColumnScan { missing, format, alternative, numbers } = self.scans[column];
         let kind = match format {
             _ if missing == self.rows() => ColumnKind::Empty,
-            Some(_) => ColumnKind::Numeric { min: least, max: most },
+            Some(_) => ColumnKind::Numeric { min: numbers.min, max: numbers.max },
             None => {
-                let equality = categories::Equality::for_column(self, column);
-                ColumnKind::Categorical { count: equality.categories(self.column_cells(column).flatten()).len() }
+                let categories = self.equality(column).count_categories(self.raw.column_cells(column).flatten());
+                ColumnKind::Categorical { count: categories.len() }
             }
         };
-        let alternative = alternative.map(|format| (format, self.range_of(column, format).0));
-        Column { name: self.column_names[column].clone(), missing, kind, format, alternative }
-    }
-
-    /// The column of this name.
-    fn find(&self, name: &str) -> Result<usize> {
-        let found = self.column_names.iter().position(|one| one == name);
-        let missing = || {
-            format_error(&self.file, "header", format_args!("a column {}", quote(name)), join_names(&self.column_names))
-        };
-        found.ok_or_else(missing)
-    }
-
-    /// What is wrong with a cell.
-    fn cell_error(&self, row: usize, column: usize, expected: impl Display) -> Error {
-        let place = format!("line {}, column {}", self.lines[row], quote(&self.column_names[column]));
-        let text = self.cell_text(row, column);
-        if self.missing.contains(text) {
-            return format_error(&self.file, place, expected, format_args!("{}, a missing value", quote(text)));
-        }
-        format_error(&self.file, place, expected, quote(text))
-    }
-}
-
-impl Display for Column {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", self.name)?;
-        match self.kind {
-            ColumnKind::Numeric { min: least, max: most } => {
-                write!(f, "numbers from {least} to {most}")?;
-                if let Some(format) = self.format.filter(|format| *format != NumberFormat::PLAIN) {
-                    write!(f, ", written with {format}")?;
-                }
-            }
-            ColumnKind::Categorical { count } => write!(f, "{count} categories")?,
-            ColumnKind::Empty => f.write_str("empty")?,
-        }
-        if self.missing > 0 { write!(f, ", {} missing", self.missing) } else { Ok(()) }
-    }
-}
-
-/// Text for an error: in quotes, and not too much of it.
-fn quote(text: &str) -> String {
-    const MAX_QUOTED_CHARS: usize = 40;
-    match text.char_indices().nth(MAX_QUOTED_CHARS) {
-        None => format!("{text:?}"),
-        Some((end, _)) => format!("{:?}...", &text[..end]),
+        let alternative = alternative.map(|format| {
+            let numbers = number_range(&self.raw, column, format);
+            (format, [numbers.min, numbers.max])
+        });
+        Column { name: self.column_names()[column].clone(), missing, kind, format, alternative }
     }
 }

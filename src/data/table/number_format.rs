@@ -1,33 +1,32 @@
-//! How the numbers of a column are written: decimal mark, thousands separator, currency or percent sign.
+//! The number format of a column: decimal mark, thousands separator, and currency or percent sign.
 
 use std::fmt::{self, Display};
 
 use serde::{Deserialize, Serialize};
 
-/// How the numbers of a column are written.
+/// The format of the numbers of a column. Every cell of the column has this format.
 ///
-/// A thousands separator is followed by exactly three digits, and a grouped number has one to three digits, of which the
-/// first is not 0, before its first separator. Every cell of a column has to follow its format; a sign and a
-/// currency or percent sign may stand on either side of the number.
+/// Exactly three digits follow a thousands separator. One to three digits, of which the first is not 0, precede the
+/// first separator. A minus or plus sign precedes the number. A currency or percent sign precedes or follows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NumberFormat {
     /// The decimal mark: `.` or `,`.
     pub decimal: char,
-    /// The thousands separator: `,`, `.`, `'`, `_` or a space, if the column has one.
+    /// The thousands separator: `,`, `.`, `'`, `_` or a space. `None` if the column has none.
     pub thousands: Option<char>,
-    /// The currency or percent sign in every cell, if the column has one. `12%` is read as 12.
+    /// The currency or percent sign in every cell. `None` if the column has none. gradus reads `12%` as 12.
     pub symbol: Option<char>,
 }
 
-/// The signs that a number may carry.
+/// The currency and percent signs.
 const SYMBOLS: [char; 8] = ['$', '€', '£', '¥', '₹', '₩', '₽', '%'];
 
 impl NumberFormat {
-    /// `1234.5`: a decimal point and nothing else.
+    /// The format of `1234.5`: a decimal point, no thousands separator and no sign.
     pub const PLAIN: Self = Self::new('.', None);
 
-    /// The formats that a column is tried with, the preferred ones first.
+    /// The formats that gradus tries for a column, in the order of preference.
     pub(crate) const CANDIDATES: [Self; 9] = [
         Self::PLAIN,
         Self::new('.', Some(',')),
@@ -44,7 +43,7 @@ impl NumberFormat {
         Self { decimal, thousands, symbol: None }
     }
 
-    /// The number in a cell; none if the cell is not written in this format or is not within the range of f32.
+    /// Returns the number in a cell; `None` if the cell does not have this format or exceeds the range of f32.
     pub fn parse(self, cell: &str) -> Option<f64> {
         if self == Self::PLAIN {
             return parse_plain(cell);
@@ -53,18 +52,22 @@ impl NumberFormat {
         if symbol == self.symbol { self.parse_bare(&rest) } else { None }
     }
 
-    /// The number in a cell of a later file: a cell with a decimal mark and thousands separators is not ambiguous even if the
-    /// column that was learned from had no separators.
+    /// Returns the number in a cell of a later file, which may have thousands separators that the training file lacks.
+    ///
+    /// A cell with both a decimal mark and thousands separators is not ambiguous.
     pub(crate) fn parse_later(self, cell: &str) -> Option<f64> {
-        let grouped = || {
-            let other = if self.decimal == '.' { ',' } else { '.' };
-            let has_both = self.thousands.is_none() && cell.contains(self.decimal) && cell.contains(other);
-            has_both.then_some(Self { thousands: Some(other), ..self })?.parse(cell)
-        };
-        self.parse(cell).or_else(grouped)
+        if let Some(value) = self.parse(cell) {
+            return Some(value);
+        }
+        let separator = if self.decimal == '.' { ',' } else { '.' };
+        let has_both_marks = cell.contains(self.decimal) && cell.contains(separator);
+        if self.thousands.is_some() || !has_both_marks {
+            return None;
+        }
+        Self { thousands: Some(separator), ..self }.parse(cell)
     }
 
-    /// The number in a cell that has no currency or percent sign any more.
+    /// Returns the number in a cell whose currency or percent sign is removed.
     pub(crate) fn parse_bare(self, cell: &str) -> Option<f64> {
         let has_marks = cell.bytes().any(|byte| !(byte.is_ascii_digit() || byte == b'-' || byte == b'+'));
         if !has_marks || self.decimal == '.' && self.thousands.is_none() {
@@ -83,7 +86,7 @@ impl NumberFormat {
         }
         let mut text = String::with_capacity(cell.len() + 1);
         text.push_str(sign);
-        let mut groups = whole.split(|c| self.thousands.is_some_and(|mark| is_separator(c, mark)));
+        let mut groups = whole.split(|c| self.thousands.is_some_and(|separator| is_separator(c, separator)));
         let first = groups.next().unwrap_or_default();
         text.push_str(first);
         let mut is_grouped = false;
@@ -107,12 +110,12 @@ impl NumberFormat {
         parse_plain(&text)
     }
 
-    /// What an error expects in place of a cell that is not written in this format.
+    /// Returns the words for a number in this format in an error message.
     pub(crate) fn expected(self) -> String {
         if self == Self::PLAIN { "a number".to_owned() } else { format!("a number written with {self}") }
     }
 
-    /// The same format with another currency or percent sign.
+    /// Returns this format with another currency or percent sign.
     pub(crate) const fn with_symbol(self, symbol: Option<char>) -> Self {
         Self { symbol, ..self }
     }
@@ -124,7 +127,7 @@ impl Default for NumberFormat {
     }
 }
 
-/// Names what a reader has to know: `decimal ","`, `thousands "."`, `sign "€"`.
+/// Writes the marks, for example `decimal ",", thousands ".", sign "€"`.
 impl Display for NumberFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "decimal {:?}", self.decimal.to_string())?;
@@ -138,22 +141,24 @@ impl Display for NumberFormat {
     }
 }
 
-/// The number that a text is with a decimal point, if it is one and within the range of f32.
+/// Returns the number in a text in the plain format; `None` if the text is not a number or exceeds the range of f32.
 #[inline]
 pub(crate) fn parse_plain(cell: &str) -> Option<f64> {
     parse_short(cell.as_bytes()).or_else(|| cell.parse().ok().filter(|value: &f64| (*value as f32).is_finite()))
 }
 
-/// The number of a text of at most 15 digits, as nearly all are: both the digits as a whole number and the power of ten are
-/// f64 without rounding, so that their quotient is rounded once, as it has to be.
+/// Parses a text of at most 15 digits, which nearly all numbers have; `None` for longer and other texts.
+///
+/// The digits as a whole number and the power of ten are exact in f64. Their quotient is therefore rounded once, which
+/// gives the same bits as the standard library.
 #[inline]
 fn parse_short(cell: &[u8]) -> Option<f64> {
     const POWERS: [f64; 16] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
     let (is_negative, digits) = match cell {
         [b'-', rest @ ..] => (true, rest),
-        all => (false, all),
+        unsigned => (false, unsigned),
     };
-    let (mut whole, mut places, mut is_fraction) = (0u64, 0, false);
+    let (mut whole, mut decimals, mut is_fraction) = (0u64, 0, false);
     if digits.len() > 16 || digits.len() <= usize::from(digits.contains(&b'.')) {
         return None;
     }
@@ -161,7 +166,7 @@ fn parse_short(cell: &[u8]) -> Option<f64> {
         match byte {
             b'0'..=b'9' => {
                 whole = 10 * whole + u64::from(byte - b'0');
-                places += usize::from(is_fraction);
+                decimals += usize::from(is_fraction);
             }
             b'.' if !is_fraction => is_fraction = true,
             _ => return None,
@@ -170,20 +175,20 @@ fn parse_short(cell: &[u8]) -> Option<f64> {
     if digits.len() - usize::from(is_fraction) > 15 {
         return None;
     }
-    let value = whole as f64 / POWERS[places];
+    let value = whole as f64 / POWERS[decimals];
     Some(if is_negative { -value } else { value })
 }
 
-/// Whether a character separates thousands where `mark` does: spaces and apostrophes have several code points.
-fn is_separator(c: char, mark: char) -> bool {
-    match mark {
+/// Returns whether a character is the thousands separator. Spaces and apostrophes have several code points.
+fn is_separator(c: char, separator: char) -> bool {
+    match separator {
         ' ' => matches!(c, ' ' | '\u{a0}' | '\u{2009}' | '\u{202f}'),
         '\'' => matches!(c, '\'' | '\u{2019}'),
-        _ => c == mark,
+        _ => c == separator,
     }
 }
 
-/// The currency or percent sign of a cell, and the cell without it. A sign of the number may stand before it.
+/// Returns the currency or percent sign of a cell, and the cell without it. A minus or plus sign may precede the sign.
 pub(crate) fn split_symbol(cell: &str) -> (Option<char>, std::borrow::Cow<'_, str>) {
     let trimmed = |text: &str| text.trim_matches(|c: char| c.is_whitespace()).to_owned();
     if let Some(symbol) = cell.chars().next_back().filter(|c| SYMBOLS.contains(c)) {
@@ -202,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thousands_separator_is_followed_by_exactly_three_digits() {
+    fn exactly_three_digits_follow_a_thousands_separator() {
         let comma = NumberFormat::new('.', Some(','));
         for (cell, value) in [
             ("1,200", Some(1200.0)),
@@ -231,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn short_numbers_are_parsed_as_the_standard_library_parses_them() {
+    fn plain_numbers_have_the_bits_of_the_standard_library() {
         let mut state = 1u64;
         for _ in 0..20_000 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -242,14 +247,14 @@ mod tests {
                 assert_eq!(parse_plain(&text).map(f64::to_bits), text.parse().ok().map(f64::to_bits), "{text}");
             }
         }
-        for none in ["", "-", ".", "-.", "1.2.3", "--1", "1-", "٣"] {
-            assert_eq!(parse_plain(none), None, "{none}");
+        for text in ["", "-", ".", "-.", "1.2.3", "--1", "1-", "٣"] {
+            assert_eq!(parse_plain(text), None, "{text}");
         }
         assert_eq!(["1.", ".5", "+1", "1e2", "007"].map(parse_plain), [1.0, 0.5, 1.0, 100.0, 7.0].map(Some));
     }
 
     #[test]
-    fn a_later_cell_may_have_separators_where_they_are_not_ambiguous() {
+    fn a_later_cell_may_have_unambiguous_thousands_separators() {
         let comma = NumberFormat::new(',', None);
         assert_eq!(
             ["1.812,5", "1812,5", "1.812", "1,812.5"].map(|cell| comma.parse_later(cell)),
@@ -259,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sign_of_currency_or_percent_is_part_of_the_format() {
+    fn a_currency_or_percent_sign_is_part_of_the_format() {
         let dollars = NumberFormat::new('.', Some(',')).with_symbol(Some('$'));
         assert_eq!(
             [dollars.parse("-$1,200.50"), dollars.parse("$-3"), dollars.parse("3")],

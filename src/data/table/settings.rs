@@ -4,40 +4,95 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// How a CSV file is read. A saved [`Encoder`](crate::data::table::Encoder) keeps these settings, so that later files are read alike.
+#[cfg(feature = "csv")]
+use crate::{
+    data::table::number_format::NumberFormat,
+    error::{Error, Result},
+};
+
+/// The settings for reading a CSV file.
+///
+/// An [`Encoder`](crate::data::table::Encoder) stores these settings, so that later files are read in the same way.
+#[doc(alias = "read_csv")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CsvSettings {
-    /// The delimiter between cells; a space stands for runs of spaces and tabs. By default it is detected: a comma,
-    /// semicolon, tab, vertical bar or run of spaces, as the first lines have it alike.
+    /// The delimiter between cells. A space stands for runs of spaces and tabs.
+    ///
+    /// By default gradus detects it from the first lines: a comma, semicolon, tab, vertical bar or runs of spaces.
+    #[doc(alias = "sep")]
     pub delimiter: Option<u8>,
-    /// Whether the first line has the names of the columns; if not, they are called "1", "2" and so on.
+    /// Whether the first line has the names of the columns. Otherwise the names are "1", "2" and so on.
     pub header: bool,
-    /// The character that begins a comment line, anywhere in the file. By default only lines before the header that begin
-    /// with `#` are comments.
+    /// The character at the start of comment lines, anywhere in the file. By default, only lines before the header that
+    /// start with `#` are comments.
     pub comment: Option<u8>,
-    /// The decimal mark of all columns, `.` or `,`. By default it is decided for each column from all of its cells.
+    /// The decimal mark of all columns, `.` or `,`. By default gradus decides it for each column from all of its cells.
     pub decimal: Option<char>,
-    /// The decimal mark of single columns by their names, where it differs.
+    /// The decimal marks of single columns, by the name of the column. They override [`decimal`](Self::decimal) and
+    /// [`thousands`](Self::thousands).
     pub column_decimals: BTreeMap<String, char>,
-    /// The thousands separator of all columns: `,`, `.`, `'`, `_` or a space. By default it is decided for each column.
+    /// The thousands separator of all columns: `,`, `.`, `'`, `_` or a space. By default gradus decides it for each
+    /// column.
     pub thousands: Option<char>,
-    /// The character encoding. By default it is detected: UTF-8, or UTF-16.
+    /// The character encoding. By default gradus detects UTF-8 and UTF-16.
     pub encoding: Option<Encoding>,
-    /// The words for a missing value, besides the empty cell. Case matters. By default
+    /// The words for a missing value, besides the empty cell. Case matters. The default is
     /// [`CsvSettings::MISSING_VALUES`].
+    #[doc(alias = "na_values")]
     pub missing_values: Vec<String>,
 }
 
 impl CsvSettings {
-    /// The words for a missing value of pandas' `read_csv` (3.0), besides the empty cell.
+    /// The words for a missing value in `read_csv` of pandas 3.0, besides the empty cell.
     pub const MISSING_VALUES: [&str; 18] = [
         "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
         "NULL", "NaN", "None", "n/a", "nan", "null",
     ];
 }
 
+#[cfg(feature = "csv")]
+impl CsvSettings {
+    /// Returns an error if a mark is not a valid delimiter, comment character, decimal mark or thousands separator.
+    pub(crate) fn check(&self) -> Result<()> {
+        const DECIMAL_MARKS: &str = "\".\" or \",\"";
+        let error =
+            |name, expected: &str, got: String| Err(Error::InvalidSetting { name, expected: expected.to_owned(), got });
+        let is_valid = |byte: u8| byte.is_ascii() && !byte.is_ascii_alphanumeric() && !b"\"\r\n".contains(&byte);
+        for (name, byte) in [("delimiter", self.delimiter), ("comment", self.comment)] {
+            if let Some(byte) = byte.filter(|byte| !is_valid(*byte)) {
+                let expected = "an ASCII character other than a letter, a digit, a quote or a line end";
+                return error(name, expected, format!("\"{}\"", byte.escape_ascii()));
+            }
+        }
+        if let Some(comment) = self.comment
+            && self.delimiter == Some(comment)
+        {
+            let got = format!("\"{}\"", comment.escape_ascii());
+            return error("comment", "a character other than the delimiter", got);
+        }
+        let is_decimal = |mark: char| ['.', ','].contains(&mark);
+        if let Some(decimal) = self.decimal.filter(|decimal| !is_decimal(*decimal)) {
+            return error("decimal", DECIMAL_MARKS, format!("{decimal:?}"));
+        }
+        for (column, decimal) in &self.column_decimals {
+            if !is_decimal(*decimal) {
+                return error("column_decimals", DECIMAL_MARKS, format!("{decimal:?} for column {column:?}"));
+            }
+        }
+        let Some(thousands) = self.thousands else { return Ok(()) };
+        if !NumberFormat::CANDIDATES.iter().any(|format| format.thousands == Some(thousands)) {
+            return error("thousands", "\",\", \".\", \"'\", \"_\" or a space", format!("{thousands:?}"));
+        }
+        if self.decimal == Some(thousands) {
+            return error("thousands", "a character other than the decimal mark", format!("{thousands:?}"));
+        }
+        Ok(())
+    }
+}
+
 impl Default for CsvSettings {
+    /// Returns settings that detect the format of the file and expect a header.
     fn default() -> Self {
         Self {
             delimiter: None,
@@ -58,43 +113,43 @@ impl Default for CsvSettings {
 pub enum Encoding {
     /// UTF-8 without a byte order mark.
     Utf8,
-    /// UTF-8 with a byte order mark, as spreadsheets write it.
+    /// UTF-8 with a byte order mark, which spreadsheets write.
     Utf8Bom,
-    /// UTF-16, low byte first.
+    /// UTF-16 with the low byte first.
     Utf16Le,
-    /// UTF-16, high byte first.
+    /// UTF-16 with the high byte first.
     Utf16Be,
-    /// Windows-1252, which contains Latin-1. It is never detected: every file is valid in it.
+    /// Windows-1252, which contains Latin-1. gradus never detects it, because every file is valid Windows-1252.
     Windows1252,
 }
 
 impl Encoding {
-    /// Whether a file in this encoding begins with a byte order mark.
+    /// Returns whether a file in this encoding starts with a byte order mark.
     pub const fn has_byte_order_mark(self) -> bool {
         matches!(self, Self::Utf8Bom | Self::Utf16Le | Self::Utf16Be)
     }
 }
 
-/// The words for a missing value, with a quick look first: nearly no cell is one.
+/// The words for a missing value, with a fast check that rejects nearly all other cells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MissingWords {
     words: Vec<String>,
-    /// Bit b % 64 for each first byte b.
+    /// A bit mask of the first bytes of the words; bit `b % 64` stands for byte `b`.
     first_byte_mask: u64,
     max_len: usize,
 }
 
 impl MissingWords {
     pub fn new(words: &[String]) -> Self {
-        let first = words.iter().filter_map(|word| word.bytes().next()).fold(0, |bits, byte| bits | 1 << (byte % 64));
+        let first_bytes = words.iter().filter_map(|word| word.bytes().next());
         Self {
             words: words.to_vec(),
-            first_byte_mask: first,
+            first_byte_mask: first_bytes.fold(0, |mask, byte| mask | 1 << (byte % 64)),
             max_len: words.iter().map(String::len).max().unwrap_or(0),
         }
     }
 
-    /// Whether a cell is missing: if it is empty, or one of the words.
+    /// Returns whether a cell is empty or one of the words.
     #[inline]
     pub fn contains(&self, cell: &str) -> bool {
         let Some(first) = cell.bytes().next() else { return true };
@@ -104,51 +159,56 @@ impl MissingWords {
     }
 }
 
-/// Something that a table was read as although its file does not state it.
+/// An assumption about a file that the file does not state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reading {
-    /// Lines before the header begin with `#`: they were skipped as comments.
+    /// Lines before the header start with `#`. They are skipped as comments.
     Comments {
         /// The number of these lines.
         lines: usize,
     },
-    /// The first line is `sep=` and a character: it was taken for the delimiter.
+    /// The first line is `sep=` and a character. This character is the delimiter.
     DelimiterLine,
-    /// Every line but the header ends in a delimiter: the empty cell after it was dropped.
+    /// Every line except the header ends in a delimiter. The empty cell after it is dropped.
     TrailingDelimiters,
-    /// The first line, which was read as the names of the columns, contains only numbers. If it is data, the file has to be
-    /// read with [`CsvSettings::header`] `false`.
+    /// The first line has the names of the columns, but contains only numbers.
+    ///
+    /// If it is data, set [`CsvSettings::header`] to `false`.
     NumericHeader,
 }
 
-/// How an [`Encoder`](crate::data::table::Encoder) turns a table into numbers.
+/// The settings of an [`Encoder`](crate::data::table::Encoder), which turns a table into numbers.
 ///
-/// A column is numbers if every cell that is not missing is one, and categories otherwise; what is named here is what it
-/// is said to be.
+/// By default, a column is numeric if every cell that is not missing is a number, and categorical otherwise.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EncoderSettings {
-    /// The columns that a network is shown.
+    /// The columns that become features.
     pub features: FeatureColumns,
-    /// Columns that have to be numbers: a cell that is none is an error that says where, not one more category.
+    /// The names of columns that must be numeric. A cell that is not a number is then an error instead of a category.
     pub numeric: Vec<String>,
-    /// Columns that are categories though they look like numbers, as postal codes do.
+    /// The names of columns that are categorical although they look numeric, for example postal codes.
     pub categorical: Vec<String>,
-    /// How categories become numbers.
+    /// The encoding of categories.
     pub category_encoding: CategoryEncoding,
-    /// How many categories a column may have at most: a column of names or a wrong cell among numbers would make many.
+    /// The maximum number of categories of a column. More categories are an error, because a column of names, or one
+    /// invalid cell in a numeric column, would create many.
     pub max_categories: usize,
-    /// What stands for a missing number.
+    /// The replacement of missing numbers.
+    #[doc(alias = "SimpleImputer")]
     pub numeric_imputation: NumericImputation,
-    /// What stands for a missing category.
+    /// The replacement of missing categories.
     pub category_imputation: CategoryImputation,
-    /// What a category becomes that was not learned.
+    /// The treatment of categories that do not occur in the fitted table.
+    #[doc(alias = "handle_unknown")]
     pub unknown_category: UnknownCategory,
-    /// What the answers are.
+    /// The kind of the targets.
     pub target_kind: TargetKind,
 }
 
 impl Default for EncoderSettings {
+    /// Returns settings with all columns as features, one-hot encoding, at most 128 categories, and errors for missing
+    /// values and unknown categories.
     fn default() -> Self {
         Self {
             features: FeatureColumns::All,
@@ -164,66 +224,78 @@ impl Default for EncoderSettings {
     }
 }
 
-/// Which columns a network is shown, in the order of the table.
+/// The columns that become features, in the order of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FeatureColumns {
-    /// All but the answer.
+    /// All columns except the target.
     All,
-    /// These.
+    /// The columns with these names.
     Only(Vec<String>),
-    /// All but the answer and these.
+    /// All columns except the target and the columns with these names.
     Except(Vec<String>),
 }
 
-/// How categories become numbers. They are sorted: by their value where all are numbers, else by their text.
+/// The encoding of categories as features.
+///
+/// The categories of a column are sorted: by value if all of them are numbers, and by text otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CategoryEncoding {
-    /// A feature for each category, which is 1 where the row has it and 0 elsewhere.
+    /// One feature per category: 1 if the row has the category, and 0 otherwise.
+    #[doc(alias = "OneHotEncoder")]
+    #[doc(alias = "get_dummies")]
     OneHot,
-    /// One feature: the number of the category, from 0 up.
+    /// One feature: the id of the category, counted from 0.
+    #[doc(alias = "OrdinalEncoder")]
+    #[doc(alias = "LabelEncoder")]
     Ordinal,
 }
 
-/// What stands for a missing number.
+/// The replacement of missing numbers.
+#[doc(alias = "SimpleImputer")]
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum NumericImputation {
-    /// Nothing: it is an error.
+    /// A missing number is an error.
     Error,
-    /// The mean of the numbers that the encoder learned from.
+    /// The mean of the column in the fitted table.
     Mean,
-    /// Their median.
+    /// The median of the column in the fitted table.
     Median,
-    /// This number.
+    /// A constant, which must be finite.
+    #[doc(alias = "fillna")]
     Constant(f32),
 }
 
-/// What stands for a missing category.
+/// The replacement of missing categories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CategoryImputation {
-    /// Nothing: it is an error.
+    /// A missing category is an error.
     Error,
-    /// The category that most rows have which the encoder learned from; of equals the first.
+    /// The most frequent category of the column in the fitted table; of equally frequent categories, the first.
     MostFrequent,
-    /// A category of its own, the last, if one was missing where the encoder learned; else it is an error.
+    /// A separate category, sorted last. If the fitted table has no missing category in the column, a missing category
+    /// is an error.
     NewCategory,
 }
 
-/// What a category becomes that was not learned.
+/// The treatment of categories that do not occur in the fitted table.
+#[doc(alias = "handle_unknown")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum UnknownCategory {
-    /// An error.
+    /// An unknown category is an error.
     Error,
-    /// None of those that were: zeros in their features, or the id -1.
+    /// An unknown category has 0 in all one-hot features, or the ordinal id -1.
     Ignore,
 }
 
-/// What the answers are.
+/// The kind of the targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetKind {
-    /// Classes if the column is text, or at most 20 different whole numbers of which each stands in two rows or more on
-    /// average; numbers otherwise.
+    /// Decides by the cells of the column.
+    ///
+    /// Text becomes classes. Whole numbers become classes if there are at most 20 different numbers, each of which
+    /// occurs in at least two rows on average. Other numbers become values.
     Auto,
-    /// Classes, sorted as categories are.
+    /// Classes, sorted like categories.
     Classes,
     /// Numbers.
     Values,

@@ -1,40 +1,33 @@
-//! Checks of what a caller calls: whole networks through the doors that a program goes through.
+//! End-to-end checks: whole networks, through the public functions that applications call.
 
 pub(crate) mod predictions;
+pub(crate) mod setup;
 pub(crate) mod training;
 
-use crate::{
-    data::subset::{Fold, Subset},
-    device::Device,
-    diagnostics::worst_error::WorstError,
-    error::Result,
-    nn::task::Task,
-    population::member::Member,
-    train::settings::TrainerSettings,
-};
+use crate::{device::Device, diagnostics::worst_error::WorstError, error::Result, nn::task::Task};
 
-/// What is checked besides what is trained beside the reference.
+/// A check of public functions, in addition to the cases that train beside the reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EndToEndCheck {
-    /// The gradients are the slopes of the loss, of a network of this number.
+    /// Gradients against finite differences of the loss, for the network of a number; see [`training::gradient_case`].
     Gradients(usize),
-    /// Values and slopes of every activation, near 0 and where it bends and ends.
+    /// Values and derivatives of every activation, near 0, at its kinks and far from 0.
     Activations,
-    /// XOR is learned, with the losses of the reference, and again with the same bits.
+    /// A training run on XOR against the losses of the reference, and against the bits of a second run.
     Training,
-    /// What a trainer says a network is worth on a data set.
+    /// The metrics of a trainer on a data set.
     Evaluation,
-    /// What networks are worth on rows of their own, of classes, of labels or of values.
+    /// The metrics of the members of a population, each on its own rows.
     Metrics { task: Task },
-    /// Rows that the device does not hold are the rows that it would hold, on GPUs alone.
+    /// Streamed rows against rows on the device. Only for GPUs.
     Stream,
-    /// What networks answer together, with one output or several.
+    /// The combined predictions of an ensemble.
     Ensemble { outputs: usize },
-    /// Formulas of the caller's own.
+    /// A custom activation and a custom loss.
     CustomFunctions,
-    /// Predictions that are recorded, on GPUs alone.
+    /// Predictions recorded into a command encoder. Only for GPUs.
     RecordedPredictions,
-    /// The table of steps that the device makes, on GPUs alone.
+    /// The step table that the device builds. Only for GPUs.
     StepTable,
 }
 
@@ -57,78 +50,75 @@ impl EndToEndCheck {
         Self::StepTable,
     ];
 
+    /// Returns the group of the check in the report.
     pub(crate) const fn group(self) -> &'static str {
         match self {
             Self::Gradients(_) => "finite differences",
             Self::Activations => "activations and losses",
             Self::Training => "training",
             Self::Stream => "data",
-            Self::Evaluation | Self::Metrics { .. } | Self::Ensemble { .. } | Self::RecordedPredictions => "answers",
-            Self::CustomFunctions | Self::StepTable => "tables",
+            Self::Evaluation | Self::Metrics { .. } | Self::Ensemble { .. } | Self::RecordedPredictions => {
+                "predictions and metrics"
+            }
+            Self::CustomFunctions => "custom functions",
+            Self::StepTable => "step table",
         }
     }
 
+    /// Returns the name of the check in the report.
     pub(crate) fn name(self) -> String {
         match self {
-            Self::Gradients(number) => format!("slopes of the loss: {}", training::gradient_case(number).2),
+            Self::Gradients(number) => format!("gradients: {}", training::gradient_case(number).name),
             Self::Activations => "every activation from -10000 to 10000".to_owned(),
-            Self::Training => "XOR, 2-8-1 tanh sigmoid, mse, momentum, 100 steps, twice".to_owned(),
-            Self::Evaluation => "evaluation of classes".to_owned(),
+            Self::Training => "XOR, 2-8-1 tanh sigmoid, mse, momentum, 100 steps, 2 runs".to_owned(),
+            Self::Evaluation => "evaluation of a classification".to_owned(),
             Self::Metrics { task } => {
-                let of = match task {
-                    Task::Classification => "classes",
-                    Task::MultiLabel => "labels",
-                    Task::Regression => "values",
+                let task = match task {
+                    Task::Classification => "classification",
+                    Task::MultiLabel => "multi-label classification",
+                    Task::Regression => "regression",
                 };
-                format!("scores of 3 networks on {of}")
+                format!("metrics of 3 members, {task}")
             }
-            Self::Stream => "rows streamed to 3 networks".to_owned(),
-            Self::Ensemble { outputs } => format!("5 networks together, outputs: {outputs}"),
-            Self::CustomFunctions => "formulas of the caller's own".to_owned(),
-            Self::RecordedPredictions => "a recorded prediction".to_owned(),
-            Self::StepTable => "the table of steps".to_owned(),
+            Self::Stream => "streamed rows, 3 members".to_owned(),
+            Self::Ensemble { outputs } => format!("ensemble of 5 networks, outputs: {outputs}"),
+            Self::CustomFunctions => "custom activation and loss".to_owned(),
+            Self::RecordedPredictions => "recorded predictions".to_owned(),
+            Self::StepTable => "step table of the device".to_owned(),
         }
     }
 
     pub(crate) const fn needs_gpu(self) -> bool {
-        matches!(self, Self::Stream | Self::RecordedPredictions | Self::StepTable)
-    }
-
-    /// # Errors
-    /// Whatever goes wrong before there is something to compare.
-    pub(crate) async fn run(self, device: &Device) -> Result<WorstError> {
-        let mut found = WorstError::default();
         match self {
-            Self::Gradients(number) => training::gradients(&mut found, device, number).await?,
-            Self::Activations => training::activations(&mut found, device).await?,
-            Self::Training => training::training(&mut found, device).await?,
-            Self::Evaluation => crate::diagnostics::end_to_end::predictions::evaluation(&mut found, device).await?,
-            Self::Metrics { task } => {
-                crate::diagnostics::end_to_end::predictions::population_metrics(&mut found, device, task).await?
-            }
-            Self::Stream => training::stream(&mut found, device).await?,
-            Self::Ensemble { outputs } => {
-                crate::diagnostics::end_to_end::predictions::ensemble(&mut found, device, outputs).await?
-            }
-            Self::CustomFunctions => training::custom_functions(&mut found, device).await?,
-            Self::RecordedPredictions => {
-                crate::diagnostics::end_to_end::predictions::recording(&mut found, device).await?
-            }
-            Self::StepTable => training::step_table(&mut found, device).await?,
+            Self::Stream | Self::RecordedPredictions | Self::StepTable => true,
+            Self::Gradients(_)
+            | Self::Activations
+            | Self::Training
+            | Self::Evaluation
+            | Self::Metrics { .. }
+            | Self::Ensemble { .. }
+            | Self::CustomFunctions => false,
         }
-        Ok(found)
     }
-}
 
-/// Three networks, each with a seed of its own and without a third of the rows.
-fn members(settings: &TrainerSettings) -> Vec<Member> {
-    let member = |fold| {
-        let settings = TrainerSettings { seed: fold as u64, ..settings.clone() };
-        Member::new(settings).with_subset(Subset::TrainFold(Fold { index: fold, count: 3, seed: Some(5) }))
-    };
-    (0..3).map(member).collect()
-}
-
-fn to_f64(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|v| f64::from(*v)).collect()
+    /// Runs the check and returns its worst error.
+    ///
+    /// # Errors
+    /// The error that prevented a comparison.
+    pub(crate) async fn run(self, device: &Device) -> Result<WorstError> {
+        let mut worst = WorstError::default();
+        match self {
+            Self::Gradients(number) => training::gradients(&mut worst, device, number).await?,
+            Self::Activations => training::activations(&mut worst, device).await?,
+            Self::Training => training::training(&mut worst, device).await?,
+            Self::Evaluation => predictions::evaluation(&mut worst, device).await?,
+            Self::Metrics { task } => predictions::population_metrics(&mut worst, device, task).await?,
+            Self::Stream => training::stream(&mut worst, device).await?,
+            Self::Ensemble { outputs } => predictions::ensemble(&mut worst, device, outputs).await?,
+            Self::CustomFunctions => training::custom_functions(&mut worst, device).await?,
+            Self::RecordedPredictions => predictions::recorded_predictions(&mut worst, device).await?,
+            Self::StepTable => training::step_table(&mut worst, device).await?,
+        }
+        Ok(worst)
+    }
 }

@@ -1,185 +1,203 @@
-//! Where everything about a batch lies, and the work of one thread on its rows and its part of the parameters.
+//! The layout of a batch in memory, and the division of the work among threads.
 //!
-//! One matrix holds a batch. A row of it is everything about one row of the batch:
+//! One matrix holds the batch. Each row of the matrix holds all values of one row of the batch:
 //!
 //! ```text
-//! inputs 1 | outputs of the first layer 1 | ... | of the last 1 | expected | slopes | delta of the first layer ... last
+//! inputs 1 | outputs of the first layer 1 | ... | outputs of the last layer 1 | targets (sample weight) |
+//! derivatives | normalized values | delta of the first layer | ... | delta of the last layer
 //! ```
 //!
-//! Slopes are there for activations whose values do not tell them. The 1 makes the biases one more row of the weights, as which they lie anyway. A small network is trained in another
-//! way, in [`crate::engine::cpu::small_network`].
+//! Derivatives are stored only for layers whose derivatives do not follow from the outputs. With the constant 1 after
+//! the inputs of a layer, the bias acts as one more row of the weights, which is how the parameters are stored. Small
+//! networks use the layout of [`crate::engine::cpu::small_network`] instead.
 
-pub(crate) mod finish;
+pub(crate) mod gradients;
+pub(crate) mod passes;
 
 use std::ops::Range;
 
 use pulp::Arch;
 
 use crate::{
-    engine::{
-        cpu::{
-            elementwise,
-            gemm::matmul_columns,
-            layer::{Layer, RowReader, ThreadResult},
-            normalization::TrainingPass,
-            small_network::SmallNetwork,
-        },
-        step::Step,
+    engine::cpu::{
+        layer::{Layer, ThreadResult},
+        small_network::{SmallNetwork, SmallNetworkConfig},
     },
-    nn::{activation::Activation, layout::Layout, loss::Loss, network::Network},
+    nn::{layout::Layout, loss::Loss, network::Network},
     optim::optimizer::Optimizer,
-    util::math::Loops,
 };
 
-/// Floats of a block of rows, so that it stays in a core's L2 cache with the weights beside it.
+/// The number of floats in a block of rows, so that the block and the weights fit into the L2 cache of a core.
 pub(crate) const BLOCK_FLOATS: usize = 128 * 1024;
 
-/// The most parameters, in floats, of which every thread sums gradients of its own, in its L2 cache as well.
+/// The maximum number of parameters, in floats, for which every thread sums gradients: these sums must fit into the L2
+/// cache too.
 const MAX_THREAD_SUM_PARAMETERS: usize = 64 * 1024;
 
-/// Floats in a cache line and in the longest vector register.
+/// The number of floats in a cache line, and in the longest vector register.
 const CACHE_LINE_FLOATS: usize = 16;
 
-/// All that stays the same from step to step.
+/// The settings of a training run that determine a [`BatchLayout`].
+#[derive(Clone, Copy)]
+pub(crate) struct BatchConfig {
+    pub(crate) loss: Loss,
+    /// Whether the targets are multi-label: each output is a separate label.
+    pub(crate) is_multi_label: bool,
+    pub(crate) optimizer: Optimizer,
+    pub(crate) batch_size: usize,
+    pub(crate) has_sample_weights: bool,
+    pub(crate) threads: usize,
+}
+
+/// Everything that stays constant from step to step: the columns of the layers, and the ranges of the threads.
 pub(crate) struct BatchLayout {
     pub(crate) arch: Arch,
     loss: Loss,
-    /// Whether each output is a label.
+    /// Whether the targets are multi-label.
     is_multi_label: bool,
     optimizer: Optimizer,
-    /// Whether nothing surrounds the optimizer's rule.
+    /// Whether the optimizer uses its rule alone, without clipping, penalties or EMA.
     is_plain_rule: bool,
     layers: Vec<Layer>,
     pub(crate) ranges: Vec<ParameterRange>,
     pub(crate) inputs: usize,
     pub(crate) outputs: usize,
-    /// The column of the expected outputs; where rows have weights, the one behind them is the weight's.
+    /// The first column of the targets. With sample weights, the column after the targets holds the sample weight.
     target_offset: usize,
     has_sample_weights: bool,
+    /// The number of columns.
     pub(crate) stride: usize,
-    /// How many rows a thread takes through all layers at once.
+    /// The number of rows that a thread takes through all layers at once.
     pub(crate) block_rows: usize,
     pub(crate) threads: usize,
-    /// Whether every thread sums the gradients of its own rows.
+    /// Whether every thread sums the gradients of its rows.
     pub(crate) sums_per_thread: bool,
-    /// How the rows of a small network lie in training.
+    /// The layout for training, if the network is small.
     pub(crate) small_network: Option<SmallNetwork>,
-    /// 1 for each parameter that penalties reach, 0 for a bias; empty if they reach all.
+    /// 1 for each regularized parameter, 0 for each excluded one; empty if every parameter is regularized.
     penalty_mask: Vec<f32>,
 }
 
-/// A part of the flat parameters: rows of one layer's weights, the last of them with the biases and the padding.
+/// A range of the flat parameters: some rows of the weights of one layer. The last row of a layer is the bias; the
+/// range that contains it also contains the padding.
 pub(crate) struct ParameterRange {
     layer: usize,
     rows: Range<usize>,
     offset: usize,
 }
 
-/// How much of the penalties each parameter feels, where biases are spared.
+/// The position of a parameter range in the flat parameters, and the position of its values of one state vector in the
+/// optimizer state.
+pub(crate) struct StateRange {
+    pub(crate) parameters: Range<usize>,
+    pub(crate) state: Range<usize>,
+}
+
+/// Returns the penalty mask of an optimizer; see [`BatchLayout::penalty_mask`].
 fn penalty_mask(layout: &Layout, optimizer: &Optimizer) -> Vec<f32> {
     if optimizer.regularize_biases || !optimizer.has_penalties() {
         return Vec::new();
     }
-    let mut reach = vec![1.0; layout.len];
-    for tensor in layout.to_layers.iter().flat_map(|layer| &layer.tensors) {
+    let mut mask = vec![1.0; layout.len];
+    for tensor in layout.layer_tensors.iter().flat_map(|layer| &layer.tensors) {
         if tensor.spec.kind.is_trained() && !tensor.spec.kind.is_weight() {
-            reach[tensor.offset..][..tensor.spec.len()].fill(0.0);
+            mask[tensor.offset..][..tensor.spec.len()].fill(0.0);
         }
     }
-    reach
+    mask
 }
 
 impl BatchLayout {
-    pub(crate) fn new(
-        network: &Network,
-        (loss, labels, optimizer): (Loss, bool, Optimizer),
-        (batch, weighted): (usize, bool),
-        threads: usize,
-    ) -> Self {
+    /// Assigns columns to the values of a row, and divides the parameters among the threads.
+    pub(crate) fn new(network: &Network, config: BatchConfig) -> Self {
+        let BatchConfig { loss, is_multi_label, optimizer, batch_size, has_sample_weights, threads } = config;
         let mut end = 0;
-        let mut take = |width: usize| {
-            let at = end;
+        let mut allocate = |width: usize| {
+            let start = end;
             end += width.next_multiple_of(CACHE_LINE_FLOATS);
-            at
+            start
         };
         let layout = network.layout();
-        let from = take(network.inputs() + 1);
-        let mut layers = Layer::for_network(network, from, &mut take);
-        let expected = take(network.outputs() + usize::from(weighted));
-        Layer::assign_delta_offsets(&mut layers, take);
-        // An odd number of cache lines: rows a power of two apart would share a few sets of the cache.
+        let input_offset = allocate(network.inputs() + 1);
+        let mut layers = Layer::for_network(network, input_offset, &mut allocate);
+        let target_offset = allocate(network.outputs() + usize::from(has_sample_weights));
+        Layer::assign_delta_offsets(&mut layers, allocate);
+        // Use an odd number of cache lines: rows that are a power of two apart would share a few sets of the cache.
         let stride = ((end / CACHE_LINE_FLOATS) | 1) * CACHE_LINE_FLOATS;
 
-        let share = batch.div_ceil(threads);
-        let block = (BLOCK_FLOATS / stride).max(CACHE_LINE_FLOATS);
-        let small = SmallNetwork::new(network, (loss, labels), share, weighted);
-        let own_sums = small.is_some()
-            || (!network.has_per_neuron_parameters() && layout.len <= MAX_THREAD_SUM_PARAMETERS && share >= 2 * block);
-        let mut parts = Vec::new();
-        for (layer, Layer { layout: place, .. }) in layers.iter().enumerate() {
-            let rows = place.inputs + 1;
-            let share = if own_sums { rows } else { rows.div_ceil(threads) };
-            for first in (0..rows).step_by(share) {
-                let rows = first..rows.min(first + share);
-                parts.push(ParameterRange { layer, rows, offset: place.weight_offset(first, 0) });
+        let rows_per_thread = batch_size.div_ceil(threads);
+        let block_rows = (BLOCK_FLOATS / stride).max(CACHE_LINE_FLOATS);
+        let small_config = SmallNetworkConfig { loss, is_multi_label, rows: rows_per_thread, has_sample_weights };
+        let small_network = SmallNetwork::new(network, &small_config);
+        let sums_per_thread = small_network.is_some()
+            || (!network.has_per_neuron_parameters()
+                && layout.len <= MAX_THREAD_SUM_PARAMETERS
+                && rows_per_thread >= 2 * block_rows);
+        let mut ranges = Vec::new();
+        for (index, layer) in layers.iter().enumerate() {
+            let rows = layer.layout.inputs + 1;
+            let rows_per_range = if sums_per_thread { rows } else { rows.div_ceil(threads) };
+            for first in (0..rows).step_by(rows_per_range) {
+                let rows = first..rows.min(first + rows_per_range);
+                ranges.push(ParameterRange { layer: index, rows, offset: layer.layout.weight_offset(first, 0) });
             }
         }
-        if small.is_some() {
-            // Nobody looks into them: the sums are one.
-            parts.truncate(1);
+        if small_network.is_some() {
+            // A small network sums the gradients of all layers itself, so one range covers all parameters.
+            ranges.truncate(1);
         }
         Self {
             arch: Arch::new(),
             loss,
-            is_multi_label: labels,
+            is_multi_label,
             optimizer,
             is_plain_rule: optimizer.is_plain_rule(),
-            ranges: parts,
+            ranges,
             layers,
             inputs: network.inputs(),
             outputs: network.outputs(),
-            target_offset: expected,
-            has_sample_weights: weighted,
+            target_offset,
+            has_sample_weights,
             stride,
-            block_rows: if own_sums { block } else { share },
+            block_rows: if sums_per_thread { block_rows } else { rows_per_thread },
             threads,
-            sums_per_thread: own_sums,
-            small_network: small,
+            sums_per_thread,
+            small_network,
             penalty_mask: penalty_mask(&layout, &optimizer),
         }
     }
 
-    /// Floats that one thread needs for `share` rows.
-    pub(crate) fn scratch_len(&self, share: usize) -> usize {
-        let rows = if self.sums_per_thread { self.block_rows } else { share };
+    /// Returns the number of floats that one thread needs for `rows` rows.
+    pub(crate) fn scratch_len(&self, rows: usize) -> usize {
+        let rows = if self.sums_per_thread { self.block_rows } else { rows };
         self.small_network.as_ref().map_or(rows * self.stride, SmallNetwork::scratch_len)
     }
 
-    /// The space of all threads, for a batch.
-    pub(crate) fn allocate_scratch(&self, batch: usize) -> Vec<f32> {
+    /// Allocates the scratch memory of all threads for a batch.
+    pub(crate) fn allocate_scratch(&self, batch_size: usize) -> Vec<f32> {
         match &self.small_network {
             Some(small) => vec![0.0; self.threads * small.scratch_len()],
-            None => self.blank_rows(if self.sums_per_thread { self.threads * self.block_rows } else { batch }),
+            None => self.blank_rows(if self.sums_per_thread { self.threads * self.block_rows } else { batch_size }),
         }
     }
 
-    /// What the threads bring out, each with so many sums of its own.
-    pub(crate) fn thread_results(&self, sums: usize) -> Vec<ThreadResult> {
-        let (mut vectors, mut statistics) = (0, 0);
+    /// Creates the results of all threads, with `gradient_len` sums of gradients per thread.
+    pub(crate) fn thread_results(&self, gradient_len: usize) -> Vec<ThreadResult> {
+        let (mut vector_gradient_len, mut statistics_len) = (0, 0);
         for layer in &self.layers {
-            vectors += layer.per_neuron_len();
-            statistics += layer.statistics_len();
+            vector_gradient_len += layer.per_neuron_len();
+            statistics_len += layer.statistics_len();
         }
-        let lane = ThreadResult {
-            gradients: vec![0.0; sums],
-            vector_gradients: vec![0.0; vectors],
-            inverse_stds: vec![0.0; statistics / 2],
+        let result = ThreadResult {
+            gradients: vec![0.0; gradient_len],
+            vector_gradients: vec![0.0; vector_gradient_len],
+            inverse_stds: vec![0.0; statistics_len / 2],
             ..ThreadResult::default()
         };
-        vec![lane; self.threads]
+        vec![result; self.threads]
     }
 
-    /// So many rows that are 0 but for the ones that the biases are multiplied by.
+    /// Creates rows that are 0 except for the constants 1 after the inputs of each layer.
     pub(crate) fn blank_rows(&self, rows: usize) -> Vec<f32> {
         let mut blank = vec![0.0; rows * self.stride];
         for row in blank.chunks_exact_mut(self.stride) {
@@ -190,210 +208,40 @@ impl BatchLayout {
         blank
     }
 
-    /// What one thread does with its rows: everything but the update. `space` holds all of them, or a block; `runs` says
-    /// whether running statistics move.
-    pub(crate) fn process_rows(
-        &self,
-        parameters: &[f32],
-        step: &Step,
-        read_row: &RowReader<'_>,
-        rows: Range<usize>,
-        space: &mut [f32],
-        (lane, runs): (&mut ThreadResult, bool),
-    ) {
-        if let Some(small) = &self.small_network {
-            return small.process_rows(parameters, step, read_row, rows, space, lane);
-        }
-        (lane.loss, lane.correct) = (0.0, 0.0);
-        lane.vector_gradients.fill(0.0);
-        for first in rows.clone().step_by(self.block_rows) {
-            let block = &mut space[..self.block_rows.min(rows.end - first) * self.stride];
-            for (row, number) in block.chunks_exact_mut(self.stride).zip(first..) {
-                let (inputs, expected) = row.split_at_mut(self.target_offset);
-                let weight = read_row(number, &mut inputs[..self.inputs], &mut expected[..self.outputs]);
-                if self.has_sample_weights {
-                    expected[self.outputs] = weight;
-                }
-            }
-            self.forward(
-                parameters,
-                block,
-                Some(TrainingPass { step, first_row: first, result: lane, updates_running_stats: runs }),
-                &[],
-            );
-            self.evaluate_rows(step, block, lane);
-            self.backward(parameters, block, lane);
-            if self.sums_per_thread {
-                let keep = if first == rows.start { 0.0 } else { 1.0 };
-                for part in &self.ranges {
-                    self.add_gradient(part, block, &mut lane.gradients[part.offset..], keep, 1.0);
-                }
-            }
-        }
-    }
-
-    /// The outputs for some rows of inputs; `space` holds as many rows.
-    pub(crate) fn predict(
-        &self,
-        (parameters, statistics): (&[f32], &[f32]),
-        space: &mut [f32],
-        inputs: &[f32],
-        results: &mut [f32],
-    ) {
-        let Some(last) = self.layers.last() else {
-            return;
-        };
-        let inputs = inputs.chunks_exact(self.inputs);
-        let rows = &mut space[..inputs.len() * self.stride];
-        for (row, inputs) in rows.chunks_exact_mut(self.stride).zip(inputs) {
-            row[..self.inputs].copy_from_slice(inputs);
-        }
-        self.forward(parameters, rows, None, statistics);
-        let results = results.chunks_exact_mut(self.outputs);
-        for (row, result) in rows.chunks_exact(self.stride).zip(results) {
-            result.copy_from_slice(&row[last.output_offset..][..self.outputs]);
-            if last.activation == Activation::Softmax {
-                let normalizer = crate::metrics::row_metrics::log_sum_exp(result.iter().map(|y| f64::from(*y)));
-                result.iter_mut().for_each(|y| *y = (f64::from(*y) - normalizer).exp() as f32);
-            }
-        }
-    }
-
-    /// `a = activation([x 1] [W; b])`, layer by layer.
-    fn forward(
-        &self,
-        parameters: &[f32],
-        rows: &mut [f32],
-        mut training: Option<TrainingPass<'_>>,
-        statistics: &[f32],
-    ) {
-        for layer in &self.layers {
-            let inputs = layer.layout.inputs + 1;
-            let (x, a) = (layer.input_offset..layer.input_offset + inputs, layer.output_offset);
-            matmul_columns(rows, self.stride, x, layer.weights(parameters, inputs), a);
-            self.arch.dispatch(Loops(
-                #[inline(always)]
-                |fma| {
-                    if layer.has_per_neuron_parameters {
-                        let rows = (&mut *rows, self.stride);
-                        return crate::engine::cpu::normalization::forward(
-                            layer,
-                            fma,
-                            parameters,
-                            rows,
-                            training.as_mut(),
-                            statistics,
-                        );
-                    }
-                    let outputs = layer.layout.outputs;
-                    let (Some(slope), Some(TrainingPass { step, first_row: first, .. })) =
-                        (layer.derivative_offset, &training)
-                    else {
-                        for row in rows.chunks_exact_mut(self.stride) {
-                            elementwise::activate(fma, layer.activation, &mut row[a..a + outputs]);
-                        }
-                        return;
-                    };
-                    for (row, number) in rows.chunks_exact_mut(self.stride).zip(*first..) {
-                        let (values, slopes) = row.split_at_mut(slope);
-                        let (values, slopes) = (&mut values[a..a + outputs], &mut slopes[..outputs]);
-                        layer.store_derivatives(fma, values, slopes);
-                        elementwise::activate(fma, layer.activation, values);
-                        layer.apply_dropout(values, slopes, |at| {
-                            (at, step.first_position + number as u32, step.shuffle_key)
-                        });
-                    }
-                },
-            ));
-        }
-    }
-
-    /// The loss, the right answers and the output layer's delta.
-    fn evaluate_rows(&self, step: &Step, rows: &mut [f32], result: &mut ThreadResult) {
-        let Some(layer) = self.layers.last() else {
-            return;
-        };
-        self.arch.dispatch(Loops(
-            #[inline(always)]
-            |fma| {
-                for row in rows.chunks_exact_mut(self.stride) {
-                    let (values, delta) = row.split_at_mut(layer.delta_offset);
-                    let y = &values[layer.output_offset..][..self.outputs];
-                    let t = &values[self.target_offset..][..self.outputs];
-                    let delta = &mut delta[..self.outputs];
-                    let weight = if self.has_sample_weights { values[self.target_offset + self.outputs] } else { 1.0 };
-                    result.loss += f64::from(weight) * crate::metrics::row_metrics::row_loss(self.loss, y, t);
-                    result.correct += if crate::metrics::row_metrics::is_correct(self.loss, self.is_multi_label, y, t) {
-                        f64::from(weight)
-                    } else {
-                        0.0
-                    };
-                    let kept = layer.columns(values, layer.derivative_offset, 1);
-                    let (members, scale) = ((self.loss, layer.activation), step.loss_scale * weight);
-                    elementwise::output_delta(fma, members, scale, (y, t, kept), delta);
-                }
-            },
-        ));
-    }
-
-    /// `delta = (delta of the next layer) W^T` times the slope of the activation, from the last layer to the first.
-    fn backward(&self, parameters: &[f32], rows: &mut [f32], result: &mut ThreadResult) {
-        for pair in self.layers.windows(2).rev() {
-            let (layer, next) = (&pair[0], &pair[1]);
-            let width = layer.layout.outputs;
-            let weights = next.weights(parameters, width).transposed();
-            let delta = next.delta_offset..next.delta_offset + next.layout.outputs;
-            matmul_columns(rows, self.stride, delta, weights, layer.delta_offset);
-            self.arch.dispatch(Loops(
-                #[inline(always)]
-                |_| {
-                    if layer.has_per_neuron_parameters {
-                        return crate::engine::cpu::normalization::backward(
-                            layer,
-                            parameters,
-                            (&mut *rows, self.stride),
-                            result,
-                        );
-                    }
-                    for row in rows.chunks_exact_mut(self.stride) {
-                        let (values, delta) = row.split_at_mut(layer.delta_offset);
-                        let a = &values[layer.output_offset..][..width];
-                        let kept = layer.columns(values, layer.derivative_offset, 1);
-                        layer.multiply_by_derivative(a, kept, &mut delta[..width]);
-                    }
-                },
-            ));
-        }
-    }
-
-    /// Whether more than weights and biases are learned.
+    /// Returns whether a layer has trained parameters other than weights and biases.
     pub(crate) fn has_per_neuron_parameters(&self) -> bool {
         self.layers.iter().any(|layer| layer.has_per_neuron_parameters)
     }
 
+    /// Returns whether an update needs the full gradients.
     pub(crate) fn needs_full_gradients(&self) -> bool {
         self.optimizer.needs_full_gradients() || self.has_per_neuron_parameters()
     }
 
+    /// Returns whether the optimizer keeps an EMA of the parameters.
     pub(crate) const fn has_ema(&self) -> bool {
         self.optimizer.ema_decay.is_some()
     }
 
-    /// Where the parameters of each part lie among all `len`, and where their average lies in the state.
-    pub(crate) fn ema_ranges(&self, len: usize) -> Vec<(Range<usize>, Range<usize>)> {
+    /// Returns the ranges of the EMA among `len` parameters; empty without an EMA.
+    pub(crate) fn ema_ranges(&self, len: usize) -> Vec<StateRange> {
+        // The EMA is the last state vector.
         if self.has_ema() { self.state_ranges(self.state_per_parameter() - 1, len) } else { Vec::new() }
     }
 
-    /// Where the parameters of each part lie among all `len`, and where their numbers of one plane lie in the state.
-    pub(crate) fn state_ranges(&self, plane: usize, len: usize) -> Vec<(Range<usize>, Range<usize>)> {
-        let ends = self.ranges[1..].iter().map(|part| part.offset).chain([len]);
-        let places = self.ranges.iter().zip(ends).map(|(part, end)| {
-            let start = self.state_per_parameter() * part.offset + plane * (end - part.offset);
-            (part.offset..end, start..start + end - part.offset)
+    /// Returns the ranges of one state vector among `len` parameters. All state vectors of a parameter range are
+    /// adjacent.
+    pub(crate) fn state_ranges(&self, state_vector: usize, len: usize) -> Vec<StateRange> {
+        let ends = self.ranges[1..].iter().map(|range| range.offset).chain([len]);
+        let ranges = self.ranges.iter().zip(ends).map(|(range, end)| {
+            let range_len = end - range.offset;
+            let start = self.state_per_parameter() * range.offset + state_vector * range_len;
+            StateRange { parameters: range.offset..end, state: start..start + range_len }
         });
-        places.collect()
+        ranges.collect()
     }
 
+    /// Returns the number of state vectors.
     pub(crate) fn state_per_parameter(&self) -> usize {
         self.optimizer.state_per_parameter()
     }

@@ -12,21 +12,23 @@ use crate::{
     train::run_report::RunReport,
 };
 
-/// So many values at most are read ahead of the steps that take them: 16 MiB of them, twice.
+/// The maximum number of values that one prefetch reads from a file: 16 MiB. Two prefetches are in memory at a time.
 const MAX_PREFETCHED_VALUES: usize = 1 << 22;
 
-/// The data set that a CPU engine learns from, and how it reads the rows.
+/// The data set that a CPU engine trains on, and the settings of its rows.
 #[derive(Clone, Copy)]
 pub(crate) struct CpuDatasetRun<'a> {
     pub(crate) data: &'a Dataset,
+    /// Whether each epoch visits the rows in a different order.
     pub(crate) shuffle: bool,
-    /// The standard deviation of the noise on the features.
+    /// The standard deviation of the noise on the features; 0 for none.
     pub(crate) input_noise_std: f32,
     pub(crate) has_sample_weights: bool,
 }
 
 impl CpuDatasetRun<'_> {
-    /// Takes steps of a course, after `before` updates.
+    /// Runs `steps` of a training run, and adds their metrics to `report`. `steps_since_reset` steps have run since the
+    /// optimizer was reset.
     pub(crate) fn run(
         &self,
         engine: &mut Engine,
@@ -36,24 +38,25 @@ impl CpuDatasetRun<'_> {
         report: &mut RunReport,
     ) {
         let data = self.data;
-        let mut upcoming = StepPrefetcher::new(generator, self.shuffle, steps, steps_since_reset);
+        let mut prefetcher = StepPrefetcher::new(generator, self.shuffle, steps, steps_since_reset);
         if let Features::File(file) = data.features_without_origin()
-            && upcoming.max_rows() * data.inputs() <= MAX_PREFETCHED_VALUES
+            && prefetcher.max_rows() * data.inputs() <= MAX_PREFETCHED_VALUES
         {
-            return rayon::scope(|_| self.run_from_file(file, engine, &mut upcoming, report));
+            return rayon::scope(|_| self.run_from_file(file, engine, &mut prefetcher, report));
         }
-        let mut round = PrefetchedSteps::default();
-        // A step of XOR feels it if each row looks for them.
+        let mut prefetched = PrefetchedSteps::default();
+        // Call this once: a call per row would slow down small steps such as XOR measurably.
         let features = data.features_without_origin();
-        while prefetch_steps(engine, &mut upcoming, &mut round) {
-            for (step, rows) in round.steps() {
+        while prefetch_steps(engine, &mut prefetcher, &mut prefetched) {
+            for (step, rows) in prefetched.steps() {
                 let read = |i: usize, inputs: &mut [f32]| features.write(rows[i] as usize, inputs);
                 self.run_step(engine, (step, rows), read, report);
             }
         }
     }
 
-    /// The same where reading a row takes a while: another thread reads the next round's meanwhile.
+    /// Runs all steps of `prefetcher` on a file. While the engine trains, another thread reads the rows of the next
+    /// prefetch, because reading takes time.
     fn run_from_file(
         &self,
         file: &FileRows,
@@ -62,69 +65,71 @@ impl CpuDatasetRun<'_> {
         report: &mut RunReport,
     ) {
         let columns = file.columns();
-        let (mut round, mut next) = (PrefetchedSteps::default(), PrefetchedSteps::default());
-        let (mut here, mut coming) = (Vec::new(), Vec::new());
-        let read = |round: &PrefetchedSteps, into: &mut Vec<f32>| {
-            into.resize(round.rows().len() * columns, 0.0);
-            file.write_all(round.rows().iter().map(|row| *row as usize).zip(into.chunks_exact_mut(columns)));
+        let (mut current, mut next) = (PrefetchedSteps::default(), PrefetchedSteps::default());
+        let (mut current_features, mut next_features) = (Vec::new(), Vec::new());
+        let read = |prefetched: &PrefetchedSteps, into: &mut Vec<f32>| {
+            into.resize(prefetched.rows().len() * columns, 0.0);
+            file.write_all(prefetched.rows().iter().map(|row| *row as usize).zip(into.chunks_exact_mut(columns)));
         };
         let mut has_next = prefetch_steps(engine, prefetcher, &mut next);
-        read(&next, &mut coming);
+        read(&next, &mut next_features);
         while has_next {
-            mem::swap(&mut round, &mut next);
-            mem::swap(&mut here, &mut coming);
+            mem::swap(&mut current, &mut next);
+            mem::swap(&mut current_features, &mut next_features);
             has_next = prefetch_steps(engine, prefetcher, &mut next);
             let train = || {
-                let mut rest = here.as_slice();
-                for (step, rows) in round.steps() {
-                    let (features, behind) = rest.split_at(rows.len() * columns);
+                let mut rest = current_features.as_slice();
+                for (step, rows) in current.steps() {
+                    let (features, after) = rest.split_at(rows.len() * columns);
                     let copy = |i: usize, to: &mut [f32]| to.copy_from_slice(&features[i * columns..(i + 1) * columns]);
                     self.run_step(engine, (step, rows), copy, report);
-                    rest = behind;
+                    rest = after;
                 }
             };
-            rayon::join(train, || read(&next, &mut coming));
+            rayon::join(train, || read(&next, &mut next_features));
         }
     }
 
-    /// A step on some rows, whose features are written by `features`, as they are in the data set.
+    /// Runs a step on the given rows. `write_features` writes the unscaled features of a row, given its index in the
+    /// batch.
     #[inline]
     fn run_step(
         &self,
         engine: &mut Engine,
         (step, rows): (&Step, &[u32]),
-        features: impl Fn(usize, &mut [f32]) + Sync,
+        write_features: impl Fn(usize, &mut [f32]) + Sync,
         report: &mut RunReport,
     ) {
-        let Self { data, input_noise_std: noise, has_sample_weights: weighted, .. } = *self;
-        let is_plain = !weighted && noise == 0.0 && data.scaler().is_none();
-        let write = |i: usize, inputs: &mut [f32], expected: &mut [f32]| {
-            features(i, inputs);
-            data.write_target(rows[i] as usize, expected);
+        let Self { data, input_noise_std, has_sample_weights, .. } = *self;
+        let is_plain = !has_sample_weights && input_noise_std == 0.0 && data.scaler().is_none();
+        let write = |i: usize, inputs: &mut [f32], targets: &mut [f32]| {
+            write_features(i, inputs);
+            data.write_target(rows[i] as usize, targets);
         };
-        // A step of XOR feels it if each row asks whether there are weights, noise or scales.
-        let outcome = if is_plain {
-            engine.step(step, |i, inputs, expected| {
-                write(i, inputs, expected);
+        // Checking for sample weights, noise and a scaler in every row would slow down small steps such as XOR
+        // measurably.
+        let metrics = if is_plain {
+            engine.step(step, |i, inputs, targets| {
+                write(i, inputs, targets);
                 1.0
             })
         } else {
-            engine.step(step, |i, inputs, expected| {
-                write(i, inputs, expected);
+            engine.step(step, |i, inputs, targets| {
+                write(i, inputs, targets);
                 if let Some(scaler) = data.scaler() {
                     scaler.transform_without_origin(inputs);
                 }
-                if noise > 0.0 {
-                    noise::add_noise(noise, step.shuffle_key, step.first_position + i as u32, inputs);
+                if input_noise_std > 0.0 {
+                    noise::add_noise(input_noise_std, step.shuffle_key, step.first_position + i as u32, inputs);
                 }
                 data.sample_weight(rows[i] as usize)
             })
         };
-        report.push(outcome.loss, outcome.correct, step.rows);
+        report.push(metrics.loss, metrics.correct, step.rows);
     }
 }
 
-/// Draws the next steps, if there are any.
+/// Prefetches the next steps, and returns whether there were any left.
 #[inline]
 fn prefetch_steps(engine: &Engine, prefetcher: &mut StepPrefetcher, prefetched: &mut PrefetchedSteps) -> bool {
     let mut has_any = false;

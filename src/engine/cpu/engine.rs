@@ -1,14 +1,14 @@
-//! The fast trainer: f32, products and element-wise loops in vector code, all cores, no allocation in a step.
+//! The CPU engine for training: f32, vectorized loops and matmuls, all cores, and no allocation in a step.
 //!
-//! The rows of a batch are split over the threads once: each takes its rows through all layers forward and back without
-//! waiting for another. Then come the gradients:
+//! The threads divide the rows of a batch. Each thread takes its rows forward and backward through all layers without
+//! waiting for another thread. The gradients then depend on the network and the batch:
 //!
-//! - of a large network, its weights are split over the threads, and each product goes over all rows of the batch;
-//! - of a small network on many rows, every thread has summed the gradients of its own rows already, block by block, so
-//!   that a block never leaves its cache; now the threads' sums are added.
+//! - For a large network, the threads divide the weights, and each matmul sums over all rows of the batch.
+//! - For a small network and many rows, every thread has already summed the gradients of its rows, block by block, so
+//!   that a block never leaves its cache. The engine then adds the sums of the threads.
 //!
-//! Which rows and weights belong together depends on sizes and on the number of threads alone, not on who is free
-//! first: on one machine a training gives the same bits again.
+//! The division depends only on the sizes and the number of threads, not on the scheduling. On one machine, a training
+//! run therefore always produces the same bits.
 
 use rayon::prelude::*;
 
@@ -16,29 +16,35 @@ use crate::{
     engine::{
         cpu::{
             batch::{
-                BatchLayout,
-                finish::{GradientSource, GradientUse, ParameterSlices},
+                BatchConfig, BatchLayout, StateRange,
+                gradients::{GradientSource, GradientUse, ParameterSlices},
+                passes::NetworkValues,
             },
             gemm::l1_cache_text,
-            layer::{RowReader, ThreadResult},
+            layer::{RowReader, ThreadResult, ThreadRows},
             predictor::predict,
         },
         step::{Step, StepGenerator},
     },
     error::{Result, try_with_capacity},
     nn::{network::Network, normalization::Normalization},
-    plan::{Plan, PlanKey, PlannedDispatch, Scheme},
+    plan::{
+        Plan, PlannedDispatch,
+        key::PlanKey,
+        scheme::{CpuKernel, CpuScheme, Scheme},
+    },
     util::math::Loops,
 };
 
-/// The work, about 20 us of it, that is worth a thread: waking one for less takes longer than it saves (measured on two
-/// cores of a Zen 5).
+/// The minimum work per thread, which takes about 20 us. With less work, waking a thread takes longer than it saves
+/// (measured on two cores of a Zen 5).
 const MIN_FLOP_PER_THREAD: u64 = 4_000_000;
 
-/// What a step found, before its update.
+/// The metrics of the batch of a step, computed before its update.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct BatchMetrics {
     pub(crate) loss: f32,
+    /// The sum of the sample weights of the correct rows.
     pub(crate) correct: f64,
 }
 
@@ -46,47 +52,63 @@ pub(crate) struct BatchMetrics {
 pub(crate) struct Engine {
     pub(crate) layout: BatchLayout,
     pub(crate) parameters: Vec<f32>,
-    /// What the optimizer keeps; the planes of a part of the parameters lie together.
+    /// The optimizer state. All state vectors of a parameter range are adjacent.
     pub(crate) optimizer_state: Vec<f32>,
     pub(crate) gradients: Vec<f32>,
     scratch: Vec<f32>,
     pub(crate) thread_results: Vec<ThreadResult>,
-    /// How many batches make an update.
+    /// The number of batches per update.
     pub(crate) gradient_accumulation: u64,
-    /// Parameters, state, statistics and gradients as they were when [`Engine::take_snapshot`] was called.
-    pub(crate) snapshot: Option<[Vec<f32>; 4]>,
+    pub(crate) snapshot: Option<EngineSnapshot>,
+}
+
+/// A snapshot of the training state, in the layout of the engine.
+#[derive(Default)]
+pub(crate) struct EngineSnapshot {
+    pub(crate) parameters: Vec<f32>,
+    pub(crate) optimizer_state: Vec<f32>,
+    pub(crate) statistics: Vec<f32>,
+    pub(crate) gradients: Vec<f32>,
 }
 
 impl Engine {
-    /// A trainer for a course, in as many threads as are asked for or seem worth it, whose rows may have weights; `parameters`
-    /// lie as [`Network::layout`] says. An error where the system has no room for the rows of a batch.
+    /// Creates an engine with flat parameters, laid out as in [`Network::layout`].
+    ///
+    /// `requested_threads` sets the number of threads; a network with batch normalization ignores it. By default the
+    /// engine chooses the number.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) if the host cannot allocate the rows of a batch.
     pub(crate) fn new(
         network: &Network,
         generator: &StepGenerator,
         has_sample_weights: bool,
         parameters: Vec<f32>,
-        asked: Option<usize>,
+        requested_threads: Option<usize>,
     ) -> Result<Self> {
-        let StepGenerator { loss, is_multi_label: labels, optimizer, batch_size: batch, .. } = *generator;
-        let worth = (network.flop_per_step(batch) / MIN_FLOP_PER_THREAD).min(batch as u64) as usize;
-        // A small training does not even start the pool of threads.
-        // A batch norm looks at all rows of the batch.
-        let is_whole = network.layers().iter().any(|layer| layer.normalization == Some(Normalization::Batch));
-        let threads = if worth < 2 || is_whole { 1 } else { worth.min(rayon::current_num_threads()) };
-        let threads = asked.filter(|asked| !is_whole && *asked <= batch).unwrap_or(threads);
-        let shape = BatchLayout::new(network, (loss, labels, optimizer), (batch, has_sample_weights), threads);
-        let sums = if shape.sums_per_thread { parameters.len() } else { 0 };
-        let floats = shape.scratch_len(batch.div_ceil(threads)) + sums;
-        // Asked for before it is taken: a checkpoint's batch is its writer's, and what cannot be is an error and no abort.
-        try_with_capacity::<f32>(floats.saturating_mul(threads), "the rows of a batch")?;
+        let StepGenerator { loss, is_multi_label, optimizer, batch_size, .. } = *generator;
+        let useful_threads = (network.flop_per_step(batch_size) / MIN_FLOP_PER_THREAD).min(batch_size as u64) as usize;
+        // Batch normalization needs all rows of the batch, so one thread processes them.
+        let has_batch_norm = network.layers().iter().any(|layer| layer.normalization == Some(Normalization::Batch));
+        // Do not ask for the number of threads of the pool without need, because that starts the pool.
+        let threads =
+            if useful_threads < 2 || has_batch_norm { 1 } else { useful_threads.min(rayon::current_num_threads()) };
+        let threads = requested_threads.filter(|threads| !has_batch_norm && *threads <= batch_size).unwrap_or(threads);
+        let config = BatchConfig { loss, is_multi_label, optimizer, batch_size, has_sample_weights, threads };
+        let layout = BatchLayout::new(network, config);
+        let gradient_len = if layout.sums_per_thread { parameters.len() } else { 0 };
+        let floats_per_thread = layout.scratch_len(batch_size.div_ceil(threads)) + gradient_len;
+        // The batch size may come from a checkpoint. Check that the memory is available, because a failed allocation
+        // aborts the process.
+        try_with_capacity::<f32>(floats_per_thread.saturating_mul(threads), "the rows of a batch")?;
         let mut engine = Self {
             optimizer_state: vec![0.0; parameters.len() * optimizer.state_per_parameter()],
             gradients: vec![0.0; parameters.len()],
-            scratch: shape.allocate_scratch(batch),
-            thread_results: shape.thread_results(sums),
+            scratch: layout.allocate_scratch(batch_size),
+            thread_results: layout.thread_results(gradient_len),
             parameters,
             gradient_accumulation: generator.gradient_accumulation,
-            layout: shape,
+            layout,
             snapshot: None,
         };
         engine.thread_results[0].statistics = network.initial_statistics();
@@ -94,7 +116,8 @@ impl Engine {
         Ok(engine)
     }
 
-    /// A step; `fill` writes the inputs and the expected outputs of a row of the batch, and tells what it weighs.
+    /// Runs a step and returns its metrics. `read_row` writes the inputs and the targets of a row, and returns its
+    /// sample weight; see [`RowReader`].
     pub(crate) fn step(
         &mut self,
         step: &Step,
@@ -103,68 +126,72 @@ impl Engine {
         self.run(step, &read_row, GradientUse::Update(step))
     }
 
-    /// The gradients, flat as the parameters are; nothing changes.
+    /// Returns the flat gradients. The training state does not change.
     pub(crate) fn gradients(
         &mut self,
         step: &Step,
         read_row: impl Fn(usize, &mut [f32], &mut [f32]) -> f32 + Sync,
     ) -> Vec<f32> {
-        // Those that are being accumulated have to stay.
-        let kept = if self.gradient_accumulation > 1 { self.gradients.clone() } else { Vec::new() };
+        // Accumulated gradients are part of the training state, so restore them afterwards.
+        let accumulated = if self.gradient_accumulation > 1 { self.gradients.clone() } else { Vec::new() };
         self.run(step, &read_row, GradientUse::Store { overwrites: true });
-        if kept.is_empty() { self.gradients.clone() } else { std::mem::replace(&mut self.gradients, kept) }
-    }
-
-    /// The outputs, row by row, for any number of rows of inputs.
-    pub(crate) fn predict(&self, inputs: &[f32]) -> Vec<f32> {
-        predict(&self.layout, (&self.parameters, self.statistics()), inputs)
-    }
-
-    /// The same with other parameters, of a network without running statistics.
-    pub(crate) fn predict_with(&self, parameters: &[f32], inputs: &[f32]) -> Vec<f32> {
-        predict(&self.layout, (parameters, &[]), inputs)
-    }
-
-    /// How steps are computed. All of it follows from the sizes, the CPU and the number of threads.
-    pub(crate) fn plan(&self, network: &Network, batch: usize) -> Plan {
-        let shape = &self.layout;
-        let way = match (&shape.small_network, shape.sums_per_thread) {
-            (Some(_), _) => "rows in vector lanes",
-            (None, true) => "blocks of rows, with gradients of their own",
-            (None, false) => "all rows, with gradients for all",
-        };
-        let threads = shape.threads;
-        let scheme = Scheme::Cpu(format!("{way}, {threads} thread{}", if threads == 1 { "" } else { "s" }));
-        // pulp's name of the vector instructions that are used, such as V4.
-        let vectors = format!("{:?}", shape.arch);
-        let driver = format!("{}, {}", vectors.split('(').next().unwrap_or_default(), l1_cache_text());
-        let of = PlanKey::new("CPU engine".to_owned(), driver, network, batch);
-        let (kernel, flop) = ("whole step".to_owned(), network.flop_per_step(batch));
-        let bytes = 4 * (4 * self.parameters.len() + batch * network.inputs()) as u64;
-        Plan {
-            key: of,
-            scheme,
-            dispatches: vec![PlannedDispatch {
-                kernel,
-                workgroups: threads as u64,
-                steps_per_dispatch: 1,
-                flop,
-                bytes,
-            }],
+        if accumulated.is_empty() {
+            self.gradients.clone()
+        } else {
+            std::mem::replace(&mut self.gradients, accumulated)
         }
     }
 
-    /// The parameters, flat.
+    /// Returns the outputs, row by row, for any number of rows of inputs.
+    pub(crate) fn predict(&self, inputs: &[f32]) -> Vec<f32> {
+        let values = NetworkValues { parameters: &self.parameters, statistics: self.statistics() };
+        predict(&self.layout, values, inputs)
+    }
+
+    /// Returns the outputs like [`Engine::predict`], with the given parameters. The network must have no running
+    /// statistics.
+    pub(crate) fn predict_with(&self, parameters: &[f32], inputs: &[f32]) -> Vec<f32> {
+        predict(&self.layout, NetworkValues { parameters, statistics: &[] }, inputs)
+    }
+
+    /// Returns the plan of the steps. It follows from the sizes, the CPU and the number of threads.
+    pub(crate) fn plan(&self, network: &Network, batch_size: usize) -> Plan {
+        let layout = &self.layout;
+        let kernel = match (&layout.small_network, layout.sums_per_thread) {
+            (Some(_), _) => CpuKernel::SimdRows,
+            (None, true) => CpuKernel::RowBlocks,
+            (None, false) => CpuKernel::FullBatch,
+        };
+        let threads = layout.threads;
+        let scheme = Scheme::Cpu(CpuScheme { kernel, threads });
+        // The debug text of pulp starts with the name of the instruction set, for example `V4`.
+        let arch = format!("{:?}", layout.arch);
+        let driver = format!("{}, {}", arch.split('(').next().unwrap_or_default(), l1_cache_text());
+        let dispatch = PlannedDispatch {
+            kernel: "whole step".to_owned(),
+            workgroups: threads as u64,
+            steps_per_dispatch: 1,
+            flop: network.flop_per_step(batch_size),
+            bytes: 4 * (4 * self.parameters.len() + batch_size * network.inputs()) as u64,
+        };
+        Plan {
+            key: PlanKey::new("CPU engine".to_owned(), driver, network, batch_size),
+            scheme,
+            dispatches: vec![dispatch],
+        }
+    }
+
+    /// Returns the flat parameters.
     pub(crate) fn parameters(&self) -> &[f32] {
         &self.parameters
     }
 
-    /// The running statistics, flat.
+    /// Returns the flat running statistics.
     pub(crate) fn statistics(&self) -> &[f32] {
         &self.thread_results[0].statistics
     }
 
-    /// Sets the parameters and the running statistics, flat; the optimizer starts anew.
+    /// Sets the flat parameters and the flat running statistics, and resets the optimizer.
     pub(crate) fn set_parameters(&mut self, flat: &[f32], statistics: &[f32]) {
         self.parameters.copy_from_slice(flat);
         self.thread_results[0].statistics.copy_from_slice(statistics);
@@ -172,29 +199,30 @@ impl Engine {
         self.reset_ema();
     }
 
-    /// The average of the parameters starts as they are.
+    /// Sets the EMA to the parameters.
     fn reset_ema(&mut self) {
-        for (place, average) in self.layout.ema_ranges(self.parameters.len()) {
-            self.optimizer_state[average].copy_from_slice(&self.parameters[place]);
+        for StateRange { parameters, state } in self.layout.ema_ranges(self.parameters.len()) {
+            self.optimizer_state[state].copy_from_slice(&self.parameters[parameters]);
         }
     }
 
-    /// The average of the parameters, flat; none if none is kept.
+    /// Returns the flat EMA of the parameters if the optimizer keeps one.
     pub(crate) fn ema_parameters(&self) -> Option<Vec<f32>> {
         let mut flat = vec![0.0; self.parameters.len()];
-        for (place, average) in self.layout.ema_ranges(flat.len()) {
-            flat[place].copy_from_slice(&self.optimizer_state[average]);
+        for StateRange { parameters, state } in self.layout.ema_ranges(flat.len()) {
+            flat[parameters].copy_from_slice(&self.optimizer_state[state]);
         }
         self.layout.has_ema().then_some(flat)
     }
 
-    /// Runs `work` in the pool of threads, if this network needs one. A step enters it by itself, but waking a thread
-    /// for each costs more than entering once for many.
+    /// Runs `work` in the thread pool if the engine has several threads.
+    ///
+    /// A step enters the pool itself, but entering it once for many steps is faster than waking a thread for each step.
     pub(crate) fn in_pool<R: Send>(&mut self, work: impl FnOnce(&mut Self) -> R + Send) -> R {
         if self.layout.threads == 1 { work(self) } else { rayon::scope(|_| work(self)) }
     }
 
-    /// Runs loops with the vector instructions that the CPU has; see [`Loops`].
+    /// Runs loops with the vector instructions of this CPU; see [`Loops`].
     #[inline(always)]
     pub(crate) fn run_vectorized(&self, mut loops: impl FnMut()) {
         self.layout.arch.dispatch(Loops(
@@ -203,63 +231,74 @@ impl Engine {
         ));
     }
 
-    fn run(&mut self, step: &Step, read_row: &RowReader<'_>, purpose: GradientUse<'_>) -> BatchMetrics {
-        self.in_pool(|engine| engine.run_on_this_thread(step, read_row, purpose))
+    /// Runs a step in the thread pool if the engine has several threads.
+    fn run(&mut self, step: &Step, read_row: &RowReader<'_>, gradient_use: GradientUse<'_>) -> BatchMetrics {
+        self.in_pool(|engine| engine.run_in_current_pool(step, read_row, gradient_use))
     }
 
-    fn run_on_this_thread(&mut self, step: &Step, read_row: &RowReader<'_>, purpose: GradientUse<'_>) -> BatchMetrics {
+    /// Runs a step. The calling thread must be in the thread pool if the engine has several threads.
+    fn run_in_current_pool(
+        &mut self,
+        step: &Step,
+        read_row: &RowReader<'_>,
+        gradient_use: GradientUse<'_>,
+    ) -> BatchMetrics {
         let Self {
-            layout: shape,
+            layout,
             parameters,
             optimizer_state: state,
             gradients,
-            scratch: rows,
-            thread_results: lanes,
-            gradient_accumulation: accumulate,
+            scratch,
+            thread_results: results,
+            gradient_accumulation,
             ..
         } = self;
-        let runs = matches!(purpose, GradientUse::Update(_));
+        let updates_running_stats = matches!(gradient_use, GradientUse::Update(_));
         let count = step.rows as usize;
-        let share = count.div_ceil(shape.threads);
-        // The last threads may have no rows of a short batch.
-        let lanes = &mut lanes[..count.div_ceil(share)];
-        let one = |(i, (lane, space)): (usize, (&mut ThreadResult, &mut [f32]))| {
-            shape.process_rows(parameters, step, read_row, i * share..count.min((i + 1) * share), space, (lane, runs));
+        let rows_per_thread = count.div_ceil(layout.threads);
+        // In a smaller last batch, the last threads may have no rows.
+        let results = &mut results[..count.div_ceil(rows_per_thread)];
+        let process_rows = |(i, (result, scratch)): (usize, (&mut ThreadResult, &mut [f32]))| {
+            let rows = i * rows_per_thread..count.min((i + 1) * rows_per_thread);
+            let rows = ThreadRows { step, read_row, rows };
+            layout.process_rows(parameters, rows, scratch, result, updates_running_stats);
         };
-        if let [lane] = lanes {
-            one((0, (lane, rows)));
+        if let [result] = results {
+            process_rows((0, (result, scratch)));
         } else {
-            let spaces = rows.par_chunks_mut(shape.scratch_len(share));
-            lanes.par_iter_mut().zip(spaces).enumerate().with_max_len(1).for_each(one);
+            let scratch = scratch.par_chunks_mut(layout.scratch_len(rows_per_thread));
+            results.par_iter_mut().zip(scratch).enumerate().with_max_len(1).for_each(process_rows);
         }
-        let source = if shape.sums_per_thread {
-            GradientSource::ThreadSums(lanes)
+        let source = if layout.sums_per_thread {
+            GradientSource::ThreadSums(results)
         } else {
-            GradientSource::Rows(&rows[..count * shape.stride])
+            GradientSource::Rows(&scratch[..count * layout.stride])
         };
-        let keeps = *accumulate > 1 || shape.needs_full_gradients();
-        let starts = match purpose {
-            GradientUse::Update(step) if keeps => Some(step.clears_gradients == 1),
+        let stores_gradients = *gradient_accumulation > 1 || layout.needs_full_gradients();
+        let overwrites = match gradient_use {
+            GradientUse::Update(step) if stores_gradients => Some(step.clears_gradients == 1),
             GradientUse::Update(_) => None,
-            GradientUse::Store { overwrites: starts } => Some(starts),
+            GradientUse::Store { overwrites } => Some(overwrites),
         };
-        if let Some(starts) = starts {
-            let keep = GradientUse::Store { overwrites: starts };
-            shape.apply_gradients(&shape.ranges, source, keep, ParameterSlices { parameters, gradients, state });
-            shape.add_vector_gradients(lanes, starts, gradients);
+        if let Some(overwrites) = overwrites {
+            let store = GradientUse::Store { overwrites };
+            layout.apply_gradients(&layout.ranges, source, store, ParameterSlices { parameters, gradients, state });
+            layout.add_vector_gradients(results, overwrites, gradients);
         } else {
-            shape.apply_gradients(&shape.ranges, source, purpose, ParameterSlices { parameters, gradients, state });
+            let flat = ParameterSlices { parameters, gradients, state };
+            layout.apply_gradients(&layout.ranges, source, gradient_use, flat);
         }
-        if let (GradientUse::Update(step), Some(_)) = (purpose, starts)
+        if let (GradientUse::Update(step), Some(_)) = (gradient_use, overwrites)
             && step.applies_update == 1
         {
-            let whole = GradientSource::Full(shape.clip_factor(gradients, *accumulate));
-            shape.apply_gradients(&shape.ranges, whole, purpose, ParameterSlices { parameters, gradients, state });
+            let full = GradientSource::Full(layout.clip_factor(gradients, *gradient_accumulation));
+            let flat = ParameterSlices { parameters, gradients, state };
+            layout.apply_gradients(&layout.ranges, full, gradient_use, flat);
         }
-        let sum: f64 = lanes.iter().map(|lane| lane.loss).sum();
+        let loss_sum: f64 = results.iter().map(|result| result.loss).sum();
         BatchMetrics {
-            loss: (sum * f64::from(step.loss_scale)) as f32,
-            correct: lanes.iter().map(|lane| lane.correct).sum(),
+            loss: (loss_sum * f64::from(step.loss_scale)) as f32,
+            correct: results.iter().map(|result| result.correct).sum(),
         }
     }
 }

@@ -1,9 +1,14 @@
-//! What the ways of computing a step have in common: a layer, and what a thread takes in and brings out.
+//! The types that all ways of computing a step share: a layer, the rows of a thread, and the results of a thread.
+
+use std::ops::Range;
 
 use crate::{
-    engine::cpu::{
-        elementwise::{derivatives, multiply_by_derivative},
-        gemm::Matrix,
+    engine::{
+        cpu::{
+            elementwise::{derivatives, multiply_by_derivative},
+            gemm::Matrix,
+        },
+        step::Step,
     },
     nn::{
         activation::Activation,
@@ -16,106 +21,143 @@ use crate::{
     util::math::Fma,
 };
 
-/// Writes the inputs and the expected outputs of a row of the batch, and tells what it weighs.
+/// A function that writes the inputs and the targets of a row of the batch, and returns its sample weight.
 pub(crate) type RowReader<'a> = dyn Fn(usize, &mut [f32], &mut [f32]) -> f32 + Sync + 'a;
 
-/// A layer, and the columns of what it reads and writes.
+/// The rows of a batch that one thread processes.
+pub(crate) struct ThreadRows<'a> {
+    pub(crate) step: &'a Step,
+    pub(crate) read_row: &'a RowReader<'a>,
+    /// The range of the rows in the batch.
+    pub(crate) rows: Range<usize>,
+}
+
+/// The values that determine whether an output is dropped; see [`Dropout::factor`].
+pub(crate) struct DropoutIndex {
+    /// The index of the neuron in its layer.
+    pub(crate) neuron: usize,
+    /// The position of the row in its epoch.
+    pub(crate) position: u32,
+    /// The key of the epoch.
+    pub(crate) key: [u32; 2],
+}
+
+/// The distances between the weights that a matmul with SIMD registers reads. Each sum of the matmul is one output.
+#[derive(Clone, Copy)]
+pub(crate) struct WeightStrides {
+    /// The distance from a weight to the weight of the next term of its sum.
+    pub(crate) term: usize,
+    /// The distance from a weight to the weight of the same term in the next sum.
+    pub(crate) sum: usize,
+}
+
+/// The normalization of a layer, and the column of its normalized values.
+#[derive(Clone, Copy)]
+pub(crate) struct NormalizationColumns {
+    pub(crate) kind: Normalization,
+    /// The first column of the normalized values. In layer normalization, the column after them holds the inverse
+    /// standard deviation of the row.
+    pub(crate) offset: usize,
+}
+
+/// A layer, with the columns that it reads and writes.
 pub(crate) struct Layer {
     pub(crate) layout: LayerLayout,
-    /// The tensors of the layer, and where they lie.
+    /// The tensors of the layer, with their offsets.
     tensors: Vec<TensorLayout>,
     pub(crate) activation: Activation,
     pub(crate) input_offset: usize,
     pub(crate) output_offset: usize,
     pub(crate) delta_offset: usize,
-    /// Where the slopes lie, if the values do not tell them.
+    /// The column of the derivatives, if they do not follow from the outputs.
     pub(crate) derivative_offset: Option<usize>,
-    /// Which of its outputs are dropped in training.
+    /// The dropout of the outputs in training.
     dropout: Option<Dropout>,
-    /// The number of its first neuron among all, for dropout.
+    /// The index of the first neuron among all neurons of the network, for dropout.
     first_neuron: usize,
-    /// How its sums are normalised, and the column of what comes out; behind that one of a layer norm's inverse deviation.
-    pub(crate) normalization: Option<(Normalization, usize)>,
-    /// Whether something is trained between the sum of a neuron and its activation, or in the activation.
+    pub(crate) normalization: Option<NormalizationColumns>,
+    /// Whether the layer has trained parameters between the pre-activation and the output: gamma, beta or PReLU slopes.
     pub(crate) has_per_neuron_parameters: bool,
-    /// Where a lane sums the gradients of the tensors behind the sum.
+    /// The offset of the gradients of these parameters in [`ThreadResult::vector_gradients`].
     pub(crate) vector_gradient_offset: usize,
 }
 
 impl Layer {
-    /// The layers of a network; `take` gives columns to what they read and write: inputs and a 1, outputs and a 1.
-    pub(crate) fn for_network(network: &Network, from: usize, mut take: impl FnMut(usize) -> usize) -> Vec<Self> {
+    /// Creates the layers of a network. The columns of the inputs start at `input_offset`. `allocate` allocates the
+    /// given number of columns and returns the first one; each layer gets columns for its outputs and a constant 1.
+    pub(crate) fn for_network(
+        network: &Network,
+        input_offset: usize,
+        mut allocate: impl FnMut(usize) -> usize,
+    ) -> Vec<Self> {
         let mut layers: Vec<Self> = Vec::with_capacity(network.layers().len());
-        for (dense, LayerTensors { layout: place, tensors }) in network.layers().iter().zip(network.layout().to_layers)
-        {
-            let to = take(place.outputs + 1);
-            let from = layers.last().map_or(from, |before| before.output_offset);
-            let first = layers.last().map_or(0, |before| before.first_neuron + before.layout.stride);
-            let dropout = (dense.dropout > 0.0).then(|| Dropout::with_probability(dense.dropout));
-            let activation = dense.activation;
-            let sums_from = layers.last().map_or(0, |before| before.vector_gradient_offset + before.per_neuron_len());
-            layers.push(Self {
-                layout: place,
+        for (dense, LayerTensors { layout, tensors }) in network.layers().iter().zip(network.layout().layer_tensors) {
+            let output_offset = allocate(layout.outputs + 1);
+            let previous = layers.last();
+            let layer = Self {
+                layout,
                 tensors,
-                activation,
-                input_offset: from,
-                output_offset: to,
+                activation: dense.activation,
+                input_offset: previous.map_or(input_offset, |previous| previous.output_offset),
+                output_offset,
                 delta_offset: 0,
                 derivative_offset: None,
-                dropout,
-                first_neuron: first,
-                normalization: dense.normalization.map(|norm| (norm, 0)),
+                dropout: (dense.dropout > 0.0).then(|| Dropout::with_probability(dense.dropout)),
+                first_neuron: previous.map_or(0, |previous| previous.first_neuron + previous.layout.stride),
+                normalization: dense.normalization.map(|kind| NormalizationColumns { kind, offset: 0 }),
                 has_per_neuron_parameters: dense.has_per_neuron_parameters(),
-                vector_gradient_offset: sums_from,
-            });
+                vector_gradient_offset: previous
+                    .map_or(0, |previous| previous.vector_gradient_offset + previous.per_neuron_len()),
+            };
+            layers.push(layer);
         }
         layers
     }
 
-    /// Gives columns to the slopes and deltas of all layers.
-    pub(crate) fn assign_delta_offsets(layers: &mut [Self], mut take: impl FnMut(usize) -> usize) {
+    /// Allocates columns for the derivatives, the normalized values and the deltas of all layers.
+    pub(crate) fn assign_delta_offsets(layers: &mut [Self], mut allocate: impl FnMut(usize) -> usize) {
         for layer in layers.iter_mut().filter(|l| l.dropout.is_some() || !l.activation.derivative_from_output()) {
-            layer.derivative_offset = Some(take(layer.layout.outputs));
+            layer.derivative_offset = Some(allocate(layer.layout.outputs));
         }
         for layer in layers.iter_mut() {
-            if let Some((_, normed)) = &mut layer.normalization {
-                *normed = take(layer.layout.outputs + 1);
+            if let Some(normalization) = &mut layer.normalization {
+                normalization.offset = allocate(layer.layout.outputs + 1);
             }
         }
         for layer in layers {
-            layer.delta_offset = take(layer.layout.outputs);
+            layer.delta_offset = allocate(layer.layout.outputs);
         }
     }
 
-    /// Where a tensor lies, if the layer has it.
+    /// Returns the layout of a tensor if the layer has it.
     pub(crate) fn tensor(&self, kind: TensorKind) -> Option<TensorLayout> {
         self.tensors.iter().find(|tensor| tensor.spec.kind == kind).copied()
     }
 
-    /// The values of a per-neuron tensor, which is empty if the layer does not have it. Running statistics are among the
-    /// flat statistics, the others among the flat parameters.
+    /// Returns the values of a per-neuron tensor, which is empty if the layer does not have it. Running statistics are
+    /// part of the flat statistics, all other tensors of the flat parameters.
     pub(crate) fn per_neuron_values<'a>(&self, flat: &'a [f32], kind: TensorKind) -> &'a [f32] {
         self.tensor(kind).map_or(&[], |tensor| &flat[tensor.offset..][..tensor.spec.len()])
     }
 
-    /// The tensors that are trained behind the sum, in the order in which a lane sums their gradients.
+    /// Returns the trained per-neuron tensors, in the order of their gradients in [`ThreadResult::vector_gradients`].
     pub(crate) fn per_neuron_tensors(&self) -> impl Iterator<Item = &TensorLayout> {
         self.tensors
             .iter()
             .filter(|tensor| tensor.spec.kind.is_trained() && tensor.spec.kind.module() != TensorModule::Dense)
     }
 
-    /// The number of values of [`Layer::per_neuron_tensors`].
+    /// Returns the number of values of [`Layer::per_neuron_tensors`].
     pub(crate) fn per_neuron_len(&self) -> usize {
         self.per_neuron_tensors().map(|tensor| tensor.spec.len()).sum()
     }
 
-    /// The number of running statistics, padded.
+    /// Returns the number of running statistics, with padding.
     pub(crate) fn statistics_len(&self) -> usize {
         self.tensors.iter().filter(|tensor| !tensor.spec.kind.is_trained()).count() * self.layout.stride
     }
 
-    /// The slopes where the sums are `z`, for those whose values do not tell them.
+    /// Stores the derivatives at the pre-activations `z`, unless they follow from the outputs.
     #[inline(always)]
     pub(crate) fn store_derivatives(&self, fma: Fma, z: &[f32], into: &mut [f32]) {
         if !self.activation.derivative_from_output() {
@@ -123,60 +165,63 @@ impl Layer {
         }
     }
 
-    /// Drops some of the outputs `a` and of their slopes; `of` tells of each the neuron, counted from the layer's first,
-    /// the place of its row in the epoch, and the epoch's key.
+    /// Multiplies the outputs `a` and their derivatives by the dropout factors. `index_of` returns the dropout index of
+    /// each value.
     #[inline(always)]
     pub(crate) fn apply_dropout(
         &self,
         a: &mut [f32],
-        slopes: &mut [f32],
-        of: impl Fn(usize) -> (usize, u32, [u32; 2]),
+        derivatives: &mut [f32],
+        index_of: impl Fn(usize) -> DropoutIndex,
     ) {
         let Some(dropout) = self.dropout else { return };
         if self.activation.derivative_from_output() {
-            slopes.fill(1.0);
-            multiply_by_derivative(self.activation, a, &[], slopes);
+            derivatives.fill(1.0);
+            multiply_by_derivative(self.activation, a, &[], derivatives);
         }
-        for (at, (a, slope)) in a.iter_mut().zip(slopes).enumerate() {
-            let (neuron, place, key) = of(at);
-            let factor = dropout.factor(key, place, (self.first_neuron + neuron) as u32);
-            (*a, *slope) = (factor * *a, factor * *slope);
+        for (i, (a, derivative)) in a.iter_mut().zip(derivatives).enumerate() {
+            let DropoutIndex { neuron, position, key } = index_of(i);
+            let factor = dropout.factor(key, position, (self.first_neuron + neuron) as u32);
+            (*a, *derivative) = (factor * *a, factor * *derivative);
         }
     }
 
-    /// Multiplies `delta` by the slopes where the outputs are `a`.
+    /// Multiplies `delta` by the derivatives: by the stored ones if there are any, otherwise by those at the outputs
+    /// `a`.
     #[inline(always)]
     pub(crate) fn multiply_by_derivative(&self, a: &[f32], derivatives: &[f32], delta: &mut [f32]) {
         if derivatives.is_empty() {
             multiply_by_derivative(self.activation, a, derivatives, delta);
         } else {
-            delta.iter_mut().zip(derivatives).for_each(|(d, slope)| *d *= slope);
+            delta.iter_mut().zip(derivatives).for_each(|(d, derivative)| *d *= derivative);
         }
     }
 
-    /// Of the numbers of a row, or of some rows side by side, those of the layer's neurons from `column` on.
+    /// Returns the values of the columns of this layer that start at `column`, for `lanes` rows side by side; empty if
+    /// `column` is `None`.
     pub(crate) fn columns<'a>(&self, values: &'a [f32], column: Option<usize>, lanes: usize) -> &'a [f32] {
         column.map_or(&[], |column| &values[column * lanes..][..self.layout.outputs * lanes])
     }
 
-    /// The first `rows` rows of the weights; the one after the last weights is the biases.
+    /// Returns the first `rows` rows of the weights. The row after the last weight row is the bias.
     pub(crate) fn weights<'a>(&self, parameters: &'a [f32], rows: usize) -> Matrix<'a> {
         let LayerLayout { offset, outputs, stride, .. } = self.layout;
         Matrix::new(&parameters[offset..], rows, outputs, stride)
     }
 }
 
-/// What one thread brings out of its rows.
+/// The results of one thread for its rows.
 #[derive(Clone, Default)]
 pub(crate) struct ThreadResult {
     pub(crate) loss: f64,
-    /// The sum of the weights of the rows that were answered rightly.
+    /// The sum of the sample weights of the correct rows.
     pub(crate) correct: f64,
-    /// The gradients, where every thread sums its own.
+    /// The gradients of the parameters, if every thread sums gradients.
     pub(crate) gradients: Vec<f32>,
-    /// The gradients of what lies behind the biases, layer by layer.
+    /// The gradients of the per-neuron parameters, layer by layer.
     pub(crate) vector_gradients: Vec<f32>,
-    /// The running statistics of batch norms, and of the present batch the inverse deviations; the first lane's.
+    /// The running statistics of batch normalization. Only the first thread uses them.
     pub(crate) statistics: Vec<f32>,
+    /// The inverse standard deviations of the current batch in batch normalization.
     pub(crate) inverse_stds: Vec<f32>,
 }

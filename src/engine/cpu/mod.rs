@@ -1,4 +1,4 @@
-//! The machine that is always there: [`mod@reference`] to judge by, and an engine that is fast.
+//! The CPU engine, which trains and predicts in f32 with vector instructions and several threads.
 
 pub(crate) mod batch;
 pub(crate) mod dataset_run;

@@ -1,14 +1,14 @@
-//! Predictions: the forward pass alone.
+//! Predictions: the forward pass without training.
 
 use rayon::prelude::*;
 
 use crate::{
-    engine::cpu::batch::{BLOCK_FLOATS, BatchLayout},
+    engine::cpu::batch::{BLOCK_FLOATS, BatchConfig, BatchLayout, passes::NetworkValues},
     nn::{loss::Loss, network::Network},
     optim::optimizer::Optimizer,
 };
 
-/// A network that answers.
+/// A network with its parameters, for predictions.
 pub(crate) struct Predictor {
     layout: BatchLayout,
     parameters: Vec<f32>,
@@ -16,40 +16,46 @@ pub(crate) struct Predictor {
 }
 
 impl Predictor {
-    /// `parameters` lie as [`Network::layout`] says, `statistics` as [`Network::statistics`].
+    /// Creates a predictor with flat parameters and flat running statistics.
     pub(crate) fn new(network: &Network, parameters: Vec<f32>, statistics: Vec<f32>) -> Self {
-        // Neither says anything about the way forward.
-        Self {
-            layout: BatchLayout::new(network, (Loss::Mse, false, Optimizer::sgd(0.0)), (1, false), 1),
-            parameters,
-            statistics,
-        }
+        // The loss and the optimizer do not affect the forward pass.
+        let config = BatchConfig {
+            loss: Loss::Mse,
+            is_multi_label: false,
+            optimizer: Optimizer::sgd(0.0),
+            batch_size: 1,
+            has_sample_weights: false,
+            threads: 1,
+        };
+        Self { layout: BatchLayout::new(network, config), parameters, statistics }
     }
 
+    /// Sets the flat parameters and the flat running statistics.
     pub(crate) fn set_parameters(&mut self, flat: Vec<f32>, statistics: Vec<f32>) {
         (self.parameters, self.statistics) = (flat, statistics);
     }
 
-    /// The outputs, row by row, for any number of rows of inputs.
+    /// Returns the outputs, row by row, for any number of rows of inputs.
     pub(crate) fn predict(&self, inputs: &[f32]) -> Vec<f32> {
-        predict(&self.layout, (&self.parameters, &self.statistics), inputs)
+        let values = NetworkValues { parameters: &self.parameters, statistics: &self.statistics };
+        predict(&self.layout, values, inputs)
     }
 }
 
-/// The outputs, row by row, for any number of rows of inputs.
-pub(crate) fn predict(shape: &BatchLayout, parameters: (&[f32], &[f32]), inputs: &[f32]) -> Vec<f32> {
-    let count = inputs.len() / shape.inputs;
-    let block = (BLOCK_FLOATS / shape.stride).max(64).min(count);
-    let mut results = vec![0.0; count * shape.outputs];
-    if count > block {
-        let inputs = inputs.par_chunks(block * shape.inputs);
-        let blocks = results.par_chunks_mut(block * shape.outputs).zip(inputs);
+/// Returns the outputs, row by row, for any number of rows of inputs. It distributes blocks of rows over the threads.
+pub(crate) fn predict(layout: &BatchLayout, values: NetworkValues<'_>, inputs: &[f32]) -> Vec<f32> {
+    let count = inputs.len() / layout.inputs;
+    let block_rows = (BLOCK_FLOATS / layout.stride).max(64).min(count);
+    let mut outputs = vec![0.0; count * layout.outputs];
+    if count > block_rows {
+        let inputs = inputs.par_chunks(block_rows * layout.inputs);
+        let blocks = outputs.par_chunks_mut(block_rows * layout.outputs).zip(inputs);
         blocks.for_each_init(
-            || shape.blank_rows(block),
-            |space, (results, inputs)| shape.predict(parameters, space, inputs, results),
+            || layout.blank_rows(block_rows),
+            |scratch, (outputs, inputs)| layout.predict(values, scratch, inputs, outputs),
         );
     } else if count > 0 {
-        shape.predict(parameters, &mut shape.blank_rows(block), inputs, &mut results);
+        layout.predict(values, &mut layout.blank_rows(block_rows), inputs, &mut outputs);
     }
-    results
+    outputs
 }

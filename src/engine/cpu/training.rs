@@ -1,4 +1,4 @@
-//! A CPU engine together with the data set that it learns from.
+//! The training of one network on the CPU: an engine, with the steps and the data set of the training.
 
 use crate::{
     data::dataset::Dataset,
@@ -13,7 +13,7 @@ use crate::{
     train::run_report::RunReport,
 };
 
-/// A network in training, what decides its steps, and its data set if it has one.
+/// A network in training on the CPU, with its generator of steps and its data set, if there is one.
 pub(crate) struct CpuTraining {
     pub(crate) engine: Engine,
     pub(crate) network: Network,
@@ -25,14 +25,18 @@ pub(crate) struct CpuTraining {
 }
 
 impl CpuTraining {
-    /// A network with its initial parameters.
+    /// Creates the training of a network with its initial parameters.
+    ///
+    /// # Errors
+    /// [`Error::InvalidPlan`](crate::Error::InvalidPlan) if the plan of `config` does not fit.
+    /// [`Error::OutOfMemory`](crate::Error::OutOfMemory) if the host cannot allocate the memory.
     pub(crate) fn new(config: TrainingConfig<'_>, data: Option<&Dataset>, generator: StepGenerator) -> Result<Self> {
-        let TrainingConfig { network, shuffle, input_noise_std: noise, has_sample_weights: weighted, plan, .. } =
-            config;
+        let TrainingConfig { network, shuffle, input_noise_std, has_sample_weights, plan, .. } = config;
+        let parameters = network.initial_parameters(generator.seed)?;
         let threads = plan.and_then(Plan::threads);
-        let engine = Engine::new(network, &generator, weighted, network.initial_parameters(generator.seed)?, threads)?;
-        if let Some(pinned) = plan {
-            engine.plan(network, generator.batch_size).check(pinned)?;
+        let engine = Engine::new(network, &generator, has_sample_weights, parameters, threads)?;
+        if let Some(requested_plan) = plan {
+            engine.plan(network, generator.batch_size).check(requested_plan)?;
         }
         Ok(Self {
             engine,
@@ -40,17 +44,18 @@ impl CpuTraining {
             generator,
             data: data.cloned(),
             shuffle,
-            input_noise_std: noise,
-            has_sample_weights: weighted,
+            input_noise_std,
+            has_sample_weights,
         })
     }
 
-    /// How steps are computed.
+    /// Returns the plan of the steps.
     pub(crate) fn plan(&self) -> Plan {
         self.engine.plan(&self.network, self.generator.batch_size)
     }
 
-    /// Takes the steps `first` to `first + steps` on the data set, after `before` updates, and adds their metrics to a report.
+    /// Runs the steps `first..first + steps` on the data set and adds their metrics to `report`. `steps_since_reset`
+    /// steps have run since the optimizer was reset. Without a data set it does nothing.
     pub(crate) fn run(
         &mut self,
         first: u64,
@@ -58,38 +63,41 @@ impl CpuTraining {
         steps: usize,
         report: &mut RunReport,
     ) -> Result<()> {
-        let Self {
-            engine, generator: course, data, shuffle, input_noise_std: noise, has_sample_weights: weighted, ..
-        } = self;
+        let Self { engine, generator, data, shuffle, input_noise_std, has_sample_weights, .. } = self;
         let Some(data) = data else { return Ok(()) };
-        let run = CpuDatasetRun { data, shuffle: *shuffle, input_noise_std: *noise, has_sample_weights: *weighted };
+        let run = CpuDatasetRun {
+            data,
+            shuffle: *shuffle,
+            input_noise_std: *input_noise_std,
+            has_sample_weights: *has_sample_weights,
+        };
         let steps = first..first + steps as u64;
-        engine.in_pool(|engine| run.run(engine, course.clone(), steps, steps_since_reset, report));
+        engine.in_pool(|engine| run.run(engine, generator.clone(), steps, steps_since_reset, report));
         data.check_read()
     }
 
-    /// Takes one step on a batch of the caller.
+    /// Runs one step on a batch of the caller.
     pub(crate) fn step(&mut self, batch: Batch<'_>, step: Step) -> StepMetrics {
-        let outcome = self.engine.step(&step, batch_reader(batch));
+        let metrics = self.engine.step(&step, batch_reader(batch));
         StepMetrics {
-            loss: outcome.loss,
-            correct: outcome.correct,
+            loss: metrics.loss,
+            correct: metrics.correct,
             rows: step.rows,
             sample_weight_sum: batch.weight_sum(),
         }
     }
 
-    /// The gradients of the loss on a batch of the caller, flat. Nothing changes.
+    /// Returns the flat gradients of the loss on a batch of the caller. The training state does not change.
     pub(crate) fn gradients(&mut self, batch: Batch<'_>, step: Step) -> Vec<f32> {
         self.engine.gradients(&step, batch_reader(batch))
     }
 }
 
-/// Copies the rows of a batch of the caller to where the engine reads them.
+/// Returns a function that reads the rows of a batch of the caller.
 fn batch_reader(batch: Batch<'_>) -> impl Fn(usize, &mut [f32], &mut [f32]) -> f32 + Sync + '_ {
-    move |row, x, t| {
-        x.copy_from_slice(&batch.inputs[row * x.len()..(row + 1) * x.len()]);
-        t.copy_from_slice(&batch.targets[row * t.len()..(row + 1) * t.len()]);
+    move |row, inputs, targets| {
+        inputs.copy_from_slice(&batch.inputs[row * inputs.len()..(row + 1) * inputs.len()]);
+        targets.copy_from_slice(&batch.targets[row * targets.len()..(row + 1) * targets.len()]);
         batch.sample_weight(row)
     }
 }

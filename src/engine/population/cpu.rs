@@ -11,8 +11,11 @@ use crate::{
         cpu::{
             dataset_run::CpuDatasetRun,
             engine::Engine,
-            group,
-            group::{GroupConfig, LaneGroup, members::GroupMember},
+            group::{
+                config::{GroupConfig, grouped_count},
+                lane_group::LaneGroup,
+                member::GroupMember,
+            },
         },
         population::{
             evaluation::{EvaluationSettings, EvaluationTask},
@@ -109,20 +112,14 @@ impl CpuPopulation {
     /// member.
     pub(crate) fn new(config: TrainingConfig<'_>, data: &Dataset, generators: Vec<StepGenerator>) -> Result<Self> {
         let TrainingConfig { shuffle, input_noise_std, has_sample_weights, .. } = config;
+        let dataset_run = CpuDatasetRun { data, shuffle, input_noise_std, has_sample_weights };
         let mut classes = Self::classes(config, &generators)?;
         let mut table = None;
         let mut locations: Vec<Option<MemberLocation>> = generators.iter().map(|_| None).collect();
         for (class_index, (class, members)) in classes.iter_mut().enumerate() {
-            let grouped_count = group::grouped_count(members.len(), rayon::current_num_threads());
+            let grouped_count = grouped_count(members.len(), rayon::current_num_threads());
             if grouped_count > 0 {
-                class.group_config = GroupConfig::new(
-                    &class.network,
-                    &class.generator,
-                    data,
-                    has_sample_weights,
-                    (shuffle, input_noise_std),
-                    &mut table,
-                );
+                class.group_config = GroupConfig::new(&class.network, &class.generator, &dataset_run, &mut table);
             }
             for (position, &member) in members.iter().enumerate() {
                 let generator = generators[member].clone();
@@ -207,9 +204,9 @@ impl CpuPopulation {
         let mut reports: Vec<Option<&mut RunReport>> = reports.iter_mut().map(Some).collect();
         let mut tasks: Vec<(CpuTask<'_>, Vec<&mut RunReport>)> = Vec::new();
         for MemberClass { group_config, groups, .. } in classes {
-            for (group, kind) in groups.iter_mut().zip(group_config.iter().cycle()) {
+            for (group, config) in groups.iter_mut().zip(group_config.iter().cycle()) {
                 let group_reports = group.members().iter().filter_map(|member| reports[member.member].take()).collect();
-                tasks.push((CpuTask::Group(group, kind), group_reports));
+                tasks.push((CpuTask::Group(group, config), group_reports));
             }
         }
         for (location, report) in locations.iter_mut().zip(reports) {
@@ -220,7 +217,7 @@ impl CpuPopulation {
             }
         }
         tasks.into_par_iter().for_each(|(task, mut reports)| match task {
-            CpuTask::Group(group, kind) => group.run(kind, first, steps as u64, &mut reports),
+            CpuTask::Group(group, config) => group.run(config, first, steps as u64, &mut reports),
             CpuTask::Standalone(StandaloneMember { engine, generator, .. }) => {
                 for report in reports {
                     dataset_run.run(engine, generator.clone(), first..last, first, report);
@@ -233,14 +230,14 @@ impl CpuPopulation {
     pub(crate) fn stop(&mut self, member: usize) {
         if let MemberLocation::Standalone(standalone) = &mut self.locations[member] {
             standalone.is_training = false;
-        } else if let Some((class, state)) = self.remove_from_lane(member) {
-            self.locations[member] = MemberLocation::Stopped(Box::new(StoppedMember { class, state }));
+        } else if let Some(stopped) = self.remove_from_lane(member) {
+            self.locations[member] = MemberLocation::Stopped(Box::new(stopped));
         }
     }
 
-    /// Removes a member from its lane and returns its class and training state, or `None` if it has no lane. The last
-    /// member of the class moves into the lane, so that all groups but the last stay full.
-    fn remove_from_lane(&mut self, member: usize) -> Option<(usize, TrainingState)> {
+    /// Removes a member from its lane and returns it, or returns `None` if it has no lane. The last member of the class
+    /// moves into the lane, so that all groups but the last stay full.
+    fn remove_from_lane(&mut self, member: usize) -> Option<StoppedMember> {
         let MemberLocation::Lane { class, group, lane } = self.locations[member] else { return None };
         let MemberClass { group_config, groups, .. } = &mut self.classes[class];
         let config = group_config.as_ref()?;
@@ -248,11 +245,11 @@ impl CpuPopulation {
         if groups.last()?.members().is_empty() {
             groups.pop();
         }
-        if removed.0.member != member {
-            self.locations[removed.0.member] = MemberLocation::Lane { class, group, lane };
+        if removed.member.member != member {
+            self.locations[removed.member.member] = MemberLocation::Lane { class, group, lane };
             removed = groups[group].replace(config, lane, removed);
         }
-        Some((class, removed.1))
+        Some(StoppedMember { class, state: removed.state })
     }
 
     /// Returns the outputs of each member.
@@ -354,9 +351,9 @@ mod tests {
 
     #[test]
     fn members_snapshot_restore_and_set_rates_independently() {
-        let numbers = |count: usize| (0..count).map(|i| (i as f32 * 12.9898).sin()).collect::<Vec<_>>();
+        let pseudo_random = |count: usize| (0..count).map(|i| (i as f32 * 12.9898).sin()).collect::<Vec<_>>();
         let classes: Vec<u32> = (0..53).map(|row| row * 7 % 3).collect();
-        let data = Dataset::new(53, numbers(53 * 5), classes).unwrap();
+        let data = Dataset::new(53, pseudo_random(53 * 5), classes).unwrap();
         let network = Network::new(5).dense(6, Activation::Tanh).dense(3, Activation::Identity);
         for (accumulate, count) in [(1, 37), (3, 37), (3, 2)] {
             // Restoring resets the number of updates in a trainer but not in a population, so use settings that do not
@@ -395,10 +392,14 @@ mod tests {
                     if stopped.contains(&member) {
                         assert!(reports[member].losses.is_empty());
                     } else {
-                        assert_eq!(reports[member], trainer.run(steps[1] as usize).unwrap(), "{member} of {count}");
+                        assert_eq!(
+                            reports[member],
+                            trainer.run(steps[1] as usize).unwrap(),
+                            "member {member} of {count}"
+                        );
                     }
                     let parameters = network.layers_from_flat(&population.training_state(member).parameters, &[]);
-                    assert_eq!(parameters, trainer.parameters().unwrap(), "{member} of {count}");
+                    assert_eq!(parameters, trainer.parameters().unwrap(), "member {member} of {count}");
                 }
             };
             run(&mut population, &mut trainers, [0, 6], &[]);
@@ -416,7 +417,7 @@ mod tests {
             population.restore(1, true);
             trainers[1].restore().unwrap();
             run(&mut population, &mut trainers, [18, 4], &[0]);
-            let inputs = numbers(4 * 5);
+            let inputs = pseudo_random(4 * 5);
             for (member, outputs) in population.predict(&inputs).into_iter().enumerate() {
                 assert_eq!(outputs, trainers[member].predict(&inputs).unwrap());
             }

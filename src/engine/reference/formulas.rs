@@ -1,64 +1,84 @@
-//! The formulas of a step, one function each.
+//! The formulas of a training step, one function each.
 
 use crate::{
     metrics::row_metrics::log_sum_exp,
     nn::{
         activation::Activation,
-        layout::LayerParameters,
+        dense::Dense,
         loss::Loss,
-        network::Dense,
         normalization::{EPSILON, Normalization},
+        parameters::LayerParameters,
     },
     optim::optimizer::Optimizer,
 };
 
-/// The weights and biases of one layer, or their gradients.
+/// The parameters of one layer in f64, or their gradients.
+///
+/// [`LayerParameters`] holds the same tensors in f32.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Parameters {
-    /// `[outputs, inputs]`, row by row: the weights of one neuron after the other.
+    /// The weights, `[outputs, inputs]`, row by row: all weights of a neuron are adjacent.
     pub weight: Vec<f64>,
-    /// `[outputs]`
+    /// The biases, `[outputs]`.
     pub bias: Vec<f64>,
-    /// `[outputs]`: what a norm multiplies by; empty without one.
+    /// The scales of a normalization, `[outputs]`; empty without normalization.
+    #[doc(alias = "gain")]
     pub gamma: Vec<f64>,
-    /// `[outputs]`: what a norm adds; empty without one.
+    /// The offsets of a normalization, `[outputs]`; empty without normalization.
+    #[doc(alias = "shift")]
     pub beta: Vec<f64>,
-    /// `[outputs]`: learned slopes; empty without them.
+    /// The learned negative slopes of [`Activation::Prelu`], `[outputs]`; empty for other activations.
     pub prelu_slope: Vec<f64>,
 }
 
 impl Parameters {
-    /// The same of each of the vectors.
-    pub(crate) fn map(&self, of: impl Fn(&[f64]) -> Vec<f64>) -> Self {
-        let Self { weight, bias, gamma: gain, beta: shift, prelu_slope: slope } = self;
-        Self { weight: of(weight), bias: of(bias), gamma: of(gain), beta: of(shift), prelu_slope: of(slope) }
+    /// Returns the results of `f`, which is called once for each vector.
+    pub(crate) fn map(&self, f: impl Fn(&[f64]) -> Vec<f64>) -> Self {
+        let Self { weight, bias, gamma, beta, prelu_slope } = self;
+        Self { weight: f(weight), bias: f(bias), gamma: f(gamma), beta: f(beta), prelu_slope: f(prelu_slope) }
     }
 
-    /// All of them, and whether it is the weights.
+    /// Returns each vector, with whether it is the weight.
     pub(crate) fn vectors(&self) -> [(bool, &Vec<f64>); 5] {
-        let Self { weight, bias, gamma: gain, beta: shift, prelu_slope: slope } = self;
-        [(true, weight), (false, bias), (false, gain), (false, shift), (false, slope)]
+        let Self { weight, bias, gamma, beta, prelu_slope } = self;
+        [(true, weight), (false, bias), (false, gamma), (false, beta), (false, prelu_slope)]
     }
 
+    /// Returns each vector, in the order of [`Parameters::vectors`].
     pub(crate) fn vectors_mut(&mut self) -> [&mut Vec<f64>; 5] {
-        let Self { weight, bias, gamma: gain, beta: shift, prelu_slope: slope } = self;
-        [weight, bias, gain, shift, slope]
+        let Self { weight, bias, gamma, beta, prelu_slope } = self;
+        [weight, bias, gamma, beta, prelu_slope]
     }
 }
 
 impl From<&LayerParameters> for Parameters {
+    /// Converts the trained parameters of a layer from f32. Running statistics are not part of the result.
     fn from(layer: &LayerParameters) -> Self {
-        let wide = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
-        let LayerParameters { weight, bias, gamma: gain, beta: shift, prelu_slope: slope, .. } = layer;
-        Self { weight: wide(weight), bias: wide(bias), gamma: wide(gain), beta: wide(shift), prelu_slope: wide(slope) }
+        let LayerParameters { weight, bias, gamma, beta, prelu_slope, .. } = layer;
+        Self {
+            weight: to_f64(weight),
+            bias: to_f64(bias),
+            gamma: to_f64(gamma),
+            beta: to_f64(beta),
+            prelu_slope: to_f64(prelu_slope),
+        }
     }
 }
 
-/// `z = x W^T + b` and `a = activation(z)`, in this order.
+/// Converts values from f32 to f64.
+pub(crate) fn to_f64(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|value| f64::from(*value)).collect()
+}
+
+/// Computes the pre-activations and the outputs of a dense layer: `z = x W^T + b` and `a = activation(z)`.
+///
+/// Returns `(z, a)`. The formula is that of PyTorch's `nn.Linear`, followed by an activation.
 ///
 /// # Shapes
-/// - x: `[rows, inputs]`
-/// - z and a: `[rows, outputs]`
+/// - `x`: `[rows, inputs]`
+/// - `z` and `a`: `[rows, outputs]`
+#[doc(alias = "linear")]
+#[doc(alias = "dense")]
 pub fn forward(layer: &Dense, parameters: &Parameters, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
     let mut z = Vec::with_capacity(x.len() / layer.inputs * layer.outputs);
     for x in x.chunks_exact(layer.inputs) {
@@ -70,165 +90,247 @@ pub fn forward(layer: &Dense, parameters: &Parameters, x: &[f64]) -> (Vec<f64>, 
     (z, a)
 }
 
-/// The activation of `z`, `[rows, outputs]`; where slopes are learned, each neuron has its own.
-pub fn activate(layer: &Dense, parameters: &Parameters, z: &[f64]) -> Vec<f64> {
-    let slope = |i: usize| parameters.prelu_slope.get(i % layer.outputs).copied().unwrap_or(1.0);
-    let apply = |(i, z): (usize, &f64)| {
-        if layer.activation.has_parameters() && *z < 0.0 { slope(i) * z } else { layer.activation.apply(*z) }
-    };
-    z.iter().enumerate().map(apply).collect()
-}
-
-/// `(z - mean) / sqrt(variance + epsilon)` over each of some groups of the sums, and one over those roots: a group is a
-/// row or a column, as [`Normalization`] says.
+/// Computes the outputs of a layer from its pre-activations: `a = activation(z)`.
+///
+/// [`Activation::Prelu`] uses the learned slope of each neuron for `z < 0` (He et al. 2015). Without learned slopes in
+/// `parameters` the slope is 1.
 ///
 /// # Shapes
-/// - z and the first result: `[rows, outputs]`
-/// - the second result: `[rows]` or `[outputs]`
+/// - `z` and the result: `[rows, outputs]`
+pub fn activate(layer: &Dense, parameters: &Parameters, z: &[f64]) -> Vec<f64> {
+    let slope = |index: usize| parameters.prelu_slope.get(index % layer.outputs).copied().unwrap_or(1.0);
+    let mut a = Vec::with_capacity(z.len());
+    for (index, z) in z.iter().enumerate() {
+        let is_scaled = layer.activation.has_parameters() && *z < 0.0;
+        a.push(if is_scaled { slope(index) * z } else { layer.activation.apply(*z) });
+    }
+    a
+}
+
+/// Normalizes pre-activations: `(z - mean) / sqrt(variance + 1e-5)`.
+///
+/// [`Normalization::Layer`] takes mean and variance over each row (Ba et al. 2016). [`Normalization::Batch`] takes them
+/// over each column (Ioffe and Szegedy 2015). The variance is the biased one, with the number of values as the divisor.
+///
+/// Returns the normalized values and the inverse standard deviations `1 / sqrt(variance + 1e-5)`.
+///
+/// # Shapes
+/// - `z` and the normalized values: `[rows, outputs]`
+/// - inverse standard deviations: `[rows]` for layer normalization, `[outputs]` for batch normalization
+#[doc(alias = "layer_norm")]
+#[doc(alias = "batch_norm")]
 pub fn normalize(normalization: Normalization, outputs: usize, z: &[f64]) -> (Vec<f64>, Vec<f64>) {
-    let (group, groups) = normalization_groups(normalization, outputs, z.len());
+    let groups = NormalizationGroups { normalization, outputs };
     let (means, variances) = moments(normalization, outputs, z);
-    let inverses: Vec<f64> = (0..groups).map(|g| 1.0 / (variances[g] + EPSILON).sqrt()).collect();
-    let normed = z.iter().enumerate().map(|(at, z)| (z - means[group(at)]) * inverses[group(at)]);
-    (normed.collect(), inverses)
+    let inverse_stds: Vec<f64> = variances.iter().map(|variance| 1.0 / (variance + EPSILON).sqrt()).collect();
+    let mut normalized = Vec::with_capacity(z.len());
+    for (index, z) in z.iter().enumerate() {
+        let group = groups.group_of(index);
+        normalized.push((z - means[group]) * inverse_stds[group]);
+    }
+    (normalized, inverse_stds)
 }
 
-/// To which group each number belongs, and how many groups there are.
-fn normalization_groups(normalization: Normalization, outputs: usize, len: usize) -> (impl Fn(usize) -> usize, usize) {
-    let is_layer = normalization == Normalization::Layer;
-    let group = move |at: usize| if is_layer { at / outputs } else { at % outputs };
-    (group, if is_layer { len / outputs } else { outputs })
+/// The groups of values that share a mean and a variance, in a matrix `[rows, outputs]`.
+#[derive(Clone, Copy)]
+struct NormalizationGroups {
+    normalization: Normalization,
+    outputs: usize,
 }
 
-/// Mean and variance of each group.
+impl NormalizationGroups {
+    /// Returns the number of groups among `len` values.
+    const fn count(self, len: usize) -> usize {
+        match self.normalization {
+            Normalization::Layer => len / self.outputs,
+            Normalization::Batch => self.outputs,
+        }
+    }
+
+    /// Returns the group of a value.
+    const fn group_of(self, index: usize) -> usize {
+        match self.normalization {
+            Normalization::Layer => index / self.outputs,
+            Normalization::Batch => index % self.outputs,
+        }
+    }
+}
+
+/// Returns the means and the biased variances of the groups of a normalization.
 pub(crate) fn moments(normalization: Normalization, outputs: usize, z: &[f64]) -> (Vec<f64>, Vec<f64>) {
-    let (group, groups) = normalization_groups(normalization, outputs, z.len());
-    let count = (z.len() / groups) as f64;
-    let mut means = vec![0.0; groups];
-    z.iter().enumerate().for_each(|(at, z)| means[group(at)] += z / count);
-    let mut variances = vec![0.0; groups];
-    z.iter().enumerate().for_each(|(at, z)| variances[group(at)] += (z - means[group(at)]).powi(2) / count);
+    let groups = NormalizationGroups { normalization, outputs };
+    let group_count = groups.count(z.len());
+    let group_size = (z.len() / group_count) as f64;
+    let mut means = vec![0.0; group_count];
+    for (index, z) in z.iter().enumerate() {
+        means[groups.group_of(index)] += z / group_size;
+    }
+    let mut variances = vec![0.0; group_count];
+    for (index, z) in z.iter().enumerate() {
+        let group = groups.group_of(index);
+        variances[group] += (z - means[group]).powi(2) / group_size;
+    }
     (means, variances)
 }
 
-/// What a norm makes of `delta`, `dLoss/dy` of `y = gain normed + shift`: `dLoss/dz` in its place, and the gradients of gain
-/// and shift, which go into `gradients`.
+/// Computes the gradients of a normalization `y = gamma n + beta`, where `n` are the values of [`normalize`].
+///
+/// `delta` is `dLoss/dy` before the call and `dLoss/dz` after it:
+///
+/// ```text
+/// dgamma = column sums of delta n
+/// dbeta  = column sums of delta
+/// d      = gamma delta
+/// dz     = (d - mean(d) - n mean(d n)) / sqrt(variance + 1e-5)
+/// ```
+///
+/// The means are over the same groups as in [`normalize`] (Ioffe and Szegedy 2015, section 3). `gradients` receives
+/// `dgamma` and `dbeta`.
 ///
 /// # Shapes
-/// - delta, normed: `[rows, outputs]`
-/// - inverses: as `normalised` gives them
+/// - `gamma`: `[outputs]`
+/// - `normalized` and `delta`: `[rows, outputs]`
+/// - `inverse_stds`: as returned by [`normalize`]
 pub fn normalization_backward(
     normalization: Normalization,
-    gain: &[f64],
-    (normed, inverses): (&[f64], &[f64]),
+    gamma: &[f64],
+    (normalized, inverse_stds): (&[f64], &[f64]),
     delta: &mut [f64],
     gradients: &mut Parameters,
 ) {
-    let outputs = gain.len();
-    let (group, groups) = normalization_groups(normalization, outputs, delta.len());
-    let count = (delta.len() / groups) as f64;
+    let outputs = gamma.len();
+    let groups = NormalizationGroups { normalization, outputs };
+    let group_count = groups.count(delta.len());
+    let group_size = (delta.len() / group_count) as f64;
     (gradients.gamma, gradients.beta) = (vec![0.0; outputs], vec![0.0; outputs]);
-    let (mut means, mut slopes) = (vec![0.0; groups], vec![0.0; groups]);
-    for (at, d) in delta.iter_mut().enumerate() {
-        let j = at % outputs;
-        gradients.gamma[j] += *d * normed[at];
-        gradients.beta[j] += *d;
-        *d *= gain[j];
-        means[group(at)] += *d / count;
-        slopes[group(at)] += *d * normed[at] / count;
+    let (mut delta_means, mut product_means) = (vec![0.0; group_count], vec![0.0; group_count]);
+    for (index, d) in delta.iter_mut().enumerate() {
+        let (group, neuron) = (groups.group_of(index), index % outputs);
+        gradients.gamma[neuron] += *d * normalized[index];
+        gradients.beta[neuron] += *d;
+        *d *= gamma[neuron];
+        delta_means[group] += *d / group_size;
+        product_means[group] += *d * normalized[index] / group_size;
     }
-    for (at, d) in delta.iter_mut().enumerate() {
-        let g = group(at);
-        *d = inverses[g] * (*d - means[g] - normed[at] * slopes[g]);
+    for (index, d) in delta.iter_mut().enumerate() {
+        let group = groups.group_of(index);
+        *d = inverse_stds[group] * (*d - delta_means[group] - normalized[index] * product_means[group]);
     }
 }
 
-/// The loss of a batch: the mean, over what [`Loss::mean_divisor`] says, of the outputs `y` against the expected `t`, that of
-/// a row times its weight.
+/// Computes the loss of a batch: the sum of the losses of all outputs, divided by [`Loss::mean_divisor`].
+///
+/// ```text
+/// loss = sum over rows (sample weight * sum over outputs loss(y, t)) / mean_divisor
+/// ```
+///
+/// The divisor counts rows, not sample weights. [`Loss::value`] defines the loss of one output.
 ///
 /// # Shapes
-/// - y and t: `[rows, outputs]`
-/// - weights: `[rows]`, or empty where each is 1
-pub fn loss_value(loss: Loss, outputs: usize, y: &[f64], t: &[f64], weights: &[f64]) -> f64 {
+/// - outputs `y` and targets `t`: `[rows, outputs]`
+/// - `sample_weights`: `[rows]`, or empty if every sample weight is 1
+#[doc(alias = "criterion")]
+pub fn loss_value(loss: Loss, outputs: usize, y: &[f64], t: &[f64], sample_weights: &[f64]) -> f64 {
     let mut sum = 0.0;
     for (row, (y, t)) in y.chunks_exact(outputs).zip(t.chunks_exact(outputs)).enumerate() {
         let normalizer = log_sum_exp(y.iter().copied());
-        let of_row = y.iter().zip(t).map(|(y, t)| loss.value(*y, *t, normalizer, outputs)).sum::<f64>();
-        sum += weights.get(row).unwrap_or(&1.0) * of_row;
+        let row_loss = y.iter().zip(t).map(|(y, t)| loss.value(*y, *t, normalizer, outputs)).sum::<f64>();
+        sum += sample_weights.get(row).unwrap_or(&1.0) * row_loss;
     }
     sum / loss.mean_divisor(y.len() / outputs, outputs) as f64
 }
 
-/// `dLoss/dz` of the output layer, the mean's divisor and the weights included.
+/// Computes the delta of the output layer, `dLoss/dz`, for the loss of [`loss_value`].
+///
+/// ```text
+/// delta = sample weight * dloss(y, t)/dy * activation'(z) / mean_divisor
+/// ```
+///
+/// For a loss with a required output activation, such as softmax and cross-entropy, [`Loss::derivative`] is already
+/// `dloss/dz`. The factor `activation'(z)` is then omitted.
 ///
 /// # Shapes
-/// - z, y, t and the delta: `[rows, outputs]`
-/// - weights: `[rows]`, or empty where each is 1
-pub fn output_delta(loss: Loss, layer: &Dense, z: &[f64], y: &[f64], t: &[f64], weights: &[f64]) -> Vec<f64> {
+/// - pre-activations `z`, outputs `y`, targets `t` and the result: `[rows, outputs]`
+/// - `sample_weights`: `[rows]`, or empty if every sample weight is 1
+pub fn output_delta(loss: Loss, layer: &Dense, z: &[f64], y: &[f64], t: &[f64], sample_weights: &[f64]) -> Vec<f64> {
     let scale = 1.0 / loss.mean_divisor(y.len() / layer.outputs, layer.outputs) as f64;
     let mut delta = Vec::with_capacity(y.len());
     let rows = z.chunks_exact(layer.outputs).zip(y.chunks_exact(layer.outputs)).zip(t.chunks_exact(layer.outputs));
     for (row, ((z, y), t)) in rows.enumerate() {
-        let scale = scale * weights.get(row).unwrap_or(&1.0);
-        let of_row = (log_sum_exp(y.iter().copied()), t.iter().sum());
+        let scale = scale * sample_weights.get(row).unwrap_or(&1.0);
+        let normalizer_and_target_sum = (log_sum_exp(y.iter().copied()), t.iter().sum());
         for ((z, y), t) in z.iter().zip(y).zip(t) {
-            let slope = match loss.required_output_activation() {
+            let activation_derivative = match loss.required_output_activation() {
                 Some(_) => 1.0,
                 None => layer.activation.derivative(*z, *y),
             };
-            delta.push(loss.derivative(*y, *t, of_row, layer.outputs) * slope * scale);
+            let loss_derivative = loss.derivative(*y, *t, normalizer_and_target_sum, layer.outputs);
+            delta.push(loss_derivative * activation_derivative * scale);
         }
     }
     delta
 }
 
-/// `delta W` times the slope of the activation before: `dLoss/dz` of the layer before `layer`, whose sums were `z`
-/// and whose outputs were `x`.
+/// Computes the delta of the previous layer, `dLoss/dz = (delta W) activation'(z)` (Rumelhart, Hinton and Williams
+/// 1986).
+///
+/// `layer`, `parameters` and `delta` belong to one layer. `previous_activation`, its pre-activations `z` and its
+/// outputs `x` belong to the layer before it.
 ///
 /// # Shapes
-/// - delta: `[rows, outputs]`
-/// - z, x and the result: `[rows, inputs]`
+/// - `delta`: `[rows, outputs]`
+/// - `z`, `x` and the result: `[rows, inputs]`
+#[doc(alias = "backpropagation")]
 pub fn input_delta(
     layer: &Dense,
     parameters: &Parameters,
     delta: &[f64],
-    before: Activation,
+    previous_activation: Activation,
     z: &[f64],
     x: &[f64],
 ) -> Vec<f64> {
     let mut result = Vec::with_capacity(x.len());
     for (row, delta) in delta.chunks_exact(layer.outputs).enumerate() {
         for i in 0..layer.inputs {
-            let at = row * layer.inputs + i;
+            let index = row * layer.inputs + i;
             let sum: f64 = delta.iter().enumerate().map(|(j, d)| d * parameters.weight[j * layer.inputs + i]).sum();
-            result.push(sum * before.derivative(z[at], x[at]));
+            result.push(sum * previous_activation.derivative(z[index], x[index]));
         }
     }
     result
 }
 
-/// `dW = delta^T x`, and `db` = the column sums of delta.
+/// Computes the gradients of the weights and biases of a layer: `dW = delta^T x`, and `db` = the column sums of
+/// `delta`.
+///
+/// The other vectors of the result are empty. [`normalization_backward`] computes the gradients of `gamma` and `beta`.
 ///
 /// # Shapes
-/// - x: `[rows, inputs]`
-/// - delta: `[rows, outputs]`
+/// - `x`: `[rows, inputs]`
+/// - `delta`: `[rows, outputs]`
 pub fn parameter_gradients(layer: &Dense, x: &[f64], delta: &[f64]) -> Parameters {
     let (weight, bias) = (vec![0.0; layer.inputs * layer.outputs], vec![0.0; layer.outputs]);
-    let mut sums = Parameters { weight, bias, ..Parameters::default() };
+    let mut gradients = Parameters { weight, bias, ..Parameters::default() };
     let rows = x.chunks_exact(layer.inputs);
     for (x, delta) in rows.zip(delta.chunks_exact(layer.outputs)) {
         for (j, d) in delta.iter().enumerate() {
-            sums.bias[j] += d;
+            gradients.bias[j] += d;
             for (i, x) in x.iter().enumerate() {
-                sums.weight[j * layer.inputs + i] += d * x;
+                gradients.weight[j * layer.inputs + i] += d * x;
             }
         }
     }
-    sums
+    gradients
 }
 
-/// Changes `parameters` by their gradients in update `t`, from 1; `state` holds the optimizer's numbers for each, side by
-/// side. See [`Optimizer::apply`].
+/// Updates parameters with their gradients by the rule of an optimizer; see [`Optimizer::apply`] for the formula.
+///
+/// `t` is the number of the update, counted from 1. `is_bias` is true for every vector but the weights: the optimizer
+/// may exclude these vectors from regularization. `state` holds the optimizer state of each parameter; all values of
+/// one parameter are adjacent.
+///
+/// # Panics
+/// If `parameters` is empty.
 pub fn update(
     optimizer: &Optimizer,
     t: u64,
@@ -237,30 +339,36 @@ pub fn update(
     gradients: &[f64],
     state: &mut [f64],
 ) {
-    let planes = state.len() / parameters.len();
+    let state_len = state.len() / parameters.len();
     for (i, (p, g)) in parameters.iter_mut().zip(gradients).enumerate() {
-        *p = optimizer.apply(1.0, t, is_bias, *p, *g, &mut state[i * planes..(i + 1) * planes]);
+        *p = optimizer.apply(1.0, t, is_bias, *p, *g, &mut state[i * state_len..(i + 1) * state_len]);
     }
 }
 
-/// The sums of gradients and more of them.
+/// Returns the sums of two lists of gradients, layer by layer.
 pub(crate) fn add_gradients(mut sums: Vec<Parameters>, gradients: &[Parameters]) -> Vec<Parameters> {
-    for (sum, more) in sums.iter_mut().zip(gradients) {
-        for (sum, (_, more)) in sum.vectors_mut().into_iter().zip(more.vectors()) {
-            sum.iter_mut().zip(more).for_each(|(sum, g)| *sum += g);
+    for (layer_sums, layer_gradients) in sums.iter_mut().zip(gradients) {
+        for (sums, (_, gradients)) in layer_sums.vectors_mut().into_iter().zip(layer_gradients.vectors()) {
+            for (sum, gradient) in sums.iter_mut().zip(gradients) {
+                *sum += gradient;
+            }
         }
     }
     sums
 }
 
-/// The mean of the gradients of so many batches, all of them together no longer than `most`.
-pub(crate) fn clip_mean_gradient(mut sums: Vec<Parameters>, batches: u64, max: Option<f64>) -> Vec<Parameters> {
-    let squares = |layer: &Parameters| layer.vectors().into_iter().flat_map(|(_, v)| v).map(|g| g * g).sum::<f64>();
-    let all = |sums: &[Parameters]| sums.iter().map(squares).sum::<f64>();
-    let length = all(&sums).sqrt() / batches as f64;
-    let factor = max.map_or(1.0, |most| (most / (length + 1e-6)).min(1.0)) / batches as f64;
-    for sum in &mut sums {
-        sum.vectors_mut().into_iter().flatten().for_each(|g| *g *= factor);
+/// Returns the mean of the gradients of several batches, clipped to a gradient norm of at most `max_norm`.
+///
+/// The factor of the clipping is `min(1, max_norm / (norm + 1e-6))`, as in PyTorch's `clip_grad_norm_`. The norm is
+/// over all parameters of the network.
+pub(crate) fn clip_mean_gradient(mut sums: Vec<Parameters>, batches: u64, max_norm: Option<f64>) -> Vec<Parameters> {
+    let sum_squares = |layer: &Parameters| layer.vectors().into_iter().flat_map(|(_, v)| v).map(|g| g * g).sum::<f64>();
+    let norm = sums.iter().map(sum_squares).sum::<f64>().sqrt() / batches as f64;
+    let factor = max_norm.map_or(1.0, |max_norm| (max_norm / (norm + 1e-6)).min(1.0)) / batches as f64;
+    for layer in &mut sums {
+        for gradient in layer.vectors_mut().into_iter().flatten() {
+            *gradient *= factor;
+        }
     }
     sums
 }

@@ -1,4 +1,4 @@
-//! Trained networks for programs that know nothing of this one.
+//! Exports of trained networks to other formats: ONNX and WGSL.
 
 pub(crate) mod onnx;
 pub(crate) mod wgsl;

@@ -1,31 +1,32 @@
-//! What a trainer knows of its data.
+//! The information about its data that a trainer stores.
 
 use std::sync::Arc;
 
 use crate::{
     data::{
-        dataset::{Dataset, MaxAbs, Targets},
+        dataset::{Dataset, Targets},
         features::ByteScale,
-        scaling::Scaler,
+        max_abs::MaxAbs,
+        scaling::scaler::Scaler,
     },
     nn::task::Task,
 };
 
-/// What a trainer knows of its data set, or of the batches of the caller if it has none.
+/// The information about the data set of a trainer. Without a data set it describes the batches of the caller.
 pub(crate) struct DataInfo {
     /// Whether there is a data set.
     pub(crate) is_present: bool,
-    /// Whether rows have weights.
+    /// Whether rows have sample weights.
     pub(crate) has_sample_weights: bool,
-    /// The weights of the rows of the data set.
+    /// The sample weights of the data set.
     pub(crate) sample_weights: Option<Arc<Vec<f32>>>,
     /// The targets of the data set.
     pub(crate) targets: Option<Arc<Targets>>,
     pub(crate) scaler: Option<Arc<Scaler>>,
     pub(crate) byte_scale: ByteScale,
-    /// The largest values of the data set.
+    /// The maximum absolute values of the data set.
     pub(crate) max_abs: MaxAbs,
-    /// What the targets of the data set are.
+    /// The task of the training, which the targets of the data set decide.
     pub(crate) task: Task,
 }
 

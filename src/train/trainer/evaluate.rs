@@ -1,7 +1,7 @@
-//! What a network answers, and how good that is.
+//! Predictions and evaluations of the network in training.
 
 use crate::{
-    data::{dataset::Dataset, scaling::transform_inputs},
+    data::{dataset::Dataset, scaling::scaler::transform_inputs},
     error::Result,
     metrics::{Metrics, row_metrics::HostEvaluator},
     train::trainer::Trainer,
@@ -12,15 +12,19 @@ use crate::{error::Error, nn::loss::Loss};
 
 impl Trainer {
     blocking! {
-        /// The network's outputs, `[rows, outputs]`, for inputs `[rows, inputs]` of any number of rows from 1 up. For
-        /// [`Loss::SoftmaxCrossEntropy`] they are logits. Where the data set is scaled ([`Dataset::with_scaler`]), raw
-        /// inputs are brought here and scaled likewise, as in every call that takes inputs. Features that are bytes
-        /// ([`Features::bytes`](crate::data::Features::bytes)) are passed as `byte * scale`; a warning is logged once for
-        /// inputs that cannot be such numbers.
+        /// Returns the outputs, `[rows, outputs]`, for inputs `[rows, inputs]` of at least one row.
+        ///
+        /// With [`Loss::SoftmaxCrossEntropy`] the outputs are logits. If the data set has a scaler
+        /// ([`Dataset::with_scaler`]), pass raw inputs: gradus scales them here and in every other call that takes
+        /// inputs.
+        ///
+        /// For features from bytes ([`Features::bytes`](crate::data::Features::bytes)), pass `byte * scale`. gradus
+        /// logs one warning if an input cannot be a scaled byte.
         ///
         /// # Errors
-        /// [`Error::Shape`] if the values do not divide into rows, [`Error::NonFinite`], [`Error::DeviceLost`],
-        /// [`Error::Timeout`].
+        /// - [`Error::Shape`] if the number of values is not a multiple of the number of inputs.
+        /// - [`Error::NonFinite`] if an input is NaN or infinite.
+        /// - [`Error::DeviceLost`] or [`Error::Timeout`] if the device fails.
         pub fn predict(&mut self, inputs: &[f32]) -> Result<Vec<f32>> = self.predict_async(inputs);
     }
 
@@ -35,19 +39,22 @@ impl Trainer {
         self.engine.predict(&inputs).await
     }
 
-    /// The outputs for rows of inputs that are scaled already.
+    /// Returns the outputs for inputs that are already scaled.
     pub(crate) async fn predict_scaled(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
         self.network.check_inputs(inputs)?;
         self.engine.predict(inputs).await
     }
 
     blocking! {
-        /// Loss, accuracy and what else there is to tell on a data set, one that training does not see for example. It
-        /// is scaled as the training data are, unless it brings a scaling of its own.
+        /// Computes the loss and the metrics of the network on a data set, for example a test set.
+        ///
+        /// The scaler of the training data set scales the features, unless `data` has its own scaler.
         ///
         /// # Errors
-        /// [`Error::Shape`] and [`Error::ClassOutOfRange`] if the data set does not fit the network, [`Error::Io`],
-        /// [`Error::DeviceLost`], [`Error::Timeout`].
+        /// - [`Error::Shape`] or [`Error::ClassOutOfRange`] if the data set does not fit the network.
+        /// - [`Error::InvalidSetting`] if the byte scale of the data set differs from the training data set's.
+        /// - [`Error::Io`] if a file with rows cannot be read.
+        /// - [`Error::DeviceLost`] or [`Error::Timeout`] if the device fails.
         pub fn evaluate(&mut self, data: &Dataset) -> Result<Metrics> = self.evaluate_async(data);
     }
 
@@ -60,9 +67,9 @@ impl Trainer {
         data.check_shape(inputs, outputs)?;
         data.check_scale(self.data.byte_scale.scale)?;
         let data = &data.with_model_scaler(self.scaler())?;
-        let learned = self.manual_task.filter(|_| !self.data.is_present).unwrap_or(self.data.task);
-        let task = learned.for_evaluation(&self.network, self.settings.loss, data.targets());
-        let judge = HostEvaluator::new(self.settings.loss, task, data, &self.network);
-        self.engine.evaluate(data, judge).await
+        let training_task = self.manual_task.filter(|_| !self.data.is_present).unwrap_or(self.data.task);
+        let task = training_task.for_evaluation(&self.network, self.settings.loss, data.targets());
+        let evaluator = HostEvaluator::new(self.settings.loss, task, data, &self.network);
+        self.engine.evaluate(data, evaluator).await
     }
 }

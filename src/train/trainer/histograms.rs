@@ -1,12 +1,12 @@
-//! How the activations and the gradients of every layer are spread on a batch.
+//! Histograms of the activations and gradients of every layer.
 
 #[cfg(doc)]
 use crate::error::Error;
 use crate::{
-    data::scaling::transform_inputs,
+    data::scaling::scaler::transform_inputs,
     engine::reference::Reference,
     error::Result,
-    nn::layout::LayerParameters,
+    nn::parameters::LayerParameters,
     optim::optimizer::Optimizer,
     train::{
         histogram::{LayerHistogram, LayerQuantity},
@@ -17,15 +17,17 @@ use crate::{
 
 impl Trainer {
     blocking! {
-        /// How the activations and the weights' gradients of every layer are spread on a batch of the caller's, shaped
-        /// as for [`Trainer::step`], in so many bins each: layer by layer, the activations first. Changes nothing.
+        /// Computes histograms of the activations and the weight gradients of every layer on a batch.
         ///
-        /// The activations are those of a prediction, computed on the host by [`crate::engine::reference`], in f64 and by
-        /// one thread: on a large network rather ask for some hundred rows. The gradients are those of
-        /// [`Trainer::gradients`].
+        /// The batch has the shapes of [`Trainer::step`], and each histogram has `bins` bins. The result has two
+        /// histograms per layer, in the order of the layers, activations first. The trainer does not change.
+        ///
+        /// One thread of the host computes the activations in f64 ([`crate::reference`]), without dropout. Pass a few
+        /// hundred rows for a large network. The gradients are those of [`Trainer::gradients`].
         ///
         /// # Errors
-        /// [`Error::InvalidSetting`] for no bins or more than 65,536, and as [`Trainer::step`].
+        /// - [`Error::InvalidSetting`] if `bins` is 0 or greater than 65,536.
+        /// - The errors of [`Trainer::step`].
         pub fn histograms(&mut self, inputs: &[f32], targets: &[f32], bins: usize) -> Result<Vec<LayerHistogram>>
             = self.histograms_async(inputs, targets, bins);
     }
@@ -46,16 +48,16 @@ impl Trainer {
         let reference = Reference::new(&self.network, self.settings.loss, Optimizer::sgd(0.0), &parameters)?;
         let inputs: Vec<f64> = transform_inputs(self.scaler(), inputs).iter().map(|x| f64::from(*x)).collect();
         let activations = reference.activations(&inputs)?;
-        let mut all = Vec::with_capacity(2 * activations.len());
+        let mut histograms = Vec::with_capacity(2 * activations.len());
         let layers = self.network.layers().iter().zip(&activations).zip(&gradients).enumerate();
-        for (number, ((layer, activations), LayerParameters { weight, .. })) in layers {
+        for (index, ((layer, activations), LayerParameters { weight, .. })) in layers {
             let neurons = layer.outputs;
-            let of = (number, LayerQuantity::Activations);
-            all.push(LayerHistogram::new(of, activations, (neurons, |at| at % neurons), bins));
-            let weight: Vec<f64> = weight.iter().map(|g| f64::from(*g)).collect();
-            let of = (number, LayerQuantity::Gradients);
-            all.push(LayerHistogram::new(of, &weight, (neurons, |at| at / layer.inputs), bins));
+            let quantity = LayerQuantity::Activations;
+            histograms.push(LayerHistogram::new(index, quantity, activations, bins, neurons, |i| i % neurons));
+            let gradients: Vec<f64> = weight.iter().map(|gradient| f64::from(*gradient)).collect();
+            let quantity = LayerQuantity::Gradients;
+            histograms.push(LayerHistogram::new(index, quantity, &gradients, bins, neurons, |i| i / layer.inputs));
         }
-        Ok(all)
+        Ok(histograms)
     }
 }

@@ -1,21 +1,22 @@
-//! Batches that the caller brings: steps, their losses, and gradients.
+//! Manual steps: training steps and gradients on batches of the caller.
 
 #[cfg(doc)]
 use crate::train::settings::TrainerSettings;
 use crate::{
-    data::{dataset::check_sample_weights, noise, scaling::transform_inputs},
+    data::{dataset::check_sample_weights, noise, scaling::scaler::transform_inputs},
     engine::step::{Batch, Step, StepMetrics},
     error::{Error, Result, check_finite, check_len},
-    nn::{layout::LayerParameters, task::Task},
+    nn::{parameters::LayerParameters, task::Task},
     train::{run_report::RunReport, trainer::Trainer},
     util::blocking::blocking,
 };
 
-/// So many steps are remembered of those that nobody has asked for.
+/// The maximum number of manual steps whose metrics wait for [`Trainer::take_report`].
 const MAX_PENDING_STEPS: usize = 1 << 20;
 
 impl Trainer {
-    /// What dropout multiplies each layer's outputs by in the next step by hand, of so many rows.
+    /// Returns the factors by which dropout multiplies the outputs of each layer in the next manual step, on `rows`
+    /// rows.
     #[cfg(not(target_family = "wasm"))]
     pub(crate) fn next_dropout_factors(&self, rows: usize) -> Vec<Vec<f64>> {
         let step = self.step_generator().manual_step(rows, self.counts.steps_since_reset);
@@ -23,17 +24,22 @@ impl Trainer {
     }
 
     blocking! {
-        /// Takes one step on a batch of the caller's, of any number of rows up to [`TrainerSettings::batch_size`] (or to that of
-        /// the data set, if it has fewer). Does not wait for it: on a GPU, a loss that diverged is told by a later
-        /// call.
+        /// Runs one training step on a batch of the caller: a manual step.
+        ///
+        /// The batch has at most [`TrainerSettings::batch_size`] rows, or as many as the data set if that is smaller. A
+        /// GPU works in the background: the function returns without waiting for it, and a later call reports a
+        /// diverged loss.
         ///
         /// # Shapes
         /// - inputs: `[rows, inputs]`
-        /// - expected: `[rows, outputs]`; a class id stands as a row of zeros with a one
+        /// - targets: `[rows, outputs]`; a class id is a one-hot row
         ///
         /// # Errors
-        /// [`Error::Shape`] and [`Error::InvalidSetting`] for a batch of the wrong size, [`Error::NonFinite`] for one with
-        /// values that are not finite numbers, and as [`Trainer::run`].
+        /// - [`Error::Shape`] or [`Error::InvalidSetting`] if the batch has a wrong size.
+        /// - [`Error::NonFinite`] if a value is NaN or infinite.
+        /// - [`Error::Diverged`] if the loss of this step, or on a GPU of an earlier step, is NaN or infinite.
+        /// - [`Error::DeviceLost`] or [`Error::Timeout`] if the device fails.
+        #[doc(alias = "train_on_batch")]
         pub fn step(&mut self, inputs: &[f32], targets: &[f32]) -> Result<()> = self.step_async(inputs, targets);
     }
 
@@ -46,16 +52,21 @@ impl Trainer {
     }
 
     blocking! {
-        /// [`Trainer::step`] with a weight for each row: so many times its loss and what it teaches count, while the
-        /// mean still goes over the number of rows. On the same trainer a step without weights takes every row once.
+        /// Runs one training step like [`Trainer::step`], with one sample weight per row.
+        ///
+        /// The weight multiplies the loss of the row and its gradients. The mean is still over the number of rows. A
+        /// step without sample weights on the same trainer uses the weight 1.
         ///
         /// # Shapes
-        /// - weights: `[rows]`, finite numbers from 0 up
+        /// - sample_weights: `[rows]`, finite numbers >= 0
         ///
         /// # Errors
-        /// [`Error::InvalidSetting`] if neither [`TrainerSettings::sample_weights`] nor weights of the data set prepared the trainer for
-        /// it, or for a weight that is none, [`Error::Shape`] if there is not one for each row, and as
-        /// [`Trainer::step`].
+        /// - [`Error::InvalidState`] if the trainer does not accept sample weights; see
+        ///   [`TrainerSettings::sample_weights`].
+        /// - [`Error::InvalidSetting`] if a sample weight is negative or not finite.
+        /// - [`Error::Shape`] if the number of sample weights differs from the number of rows.
+        /// - The errors of [`Trainer::step`].
+        #[doc(alias = "sample_weight")]
         pub fn step_weighted(&mut self, inputs: &[f32], targets: &[f32], sample_weights: &[f32]) -> Result<()>
             = self.step_weighted_async(inputs, targets, sample_weights);
     }
@@ -91,8 +102,9 @@ impl Trainer {
     }
 
     blocking! {
-        /// Losses and right answers of the steps by hand since the last call, of more than 1,048,576 the last. Waits
-        /// for them.
+        /// Waits for all manual and recorded steps, and returns their report since the last call.
+        ///
+        /// The report holds at most the last 1,048,576 steps.
         ///
         /// # Errors
         /// As [`Trainer::run`].
@@ -112,10 +124,11 @@ impl Trainer {
     }
 
     blocking! {
-        /// The loss of the last step's batch, before its update.
+        /// Returns the loss of the last step, computed before its update.
         ///
         /// # Errors
-        /// [`Error::InvalidSetting`] if there was no step yet, and as [`Trainer::run`].
+        /// - [`Error::InvalidState`] if the trainer has not run a step yet.
+        /// - The errors of [`Trainer::run`].
         pub fn last_loss(&mut self) -> Result<f32> = self.last_loss_async();
     }
 
@@ -125,13 +138,14 @@ impl Trainer {
     /// As [`Trainer::last_loss`].
     pub async fn last_loss_async(&mut self) -> Result<f32> {
         self.collect_metrics_async().await?;
-        let none =
-            || Error::InvalidSetting { name: "loss", expected: "at least one step".into(), got: "none yet".into() };
-        self.last_loss.ok_or_else(none)
+        let message = "this trainer has no loss yet; run a step first";
+        self.last_loss.ok_or_else(|| Error::InvalidState { message: message.to_owned() })
     }
 
     blocking! {
-        /// The gradients of the loss on a batch of the caller's, shaped as for [`Trainer::step`]. Changes nothing.
+        /// Computes the gradients of the loss on a batch of the caller, with the shapes of [`Trainer::step`].
+        ///
+        /// The trainer does not change.
         ///
         /// # Errors
         /// As [`Trainer::step`].
@@ -148,7 +162,8 @@ impl Trainer {
     }
 
     blocking! {
-        /// [`Trainer::gradients`] with a weight for each row, as [`Trainer::step_weighted`] takes them.
+        /// Computes gradients like [`Trainer::gradients`], with one sample weight per row as in
+        /// [`Trainer::step_weighted`].
         ///
         /// # Errors
         /// As [`Trainer::step_weighted`].
@@ -181,47 +196,53 @@ impl Trainer {
         Ok(self.network.layout().to_layers(&flat))
     }
 
-    /// Of no step by hand yet. What the steps count as right is decided before the first batch, so that there is an accuracy only
-    /// where all batches so far are of that kind.
+    /// Creates an empty report of manual steps.
+    ///
+    /// The trainer decides before the first batch whether it counts correct rows of classes or of labels. The report
+    /// has an accuracy only if the targets of all batches so far are of that kind.
     fn manual_report(&self) -> RunReport {
-        let counted = if self.step_generator().is_multi_label { Task::MultiLabel } else { Task::Classification };
-        RunReport::new(self.manual_task == Some(counted))
+        let counted_task = if self.step_generator().is_multi_label { Task::MultiLabel } else { Task::Classification };
+        RunReport::new(self.manual_task == Some(counted_task))
     }
 
-    /// The inputs of a step by hand with noise, if there is noise.
+    /// Returns the inputs of a manual step with input noise. `None` if the settings have no noise.
     fn add_input_noise(&self, inputs: &[f32], key: [u32; 2]) -> Option<Vec<f32>> {
-        let deviation = self.settings.input_noise_std as f32;
-        (deviation > 0.0).then(|| {
-            let mut noisy = inputs.to_vec();
-            let rows = noisy.chunks_exact_mut(self.network.inputs());
-            (0..).zip(rows).for_each(|(place, row)| noise::add_noise(deviation, key, place, row));
-            noisy
-        })
+        let std = self.settings.input_noise_std as f32;
+        if std <= 0.0 {
+            return None;
+        }
+        let mut noisy = inputs.to_vec();
+        for (position, row) in (0..).zip(noisy.chunks_exact_mut(self.network.inputs())) {
+            noise::add_noise(std, key, position, row);
+        }
+        Some(noisy)
     }
 
+    /// Checks a batch of the caller, and returns its step.
     fn check_batch(&self, batch: &Batch<'_>) -> Result<Step> {
-        let Batch { inputs, targets: expected, sample_weights: weights } = *batch;
+        let Batch { inputs, targets, sample_weights } = *batch;
         let rows = self.network.check_inputs(inputs)?;
         if rows > self.step_generator().batch_size {
-            let expected = format!("1 to {}", self.step_generator().batch_size);
-            return Err(Error::InvalidSetting { name: "rows of a batch", expected, got: rows.to_string() });
+            let expected = format!("1 to {} rows, the batch_size of the trainer", self.step_generator().batch_size);
+            return Err(Error::InvalidSetting { name: "inputs", expected, got: rows.to_string() });
         }
         if self.network.has_batch_norm() {
             crate::nn::normalization::check_batch_size(rows)?;
         }
-        check_len("expected outputs", rows * self.network.outputs(), expected.len())?;
-        check_finite("expected outputs", self.network.outputs(), expected)?;
-        if let Some(weights) = weights {
+        check_len("targets", rows * self.network.outputs(), targets.len())?;
+        check_finite("targets", self.network.outputs(), targets)?;
+        if let Some(sample_weights) = sample_weights {
             if !self.data.has_sample_weights {
-                let expected = "Settings::weighted, or a data set with weights".to_owned();
-                return Err(Error::InvalidSetting { name: "weights of a batch", expected, got: "neither".into() });
+                let message = "this trainer does not accept sample weights; set TrainerSettings::sample_weights, or use a \
+                               data set with sample weights";
+                return Err(Error::InvalidState { message: message.to_owned() });
             }
-            check_sample_weights(rows, weights)?;
+            check_sample_weights(rows, sample_weights)?;
         }
         Ok(self.step_generator().manual_step(rows, self.counts.steps_since_reset))
     }
 
-    /// Reads the metrics of the steps by hand that the device still has.
+    /// Reads the metrics of the manual steps that the device still holds.
     pub(crate) async fn collect_metrics_async(&mut self) -> Result<()> {
         let collected = self.engine.collect_metrics().await?;
         if collected.is_empty() {
@@ -234,7 +255,7 @@ impl Trainer {
         self.append_and_check(&report)
     }
 
-    /// The report of one step by hand.
+    /// Returns the report of one manual step.
     fn step_report(&self, metrics: StepMetrics) -> RunReport {
         let mut report = self.manual_report();
         report.push(metrics.loss, metrics.correct, metrics.rows);
@@ -242,16 +263,17 @@ impl Trainer {
         report
     }
 
-    /// Appends the metrics of the last steps to those that [`Trainer::take_report`] returns, and refuses losses that are not finite.
+    /// Appends the report of the last steps to the pending report of [`Trainer::take_report`], and returns an error if
+    /// a loss is NaN or infinite.
     pub(crate) fn append_and_check(&mut self, report: &RunReport) -> Result<()> {
         self.append(report);
         self.check_finite_losses(report)
     }
 
-    /// Appends the metrics of steps to those that [`Trainer::take_report`] returns.
+    /// Appends a report to the pending report of [`Trainer::take_report`].
     pub(crate) fn append(&mut self, report: &RunReport) {
         self.pending_report.extend(report);
-        // Not one by one, since those behind move up each time.
+        // Truncate rarely, because it moves all remaining steps to the front.
         if self.pending_report.losses.len() >= 2 * MAX_PENDING_STEPS {
             self.pending_report.truncate_to_last(MAX_PENDING_STEPS);
         }

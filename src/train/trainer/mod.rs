@@ -1,4 +1,4 @@
-//! A network that learns: the same calls on a GPU and on the CPU.
+//! The trainer: trains one network on a GPU or on the CPU engine.
 
 pub(crate) mod checkpoint;
 pub(crate) mod data;
@@ -12,52 +12,56 @@ pub(crate) mod record;
 
 use std::sync::Arc;
 
-use crate::train::trainer::data::DataInfo;
-
 use crate::{
     data::{
         dataset::{Dataset, Targets},
-        scaling::Scaler,
+        scaling::scaler::Scaler,
     },
     device::Device,
-    engine::{prefetch::sum_step_weights, step::StepGenerator, training::TrainingBackend},
+    engine::{
+        prefetch::sum_step_weights,
+        step::{ResumeOffset, StepGenerator},
+        training::TrainingBackend,
+    },
     error::{Error, Result},
     nn::{loss::Loss, network::Network, task::Task},
     plan::Plan,
-    train::{run_report::RunReport, settings::TrainerSettings},
+    train::{run_report::RunReport, settings::TrainerSettings, trainer::data::DataInfo},
     util::blocking::blocking,
 };
 
-/// A network in training on a device. Every method that waits for the device has an `_async` twin; on native platforms
-/// that one, too, occupies its thread while the device works, since nothing else would poll it.
+/// A trainer: trains one network on a GPU or on the CPU engine.
 ///
-/// After an error of the device, or if the future of a run is dropped, some of its steps may have been taken and their
-/// losses are lost; parameters can still be read and set, unless the device is gone.
+/// Every method that waits for the device has an `_async` twin. On native platforms the twin also occupies its thread
+/// while the device works, because no other thread polls the device.
+///
+/// After a device error, or if the future of a run is dropped, the device may have run some of the steps, and their
+/// losses are lost. The parameters can still be read and set unless the device is lost.
 pub struct Trainer {
     network: Network,
     settings: TrainerSettings,
-    /// Whether the loss was chosen for the targets.
+    /// Whether gradus chose the loss for the targets ([`Loss::Auto`]).
     has_automatic_loss: bool,
     data: DataInfo,
     engine: TrainingBackend,
     counts: StepCounts,
-    /// What the targets of all batches of the caller so far are.
+    /// The most general task of the batches of all manual steps so far.
     manual_task: Option<Task>,
-    /// The steps on batches of the caller that [`Trainer::take_report`] has not returned yet.
+    /// The metrics of the manual steps that [`Trainer::take_report`] has not returned yet.
     pending_report: RunReport,
     last_loss: Option<f32>,
 }
 
-/// How many steps a trainer has taken.
+/// The step counters of a trainer.
 #[derive(Clone, Copy, Default)]
 struct StepCounts {
-    /// The steps on the data set.
+    /// Steps on the data set.
     dataset_steps: u64,
-    /// All steps, on the data set and on batches of the caller.
+    /// All steps: on the data set and manual.
     total_steps: u64,
-    /// All steps since the optimizer was reset.
+    /// All steps since the last reset of the optimizer.
     steps_since_reset: u64,
-    /// The steps since the reset when the last snapshot was taken, if there is a snapshot.
+    /// The value of `steps_since_reset` at the last snapshot. `None` without a snapshot.
     snapshot_steps: Option<u64>,
 }
 
@@ -72,17 +76,22 @@ impl StepCounts {
 
 impl Trainer {
     blocking! {
-        /// A trainer of a network on a data set, which moves to the device now and stays there.
+        /// Creates a trainer for a network and a data set, and copies the data set to the device.
+        ///
+        /// gradus checks the limits of the device before it allocates memory.
         ///
         /// # Errors
-        /// [`Error::InvalidSetting`] for settings or a network that cannot be used, [`Error::Shape`] and [`Error::ClassOutOfRange`] if
-        /// the data set does not fit the network, [`Error::DeviceLimit`] if the device is too small, before anything is
-        /// allocated, [`Error::InvalidPlan`] for a [`TrainerSettings::plan`] that is for something else, [`Error::Io`] if rows are
-        /// in a file that cannot be read, [`Error::OutOfMemory`], and [`Error::DeviceLost`].
+        /// - [`Error::InvalidSetting`] if a setting or the network is invalid.
+        /// - [`Error::Shape`] or [`Error::ClassOutOfRange`] if the data set does not fit the network.
+        /// - [`Error::DeviceLimit`] if a limit of the device is too small.
+        /// - [`Error::InvalidPlan`] if [`TrainerSettings::plan`] was made for another device, driver, version, network
+        ///   or batch size.
+        /// - [`Error::Io`] if a file with rows cannot be read.
+        /// - [`Error::OutOfMemory`] or [`Error::DeviceLost`] if the device fails.
         pub fn new(device: &Device, network: &Network, data: &Dataset, settings: TrainerSettings) -> Result<Self>
             = Self::new_async(device, network, Some(data), settings);
 
-        /// A trainer without a data set: its batches are brought by hand, with [`Trainer::step`].
+        /// Creates a trainer without a data set. Pass its batches to [`Trainer::step`].
         ///
         /// # Errors
         /// As [`Trainer::new`].
@@ -90,7 +99,7 @@ impl Trainer {
             = Self::new_async(device, network, None, settings);
     }
 
-    /// [`Trainer::new`], or [`Trainer::without_dataset`] without data.
+    /// The asynchronous form of [`Trainer::new`], and of [`Trainer::without_dataset`] if `data` is `None`.
     ///
     /// # Errors
     /// As [`Trainer::new`].
@@ -100,22 +109,22 @@ impl Trainer {
         data: Option<&Dataset>,
         settings: TrainerSettings,
     ) -> Result<Self> {
-        let has_chosen_loss = settings.loss == Loss::Auto;
+        let has_automatic_loss = settings.loss == Loss::Auto;
         let settings = settings.resolve_loss(network, data.map(Dataset::targets));
         settings.check(network)?;
         if let Some(data) = data {
             data.check_shape(network.inputs(), network.outputs())?;
         }
         let task = Task::from_targets(network, settings.loss, data.map(Dataset::targets));
-        let course = initial_generator(&settings, network, data, task);
-        course.check(network)?;
+        let generator = initial_generator(&settings, network, data, task);
+        generator.check(network)?;
         let config = settings.training_config(network, data);
-        let engine = TrainingBackend::new(device, config, data, course).await?;
+        let engine = TrainingBackend::new(device, config, data, generator).await?;
         Ok(Self {
             network: network.clone(),
             data: DataInfo::new(config.has_sample_weights, task, data),
             settings,
-            has_automatic_loss: has_chosen_loss,
+            has_automatic_loss,
             engine,
             counts: StepCounts::default(),
             manual_task: None,
@@ -124,12 +133,12 @@ impl Trainer {
         })
     }
 
-    /// What the bytes are multiplied by that it learns from.
+    /// Returns the scale of features from bytes. `None` if the features are not bytes.
     pub(crate) const fn byte_scale(&self) -> Option<f32> {
         self.data.byte_scale.scale
     }
 
-    /// Takes the scale of bytes from the first batches by hand; later ones have to have the same.
+    /// Sets the byte scale from `data` before the first manual step. Later data sets must have the same byte scale.
     pub(crate) fn set_byte_scale(&mut self, data: &Dataset) -> Result<()> {
         if self.counts.total_steps == 0 && !self.data.is_present {
             self.data.byte_scale = data.features().byte_scale().into();
@@ -137,39 +146,46 @@ impl Trainer {
         data.check_scale(self.data.byte_scale.scale)
     }
 
-    /// The network.
+    /// Returns the network.
     pub const fn network(&self) -> &Network {
         &self.network
     }
 
-    /// The settings.
+    /// Returns the settings.
     pub const fn settings(&self) -> &TrainerSettings {
         &self.settings
     }
 
-    /// How a step is computed here: printed, saved, and given again as [`TrainerSettings::plan`] it gives the same bits.
+    /// Returns the plan: how the device computes a step.
+    ///
+    /// Set it as [`TrainerSettings::plan`] to reproduce the bits of this trainer. Its text can be saved and parsed.
     pub fn plan(&self) -> Plan {
         self.engine.plan()
     }
 
-    /// Every plan that may be the fastest here, the planner's own first.
+    /// Returns every plan that may be the fastest. The plan of the planner comes first.
     #[cfg(not(target_family = "wasm"))]
     pub(crate) fn candidate_plans(&self) -> Vec<Plan> {
         self.engine.candidate_plans()
     }
 
-    /// How many steps pass over the data set once.
+    /// Returns the number of steps per epoch.
     pub const fn steps_per_epoch(&self) -> usize {
         self.step_generator().steps_per_epoch() as usize
     }
 
     blocking! {
-        /// Takes that many steps on the data set, all on the device; epochs follow one another. Waits for the last one.
+        /// Runs `steps` training steps on the data set, and waits for the last one.
+        ///
+        /// Epochs follow each other without a break. All steps run on the device.
         ///
         /// # Errors
-        /// [`Error::Diverged`] if a step's loss is not a finite number ([`Trainer::take_report`] then gives all of them),
-        /// [`Error::DeviceLost`], [`Error::Timeout`], [`Error::Io`] if rows are in a file that can no longer be read,
-        /// and [`Error::InvalidSetting`] if there is no data set or there are more than 2^32 steps.
+        /// - [`Error::Diverged`] if the loss of a step is NaN or infinite. [`Trainer::take_report`] then returns all
+        ///   losses.
+        /// - [`Error::InvalidState`] if the trainer has no data set.
+        /// - [`Error::InvalidSetting`] if `steps` is greater than 2^32 - 1.
+        /// - [`Error::Io`] if a file with rows can no longer be read.
+        /// - [`Error::DeviceLost`] or [`Error::Timeout`] if the device fails.
         pub fn run(&mut self, steps: usize) -> Result<RunReport> = self.run_async(steps);
     }
 
@@ -180,15 +196,15 @@ impl Trainer {
     pub async fn run_async(&mut self, steps: usize) -> Result<RunReport> {
         self.check_data()?;
         if steps > u32::MAX as usize {
-            let expected = format!("at most {}", u32::MAX);
-            return Err(Error::InvalidSetting { name: "steps of a run", expected, got: steps.to_string() });
+            let expected = format!("at most {} per call", u32::MAX);
+            return Err(Error::InvalidSetting { name: "steps", expected, got: steps.to_string() });
         }
         self.collect_metrics_async().await?;
-        let StepCounts { dataset_steps: first, steps_since_reset: before, .. } = self.counts;
-        // Counted before they are taken: if an error or a dropped future ends the run, the device may have taken them.
+        let StepCounts { dataset_steps: first, steps_since_reset, .. } = self.counts;
+        // Count the steps first: after an error or a dropped future the device may still have run them.
         self.counts.add(steps as u64);
         let mut report = RunReport::new(self.data.task.has_accuracy());
-        self.engine.run(first, before, steps, &mut report).await?;
+        self.engine.run(first, steps_since_reset, steps, &mut report).await?;
         report.batch_weights = self.step_weights(first, report.losses.len());
         if let Err(diverged) = self.check_finite_losses(&report) {
             self.append(&report);
@@ -198,7 +214,7 @@ impl Trainer {
     }
 
     blocking! {
-        /// Takes the steps that are left of the current epoch: all of them after [`Trainer::new`].
+        /// Runs the remaining steps of the current epoch. After [`Trainer::new`] this is a whole epoch.
         ///
         /// # Errors
         /// As [`Trainer::run`].
@@ -210,107 +226,107 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::run`].
     pub async fn run_epoch_async(&mut self) -> Result<RunReport> {
-        let all = self.step_generator().steps_per_epoch();
-        self.run_async((all - self.counts.dataset_steps % all) as usize).await
+        let steps_per_epoch = self.step_generator().steps_per_epoch();
+        self.run_async((steps_per_epoch - self.counts.dataset_steps % steps_per_epoch) as usize).await
     }
 
-    /// What scales its inputs, if anything does: see [`Dataset::with_scaler`].
+    /// Returns the scaler of the inputs, if there is one; see [`Dataset::with_scaler`].
     pub fn scaler(&self) -> Option<&Scaler> {
         self.data.scaler.as_deref()
     }
 
-    /// The most rows of a step by hand.
+    /// Returns the maximum number of rows of a manual step.
     pub(crate) const fn max_manual_rows(&self) -> usize {
         self.step_generator().batch_size
     }
 
-    /// The answers of its data set.
+    /// Returns the targets of the data set.
     pub(crate) fn targets(&self) -> Option<Arc<Targets>> {
         self.data.targets.clone()
     }
 
-    /// How many steps were taken on the data set.
+    /// Returns the number of steps on the data set so far, without manual steps.
     pub const fn dataset_steps(&self) -> u64 {
         self.counts.dataset_steps
     }
 
-    /// The seconds for which the device's driver compiled the kernels of this trainer's steps so far, and for which the host waited;
-    /// 0 on the CPU, and for kernels that the device has compiled before. Some drivers compile in the first step.
+    /// Returns the time in seconds that the host waited for the driver to compile the kernels of this trainer.
+    ///
+    /// It is 0 on the CPU engine, and for kernels that the device has compiled before. Some drivers compile a kernel
+    /// when its first step runs.
     pub const fn compile_seconds(&self) -> f64 {
         self.engine.compile_seconds()
     }
 
-    /// The sum of the weights of the rows of each of these steps on the data set; empty where rows have no weights.
+    /// Returns the sums of the sample weights of the steps `first..first + steps` on the data set. Empty without sample
+    /// weights.
     fn step_weights(&self, first: u64, steps: usize) -> Vec<f64> {
         let Some(weights) = &self.data.sample_weights else { return Vec::new() };
         sum_step_weights(self.step_generator(), self.settings.shuffle, weights, first..first + steps as u64)
     }
 
+    /// Returns an error if there is no data set.
     fn check_data(&self) -> Result<()> {
-        let expected = "a data set, as Trainer::new takes one".to_owned();
-        let none = Error::InvalidSetting { name: "steps on resident data", expected, got: "none".into() };
-        if self.data.is_present { Ok(()) } else { Err(none) }
+        if self.data.is_present {
+            return Ok(());
+        }
+        let message = "this trainer has no data set; create it with Trainer::new, or pass batches to Trainer::step";
+        Err(Error::InvalidState { message: message.to_owned() })
     }
 
-    /// What decides the steps.
+    /// Returns the generator of the steps.
     const fn step_generator(&self) -> &StepGenerator {
         self.engine.step_generator()
     }
 
-    /// Refuses a loss of the last steps that is not a finite number.
+    /// Returns an error if a loss in the report of the last steps is NaN or infinite.
     fn check_finite_losses(&mut self, report: &RunReport) -> Result<()> {
         self.last_loss = report.losses.last().copied().or(self.last_loss);
-        match report.losses.iter().position(|loss| !loss.is_finite()) {
-            None => Ok(()),
-            Some(at) => {
-                let first = self.counts.total_steps - report.losses.len() as u64;
-                let step = first + at as u64;
-                Err(Error::Diverged {
-                    step,
-                    loss: report.losses[at],
-                    hint: self.data.max_abs.divergence_hint(step == 0),
-                })
-            }
-        }
+        let Some(index) = report.losses.iter().position(|loss| !loss.is_finite()) else { return Ok(()) };
+        let step = self.counts.total_steps - report.losses.len() as u64 + index as u64;
+        let hint = self.data.max_abs.divergence_hint(step == 0);
+        Err(Error::Diverged { step, loss: report.losses[index], hint })
     }
 }
 
-/// The network, the loss, the optimizer and the batch in a line: `4-16-3, softmax_cross_entropy, adam with rate 0.003, batches
-/// of 8`. A loss that was chosen for the targets ([`Loss::Auto`]) is marked.
+/// Writes the network, the loss, the optimizer and the batch size in one line, for example
+/// `4-16-3, softmax_cross_entropy, adam with learning rate 0.003, batch size 8`. A loss that gradus chose for the
+/// targets ([`Loss::Auto`]) is marked.
 impl std::fmt::Display for Trainer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.network.inputs())?;
         self.network.layers().iter().try_for_each(|layer| write!(f, "-{}", layer.outputs))?;
-        let TrainerSettings { loss, optimizer, batch_size: batch, .. } = &self.settings;
-        let chosen = if self.has_automatic_loss { " (chosen for the targets)" } else { "" };
-        let (name, rate) = (optimizer.name(), optimizer.learning_rate);
-        write!(f, ", {loss}{chosen}, {name} with rate {rate}, batches of {batch}")
+        let TrainerSettings { loss, optimizer, batch_size, .. } = &self.settings;
+        let mark = if self.has_automatic_loss { " (chosen for the targets)" } else { "" };
+        let (name, learning_rate) = (optimizer.name(), optimizer.learning_rate);
+        write!(f, ", {loss}{mark}, {name} with learning rate {learning_rate}, batch size {batch_size}")
     }
 }
 
 impl std::fmt::Debug for Trainer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { network, settings, counts, .. } = self;
-        let (mut about, steps) = (f.debug_struct("Trainer"), &counts.total_steps);
-        about.field("network", network).field("settings", settings).field("steps", steps).finish_non_exhaustive()
+        let mut output = f.debug_struct("Trainer");
+        output.field("network", network).field("settings", settings).field("total_steps", &counts.total_steps);
+        output.finish_non_exhaustive()
     }
 }
 
-/// What decides the steps of a trainer with these settings, until something is changed.
+/// Returns the generator of the steps of a new trainer with these settings.
 fn initial_generator(
     settings: &TrainerSettings,
     network: &Network,
     data: Option<&Dataset>,
     task: Task,
 ) -> StepGenerator {
-    let mut batch = settings.batch_size;
-    if let Some(data) = data.filter(|_| !settings.drop_last) {
-        batch = batch.min(data.rows());
-    }
+    let batch_size = match data {
+        Some(data) if !settings.drop_last => settings.batch_size.min(data.rows()),
+        Some(_) | None => settings.batch_size,
+    };
     StepGenerator {
         rows: data.map_or(settings.batch_size, Dataset::rows),
         subset: None,
-        batch_size: batch,
+        batch_size,
         outputs: network.outputs(),
         loss: settings.loss,
         optimizer: settings.optimizer,
@@ -320,6 +336,6 @@ fn initial_generator(
         dropout: None,
         is_multi_label: task == Task::MultiLabel,
         drop_last: settings.drop_last && data.is_some(),
-        resume_offset: Default::default(),
+        resume_offset: ResumeOffset::default(),
     }
 }

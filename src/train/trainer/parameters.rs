@@ -1,8 +1,8 @@
-//! The parameters, their copies, and the learning rate of their updates.
+//! The parameters of a trainer, their snapshot, and the learning rate.
 
 use crate::{
     error::{Error, Result},
-    nn::layout::LayerParameters,
+    nn::parameters::LayerParameters,
     optim::optimizer::Optimizer,
     train::trainer::Trainer,
     util::blocking::blocking,
@@ -10,10 +10,11 @@ use crate::{
 
 impl Trainer {
     blocking! {
-        /// Weights and biases, layer by layer.
+        /// Returns the parameters, layer by layer.
         ///
         /// # Errors
-        /// [`Error::DeviceLost`], [`Error::Timeout`].
+        /// [`Error::DeviceLost`] or [`Error::Timeout`] if the device fails.
+        #[doc(alias = "state_dict")]
         pub fn parameters(&self) -> Result<Vec<LayerParameters>> = self.parameters_async();
     }
 
@@ -26,11 +27,11 @@ impl Trainer {
     }
 
     blocking! {
-        /// The exponential moving average of weights and biases, layer by layer.
+        /// Returns the exponential moving average (EMA) of the parameters, layer by layer.
         ///
         /// # Errors
-        /// [`Error::InvalidSetting`] if the optimizer keeps none ([`crate::optim::Optimizer::ema`]), and as
-        /// [`Trainer::parameters`].
+        /// - [`Error::InvalidState`] if the optimizer keeps no EMA; see [`Optimizer::ema`].
+        /// - The errors of [`Trainer::parameters`].
         pub fn ema_parameters(&self) -> Result<Vec<LayerParameters>> = self.ema_parameters_async();
     }
 
@@ -39,19 +40,20 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::ema_parameters`].
     pub async fn ema_parameters_async(&self) -> Result<Vec<LayerParameters>> {
-        let flat = self.engine.ema_parameters().await?;
-        let none = || Error::InvalidSetting {
-            name: "averaged parameters",
-            expected: "an optimizer that keeps an average".into(),
-            got: "one that does not".into(),
+        let Some(flat) = self.engine.ema_parameters().await? else {
+            let message = "the optimizer keeps no moving average of the parameters; enable it with Optimizer::ema";
+            return Err(Error::InvalidState { message: message.to_owned() });
         };
-        Ok(self.network.layout().to_layers(&flat.ok_or_else(none)?))
+        Ok(self.network.layout().to_layers(&flat))
     }
 
-    /// Sets weights and biases; the optimizer and the schedule start anew, and the place in the data set stays.
+    /// Sets the parameters. This resets the optimizer and the schedule, but not the position in the data set.
     ///
     /// # Errors
-    /// [`Error::Shape`] if they are not this network's, [`Error::NonFinite`], [`Error::InvalidSetting`] for a running variance below 0.
+    /// - [`Error::Shape`] if the parameters do not fit the network.
+    /// - [`Error::NonFinite`] if a parameter is NaN or infinite.
+    /// - [`Error::InvalidSetting`] if a running variance is negative.
+    #[doc(alias = "load_state_dict")]
     pub fn set_parameters(&mut self, layers: &[LayerParameters]) -> Result<()> {
         self.network.check_parameters(layers)?;
         let (flat, statistics) = (self.network.layout().to_flat(layers), self.network.statistics(layers));
@@ -61,11 +63,12 @@ impl Trainer {
     }
 
     blocking! {
-        /// Keeps weights, biases and the optimizer's state as they are now, on the device, for [`Trainer::restore`].
-        /// What was kept before is replaced.
+        /// Takes a snapshot of the parameters and the optimizer state on the device, for [`Trainer::restore`].
+        ///
+        /// It replaces the previous snapshot.
         ///
         /// # Errors
-        /// [`Error::OutOfMemory`] and [`Error::DeviceLost`].
+        /// [`Error::OutOfMemory`] or [`Error::DeviceLost`] if the device fails.
         pub fn snapshot(&mut self) -> Result<()> = self.snapshot_async();
     }
 
@@ -79,37 +82,37 @@ impl Trainer {
         Ok(())
     }
 
-    /// Goes back to the parameters and the optimizer's state that [`Trainer::snapshot`] kept last, again and again if need be.
-    /// The schedule goes back with them; the learning rate that it multiplies stays as it is, and so does the place in the data
-    /// set.
+    /// Restores the parameters and the optimizer state of the last [`Trainer::snapshot`].
+    ///
+    /// The step counter of the schedule is restored too. The learning rate and the position in the data set do not
+    /// change. A snapshot can be restored any number of times.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] if none were kept.
+    /// [`Error::InvalidState`] if there is no snapshot.
     pub fn restore(&mut self) -> Result<()> {
-        let none = || Error::InvalidSetting {
-            name: "parameters to restore",
-            expected: "some that Trainer::keep has kept".into(),
-            got: "none".into(),
+        let Some(snapshot_steps) = self.counts.snapshot_steps else {
+            let message = "no snapshot to restore; call Trainer::snapshot first".to_owned();
+            return Err(Error::InvalidState { message });
         };
-        self.counts.steps_since_reset = self.counts.snapshot_steps.ok_or_else(none)?;
+        self.counts.steps_since_reset = snapshot_steps;
         self.engine.restore();
         Ok(())
     }
 
-    /// Whether [`Trainer::snapshot`] has kept something.
+    /// Returns whether there is a snapshot.
     pub(crate) const fn has_snapshot(&self) -> bool {
         self.counts.snapshot_steps.is_some()
     }
 
-    /// The optimizer's learning rate, without the schedule's factor.
+    /// Returns the learning rate of the optimizer, without the factor of the schedule.
     pub const fn learning_rate(&self) -> f64 {
         self.settings.optimizer.learning_rate
     }
 
-    /// Sets the optimizer's learning rate for the steps that follow; a schedule goes on multiplying it.
+    /// Sets the learning rate of the optimizer for all later steps. The schedule still multiplies it.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] if it is not a finite number from 0 up.
+    /// [`Error::InvalidSetting`] if the learning rate is out of range.
     pub fn set_learning_rate(&mut self, learning_rate: f64) -> Result<()> {
         let optimizer = Optimizer { learning_rate, ..self.settings.optimizer };
         optimizer.check()?;
@@ -118,7 +121,8 @@ impl Trainer {
         Ok(())
     }
 
-    /// The learning rate of the last update, with the schedule's factor; before the first, that of the first.
+    /// Returns the learning rate of the last update, including the factor of the schedule. Before the first update it
+    /// is that of the first update.
     pub fn last_learning_rate(&self) -> f64 {
         let factor = self.step_generator().schedule_factor(self.counts.steps_since_reset.saturating_sub(1));
         factor * self.settings.optimizer.learning_rate

@@ -1,7 +1,7 @@
-//! Steps and predictions in the caller's own frame: its encoder, its buffers.
+//! Steps and predictions that gradus records into a command encoder of the caller.
 
 #[cfg(doc)]
-use crate::{device::Device, error::Error, nn::network::Network, train::settings::TrainerSettings};
+use crate::{device::Device, error::Error, nn::network::Network};
 use crate::{
     error::Result,
     train::trainer::{StepCounts, Trainer},
@@ -9,26 +9,34 @@ use crate::{
 };
 
 impl Trainer {
-    /// Records steps on the data set into the caller's encoder, on the caller's device ([`Device::from_wgpu`]): when the
-    /// caller submits it, they are taken. Nothing is waited for, no thread is started and no handler is touched. Recordings
-    /// have to be submitted in the order in which they were made, and before another call of this trainer that trains or
-    /// reads; [`Trainer::take_report`] tells their losses. Where those of a recording have no more room (there is some for the steps of
-    /// an epoch, for 4096 at least and 65,536 at most), all that were not asked for are forgotten.
+    /// Records training steps on the data set into a command encoder of the caller, on the device of the caller
+    /// ([`Device::from_wgpu`]).
+    ///
+    /// The device runs the steps when the caller submits the encoder. gradus waits for nothing, starts no thread and
+    /// changes no handler of the wgpu device.
+    ///
+    /// Submit recordings in the order in which they were made, and before any other call of this trainer that trains or
+    /// reads.
+    ///
+    /// [`Trainer::take_report`] returns the losses. The buffer of the losses holds one epoch of steps, but at least
+    /// 4096 and at most 65,536. If a recording does not fit, the losses of all earlier recordings that were not taken
+    /// are lost.
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] on the CPU, without a data set or with one that is streamed, or for no step
-    /// or more than fit: 4096, on a small device fewer; it says how many.
+    /// - [`Error::InvalidState`] if the trainer runs on the CPU engine, has no data set, or streams its data set.
+    /// - [`Error::InvalidSetting`] if `steps` is 0 or greater than the maximum of the device, at most 4096. The message
+    ///   contains the maximum.
     pub fn record_steps(&mut self, encoder: &mut wgpu::CommandEncoder, steps: usize) -> Result<()> {
         self.check_data()?;
-        let StepCounts { dataset_steps: first, steps_since_reset: before, .. } = self.counts;
+        let StepCounts { dataset_steps: first, steps_since_reset, .. } = self.counts;
         let weights = self.step_weights(first, steps);
-        self.engine.record(encoder, first, before, steps, &weights)?;
+        self.engine.record(encoder, first, steps_since_reset, steps, &weights)?;
         self.counts.add(steps as u64);
         Ok(())
     }
 
     blocking! {
-        /// Records a prediction; see [`Trainer::record_prediction_async`].
+        /// Records a prediction into a command encoder of the caller; see [`Trainer::record_prediction_async`].
         ///
         /// # Errors
         /// As [`Trainer::record_prediction_async`].
@@ -41,16 +49,22 @@ impl Trainer {
         ) -> Result<()> = self.record_prediction_async(encoder, inputs, rows, outputs);
     }
 
-    /// Records the outputs for `rows` rows of the caller's buffer into another buffer of the caller's, both f32 one after the
-    /// other, row by row, and both with the usage `STORAGE`. Nothing is read back.
+    /// Records a prediction for `rows` rows from a buffer of the caller into another buffer of the caller.
+    ///
+    /// Both buffers hold f32 values, row by row without gaps, and have the usage `STORAGE`. The device computes the
+    /// outputs when the caller submits the encoder. The host reads nothing back.
     ///
     /// # Shapes
     /// - inputs: `[rows, inputs]`, or longer
     /// - outputs: `[rows, outputs]`, or longer
     ///
     /// # Errors
-    /// [`Error::InvalidSetting`] on the CPU, for a buffer of another usage, or for no row or more than 4096 (fewer for wide
-    /// networks; it says how many), [`Error::Shape`] for a buffer that is too short, [`Error::DeviceLimit`].
+    /// - [`Error::InvalidState`] if the trainer runs on the CPU engine.
+    /// - [`Error::InvalidSetting`] if a buffer lacks the usage `STORAGE`.
+    /// - [`Error::InvalidSetting`] if `rows` is 0 or greater than the maximum, which is 4096 or less for wide networks.
+    ///   The message contains the maximum.
+    /// - [`Error::Shape`] if a buffer is too short.
+    /// - [`Error::DeviceLimit`] if a limit of the device is too small.
     pub async fn record_prediction_async(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,
@@ -61,8 +75,9 @@ impl Trainer {
         self.engine.record_prediction(encoder, inputs, rows, outputs).await
     }
 
-    /// The buffer of all weights and biases, to be bound and read in shaders of the caller's; none on the CPU. Where each
-    /// layer's lie, [`Network::parameter_layout`] says.
+    /// Returns the buffer of all parameters, to bind and read it in shaders of the caller. `None` on the CPU engine.
+    ///
+    /// [`Network::parameter_layout`] returns the offsets of the layers.
     pub const fn parameter_buffer(&self) -> Option<&wgpu::Buffer> {
         self.engine.parameter_buffer()
     }

@@ -1,78 +1,38 @@
-//! The steps of a group, in vector code.
+//! The forward and backward pass of a lane group, in vector code.
 
-use std::ops::Range;
-
-use pulp::{Simd, WithSimd};
+use pulp::Simd;
 
 use crate::{
     data::noise,
     engine::cpu::{
-        elementwise,
-        group::{GroupConfig, LANES, LaneGroup, sampling::StepSpan},
-        layer::Layer,
+        elementwise::{self, OutputValues},
+        group::{
+            config::{GroupConfig, LANES},
+            sampling::StepSpan,
+        },
+        layer::{DropoutIndex, Layer, WeightStrides},
     },
+    metrics::row_metrics::{add_losses, correct_by_column, row_loss},
     nn::layout::LayerLayout,
     util::math::Fma,
 };
 
-/// The arguments of some steps, to dispatch.
-pub(crate) struct StepsTask<'a> {
+/// The sum of the losses and the number of correct rows of a batch, with one value per lane.
+pub(crate) struct LaneMetrics {
+    pub(crate) losses: [f64; LANES],
+    pub(crate) correct: [f64; LANES],
+}
+
+/// The forward and backward pass of a step.
+pub(crate) struct StepPass<'a> {
     pub(crate) config: &'a GroupConfig,
-    pub(crate) group: &'a mut LaneGroup,
-    pub(crate) steps: Range<u64>,
+    pub(crate) span: &'a StepSpan,
+    /// The number of floats in a column: one per row of the batch and lane.
+    pub(crate) stride: usize,
 }
 
-/// What the batch of a step brought.
-struct LaneMetrics {
-    losses: [f64; LANES],
-    correct: [f64; LANES],
-}
-
-impl WithSimd for StepsTask<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) {
-        let Self { config: kind, group, steps } = self;
-        group.sampled.sample(kind, &group.members, steps);
-        group.step_metrics.clear();
-        let mut at = 0;
-        for number in 0..group.sampled.steps.len() {
-            let span = group.sampled.steps[number];
-            let rows = &group.sampled.rows[at * S::F32_LANES..][..span.rows * S::F32_LANES];
-            at += span.rows;
-            let pass = StepPass { config: kind, span: &span, stride: span.rows * S::F32_LANES };
-            let registers = &mut group.registers[..kind.small_network.registers_per_group * pass.stride];
-            pass.load_rows(rows, registers);
-            if kind.input_noise_std > 0.0 {
-                pass.add_noise(S::F32_LANES, registers, &mut group.row_buffer[..kind.small_network.inputs]);
-            }
-            pass.forward(simd, &group.parameters, registers);
-            let scale = kind.generator.loss_scale(span.rows);
-            let outcome = pass.evaluate::<S>(scale, registers, &mut group.row_buffer);
-            pass.backward(simd, &group.parameters, registers);
-            pass.gradients(simd, registers, &mut group.gradient_sums);
-            let mut told = [(0.0, 0.0); LANES];
-            for (lane, told) in told.iter_mut().enumerate() {
-                *told = ((outcome.losses[lane] * f64::from(scale)) as f32, outcome.correct[lane]);
-            }
-            group.step_metrics.push(told);
-            group.update(kind, number as u64);
-        }
-        let taken = group.sampled.steps.len() as u64;
-        group.members.iter_mut().for_each(|seat| seat.steps_since_reset += taken);
-    }
-}
-
-/// A step on its way through the layers.
-struct StepPass<'a> {
-    config: &'a GroupConfig,
-    span: &'a StepSpan,
-    /// Floats from a column to the next.
-    stride: usize,
-}
-
-/// Calls a function of constant numbers of columns and of rows until it has had all of them.
+/// Splits the columns and rows into tiles of `N` columns and `M` rows, both constants, and calls a function for each
+/// tile.
 macro_rules! in_tiles {
     ($columns:expr, $rows:expr, |$column:ident, $row:ident| $function:ident::<S; N, M>($($argument:expr),*)) => {
         let mut $column = 0;
@@ -95,9 +55,9 @@ macro_rules! in_tiles {
 }
 
 impl StepPass<'_> {
-    /// Puts rows of the table into the first columns.
+    /// Copies rows of the table to the first columns.
     #[inline(always)]
-    fn load_rows(&self, rows: &[u32], registers: &mut [f32]) {
+    pub(crate) fn load_rows(&self, rows: &[u32], registers: &mut [f32]) {
         let small = &self.config.small_network;
         let width = small.inputs + 1 + small.outputs + usize::from(small.has_sample_weights);
         for (column, registers) in registers.chunks_exact_mut(self.stride).take(width).enumerate() {
@@ -112,19 +72,21 @@ impl StepPass<'_> {
         }
     }
 
-    fn add_noise(&self, lanes: usize, registers: &mut [f32], row: &mut [f32]) {
+    /// Adds noise to the features. `row_buffer` has the length of the features of one row.
+    pub(crate) fn add_noise(&self, lanes: usize, registers: &mut [f32], row_buffer: &mut [f32]) {
         let [a, b] = &self.span.keys;
-        for at in 0..self.stride {
-            let (place, lane) = (self.span.first_position + at / lanes, at % lanes);
-            let columns = || (at..).step_by(self.stride);
-            row.iter_mut().zip(columns()).for_each(|(x, at)| *x = registers[at]);
-            noise::add_noise(self.config.input_noise_std, [a[lane], b[lane]], place as u32, row);
-            row.iter().zip(columns()).for_each(|(x, at)| registers[at] = *x);
+        for row in 0..self.stride {
+            let (position, lane) = (self.span.first_position + row / lanes, row % lanes);
+            let offsets = || (row..).step_by(self.stride);
+            row_buffer.iter_mut().zip(offsets()).for_each(|(x, offset)| *x = registers[offset]);
+            noise::add_noise(self.config.input_noise_std, [a[lane], b[lane]], position as u32, row_buffer);
+            row_buffer.iter().zip(offsets()).for_each(|(x, offset)| registers[offset] = *x);
         }
     }
 
+    /// Computes the outputs of all layers, and the derivatives that do not follow from them.
     #[inline(always)]
-    fn forward<S: Simd>(&self, simd: S, parameters: &[f32], registers: &mut [f32]) {
+    pub(crate) fn forward<S: Simd>(&self, simd: S, parameters: &[f32], registers: &mut [f32]) {
         let (small, stride, rows) = (&self.config.small_network, self.stride, self.span.rows);
         let parameters = S::as_simd_f32s(parameters).0;
         for (layer, first) in small.layers.iter().zip(&self.config.layout.layer_offsets) {
@@ -132,60 +94,62 @@ impl StepPass<'_> {
             let (x, rest) = S::as_mut_simd_f32s(registers).0.split_at_mut(layer.output_offset * rows);
             let (x, a) = (&x[layer.input_offset * rows..][..(inputs + 1) * rows], &mut rest[..(outputs + 1) * rows]);
             let weights = &parameters[*first..][..(inputs + 1) * outputs];
-            in_tiles!(outputs, rows, |j, r| weighted_sums::<S; N, M>(simd, [rows, r], x, &weights[j..], [outputs, 1], &mut a[j * rows..]));
+            let strides = WeightStrides { term: outputs, sum: 1 };
+            in_tiles!(outputs, rows, |j, r| weighted_sums::<S; N, M>(simd, [rows, r], x, &weights[j..], strides, &mut a[j * rows..]));
             a[outputs * rows..].fill(simd.splat_f32s(1.0));
             let (a, len, fma) = (layer.output_offset * stride, outputs * stride, Fma::detect::<S>());
-            let Some(slope) = layer.derivative_offset else {
+            let Some(derivative_offset) = layer.derivative_offset else {
                 elementwise::activate(fma, layer.activation, &mut registers[a..][..len]);
                 continue;
             };
-            let (values, slopes) = registers.split_at_mut(slope * stride);
-            let (values, slopes) = (&mut values[a..][..len], &mut slopes[..len]);
-            layer.store_derivatives(fma, values, slopes);
+            let (values, derivatives) = registers.split_at_mut(derivative_offset * stride);
+            let (values, derivatives) = (&mut values[a..][..len], &mut derivatives[..len]);
+            layer.store_derivatives(fma, values, derivatives);
             elementwise::activate(fma, layer.activation, values);
-            layer.apply_dropout(values, slopes, |at| {
-                let (row, lane) = (at % stride / S::F32_LANES, at % S::F32_LANES);
+            layer.apply_dropout(values, derivatives, |i| {
+                let (row, lane) = (i % stride / S::F32_LANES, i % S::F32_LANES);
                 let key = [self.span.keys[0][lane], self.span.keys[1][lane]];
-                (at / stride, (self.span.first_position + row) as u32, key)
+                DropoutIndex { neuron: i / stride, position: (self.span.first_position + row) as u32, key }
             });
         }
     }
 
-    /// The losses, the right answers and the output layer's delta.
+    /// Computes the losses, the number of correct rows and the delta of the output layer. `scale` is the loss scale.
     #[inline(always)]
-    fn evaluate<S: Simd>(&self, scale: f32, registers: &mut [f32], row: &mut [f32]) -> LaneMetrics {
-        let mut outcome = LaneMetrics { losses: [0.0; LANES], correct: [0.0; LANES] };
+    pub(crate) fn evaluate<S: Simd>(&self, scale: f32, registers: &mut [f32], row_buffer: &mut [f32]) -> LaneMetrics {
+        let mut metrics = LaneMetrics { losses: [0.0; LANES], correct: [0.0; LANES] };
         let (small, stride, lanes) = (&self.config.small_network, self.stride, S::F32_LANES);
-        let Some(layer) = small.layers.last() else { return outcome };
+        let Some(layer) = small.layers.last() else { return metrics };
         let (len, fma) = (small.outputs * stride, Fma::detect::<S>());
         let (values, delta) = registers.split_at_mut(layer.delta_offset * stride);
         let (y, t) = (&values[layer.output_offset * stride..][..len], &values[small.target_offset * stride..][..len]);
         let weights = &values[(small.target_offset + small.outputs) * stride..][..stride];
         let delta = &mut delta[..len];
         for row in (0..stride).step_by(lanes) {
-            let right = crate::metrics::row_metrics::correct_by_column(
+            let correct = correct_by_column(
                 (small.loss, small.is_multi_label),
                 small.outputs,
                 columns(y, row, stride, lanes),
                 columns(t, row, stride, lanes),
             );
-            for (lane, (sum, right)) in outcome.correct.iter_mut().zip(right).take(lanes).enumerate() {
+            for (lane, (sum, is_correct)) in metrics.correct.iter_mut().zip(correct).take(lanes).enumerate() {
                 let weight = if small.has_sample_weights { f64::from(weights[row + lane]) } else { 1.0 };
-                *sum += weight * f64::from(right);
+                *sum += weight * f64::from(is_correct);
             }
         }
         if small.loss.needs_full_row() {
             for row in (0..stride).step_by(lanes) {
-                let (rows, delta) = ((&y[row..], &t[row..]), &mut delta[row..]);
+                let (y, t, delta) = (&y[row..], &t[row..], &mut delta[row..]);
                 match lanes {
-                    16 => elementwise::softmax_delta::<16>(fma, small.loss, scale, rows, delta, stride),
-                    8 => elementwise::softmax_delta::<8>(fma, small.loss, scale, rows, delta, stride),
-                    _ => elementwise::softmax_delta::<4>(fma, small.loss, scale, rows, delta, stride),
+                    16 => elementwise::softmax_delta::<16>(fma, small.loss, scale, y, t, delta, stride),
+                    8 => elementwise::softmax_delta::<8>(fma, small.loss, scale, y, t, delta, stride),
+                    _ => elementwise::softmax_delta::<4>(fma, small.loss, scale, y, t, delta, stride),
                 }
             }
         } else {
-            let kept = layer.columns(values, layer.derivative_offset, stride);
-            elementwise::output_delta(fma, (small.loss, layer.activation), scale, (y, t, kept), delta);
+            let derivatives = layer.columns(values, layer.derivative_offset, stride);
+            let values = OutputValues { outputs: y, targets: t, derivatives };
+            elementwise::output_delta(fma, small.loss, layer.activation, scale, values, delta);
         }
         if small.has_sample_weights {
             for delta in delta.chunks_exact_mut(stride) {
@@ -195,77 +159,84 @@ impl StepPass<'_> {
             }
         }
         if small.has_sample_weights || small.loss.needs_full_row() {
-            self.evaluate_rows(lanes, (y, t, weights), row, &mut outcome.losses);
-            return outcome;
+            self.evaluate_rows(lanes, y, t, weights, row_buffer, &mut metrics.losses);
+            return metrics;
         }
-        // A sum for each output and as many rows as one network alone has lanes for.
-        for rows in (0..self.span.rows).step_by(self.config.single_member_lanes) {
-            let rows = rows * lanes..(rows + self.config.single_member_lanes).min(self.span.rows) * lanes;
+        // A standalone member computes one sum per output and group of rows. The same sums give the same bits.
+        for rows in (0..self.span.rows).step_by(self.config.standalone_lanes) {
+            let rows = rows * lanes..(rows + self.config.standalone_lanes).min(self.span.rows) * lanes;
             for (y, t) in y.chunks_exact(stride).zip(t.chunks_exact(stride)) {
                 let mut sums = [0.0; LANES];
-                let both = y[rows.clone()].chunks_exact(lanes).zip(t[rows.clone()].chunks_exact(lanes));
-                for (y, t) in both {
-                    crate::metrics::row_metrics::add_losses(small.loss, y, t, &mut sums[..lanes]);
+                let columns = y[rows.clone()].chunks_exact(lanes).zip(t[rows.clone()].chunks_exact(lanes));
+                for (y, t) in columns {
+                    add_losses(small.loss, y, t, &mut sums[..lanes]);
                 }
-                for (loss, sum) in outcome.losses.iter_mut().zip(sums) {
+                for (loss, sum) in metrics.losses.iter_mut().zip(sums) {
                     *loss += sum;
                 }
             }
         }
-        outcome
+        metrics
     }
 
-    /// The losses of rows that have weights or are looked at whole.
+    /// Computes the losses row by row, for rows with sample weights and for losses that need the full row.
     fn evaluate_rows(
         &self,
         lanes: usize,
-        (y, t, weights): (&[f32], &[f32], &[f32]),
-        row: &mut [f32],
+        y: &[f32],
+        t: &[f32],
+        sample_weights: &[f32],
+        row_buffer: &mut [f32],
         losses: &mut [f64; LANES],
     ) {
         let (small, stride) = (&self.config.small_network, self.stride);
-        let (row_y, row_t) = row[..2 * small.outputs].split_at_mut(small.outputs);
-        let mut of = |at: usize| {
-            row_y.iter_mut().zip(y[at..].iter().step_by(stride)).for_each(|(to, from)| *to = *from);
-            row_t.iter_mut().zip(t[at..].iter().step_by(stride)).for_each(|(to, from)| *to = *from);
-            crate::metrics::row_metrics::row_loss(small.loss, row_y, row_t)
+        let (row_y, row_t) = row_buffer[..2 * small.outputs].split_at_mut(small.outputs);
+        let mut loss_at = |row: usize| {
+            row_y.iter_mut().zip(y[row..].iter().step_by(stride)).for_each(|(to, from)| *to = *from);
+            row_t.iter_mut().zip(t[row..].iter().step_by(stride)).for_each(|(to, from)| *to = *from);
+            row_loss(small.loss, row_y, row_t)
         };
         for (lane, loss) in losses.iter_mut().take(lanes).enumerate() {
             if !small.has_sample_weights {
-                (lane..stride).step_by(lanes).for_each(|at| *loss += of(at));
+                (lane..stride).step_by(lanes).for_each(|row| *loss += loss_at(row));
                 continue;
             }
-            for first in (0..stride).step_by(self.config.single_member_lanes * lanes) {
-                let rows = first + lane..stride.min(first + self.config.single_member_lanes * lanes);
-                *loss += rows.step_by(lanes).map(|at| f64::from(weights[at]) * of(at)).sum::<f64>();
+            for first in (0..stride).step_by(self.config.standalone_lanes * lanes) {
+                let rows = first + lane..stride.min(first + self.config.standalone_lanes * lanes);
+                *loss += rows.step_by(lanes).map(|row| f64::from(sample_weights[row]) * loss_at(row)).sum::<f64>();
             }
         }
     }
 
+    /// Computes the deltas of all layers but the last, from the last layer to the first.
     #[inline(always)]
-    fn backward<S: Simd>(&self, simd: S, parameters: &[f32], registers: &mut [f32]) {
+    pub(crate) fn backward<S: Simd>(&self, simd: S, parameters: &[f32], registers: &mut [f32]) {
         let (stride, rows) = (self.stride, self.span.rows);
         let parameters = S::as_simd_f32s(parameters).0;
         let firsts = self.config.layout.layer_offsets.iter().skip(1);
         for (pair, first) in self.config.small_network.layers.windows(2).zip(firsts).rev() {
             let (layer, next) = (&pair[0], &pair[1]);
-            let (width, outputs) = (layer.layout.outputs, next.layout.outputs);
+            let (outputs, next_outputs) = (layer.layout.outputs, next.layout.outputs);
             let (before, after) = S::as_mut_simd_f32s(registers).0.split_at_mut(next.delta_offset * rows);
-            let (delta, after) = (&mut before[layer.delta_offset * rows..][..width * rows], &after[..outputs * rows]);
-            let weights = &parameters[*first..][..width * outputs];
-            in_tiles!(width, rows, |i, r| weighted_sums::<S; N, M>(simd, [rows, r], after, &weights[i * outputs..], [1, outputs], &mut delta[i * rows..]));
+            let delta = &mut before[layer.delta_offset * rows..][..outputs * rows];
+            let after = &after[..next_outputs * rows];
+            let weights = &parameters[*first..][..outputs * next_outputs];
+            let strides = WeightStrides { term: 1, sum: next_outputs };
+            in_tiles!(outputs, rows, |i, r| weighted_sums::<S; N, M>(simd, [rows, r], after, &weights[i * next_outputs..], strides, &mut delta[i * rows..]));
             let (values, delta) = registers.split_at_mut(layer.delta_offset * stride);
-            let len = width * stride;
-            let kept = layer.columns(values, layer.derivative_offset, stride);
-            layer.multiply_by_derivative(&values[layer.output_offset * stride..][..len], kept, &mut delta[..len]);
+            let len = outputs * stride;
+            let derivatives = layer.columns(values, layer.derivative_offset, stride);
+            let a = &values[layer.output_offset * stride..][..len];
+            layer.multiply_by_derivative(a, derivatives, &mut delta[..len]);
         }
     }
 
+    /// Computes the gradients of the batch.
     #[inline(always)]
-    fn gradients<S: Simd>(&self, simd: S, registers: &[f32], into: &mut [f32]) {
+    pub(crate) fn gradients<S: Simd>(&self, simd: S, registers: &[f32], into: &mut [f32]) {
         let (registers, into) = (S::as_simd_f32s(registers).0, S::as_mut_simd_f32s(into).0);
-        // In the lanes of one network alone beyond its rows there would be nothing.
-        let sums = self.config.single_member_lanes.min(self.span.rows.next_power_of_two());
+        // A standalone member has one partial sum per lane. Lanes without a row would add only 0.
+        let sums = self.config.standalone_lanes.min(self.span.rows.next_power_of_two());
         for (layer, first) in self.config.small_network.layers.iter().zip(&self.config.layout.layer_offsets) {
             let into = &mut into[*first..];
             match sums {
@@ -279,28 +250,28 @@ impl StepPass<'_> {
     }
 }
 
-/// One row of each column.
+/// Returns the values of one row of all lanes in each column.
 #[inline(always)]
 fn columns(values: &[f32], row: usize, stride: usize, lanes: usize) -> impl Iterator<Item = &[f32]> {
     values.chunks_exact(stride).map(move |column| &column[row..row + lanes])
 }
 
-/// Of `N` neurons and `M` of the rows, from `row` on, the sums over all columns of `x` of a register times a weight. The
-/// weights of a sum and those of different sums lie so far apart as `strides` says.
+/// Computes the sums of products of `N` neurons for `M` rows, starting at row `row` of `rows` rows. Each sum multiplies
+/// a register of every column of `x` by a weight.
 #[inline(always)]
 fn weighted_sums<S: Simd, const N: usize, const M: usize>(
     simd: S,
     [rows, row]: [usize; 2],
     x: &[S::f32s],
     weights: &[S::f32s],
-    strides: [usize; 2],
+    strides: WeightStrides,
     into: &mut [S::f32s],
 ) {
     let mut sums = [[simd.splat_f32s(0.0); M]; N];
     for (i, x) in x.chunks_exact(rows).enumerate() {
         let x = &x[row..][..M];
         for (n, sums) in sums.iter_mut().enumerate() {
-            let weight = weights[i * strides[0] + n * strides[1]];
+            let weight = weights[i * strides.term + n * strides.sum];
             for (sum, x) in sums.iter_mut().zip(x) {
                 *sum = simd.mul_add_e_f32s(*x, weight, *sum);
             }
@@ -311,8 +282,10 @@ fn weighted_sums<S: Simd, const N: usize, const M: usize>(
     }
 }
 
-/// The gradients of a layer: of each weight the sum, over all rows, of `x` times a delta. `P` sums each take every
-/// `P`th row, and are then added half to half: so one network alone sums up its lanes.
+/// Computes the gradients of a layer: for each weight the sum over all rows of `x` times a delta.
+///
+/// It computes `P` partial sums of every `P`th row, and then adds the upper half of them to the lower half until one is
+/// left. The lanes of a standalone member are summed in the same order.
 #[inline(always)]
 fn gradient_sums<S: Simd, const P: usize>(
     simd: S,

@@ -1,25 +1,42 @@
+use pulp::{Simd, WithSimd};
+
 use crate::{
     data::{
+        dataset::Dataset,
         features::Features,
+        scaling::scaler::Scaler,
         subset::{Subset, SubsetParams},
     },
-    engine::cpu::{dataset_run::CpuDatasetRun, engine::Engine, group::*},
-    nn::{activation::Activation, init::Init, loss::Loss},
-    optim::schedule::Schedule,
+    engine::{
+        cpu::{
+            dataset_run::CpuDatasetRun,
+            engine::Engine,
+            group::{
+                config::{GroupConfig, LANES},
+                lane_group::LaneGroup,
+                member::GroupMember,
+            },
+            small_network::{SmallNetwork, SmallNetworkConfig},
+        },
+        step::StepGenerator,
+    },
+    nn::{activation::Activation, init::Init, loss::Loss, network::Network},
+    optim::{optimizer::Optimizer, schedule::Schedule},
+    train::run_report::RunReport,
 };
 
 const ROWS: usize = 45;
 
-/// Numbers between -1 and 1 without a pattern.
-fn numbers(count: usize, first: usize) -> Vec<f32> {
-    (0..count).map(|i| ((i + 1000 * first) as f32 * 12.9898).sin()).collect()
+/// Returns numbers in [-1, 1] without a visible pattern.
+fn pseudo_random(count: usize, seed: usize) -> Vec<f32> {
+    (0..count).map(|i| ((i + 1000 * seed) as f32 * 12.9898).sin()).collect()
 }
 
-/// Networks that train in a group, and each by itself.
+/// Members that train in a group and standalone.
 struct Case {
     network: Network,
     data: Dataset,
-    batch: usize,
+    batch_size: usize,
     loss: Loss,
     optimizer: Optimizer,
     gradient_accumulation: u64,
@@ -27,183 +44,180 @@ struct Case {
     input_noise_std: f32,
     has_sample_weights: bool,
     drop_last: bool,
-    rows: fn(usize) -> Subset,
+    /// The subset of a member.
+    subset: fn(usize) -> Subset,
 }
 
 impl Case {
-    fn new(network: Network, loss: Loss, optimizer: Optimizer, batch: usize) -> Self {
+    fn new(network: Network, loss: Loss, optimizer: Optimizer, batch_size: usize) -> Self {
         let (inputs, outputs) = (network.inputs(), network.outputs());
-        let answers: Vec<f32> = numbers(ROWS * outputs, 2).iter().map(|t| f32::from(*t > 0.0)).collect();
-        let data = Dataset::new(ROWS, numbers(ROWS * inputs, 1), answers).unwrap();
-        let network = network.init(Init::GlorotUniform, Init::Uniform { limit: 0.1 });
-        let (accumulate, shuffle, noise, weighted, drop_last, rows) = (1, true, 0.0, false, false, |_| Subset::All);
+        let targets: Vec<f32> = pseudo_random(ROWS * outputs, 2).iter().map(|t| f32::from(*t > 0.0)).collect();
         Self {
-            network,
-            data,
-            batch,
+            network: network.init(Init::GlorotUniform, Init::Uniform { limit: 0.1 }),
+            data: Dataset::new(ROWS, pseudo_random(ROWS * inputs, 1), targets).unwrap(),
+            batch_size,
             loss,
             optimizer,
-            gradient_accumulation: accumulate,
-            shuffle,
-            input_noise_std: noise,
-            has_sample_weights: weighted,
-            drop_last,
-            rows,
+            gradient_accumulation: 1,
+            shuffle: true,
+            input_noise_std: 0.0,
+            has_sample_weights: false,
+            drop_last: false,
+            subset: |_| Subset::All,
         }
     }
 
-    /// A course of which every number is the member's own.
+    /// Returns the step generator of a member. Every setting that may differ between members differs.
     fn generator(&self, member: usize) -> StepGenerator {
-        let share = 1.0 + member as f64 / 10.0;
+        let factor = 1.0 + member as f64 / 10.0;
         let mut optimizer = self.optimizer;
-        optimizer.learning_rate *= share;
+        optimizer.learning_rate *= factor;
         optimizer.weight_decay += 0.01 * (member % 3) as f64;
-        let schedule = if member.is_multiple_of(2) { Schedule::Constant } else { Schedule::exponential(0.99 / share) };
-        let subset = SubsetParams::new((self.rows)(member), ROWS).unwrap();
+        let schedule = if member.is_multiple_of(2) { Schedule::Constant } else { Schedule::exponential(0.99 / factor) };
+        let subset = SubsetParams::new((self.subset)(member), ROWS).unwrap();
         let rows = subset.map_or(ROWS, |subset| subset.rows as usize);
-        let (outputs, loss, accumulate) = (self.network.outputs(), self.loss, self.gradient_accumulation);
-        let (batch, seed, drop_last) = (self.batch.min(rows), 40 + member as u64, self.drop_last);
-        let plain = StepGenerator::plain(rows, batch);
         StepGenerator {
             subset,
-            outputs,
-            loss,
+            outputs: self.network.outputs(),
+            loss: self.loss,
             optimizer,
             schedule,
-            gradient_accumulation: accumulate,
-            seed,
-            drop_last,
-            ..plain
+            gradient_accumulation: self.gradient_accumulation,
+            seed: 40 + member as u64,
+            drop_last: self.drop_last,
+            ..StepGenerator::plain(rows, self.batch_size.min(rows))
         }
     }
 
-    fn compare(&self, count: usize) {
-        let how = (self.shuffle, self.input_noise_std);
-        let kind =
-            GroupConfig::new(&self.network, &self.generator(0), &self.data, self.has_sample_weights, how, &mut None)
-                .expect("it is covered");
-        let count = count.min(kind.lanes);
-        let engine = |member: usize| {
-            let first = self.network.initial_parameters(40 + member as u64).unwrap();
-            Engine::new(&self.network, &self.generator(member), self.has_sample_weights, first, Some(1)).unwrap()
-        };
-        let mut alone: Vec<Engine> = (0..count).map(engine).collect();
-        let mut group = LaneGroup::new(&kind);
-        for (member, engine) in alone.iter().enumerate() {
-            group.push(
-                &kind,
-                GroupMember { member, generator: self.generator(member), steps_since_reset: 0 },
-                &engine.training_state(),
-            );
-        }
-        let what = format!(
-            "{:?}, {}, {:?}, batch {}, accumulated {}",
-            self.network.layers(),
-            self.loss,
-            self.optimizer,
-            self.batch,
-            self.gradient_accumulation
-        );
-        let resident = CpuDatasetRun {
+    /// Trains `count` members in a group and standalone, and asserts that their bits are equal.
+    fn assert_bits_match(&self, count: usize) {
+        let dataset_run = CpuDatasetRun {
             data: &self.data,
             shuffle: self.shuffle,
             input_noise_std: self.input_noise_std,
             has_sample_weights: self.has_sample_weights,
         };
+        let config = GroupConfig::new(&self.network, &self.generator(0), &dataset_run, &mut None)
+            .expect("a group supports the case");
+        let count = count.min(config.lanes);
+        let engine = |member: usize| {
+            let parameters = self.network.initial_parameters(40 + member as u64).unwrap();
+            Engine::new(&self.network, &self.generator(member), self.has_sample_weights, parameters, Some(1)).unwrap()
+        };
+        let mut standalone: Vec<Engine> = (0..count).map(engine).collect();
+        let mut group = LaneGroup::new(&config);
+        for (member, engine) in standalone.iter().enumerate() {
+            let group_member = GroupMember { member, generator: self.generator(member), steps_since_reset: 0 };
+            group.push(&config, group_member, &engine.training_state());
+        }
+        let case = format!(
+            "{:?}, {}, {:?}, batch size {}, gradient accumulation {}",
+            self.network.layers(),
+            self.loss,
+            self.optimizer,
+            self.batch_size,
+            self.gradient_accumulation
+        );
         for (first, steps) in [(0, 9), (9, 4)] {
-            let mut ours = vec![RunReport::default(); count];
-            group.run(&kind, first, steps, &mut ours.iter_mut().collect::<Vec<_>>());
-            for (member, engine) in alone.iter_mut().enumerate() {
-                let mut theirs = RunReport::default();
-                resident.run(engine, self.generator(member), first..first + steps, first, &mut theirs);
-                assert_eq!(ours[member], theirs, "{what}: {member}");
-                let (ours, theirs) = (group.training_state(&kind, member), engine.training_state());
+            let mut reports = vec![RunReport::default(); count];
+            group.run(&config, first, steps, &mut reports.iter_mut().collect::<Vec<_>>());
+            for (member, engine) in standalone.iter_mut().enumerate() {
+                let mut report = RunReport::default();
+                dataset_run.run(engine, self.generator(member), first..first + steps, first, &mut report);
+                assert_eq!(reports[member], report, "{case}: member {member}");
+                let (in_group, standalone) = (group.training_state(&config, member), engine.training_state());
                 let bits = |values: &[f32]| values.iter().map(|p| p.to_bits()).collect::<Vec<_>>();
-                assert_eq!(bits(&ours.parameters), bits(&theirs.parameters), "{what}: {member}");
-                assert_eq!(ours, theirs, "{what}: {member}");
+                assert_eq!(bits(&in_group.parameters), bits(&standalone.parameters), "{case}: member {member}");
+                assert_eq!(in_group, standalone, "{case}: member {member}");
             }
         }
     }
 }
 
-fn network(hidden: Activation, outputs: usize, last: Activation) -> Network {
-    Network::new(3).dense(5, hidden).dense(2, hidden).dense(outputs, last)
+fn network(hidden: Activation, outputs: usize, output_activation: Activation) -> Network {
+    Network::new(3).dense(5, hidden).dense(2, hidden).dense(outputs, output_activation)
 }
 
 #[test]
-fn each_network_has_the_bits_that_it_has_alone_whatever_the_batch() {
-    for batch in 1..=40 {
-        let small = network(Activation::Sigmoid, 1, Activation::Sigmoid);
-        Case::new(small, Loss::Mse, Optimizer::sgd(0.5), batch).compare(16);
+fn group_matches_standalone_bits_for_every_batch_size() {
+    for batch_size in 1..=40 {
+        let sigmoid = network(Activation::Sigmoid, 1, Activation::Sigmoid);
+        Case::new(sigmoid, Loss::Mse, Optimizer::sgd(0.5), batch_size).assert_bits_match(16);
         let softmax = network(Activation::Tanh, 3, Activation::Identity);
-        Case::new(softmax, Loss::SoftmaxCrossEntropy, Optimizer::adam(0.01), batch).compare(3);
+        Case::new(softmax, Loss::SoftmaxCrossEntropy, Optimizer::adam(0.01), batch_size).assert_bits_match(3);
     }
 }
 
 #[test]
-fn each_network_has_the_bits_that_it_has_alone_whatever_its_functions() {
+fn group_matches_standalone_bits_for_every_activation_and_loss() {
     for activation in Activation::ALL.iter().filter(|a| !a.has_parameters() && **a != Activation::Softmax) {
-        for batch in [4, 20] {
+        for batch_size in [4, 20] {
             let network = network(*activation, 2, *activation);
-            Case::new(network, Loss::Mse, Optimizer::sgd(0.05), batch).compare(3);
+            Case::new(network, Loss::Mse, Optimizer::sgd(0.05), batch_size).assert_bits_match(3);
         }
     }
     for loss in Loss::ALL {
-        for (outputs, batch) in [(1, 4), (3, 7), (3, 20), (17, 5)] {
-            let last = loss.required_output_activation().unwrap_or(Activation::Tanh);
-            let case = Case::new(network(Activation::Gelu, outputs, last), *loss, Optimizer::sgd(0.05), batch);
-            case.compare(4);
-            Case { has_sample_weights: true, data: weights(case.data.clone()), ..case }.compare(4);
+        for (outputs, batch_size) in [(1, 4), (3, 7), (3, 20), (17, 5)] {
+            let output_activation = loss.required_output_activation().unwrap_or(Activation::Tanh);
+            let network = network(Activation::Gelu, outputs, output_activation);
+            let case = Case::new(network, *loss, Optimizer::sgd(0.05), batch_size);
+            case.assert_bits_match(4);
+            let data = with_sample_weights(case.data.clone());
+            Case { has_sample_weights: true, data, ..case }.assert_bits_match(4);
         }
     }
 }
 
-fn weights(data: Dataset) -> Dataset {
+fn with_sample_weights(data: Dataset) -> Dataset {
     data.with_sample_weights((0..ROWS).map(|row| (row % 5) as f32 * 0.5).collect::<Vec<_>>()).unwrap()
 }
 
 #[test]
-fn each_network_has_the_bits_that_it_has_alone_whatever_the_optimizer() {
-    let spared = Optimizer::adam(0.01).decoupled_weight_decay(0.1).spare_biases();
+fn group_matches_standalone_bits_for_every_optimizer() {
+    let excludes_biases = Optimizer::adam(0.01).decoupled_weight_decay(0.1).regularize_biases(false);
     let clipped = [Optimizer::momentum(0.1, 0.9).clip_norm(0.01), Optimizer::sgd(0.1).clip_norm(0.05).ema(0.9)];
-    for optimizer in Optimizer::ALL.iter().chain(&clipped).chain([&spared]) {
-        for (accumulate, batch) in [(1, 4), (3, 10)] {
+    for optimizer in Optimizer::ALL.iter().chain(&clipped).chain([&excludes_biases]) {
+        for (gradient_accumulation, batch_size) in [(1, 4), (3, 10)] {
             let network = network(Activation::Tanh, 2, Activation::Identity);
-            Case { gradient_accumulation: accumulate, ..Case::new(network, Loss::Mse, *optimizer, batch) }.compare(4);
+            let case = Case::new(network, Loss::Mse, *optimizer, batch_size);
+            Case { gradient_accumulation, ..case }.assert_bits_match(4);
         }
     }
 }
 
 #[test]
-fn each_network_has_the_bits_that_it_has_alone_whatever_its_rows() {
-    let small = || network(Activation::Silu, 3, Activation::Identity);
-    let case = |batch| Case::new(small(), Loss::SoftmaxCrossEntropy, Optimizer::momentum(0.05, 0.9), batch);
+fn group_matches_standalone_bits_for_every_kind_of_rows() {
+    let case = |batch_size| {
+        let network = network(Activation::Silu, 3, Activation::Identity);
+        Case::new(network, Loss::SoftmaxCrossEntropy, Optimizer::momentum(0.05, 0.9), batch_size)
+    };
     let bytes: Vec<u8> = (0..ROWS * 3).map(|i| (i * 37 % 256) as u8).collect();
     let classes: Vec<u32> = (0..ROWS as u32).map(|row| row * 7 % 3).collect();
     let bytes = Dataset::new(ROWS, Features::bytes(bytes, 1.0 / 255.0), classes).unwrap();
-    let scaler = crate::data::scaling::Scaler::new([0.1, 0.2, 0.3], [2.0, 0.5, 1.5]).unwrap();
-    for batch in [4, 10, 33] {
-        let plain = case(batch).data;
-        for data in [bytes.clone(), plain.clone().with_scaler(&scaler).unwrap(), weights(plain)] {
-            let weighted = data.sample_weights().is_some();
-            Case { data: data.clone(), has_sample_weights: weighted, ..case(batch) }.compare(4);
-            Case { data, has_sample_weights: weighted, input_noise_std: 0.1, ..case(batch) }.compare(4);
+    let scaler = Scaler::new([0.1, 0.2, 0.3], [2.0, 0.5, 1.5]).unwrap();
+    for batch_size in [4, 10, 33] {
+        let plain = case(batch_size).data;
+        for data in [bytes.clone(), plain.clone().with_scaler(&scaler).unwrap(), with_sample_weights(plain)] {
+            let has_sample_weights = data.sample_weights().is_some();
+            Case { data: data.clone(), has_sample_weights, ..case(batch_size) }.assert_bits_match(4);
+            Case { data, has_sample_weights, input_noise_std: 0.1, ..case(batch_size) }.assert_bits_match(4);
         }
-        Case { shuffle: false, ..case(batch) }.compare(4);
-        Case { has_sample_weights: true, ..case(batch) }.compare(4);
-        let rows = |member| match member {
+        Case { shuffle: false, ..case(batch_size) }.assert_bits_match(4);
+        Case { has_sample_weights: true, ..case(batch_size) }.assert_bits_match(4);
+        let subset = |member: usize| match member {
             0..2 => Subset::All,
             seed => Subset::Bootstrap { seed: seed as u64 },
         };
-        Case { rows, ..case(batch) }.compare(5);
-        Case { rows: |first| Subset::Range { start: first, len: 11 }, ..case(batch) }.compare(5);
+        Case { subset, ..case(batch_size) }.assert_bits_match(5);
+        let subset = |member: usize| Subset::Range { start: member, len: 11 };
+        Case { subset, ..case(batch_size) }.assert_bits_match(5);
         let network = Network::new(3).dense(9, Activation::Relu).dropout(0.3).dense(2, Activation::Tanh).dropout(0.5);
-        Case { network: network.dense(3, Activation::Identity), ..case(batch) }.compare(16);
+        Case { network: network.dense(3, Activation::Identity), ..case(batch_size) }.assert_bits_match(16);
     }
 }
 
 #[test]
-fn lanes_of_one_network_are_summed_half_to_half() {
+fn reduce_sum_adds_the_upper_half_of_the_lanes_to_the_lower_half() {
     struct Sum([f32; LANES]);
     impl WithSimd for Sum {
         type Output = ();
@@ -218,9 +232,10 @@ fn lanes_of_one_network_are_summed_half_to_half() {
             assert_eq!(sum.to_bits(), values[0].to_bits());
         }
     }
-    for (first, rows) in (0..50).flat_map(|first| [(first, 1), (first, 100)]) {
-        let values = numbers(LANES, first).try_into().unwrap();
+    for (seed, rows) in (0..50).flat_map(|seed| [(seed, 1), (seed, 100)]) {
+        let values = pseudo_random(LANES, seed).try_into().unwrap();
         let network = network(Activation::Tanh, 1, Activation::Tanh);
-        SmallNetwork::new(&network, (Loss::Mse, false), rows, false).unwrap().arch.dispatch(Sum(values));
+        let config = SmallNetworkConfig { loss: Loss::Mse, is_multi_label: false, rows, has_sample_weights: false };
+        SmallNetwork::new(&network, &config).unwrap().arch.dispatch(Sum(values));
     }
 }

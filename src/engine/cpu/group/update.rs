@@ -1,9 +1,13 @@
-//! The updates of a group, in each lane with its own numbers.
+//! The updates of a lane group, with separate coefficients in each lane.
 
 use crate::{
     engine::{
         cpu::{
-            group::{GroupConfig, LANES, LaneCoefficients, LaneGroup},
+            group::{
+                coefficients::LaneCoefficients,
+                config::{GroupConfig, LANES},
+                lane_group::LaneGroup,
+            },
             update::{apply_rule, update},
         },
         step::StepGenerator,
@@ -12,48 +16,50 @@ use crate::{
 };
 
 impl LaneGroup {
-    /// The update of a step, `taken` steps after those that the seats have counted.
+    /// Applies the gradients of a step. `steps_done` steps have run since [`GroupMember::steps_since_reset`] was set.
+    ///
+    /// [`GroupMember::steps_since_reset`]: crate::engine::cpu::group::member::GroupMember::steps_since_reset
     #[inline(always)]
-    pub(crate) fn update(&mut self, kind: &GroupConfig, taken: u64) {
-        let accumulate = kind.generator.gradient_accumulation;
-        let since = self.members.first().map_or(0, |seat| seat.steps_since_reset) + taken;
+    pub(crate) fn update(&mut self, config: &GroupConfig, steps_done: u64) {
+        let gradient_accumulation = config.generator.gradient_accumulation;
+        let steps_since_reset = self.members.first().map_or(0, |member| member.steps_since_reset) + steps_done;
         if !self.is_constant {
-            self.set_coefficients(taken);
+            self.set_coefficients(steps_done);
         }
-        if kind.stores_gradients() {
-            let starts = since.is_multiple_of(accumulate);
+        if config.stores_gradients() {
+            let overwrites = steps_since_reset.is_multiple_of(gradient_accumulation);
             for (gradient, sum) in self.gradients.iter_mut().zip(self.gradient_sums.iter()) {
-                *gradient = if starts { *sum } else { *gradient + sum };
+                *gradient = if overwrites { *sum } else { *gradient + sum };
             }
-            if !(since + 1).is_multiple_of(accumulate) {
+            if !(steps_since_reset + 1).is_multiple_of(gradient_accumulation) {
                 return;
             }
-            self.clip_gradients(kind);
+            self.clip_gradients(config);
         }
         let optimizer = &self.optimizer;
-        let gradients = if kind.stores_gradients() { &mut self.gradients } else { &mut self.gradient_sums };
-        let numbers = self.coefficients;
-        match kind.lanes {
+        let gradients = if config.stores_gradients() { &mut self.gradients } else { &mut self.gradient_sums };
+        let coefficients = self.coefficients;
+        match config.lanes {
             16 => update_parameters::<16>(
-                kind,
+                config,
                 optimizer,
-                &numbers,
+                &coefficients,
                 &mut self.parameters,
                 gradients,
                 &mut self.optimizer_state,
             ),
             8 => update_parameters::<8>(
-                kind,
+                config,
                 optimizer,
-                &numbers,
+                &coefficients,
                 &mut self.parameters,
                 gradients,
                 &mut self.optimizer_state,
             ),
             _ => update_parameters::<4>(
-                kind,
+                config,
                 optimizer,
-                &numbers,
+                &coefficients,
                 &mut self.parameters,
                 gradients,
                 &mut self.optimizer_state,
@@ -61,92 +67,95 @@ impl LaneGroup {
         }
     }
 
-    /// Sets the numbers of a step's update, where they change.
-    fn set_coefficients(&mut self, taken: u64) {
+    /// Sets the update coefficients of all members whose coefficients change from step to step.
+    fn set_coefficients(&mut self, steps_done: u64) {
         let mut last: Option<(&StepGenerator, UpdateCoefficients)> = None;
-        for (lane, seat) in self.members.iter().enumerate().filter(|(_, seat)| !seat.generator.is_constant()) {
-            let (course, before) = (&seat.generator, seat.steps_since_reset + taken);
-            // Networks that differ in their rates alone share what takes powers.
+        for (lane, member) in self.members.iter().enumerate() {
+            if member.generator.is_constant() {
+                continue;
+            }
+            let (generator, steps_since_reset) = (&member.generator, member.steps_since_reset + steps_done);
+            // Computing the shared coefficients takes powers, so members with the same schedule share them.
             let shared = match last {
-                Some((other, shared)) if course.shares_schedule_with(other) => shared,
-                _ => course.shared_coefficients(before),
+                Some((last, shared)) if generator.shares_schedule_with(last) => shared,
+                _ => generator.shared_coefficients(steps_since_reset),
             };
-            last = Some((course, shared));
-            self.coefficients.set(lane, course.optimizer.member_coefficients().multiply(&shared));
+            last = Some((generator, shared));
+            self.coefficients.set(lane, generator.optimizer.member_coefficients().multiply(&shared));
         }
     }
 
-    /// Turns sums into means, clipped to the optimizers' norms.
-    fn clip_gradients(&mut self, kind: &GroupConfig) {
-        let mean = 1.0 / kind.generator.gradient_accumulation as f64;
+    /// Replaces the sums of gradients by their means, clipped to the gradient norm of each optimizer.
+    fn clip_gradients(&mut self, config: &GroupConfig) {
+        let mean = 1.0 / config.generator.gradient_accumulation as f64;
         let mut factors = [mean as f32; LANES];
-        if kind.generator.optimizer.clip_norm.is_some() {
+        if config.generator.optimizer.clip_norm.is_some() {
             let mut squares = [0.0; LANES];
-            for of_all in self.gradients.chunks_exact(kind.lanes) {
-                squares.iter_mut().zip(of_all).for_each(|(sum, g)| *sum += f64::from(*g) * f64::from(*g));
+            for register in self.gradients.chunks_exact(config.lanes) {
+                squares.iter_mut().zip(register).for_each(|(sum, g)| *sum += f64::from(*g) * f64::from(*g));
             }
-            for (lane, seat) in self.members.iter().enumerate() {
-                let length = squares[lane].sqrt() * mean;
-                let most = seat.generator.optimizer.clip_norm.unwrap_or(f64::INFINITY);
-                factors[lane] = (mean * (most / (length + 1e-6)).min(1.0)) as f32;
+            for (lane, member) in self.members.iter().enumerate() {
+                let norm = squares[lane].sqrt() * mean;
+                let max_norm = member.generator.optimizer.clip_norm.unwrap_or(f64::INFINITY);
+                factors[lane] = (mean * (max_norm / (norm + 1e-6)).min(1.0)) as f32;
             }
         }
-        for of_all in self.gradients.chunks_exact_mut(kind.lanes) {
-            of_all.iter_mut().zip(&factors).for_each(|(g, factor)| *g *= factor);
+        for register in self.gradients.chunks_exact_mut(config.lanes) {
+            register.iter_mut().zip(&factors).for_each(|(g, factor)| *g *= factor);
         }
     }
 }
 
-/// Planes of the optimizer that keeps most, and the average.
+/// The maximum number of state vectors of an optimizer, including the EMA.
 const MAX_STATE_VECTORS: usize = 4;
 
-/// Changes all parameters by their gradients.
+/// Updates all parameters with their gradients.
 #[inline(always)]
 fn update_parameters<const N: usize>(
-    kind: &GroupConfig,
+    config: &GroupConfig,
     optimizer: &Optimizer,
-    numbers: &LaneCoefficients,
+    coefficients: &LaneCoefficients,
     parameters: &mut [f32],
     gradients: &mut [f32],
     state: &mut [f32],
 ) {
-    let registers = kind.parameter_registers();
+    let registers = config.parameter_registers();
     let all = parameters.as_chunks_mut::<N>().0.iter_mut().zip(gradients.as_chunks_mut::<N>().0).take(registers);
-    let planes = kind.state_per_parameter() * N;
-    let (surrounds, reaches) = (!optimizer.is_plain_rule(), !optimizer.regularize_biases);
-    // Copies, since of what lies behind references the compiler does not see that it does not overlap.
-    let mut kept = [0.0; MAX_STATE_VECTORS * LANES];
-    let kept = &mut kept[..planes];
+    let state_len = config.state_per_parameter() * N;
+    let (is_full_update, has_mask) = (!optimizer.is_plain_rule(), !optimizer.regularize_biases);
+    // Update copies of the values: behind references, the compiler cannot prove that they do not overlap.
+    let mut state_copy = [0.0; MAX_STATE_VECTORS * LANES];
+    let state_copy = &mut state_copy[..state_len];
     for (i, (p, g)) in all.enumerate() {
-        let (mut new, mut gradients, state) = (*p, *g, &mut state[i * planes..][..planes]);
-        if planes > 0 {
-            kept.copy_from_slice(state);
+        let (mut new, mut gradients, state) = (*p, *g, &mut state[i * state_len..][..state_len]);
+        if state_len > 0 {
+            state_copy.copy_from_slice(state);
         }
-        if surrounds {
-            let reach = if reaches { &kind.layout.penalty_mask[i * N..][..N] } else { &[] };
+        if is_full_update {
+            let penalty_mask = if has_mask { &config.layout.penalty_mask[i * N..][..N] } else { &[] };
             update(
                 optimizer,
                 #[inline(always)]
-                |lane| numbers.get(lane),
+                |lane| coefficients.get(lane),
                 &mut new,
                 &mut gradients,
-                kept,
-                reach,
+                state_copy,
+                penalty_mask,
             );
             *g = gradients;
         } else {
             apply_rule(
                 optimizer.rule,
                 #[inline(always)]
-                |lane| numbers.get(lane),
+                |lane| coefficients.get(lane),
                 &mut new,
                 &gradients,
-                kept,
+                state_copy,
             );
         }
         *p = new;
-        if planes > 0 {
-            state.copy_from_slice(kept);
+        if state_len > 0 {
+            state.copy_from_slice(state_copy);
         }
     }
 }

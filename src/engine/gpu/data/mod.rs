@@ -1,4 +1,4 @@
-//! Data sets on the device: resident, in parts, or streamed.
+//! Data sets on the device: uploaded once, in one or several shards, or streamed.
 
 pub(crate) mod dataset;
 pub(crate) mod stream;

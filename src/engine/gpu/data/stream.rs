@@ -1,5 +1,5 @@
-//! A data set that a device does not hold: the rows of the steps to come are brought to a ring of buffers while the device
-//! takes those before.
+//! The stream of a data set that the device does not hold: the host uploads the rows of the next steps to a ring of
+//! shards while the device runs the previous steps.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -17,64 +17,68 @@ use crate::{
     error::{Result, check_limit},
 };
 
-/// As many chunks may be under way, and one more is being brought.
+/// The number of shards in the ring: one per chunk in flight, and one that the host fills.
 const RING_SHARDS: usize = MAX_CHUNKS_IN_FLIGHT + 1;
 
-/// The most bytes that each buffer of the ring takes, unless a single step needs more.
+/// The maximum bytes of a buffer of the ring, unless a single step needs more.
 const MAX_SHARD_BYTES: usize = 16 << 20;
 
-/// How much of a data set in a file a software adapter holds unless it is told: its memory is the computer's, where the
-/// data set was not to be.
+/// The maximum bytes of a data set in a file that a software adapter holds by default. A software adapter uses host
+/// memory, which a data set in a file should not fill.
 const MAX_RESIDENT_FILE_BYTES: u64 = 256 << 20;
 
-/// A place of a batch in which no row lies.
+/// The marker for a slot of a batch without a row.
 const NO_ROW: u32 = u32::MAX;
 
-/// The rows of the steps under way.
+/// The shards that hold the rows of the steps in flight.
 pub(crate) struct RowStream {
     data: Dataset,
     ring: Vec<Shard>,
-    /// Which of them was filled last. Atomic, so that a network can be evaluated while it is borrowed.
+    /// The index of the shard that was filled last. It is atomic because evaluations borrow the stream immutably.
     current: AtomicUsize,
-    /// How many rows each has room for.
+    /// The number of rows that fit into a shard.
     shard_rows: usize,
     has_sample_weights: bool,
 }
 
-/// Whether a device is not to hold a data set.
+/// Returns whether the data set exceeds the memory limit for data sets, so that it must be streamed.
 pub(crate) fn must_stream(gpu: &Gpu, data: &Dataset, has_sample_weights: bool) -> bool {
-    let most = match gpu.dataset_memory_limit {
-        Some(most) => most,
+    let max_bytes = match gpu.dataset_memory_limit {
+        Some(max_bytes) => max_bytes,
         None if gpu.is_software() && data.is_in_file() => MAX_RESIDENT_FILE_BYTES,
         None => u64::MAX,
     };
-    rows_bytes(data, data.rows(), has_sample_weights) > most
+    rows_bytes(data, data.rows(), has_sample_weights) > max_bytes
 }
 
-/// How many times so many rows each buffer of the ring holds.
+/// Returns the number of batches of `rows` rows that fit into a shard of the ring; at least 1.
+///
+/// # Errors
+/// [`Error::DeviceLimit`](crate::Error::DeviceLimit) if one batch exceeds the binding limit of the device.
 pub(crate) fn batches_per_shard(gpu: &Gpu, data: &Dataset, rows: usize, has_sample_weights: bool) -> Result<usize> {
-    let [features, answers] = row_bytes(data).map(|bytes| rows * bytes);
-    let need = features.max(answers + sample_weight_bytes(rows, has_sample_weights));
-    check_limit("rows on their way", "max_storage_buffer_binding_size", need as u64, gpu.max_binding_bytes() as u64)?;
-    Ok((MAX_SHARD_BYTES.min(gpu.max_binding_bytes()) / need).max(1))
+    let [feature_bytes, target_bytes] = row_bytes(data).map(|bytes| rows * bytes);
+    let required = feature_bytes.max(target_bytes + sample_weight_bytes(rows, has_sample_weights));
+    let available = gpu.max_binding_bytes();
+    check_limit("streamed rows", "max_storage_buffer_binding_size", required as u64, available as u64)?;
+    Ok((MAX_SHARD_BYTES.min(available) / required).max(1))
 }
 
-/// Bytes of a ring of so many rows each.
-pub(crate) fn ring_bytes(data: &Dataset, rows: usize, has_sample_weights: bool) -> u64 {
-    RING_SHARDS as u64 * rows_bytes(data, rows, has_sample_weights)
+/// Returns the bytes of a ring whose shards have room for `shard_rows` rows.
+pub(crate) fn ring_bytes(data: &Dataset, shard_rows: usize, has_sample_weights: bool) -> u64 {
+    RING_SHARDS as u64 * rows_bytes(data, shard_rows, has_sample_weights)
 }
 
 impl RowStream {
-    /// A ring with room for so many rows each.
-    pub(crate) async fn new(gpu: &Gpu, data: &Dataset, room: usize, has_sample_weights: bool) -> Result<Self> {
+    /// Creates a ring whose shards have room for `shard_rows` rows.
+    pub(crate) async fn new(gpu: &Gpu, data: &Dataset, shard_rows: usize, has_sample_weights: bool) -> Result<Self> {
         let mut ring = Vec::with_capacity(RING_SHARDS);
         for _ in 0..RING_SHARDS {
-            ring.push(Shard::for_dataset(gpu, data, (0, room), has_sample_weights).await?);
+            ring.push(Shard::for_dataset(gpu, data, (0, shard_rows), has_sample_weights).await?);
         }
-        Ok(Self { data: data.clone(), ring, current: AtomicUsize::new(0), shard_rows: room, has_sample_weights })
+        Ok(Self { data: data.clone(), ring, current: AtomicUsize::new(0), shard_rows, has_sample_weights })
     }
 
-    /// Whether it is of this data set.
+    /// Returns whether this is a stream of `data`.
     pub(crate) fn is_for(&self, data: &Dataset) -> bool {
         self.data.is_same(data)
     }
@@ -83,66 +87,72 @@ impl RowStream {
         &self.ring
     }
 
-    /// What went wrong when rows were read, if anything did.
+    /// Returns the error of reading rows from a file, if one occurred.
     pub(crate) fn check(&self) -> Result<()> {
         self.data.check_read()
     }
 
-    /// Which shard was filled last.
+    /// Returns the index of the shard that was filled last.
     pub(crate) fn current(&self) -> usize {
         self.current.load(Ordering::Relaxed)
     }
 
-    /// Brings the rows of the steps `first` to `first + steps`, after `before` updates: those of the networks in training,
-    /// which are in the first slots, where `shaders/data/stream.wgsl` looks for them.
+    /// Uploads the rows of the steps `first..first + steps` to the next shard.
+    ///
+    /// `generators` contains the generators of the active members, which have the first slots. The rows are ordered by
+    /// step and then by member, as in `shaders/data/stream.wgsl`. `steps_since_reset` steps have run before the first.
     pub(crate) fn upload_steps(
         &self,
         gpu: &Gpu,
         (arenas, shuffle): (&Arenas, bool),
         generators: &[StepGenerator],
-        (first, before): (u64, u64),
+        (first, steps_since_reset): (u64, u64),
         steps: usize,
     ) {
         let mut rows = vec![NO_ROW; steps * arenas.member_count * arenas.padded_batch];
-        for (slot, course) in generators.iter().enumerate() {
-            let mut upcoming = StepPrefetcher::new(course.clone(), shuffle, first..first + steps as u64, before);
+        for (slot, generator) in generators.iter().enumerate() {
+            let range = first..first + steps as u64;
+            let mut prefetcher = StepPrefetcher::new(generator.clone(), shuffle, range, steps_since_reset);
             let mut batches = rows.chunks_exact_mut(arenas.padded_batch).skip(slot).step_by(arenas.member_count);
-            let mut round = PrefetchedSteps::default();
-            while upcoming.prefetch(&mut round) {
-                for ((_, taken), batch) in round.steps().zip(&mut batches) {
-                    batch[..taken.len()].copy_from_slice(taken);
+            let mut prefetched = PrefetchedSteps::default();
+            while prefetcher.prefetch(&mut prefetched) {
+                for ((_, step_rows), batch) in prefetched.steps().zip(&mut batches) {
+                    batch[..step_rows.len()].copy_from_slice(step_rows);
                 }
             }
         }
         self.upload_rows(gpu, 0, &rows);
     }
 
-    /// Brings a batch of so many rows of an evaluation: as they lie, or of each network's own.
+    /// Uploads batch number `batch` of an evaluation, of `rows` rows per member. `subsets` are the subsets of the
+    /// members; if empty, all members share the rows of the data set in its order.
     pub(crate) fn upload_batch(&self, gpu: &Gpu, (rows, batch): (usize, usize), subsets: &[SubsetParams]) {
-        // The last batch may end behind the last number that a row can have.
+        // In u64, because the end of the last batch may exceed u32.
         let first = batch as u64 * rows as u64;
-        let places = first..first + rows as u64;
+        let positions = first..first + rows as u64;
         if subsets.is_empty() {
-            let rows: Vec<u32> = (first..places.end.min(self.data.rows() as u64)).map(|row| row as u32).collect();
+            let rows: Vec<u32> = (first..positions.end.min(self.data.rows() as u64)).map(|row| row as u32).collect();
             return self.upload_rows(gpu, first as u32, &rows);
         }
-        let of_one = |subset: &SubsetParams| {
-            let row = |place: u64| if place < subset.rows.into() { subset.row(place as u32) } else { NO_ROW };
-            places.clone().map(row).collect::<Vec<_>>()
+        let member_rows = |subset: &SubsetParams| {
+            let row = |position: u64| {
+                if position < subset.rows.into() { subset.row(position as u32) } else { NO_ROW }
+            };
+            positions.clone().map(row).collect::<Vec<_>>()
         };
-        let rows: Vec<u32> = subsets.iter().flat_map(of_one).collect();
-        // As `shaders/data/stream.wgsl` counts them, around the end of u32 if need be.
+        let rows: Vec<u32> = subsets.iter().flat_map(member_rows).collect();
+        // `shaders/data/stream.wgsl` computes the same first row, modulo 2^32.
         self.upload_rows(gpu, (batch as u32).wrapping_mul(self.shard_rows as u32), &rows);
     }
 
-    /// Brings rows, as many as there is room for, to the next of the ring; kernels know them by numbers from `first` on.
+    /// Uploads `rows`, at most as many as fit into a shard, to the next shard of the ring. Kernels address them by
+    /// numbers from `first` on. [`NO_ROW`] leaves a slot unspecified.
     pub(crate) fn upload_rows(&self, gpu: &Gpu, first: u32, rows: &[u32]) {
-        let turn = (self.current() + 1) % RING_SHARDS;
-        self.current.store(turn, Ordering::Relaxed);
-        let Self { data, ring, shard_rows: room, has_sample_weights: weighted, .. } = self;
-        let shard = &ring[turn];
+        let current = (self.current() + 1) % RING_SHARDS;
+        self.current.store(current, Ordering::Relaxed);
+        let shard = &self.ring[current];
         gpu.upload(&shard.span, 0, bytemuck::bytes_of(&first));
-        let row = |place: usize| Some(rows[place] as usize).filter(|_| rows[place] != NO_ROW);
-        shard.upload_rows(gpu, data, *room, rows.len(), *weighted, row);
+        let row = |slot: usize| (rows[slot] != NO_ROW).then_some(rows[slot] as usize);
+        shard.upload_rows(gpu, &self.data, self.shard_rows, rows.len(), self.has_sample_weights, row);
     }
 }

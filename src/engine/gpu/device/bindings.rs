@@ -1,9 +1,9 @@
 //! The bindings of the kernels, in the order in which WGSL declares them.
 
-/// How a binding is declared in WGSL.
+/// The type of a binding, as WGSL declares it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Binding {
-    /// `var<uniform>` at an offset that is given when it is bound.
+    /// `var<uniform>` with a dynamic offset, which is passed when the bind group is set.
     Cursor,
     /// `var<uniform>`
     Uniform,
@@ -19,16 +19,16 @@ pub(crate) const STEP_BINDINGS: &[Binding] = {
     &[Cursor, Read, Write, Write, Write, Write, Write]
 };
 
-/// The bindings of `shaders/data/window.wgsl`, in order, and behind them what scales the features.
+/// The bindings of `shaders/data/window.wgsl`, in order, followed by the binding of `shaders/data/scaling.wgsl`.
 pub(crate) const SCALED_WINDOW_BINDINGS: &[Binding] = {
     use Binding::{Cursor, Read, Uniform, Write};
     &[Cursor, Read, Uniform, Read, Read, Write, Write, Write, Read]
 };
 
-/// The same where nothing does.
+/// The bindings of `shaders/data/window.wgsl`, in order, for a data set without a scaler.
 pub(crate) const WINDOW_BINDINGS: &[Binding] = SCALED_WINDOW_BINDINGS.split_at(SCALED_WINDOW_BINDINGS.len() - 1).0;
 
-/// The storage buffers that every device has to let a shader see.
+/// The number of storage buffers per shader stage that gradus needs from every device.
 pub(crate) const MIN_STORAGE_BUFFERS: u32 = {
     const fn count_storage_buffers(bindings: &[Binding]) -> u32 {
         let (mut i, mut count) = (0, 0);
@@ -48,5 +48,5 @@ pub(crate) const STEP_TABLE_BINDINGS: &[Binding] = {
     &[Cursor, Read, Read, Write]
 };
 
-/// Bytes of the structs `Cursor`, `Shard` and `Chunk`.
+/// The size in bytes of the WGSL structs `Cursor`, `Shard`, `ChunkParams` and `GroupParams`: two 32-bit numbers each.
 pub(crate) const PAIR_BYTES: u64 = 8;

@@ -1,28 +1,31 @@
-//! The description of a dispatch: the WGSL of its kernel, and its workgroups.
+//! The description of a dispatch: the WGSL of its kernel, its workgroups and its costs.
 
 use crate::plan::PlannedDispatch;
 
-/// Invocations of the kernels that compute no product.
+/// The workgroup size of the kernels that compute no matmul.
 pub(crate) const WORKGROUP_SIZE: usize = 64;
 
-/// One dispatch: a kernel and its workgroups.
+/// A dispatch: a kernel and the number of its workgroups.
 #[derive(Debug, Clone)]
 pub(crate) struct Dispatch {
-    /// What it computes, for labels and for people.
+    /// A short description of the computation, for labels, plans and error messages.
     pub(crate) name: String,
     pub(crate) entry_point: &'static str,
     pub(crate) source: String,
     pub(crate) workgroups: [u32; 3],
-    /// How often an invocation goes round its loops, all of them together, and comes to their ends.
+    /// The maximum number of loop iterations of an invocation, summed over all its loops. It counts the last check of
+    /// each loop condition too.
     pub(crate) loop_iterations: usize,
-    /// How many steps it takes at most.
+    /// The maximum number of training steps that the dispatch runs.
     pub(crate) max_steps: usize,
-    /// Floating-point operations and bytes of one of its steps.
+    /// The floating-point operations per step.
     pub(crate) flop: u64,
+    /// The bytes that a step reads and writes.
     pub(crate) bytes: u64,
 }
 
 impl Dispatch {
+    /// Returns the entry of this dispatch in a plan.
     pub(crate) fn planned_dispatch(&self) -> PlannedDispatch {
         let workgroups = self.workgroups.iter().map(|n| u64::from(*n)).product();
         PlannedDispatch {
@@ -35,7 +38,10 @@ impl Dispatch {
     }
 }
 
-/// `groups` workgroups over two dimensions, since one holds only 65,535; at most as many too many as the second is long.
+/// Distributes workgroups over the dimensions x and y, because a dimension has at most 65,535. The dimension z is the
+/// number of members.
+///
+/// The product of x and y may exceed `groups`, by less than y.
 pub(crate) fn fold_workgroups(groups: usize, member_count: usize) -> [u32; 3] {
     let y = groups.div_ceil(65_535).max(1);
     [groups.div_ceil(y).max(1) as u32, y as u32, member_count as u32]

@@ -1,4 +1,4 @@
-//! Compute pipelines of assembled WGSL, and the binding layouts that they share.
+//! The compute pipelines of assembled WGSL, and the binding layouts that they share.
 
 use std::{num::NonZeroU64, sync::atomic::Ordering};
 
@@ -11,7 +11,7 @@ use crate::{
     error::Result,
 };
 
-/// A set of bindings that several kernels share, so that it is bound once for all of them.
+/// A binding layout that several kernels share, so that one bind group serves all of them.
 pub(crate) struct BindingLayout {
     bindings: &'static [Binding],
     layout: wgpu::BindGroupLayout,
@@ -19,6 +19,7 @@ pub(crate) struct BindingLayout {
 }
 
 impl BindingLayout {
+    /// Creates the layout of `bindings`: the i-th is `@binding(i)` of group 0.
     pub(crate) async fn new(gpu: &Gpu, label: &str, bindings: &'static [Binding]) -> Result<Self> {
         let entry = |(i, binding): (usize, &Binding)| wgpu::BindGroupLayoutEntry {
             binding: i as u32,
@@ -38,23 +39,24 @@ impl BindingLayout {
         gpu.run_scoped(label, |device| {
             let descriptor = wgpu::BindGroupLayoutDescriptor { label: Some(label), entries: &entries };
             let layout = device.create_bind_group_layout(&descriptor);
-            let pipelines = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
                 label: Some(label),
                 bind_group_layouts: &[Some(&layout)],
                 immediate_size: 0,
             });
-            Self { bindings, layout, pipeline_layout: pipelines }
+            Self { bindings, layout, pipeline_layout }
         })
         .await
     }
 
-    /// Binds `buffers` in order: the i-th buffer is `@binding(i)`. Of the first, the cursors, one is seen at a time.
+    /// Binds `buffers` in order: the i-th buffer is `@binding(i)`. The first buffer holds the cursors; a kernel sees
+    /// one of them, at the dynamic offset.
     pub(crate) async fn bind(&self, gpu: &Gpu, label: &str, buffers: &[&wgpu::Buffer]) -> Result<wgpu::BindGroup> {
-        let whole: Vec<_> = buffers.iter().map(|buffer| (*buffer, None)).collect();
-        self.bind_ranges(gpu, label, &whole).await
+        let ranges: Vec<_> = buffers.iter().map(|buffer| (*buffer, None)).collect();
+        self.bind_ranges(gpu, label, &ranges).await
     }
 
-    /// The same with the first bytes of some buffers, where it says how many.
+    /// Binds `buffers` like [`bind`](Self::bind). A buffer with a number of bytes is bound up to that number only.
     pub(crate) async fn bind_ranges(
         &self,
         gpu: &Gpu,
@@ -72,7 +74,7 @@ impl BindingLayout {
         gpu.run_scoped(label, |device| device.create_bind_group(&descriptor)).await
     }
 
-    /// Builds the pipelines of dispatches, in their order.
+    /// Returns the kernels of dispatches, in order; see [`kernel`](Self::kernel).
     pub(crate) async fn kernels(&self, gpu: &Gpu, dispatches: &[Dispatch]) -> Result<Vec<Kernel>> {
         let mut kernels = Vec::with_capacity(dispatches.len());
         for dispatch in dispatches {
@@ -81,11 +83,11 @@ impl BindingLayout {
         Ok(kernels)
     }
 
-    /// The pipeline of a dispatch: built, unless the device has one of the same text.
+    /// Returns the kernel of a dispatch. It builds the pipeline if the device has not cached one of the same source.
     pub(crate) async fn kernel(&self, gpu: &Gpu, dispatch: &Dispatch) -> Result<Kernel> {
-        let (built, groups) = (&gpu.pipelines, dispatch.workgroups);
-        if let Some(pipeline) = built.find(self.bindings, dispatch) {
-            return Ok(Kernel { pipeline, workgroups: groups });
+        let workgroups = dispatch.workgroups;
+        if let Some(pipeline) = gpu.pipelines.find(self.bindings, dispatch) {
+            return Ok(Kernel { pipeline, workgroups });
         }
         let label = Some(dispatch.name.as_str());
         let source = wgpu::ShaderSource::Wgsl(dispatch.source.as_str().into());
@@ -107,12 +109,12 @@ impl BindingLayout {
                 })
             })
             .await?;
-        built.insert(self.bindings, dispatch, &pipeline);
-        Ok(Kernel { pipeline, workgroups: groups })
+        gpu.pipelines.insert(self.bindings, dispatch, &pipeline);
+        Ok(Kernel { pipeline, workgroups })
     }
 }
 
-/// A pipeline and the workgroups it is dispatched over.
+/// A compute pipeline and the number of workgroups of its dispatch.
 pub(crate) struct Kernel {
     pipeline: wgpu::ComputePipeline,
     workgroups: [u32; 3],
@@ -123,15 +125,17 @@ impl Kernel {
         self.workgroups
     }
 
-    /// Those for so many networks.
+    /// Returns the number of workgroups for `member_count` members.
     pub(crate) const fn workgroups_for(&self, member_count: usize) -> [u32; 3] {
         [self.workgroups[0], self.workgroups[1], member_count as u32]
     }
 
+    /// Records the dispatch with its own number of workgroups. The caller has set the bind group.
     pub(crate) fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         self.record_workgroups(pass, self.workgroups);
     }
 
+    /// Records the dispatch with the given number of workgroups. The caller has set the bind group.
     pub(crate) fn record_workgroups(&self, pass: &mut wgpu::ComputePass<'_>, [x, y, z]: [u32; 3]) {
         pass.set_pipeline(&self.pipeline);
         pass.dispatch_workgroups(x, y, z);

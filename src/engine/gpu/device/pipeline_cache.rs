@@ -1,4 +1,4 @@
-//! The pipelines that a device keeps.
+//! The cache of the compute pipelines of a device.
 
 use std::{
     collections::VecDeque,
@@ -7,15 +7,17 @@ use std::{
 
 use crate::engine::gpu::device::{bindings::Binding, dispatch::Dispatch};
 
-/// So many pipelines a device keeps, in use or not.
+/// The number of pipelines that a device caches, in use or not.
 const MAX_CACHED_PIPELINES: usize = 256;
 
-/// The pipelines that a device was asked for last, the latest at the end. Drivers take up to seconds for one, and folds,
-/// searches and restarts ask for the same again and again.
+/// The pipelines of a device that were requested last, the latest at the end.
+///
+/// A driver takes up to seconds to compile a pipeline, and folds, searches and restarts request the same pipelines
+/// repeatedly.
 #[derive(Default)]
 pub(crate) struct PipelineCache(Mutex<VecDeque<CachedPipeline>>);
 
-/// A pipeline and what it was built of.
+/// A pipeline with its key: the bindings, the entry point and the WGSL source.
 struct CachedPipeline {
     bindings: &'static [Binding],
     entry_point: &'static str,
@@ -24,28 +26,28 @@ struct CachedPipeline {
 }
 
 impl PipelineCache {
+    /// Returns the pipeline of a dispatch if it is cached.
     pub(crate) fn find(&self, bindings: &[Binding], dispatch: &Dispatch) -> Option<wgpu::ComputePipeline> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_it = |built: &CachedPipeline| {
-            built.bindings == bindings && built.entry_point == dispatch.entry_point && built.source == dispatch.source
+        let has_key = |cached: &CachedPipeline| {
+            cached.bindings == bindings
+                && cached.entry_point == dispatch.entry_point
+                && cached.source == dispatch.source
         };
-        let found = all.iter().position(is_it).and_then(|at| all.remove(at))?;
+        let found = all.iter().position(has_key).and_then(|index| all.remove(index))?;
         let pipeline = found.pipeline.clone();
         all.push_back(found);
         Some(pipeline)
     }
 
+    /// Adds the pipeline of a dispatch. If the cache is full, it drops the pipeline that was not requested for the
+    /// longest time.
     pub(crate) fn insert(&self, bindings: &'static [Binding], dispatch: &Dispatch, pipeline: &wgpu::ComputePipeline) {
-        let Dispatch { entry_point: entry, ref source, .. } = *dispatch;
+        let Dispatch { entry_point, ref source, .. } = *dispatch;
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() == MAX_CACHED_PIPELINES {
             all.pop_front();
         }
-        all.push_back(CachedPipeline {
-            bindings,
-            entry_point: entry,
-            source: source.clone(),
-            pipeline: pipeline.clone(),
-        });
+        all.push_back(CachedPipeline { bindings, entry_point, source: source.clone(), pipeline: pipeline.clone() });
     }
 }

@@ -1,4 +1,5 @@
-//! The dispatches of a matmul alone: its tiles over a grid of workgroups, and a second pass that adds up the parts of its sums.
+//! The dispatches of single matmuls: a grid of workgroups over the tiles, and a second dispatch that adds the partial
+//! sums of split-K.
 
 use std::ops::RangeInclusive;
 
@@ -13,77 +14,82 @@ use crate::{
         },
         layout::matmul::{Epilogue, Matmul, MatmulKind},
     },
-    plan::{MatmulConfig, Tile},
+    plan::matmul::{MatmulConfig, Tile},
 };
 
-/// A grid over the matmuls of some layers.
+/// A grid of workgroups over the matmuls of some layers.
 struct Grid {
     matmul: Matmul,
     layers: RangeInclusive<usize>,
-    /// How many parts each sum has.
+    /// The number of partial sums per sum.
     split_k: usize,
-    /// How many invocations share the sums of an output.
+    /// The number of invocations per sum.
     sliced_k: usize,
     constants: Vec<(&'static str, usize)>,
     pieces: Vec<Piece>,
 }
 
 impl KernelSetBuilder<'_> {
-    /// The matmuls of some layers in one dispatch, and a second that adds up their parts if there are any.
+    /// Returns the dispatch for the matmuls of some layers and, for split-K, a second one that adds the partial sums.
     pub(crate) fn grid_dispatches(
         &self,
         matmul: Matmul,
         layers: RangeInclusive<usize>,
         config: MatmulConfig,
     ) -> Vec<Dispatch> {
-        let MatmulConfig { tile, split_k: parts } = config;
-        let deepest = layers.clone().map(|layer| self.arenas.matmul_dims(matmul.kind, layer)[2]).max().unwrap_or(0);
-        let slice = config.slice_depth(deepest);
-        // Rounding the parts up to whole slices may leave fewer.
-        let parts = if parts == 1 { 1 } else { deepest.div_ceil(slice) };
-        let part = self.partial_sum_len(matmul.kind, *layers.end());
-        let finish = if parts == 1 { matmul.epilogue } else { Epilogue::Store };
+        let tile = config.tile;
+        let max_depth = layers.clone().map(|layer| self.arenas.matmul_dims(matmul.kind, layer)[2]).max().unwrap_or(0);
+        let slice_depth = config.slice_depth(max_depth);
+        // The depth of a partial sum is rounded up, so fewer partial sums may suffice.
+        let split_k = if config.split_k == 1 { 1 } else { max_depth.div_ceil(slice_depth) };
+        let partial_sum_len = self.partial_sum_len(matmul.kind, *layers.end());
+        let epilogue = if split_k == 1 { matmul.epilogue } else { Epilogue::Store };
         let mut grid = Grid {
-            matmul: Matmul { epilogue: finish, ..matmul },
+            matmul: Matmul { epilogue, ..matmul },
             layers: layers.clone(),
-            split_k: parts,
+            split_k,
             sliced_k: tile.sliced_k(),
-            constants: vec![("SPLIT_DEPTH", slice), ("SPLIT_K", parts), ("PARTIAL_SUM_STRIDE", part)],
+            constants: vec![
+                ("SPLIT_DEPTH", slice_depth),
+                ("SPLIT_K", split_k),
+                ("PARTIAL_SUM_STRIDE", partial_sum_len),
+            ],
             pieces: tile.pieces(),
         };
         grid.constants.extend(tile.constants());
-        let mut first = self.grid_dispatch(grid, |[rows, columns, _]| tile.workgroups(rows, columns));
-        first.name = format!("{}, {config}", first.name);
-        first.loop_iterations += tile.loop_iterations(slice.min(deepest));
-        if parts == 1 {
-            return vec![first];
+        let mut dispatch = self.grid_dispatch(grid, |[rows, columns, _]| tile.workgroups(rows, columns));
+        dispatch.name = format!("{}, {config}", dispatch.name);
+        dispatch.loop_iterations += tile.loop_iterations(slice_depth.min(max_depth));
+        if split_k == 1 {
+            return vec![dispatch];
         }
-        vec![first, self.partial_sum_dispatch(matmul, layers, parts, part)]
+        vec![dispatch, self.partial_sum_dispatch(matmul, layers, split_k, partial_sum_len)]
     }
 
-    /// The vec4s of a part of some layers' matmuls.
-    fn partial_sum_len(&self, product: MatmulKind, layer: usize) -> usize {
-        match product {
+    /// Returns the number of vec4s of one partial sum of all matmuls in a dispatch.
+    fn partial_sum_len(&self, kind: MatmulKind, layer: usize) -> usize {
+        match kind {
             MatmulKind::Gradient => self.arenas.parameters,
-            MatmulKind::Forward | MatmulKind::InputDelta => self.arenas.matmul_vec4s(product, layer),
+            MatmulKind::Forward | MatmulKind::InputDelta => self.arenas.matmul_vec4s(kind, layer),
         }
     }
 
-    /// The second pass of matmuls that were computed in parts. Many parts are read by several invocations each, which would
-    /// wait for one after the other.
+    /// Returns the second dispatch of split-K, which adds `partial_sums` partial sums of `partial_sum_len` vec4s. If
+    /// there are many, several invocations read those of one vec4, because one invocation would wait for one read after
+    /// the other.
     pub(crate) fn partial_sum_dispatch(
         &self,
         matmul: Matmul,
         layers: RangeInclusive<usize>,
-        summed: usize,
-        part: usize,
+        partial_sums: usize,
+        partial_sum_len: usize,
     ) -> Dispatch {
-        let split = if summed >= 32 { 8 } else { 1 };
+        let slices = if partial_sums >= 32 { 8 } else { 1 };
         let constants = vec![
             ("SPLIT_DEPTH", 1),
             ("SPLIT_K", 1),
-            ("PARTIAL_SUM_STRIDE", part),
-            ("PARTIAL_SUMS", summed),
+            ("PARTIAL_SUM_STRIDE", partial_sum_len),
+            ("PARTIAL_SUMS", partial_sums),
             ("INVOCATIONS", WORKGROUP_SIZE),
             ("TILES", WORKGROUP_SIZE),
             ("TILE_ROWS", 1),
@@ -91,52 +97,53 @@ impl KernelSetBuilder<'_> {
         ];
         let pieces =
             vec![Piece::Shared(shader!("tile/split_k_sum")), Piece::PerMatmul(shader!("per_matmul/split_k_sum"))];
-        let grid = Grid { matmul, layers, split_k: 1, sliced_k: split, constants, pieces };
-        let mut sum =
-            self.grid_dispatch(grid, |[rows, columns, _]| (rows * columns / 4 * split).div_ceil(WORKGROUP_SIZE));
-        sum.name = format!("sum of {summed} partial sums of {}", sum.name);
-        sum.loop_iterations += loop_counts::sum(summed, split);
-        sum.flop = 0;
-        sum.bytes = (16 * part * (summed + 2)) as u64;
-        sum
+        let grid = Grid { matmul, layers, split_k: 1, sliced_k: slices, constants, pieces };
+        let mut dispatch =
+            self.grid_dispatch(grid, |[rows, columns, _]| (rows * columns / 4 * slices).div_ceil(WORKGROUP_SIZE));
+        dispatch.name = format!("sum of {partial_sums} partial sums of {}", dispatch.name);
+        dispatch.loop_iterations += loop_counts::split_k_sum(partial_sums, slices);
+        dispatch.flop = 0;
+        dispatch.bytes = (16 * partial_sum_len * (partial_sums + 2)) as u64;
+        dispatch
     }
 
-    /// `groups_of` says how many workgroups compute a matmul of these rows, columns and depth.
-    fn grid_dispatch(&self, grid: Grid, groups_of: impl Fn([usize; 3]) -> usize) -> Dispatch {
-        let Grid { matmul, layers, split_k: parts, sliced_k: split, mut constants, mut pieces } = grid;
-        let product = matmul.kind;
-        let mut firsts = vec![0; self.arenas.layers.len()];
-        let mut groups = 0;
+    /// Returns the dispatch of a grid. `workgroups_of` returns the number of workgroups for a matmul with these rows,
+    /// columns and depth.
+    fn grid_dispatch(&self, grid: Grid, workgroups_of: impl Fn([usize; 3]) -> usize) -> Dispatch {
+        let Grid { matmul, layers, split_k, sliced_k, mut constants, mut pieces } = grid;
+        let kind = matmul.kind;
+        let mut first_blocks = vec![0; self.arenas.layers.len()];
+        let mut workgroups = 0;
         let mut flop = 0;
         let mut bytes = 0;
         for layer in layers.clone() {
-            let size = self.arenas.matmul_dims(product, layer);
-            firsts[layer] = groups;
-            groups += groups_of(size);
-            flop += self.matmul_flop(product, layer);
-            bytes += matmul_bytes(size);
+            let dims = self.arenas.matmul_dims(kind, layer);
+            first_blocks[layer] = workgroups;
+            workgroups += workgroups_of(dims);
+            flop += self.matmul_flop(kind, layer);
+            bytes += matmul_bytes(dims);
         }
         let first = *layers.start();
         let last = *layers.end();
-        constants.extend([("WORKGROUPS", groups), ("FIRST_LAYER", first), ("LAST_LAYER", last)]);
+        constants.extend([("WORKGROUPS", workgroups), ("FIRST_LAYER", first), ("LAST_LAYER", last)]);
         pieces.extend([Piece::PerMatmul(shader!("entry/grid")), Piece::Shared(shader!("step/matmul_args"))]);
-        let name = match product {
-            MatmulKind::Gradient => format!("{}s", product.name()),
-            MatmulKind::Forward | MatmulKind::InputDelta => format!("{} {first}", product.name()),
+        let name = match kind {
+            MatmulKind::Gradient => format!("{}s", kind.name()),
+            MatmulKind::Forward | MatmulKind::InputDelta => format!("{} {first}", kind.name()),
         };
         let source = KernelSource {
             constants,
             matmuls: vec![matmul.instance("only")],
-            first_workgroups: firsts,
-            sliced_k: vec![[split; 3]; self.arenas.layers.len()],
-            // An input delta goes to the layer before.
+            first_blocks,
+            sliced_k: vec![[sliced_k; 3]; self.arenas.layers.len()],
+            // The input deltas of a layer are the deltas of the previous layer.
             ..self.source(BindingSet::Step, pieces, Some(first.saturating_sub(1)..=last))
         };
         Dispatch {
             name,
             entry_point: "grid",
             source: self.assemble(&source),
-            workgroups: fold_workgroups(groups * parts, self.arenas.member_count),
+            workgroups: fold_workgroups(workgroups * split_k, self.arenas.member_count),
             loop_iterations: loop_counts::grid(first, last),
             max_steps: 1,
             flop,
@@ -146,7 +153,7 @@ impl KernelSetBuilder<'_> {
 }
 
 impl Tile {
-    /// The files of the tile, and those of the blocks that all tiles share.
+    /// Returns the WGSL files of the tile, and those of the 4x4 blocks of all tiles.
     pub(crate) fn pieces(self) -> Vec<Piece> {
         let mut pieces = match self {
             Self::Subgroup8(_) => {

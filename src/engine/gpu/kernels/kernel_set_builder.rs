@@ -1,4 +1,4 @@
-//! What makes the dispatches of a network. The files beside this one add the dispatches of each scheme.
+//! The builder of a network's dispatches. Other files of this folder add the dispatches of each scheme.
 
 use std::ops::RangeInclusive;
 
@@ -8,21 +8,24 @@ use crate::engine::gpu::{
         kernel_source::{BindingSet, KernelSource, Piece},
     },
     layout::{
-        arenas::{Arenas, KernelConfig},
+        arenas::Arenas,
+        kernel_config::KernelConfig,
         matmul::{Epilogue, MatmulKind},
     },
 };
 
-/// What dispatches are for.
+/// The purpose of dispatches.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KernelPurpose {
+    /// Training steps, which change the parameters and the optimizer state.
     Training,
-    /// Changes nothing.
+    /// Gradients for the host. Parameters and states do not change.
     Gradients,
+    /// Outputs without a loss.
     Prediction,
 }
 
-/// Makes the dispatches of a network.
+/// Builds the dispatches of a network.
 pub(crate) struct KernelSetBuilder<'a> {
     pub(crate) arenas: &'a Arenas,
     pub(crate) config: &'a KernelConfig,
@@ -30,45 +33,47 @@ pub(crate) struct KernelSetBuilder<'a> {
 }
 
 impl KernelSetBuilder<'_> {
+    /// Returns the number of the last layer.
     pub(crate) fn last_layer(&self) -> usize {
         self.arenas.layers.len() - 1
     }
 
-    /// A kernel without matmuls that looks at some layers or, without a range, at all layers.
+    /// Returns a kernel without matmuls that uses these layers; `None` for all layers.
     pub(crate) fn source(
         &self,
         bindings: BindingSet,
         pieces: Vec<Piece>,
-        looks_at: Option<RangeInclusive<usize>>,
+        used_layers: Option<RangeInclusive<usize>>,
     ) -> KernelSource {
-        let predicts = self.purpose == KernelPurpose::Prediction;
-        KernelSource { is_prediction: predicts, used_layers: looks_at, ..KernelSource::new(bindings, pieces) }
+        let is_prediction = self.purpose == KernelPurpose::Prediction;
+        KernelSource { is_prediction, used_layers, ..KernelSource::new(bindings, pieces) }
     }
 
+    /// Returns the WGSL text of a kernel.
     pub(crate) fn assemble(&self, source: &KernelSource) -> String {
         Assembly::new(self.arenas, self.config, source).text()
     }
 
-    /// The epilogue of a layer's outputs in a training.
+    /// Returns the epilogue of a layer's forward matmul in a training run.
     pub(crate) fn output_epilogue(&self, layer: usize) -> Epilogue {
-        let members = self.config;
+        let config = self.config;
         if layer == self.last_layer() {
-            return if members.loss.needs_full_row() { Epilogue::Forward } else { Epilogue::OutputDelta };
+            return if config.loss.needs_full_row() { Epilogue::Forward } else { Epilogue::OutputDelta };
         }
-        if members.normalizations[layer].is_some() {
+        if config.normalizations[layer].is_some() {
             Epilogue::BeforeNormalization
-        } else if members.activations[layer].has_parameters() {
+        } else if config.activations[layer].has_parameters() {
             Epilogue::ForwardPrelu
-        } else if members.has_dropout(layer) {
+        } else if config.has_dropout(layer) {
             Epilogue::ForwardDropout
-        } else if members.stores_derivative(layer) {
+        } else if config.stores_derivative(layer) {
             Epilogue::ForwardDerivative
         } else {
             Epilogue::Forward
         }
     }
 
-    /// The epilogue of a layer's outputs in a prediction.
+    /// Returns the epilogue of a layer's forward matmul in a prediction.
     pub(crate) fn prediction_epilogue(&self, layer: usize) -> Epilogue {
         if self.config.normalizations[layer].is_some() {
             Epilogue::BeforeNormalization
@@ -79,16 +84,16 @@ impl KernelSetBuilder<'_> {
         }
     }
 
-    /// The epilogue of the gradients: the update, or they are kept until all are there.
+    /// Returns the epilogue of the gradients: the update or, with full gradients, their accumulation.
     pub(crate) const fn gradient_epilogue(&self) -> Epilogue {
         if self.arenas.full_gradients.is_some() { Epilogue::Accumulate } else { Epilogue::Update }
     }
 
-    /// The floating-point operations of a product, for one step.
-    pub(crate) fn matmul_flop(&self, product: MatmulKind, layer: usize) -> u64 {
+    /// Returns the floating-point operations of a layer's matmul per step, for all members.
+    pub(crate) fn matmul_flop(&self, kind: MatmulKind, layer: usize) -> u64 {
         let l = &self.arenas.layers[layer];
-        if product == MatmulKind::InputDelta && layer == 0 {
-            // Nobody needs it.
+        if kind == MatmulKind::InputDelta && layer == 0 {
+            // No layer needs the deltas of the inputs.
             return 0;
         }
         2 * self.arenas.padded_batch as u64

@@ -1,4 +1,4 @@
-//! Compute kernels: their WGSL text, entry points and dispatches.
+//! The compute kernels: their WGSL text, entry points and dispatches.
 
 pub(crate) mod assembly;
 pub(crate) mod custom;
@@ -10,4 +10,5 @@ pub(crate) mod layered;
 pub(crate) mod loop_counts;
 pub(crate) mod multi_step;
 pub(crate) mod tile;
+pub(crate) mod wgsl_text;
 pub(crate) mod windows;

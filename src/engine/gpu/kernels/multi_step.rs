@@ -1,5 +1,5 @@
-//! The dispatches that hold a whole step, or many: the kernels of `shaders/entry/` that are called walk, lane and fused. Their
-//! calls of one layer after the other are generated.
+//! The dispatches that run a complete step or several steps: `single_workgroup`, `single_invocation` and `fused` in
+//! `shaders/entry/`. The functions that call the layers one after the other are generated here.
 
 use std::fmt::Write;
 
@@ -7,25 +7,30 @@ use crate::{
     engine::gpu::{
         device::dispatch::Dispatch,
         kernels::{
-            assembly::switch,
             kernel_set::matmul_bytes,
             kernel_set_builder::KernelSetBuilder,
             kernel_source::{BindingSet, KernelSource, MAX_UNROLLED_LAYERS, MatmulInstance, Piece, shared_pieces},
             loop_counts,
+            wgsl_text::switch,
         },
         layout::{
             fused_blocks::{FusedBlocks, max_layer_vec4s},
             matmul::{Epilogue, MATMUL_KINDS, Matmul, MatmulKind},
         },
     },
-    plan::MatmulConfigs,
+    plan::matmul::MatmulConfigs,
 };
 
 impl KernelSetBuilder<'_> {
-    /// Every matmul of some steps in one workgroup; `last` is the epilogue of the gradients.
-    pub(crate) fn walk(&self, steps: usize, ways: &MatmulConfigs, last: Epilogue) -> Dispatch {
+    /// Returns the dispatch that runs several steps in one workgroup per member.
+    pub(crate) fn single_workgroup_dispatch(
+        &self,
+        steps: usize,
+        configs: &MatmulConfigs,
+        gradient_epilogue: Epilogue,
+    ) -> Dispatch {
         let arenas = self.arenas;
-        let tile = ways.gradient.tile;
+        let tile = configs.gradient.tile;
         let mut constants = vec![("STEPS", steps), ("PARTIAL_SUM_STRIDE", arenas.parameters)];
         constants.extend(tile.constants());
         let mut pieces = shared_pieces([
@@ -36,16 +41,17 @@ impl KernelSetBuilder<'_> {
         ]);
         pieces.push(Piece::PerMatmul(shader!("per_matmul/single_workgroup")));
         pieces.extend(tile.pieces());
-        if last == Epilogue::Accumulate {
+        if gradient_epilogue == Epilogue::Accumulate {
             pieces.push(Piece::Shared(shader!("entry/single_workgroup_full_gradients")));
         }
-        let mut matmuls = self.forward_and_back();
-        matmuls.push(Matmul { kind: MatmulKind::Gradient, epilogue: last }.instance("gradient"));
+        let mut matmuls = self.forward_and_input_delta_matmuls();
+        let gradient = Matmul { kind: MatmulKind::Gradient, epilogue: gradient_epilogue };
+        matmuls.push(gradient.instance("gradient"));
         let source = KernelSource {
             constants,
             matmuls,
-            sliced_k: (0..=self.last_layer()).map(|layer| layer_sliced_k(ways, layer)).collect(),
-            calls: self.calls_of_walk(last),
+            sliced_k: (0..=self.last_layer()).map(|layer| layer_sliced_k(configs, layer)).collect(),
+            calls: self.single_workgroup_calls(gradient_epilogue),
             is_multi_step: true,
             ..self.source(BindingSet::Step, pieces, None)
         };
@@ -55,23 +61,23 @@ impl KernelSetBuilder<'_> {
             source: self.assemble(&source),
             workgroups: [1, 1, arenas.member_count as u32],
             loop_iterations: steps
-                * loop_counts::single_workgroup_step(arenas, ways, self.config.loss.needs_full_row()),
+                * loop_counts::single_workgroup_step(arenas, configs, self.config.loss.needs_full_row()),
             max_steps: steps,
             flop: self.flop_of_step(),
             bytes: self.bytes_of_step(),
         }
     }
 
-    /// The function that takes a step of a walk: all matmuls, one behind the other.
-    fn calls_of_walk(&self, last: Epilogue) -> String {
+    /// Returns the WGSL function `run_step`, which calls all matmuls of a step in order.
+    fn single_workgroup_calls(&self, gradient_epilogue: Epilogue) -> String {
         let last_layer = self.last_layer();
         let mut text = String::new();
         let mut step = String::new();
-        let softmax = self.config.loss.needs_full_row();
+        let has_softmax = self.config.loss.needs_full_row();
         let is_unrolled = self.arenas.layers.len() <= MAX_UNROLLED_LAYERS;
         if is_unrolled {
-            // With a layer that is a constant all that depends on it is one as well; in a loop a step of XOR takes llvmpipe
-            // half as long again.
+            // The layer number is a constant here, so the driver folds all expressions that depend on it. With a loop,
+            // a step of XOR takes 1.5 times as long on llvmpipe.
             for l in 0..last_layer {
                 let _ = writeln!(
                     step,
@@ -80,13 +86,13 @@ impl KernelSetBuilder<'_> {
                 );
             }
         } else {
-            let (finishes, numbers) = self.hidden_finishes();
-            let numbers: Vec<String> = numbers.iter().map(|number| format!("{number}u")).collect();
-            text += &switch("hidden_epilogue(l: u32) -> u32", &numbers);
-            step += &forward_loop(last_layer, &finishes);
+            let (epilogues, indices) = self.hidden_epilogues();
+            let indices: Vec<String> = indices.iter().map(|index| format!("{index}u")).collect();
+            text += &switch("hidden_epilogue(l: u32) -> u32", &indices);
+            step += &forward_loop(last_layer, &epilogues);
         }
         let _ = writeln!(step, "    output_all(forward_args({last_layer}u, member, n), local); storageBarrier();");
-        if softmax {
+        if has_softmax {
             step += "    softmax_deltas(0u, BATCH, member, local); storageBarrier();\n";
         }
         if is_unrolled {
@@ -101,34 +107,34 @@ impl KernelSetBuilder<'_> {
             step += &backward_loops(last_layer);
         }
         step += "    storageBarrier();\n";
-        if last == Epilogue::Accumulate {
+        if gradient_epilogue == Epilogue::Accumulate {
             step += "    update_all(member, n, local); storageBarrier();\n";
         }
         format!("{text}fn run_step(member: u32, n: u32, local: u32) {{\n{step}}}\n")
     }
 
-    /// The epilogues of the hidden layers' outputs, each once, and of every hidden layer which of them it has.
-    fn hidden_finishes(&self) -> (Vec<Epilogue>, Vec<usize>) {
-        let mut all = Vec::new();
-        let mut numbers = Vec::new();
+    /// Returns the different epilogues of the hidden layers, and for each hidden layer the index of its epilogue.
+    fn hidden_epilogues(&self) -> (Vec<Epilogue>, Vec<usize>) {
+        let mut epilogues = Vec::new();
+        let mut indices = Vec::new();
         for layer in 0..self.last_layer() {
-            let finish = self.output_epilogue(layer);
-            let number = all.iter().position(|other| *other == finish).unwrap_or(all.len());
-            if number == all.len() {
-                all.push(finish);
+            let epilogue = self.output_epilogue(layer);
+            let index = epilogues.iter().position(|other| *other == epilogue).unwrap_or(epilogues.len());
+            if index == epilogues.len() {
+                epilogues.push(epilogue);
             }
-            numbers.push(number);
+            indices.push(index);
         }
-        (all, numbers)
+        (epilogues, indices)
     }
 
-    /// The matmuls of the forward pass and of the deltas, each with the name that it has in a walk.
-    fn forward_and_back(&self) -> Vec<MatmulInstance> {
-        let forward = |finish: Epilogue| Matmul { kind: MatmulKind::Forward, epilogue: finish };
+    /// Returns the matmuls of the forward pass and of the deltas, with the names in the generated calls.
+    fn forward_and_input_delta_matmuls(&self) -> Vec<MatmulInstance> {
+        let forward = |epilogue: Epilogue| Matmul { kind: MatmulKind::Forward, epilogue };
         let mut all = vec![forward(Epilogue::Forward).instance("forward")];
-        for finish in [Epilogue::ForwardDerivative, Epilogue::ForwardDropout] {
-            if (0..self.last_layer()).any(|layer| self.output_epilogue(layer) == finish) {
-                all.push(forward(finish).instance(finish.name()));
+        for epilogue in [Epilogue::ForwardDerivative, Epilogue::ForwardDropout] {
+            if (0..self.last_layer()).any(|layer| self.output_epilogue(layer) == epilogue) {
+                all.push(forward(epilogue).instance(epilogue.name()));
             }
         }
         all.push(forward(self.output_epilogue(self.last_layer())).instance("output"));
@@ -136,12 +142,13 @@ impl KernelSetBuilder<'_> {
         all
     }
 
-    /// The step of a batch but for the sum of the gradients' parts, of which each of so many workgroups leaves one.
-    pub(crate) fn fused(&self, rows: usize, groups: usize) -> Dispatch {
+    /// Returns the dispatch that runs a step up to the partial sums of the gradients, one per workgroup. A workgroup
+    /// processes blocks of `rows` rows.
+    pub(crate) fn fused_dispatch(&self, rows: usize, workgroups: usize) -> Dispatch {
         let arenas = self.arenas;
-        let FusedBlocks { invocations: lanes, register_blocks: owned, .. } = FusedBlocks::new(arenas, rows);
-        let calls = self.calls_of_fused(&owned);
-        let (firsts, blocks) = prefix_sums(owned);
+        let FusedBlocks { invocations, register_blocks, .. } = FusedBlocks::new(arenas, rows);
+        let calls = self.fused_calls(&register_blocks);
+        let (first_blocks, blocks) = prefix_sums(register_blocks);
         let mut pieces = shared_pieces([
             shader!("entry/fused"),
             shader!("tile/block"),
@@ -153,14 +160,14 @@ impl KernelSetBuilder<'_> {
         let source = KernelSource {
             constants: vec![
                 ("BLOCK_ROWS", rows),
-                ("WORKGROUPS", groups),
-                ("INVOCATIONS", lanes),
+                ("WORKGROUPS", workgroups),
+                ("INVOCATIONS", invocations),
                 ("STAGED_VEC4S", rows * max_layer_vec4s(arenas)),
                 ("BLOCKS", blocks),
                 ("PARTIAL_SUM_STRIDE", arenas.parameters),
             ],
-            matmuls: self.forward_and_back(),
-            first_workgroups: firsts,
+            matmuls: self.forward_and_input_delta_matmuls(),
+            first_blocks,
             calls,
             stores_deltas: false,
             ..self.source(BindingSet::Step, pieces, None)
@@ -169,54 +176,56 @@ impl KernelSetBuilder<'_> {
             name: format!("blocks of {rows} rows"),
             entry_point: "fused",
             source: self.assemble(&source),
-            workgroups: [groups as u32, 1, arenas.member_count as u32],
-            loop_iterations: loop_counts::fused(arenas, rows, groups, self.config.loss.needs_full_row()),
+            workgroups: [workgroups as u32, 1, arenas.member_count as u32],
+            loop_iterations: loop_counts::fused(arenas, rows, workgroups, self.config.loss.needs_full_row()),
             max_steps: 1,
             flop: self.flop_of_step(),
             bytes: self.bytes_of_step(),
         }
     }
 
-    /// The functions that take a block of rows through all layers, and store all gradients; `owned` says how many blocks of
-    /// each layer's gradients an invocation has.
-    fn calls_of_fused(&self, owned: &[usize]) -> String {
+    /// Returns the WGSL functions `process_block`, which runs a block of rows through all layers, and `store_all`,
+    /// which stores all gradients. `register_blocks` is the number of gradient blocks of each layer per invocation.
+    fn fused_calls(&self, register_blocks: &[usize]) -> String {
         let last = self.last_layer();
-        let mut take = String::new();
+        let mut process = String::new();
         let mut store = String::new();
         for l in 0..=last {
             let name = if l == last { "output" } else { self.output_epilogue(l).name() };
-            let _ = writeln!(take, "    {name}_block(forward_args({l}u, member, 0u), first, local);");
+            let _ = writeln!(process, "    {name}_block(forward_args({l}u, member, 0u), first, local);");
         }
-        let softmax = self.config.loss.needs_full_row();
-        take += if softmax { "    stage_deltas(first, member, local);\n" } else { "    storageBarrier();\n" };
+        let has_softmax = self.config.loss.needs_full_row();
+        process += if has_softmax { "    stage_deltas(first, member, local);\n" } else { "    storageBarrier();\n" };
         for l in (0..=last).rev() {
-            for own in 0..owned[l] {
-                let _ = writeln!(take, "    add_gradients({l}u, {own}u, first, member, local);");
+            for block in 0..register_blocks[l] {
+                let _ = writeln!(process, "    add_gradients({l}u, {block}u, first, member, local);");
             }
             if l > 0 {
-                let _ = writeln!(take, "    input_delta_block(input_delta_args({l}u, member, 0u), first, local);");
+                let _ = writeln!(process, "    input_delta_block(input_delta_args({l}u, member, 0u), first, local);");
             }
         }
-        for (l, owned) in owned.iter().enumerate() {
-            for own in 0..*owned {
-                let _ = writeln!(store, "    store_gradients({l}u, {own}u, group, member, local);");
+        for (l, blocks) in register_blocks.iter().enumerate() {
+            for block in 0..*blocks {
+                let _ = writeln!(store, "    store_gradients({l}u, {block}u, workgroup, member, local);");
             }
         }
         format!(
-            "fn process_block(first: u32, member: u32, local: u32) {{\n    stage_inputs(first, member, local);\n{take}}}\n\
-             fn store_all(group: u32, member: u32, local: u32) {{\n{store}}}\n"
+            "fn process_block(first: u32, member: u32, local: u32) {{\n    stage_inputs(first, member, local);\n\
+             {process}}}\n\
+             fn store_all(workgroup: u32, member: u32, local: u32) {{\n{store}}}\n"
         )
     }
 
-    /// Whole steps of a network in one invocation each.
-    pub(crate) fn lane(&self, steps: usize, lanes: usize) -> Dispatch {
+    /// Returns the dispatch that runs several steps in one invocation per member. A workgroup has `invocations`
+    /// invocations.
+    pub(crate) fn single_invocation_dispatch(&self, steps: usize, invocations: usize) -> Dispatch {
         let arenas = self.arenas;
-        let (firsts, blocks) = prefix_sums(arenas.layers.iter().map(|l| l.input_stride * l.output_stride));
+        let (first_blocks, blocks) = prefix_sums(arenas.layers.iter().map(|l| l.input_stride * l.output_stride));
         let neurons = arenas.layers.iter().map(|l| l.output_stride).sum();
         let source = KernelSource {
-            constants: vec![("STEPS", steps), ("INVOCATIONS", lanes), ("BLOCKS", blocks), ("NEURONS", neurons)],
-            first_workgroups: firsts,
-            calls: self.calls_of_lane(),
+            constants: vec![("STEPS", steps), ("INVOCATIONS", invocations), ("BLOCKS", blocks), ("NEURONS", neurons)],
+            first_blocks,
+            calls: self.single_invocation_calls(),
             ..self.source(
                 BindingSet::Step,
                 shared_pieces([shader!("entry/single_invocation"), shader!("step/log_sum_exp")]),
@@ -224,10 +233,10 @@ impl KernelSetBuilder<'_> {
             )
         };
         Dispatch {
-            name: "whole steps, a lane a network".to_owned(),
+            name: "whole steps, one invocation per network".to_owned(),
             entry_point: "single_invocation",
             source: self.assemble(&source),
-            workgroups: [arenas.member_count.div_ceil(lanes) as u32, 1, 1],
+            workgroups: [arenas.member_count.div_ceil(invocations) as u32, 1, 1],
             loop_iterations: steps * loop_counts::single_invocation_step(arenas),
             max_steps: steps,
             flop: self.flop_of_step(),
@@ -235,8 +244,8 @@ impl KernelSetBuilder<'_> {
         }
     }
 
-    /// The functions of a lane that go over all layers.
-    fn calls_of_lane(&self) -> String {
+    /// Returns the WGSL functions of the single-invocation scheme that call the functions of each layer.
+    fn single_invocation_calls(&self) -> String {
         let mut text = String::new();
         for name in ["load", "update", "store"] {
             let _ = writeln!(text, "fn {name}_all(member: u32) {{");
@@ -256,36 +265,37 @@ impl KernelSetBuilder<'_> {
         text + "}\n"
     }
 
-    /// The floating-point operations of all matmuls of a step.
+    /// Returns the floating-point operations of all matmuls of a step.
     fn flop_of_step(&self) -> u64 {
-        (0..=self.last_layer()).flat_map(|layer| MATMUL_KINDS.map(|product| self.matmul_flop(product, layer))).sum()
+        (0..=self.last_layer()).flat_map(|layer| MATMUL_KINDS.map(|kind| self.matmul_flop(kind, layer))).sum()
     }
 
-    /// The bytes that all matmuls of a step read and write at least.
+    /// Returns the minimum number of bytes that all matmuls of a step read and write.
     fn bytes_of_step(&self) -> u64 {
         (0..=self.last_layer())
-            .flat_map(|layer| MATMUL_KINDS.map(|product| matmul_bytes(self.arenas.matmul_dims(product, layer))))
+            .flat_map(|layer| MATMUL_KINDS.map(|kind| matmul_bytes(self.arenas.matmul_dims(kind, layer))))
             .sum()
     }
 }
 
-/// How many invocations share the sums of an output of each matmul of a layer.
+/// Returns the number of invocations per sum for each kind of matmul of a layer.
 fn layer_sliced_k(configs: &MatmulConfigs, layer: usize) -> [usize; 3] {
-    let mut splits = [1; 3];
-    for (split, way) in splits.iter_mut().zip(configs.for_layer(layer)) {
-        if let Some(way) = way {
-            *split = way.tile.sliced_k();
+    let mut sliced_k = [1; 3];
+    for (invocations, config) in sliced_k.iter_mut().zip(configs.for_layer(layer)) {
+        if let Some(config) = config {
+            *invocations = config.tile.sliced_k();
         }
     }
-    splits
+    sliced_k
 }
 
-/// The hidden layers of a walk in a loop, each with its epilogue.
-fn forward_loop(last_layer: usize, finishes: &[Epilogue]) -> String {
+/// Returns the WGSL loop over the hidden layers of the forward pass, with the epilogue of each layer.
+fn forward_loop(last_layer: usize, epilogues: &[Epilogue]) -> String {
     let mut cases = String::new();
-    for (number, finish) in finishes.iter().enumerate() {
-        let label = if number + 1 == finishes.len() { "default".to_owned() } else { format!("case {number}u") };
-        let _ = writeln!(cases, "            {label}: {{ {}_all(forward_args(l, member, n), local); }}", finish.name());
+    for (index, epilogue) in epilogues.iter().enumerate() {
+        let label = if index + 1 == epilogues.len() { "default".to_owned() } else { format!("case {index}u") };
+        let name = epilogue.name();
+        let _ = writeln!(cases, "            {label}: {{ {name}_all(forward_args(l, member, n), local); }}");
     }
     format!(
         "    // rounds: {last_layer}\n    for (var l = 0u; l < {last_layer}u; l++) {{\n        switch hidden_epilogue(l) {{\n\
@@ -293,7 +303,7 @@ fn forward_loop(last_layer: usize, finishes: &[Epilogue]) -> String {
     )
 }
 
-/// The deltas and the gradients of a walk in loops.
+/// Returns the WGSL loops over the layers for the deltas and the gradients.
 fn backward_loops(last_layer: usize) -> String {
     format!(
         "    // rounds: {last_layer}\n    for (var l = {last_layer}u; l > 0u; l--) {{\n        \
@@ -303,13 +313,13 @@ fn backward_loops(last_layer: usize) -> String {
     )
 }
 
-/// Where each of these begins behind the others, and all together.
+/// Returns, for each count, the sum of the counts before it; and the sum of all counts.
 fn prefix_sums(counts: impl IntoIterator<Item = usize>) -> (Vec<usize>, usize) {
-    let mut firsts = Vec::new();
-    let mut all = 0;
+    let mut offsets = Vec::new();
+    let mut sum = 0;
     for count in counts {
-        firsts.push(all);
-        all += count;
+        offsets.push(sum);
+        sum += count;
     }
-    (firsts, all)
+    (offsets, sum)
 }

@@ -1,12 +1,12 @@
-//! The tiles on a device: their files, their sizes, what they need.
+//! The tiles on a device: their sizes, their constants and their requirements.
 
 use crate::{
     engine::gpu::device::Gpu,
-    plan::{MatmulConfig, Tile},
+    plan::matmul::{MatmulConfig, Tile},
 };
 
 impl Tile {
-    /// One of each kind.
+    /// One tile of each kind and size.
     pub(crate) const ALL: &[Self] = &[
         Self::Subgroup8(32),
         Self::Subgroup8(64),
@@ -17,65 +17,65 @@ impl Tile {
         Self::SharedMemory(128),
     ];
 
-    /// Whether the device has what the tile needs.
+    /// Returns whether the device supports the tile.
     pub(crate) fn runs_on(self, gpu: &Gpu) -> bool {
-        let (limits, lanes) = (&gpu.limits, self.invocations() as u32);
+        let (limits, invocations) = (&gpu.limits, self.invocations() as u32);
         let has_subgroups = || {
             let sizes = [gpu.info.subgroup_min_size, gpu.info.subgroup_max_size];
             gpu.device.features().contains(wgpu::Features::SUBGROUP) && sizes == [8, 8]
         };
-        limits.max_compute_invocations_per_workgroup >= lanes
-            && limits.max_compute_workgroup_size_x >= lanes
+        limits.max_compute_invocations_per_workgroup >= invocations
+            && limits.max_compute_workgroup_size_x >= invocations
             && limits.max_compute_workgroup_storage_size >= self.workgroup_bytes()
             && (!matches!(self, Self::Subgroup8(_)) || has_subgroups())
     }
 
-    /// Invocations of a workgroup.
+    /// Returns the number of invocations per workgroup.
     pub(crate) const fn invocations(self) -> usize {
         match self {
             Self::Subgroup8(_) | Self::Register => 8,
-            Self::SlicedK { invocations: lanes, .. } => lanes,
+            Self::SlicedK { invocations, .. } => invocations,
             Self::SharedMemory(size) => 2 * size,
         }
     }
 
-    /// Bytes of workgroup memory.
+    /// Returns the size of the workgroup memory in bytes.
     pub(crate) const fn workgroup_bytes(self) -> u32 {
         match self {
             Self::Subgroup8(_) | Self::Register => 0,
-            Self::SlicedK { invocations: lanes, .. } => 64 * lanes as u32,
+            Self::SlicedK { invocations, .. } => 64 * invocations as u32,
             Self::SharedMemory(size) => 128 * size as u32,
         }
     }
 
-    /// How many invocations share the sums of an output.
+    /// Returns the number of invocations per sum.
     pub(crate) const fn sliced_k(self) -> usize {
-        if let Self::SlicedK { slices: split, .. } = self { split } else { 1 }
+        if let Self::SlicedK { slices, .. } = self { slices } else { 1 }
     }
 
-    /// The constants of its files.
+    /// Returns the constants of its WGSL files.
     pub(crate) const fn constants(self) -> [(&'static str, usize); 4] {
-        let [rows, columns, at_once] = self.dims();
+        let [rows, columns, tiles_per_workgroup] = self.dims();
         [
             ("INVOCATIONS", self.invocations()),
             ("TILE_ROWS", rows),
             ("TILE_COLUMNS", columns),
-            // Tiles that a workgroup computes at once, if no sum is shared.
-            ("TILES", at_once * self.sliced_k()),
+            // The number of tiles per workgroup without sliced-K.
+            ("TILES", tiles_per_workgroup * self.sliced_k()),
         ]
     }
 
-    /// Rows and columns of a tile, and how many tiles a workgroup computes.
+    /// Returns the rows and columns of a tile, and the number of tiles per workgroup.
     pub(crate) const fn dims(self) -> [usize; 3] {
         match self {
             Self::Subgroup8(columns) => [columns / 2, columns, 1],
             Self::Register => [8, 8, 8],
-            Self::SlicedK { invocations: lanes, slices: split } => [4, 4, lanes / split],
+            Self::SlicedK { invocations, slices } => [4, 4, invocations / slices],
             Self::SharedMemory(size) => [size, size, 1],
         }
     }
 
-    /// How many workgroups compute a product of `rows` x `columns`.
+    /// Returns the number of workgroups for a matmul with a result of `rows` x `columns`.
     pub(crate) const fn workgroups(self, rows: usize, columns: usize) -> usize {
         let [height, width, tiles] = self.dims();
         (rows.div_ceil(height) * columns.div_ceil(width)).div_ceil(tiles)
@@ -83,7 +83,7 @@ impl Tile {
 }
 
 impl MatmulConfig {
-    /// How deep a part is of a product of `depth`: whole 16 deep slices.
+    /// Returns the number of terms per partial sum for a matmul of this depth, a multiple of 16.
     pub(crate) const fn slice_depth(self, depth: usize) -> usize {
         depth.div_ceil(self.split_k).next_multiple_of(16)
     }

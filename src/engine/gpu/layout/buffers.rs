@@ -1,4 +1,4 @@
-//! The buffers of a training: one a role, allocated once.
+//! The buffers of a training run. gradus allocates one buffer per role, once.
 
 use crate::{
     engine::{
@@ -12,19 +12,19 @@ use crate::{
     optim::optimizer::Optimizer,
 };
 
-/// What an arena may be used for: kernels, and copies either way.
+/// The usages of an arena: kernels bind it, and copies read and write it.
 pub(crate) const ARENA_USAGES: wgpu::BufferUsages =
     wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_DST).union(wgpu::BufferUsages::COPY_SRC);
 
-/// Bytes between two cursors: the largest alignment that a device may ask of a dynamic offset.
+/// The distance between two cursors in bytes: the largest alignment that WebGPU devices require of a dynamic offset.
 pub(crate) const CURSOR_STRIDE: usize = 256;
 
-/// What kernels are bound to. A clone is the same buffers.
+/// The buffers that kernels bind. A clone refers to the same buffers.
 #[derive(Clone)]
 pub(crate) struct Buffers {
-    /// The most steps a chunk has.
+    /// The maximum number of steps in a chunk.
     pub(crate) max_chunk_steps: usize,
-    /// How many steps without rows stand behind its last.
+    /// The number of padding steps, which have no rows, after the last step of a chunk.
     pub(crate) padding_steps: usize,
     pub(crate) parameters: wgpu::Buffer,
     pub(crate) state: wgpu::Buffer,
@@ -32,79 +32,81 @@ pub(crate) struct Buffers {
     pub(crate) deltas: wgpu::Buffer,
     pub(crate) rows: wgpu::Buffer,
     pub(crate) metrics: wgpu::Buffer,
-    /// A row for every step of a chunk and model.
+    /// One [`Step`] per step of a chunk and member.
     pub(crate) step_table: wgpu::Buffer,
-    /// Where each step of a chunk stands, at the dynamic offsets of its bindings.
+    /// One cursor per step of a chunk, at multiples of [`CURSOR_STRIDE`].
     pub(crate) cursors: wgpu::Buffer,
     pub(crate) partial_sums: wgpu::Buffer,
 }
 
 impl Buffers {
-    /// Refuses a device that cannot hold the tables; the arenas check themselves.
-    pub(crate) fn check(gpu: &Gpu, length: ChunkDims) -> Result<()> {
-        length.check(gpu)?;
-        check_limit("cursors", "max_buffer_size", (length.max_steps * CURSOR_STRIDE) as u64, gpu.limits.max_buffer_size)
+    /// Returns an error if the tables of a chunk exceed a limit of the device. [`Arenas::check`] checks the arenas.
+    pub(crate) fn check(gpu: &Gpu, chunk: ChunkDims) -> Result<()> {
+        chunk.check(gpu)?;
+        check_limit("cursors", "max_buffer_size", (chunk.max_steps * CURSOR_STRIDE) as u64, gpu.limits.max_buffer_size)
     }
 
-    /// The tables' names and bytes.
-    pub(crate) fn tables(length: ChunkDims) -> impl Iterator<Item = (&'static str, u64)> {
-        length.bytes().into_iter().chain([("cursors", (length.max_steps * CURSOR_STRIDE) as u64)])
+    /// Returns the names and the sizes in bytes of the tables of a chunk.
+    pub(crate) fn tables(chunk: ChunkDims) -> impl Iterator<Item = (&'static str, u64)> {
+        chunk.bytes().into_iter().chain([("cursors", (chunk.max_steps * CURSOR_STRIDE) as u64)])
     }
 
-    pub(crate) async fn new(gpu: &Gpu, arenas: &Arenas, optimizer: Optimizer, length: ChunkDims) -> Result<Self> {
+    /// Allocates all buffers and writes the cursors.
+    pub(crate) async fn new(gpu: &Gpu, arenas: &Arenas, optimizer: Optimizer, chunk: ChunkDims) -> Result<Self> {
         let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let [parameters, state, activations, deltas, parts, rows, metrics] = arenas.arena_bytes(optimizer);
-        let role = async |(name, bytes)| gpu.buffer(name, bytes, ARENA_USAGES).await;
-        let ChunkDims { max_steps: chunk, padding_steps: behind, .. } = length;
-        let [(name, table), ..] = length.bytes();
+        let [parameters, state, activations, deltas, partial_sums, rows, metrics] = arenas.arena_bytes(optimizer);
+        let allocate = async |(name, bytes)| gpu.buffer(name, bytes, ARENA_USAGES).await;
+        let ChunkDims { max_steps, padding_steps, .. } = chunk;
+        let [step_table, ..] = chunk.bytes();
         let buffers = Self {
-            max_chunk_steps: chunk,
-            padding_steps: behind,
-            parameters: role(parameters).await?,
-            state: role(state).await?,
-            activations: role(activations).await?,
-            deltas: role(deltas).await?,
-            rows: role(rows).await?,
-            metrics: role(metrics).await?,
-            step_table: role((name, table)).await?,
-            cursors: gpu.buffer("cursors", (chunk * CURSOR_STRIDE) as u64, uniform).await?,
-            partial_sums: role(parts).await?,
+            max_chunk_steps: max_steps,
+            padding_steps,
+            parameters: allocate(parameters).await?,
+            state: allocate(state).await?,
+            activations: allocate(activations).await?,
+            deltas: allocate(deltas).await?,
+            rows: allocate(rows).await?,
+            metrics: allocate(metrics).await?,
+            step_table: allocate(step_table).await?,
+            cursors: gpu.buffer("cursors", (max_steps * CURSOR_STRIDE) as u64, uniform).await?,
+            partial_sums: allocate(partial_sums).await?,
         };
-        gpu.upload(&buffers.cursors, 0, &cursor_table(chunk, arenas.window_steps));
+        gpu.upload(&buffers.cursors, 0, &cursor_table(max_steps, arenas.window_steps));
         Ok(buffers)
     }
 
-    /// The table of one step, its cursor, and the smallest buffers for all else: kernels are bound to what they do not use.
+    /// Allocates a step table of one step, its cursor, and one small buffer for all other roles. A kernel needs a
+    /// buffer for every binding, even for those that it does not use.
     pub(crate) async fn minimal(gpu: &Gpu) -> Result<Self> {
         let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-        let spare = gpu.buffer("spare", 16, ARENA_USAGES).await?;
+        let unused = gpu.buffer("unused", 16, ARENA_USAGES).await?;
         Ok(Self {
             max_chunk_steps: 1,
             padding_steps: 0,
-            step_table: gpu.buffer("steps", size_of::<Step>() as u64, ARENA_USAGES).await?,
+            step_table: gpu.buffer("step table", size_of::<Step>() as u64, ARENA_USAGES).await?,
             cursors: gpu.buffer("cursors", PAIR_BYTES, uniform).await?,
-            parameters: spare.clone(),
-            state: spare.clone(),
-            activations: spare.clone(),
-            deltas: spare.clone(),
-            rows: spare.clone(),
-            metrics: spare.clone(),
-            partial_sums: spare,
+            parameters: unused.clone(),
+            state: unused.clone(),
+            activations: unused.clone(),
+            deltas: unused.clone(),
+            rows: unused.clone(),
+            metrics: unused.clone(),
+            partial_sums: unused,
         })
     }
 
-    /// The bindings of `shaders/step/step.wgsl`, in order.
+    /// Returns the buffers of the bindings in `shaders/step/step.wgsl`, in order.
     pub(crate) const fn step_bindings(&self) -> [&wgpu::Buffer; 7] {
-        let Self { cursors, step_table: steps, parameters, state, activations, deltas, partial_sums: parts, .. } = self;
-        [cursors, steps, parameters, state, activations, deltas, parts]
+        let Self { cursors, step_table, parameters, state, activations, deltas, partial_sums, .. } = self;
+        [cursors, step_table, parameters, state, activations, deltas, partial_sums]
     }
 }
 
-/// `Cursor` of `shaders/step/layout.wgsl` for every step of a chunk, each at its dynamic offset.
-fn cursor_table(steps: usize, window: usize) -> Vec<u8> {
+/// Returns one `Cursor` of `shaders/step/layout.wgsl` per step of a chunk, at multiples of [`CURSOR_STRIDE`].
+fn cursor_table(steps: usize, window_steps: usize) -> Vec<u8> {
     let mut table = vec![0; steps * CURSOR_STRIDE];
     for (step, cursor) in table.chunks_exact_mut(CURSOR_STRIDE).enumerate() {
-        let pair = [step as u32, (step % window) as u32];
+        let pair = [step as u32, (step % window_steps) as u32];
         cursor[..PAIR_BYTES as usize].copy_from_slice(bytemuck::cast_slice(&pair));
     }
     table

@@ -1,4 +1,4 @@
-//! How long a chunk of steps is, and which numbers its networks share.
+//! The number of steps in a chunk, and the groups of members with the same schedule.
 
 use crate::{
     engine::{
@@ -9,86 +9,96 @@ use crate::{
     optim::coefficients::UpdateCoefficients,
 };
 
-/// The most steps a chunk has, and the most bytes of its table of steps.
-const MAX_CHUNK_STEPS_AND_BYTES: (usize, usize) = (4096, 64 << 20);
-/// The most bytes of what networks share that is brought for a chunk.
-const MAX_SHARED_BYTES: usize = 16 << 20;
-/// Steps without rows behind a chunk's last, at most: kernels run in whole workgroups and dispatches over several steps, so
-/// that they may look at as many more, but never beyond the window.
+/// The maximum number of steps in a chunk.
+const MAX_CHUNK_STEPS: usize = 4096;
+/// The maximum size of the step table, in bytes.
+const MAX_STEP_TABLE_BYTES: usize = 64 << 20;
+/// The maximum size of the shared coefficients of a chunk, in bytes.
+const MAX_SHARED_COEFFICIENT_BYTES: usize = 16 << 20;
+/// The maximum number of padding steps after the last step of a chunk. They have no rows.
+///
+/// Kernels run in whole workgroups, and some dispatches run several steps. So a kernel may read steps after the last
+/// one, but never beyond the window.
 pub(crate) const PADDING_STEPS: usize = 64;
 
-/// How many steps a chunk has on a device at most.
+/// The dimensions of a chunk on a device.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ChunkDims {
+    /// The maximum number of steps in a chunk.
     pub(crate) max_steps: usize,
-    /// How many steps without rows stand behind a chunk's last.
+    /// The number of padding steps after the last step of a chunk.
     pub(crate) padding_steps: usize,
     pub(crate) member_count: usize,
-    /// How many different numbers the networks share.
+    /// The number of groups in [`ScheduleGroups`].
     pub(crate) schedule_groups: usize,
 }
 
-/// Which networks share the numbers that change from update to update.
+/// The groups of members with the same schedule. The members of a group share the coefficients that change from update
+/// to update.
 pub(crate) struct ScheduleGroups {
-    /// One course of each.
+    /// The step generator of one member per group.
     pub(crate) generators: Vec<StepGenerator>,
-    /// Which of them is that of the network in a slot.
+    /// The group index of the member in each slot.
     pub(crate) group_by_slot: Vec<u32>,
 }
 
 impl ScheduleGroups {
+    /// Groups the step generators of all slots.
     pub(crate) fn new(generators: &[StepGenerator]) -> Self {
-        let mut all: Vec<StepGenerator> = Vec::new();
-        let tempo = |course: &StepGenerator| {
-            let known = all.iter().position(|other| course.shares_schedule_with(other));
+        let mut groups: Vec<StepGenerator> = Vec::new();
+        let group_index = |generator: &StepGenerator| {
+            let known = groups.iter().position(|other| generator.shares_schedule_with(other));
             known.unwrap_or_else(|| {
-                all.push(course.clone());
-                all.len() - 1
+                groups.push(generator.clone());
+                groups.len() - 1
             }) as u32
         };
-        let of_slots = generators.iter().map(tempo).collect();
-        Self { generators: all, group_by_slot: of_slots }
+        let group_by_slot = generators.iter().map(group_index).collect();
+        Self { generators: groups, group_by_slot }
     }
 
-    /// Lets the networks in two slots change places.
+    /// Swaps the members in two slots.
     pub(crate) fn swap(&mut self, slot: usize, other: usize) {
         self.group_by_slot.swap(slot, other);
     }
 
+    /// Returns the number of groups.
     pub(crate) const fn count(&self) -> usize {
         self.generators.len()
     }
 }
 
 impl ChunkDims {
+    /// Returns the largest chunk that fits into the tables and into the limits of the device.
     pub(crate) fn new(gpu: &Gpu, arenas: &Arenas, schedule_groups: usize) -> Self {
-        let behind = PADDING_STEPS.min(arenas.window_steps);
-        let rows = MAX_CHUNK_STEPS_AND_BYTES.1.min(gpu.max_binding_bytes()) / (arenas.member_count * size_of::<Step>());
-        let chunk = rows.saturating_sub(behind).clamp(1, MAX_CHUNK_STEPS_AND_BYTES.0);
-        let shared =
-            MAX_SHARED_BYTES.min(gpu.max_binding_bytes()) / (schedule_groups * size_of::<UpdateCoefficients>());
+        let padding_steps = PADDING_STEPS.min(arenas.window_steps);
+        let table_rows = MAX_STEP_TABLE_BYTES.min(gpu.max_binding_bytes()) / (arenas.member_count * size_of::<Step>());
+        let table_steps = table_rows.saturating_sub(padding_steps).clamp(1, MAX_CHUNK_STEPS);
+        let shared_steps = MAX_SHARED_COEFFICIENT_BYTES.min(gpu.max_binding_bytes())
+            / (schedule_groups * size_of::<UpdateCoefficients>());
         Self {
-            max_steps: chunk.min(shared.max(1)),
-            padding_steps: behind,
+            max_steps: table_steps.min(shared_steps.max(1)),
+            padding_steps,
             member_count: arenas.member_count,
             schedule_groups,
         }
     }
 
-    /// Bytes of the table, of what starts each network, and of what they share.
+    /// Returns the names and the sizes in bytes of the step table, of its inputs per member, and of the shared
+    /// coefficients.
     pub(crate) const fn bytes(self) -> [(&'static str, u64); 3] {
-        let Self { max_steps: chunk, padding_steps: behind, member_count: models, schedule_groups: tempos } = self;
+        let Self { max_steps, padding_steps, member_count, schedule_groups } = self;
         [
-            ("steps", ((chunk + behind) * models * size_of::<Step>()) as u64),
-            ("starts", (models * size_of::<StepTableInput>()) as u64),
-            ("shared numbers", (chunk * tempos * size_of::<UpdateCoefficients>()) as u64),
+            ("step table", ((max_steps + padding_steps) * member_count * size_of::<Step>()) as u64),
+            ("step table inputs", (member_count * size_of::<StepTableInput>()) as u64),
+            ("shared coefficients", (max_steps * schedule_groups * size_of::<UpdateCoefficients>()) as u64),
         ]
     }
 
-    /// Refuses a device that cannot hold them.
+    /// Returns an error if a table is larger than a storage buffer binding of the device.
     pub(crate) fn check(self, gpu: &Gpu) -> Result<()> {
-        let most = gpu.max_binding_bytes() as u64;
-        let check = |(name, bytes)| check_limit(name, "max_storage_buffer_binding_size", bytes, most);
+        let max_bytes = gpu.max_binding_bytes() as u64;
+        let check = |(name, bytes)| check_limit(name, "max_storage_buffer_binding_size", bytes, max_bytes);
         self.bytes().into_iter().try_for_each(check)
     }
 }

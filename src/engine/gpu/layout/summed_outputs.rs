@@ -1,27 +1,28 @@
-//! The sums of an evaluation that the device keeps per network.
+//! The sums of an evaluation that the device computes per member.
 
 use crate::data::dataset::Targets;
 
-/// The vec4s of a row's outputs of which more is added up than the loss.
+/// The number of output vec4s for which an evaluation sums more than the loss.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SummedOutputs {
-    /// Those whose errors are: where the answers are values.
-    pub(crate) errors: usize,
-    /// Those whose labels are counted.
-    pub(crate) labels: usize,
+    /// The vec4s whose errors are summed: all of them if the targets are values, otherwise 0.
+    pub(crate) error_vec4s: usize,
+    /// The vec4s whose labels are counted: all of them in a multi-label task, otherwise 0.
+    pub(crate) label_vec4s: usize,
 }
 
 impl SummedOutputs {
+    /// Returns the counts for rows of `output_stride` vec4s.
     pub(crate) fn new(output_stride: usize, targets: &Targets, is_multi_label: bool) -> Self {
-        let errors = match targets {
+        let error_vec4s = match targets {
             Targets::Values(_) => output_stride,
             Targets::Classes(_) => 0,
         };
-        Self { errors, labels: if is_multi_label { output_stride } else { 0 } }
+        Self { error_vec4s, label_vec4s: if is_multi_label { output_stride } else { 0 } }
     }
 
-    /// How many pairs of numbers `shaders/metrics/evaluation_sums.wgsl` keeps for a network.
+    /// Returns the number of pairs of sums per member in `shaders/metrics/evaluation_sums.wgsl`.
     pub(crate) const fn pairs(self) -> usize {
-        2 + 4 * self.errors + 6 * self.labels
+        2 + 4 * self.error_vec4s + 6 * self.label_vec4s
     }
 }

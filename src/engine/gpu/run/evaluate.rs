@@ -1,4 +1,4 @@
-//! What the networks in training answer, and what that is worth.
+//! Predictions and evaluations of the members in training.
 
 use std::ops::Range;
 
@@ -19,94 +19,97 @@ use crate::{
 };
 
 impl Engine {
-    /// The outputs for any number of rows, those of one model after the other's.
+    /// Returns the outputs for any number of rows, member by member.
     pub(crate) async fn predict(&mut self, inputs: &[f32]) -> Result<Vec<f32>> {
         self.predictor().await?.predict(inputs).await
     }
 
-    /// The outputs for all rows of a data set, some rows after the other; it stays on the device until another one is
-    /// asked for.
+    /// Computes the outputs for all rows of a data set. `take` receives a range of rows and their outputs, batch by
+    /// batch.
+    ///
+    /// The data set stays on the device until the next call with a different data set.
     pub(crate) async fn predict_dataset(
         &mut self,
         data: &Dataset,
         take: impl FnMut(Range<usize>, Vec<f32>),
     ) -> Result<()> {
         let predictor = self.take_predictor().await?;
-        let evaluator = match self.batch_loader.take().filter(|evaluator| evaluator.is_for(data)) {
-            Some(made) => made,
+        let loader = match self.batch_loader.take().filter(|loader| loader.is_for(data)) {
+            Some(loader) => loader,
             None => {
-                let held = self.dataset_location(data, false);
-                BatchLoader::new(&self.gpu, predictor.forward(), &self.kernel_config, data, held).await?
+                let location = self.dataset_location(data, false);
+                BatchLoader::new(&self.gpu, predictor.forward(), &self.kernel_config, data, location).await?
             }
         };
-        let evaluator = self.batch_loader.insert(evaluator);
+        let loader = self.batch_loader.insert(loader);
         let predictor = self.predictor.insert(predictor);
-        evaluator.predict_dataset(&self.gpu, predictor, take).await
+        loader.predict_dataset(&self.gpu, predictor, take).await
     }
 
-    /// What the networks of the first slots, as many as there are `rows`, are worth on these rows of a data set, judged on
-    /// the device. The data set stays there until another one is asked for; `uploaded` may be the same one.
+    /// Computes the metrics of the members in the first `subsets.len()` slots, on the device. `None` evaluates a member
+    /// on all rows of the data set.
+    ///
+    /// The data set stays on the device until the next call with a different data set. `device_dataset` is the same
+    /// data set, if it is already uploaded.
     pub(crate) async fn evaluate_metrics(
         &mut self,
         data: &Dataset,
         device_dataset: Option<DeviceDataset>,
-        rows: &[Option<SubsetParams>],
+        subsets: &[Option<SubsetParams>],
         is_multi_label: bool,
     ) -> Result<Vec<MetricSums>> {
-        let has_subsets = rows.iter().any(Option::is_some);
-        let scorer = match self
-            .device_evaluator
-            .take()
-            .filter(|scorer| scorer.is_for(data, has_subsets, is_multi_label))
-        {
-            Some(made) => made,
+        let has_subsets = subsets.iter().any(Option::is_some);
+        let is_reusable = |evaluator: &DeviceEvaluator| evaluator.is_for(data, has_subsets, is_multi_label);
+        let evaluator = match self.device_evaluator.take().filter(is_reusable) {
+            Some(evaluator) => evaluator,
             None => {
-                let held = match device_dataset {
-                    Some(uploaded) => DatasetLocation::OnDevice(uploaded),
+                let location = match device_dataset {
+                    Some(dataset) => DatasetLocation::OnDevice(dataset),
                     None => self.dataset_location(data, data.sample_weights().is_some()),
                 };
-                let Self { gpu, network, arenas, kernel_config: members, step_set, buffers, .. } = &*self;
-                let how = (has_subsets, is_multi_label);
-                DeviceEvaluator::new(gpu, (network, arenas.member_count), members, (step_set, buffers), data, held, how)
-                    .await?
+                let Self { gpu, network, arenas, kernel_config, step_set, buffers, .. } = &*self;
+                let networks = (network, arenas.member_count);
+                let options = (has_subsets, is_multi_label);
+                DeviceEvaluator::new(gpu, networks, kernel_config, (step_set, buffers), data, location, options).await?
             }
         };
-        let scorer = self.device_evaluator.insert(scorer);
-        scorer.evaluate(&self.gpu, rows).await
+        let evaluator = self.device_evaluator.insert(evaluator);
+        evaluator.evaluate(&self.gpu, subsets).await
     }
 
-    /// The data set that the networks learn from, on the device.
+    /// Returns the training data set on the device, if the device holds it.
     pub(crate) fn training_dataset(&self) -> Option<DeviceDataset> {
         self.device_dataset.clone()
     }
 
-    /// The data set that was scored last, on the device.
+    /// Returns the data set of the last evaluation on the device, if the device holds it.
     pub(crate) fn evaluated_dataset(&self) -> Option<DeviceDataset> {
         self.device_evaluator.as_ref().and_then(DeviceEvaluator::device_dataset).cloned()
     }
 
-    /// Whether the device holds a data set: it may be the one that the networks learn from.
+    /// Returns whether the device already holds a data set, may upload it, or must stream it. An evaluation shares the
+    /// buffers of the training data set.
     fn dataset_location(&self, data: &Dataset, has_sample_weights: bool) -> DatasetLocation {
         match &self.device_dataset {
-            Some(uploaded) if uploaded.is_for(data, has_sample_weights) => DatasetLocation::OnDevice(uploaded.clone()),
+            Some(dataset) if dataset.is_for(data, has_sample_weights) => DatasetLocation::OnDevice(dataset.clone()),
             _ if self.row_stream.as_ref().is_some_and(|stream| stream.is_for(data)) => DatasetLocation::MustStream,
             _ if must_stream(&self.gpu, data, has_sample_weights) => DatasetLocation::MustStream,
             _ => DatasetLocation::MayUpload,
         }
     }
 
-    /// The predictor of these networks.
+    /// Returns the predictor of the members; creates it at the first call.
     pub(crate) async fn predictor(&mut self) -> Result<&mut Predictor> {
         let predictor = self.take_predictor().await?;
         Ok(self.predictor.insert(predictor))
     }
 
-    /// The predictor, out of its place: made if it is not there.
+    /// Takes the predictor out of its field, or creates one.
     async fn take_predictor(&mut self) -> Result<Predictor> {
-        if let Some(made) = self.predictor.take() {
-            return Ok(made);
+        if let Some(predictor) = self.predictor.take() {
+            return Ok(predictor);
         }
-        let Self { gpu, network, arenas, kernel_config: members, step_set, buffers, .. } = &*self;
-        Predictor::new(gpu, (network, arenas.member_count), members, (step_set, buffers)).await
+        let Self { gpu, network, arenas, kernel_config, step_set, buffers, .. } = &*self;
+        Predictor::new(gpu, (network, arenas.member_count), kernel_config, (step_set, buffers)).await
     }
 }

@@ -1,4 +1,4 @@
-//! Running steps on the device: training, prediction, evaluation, recording.
+//! The GPU engine: training steps, predictions, evaluations, snapshots, profiles and recorded steps.
 
 pub(crate) mod chunk_dispatches;
 #[cfg_attr(target_family = "wasm", allow(dead_code))]

@@ -1,4 +1,4 @@
-//! The parameters, running statistics and snapshots of all networks, read and written by the host.
+//! The parameters, running statistics and snapshots of all members.
 
 use crate::{
     engine::gpu::{
@@ -10,13 +10,14 @@ use crate::{
 };
 
 impl Engine {
-    /// Sets the parameters and the running statistics of all models, flat, and forgets the optimizer's state.
-    pub(crate) fn set_parameters(&mut self, flat: &[f32], statistics: &[f32]) {
-        self.gpu.upload(&self.buffers.parameters, 0, bytemuck::cast_slice(flat));
+    /// Sets the parameters and the running statistics of all members, and clears the optimizer state. Both are in the
+    /// order of their buffers.
+    pub(crate) fn set_parameters(&mut self, parameters: &[f32], statistics: &[f32]) {
+        self.gpu.upload(&self.buffers.parameters, 0, bytemuck::cast_slice(parameters));
         let mut encoder = self.gpu.encoder();
         encoder.clear_buffer(&self.buffers.state, 0, None);
         if self.kernel_config.optimizer.ema_decay.is_some() {
-            // The average starts as the parameters.
+            // The EMA starts at the parameters.
             let Buffers { parameters, state, .. } = &self.buffers;
             encoder.copy_buffer_to_buffer(parameters, 0, state, self.ema_offset(), parameters.size());
         }
@@ -26,17 +27,17 @@ impl Engine {
         }
     }
 
-    /// Where the average of the parameters lies in the state, in bytes: behind what the rule keeps.
+    /// Returns the offset in bytes of the EMA in the state buffer: after the state vectors of the update rule.
     fn ema_offset(&self) -> u64 {
         self.buffers.parameters.size() * self.kernel_config.optimizer.rule.state_per_parameter() as u64
     }
 
-    /// Where the running statistics lie, in bytes: behind the planes of the optimizer.
+    /// Returns the offset in bytes of the running statistics in the state buffer: after all state vectors.
     pub(crate) fn statistics_offset(&self) -> u64 {
         self.buffers.parameters.size() * self.kernel_config.optimizer.state_per_parameter() as u64
     }
 
-    /// The running statistics of all models, flat.
+    /// Returns the running statistics of all members, in the order of the buffer.
     pub(crate) async fn statistics(&self) -> Result<Vec<f32>> {
         match 4 * self.arenas.statistics * self.arenas.member_count {
             0 => Ok(Vec::new()),
@@ -48,12 +49,13 @@ impl Engine {
         &self.buffers.parameters
     }
 
-    /// The parameters of all models, flat.
+    /// Returns the parameters of all members, in the order of the buffer.
     pub(crate) async fn parameters(&self) -> Result<Vec<f32>> {
         read(&self.gpu, &self.buffers.parameters, 0, 4 * self.arenas.parameters * self.arenas.member_count).await
     }
 
-    /// The average of the parameters of all models, flat; none if none is kept.
+    /// Returns the EMA of the parameters of all members, in the order of the buffer; `None` if the optimizer has no
+    /// EMA.
     pub(crate) async fn ema_parameters(&self) -> Result<Option<Vec<f32>>> {
         if self.kernel_config.optimizer.ema_decay.is_none() {
             return Ok(None);
@@ -62,26 +64,25 @@ impl Engine {
         read(&self.gpu, &self.buffers.state, self.ema_offset(), len).await.map(Some)
     }
 
-    /// Keeps the parameters and the optimizer's state of all models as they are now.
+    /// Takes a snapshot of the parameters and the optimizer state of all members.
     pub(crate) async fn take_snapshot(&mut self) -> Result<()> {
-        let kept = self.allocate_snapshot().await?;
-        kept.take(&self.gpu);
+        self.allocate_snapshot().await?.take(&self.gpu);
         Ok(())
     }
 
-    /// The room for what is kept, which is made if there is none.
+    /// Returns the buffers of the snapshot; allocates them at the first call.
     pub(crate) async fn allocate_snapshot(&mut self) -> Result<Snapshot> {
-        let kept = match self.snapshot.take() {
-            Some(kept) => kept,
+        let snapshot = match self.snapshot.take() {
+            Some(snapshot) => snapshot,
             None => Snapshot::new(&self.gpu, &self.buffers, self.generators[0].gradient_accumulation > 1).await?,
         };
-        Ok(self.snapshot.insert(kept).clone())
+        Ok(self.snapshot.insert(snapshot).clone())
     }
 
-    /// Goes back to what was kept last, if anything was.
+    /// Restores the last snapshot, if there is one.
     pub(crate) fn restore(&self) {
-        if let Some(kept) = &self.snapshot {
-            kept.restore(&self.gpu);
+        if let Some(snapshot) = &self.snapshot {
+            snapshot.restore(&self.gpu);
         }
     }
 }

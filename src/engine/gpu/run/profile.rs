@@ -1,5 +1,5 @@
-//! How long each kernel takes: by the device's clock where it has one, else by the host's. Not on the web, which has no
-//! clock of either kind here.
+//! The time of each kernel, measured by timestamps of the device if it has them, otherwise by the clock of the host.
+//! The web build has neither, so it has no profiles.
 
 use std::time::Instant;
 
@@ -12,18 +12,18 @@ use crate::{
     plan::profile::KernelTime,
 };
 
-/// Times that one query set holds.
+/// The maximum number of timestamps in a query set.
 const MAX_TIMESTAMPS: u32 = wgpu::QUERY_SET_MAX_QUERIES;
 
-/// Whether the device takes times around a dispatch. A software adapter takes them when it is told to, which may be long
-/// before it works.
+/// Returns whether the device can measure a dispatch with timestamps. A software adapter may write them long before it
+/// runs the dispatch, so its timestamps are not used.
 fn has_timestamps(gpu: &Gpu) -> bool {
     gpu.device.features().contains(TIMESTAMP_FEATURES) && !gpu.is_software()
 }
 
 impl Engine {
-    /// How many of so many steps a profile takes: those of one chunk, and by the device's clock no more than a submission
-    /// should have, or there are times for.
+    /// Returns the number of steps that a profile of `steps` steps measures: at most one chunk. With timestamps it is
+    /// also at most the pacer's number of steps, and their dispatches must fit into a query set.
     pub(crate) fn profiled_steps(&self, steps: usize) -> usize {
         let mut steps = steps.clamp(1, self.max_chunk_steps());
         if has_timestamps(&self.gpu) {
@@ -35,15 +35,18 @@ impl Engine {
         steps
     }
 
-    /// How many dispatches so many steps are.
+    /// Returns the number of dispatches of `steps` steps.
     fn dispatch_count(&self, steps: usize) -> usize {
-        let mut visits = 0;
-        self.for_each_dispatch(steps, true, |_| visits += 1);
-        visits
+        let mut count = 0;
+        self.for_each_dispatch(steps, true, |_| count += 1);
+        count
     }
 
-    /// Takes the steps `first` to `first + steps`, after `before` updates, of [`Engine::profiled_steps`], and gives the seconds of
-    /// each kernel a step, the metrics as [`Engine::run`] does, and whether the device took the times.
+    /// Runs the steps `first..first + steps` and measures each kernel. `steps` is at most [`Engine::profiled_steps`],
+    /// and `steps_since_reset` steps have run before the first.
+    ///
+    /// Returns the time of each kernel per step, the metrics as [`Engine::run`] returns them, and whether the device
+    /// measured the times.
     pub(crate) async fn profile(
         &mut self,
         first: u64,
@@ -67,58 +70,67 @@ impl Engine {
         Ok((times.collect(), metrics, has_timestamps(&gpu)))
     }
 
+    /// Runs the steps of the current chunk. Returns the seconds of each kernel in [`KernelSet::all`], by the device's
+    /// timestamps.
+    ///
+    /// [`KernelSet::all`]: crate::engine::gpu::kernels::kernel_set::KernelSet::all
     pub(crate) async fn time_on_device(&self, gpu: &Gpu, steps: usize) -> Result<Vec<f64>> {
         let queries = gpu
-            .run_scoped("times", |device| {
+            .run_scoped("timestamps", |device| {
                 let ty = wgpu::QueryType::Timestamp;
-                device.create_query_set(&wgpu::QuerySetDescriptor { label: Some("times"), ty, count: MAX_TIMESTAMPS })
+                let label = Some("timestamps");
+                device.create_query_set(&wgpu::QuerySetDescriptor { label, ty, count: MAX_TIMESTAMPS })
             })
             .await?;
         let bytes = u64::from(MAX_TIMESTAMPS) * size_of::<u64>() as u64;
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
-        let times = gpu.buffer("times", bytes, usage).await?;
-        // A time before the first dispatch and one behind each.
+        let timestamp_buffer = gpu.buffer("timestamps", bytes, usage).await?;
+        // A timestamp before the first dispatch and one after each.
         let mut kernels = Vec::new();
         let mut encoder = gpu.encoder();
         {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             pass.write_timestamp(&queries, 0);
-            self.for_each_dispatch(steps, true, |visit| {
-                visit.record(&mut pass);
-                kernels.push(visit.index);
+            self.for_each_dispatch(steps, true, |dispatch| {
+                dispatch.record(&mut pass);
+                kernels.push(dispatch.index);
                 pass.write_timestamp(&queries, kernels.len() as u32);
             });
         }
-        encoder.resolve_query_set(&queries, 0..kernels.len() as u32 + 1, &times, 0);
+        encoder.resolve_query_set(&queries, 0..kernels.len() as u32 + 1, &timestamp_buffer, 0);
         gpu.wait(gpu.submit(encoder)).await?;
-        let taken: Vec<u64> = read(gpu, &times, 0, kernels.len() + 1).await?;
-        let period = f64::from(gpu.queue.get_timestamp_period()) * 1e-9;
+        let timestamps: Vec<u64> = read(gpu, &timestamp_buffer, 0, kernels.len() + 1).await?;
+        let period_seconds = f64::from(gpu.queue.get_timestamp_period()) * 1e-9;
         let mut seconds = vec![0.0; self.kernel_set.all().count()];
-        for (kernel, pair) in kernels.iter().zip(taken.windows(2)) {
-            seconds[*kernel] += pair[1].saturating_sub(pair[0]) as f64 * period;
+        for (kernel, pair) in kernels.iter().zip(timestamps.windows(2)) {
+            seconds[*kernel] += pair[1].saturating_sub(pair[0]) as f64 * period_seconds;
         }
         Ok(seconds)
     }
 
+    /// Runs the steps of the current chunk, one submission per dispatch. Returns the seconds of each kernel in
+    /// [`KernelSet::all`], by the host's clock. The time of an empty submission is subtracted.
+    ///
+    /// [`KernelSet::all`]: crate::engine::gpu::kernels::kernel_set::KernelSet::all
     async fn time_on_host(&self, gpu: &Gpu, steps: usize) -> Result<Vec<f64>> {
-        let mut empty = f64::INFINITY;
+        let mut overhead = f64::INFINITY;
         for _ in 0..10 {
             let start = Instant::now();
             gpu.wait(gpu.compute(|_| {})).await?;
-            empty = empty.min(start.elapsed().as_secs_f64());
+            overhead = overhead.min(start.elapsed().as_secs_f64());
         }
         let mut seconds = vec![0.0; self.kernel_set.all().count()];
-        let mut waited = Ok(());
-        self.for_each_dispatch(steps, true, |visit| {
-            if waited.is_err() {
+        let mut result = Ok(());
+        self.for_each_dispatch(steps, true, |dispatch| {
+            if result.is_err() {
                 return;
             }
-            // Each is waited for before the next is submitted; wgpu's wait is not asynchronous on native platforms.
+            // Wait for each dispatch before submitting the next. On native platforms `Gpu::wait` blocks anyway.
             let start = Instant::now();
-            let submission = gpu.compute(|pass| visit.record_alone(pass));
-            waited = pollster::block_on(gpu.wait(submission));
-            seconds[visit.index] += (start.elapsed().as_secs_f64() - empty).max(0.0);
+            let submission = gpu.compute(|pass| dispatch.record_alone(pass));
+            result = pollster::block_on(gpu.wait(submission));
+            seconds[dispatch.index] += (start.elapsed().as_secs_f64() - overhead).max(0.0);
         });
-        waited.map(|()| seconds)
+        result.map(|()| seconds)
     }
 }

@@ -1,4 +1,4 @@
-//! Steps in the caller's own command encoder: recorded, and neither submitted nor waited for.
+//! Training steps recorded into the caller's command encoder. gradus neither submits them nor waits for them.
 
 use crate::{
     engine::gpu::run::engine::Engine,
@@ -6,45 +6,55 @@ use crate::{
 };
 
 impl Engine {
-    /// Records the steps `first` to `first + steps`, after `before` others, into the caller's encoder. `weights` are the sums of
-    /// the weights of their rows, if they have any.
+    /// Records the steps `first..first + steps` into the caller's encoder. `steps_since_reset` steps have run before
+    /// the first.
+    ///
+    /// `weight_sums` are the sums of the sample weights of each step; it is empty without sample weights.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`] if `steps` is 0 or exceeds the steps of a chunk or of the metrics ring.
+    /// [`Error::InvalidState`] if the data set is streamed.
+    /// [`Error::OutOfMemory`] if wgpu cannot map the staging buffer.
     pub(crate) fn record(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,
-        (first, before): (u64, u64),
+        (first, steps_since_reset): (u64, u64),
         steps: usize,
-        weights: &[f64],
+        weight_sums: &[f64],
     ) -> Result<()> {
-        let most = self.max_chunk_steps().min(self.max_pending_steps());
-        if steps == 0 || steps > most {
-            let expected = format!("1 to {most}");
-            return Err(Error::InvalidSetting { name: "steps of a recording", expected, got: steps.to_string() });
+        let max_steps = self.max_chunk_steps().min(self.max_pending_steps());
+        if steps == 0 || steps > max_steps {
+            let expected = format!("1 to {max_steps}");
+            return Err(Error::InvalidSetting { name: "recorded steps", expected, got: steps.to_string() });
         }
         if self.row_stream.is_some() {
-            let (expected, got) = ("a data set that the device holds".to_owned(), "one that is streamed".to_owned());
-            return Err(Error::InvalidSetting { name: "data set of recorded steps", expected, got });
+            let message = "recording steps needs a data set on the device, but this one is streamed; raise \
+                           Device::with_dataset_memory_limit";
+            return Err(Error::InvalidState { message: message.to_owned() });
         }
-        let ring = self.reserve_metrics(first, steps, weights);
-        let entries = self.step_table_upload((first, before), ring, steps);
-        // A write through the queue would overtake what is recorded, and overwrite what a recording before it needs: so
-        // the entries travel with the commands.
-        let bytes = entries.bytes();
+        let metrics_index = self.reserve_metrics(first, steps, weight_sums);
+        let upload = self.step_table_upload((first, steps_since_reset), metrics_index, steps);
+        // A write through the queue would run before all recorded commands, and overwrite the table input of an earlier
+        // recording. So record a copy from a staging buffer.
+        let bytes = upload.bytes();
         let descriptor = wgpu::BufferDescriptor {
-            label: Some("steps"),
+            label: Some("recorded step table inputs"),
             size: bytes.len() as u64,
             usage: wgpu::BufferUsages::COPY_SRC,
             mapped_at_creation: true,
         };
-        let staged = self.gpu.run_guarded("the table of steps", || self.gpu.device.create_buffer(&descriptor));
-        let mapped = staged.slice(..).get_mapped_range_mut();
-        let mut mapped =
-            mapped.map_err(|error| Error::OutOfMemory { context: format!("the table of steps: {error}") })?;
+        let staging =
+            self.gpu.run_guarded("staging buffer of recorded steps", || self.gpu.device.create_buffer(&descriptor));
+        let mapped = staging.slice(..).get_mapped_range_mut();
+        let out_of_memory =
+            |error| Error::OutOfMemory { context: format!("staging buffer of recorded steps: {error}") };
+        let mut mapped = mapped.map_err(out_of_memory)?;
         mapped.copy_from_slice(&bytes);
         drop(mapped);
-        staged.unmap();
-        self.step_table.copy(encoder, &staged, &entries);
+        staging.unmap();
+        self.step_table.copy(encoder, &staging, &upload);
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        self.for_each_dispatch(steps, true, |visit| visit.record(&mut pass));
+        self.for_each_dispatch(steps, true, |dispatch| dispatch.record(&mut pass));
         Ok(())
     }
 }

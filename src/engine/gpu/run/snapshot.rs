@@ -1,49 +1,53 @@
-//! A copy of what training changes, made and given back on the device.
+//! A snapshot of everything that training changes, taken and restored on the device.
 
 use crate::{
     engine::gpu::{device::Gpu, layout::buffers::Buffers},
     error::Result,
 };
 
-/// The parameters and the optimizer's state as they were at one step.
+/// A copy of the parameters and the optimizer state after one step. A clone refers to the same buffers.
 #[derive(Clone)]
 pub(crate) struct Snapshot {
-    /// Each buffer and its copy.
+    /// The original buffers, each with its copy.
     pairs: Vec<[wgpu::Buffer; 2]>,
 }
 
 impl Snapshot {
-    /// Room for a copy; of the gradients too, where they are accumulated over steps.
-    pub(crate) async fn new(gpu: &Gpu, of: &Buffers, accumulates: bool) -> Result<Self> {
+    /// Allocates the buffers of a snapshot. With `accumulates`, the snapshot includes the gradients accumulated over
+    /// steps.
+    pub(crate) async fn new(gpu: &Gpu, buffers: &Buffers, accumulates: bool) -> Result<Self> {
         let usage = wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC;
         gpu.check_alive().await?;
+        let gradients = accumulates.then_some(&buffers.partial_sums);
         let mut pairs = Vec::new();
-        for buffer in [&of.parameters, &of.state].into_iter().chain(accumulates.then_some(&of.partial_sums)) {
-            pairs.push([buffer.clone(), gpu.buffer("kept", buffer.size(), usage).await?]);
+        for buffer in [&buffers.parameters, &buffers.state].into_iter().chain(gradients) {
+            pairs.push([buffer.clone(), gpu.buffer("snapshot", buffer.size(), usage).await?]);
         }
         Ok(Self { pairs })
     }
 
-    /// The copies of the parameters, the state, and the gradients where they are accumulated, else any.
+    /// Returns the copies of the parameters, the state and the partial sums. Without accumulated gradients there is no
+    /// copy of the partial sums, and the last buffer is the copy of the state, which the caller must ignore.
     pub(crate) fn buffers(&self) -> [&wgpu::Buffer; 3] {
-        let kept = |number: usize| &self.pairs[number.min(self.pairs.len() - 1)][1];
-        [kept(0), kept(1), kept(2)]
+        let copy = |index: usize| &self.pairs[index.min(self.pairs.len() - 1)][1];
+        [copy(0), copy(1), copy(2)]
     }
 
-    /// Copies what is there now.
+    /// Copies the current values into the snapshot.
     pub(crate) fn take(&self, gpu: &Gpu) {
-        self.copy(gpu, |[there, kept]| (there, kept));
+        self.copy(gpu, |[original, copy]| (original, copy));
     }
 
-    /// Copies it back.
+    /// Copies the values of the snapshot back.
     pub(crate) fn restore(&self, gpu: &Gpu) {
-        self.copy(gpu, |[there, kept]| (kept, there));
+        self.copy(gpu, |[original, copy]| (copy, original));
     }
 
-    fn copy(&self, gpu: &Gpu, way: impl Fn(&[wgpu::Buffer; 2]) -> (&wgpu::Buffer, &wgpu::Buffer)) {
+    /// Copies all buffers; `direction` returns the source and the destination of a pair.
+    fn copy(&self, gpu: &Gpu, direction: impl Fn(&[wgpu::Buffer; 2]) -> (&wgpu::Buffer, &wgpu::Buffer)) {
         let mut encoder = gpu.encoder();
         for pair in &self.pairs {
-            let (from, to) = way(pair);
+            let (from, to) = direction(pair);
             encoder.copy_buffer_to_buffer(from, 0, to, 0, from.size());
         }
         gpu.submit(encoder);

@@ -1,13 +1,17 @@
+//! Tests of the kernels against the f64 reference.
+
 use crate::{
     engine::gpu::{
+        device::dispatch::fold_workgroups,
         plan::planner,
         run::engine_layout::{EngineConfig, EngineLayout},
         tests::*,
     },
-    plan::{Plan, Scheme},
+    error::Error,
+    plan::{Plan, scheme::Scheme},
 };
 
-/// Sizes around the edges of a tile; where it has to be quick, the one that goes over two of them.
+/// Returns sizes near multiples of the tile size. The quick selection has one size that needs several tiles.
 fn sizes(tile: Tile) -> Vec<usize> {
     let [height, width, _] = tile.dims();
     let mut sizes = if is_quick() { vec![2 * width + 1] } else { vec![1, height + 1, width - 1, 2 * width + 1] };
@@ -17,37 +21,37 @@ fn sizes(tile: Tile) -> Vec<usize> {
 }
 
 #[test]
-fn every_product_and_finish_matches_the_reference_at_awkward_sizes() {
+fn every_matmul_and_epilogue_matches_the_reference_near_tile_sizes() {
     for gpu in gpus() {
         let mut all = Vec::new();
-        for (turn, tile) in tiles(&gpu).into_iter().enumerate() {
-            for (i, size) in sizes(tile).into_iter().enumerate() {
-                let i = i + turn;
-                let case = |widths: &[usize], batch, activation| Case {
-                    batch_size: batch,
-                    rows: batch + batch.div_ceil(2),
+        for (tile_index, tile) in tiles(&gpu).into_iter().enumerate() {
+            for (size_index, size) in sizes(tile).into_iter().enumerate() {
+                let i = size_index + tile_index;
+                let case = |widths: &[usize], batch_size, activation| Case {
+                    batch_size,
+                    rows: batch_size + batch_size.div_ceil(2),
                     member_count: [1, 3][i % 2],
                     ..Case::new(network(widths, activation), PlanVariant::Layered(tile, [1, 1, 2][i % 3]))
                 };
-                let places = [
+                let cases = [
                     case(&[size, 5, 2], 6, Activation::Sigmoid),
                     case(&[3, size, 6], 5, Activation::Tanh),
                     case(&[6, 9, size], 7, Activation::Sigmoid),
                     case(&[5, 7, 3], size, Activation::Tanh),
                 ];
-                // Where it has to be quick, a tile has two of the four places.
-                let some = places.into_iter().enumerate().filter(|(place, _)| !is_quick() || place % 2 == i % 2);
-                all.extend(some.map(|(_, case)| (case, 2)));
+                // The quick selection has two of the four cases per tile.
+                let selected = cases.into_iter().enumerate().filter(|(n, _)| !is_quick() || n % 2 == i % 2);
+                all.extend(selected.map(|(_, case)| (case, 2)));
             }
         }
         check_all(&gpu, all);
     }
 }
 
-/// Sizes at which a walk has several rounds, several blocks of rows and sums that many invocations share. Layer by layer the
-/// selftest has every tile at these.
+/// The sizes need several loop iterations, several blocks of rows, and sums that many invocations share. The self-test
+/// covers every tile of the layered scheme at these sizes.
 #[test]
-fn a_walk_in_every_tile_matches_the_reference() {
+fn the_single_workgroup_scheme_matches_the_reference_with_every_tile() {
     for gpu in gpus() {
         let case = |tile: Tile| {
             let [height, width, _] = tile.dims();
@@ -66,64 +70,61 @@ fn a_walk_in_every_tile_matches_the_reference() {
     }
 }
 
-/// Blocks that end short, workgroups that have several of them or none, and shares of the gradients of all sizes.
+/// The sizes give incomplete blocks, workgroups with several blocks or none, and different numbers of gradient blocks
+/// per invocation.
 #[test]
-fn blocks_of_rows_match_the_reference_at_awkward_sizes() {
+fn the_fused_scheme_matches_the_reference_near_block_sizes() {
     for gpu in gpus() {
         let cases: [(usize, usize, &[usize]); 4] =
             [(64, 200, &[64, 61, 10]), (128, 150, &[30, 32, 7]), (32, 33, &[100, 5, 128]), (4, 3, &[1, 1])];
-        for (i, (rows, batch, widths)) in cases.into_iter().enumerate() {
-            let case = Case::new(network(widths, Activation::Tanh), PlanVariant::Fused(rows));
-            Case { batch_size: batch, rows: batch + 9, member_count: [1, 3][i % 2], ..case }.check(&gpu, 2);
+        for (i, (block_rows, batch_size, widths)) in cases.into_iter().enumerate() {
+            let case = Case::new(network(widths, Activation::Tanh), PlanVariant::Fused(block_rows));
+            Case { batch_size, rows: batch_size + 9, member_count: [1, 3][i % 2], ..case }.check(&gpu, 2);
         }
     }
 }
 
 #[test]
-fn every_member_matches_the_reference_in_every_kernel() {
+fn every_activation_loss_and_optimizer_matches_the_reference() {
     for gpu in gpus() {
         let mut all = Vec::new();
-        // Every member meets two of the other families layer by layer; the other forms assemble the same files, and meet some.
-        for (turn, form) in [PlanVariant::Layered(Tile::Register, 1)].iter().chain(&VARIANTS[1..]).enumerate() {
-            let step = [1, 4][usize::from(turn > 0)] * [1, 3][usize::from(is_quick())];
-            for (i, members) in members(turn).skip(turn).step_by(step).enumerate() {
-                all.push((member_case(*form, members, [3, 1][i % 2]), 4));
+        // The layered scheme covers every function. The other schemes assemble the same WGSL files, so they cover a
+        // selection.
+        for (offset, variant) in [PlanVariant::Layered(Tile::Register, 1)].iter().chain(&VARIANTS[1..]).enumerate() {
+            let step = [1, 4][usize::from(offset > 0)] * [1, 3][usize::from(is_quick())];
+            for (i, functions) in function_combinations(offset).skip(offset).step_by(step).enumerate() {
+                all.push((function_case(*variant, functions, [3, 1][i % 2]), 4));
             }
         }
         check_all(&gpu, all);
     }
 }
 
-/// What lies between a layer's sum and its activation, or beside it, alone and among dropout, momentum and clipping, with
-/// batches that are short at the end.
+/// The cases also have dropout, momentum, gradient clipping, gradient accumulation and small last batches.
 #[test]
-fn norms_and_learned_slopes_match_the_reference() {
+fn normalization_and_prelu_match_the_reference() {
     let (tanh, prelu) = (Activation::Tanh, Activation::Prelu { initial_slope: 0.25 });
-    let layers = Network::new(5).dense(11, tanh).layer_norm().dense(70, Activation::Gelu).layer_norm().dropout(0.3);
-    let batches = Network::new(5).dense(11, tanh).batch_norm().dense(70, Activation::Silu).dropout(0.2).batch_norm();
+    let layer_norm = Network::new(5).dense(11, tanh).layer_norm().dense(70, Activation::Gelu).layer_norm().dropout(0.3);
+    let batch_norm = Network::new(5).dense(11, tanh).batch_norm().dense(70, Activation::Silu).dropout(0.2).batch_norm();
     let both = Network::new(5).dense(9, Activation::Relu).layer_norm().dense(6, prelu).dense(7, tanh).batch_norm();
-    let slopes = Network::new(5).dense(11, prelu).dense(6, prelu);
+    let prelus = Network::new(5).dense(11, prelu).dense(6, prelu);
     for gpu in gpus() {
-        for (i, network) in [layers.clone(), batches.clone(), both.clone(), slopes.clone()].into_iter().enumerate() {
-            let network = network.dense(3, Activation::Sigmoid);
+        for (i, network) in [&layer_norm, &batch_norm, &both, &prelus].into_iter().enumerate() {
+            let network = network.clone().dense(3, Activation::Sigmoid);
             let optimizer = [Optimizer::sgd(0.5), Optimizer::momentum(0.1, 0.9).clip_norm(0.3)][i % 2];
-            let (form, models) = [(PlanVariant::Planned, 1), (PlanVariant::Layered(Tile::Register, 2), 3)][i / 2];
-            Case {
-                optimizer,
-                member_count: models,
-                gradient_accumulation: 1 + i as u64 % 2,
-                ..Case::new(network, form)
-            }
-            .check(&gpu, 8);
+            let (variant, member_count) =
+                [(PlanVariant::Planned, 1), (PlanVariant::Layered(Tile::Register, 2), 3)][i / 2];
+            Case { optimizer, member_count, gradient_accumulation: 1 + i as u64 % 2, ..Case::new(network, variant) }
+                .check(&gpu, 8);
         }
-        let case = Case::new(slopes.clone().dense(3, tanh), PlanVariant::SingleWorkgroup(SMALL_TILE));
-        let refused = case.build_error(&gpu);
-        assert!(matches!(refused, Some(crate::error::Error::InvalidPlan { .. })), "{refused:?}");
+        let case = Case::new(prelus.clone().dense(3, tanh), PlanVariant::SingleWorkgroup(SMALL_TILE));
+        let error = case.build_error(&gpu);
+        assert!(matches!(error, Some(Error::InvalidPlan { .. })), "{error:?}");
     }
 }
 
-/// The forms for what comes before or after the products; where it has to be quick, the one in which the selftest has none of
-/// that.
+/// Returns the plan variants for tests of functions around the matmuls. The quick selection has only the fused scheme,
+/// which the self-test does not combine with them.
 fn variants() -> Vec<PlanVariant> {
     let mut all = vec![
         PlanVariant::Fused(8),
@@ -136,30 +137,30 @@ fn variants() -> Vec<PlanVariant> {
     all
 }
 
-/// The same outputs are dropped as the host's code says, in every form, by models with other seeds others.
+/// The device drops the same outputs as the host. Members with different seeds drop different outputs.
 #[test]
-fn dropout_matches_the_reference_in_every_form() {
+fn dropout_matches_the_reference_in_every_scheme() {
     for gpu in gpus() {
-        for (i, form) in variants().into_iter().enumerate() {
+        for (i, variant) in variants().into_iter().enumerate() {
             let activation = [Activation::Sigmoid, Activation::Silu][i % 2];
             let network = Network::new(5).dense(11, activation).dropout(0.5).dense(7, activation);
             let network = network.dense(6, Activation::Tanh).dropout(0.2).dense(3, Activation::Sigmoid);
-            Case { member_count: [1, 3][i % 2], ..Case::new(network, form) }.check(&gpu, 7);
+            Case { member_count: [1, 3][i % 2], ..Case::new(network, variant) }.check(&gpu, 7);
         }
     }
 }
 
-/// The length of a gradient is right even where its square exceeds f32, from a length of 1.8e19 on; at 1e18 it does not.
+/// The square of a gradient norm above 1.8e19 exceeds f32. At 1e18 it does not.
 #[test]
-fn gradients_whose_squares_overflow_are_clipped_in_every_form() {
+fn gradients_whose_squares_overflow_are_clipped_in_every_scheme() {
     for gpu in gpus() {
         let mut all = Vec::new();
-        for (i, form) in variants().into_iter().enumerate() {
+        for (i, variant) in variants().into_iter().enumerate() {
             for (j, magnitude) in [1e18, 1e19, 1e25, 1e36].into_iter().enumerate() {
                 let case = Case {
                     member_count: [1, 3][(i + j) % 2],
                     gradient_accumulation: 1 + j as u64 % 2,
-                    ..Case::new(Network::new(6), form)
+                    ..Case::new(Network::new(6), variant)
                 };
                 all.push((crate::diagnostics::cases::enlarge(case, magnitude), 4));
             }
@@ -168,12 +169,13 @@ fn gradients_whose_squares_overflow_are_clipped_in_every_form() {
     }
 }
 
-/// Networks so deep that a walk goes through their layers in loops, with hidden layers that end in several ways.
+/// The networks have so many layers that the multi-step kernels loop over them. The activations of the hidden layers
+/// differ.
 #[test]
-fn networks_that_are_walked_through_in_loops_match_the_reference() {
+fn deep_networks_with_loops_over_layers_match_the_reference() {
     for gpu in gpus() {
         let mut all = Vec::new();
-        for (i, form) in [
+        for (i, variant) in [
             PlanVariant::SingleWorkgroup(SMALL_TILE),
             PlanVariant::SingleWorkgroup(Tile::Register),
             PlanVariant::SingleInvocation,
@@ -183,44 +185,48 @@ fn networks_that_are_walked_through_in_loops_match_the_reference() {
         .enumerate()
         {
             for layers in [3, 6, 11] {
-                let drops = i == 0 && layers != 6;
-                let network = hidden(layers, drops).dense(3, Activation::Sigmoid);
-                let optimizer = [Optimizer::sgd(0.5), Optimizer::momentum(0.1, 0.9).clip_norm(0.3)][usize::from(drops)];
-                all.push((Case { optimizer, member_count: [1, 3][i % 2], ..Case::new(network, form) }, 4));
+                let has_dropout = i == 0 && layers != 6;
+                let network = hidden_layers(layers, has_dropout).dense(3, Activation::Sigmoid);
+                let optimizer =
+                    if has_dropout { Optimizer::momentum(0.1, 0.9).clip_norm(0.3) } else { Optimizer::sgd(0.5) };
+                all.push((Case { optimizer, member_count: [1, 3][i % 2], ..Case::new(network, variant) }, 4));
             }
         }
         check_all(&gpu, all);
     }
 }
 
-/// Where the gradients have to be whole before the first parameter changes.
+/// Accumulation and clipping need the full gradients before the first parameter changes.
 #[test]
-fn accumulated_and_clipped_gradients_match_the_reference_in_every_form() {
+fn accumulated_and_clipped_gradients_match_the_reference_in_every_scheme() {
     for gpu in gpus() {
         let momentum = Optimizer::momentum(0.7, 0.9);
-        // Each form meets one of these; that they come before the products is the same in all.
-        let kinds = [
-            (momentum.clip_norm(0.05).weight_decay(0.1).spare_biases(), 2),
+        // Each scheme gets one of these optimizers; all schemes use the same kernels for them.
+        let optimizers = [
+            (momentum.clip_norm(0.05).weight_decay(0.1).regularize_biases(false), 2),
             (momentum.clip_norm(0.1), 1),
-            (momentum.weight_decay(0.1).spare_biases(), 3),
+            (momentum.weight_decay(0.1).regularize_biases(false), 3),
         ];
-        for (i, (form, (optimizer, accumulate))) in variants().into_iter().zip(kinds.into_iter().cycle()).enumerate() {
+        let combinations = variants().into_iter().zip(optimizers.into_iter().cycle());
+        for (i, (variant, (optimizer, gradient_accumulation))) in combinations.enumerate() {
             let network = network(&[6, 11, 9, 5], Activation::Tanh);
-            let models = [1, 3][i % 2];
-            Case { optimizer, gradient_accumulation: accumulate, member_count: models, ..Case::new(network, form) }
-                .check(&gpu, 8);
+            let member_count = [1, 3][i % 2];
+            Case { optimizer, gradient_accumulation, member_count, ..Case::new(network, variant) }.check(&gpu, 8);
         }
         let network = network(&[3, 4, 2], Activation::Tanh);
         let case = Case { optimizer: momentum.clip_norm(0.1), ..Case::new(network, PlanVariant::SingleInvocation) };
-        let refused = case.build_error(&gpu);
-        assert!(matches!(refused, Some(crate::error::Error::InvalidPlan { .. })), "{refused:?}");
+        let error = case.build_error(&gpu);
+        assert!(matches!(error, Some(Error::InvalidPlan { .. })), "{error:?}");
     }
 }
 
-/// All members of the families side by side, the shorter families again from the start; each `turn` has other neighbours.
-pub(crate) fn members(turn: usize) -> impl Iterator<Item = (&'static Activation, &'static Loss, &'static Optimizer)> {
-    let losses = Loss::ALL.iter().cycle().skip(turn);
-    let optimizers = Optimizer::ALL.iter().cycle().skip(3 * turn);
+/// Returns every activation, each with a loss and an optimizer, which repeat cyclically. Each `offset` gives different
+/// combinations.
+pub(crate) fn function_combinations(
+    offset: usize,
+) -> impl Iterator<Item = (&'static Activation, &'static Loss, &'static Optimizer)> {
+    let losses = Loss::ALL.iter().cycle().skip(offset);
+    let optimizers = Optimizer::ALL.iter().cycle().skip(3 * offset);
     Activation::ALL
         .iter()
         .zip(losses)
@@ -228,47 +234,48 @@ pub(crate) fn members(turn: usize) -> impl Iterator<Item = (&'static Activation,
         .map(|((activation, loss), optimizer)| (activation, loss, optimizer))
 }
 
-fn member_case(
+/// Returns a case with an activation, a loss and an optimizer.
+fn function_case(
     variant: PlanVariant,
     (activation, loss, optimizer): (&Activation, &Loss, &Optimizer),
     member_count: usize,
 ) -> Case {
-    let last = loss.required_output_activation().unwrap_or(*activation);
-    // What a lane holds is small.
+    let output_activation = loss.required_output_activation().unwrap_or(*activation);
+    // The parameters of the single-invocation scheme must fit into registers.
     let widths: &[usize] = if matches!(variant, PlanVariant::SingleInvocation) { &[3, 6] } else { &[6, 11, 9] };
-    let network = network(widths, *activation).dense(5, last);
-    let optimizer = steady_optimizer(*loss, *optimizer);
+    let network = network(widths, *activation).dense(5, output_activation);
+    let optimizer = optimizer_for_loss(*loss, *optimizer);
     Case { loss: *loss, optimizer, member_count, ..Case::new(network, variant) }
 }
 
-/// Every loss, for it is there that the weights come in, in every form.
+/// Sample weights multiply the loss, so this test covers every loss.
 #[test]
-fn rows_with_weights_match_the_reference_in_every_form() {
+fn sample_weights_match_the_reference_in_every_scheme() {
     for gpu in gpus() {
         for (i, loss) in Loss::ALL.iter().enumerate().step_by(if is_quick() { 3 } else { 1 }) {
-            let form = VARIANTS[i % VARIANTS.len()];
-            let members = (&Activation::ALL[i], loss, &Optimizer::ALL[i % 2]);
-            Case { has_sample_weights: true, ..member_case(form, members, [3, 1][i % 2]) }.check(&gpu, 4);
+            let variant = VARIANTS[i % VARIANTS.len()];
+            let functions = (&Activation::ALL[i], loss, &Optimizer::ALL[i % 2]);
+            Case { has_sample_weights: true, ..function_case(variant, functions, [3, 1][i % 2]) }.check(&gpu, 4);
         }
-        // Where softmax did not come by.
-        for form in &VARIANTS[3..] {
-            let members = (&Activation::Tanh, &Loss::SoftmaxCrossEntropy, &Optimizer::ALL[0]);
-            Case { has_sample_weights: true, ..member_case(*form, members, 1) }.check(&gpu, 4);
+        // The loop above does not test softmax with these schemes.
+        for variant in &VARIANTS[3..] {
+            let functions = (&Activation::Tanh, &Loss::SoftmaxCrossEntropy, &Optimizer::ALL[0]);
+            Case { has_sample_weights: true, ..function_case(*variant, functions, 1) }.check(&gpu, 4);
         }
-        // So many rows that several workgroups judge them.
+        // Several workgroups compute the metrics of this batch.
         let network = network(&[3, 4, 6], Activation::Sigmoid);
         Case { has_sample_weights: true, batch_size: 150, rows: 400, ..Case::new(network, PlanVariant::Planned) }
             .check(&gpu, 4);
     }
 }
 
-/// The reference gets the noise of `src/noise.rs`.
+/// The reference adds the noise that the host computes.
 #[test]
-fn noise_on_the_inputs_is_that_of_the_cpu_in_every_form() {
+fn input_noise_matches_the_reference_in_every_scheme() {
     for gpu in gpus() {
-        for (i, form) in VARIANTS.iter().enumerate() {
-            let members = (&Activation::Tanh, &Loss::Mse, &Optimizer::ALL[0]);
-            let case = member_case(*form, members, [1, 3][i % 2]);
+        for (i, variant) in VARIANTS.iter().enumerate() {
+            let functions = (&Activation::Tanh, &Loss::Mse, &Optimizer::ALL[0]);
+            let case = function_case(*variant, functions, [1, 3][i % 2]);
             Case { input_noise_std: 0.3, has_sample_weights: i % 2 == 0, ..case }.check(&gpu, 4);
         }
     }
@@ -286,15 +293,14 @@ fn random_cases_match_the_reference() {
             let widths: Vec<usize> = (0..2 + draw(3)).map(|_| 1 + draw(70)).collect();
             let activation = Activation::ALL[draw(Activation::ALL.len())];
             let loss = Loss::ALL[draw(Loss::ALL.len())];
-            let last = loss.required_output_activation().unwrap_or(Activation::Sigmoid);
-            let network = network(&widths, activation).dense(2 + draw(40), last);
-            let (batch, models) = (1 + draw(70), [1, 3][draw(2)]);
-            // A lane holds only small networks.
-            let form = VARIANTS[draw(VARIANTS.len() - 1)];
-            let optimizer = steady_optimizer(loss, Optimizer::ALL[draw(Optimizer::ALL.len())]);
-            let rows = batch * 2 + draw(9);
-            Case { loss, optimizer, batch_size: batch, rows, member_count: models, ..Case::new(network, form) }
-                .check(&gpu, 3);
+            let output_activation = loss.required_output_activation().unwrap_or(Activation::Sigmoid);
+            let network = network(&widths, activation).dense(2 + draw(40), output_activation);
+            let (batch_size, member_count) = (1 + draw(70), [1, 3][draw(2)]);
+            // The last variant, the single-invocation scheme, supports only small networks.
+            let variant = VARIANTS[draw(VARIANTS.len() - 1)];
+            let optimizer = optimizer_for_loss(loss, Optimizer::ALL[draw(Optimizer::ALL.len())]);
+            let rows = batch_size * 2 + draw(9);
+            Case { loss, optimizer, batch_size, rows, member_count, ..Case::new(network, variant) }.check(&gpu, 3);
         }
     }
 }
@@ -302,142 +308,148 @@ fn random_cases_match_the_reference() {
 #[test]
 fn deep_wide_and_narrow_networks_match_the_reference() {
     for gpu in gpus() {
-        let forms = [
+        let variants = [
             PlanVariant::Layered(Tile::Register, 1),
             PlanVariant::Layered(Tile::SharedMemory(32), 1),
             PlanVariant::Planned,
         ];
-        for form in forms.into_iter().skip(2 * usize::from(is_quick())) {
-            let deep: &[usize] = &[4, 5, 6, 7, 8, 7, 6, 5, 4, 3, 4, 5, 2];
-            // All of it in one kernel takes minutes to compile.
-            let (deep, apart) = if is_quick() { (&deep[5..], forms[0]) } else { (deep, form) };
-            let deep = network(deep, Activation::Tanh);
-            Case { member_count: 3, ..Case::new(deep, apart) }.check(&gpu, 3);
-            Case::new(network(&[1, 1], Activation::Sigmoid), form).check(&gpu, 3);
-            Case { batch_size: 3, ..Case::new(network(&[2500, 3, 1], Activation::Sigmoid), form) }.check(&gpu, 2);
-            Case { batch_size: 3, ..Case::new(network(&[3, 1000, 2], Activation::Sigmoid), form) }.check(&gpu, 2);
-            let classes = network(&[7], Activation::Tanh).dense(1000, Activation::Identity);
-            Case { loss: Loss::SoftmaxCrossEntropy, ..Case::new(classes, form) }.check(&gpu, 2);
+        for variant in variants.into_iter().skip(2 * usize::from(is_quick())) {
+            let widths: &[usize] = &[4, 5, 6, 7, 8, 7, 6, 5, 4, 3, 4, 5, 2];
+            // A single kernel for all layers takes minutes to compile.
+            let (widths, deep_variant) = if is_quick() { (&widths[5..], variants[0]) } else { (widths, variant) };
+            let deep = network(widths, Activation::Tanh);
+            Case { member_count: 3, ..Case::new(deep, deep_variant) }.check(&gpu, 3);
+            Case::new(network(&[1, 1], Activation::Sigmoid), variant).check(&gpu, 3);
+            Case { batch_size: 3, ..Case::new(network(&[2500, 3, 1], Activation::Sigmoid), variant) }.check(&gpu, 2);
+            Case { batch_size: 3, ..Case::new(network(&[3, 1000, 2], Activation::Sigmoid), variant) }.check(&gpu, 2);
+            let many_classes = network(&[7], Activation::Tanh).dense(1000, Activation::Identity);
+            Case { loss: Loss::SoftmaxCrossEntropy, ..Case::new(many_classes, variant) }.check(&gpu, 2);
         }
     }
 }
 
-/// The weights of this layer take 65,536 of the plain tile's workgroups, one more than a dimension holds, and 128 MiB,
-/// as much as llvmpipe binds; its inputs take 17 vec4s a row more than `gather` has invocations in 65,535 workgroups.
+/// A dimension of a dispatch has at most 65,535 workgroups. The weights of the first network need 65,536 workgroups
+/// with the register tile, and 128 MiB, the largest binding of llvmpipe. The inputs of the second network need more
+/// invocations of the kernel `gather` than 65,535 workgroups have.
 #[test]
-fn a_dispatch_may_have_more_workgroups_than_a_dimension_holds() {
+fn dispatches_with_more_than_65535_workgroups_match_the_reference() {
     for gpu in gpus() {
-        let case = |widths, batch| {
+        let case = |widths, batch_size| {
             let network = network(widths, Activation::Sigmoid);
-            Case { batch_size: batch, rows: batch, ..Case::new(network, PlanVariant::Layered(Tile::Register, 1)) }
+            Case { batch_size, rows: batch_size, ..Case::new(network, PlanVariant::Layered(Tile::Register, 1)) }
         };
         case(&[8191, 4096], 2).check(&gpu, 1);
         case(&[17_216, 1], 975).check(&gpu, 1);
     }
 }
 
-/// The bound of the loops is real: at it the result is right, at twice it llvmpipe ends the loop early.
+/// At the limit the result is correct. At twice the limit llvmpipe ends the loop early, so the limit is necessary.
 #[test]
-fn the_loop_budget_of_a_software_adapter_is_kept_and_needed() {
+fn the_loop_limit_of_software_adapters_is_correct_and_necessary() {
     for mut gpu in gpus() {
-        let Some(budget) = gpu.max_loop_iterations else {
+        let Some(max_iterations) = gpu.max_loop_iterations else {
             continue;
         };
-        let case = |batch| {
+        let case = |batch_size| {
             let network = Network::new(1).dense(1, Activation::Identity);
             Case {
-                batch_size: batch,
-                rows: batch,
+                batch_size,
+                rows: batch_size,
                 optimizer: Optimizer::sgd(0.1),
                 ..Case::new(network, PlanVariant::Layered(Tile::Register, 1))
             }
         };
-        let p = case(1).parameters(0).expect("parameters").remove(0);
+        let initial = case(1).parameters(0).expect("parameters").remove(0);
         let gradient = |gpu: &Gpu, case: &Case| {
             let mut engine = case.build_engine(gpu, None, None);
-            let (x, t) = (vec![1.0; case.batch_size], vec![-1.0; case.batch_size]);
-            pollster::block_on(engine.step(
-                Batch { inputs: &x, targets: &t, sample_weights: None },
-                case.step_generator(0).expect("a course").step(0, 0),
-            ))
-            .expect("a step");
-            let flat = pollster::block_on(engine.parameters()).expect("parameters");
-            (p.bias[0] - case.network.layout().to_layers(&flat)[0].bias[0]) / 0.1
+            let (inputs, targets) = (vec![1.0; case.batch_size], vec![-1.0; case.batch_size]);
+            let batch = Batch { inputs: &inputs, targets: &targets, sample_weights: None };
+            let step = case.step_generator(0).expect("a step generator").step(0, 0);
+            pollster::block_on(engine.step(batch, step)).expect("a step");
+            let parameters = pollster::block_on(engine.parameters()).expect("parameters");
+            (initial.bias[0] - case.network.layout().to_layers(&parameters)[0].bias[0]) / 0.1
         };
-        let expected = 2.0 * (p.weight[0] + p.bias[0] + 1.0);
-        let right = gradient(&gpu, &case(4 * (budget - 1)));
-        assert!((right - expected).abs() < 1e-3 * expected.abs(), "{}: {right}, not {expected}", gpu.info.name);
+        let expected = 2.0 * (initial.weight[0] + initial.bias[0] + 1.0);
+        let actual = gradient(&gpu, &case(4 * (max_iterations - 1)));
+        assert!(
+            (actual - expected).abs() < 1e-3 * expected.abs(),
+            "{}: expected {expected}, got {actual}",
+            gpu.info.name
+        );
 
-        let twice = case(8 * (budget - 1));
-        let refused = twice.build_error(&gpu);
-        assert!(matches!(refused, Some(crate::error::Error::DeviceLimit { .. })), "{refused:?}");
+        let too_large = case(8 * (max_iterations - 1));
+        let error = too_large.build_error(&gpu);
+        assert!(matches!(error, Some(Error::DeviceLimit { .. })), "{error:?}");
         if gpu.info.name.contains("llvmpipe") {
-            gpu.max_loop_iterations = Some(2 * budget);
-            let wrong = gradient(&gpu, &twice);
-            assert!((wrong - expected).abs() > 0.1 * expected.abs(), "llvmpipe keeps counting: the budget can go");
+            gpu.max_loop_iterations = Some(2 * max_iterations);
+            let actual = gradient(&gpu, &too_large);
+            assert!(
+                (actual - expected).abs() > 0.1 * expected.abs(),
+                "llvmpipe no longer ends long loops; remove MAX_SOFTWARE_LOOP_ITERATIONS"
+            );
         }
     }
 }
 
-/// A walk takes as many steps a dispatch as the budget lets it: the last is as whole as the first, or the bits would not be those
-/// of a dispatch a step.
+/// A single-workgroup dispatch runs as many steps as the loop limit allows. If the limit were wrong, the last steps
+/// would be incomplete, and the bits would differ from those of dispatches of one step.
 #[test]
-fn walks_as_long_as_the_loop_budget_lets_them_be_are_whole() {
+fn single_workgroup_dispatches_at_the_loop_limit_give_the_same_bits_as_single_steps() {
     for gpu in gpus().into_iter().filter(|gpu| gpu.max_loop_iterations.is_some()) {
-        // The wide one of subgroups is the file of the narrow one.
-        let is_left =
+        // Both subgroup tiles use the same WGSL file, so the quick selection has one of them.
+        let is_skipped =
             |tile: &Tile| matches!(tile, Tile::SharedMemory(_)) || (is_quick() && *tile == Tile::Subgroup8(64));
-        for tile in tiles(&gpu).into_iter().filter(|tile| !is_left(tile)) {
+        for tile in tiles(&gpu).into_iter().filter(|tile| !is_skipped(tile)) {
             let network = network(&[400, 30, 3], Activation::Sigmoid);
             let case = Case { batch_size: 8, rows: 60, ..Case::new(network, PlanVariant::SingleWorkgroup(tile)) };
-            let data = case.rows();
-            let draft =
-                EngineLayout::new(&gpu, case.engine_config(Some(&data), None).expect("a course")).expect("a plan");
-            let ways = MatmulConfigs::uniform(2, MatmulConfig::new(tile));
-            let Some(longest) = planner::single_workgroup_with(&gpu, &draft.arenas, ways.clone()) else {
+            let data = case.dataset();
+            let config = case.engine_config(Some(&data), None).expect("a step generator");
+            let layout = EngineLayout::new(&gpu, config).expect("a layout");
+            let configs = MatmulConfigs::uniform(2, MatmulConfig::new(tile));
+            let Some(longest) = planner::single_workgroup_with(&gpu, &layout.arenas, configs.clone()) else {
                 panic!("{tile}")
             };
             let Scheme::SingleWorkgroup { steps, .. } = longest else { panic!("{longest}") };
-            let bits = |scheme: Scheme| {
+            let parameter_bits = |scheme: Scheme| {
                 let plan = Plan { scheme, ..case.plan(&gpu).expect("a plan") };
-                let setup = EngineConfig {
+                let config = EngineConfig {
                     steps_per_submission: Some(steps),
-                    ..case.engine_config(Some(&data), Some(&plan)).expect("a course")
+                    ..case.engine_config(Some(&data), Some(&plan)).expect("a step generator")
                 };
-                let mut engine = pollster::block_on(Engine::new(&gpu, setup)).expect("an engine");
+                let mut engine = pollster::block_on(Engine::new(&gpu, config)).expect("an engine");
                 let layout = case.network.layout();
                 engine.set_parameters(&layout.to_flat(&case.parameters(0).expect("parameters")), &[]);
-                pollster::block_on(engine.run(0, 0, steps)).expect("steps");
-                let flat = pollster::block_on(engine.parameters()).expect("parameters");
-                flat.into_iter().map(f32::to_bits).collect::<Vec<_>>()
+                pollster::block_on(engine.run(0, 0, steps)).expect("metrics");
+                let parameters = pollster::block_on(engine.parameters()).expect("parameters");
+                parameters.into_iter().map(f32::to_bits).collect::<Vec<_>>()
             };
-            let single = bits(Scheme::SingleWorkgroup { steps: 1, configs: ways });
-            assert!(bits(longest) == single, "{}: {tile}, {steps} steps", gpu.info.name);
+            let expected = parameter_bits(Scheme::SingleWorkgroup { steps: 1, configs });
+            assert!(parameter_bits(longest) == expected, "{}: {tile}, {steps} steps", gpu.info.name);
         }
     }
 }
 
 #[test]
-fn a_parameter_that_is_nan_shows_in_the_loss() {
+fn a_nan_parameter_gives_a_non_finite_loss() {
     for gpu in gpus() {
-        for (activation, loss, _) in members(0) {
-            let last = loss.required_output_activation().unwrap_or(*activation);
-            let network = network(&[3, 4, 5], *activation).dense(2, last);
+        for (activation, loss, _) in function_combinations(0) {
+            let output_activation = loss.required_output_activation().unwrap_or(*activation);
+            let network = network(&[3, 4, 5], *activation).dense(2, output_activation);
             let case = Case { loss: *loss, ..Case::new(network, PlanVariant::Planned) };
-            let data = case.rows();
+            let data = case.dataset();
             let mut engine = case.build_engine(&gpu, Some(&data), None);
-            let mut flat = case.network.layout().to_flat(&case.parameters(0).expect("parameters"));
-            flat[0] = f32::NAN;
-            engine.set_parameters(&flat, &[]);
+            let mut parameters = case.network.layout().to_flat(&case.parameters(0).expect("parameters"));
+            parameters[0] = f32::NAN;
+            engine.set_parameters(&parameters, &[]);
             let metrics = pollster::block_on(engine.run(0, 0, 1)).expect("a step");
             assert!(!metrics[0][0].is_finite(), "{}: {activation}, {loss}: {}", gpu.info.name, metrics[0][0]);
         }
     }
 }
 
-/// Logits far from 0: `ln(sum e^y)` in one f32 would lose the loss of a confident answer, and e^y would overflow.
+/// For logits far from 0, `e^y` overflows, and a single f32 for `ln(sum e^y)` loses the digits of a small loss.
 #[test]
-fn softmax_keeps_its_digits_far_from_zero() {
+fn the_softmax_loss_is_accurate_for_logits_far_from_zero() {
     for gpu in gpus() {
         let network = Network::new(1).dense(3, Activation::Identity);
         let optimizer = Optimizer::sgd(0.0);
@@ -452,21 +464,20 @@ fn softmax_keeps_its_digits_far_from_zero() {
             let [loss, _] = pollster::block_on(engine.run(0, 0, 1)).expect("a step")[0];
             let expected = ((-12.0f64).exp() + (-8.0f64).exp()).ln_1p();
             let error = (f64::from(loss) - expected).abs() / expected;
-            assert!(error < 1e-3, "{}: {loss}, not {expected}, at {shift}", gpu.info.name);
+            assert!(error < 1e-3, "{}, shift {shift}: expected {expected}, got {loss}", gpu.info.name);
         }
     }
 }
 
-/// One dimension of a dispatch has 65,535 workgroups at most; from there on there are two.
+/// A dimension of a dispatch has at most 65,535 workgroups, so larger dispatches use two dimensions.
 #[test]
-fn more_workgroups_than_one_dimension_has_compute_all() {
-    use crate::engine::gpu::device::dispatch::fold_workgroups;
+fn dispatches_over_two_dimensions_match_the_reference() {
     assert_eq!(fold_workgroups(65_535, 3), [65_535, 1, 3]);
     assert_eq!(fold_workgroups(65_536, 3), [32_768, 2, 3]);
     assert_eq!(fold_workgroups(2 * 65_535 + 1, 1), [43_691, 3, 1]);
     let tile = Tile::SlicedK { invocations: 64, slices: 16 };
     for gpu in gpus().into_iter().filter(|gpu| tile.runs_on(gpu)) {
-        // Four blocks of 4x4 weights a workgroup: the first that has them in two dimensions, and the last that has not.
+        // A workgroup computes four blocks of 4x4 weights. The first size needs two dimensions, the second just one.
         for inputs in [16 * 65_535, 16 * 65_535 - 4].into_iter().take(if is_quick() { 1 } else { 2 }) {
             let case = Case {
                 batch_size: 3,

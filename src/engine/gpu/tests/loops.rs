@@ -1,14 +1,16 @@
-//! Compares `gpu::loop_counts` with the rounds that the loops in `shaders/` declare. A small interpreter adds up the declared
-//! rounds along the calls of an assembled kernel, for each layer with the layer's own numbers.
+//! Compares the loop iterations that the module `loop_counts` computes with those that the WGSL declares.
+//!
+//! Every loop in `shaders/` declares its iterations in a comment `// rounds:`. A small interpreter sums them along the
+//! calls of an assembled kernel, with the dimensions of each layer.
 
 use std::collections::HashMap;
 
 use crate::engine::gpu::tests::shaders::{dispatches, packing_dispatches, self_test_dispatches};
 
-/// Names and their values.
+/// The values of constants, parameters and struct members, by name.
 type Values = HashMap<String, u64>;
 
-/// The functions, the constants and the layers of a kernel.
+/// A parsed kernel: its functions, its constants and its layer table.
 struct Kernel<'a> {
     functions: HashMap<&'a str, Function<'a>>,
     constants: Values,
@@ -20,8 +22,8 @@ struct Function<'a> {
     body: Vec<&'a str>,
 }
 
-/// The members of `Layer` that are numbers.
-const LAYER: [&str; 12] = [
+/// The members of the WGSL struct `Layer` that are numbers, in order.
+const LAYER_MEMBERS: [&str; 12] = [
     "inputs",
     "outputs",
     "input_offset",
@@ -33,38 +35,38 @@ const LAYER: [&str; 12] = [
     "weights_offset",
     "delta_offset",
     "vector_rows",
-    "first_workgroup",
+    "first_block",
 ];
 
 fn indent(line: &str) -> usize {
     line.len() - line.trim_start().len()
 }
 
-/// The text from the parenthesis that opens at `from` to the one that closes it, or to the end.
-fn parenthesized(text: &str, from: usize) -> &str {
+/// Returns the text inside the parenthesis that opens at the index `start`; up to the end if it is not closed.
+fn parenthesized(text: &str, start: usize) -> &str {
     let mut depth = 0;
-    for (at, c) in text[from..].char_indices() {
+    for (offset, c) in text[start..].char_indices() {
         match c {
             '(' => depth += 1,
-            ')' if depth == 1 => return &text[from + 1..from + at],
+            ')' if depth == 1 => return &text[start + 1..start + offset],
             ')' => depth -= 1,
             _ => {}
         }
     }
-    // A call may go on in the next line.
-    &text[from + 1..]
+    // A call may continue in the next line.
+    &text[start + 1..]
 }
 
-/// What stands between the commas that no parenthesis encloses.
+/// Splits a list at the commas outside of parentheses.
 fn arguments(text: &str) -> Vec<&str> {
     let (mut all, mut depth, mut start) = (Vec::new(), 0, 0);
-    for (at, c) in text.char_indices() {
+    for (index, c) in text.char_indices() {
         match c {
             '(' => depth += 1,
             ')' => depth -= 1,
             ',' if depth == 0 => {
-                all.push(text[start..at].trim());
-                start = at + 1;
+                all.push(text[start..index].trim());
+                start = index + 1;
             }
             _ => {}
         }
@@ -73,15 +75,15 @@ fn arguments(text: &str) -> Vec<&str> {
     all
 }
 
-/// The lines of the block that the line before opened at this indent, without the end.
-fn block_of<'a, 'b>(lines: &'b [&'a str], at: usize) -> &'b [&'a str] {
-    let end = lines.iter().position(|line| indent(line) == at && line.trim_start().starts_with('}'));
+/// Returns the lines of a block without its closing line. The line before `lines` opens it, and has the indent `depth`.
+fn block_lines<'a, 'b>(lines: &'b [&'a str], depth: usize) -> &'b [&'a str] {
+    let end = lines.iter().position(|line| indent(line) == depth && line.trim_start().starts_with('}'));
     &lines[..end.expect("the end of a block")]
 }
 
-/// An expression of declared rounds: names, numbers, `+`, `-`, `*`, `/` (rounded up), parentheses and `log2`. None if it has an
-/// unknown name.
-fn value(text: &str, names: &dyn Fn(&str) -> Option<u64>) -> Option<u64> {
+/// Evaluates an expression of names, numbers, `+`, `-`, `*`, `/` (rounded up), parentheses and `log2`. `lookup` returns
+/// the value of a name. Returns `None` if a name is unknown.
+fn evaluate(text: &str, lookup: &dyn Fn(&str) -> Option<u64>) -> Option<u64> {
     let text = text.trim();
     for operators in [['+', '-'], ['*', '/']] {
         let mut depth = 0;
@@ -89,8 +91,8 @@ fn value(text: &str, names: &dyn Fn(&str) -> Option<u64>) -> Option<u64> {
             depth += i32::from(*c == ')') - i32::from(*c == '(');
             depth == 0 && operators.contains(c)
         });
-        if let Some((at, operator)) = last {
-            let (left, right) = (value(&text[..at], names)?, value(&text[at + 1..], names)?);
+        if let Some((index, operator)) = last {
+            let (left, right) = (evaluate(&text[..index], lookup)?, evaluate(&text[index + 1..], lookup)?);
             return Some(match operator {
                 '+' => left + right,
                 '-' => left.saturating_sub(right),
@@ -100,91 +102,96 @@ fn value(text: &str, names: &dyn Fn(&str) -> Option<u64>) -> Option<u64> {
         }
     }
     if let Some(inner) = text.strip_prefix('(') {
-        return value(inner.strip_suffix(')')?, names);
+        return evaluate(inner.strip_suffix(')')?, lookup);
     }
-    if let Some(of) = text.strip_prefix("log2 ") {
-        return Some(value(of, names)?.ilog2().into());
+    if let Some(argument) = text.strip_prefix("log2 ") {
+        return Some(evaluate(argument, lookup)?.ilog2().into());
     }
-    text.strip_suffix('u').unwrap_or(text).parse().ok().or_else(|| names(text))
+    text.strip_suffix('u').unwrap_or(text).parse().ok().or_else(|| lookup(text))
 }
 
 impl<'a> Kernel<'a> {
+    /// Parses the WGSL of a kernel. It relies on the formatting of the files in `shaders/`.
     fn parse(source: &'a str) -> Self {
         let lines: Vec<&str> = source.lines().collect();
         let mut functions = HashMap::new();
         let mut constants = Values::new();
         for (number, line) in lines.iter().enumerate() {
-            if let Some((name, of)) = line.strip_prefix("const ").and_then(|rest| rest.split_once(':')) {
-                let of = of.split_once('=').map_or("", |(_, value)| value.trim().trim_end_matches(';'));
-                let flag = match of {
+            if let Some((name, definition)) = line.strip_prefix("const ").and_then(|rest| rest.split_once(':')) {
+                let value = definition.split_once('=').map_or("", |(_, value)| value.trim().trim_end_matches(';'));
+                let flag = match value {
                     "true" => Some(1),
                     "false" => Some(0),
                     _ => None,
                 };
-                if let Some(value) = flag.or_else(|| value(of, &|name| constants.get(name).copied())) {
+                if let Some(value) = flag.or_else(|| evaluate(value, &|name| constants.get(name).copied())) {
                     constants.insert(name.to_owned(), value);
                 }
             }
-            let Some(start) = line.strip_prefix("fn ") else { continue };
-            let (name, _) = start.split_once('(').expect("parameters");
-            // The signature may go over several lines.
-            let at = source.find(line).expect("a line of it");
-            let signature = parenthesized(source, at + line.find('(').expect("parameters"));
+            let Some(signature) = line.strip_prefix("fn ") else { continue };
+            let (name, _) = signature.split_once('(').expect("parameters");
+            // The signature may span several lines.
+            let line_start = source.find(line).expect("a line of the source");
+            let parameter_list = parenthesized(source, line_start + line.find('(').expect("parameters"));
             let parameter = |text: &'a str| text.split(':').next().and_then(|name| name.split(' ').next_back());
-            let parameters = arguments(signature).into_iter().filter_map(parameter).collect();
+            let parameters = arguments(parameter_list).into_iter().filter_map(parameter).collect();
             let opening = lines[number..].iter().position(|line| line.ends_with(['{', '}'])).expect("a body") + number;
-            let body = if lines[opening].ends_with('}') { vec![] } else { block_of(&lines[opening + 1..], 0).to_vec() };
+            let body =
+                if lines[opening].ends_with('}') { vec![] } else { block_lines(&lines[opening + 1..], 0).to_vec() };
             functions.insert(name, Function { parameters, body });
         }
-        let layers = layers(source);
+        let layers = parse_layers(source);
         Self { functions, constants, layers }
     }
 
+    /// Evaluates an expression with local values and the constants of the kernel.
     fn value(&self, text: &str, values: &Values) -> Option<u64> {
-        value(text, &|name| values.get(name).or_else(|| self.constants.get(name)).copied())
+        evaluate(text, &|name| values.get(name).or_else(|| self.constants.get(name)).copied())
     }
 
-    /// Whether a condition is known to be false.
+    /// Returns whether a condition is known to be false.
     fn is_false(&self, condition: &str, values: &Values) -> bool {
         condition.split("&&").any(|part| {
-            let of = |text: &str| self.value(text, values);
+            let value = |text: &str| self.value(text, values);
             if let Some((left, right)) = part.split_once('>') {
-                return of(left).zip(of(right)).is_some_and(|(left, right)| left <= right);
+                return value(left).zip(value(right)).is_some_and(|(left, right)| left <= right);
             }
             match part.trim().strip_prefix('!') {
-                Some(flag) => of(flag) == Some(1),
-                None => of(part) == Some(0),
+                Some(flag) => value(flag) == Some(1),
+                None => value(part) == Some(0),
             }
         })
     }
 
-    /// The rounds of a function's loops.
-    fn rounds(&self, name: &str, mut values: Values) -> u64 {
-        self.rounds_of(&self.functions[name].body, &mut values)
+    /// Returns the iterations of all loops of a function and of the functions that it calls.
+    fn function_iterations(&self, name: &str, mut values: Values) -> u64 {
+        self.block_iterations(&self.functions[name].body, &mut values)
     }
 
-    fn rounds_of(&self, lines: &[&str], values: &mut Values) -> u64 {
-        let (mut all, mut declared, mut at) = (0, None, 0);
-        while let Some(line) = lines.get(at) {
+    /// Returns the iterations of all loops of a block of lines.
+    fn block_iterations(&self, lines: &[&str], values: &mut Values) -> u64 {
+        let (mut all, mut declared, mut next) = (0, None, 0);
+        while let Some(line) = lines.get(next) {
             let code = line.split("//").next().unwrap_or_default().trim();
-            let below = &lines[at + 1..];
-            at += 1;
-            if let Some(rounds) = line.trim().strip_prefix("// rounds:") {
-                declared = Some(rounds);
+            let below = &lines[next + 1..];
+            next += 1;
+            if let Some(iterations) = line.trim().strip_prefix("// rounds:") {
+                declared = Some(iterations);
             } else if code.starts_with("for ") || code.starts_with("loop ") || code.starts_with("while ") {
-                let declared = declared.take().unwrap_or_else(|| panic!("a loop declares no rounds: {line}"));
-                let body = block_of(below, indent(line));
-                at += body.len();
-                all += self.rounds_of_loop(code, declared, body, values);
+                let declared =
+                    declared.take().unwrap_or_else(|| panic!("a loop without a comment `// rounds:`: {line}"));
+                let body = block_lines(below, indent(line));
+                next += body.len();
+                all += self.loop_iterations(code, declared, body, values);
             } else if code.starts_with("switch ") {
-                let cases = block_of(below, indent(line));
-                at += cases.len();
-                all += cases.iter().map(|case| self.calls(case, values)).max().unwrap_or(0);
+                let cases = block_lines(below, indent(line));
+                next += cases.len();
+                all += cases.iter().map(|case| self.call_iterations(case, values)).max().unwrap_or(0);
             } else if let Some((_, condition)) = code.split_once("if ") {
                 if self.is_false(condition.trim_end_matches('{'), values) {
-                    at += block_of(below, indent(line)).len();
+                    next += block_lines(below, indent(line)).len();
                 } else {
-                    all += self.calls(condition, values);
+                    all += self.call_iterations(condition, values);
                 }
             } else if let Some(layer) = code.strip_prefix("let l = layer(") {
                 if let Some(layer) = self.value(layer.trim_end_matches(");"), values) {
@@ -194,104 +201,107 @@ impl<'a> Kernel<'a> {
                 if let Some(number) = self.value(number.trim_end_matches(';'), values) {
                     values.insert("number".to_owned(), number);
                 }
-            } else if let Some(place) = code.strip_prefix("var p = ") {
-                // A grid finds its layer by its number.
+            } else if let Some(call) = code.strip_prefix("var p = ") {
+                // The kernel `grid` derives the layer from its workgroup, so take the layer with the most iterations.
                 let [first, last] = ["FIRST_LAYER", "LAST_LAYER"].map(|name| self.constants[name]);
-                let of_layer = |layer: u64| {
+                let layer_iterations = |layer: u64| {
                     let mut values = values.clone();
                     values.insert("l".to_owned(), layer);
-                    self.set_place(place, &mut values);
-                    self.rounds_of(below, &mut values)
+                    self.set_matmul_args(call, &mut values);
+                    self.block_iterations(below, &mut values)
                 };
-                return all + (first..=last).map(of_layer).max().unwrap_or(0);
+                return all + (first..=last).map(layer_iterations).max().unwrap_or(0);
             } else {
-                all += self.calls(code, values);
+                all += self.call_iterations(code, values);
             }
         }
         all
     }
 
-    /// Each round, and what is in it, and one more for the end. A loop that the driver unrolls has none.
-    fn rounds_of_loop(&self, head: &str, declared: &str, body: &[&str], values: &Values) -> u64 {
-        let (rounds, condition) = declared.split_once(" if ").unwrap_or((declared, ""));
-        let rounds = self.value(rounds, values).unwrap_or_else(|| panic!("rounds of a loop: {declared} of {values:?}"));
+    /// Returns the iterations of a loop and of the loops in its body, and one more for the last check of its condition.
+    /// The driver unrolls a loop whose declared condition is false, so it counts as 0 iterations.
+    fn loop_iterations(&self, head: &str, declared: &str, body: &[&str], values: &Values) -> u64 {
+        let (expression, condition) = declared.split_once(" if ").unwrap_or((declared, ""));
+        let iterations =
+            self.value(expression, values).unwrap_or_else(|| panic!("unknown name in {declared}: {values:?}"));
         if !condition.is_empty() && self.is_false(condition, values) {
             return 0;
         }
-        // The layers differ.
+        // In a loop over layers, every iteration has the dimensions of its layer.
         let layers = if head.starts_with("for (var l = 0u;") {
-            Some(0..rounds)
+            Some(0..iterations)
         } else if head.starts_with("for (var l = ") {
-            Some(1..rounds + 1)
+            Some(1..iterations + 1)
         } else {
             None
         };
-        let inside = |values: &mut Values| self.rounds_of(body, values);
-        let inside = match layers {
+        let body_iterations = match layers {
             Some(layers) => layers
                 .map(|layer| {
                     let mut values = values.clone();
                     values.insert("l".to_owned(), layer);
-                    inside(&mut values)
+                    self.block_iterations(body, &mut values)
                 })
                 .sum(),
-            None => rounds * inside(&mut values.clone()),
+            None => iterations * self.block_iterations(body, &mut values.clone()),
         };
-        1 + rounds + inside
+        1 + iterations + body_iterations
     }
 
-    /// The rounds of the functions that a line calls.
-    fn calls(&self, line: &str, values: &Values) -> u64 {
+    /// Returns the sum of the iterations of all functions that a line calls.
+    fn call_iterations(&self, line: &str, values: &Values) -> u64 {
         let mut all = 0;
-        for (at, _) in line.match_indices('(') {
-            let start = line[..at].rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |at| at + 1);
-            let Some(function) = self.functions.get(&line[start..at]) else { continue };
-            let mut inner = Values::new();
-            for (parameter, argument) in function.parameters.iter().zip(arguments(parenthesized(line, at))) {
-                self.pass(parameter, argument, values, &mut inner);
+        for (open, _) in line.match_indices('(') {
+            let start = line[..open].rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(0, |i| i + 1);
+            let name = &line[start..open];
+            let Some(function) = self.functions.get(name) else { continue };
+            let mut callee_values = Values::new();
+            for (parameter, argument) in function.parameters.iter().zip(arguments(parenthesized(line, open))) {
+                self.bind_argument(parameter, argument, values, &mut callee_values);
             }
-            all += self.rounds(&line[start..at], inner);
+            all += self.function_iterations(name, callee_values);
         }
         all
     }
 
-    /// What a function knows of an argument.
-    fn pass(&self, parameter: &str, argument: &str, values: &Values, inner: &mut Values) {
+    /// Adds the known values of an argument to the values of the called function.
+    fn bind_argument(&self, parameter: &str, argument: &str, values: &Values, callee_values: &mut Values) {
         if let Some(value) = self.value(argument, values) {
-            inner.insert(parameter.to_owned(), value);
+            callee_values.insert(parameter.to_owned(), value);
         }
         if parameter == argument {
             let prefix = format!("{argument}.");
             let members = values.iter().filter(|(name, _)| name.starts_with(&prefix));
-            inner.extend(members.map(|(name, value)| (name.clone(), *value)));
+            callee_values.extend(members.map(|(name, value)| (name.clone(), *value)));
         } else if argument.contains("_args(") {
             let mut passed = values.clone();
-            self.set_place(argument, &mut passed);
-            inner.extend(passed.into_iter().filter(|(name, _)| name.starts_with("p.")));
-        } else if let Some(of) = argument.strip_prefix("tile_task(") {
-            let slice = arguments(of.trim_end_matches(')')).pop().and_then(|slice| self.value(slice, values));
+            self.set_matmul_args(argument, &mut passed);
+            callee_values.extend(passed.into_iter().filter(|(name, _)| name.starts_with("p.")));
+        } else if let Some(call) = argument.strip_prefix("tile_task(") {
+            let slice = arguments(call.trim_end_matches(')')).pop().and_then(|slice| self.value(slice, values));
             let depth = values["p.depth"];
-            inner.insert("task.depth".to_owned(), slice.map_or(depth, |slice| slice.min(depth)));
+            callee_values.insert("task.depth".to_owned(), slice.map_or(depth, |slice| slice.min(depth)));
         }
     }
 
+    /// Sets the members of the variable `l`, which holds a layer.
     fn set_layer(&self, layer: u64, values: &mut Values) {
         values.retain(|name, _| !name.starts_with("l."));
         let members = self.layers[layer as usize].iter();
         values.extend(members.map(|(name, value)| (format!("l.{name}"), *value)));
     }
 
-    /// The numbers of `shaders/product/*`.
-    fn set_place(&self, call: &str, values: &mut Values) {
-        let (product, rest) = call.split_once("_args(").expect("a place");
-        let layer = self.value(rest.split(',').next().unwrap_or_default(), values).expect("a layer");
-        let of = |name: &str| self.layers[layer as usize][name];
+    /// Sets the dimensions of a matmul, as the files of `shaders/matmul/` compute them.
+    fn set_matmul_args(&self, call: &str, values: &mut Values) {
+        let (kind, arguments) = call.split_once("_args(").expect("a call of a function for matmul arguments");
+        let layer = self.value(arguments.split(',').next().unwrap_or_default(), values).expect("a layer");
+        let member = |name: &str| self.layers[layer as usize][name];
         let batch = self.constants["BATCH"];
-        let [rows, columns, depth, split] = match product {
-            "forward" => [batch, 4 * of("output_stride"), 4 * of("input_stride"), of("split_x")],
-            "input_delta" => [batch, 4 * of("input_stride"), 4 * of("output_stride"), of("split_y")],
-            "gradient" => [(of("inputs") + 4) / 4 * 4, 4 * of("output_stride"), batch, of("split_z")],
-            _ => panic!("no product: {product}"),
+        let [rows, columns, depth, split] = match kind {
+            "forward" => [batch, 4 * member("output_stride"), 4 * member("input_stride"), member("split_x")],
+            "input_delta" => [batch, 4 * member("input_stride"), 4 * member("output_stride"), member("split_y")],
+            "gradient" => [(member("inputs") + 4) / 4 * 4, 4 * member("output_stride"), batch, member("split_z")],
+            _ => panic!("unknown matmul: {kind}"),
         };
         for (name, value) in [("rows", rows), ("columns", columns), ("depth", depth), ("sliced_k", split)] {
             values.insert(format!("p.{name}"), value);
@@ -299,21 +309,21 @@ impl<'a> Kernel<'a> {
     }
 }
 
-/// What the function `layer` says.
-fn layers(source: &str) -> Vec<Values> {
+/// Parses the layer table, from the WGSL function `layer`.
+fn parse_layers(source: &str) -> Vec<Values> {
     let mut all: HashMap<usize, Values> = HashMap::new();
     let mut default = None;
     let offset = source.split_once("layer_table[l - ").and_then(|(_, rest)| rest.split_once('u'));
     let mut row = offset.map_or(0, |(first, _)| first.parse().expect("a number"));
     for line in source.lines().filter(|line| line.contains("Layer(")) {
-        let (before, of) = line.split_once("Layer(").expect("a layer");
-        let numbers: Vec<u64> = of
+        let (before, arguments) = line.split_once("Layer(").expect("a layer");
+        let numbers: Vec<u64> = arguments
             .split(|c: char| !c.is_ascii_digit())
             .filter(|number| !number.is_empty())
             .filter_map(|number| number.parse().ok())
             .collect();
-        // The 3 of `vec3u` stands in front of the splits.
-        let names = LAYER.iter().copied().chain(["vec3u", "split_x", "split_y", "split_z"]);
+        // The filter also finds the digit of `vec3u`, before the split-K numbers.
+        let names = LAYER_MEMBERS.iter().copied().chain(["vec3u", "split_x", "split_y", "split_z"]);
         let values: Values = names.map(str::to_owned).zip(numbers).collect();
         if let Some(cases) = before.trim().strip_prefix("case ") {
             let cases = cases.split(':').next().unwrap_or_default().split(", ");
@@ -330,21 +340,21 @@ fn layers(source: &str) -> Vec<Values> {
     (0..count).map(|layer| all.remove(&layer).or_else(|| default.clone()).unwrap_or_default()).collect()
 }
 
-/// A plan may count more rounds than there are, for loops that a kernel does not always have, but never fewer.
+/// The computed number may exceed the declared one, because some loops are optional, but it must not be smaller.
 #[test]
-fn the_counted_rounds_are_those_that_the_loops_declare() {
-    let mut wrong = std::collections::BTreeMap::new();
+fn computed_loop_iterations_match_the_declared_ones() {
+    let mut mismatches = std::collections::BTreeMap::new();
     for dispatch in dispatches().into_iter().chain(packing_dispatches()).chain(self_test_dispatches()) {
         let mut kernel = Kernel::parse(&dispatch.source);
         kernel.constants.entry("MEMBERS".to_owned()).or_insert(3);
-        let (declared, counted) = (kernel.rounds(dispatch.entry_point, Values::new()), dispatch.loop_iterations as u64);
-        // How often a place walks round the grid of rows is up to chance.
-        let most = if dispatch.entry_point == "row_order" { 768 } else { 5 * declared + 64 };
-        if counted < declared || counted > most {
-            wrong
-                .entry(dispatch.entry_point)
-                .or_insert(format!("{}: {declared} rounds, {counted} counted", dispatch.name));
+        let declared = kernel.function_iterations(dispatch.entry_point, Values::new());
+        let computed = dispatch.loop_iterations as u64;
+        // The number of times that a position cycles through the grid of the permutation is random.
+        let max = if dispatch.entry_point == "row_order" { 768 } else { 5 * declared + 64 };
+        if computed < declared || computed > max {
+            let message = format!("{}: {declared} declared, {computed} computed", dispatch.name);
+            mismatches.entry(dispatch.entry_point).or_insert(message);
         }
     }
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(mismatches.is_empty(), "{mismatches:#?}");
 }

@@ -1,4 +1,4 @@
-//! The kernels against the reference, on every adapter that is there.
+//! Tests of the GPU engine: they compare the kernels with the f64 reference on every adapter.
 
 pub(crate) mod engine;
 pub(crate) mod ensemble;
@@ -22,48 +22,52 @@ use crate::{
         gpu::{device::Gpu, run::engine::Engine},
         step::{Batch, StepGenerator},
     },
-    nn::{activation::Activation, layout::LayerParameters, loss::Loss, network::Network},
+    error::Error,
+    nn::{activation::Activation, loss::Loss, network::Network, parameters::LayerParameters},
     optim::optimizer::Optimizer,
-    plan::{MatmulConfig, MatmulConfigs, Tile},
+    plan::matmul::{MatmulConfig, MatmulConfigs, Tile},
 };
 
-/// Every adapter there is, or those that `WGPU_ADAPTER_NAME` means. None is a failure, unless the environment says so.
+/// Opens all adapters whose name contains `WGPU_ADAPTER_NAME`, or all adapters if the variable is not set.
+///
+/// It panics if there is no adapter, unless `GRADUS_TEST_NO_GPU` is 1.
 pub(crate) fn gpus() -> Vec<Gpu> {
     let found = pollster::block_on(AdapterFilter::default().list()).expect("adapters are listed");
-    let wanted = std::env::var("WGPU_ADAPTER_NAME").map(|name| name.to_lowercase()).unwrap_or_default();
-    let infos = found.into_iter().map(|adapter| adapter.info).filter(|info| info.name.to_lowercase().contains(&wanted));
+    let name_filter = std::env::var("WGPU_ADAPTER_NAME").map(|name| name.to_lowercase()).unwrap_or_default();
+    let infos =
+        found.into_iter().map(|adapter| adapter.info).filter(|info| info.name.to_lowercase().contains(&name_filter));
     let gpus: Vec<_> = infos.map(|info| open(&info, None)).collect();
-    let is_wanted = std::env::var("GRADUS_TEST_NO_GPU").as_deref() != Ok("1");
+    let needs_gpu = std::env::var("GRADUS_TEST_NO_GPU").as_deref() != Ok("1");
     assert!(
-        !gpus.is_empty() || !is_wanted,
-        "no adapter: run tests/run.sh, which installs one, or GRADUS_TEST_NO_GPU=1"
+        !gpus.is_empty() || !needs_gpu,
+        "no adapter was found; run tests/run.sh, which installs one, or set GRADUS_TEST_NO_GPU=1"
     );
     gpus
 }
 
-/// The device of that adapter, on the backend where it was found.
+/// Opens the device of an adapter, on the backend that listed it.
 fn open(info: &wgpu::AdapterInfo, limits: Option<&wgpu::Limits>) -> Gpu {
-    let search = AdapterFilter { backends: Some(info.backend.into()), name: Some(info.name.clone()) };
-    pollster::block_on(search.open(limits)).expect("the adapter gives a device")
+    let filter = AdapterFilter { backends: Some(info.backend.into()), name: Some(info.name.clone()) };
+    pollster::block_on(filter.open(limits)).expect("a device")
 }
 
-/// The tiles that run on a device.
+/// Returns the tiles that run on a device.
 fn tiles(gpu: &Gpu) -> Vec<Tile> {
     Tile::ALL.iter().copied().filter(|tile| tile.runs_on(gpu)).collect()
 }
 
-/// Checks so many steps of each on all cores, since a driver compiles most of the time.
+/// Checks each case for its number of steps, on all cores, because the driver spends most of the time compiling.
 fn check_all(gpu: &Gpu, cases: Vec<(Case, usize)>) {
     cases.into_par_iter().with_max_len(1).for_each(|(case, steps)| case.check(gpu, steps));
 }
 
-/// Whether to run the short selection of kernels, which is the default: a software adapter takes seconds to compile most
-/// of them. `tests/run.sh --full` sets the variable.
+/// Returns whether to test only a selection of the kernels, which is the default: a software adapter takes seconds to
+/// compile a kernel. `tests/run.sh --full` sets `GRADUS_TEST_FULL` to test all.
 fn is_quick() -> bool {
     std::env::var("GRADUS_TEST_FULL").as_deref() != Ok("1")
 }
 
-/// Every form, with the tiles that are the quickest to compile.
+/// One plan variant per scheme, with the tiles that compile fastest.
 const VARIANTS: [PlanVariant; 5] = [
     PlanVariant::Planned,
     PlanVariant::Layered(Tile::Register, 3),
@@ -73,51 +77,57 @@ const VARIANTS: [PlanVariant; 5] = [
 ];
 
 impl Case {
-    /// Trains on the device and in the reference, and fails unless all that comes out is the same.
+    /// Trains on the device and with the reference, and panics if a result differs.
     fn check(&self, gpu: &Gpu, steps: usize) {
-        let answers = self.compares_outputs
+        let compares_outputs = self.compares_outputs
             || (self.member_count == 1 && !self.has_dropout() && matches!(self.variant, PlanVariant::Planned));
-        let this = Self { compares_outputs: answers, ..self.clone() };
-        let what = format!("{}: {self}", gpu.info.name);
-        let found = pollster::block_on(this.run(Some(gpu), steps)).unwrap_or_else(|error| panic!("{what}: {error}"));
-        assert!(found.passed(), "{what}: {found:?}");
-        gpu.check().expect("no complaint from wgpu");
+        let case = Self { compares_outputs, ..self.clone() };
+        let name = format!("{}: {self}", gpu.info.name);
+        let worst = pollster::block_on(case.run(Some(gpu), steps)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(worst.passed(), "{name}: {worst:?}");
+        gpu.check().expect("wgpu reports no error");
     }
 
-    /// The engine with its parameters, its arenas poisoned.
+    /// Creates the engine of this case. Its parameters are set, and its arenas are filled with NaN.
     fn build_engine(&self, gpu: &Gpu, data: Option<&Dataset>, chunk: Option<usize>) -> Engine {
         pollster::block_on(self.engine(gpu, data, chunk)).expect("an engine")
     }
 
-    /// Why there is no engine for it.
-    fn build_error(&self, gpu: &Gpu) -> Option<crate::error::Error> {
+    /// Returns the error of creating the engine of this case; `None` if it can be created.
+    fn build_error(&self, gpu: &Gpu) -> Option<Error> {
         let plan = self.plan(gpu);
-        pollster::block_on(Engine::new(gpu, self.engine_config(None, plan.as_ref()).expect("a course"))).err()
+        pollster::block_on(Engine::new(gpu, self.engine_config(None, plan.as_ref()).expect("a step generator"))).err()
     }
 
-    /// Its data set.
-    fn rows(&self) -> Dataset {
+    /// Returns the data set of this case.
+    fn dataset(&self) -> Dataset {
         self.data().expect("a data set")
     }
 }
 
-/// The optimizer, or the textbook's beside a loss whose gradients are all of one size: their sums may be 0 but for rounding,
-/// and a step that follows the sign would follow that.
-fn steady_optimizer(loss: Loss, optimizer: Optimizer) -> Optimizer {
-    let is_steep = matches!(loss, Loss::L1 | Loss::Hinge);
-    if is_steep && optimizer.is_sign_sensitive() { Optimizer::sgd(0.1) } else { optimizer }
+/// Returns `optimizer`, or SGD if the comparison with the reference would be unstable: the gradients of L1 and hinge
+/// loss all have the same magnitude, so their sums may be 0 except for rounding errors. An optimizer that uses the sign
+/// of the gradient would amplify these errors.
+fn optimizer_for_loss(loss: Loss, optimizer: Optimizer) -> Optimizer {
+    let has_constant_gradients = matches!(loss, Loss::L1 | Loss::Hinge);
+    if has_constant_gradients && optimizer.is_sign_sensitive() { Optimizer::sgd(0.1) } else { optimizer }
 }
 
-/// Inputs, expected outputs and weights that are brought by hand.
-fn batch([inputs, expected, weights]: &[Vec<f32>; 3]) -> Batch<'_> {
-    Batch { inputs, targets: expected, sample_weights: Some(weights) }
+/// Returns a batch of a manual step, from inputs, targets and sample weights.
+fn batch([inputs, targets, sample_weights]: &[Vec<f32>; 3]) -> Batch<'_> {
+    Batch { inputs, targets, sample_weights: Some(sample_weights) }
 }
 
-/// Hidden layers of width 4, whose activations differ and some of whose outputs are dropped.
-fn hidden(layers: usize, drops: bool) -> Network {
+/// Returns a network of hidden layers of width 4 with different activations. With `has_dropout`, every second layer has
+/// dropout.
+fn hidden_layers(layers: usize, has_dropout: bool) -> Network {
     let activations = [Activation::Relu, Activation::Tanh, Activation::Gelu];
-    (0..layers).fold(Network::new(2), |network, l| {
-        let network = network.dense(4, activations[l % activations.len()]);
-        if drops && l % 2 == 0 { network.dropout(0.1) } else { network }
-    })
+    let mut network = Network::new(2);
+    for layer in 0..layers {
+        network = network.dense(4, activations[layer % activations.len()]);
+        if has_dropout && layer % 2 == 0 {
+            network = network.dropout(0.1);
+        }
+    }
+    network
 }

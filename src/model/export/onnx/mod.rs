@@ -1,4 +1,4 @@
-//! ONNX: a trained network as a graph of operators that other programs run.
+//! The export to ONNX: a trained network as a graph of operators.
 
 pub(crate) mod proto;
 
@@ -16,40 +16,48 @@ use crate::{
         },
     },
     nn::{
-        activation::{Activation, SELU},
-        layout::LayerParameters,
-        network::Dense,
-        normalization::Normalization,
+        activation::{Activation, formulas::SELU},
+        dense::Dense,
+        normalization::{self, Normalization},
+        parameters::LayerParameters,
         tensors::TensorKind,
     },
+    util::files,
 };
 
-/// The first version of the operators that has them all: 20 brought Gelu. The format's version 9 belongs to it.
+/// The minimum operator set that has all operators: version 20 added Gelu.
 const OPSET_VERSION: i64 = 20;
+/// The version of the file format that belongs to the operator set.
 const IR_VERSION: i64 = 9;
-/// The most bytes of a protobuf message.
+/// The maximum size of a protobuf message.
 const MAX_PROTOBUF_BYTES: usize = (2 << 30) - 1;
 
 impl Model {
-    /// The bytes of an ONNX file that other programs run: `input`, `[rows, inputs]`, becomes `output`, `[rows, outputs]`, for
-    /// any number of rows, raw inputs scaled first if the model has a scaler. The notes go with it.
+    /// Returns the bytes of an ONNX file of the model.
+    ///
+    /// The graph maps `input`, `[rows, inputs]`, to `output`, `[rows, outputs]`, for any number of rows. If the model
+    /// has a scaler, the graph scales raw inputs first. The file contains the metadata of the model.
     ///
     /// # Errors
-    /// As [`Model::new`]; [`Error::InvalidSetting`] for an activation of the caller's own, and beyond 2 GiB.
+    /// - [`Error::InvalidSetting`] if the network has a custom activation.
+    /// - [`Error::InvalidSetting`] if the file would exceed 2 GiB.
+    /// - The errors of [`Model::new`], because the caller may have changed the fields.
     pub fn to_onnx(&self) -> Result<Vec<u8>> {
         self.check()?;
         encode_model(self)
     }
 
-    /// Writes [`Model::to_onnx`] to a file.
+    /// Saves the model to an ONNX file; see [`Model::to_onnx`]. Saving is atomic.
     ///
     /// # Errors
-    /// As there, and [`Error::Io`].
+    /// - [`Error::Io`] if the file cannot be written.
+    /// - The errors of [`Model::to_onnx`].
     pub fn save_onnx(&self, path: impl AsRef<Path>) -> Result<()> {
-        crate::util::files::write(path.as_ref(), &self.to_onnx()?)
+        files::write(path.as_ref(), &self.to_onnx()?)
     }
 }
 
+/// Encodes the model as an ONNX file.
 fn encode_model(model: &Model) -> Result<Vec<u8>> {
     let network = &model.network;
     let mut graph = Graph { nodes: Vec::new(), tensors: Vec::new(), last_output: "input".to_owned() };
@@ -81,46 +89,46 @@ fn encode_model(model: &Model) -> Result<Vec<u8>> {
         input: vec![value("input", network.inputs())],
         output: vec![value("output", network.outputs())],
     };
-    let note = |(key, value): (&String, &String)| StringStringEntryProto { key: key.clone(), value: value.clone() };
+    let entry = |(key, value): (&String, &String)| StringStringEntryProto { key: key.clone(), value: value.clone() };
     let file = ModelProto {
         ir_version: IR_VERSION,
         producer_name: "gradus".to_owned(),
         producer_version: env!("CARGO_PKG_VERSION").to_owned(),
         graph: Some(graph),
         opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET_VERSION }],
-        metadata_props: model.metadata.iter().map(note).collect(),
+        metadata_props: model.metadata.iter().map(entry).collect(),
     };
     if file.encoded_len() > MAX_PROTOBUF_BYTES {
-        let (expected, got) =
-            (format!("at most {MAX_PROTOBUF_BYTES}, as protobuf has it"), file.encoded_len().to_string());
-        return Err(Error::InvalidSetting { name: "bytes of an ONNX file", expected, got });
+        let expected = format!("at most {MAX_PROTOBUF_BYTES} bytes, the limit of protobuf");
+        return Err(Error::InvalidSetting { name: "ONNX file", expected, got: file.encoded_len().to_string() });
     }
     let mut content = try_with_capacity(file.encoded_len(), "the content of an ONNX file")?;
-    // What it has room for it does not refuse.
-    let refused = |error: EncodeError| Error::Internal { context: "an ONNX file".into(), reason: error.to_string() };
-    file.encode(&mut content).map_err(refused)?;
+    // Encoding cannot fail: the buffer has the encoded length.
+    let internal = |error: EncodeError| Error::Internal { context: "ONNX file".into(), reason: error.to_string() };
+    file.encode(&mut content).map_err(internal)?;
     Ok(content)
 }
 
-/// The name of a tensor of layer `i`.
+/// Returns the name of a tensor of layer `i`.
 fn tensor_name(i: usize, kind: TensorKind) -> String {
     format!("{i}.{}", kind.name())
 }
 
-/// A graph that grows by its end.
+/// A graph to which nodes are appended.
 struct Graph {
     nodes: Vec<NodeProto>,
     tensors: Vec<TensorProto>,
-    /// What the last node gives.
+    /// The name of the output of the last node.
     last_output: String,
 }
 
 impl Graph {
-    fn add_tensor(&mut self, name: &str, sizes: &[usize], values: &[f32]) -> Result<()> {
+    /// Adds a constant tensor.
+    fn add_tensor(&mut self, name: &str, shape: &[usize], values: &[f32]) -> Result<()> {
         let mut raw_data = try_with_capacity(size_of_val(values), name)?;
         raw_data.extend_from_slice(bytemuck::cast_slice(values));
         self.tensors.push(TensorProto {
-            dims: sizes.iter().map(|size| *size as i64).collect(),
+            dims: shape.iter().map(|size| *size as i64).collect(),
             data_type: FLOAT,
             name: name.to_owned(),
             raw_data,
@@ -128,7 +136,7 @@ impl Graph {
         Ok(())
     }
 
-    /// A node that takes what the last one gives, and then others.
+    /// Appends a node whose inputs are the output of the last node and `others`.
     fn add_node(&mut self, operator: &str, others: &[&str], attributes: &[(&str, Attribute)]) {
         let name = format!("{}.{}", self.nodes.len(), operator.to_lowercase());
         let last = std::mem::replace(&mut self.last_output, name.clone());
@@ -142,7 +150,7 @@ impl Graph {
         });
     }
 
-    /// A node that takes what the last one gives, and then tensors of a layer.
+    /// Appends a node whose inputs are the output of the last node and tensors of layer `i`.
     fn add_node_with_tensors(
         &mut self,
         i: usize,
@@ -155,7 +163,7 @@ impl Graph {
         self.add_node(operator, &names, attributes);
     }
 
-    /// A layer: `activation(norm(x W^T + b))`.
+    /// Appends a layer: `activation(normalization(x W^T + b))`.
     fn add_layer(&mut self, i: usize, dense: &Dense, parameters: &LayerParameters) -> Result<()> {
         for spec in dense.tensors() {
             self.add_tensor(&tensor_name(i, spec.kind), &spec.shape(), parameters.tensor(spec.kind))?;
@@ -166,7 +174,7 @@ impl Graph {
             &[TensorKind::Weight, TensorKind::Bias],
             &[("transB", Attribute::Int(1))],
         );
-        let epsilon = ("epsilon", Attribute::Float(crate::nn::normalization::EPSILON));
+        let epsilon = ("epsilon", Attribute::Float(normalization::EPSILON));
         match dense.normalization {
             None => {}
             Some(Normalization::Layer) => {
@@ -186,6 +194,7 @@ impl Graph {
         self.add_activation(i, dense.activation)
     }
 
+    /// Appends the nodes of an activation.
     fn add_activation(&mut self, i: usize, activation: Activation) -> Result<()> {
         let float = |name, number| (name, Attribute::Float(number));
         let z = self.last_output.clone();
@@ -231,15 +240,16 @@ impl Graph {
             Activation::Prelu { .. } => self.add_node_with_tensors(i, "PRelu", &[TensorKind::PreluSlope], &[]),
             Activation::Softmax => self.add_node("Softmax", &[], &[("axis", Attribute::Int(-1))]),
             Activation::Custom(custom) => {
-                let (expected, got) = ("one that ONNX has".to_owned(), format!("{}, the caller's own", custom.name()));
-                return Err(Error::InvalidSetting { name: "activation to export", expected, got });
+                let expected = "a built-in activation for the export to ONNX".to_owned();
+                let got = format!("the custom activation {}", custom.name());
+                return Err(Error::InvalidSetting { name: "activation", expected, got });
             }
         }
         Ok(())
     }
 }
 
-/// What an attribute may be.
+/// The value of an attribute.
 #[derive(Clone, Copy)]
 enum Attribute {
     Float(f64),
@@ -250,7 +260,7 @@ enum Attribute {
 impl Attribute {
     fn to_proto(self, name: &str) -> AttributeProto {
         let blank = AttributeProto { name: name.to_owned(), ..AttributeProto::default() };
-        // The numbers of `AttributeProto.AttributeType`.
+        // The types are the values of `AttributeProto.AttributeType`.
         match self {
             Self::Float(number) => AttributeProto { f: Some(number as f32), r#type: 1, ..blank },
             Self::Int(number) => AttributeProto { i: Some(number), r#type: 2, ..blank },

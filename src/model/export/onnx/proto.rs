@@ -1,8 +1,8 @@
-//! The messages of ONNX that a multilayer perceptron needs, with the numbers that onnx.proto gives their fields.
+//! The protobuf messages of ONNX that a multilayer perceptron needs, with the field numbers of onnx.proto.
 
 use prost::Message;
 
-/// `TensorProto.DataType.FLOAT`
+/// The value of `TensorProto.DataType.FLOAT`.
 pub(crate) const FLOAT: i32 = 1;
 
 #[derive(Clone, PartialEq, Message)]
@@ -65,7 +65,7 @@ pub(crate) struct NodeProto {
     pub(crate) attribute: Vec<AttributeProto>,
 }
 
-/// An attribute, of which one value is there, and `type` says which.
+/// An attribute. It has one value, and `type` says which one.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct AttributeProto {
     #[prost(string, tag = "1")]
@@ -88,7 +88,7 @@ pub(crate) struct TensorProto {
     pub(crate) data_type: i32,
     #[prost(string, tag = "8")]
     pub(crate) name: String,
-    /// Little-endian.
+    /// The values in little-endian order.
     #[prost(bytes = "vec", tag = "9")]
     pub(crate) raw_data: Vec<u8>,
 }
@@ -107,7 +107,7 @@ pub(crate) struct TypeProto {
     pub(crate) tensor_type: Option<TensorType>,
 }
 
-/// `TypeProto.Tensor`
+/// The message `TypeProto.Tensor`.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct TensorType {
     #[prost(int32, tag = "1")]
@@ -122,7 +122,7 @@ pub(crate) struct TensorShapeProto {
     pub(crate) dim: Vec<Dimension>,
 }
 
-/// `TensorShapeProto.Dimension`: a size, or the name of one that is open.
+/// The message `TensorShapeProto.Dimension`: a fixed size, or the name of a variable size.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Dimension {
     #[prost(int64, optional, tag = "1")]

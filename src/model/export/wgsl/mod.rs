@@ -1,4 +1,4 @@
-//! A trained network as a function in WGSL, to paste into any shader.
+//! The export to WGSL: a trained network as a function for any shader.
 
 pub(crate) mod words;
 
@@ -7,67 +7,76 @@ use std::fmt::Write;
 use crate::{
     error::{Error, Result},
     model::Model,
-    nn::{activation::Activation, layout::pad_to_vec4, normalization::Normalization, tensors::TensorKind},
+    nn::{
+        activation::Activation,
+        layout::pad_to_vec4,
+        normalization::{self, Normalization},
+        tensors::TensorKind,
+    },
 };
 
-/// Where the numbers of a [`WgslFunction`] come from.
+/// The location of the parameters of a [`WgslFunction`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WgslWeights {
-    /// They stand in the text: for networks of a few thousand.
+    /// Constants in the source text, for networks with at most 16,384 values.
     Constants,
-    /// They lie in a storage buffer.
+    /// A storage buffer of the caller.
     Buffer {
-        /// Its `@group`.
+        /// The `@group` of the buffer.
         group: u32,
-        /// Its `@binding`.
+        /// The `@binding` of the buffer.
         binding: u32,
     },
 }
 
-/// A network as a function in WGSL.
+/// A trained network as a WGSL function.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct WgslFunction {
-    /// `fn NAME(input: array<f32, INPUTS>) -> array<f32, OUTPUTS>` and what it needs, all of whose names begin with NAME.
+    /// The source: `fn NAME(input: array<f32, INPUTS>) -> array<f32, OUTPUTS>` and the declarations that it needs. The
+    /// names of all declarations start with NAME.
     pub source: String,
-    /// What the buffer holds, if there is one.
+    /// The content of the storage buffer; empty for [`WgslWeights::Constants`].
     pub buffer: Vec<f32>,
 }
 
-/// The most numbers that stand in a text: more take drivers too long to compile.
+/// The maximum number of constants in the source: drivers take too long to compile more.
 const MAX_CONSTANTS: usize = 1 << 14;
 
 impl Model {
-    /// The network as a WGSL function `fn NAME(input: array<f32, INPUTS>) -> array<f32, OUTPUTS>` to paste into any shader;
-    /// raw inputs are scaled first if the model has a scaler.
+    /// Exports the network as a WGSL function `fn NAME(input: array<f32, INPUTS>) -> array<f32, OUTPUTS>`.
+    ///
+    /// The source can be pasted into any shader. If the model has a scaler, the function scales raw inputs first.
+    /// gradus validates the source before it returns it.
     ///
     /// # Errors
-    /// As [`Model::new`]; [`Error::InvalidSetting`] for a name that is not valid in WGSL or that WGSL uses itself, for custom
-    /// activations whose names collide with those of the function, and for more than 16,384 numbers in the text. The text is
-    /// validated before it is returned.
+    /// - [`Error::InvalidSetting`] if `name` is not a valid WGSL identifier or is reserved.
+    /// - [`Error::InvalidSetting`] if a custom activation declares a name that the function needs.
+    /// - [`Error::InvalidSetting`] if the network has more than 16,384 values for [`WgslWeights::Constants`].
+    /// - The errors of [`Model::new`], because the caller may have changed the fields.
     pub fn to_wgsl(&self, name: &str, weights: WgslWeights) -> Result<WgslFunction> {
         self.check()?;
         write_function(self, name, weights)
     }
 }
 
-/// Writes the function.
+/// Writes and validates the function.
 fn write_function(model: &Model, name: &str, weights: WgslWeights) -> Result<WgslFunction> {
     check_name(name)?;
-    let numbers = buffer_values(model);
-    let mut text = format!("// A network of {}, trained by gradus.\n", shape_constants(model));
+    let values = buffer_values(model);
+    let mut text = format!("// A network of {}, trained by gradus.\n", layer_widths(model));
     match weights {
         WgslWeights::Constants => {
-            if numbers.len() > MAX_CONSTANTS {
-                let (expected, got) =
-                    (format!("at most {MAX_CONSTANTS}; a buffer holds more"), numbers.len().to_string());
-                return Err(Error::InvalidSetting { name: "numbers in the text of a WGSL function", expected, got });
+            if values.len() > MAX_CONSTANTS {
+                let expected = format!("at most {MAX_CONSTANTS} values");
+                let got = format!("{}; use WgslWeights::Buffer", values.len());
+                return Err(Error::InvalidSetting { name: "WgslWeights::Constants", expected, got });
             }
-            let vectors: Vec<_> = numbers.chunks_exact(4).map(vec4_literal).collect();
+            let vectors: Vec<_> = values.chunks_exact(4).map(vec4_literal).collect();
             let count = vectors.len();
-            let all = vectors.join(", ");
+            let list = vectors.join(", ");
             let _ =
-                writeln!(text, "var<private> {name}_weights: array<vec4f, {count}> = array<vec4f, {count}>({all});");
+                writeln!(text, "var<private> {name}_weights: array<vec4f, {count}> = array<vec4f, {count}>({list});");
         }
         WgslWeights::Buffer { group, binding } => {
             let _ =
@@ -77,57 +86,62 @@ fn write_function(model: &Model, name: &str, weights: WgslWeights) -> Result<Wgs
     text += &activation_functions(model, name);
     text += &function_body(model, name);
     validate(model, name, &text)?;
-    let weights = if weights == WgslWeights::Constants { Vec::new() } else { numbers };
-    Ok(WgslFunction { source: text, buffer: weights })
+    let buffer = match weights {
+        WgslWeights::Constants => Vec::new(),
+        WgslWeights::Buffer { .. } => values,
+    };
+    Ok(WgslFunction { source: text, buffer })
 }
 
-/// Refuses names that WGSL does not allow, and names of its own types and functions, which the text needs.
+/// Returns an error if `name` is not a valid WGSL identifier, or is the name of a type or function of WGSL, which the
+/// source may need.
 fn check_name(name: &str) -> Result<()> {
-    let refused = |expected: &str, why: &str| {
-        let got = format!("{name:?}, {why}");
-        Err(Error::InvalidSetting { name: "name of a WGSL function", expected: expected.to_owned(), got })
+    let invalid = |expected: &str, got: String| {
+        Err(Error::InvalidSetting { name: "name of the WGSL function", expected: expected.to_owned(), got })
     };
-    let starts = name.starts_with(|c: char| c.is_ascii_alphabetic());
-    if !starts || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-        return refused("ASCII letters, digits and _, beginning with a letter", "which is no such name");
+    let starts_with_letter = name.starts_with(|c: char| c.is_ascii_alphabetic());
+    if !starts_with_letter || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+        return invalid("ASCII letters, digits and _, beginning with a letter", format!("{name:?}"));
     }
     if words::RESERVED_WORDS.split_whitespace().any(|word| word == name) || words::is_type(name) {
-        return refused(
-            "a name that WGSL leaves free",
-            "which is a keyword, a reserved word, a type or a function of WGSL",
+        return invalid(
+            "an identifier that WGSL does not reserve",
+            format!("{name:?}, which is a keyword, a reserved word, a type or a function of WGSL"),
         );
     }
     Ok(())
 }
 
-/// Refuses a text that is no valid WGSL under the requested name, as naga, the compiler of wgpu, judges it.
+/// Validates the source with naga, the shader compiler of wgpu.
+///
+/// # Errors
+/// [`Error::InvalidSetting`] if the source is invalid and the network has custom activations, whose names may collide.
+/// [`Error::Internal`] if the source is invalid otherwise.
 fn validate(model: &Model, name: &str, text: &str) -> Result<()> {
     use naga::valid::{Capabilities, ValidationFlags, Validator};
-    let why = match naga::front::wgsl::parse_str(text) {
+    let reason = match naga::front::wgsl::parse_str(text) {
         Err(error) => error.emit_to_string(text),
         Ok(module) => match Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module) {
             Ok(_) => return Ok(()),
             Err(error) => error.emit_to_string(text),
         },
     };
-    let mut customs = Vec::new();
+    let mut custom_names = Vec::new();
     for layer in model.network.layers() {
         if let Activation::Custom(custom) = layer.activation {
-            customs.push(custom.name());
+            custom_names.push(custom.name());
         }
     }
-    if customs.is_empty() {
-        return Err(Error::Internal { context: format!("the WGSL function {name}"), reason: why });
+    if custom_names.is_empty() {
+        return Err(Error::Internal { context: format!("the WGSL function {name}"), reason });
     }
-    let expected = format!("valid WGSL under this name with the custom activations {}", customs.join(", "));
-    Err(Error::InvalidSetting {
-        name: "name of a WGSL function",
-        expected,
-        got: format!("{name:?}: {}", why.trim_end()),
-    })
+    let expected = format!("a name that gives valid WGSL with the custom activations {}", custom_names.join(", "));
+    let got = format!("{name:?}: {}", reason.trim_end());
+    Err(Error::InvalidSetting { name: "name of the WGSL function", expected, got })
 }
 
-fn shape_constants(model: &Model) -> String {
+/// Returns the number of inputs and the widths of the layers, for example `4-16-3`.
+fn layer_widths(model: &Model) -> String {
     let widths = std::iter::once(model.network.inputs()).chain(model.network.layers().iter().map(|l| l.outputs));
     widths.map(|width| width.to_string()).collect::<Vec<_>>().join("-")
 }
@@ -136,70 +150,73 @@ fn vec4_literal(four: &[f32]) -> String {
     format!("vec4f({:?}, {:?}, {:?}, {:?})", four[0], four[1], four[2], four[3])
 }
 
-/// The parameters as they lie on the device, what scales the inputs behind them. A batch norm has become a gain and a
-/// shift by its running statistics.
+/// Returns the parameters in the layout of the device, followed by the values of the scaler.
+///
+/// For batch normalization, the running statistics are folded into gamma and beta.
 fn buffer_values(model: &Model) -> Vec<f32> {
     let mut layers = model.parameters.clone();
-    for (layer, _) in
-        layers.iter_mut().zip(model.network.layers()).filter(|(_, l)| l.normalization == Some(Normalization::Batch))
-    {
+    for (layer, dense) in layers.iter_mut().zip(model.network.layers()) {
+        if dense.normalization != Some(Normalization::Batch) {
+            continue;
+        }
         for j in 0..layer.gamma.len() {
-            let variance = f64::from(layer.running_var[j]) + crate::nn::normalization::EPSILON;
-            let gain = f64::from(layer.gamma[j]) / libm::sqrt(variance);
-            layer.beta[j] = (f64::from(layer.beta[j]) - f64::from(layer.running_mean[j]) * gain) as f32;
-            layer.gamma[j] = gain as f32;
+            let variance = f64::from(layer.running_var[j]) + normalization::EPSILON;
+            let gamma = f64::from(layer.gamma[j]) / libm::sqrt(variance);
+            layer.beta[j] = (f64::from(layer.beta[j]) - f64::from(layer.running_mean[j]) * gamma) as f32;
+            layer.gamma[j] = gamma as f32;
         }
     }
-    let mut numbers = model.network.layout().to_flat(&layers);
-    // A scaler without an origin has no numbers for it.
-    for values in model.scaler.iter().flat_map(|scaler| [scaler.origin(), scaler.offset(), scaler.scale()]) {
-        numbers.extend(values);
-        numbers.resize(pad_to_vec4(numbers.len()), 0.0);
+    let mut values = model.network.layout().to_flat(&layers);
+    if let Some(scaler) = &model.scaler {
+        // A scaler without an origin has no values for it.
+        for vector in [scaler.origin(), scaler.offset(), scaler.scale()] {
+            values.extend(vector);
+            values.resize(pad_to_vec4(values.len()), 0.0);
+        }
     }
-    numbers
+    values
 }
 
-/// The activations' functions, without their slopes, under names that begin with the function's.
+/// Returns the WGSL of the activations, without their derivatives. All names start with `name`.
 fn activation_functions(model: &Model, name: &str) -> String {
-    let layers = || model.network.layers().iter().map(|layer| layer.activation);
     let mut files: Vec<(&str, bool)> = Vec::new();
-    for activation in layers() {
-        let is_own = !matches!(activation, Activation::Custom(_));
-        files.extend(activation.wgsl().iter().map(|file| (*file, is_own)));
+    for layer in model.network.layers() {
+        let is_built_in = !matches!(layer.activation, Activation::Custom(_));
+        files.extend(layer.activation.wgsl().iter().map(|file| (*file, is_built_in)));
     }
     files.sort_unstable();
     files.dedup();
     let mut text = String::new();
-    for (file, is_own) in files {
+    for (file, is_built_in) in files {
         text.push('\n');
-        if is_own {
-            remove_derivatives(file, &mut text)
+        if is_built_in {
+            append_without_derivatives(&mut text, file);
         } else {
-            text += file
-        };
+            text += file;
+        }
         text.push('\n');
     }
     prefix_names(text.trim_end(), name)
 }
 
-/// A file of ours, whose functions end with a line that is a brace, without those that are slopes.
-fn remove_derivatives(file: &str, text: &mut String) {
-    let mut skips = false;
+/// Appends a built-in shader file without its derivatives. Every function of the file ends with a line that is `}`.
+fn append_without_derivatives(text: &mut String, file: &str) {
+    let mut is_in_derivative = false;
     for line in file.lines() {
         let function = line.strip_prefix("fn ").and_then(|rest| rest.split('(').next());
-        skips |= function.is_some_and(|function| function.ends_with("_gradient"));
-        if !skips && !line.starts_with("///") {
+        is_in_derivative |= function.is_some_and(|function| function.ends_with("_derivative"));
+        if !is_in_derivative && !line.starts_with("///") {
             *text += line;
             text.push('\n');
         }
-        skips &= line != "}";
+        is_in_derivative &= line != "}";
     }
 }
 
-/// Every function, constant, variable and struct of a module under a name that begins with another one.
+/// Adds the prefix `name_` to every function, constant, variable, struct and alias that the source declares.
 fn prefix_names(text: &str, name: &str) -> String {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    // Words, and what is between them.
+    // Split the source into words and the characters between them.
     let tokens: Vec<&str> = text
         .split_inclusive(|c| !is_word(c))
         .flat_map(|piece| {
@@ -208,15 +225,15 @@ fn prefix_names(text: &str, name: &str) -> String {
         })
         .filter(|token| !token.is_empty())
         .collect();
-    let (mut depth, mut declares, mut declared) = (0, false, Vec::new());
+    let (mut depth, mut is_declaration, mut declared) = (0, false, Vec::new());
     for token in &tokens {
         match *token {
             "{" => depth += 1,
             "}" => depth -= 1,
-            "fn" | "const" | "var" | "struct" | "alias" if depth == 0 => declares = true,
-            word if declares && word.starts_with(is_word) && !["private", "workgroup"].contains(&word) => {
+            "fn" | "const" | "var" | "struct" | "alias" if depth == 0 => is_declaration = true,
+            word if is_declaration && word.starts_with(is_word) && !["private", "workgroup"].contains(&word) => {
                 declared.push(word);
-                declares = false;
+                is_declaration = false;
             }
             _ => {}
         }
@@ -224,7 +241,7 @@ fn prefix_names(text: &str, name: &str) -> String {
     let mut before = "";
     let mut renamed = String::new();
     for token in &tokens {
-        // A member of a struct may be called as a function is.
+        // A field of a struct may have the name of a function.
         if before != "." && declared.contains(token) {
             let _ = write!(renamed, "{name}_");
         }
@@ -234,6 +251,7 @@ fn prefix_names(text: &str, name: &str) -> String {
     renamed + "\n"
 }
 
+/// Writes the function itself.
 fn function_body(model: &Model, name: &str) -> String {
     let network = &model.network;
     let (inputs, outputs) = (network.inputs(), network.outputs());
@@ -243,28 +261,33 @@ fn function_body(model: &Model, name: &str) -> String {
     if let Some(scaler) = &model.scaler {
         let has_origin = !scaler.origin().is_empty();
         let vectors = [0, 1, 2].map(|vector| (layout.len + vector * pad_to_vec4(inputs)) / 4);
-        let of = |vector: usize| format!("{name}_weights[{}u + i / 4u][i % 4u]", vectors[vector]);
-        let rest = if has_origin { format!("(x0[i] - {} - {})", of(0), of(1)) } else { format!("(x0[i] - {})", of(0)) };
-        let factor = of(1 + usize::from(has_origin));
-        let _ =
-            write!(text, "    for (var i = 0u; i < {inputs}u; i++) {{\n        x0[i] = {rest} * {factor};\n    }}\n");
+        let element = |vector: usize| format!("{name}_weights[{}u + i / 4u][i % 4u]", vectors[vector]);
+        let (centered, scale) = if has_origin {
+            (format!("(x0[i] - {} - {})", element(0), element(1)), element(2))
+        } else {
+            (format!("(x0[i] - {})", element(0)), element(1))
+        };
+        let _ = write!(
+            text,
+            "    for (var i = 0u; i < {inputs}u; i++) {{\n        x0[i] = {centered} * {scale};\n    }}\n"
+        );
     }
-    for (l, (dense, layer)) in network.layers().iter().zip(&layout.to_layers).enumerate() {
-        let place = &layer.layout;
-        let (from, to, vec4s) = (format!("x{l}"), format!("x{}", l + 1), place.stride / 4);
+    for (l, (dense, layer)) in network.layers().iter().zip(&layout.layer_tensors).enumerate() {
+        let layout = &layer.layout;
+        let (from, to, vec4s) = (format!("x{l}"), format!("x{}", l + 1), layout.stride / 4);
         let row = |kind: TensorKind| match layer.find(kind) {
             Some(tensor) => format!("{name}_weights[{}u + j]", tensor.offset / 4),
             None => String::new(),
         };
         let slope = row(TensorKind::PreluSlope);
         let activate = |z: &str| match (dense.activation, dense.activation.parameter()) {
-            // Takes the whole row.
+            // Softmax needs the whole row and follows after the loop.
             (Activation::Softmax, _) => z.to_owned(),
             (a, _) if a.has_parameters() => format!("{name}_{}({z}, {slope})", a.name()),
-            (a, Some(number)) => format!("{name}_{}({z}, {:?})", a.name(), number as f32),
+            (a, Some(parameter)) => format!("{name}_{}({z}, {:?})", a.name(), parameter as f32),
             (a, None) => format!("{name}_{}({z})", a.name()),
         };
-        let (first, weights, width) = (row(TensorKind::Bias), place.offset / 4, 4 * vec4s);
+        let (first, weights, width) = (row(TensorKind::Bias), layout.offset / 4, 4 * vec4s);
         let _ = write!(
             text,
             "    var {to}: array<f32, {width}>;\n    \
@@ -274,7 +297,7 @@ fn function_body(model: &Model, name: &str) -> String {
              z += {from}[i] * {name}_weights[{weights}u + i * {vec4s}u + j];\n        }}\n",
             dense.inputs
         );
-        let whole = match dense.normalization {
+        let stored = match dense.normalization {
             None => activate("z"),
             Some(Normalization::Batch) => {
                 let _ = writeln!(text, "        z = z * {} + {};", row(TensorKind::Gamma), row(TensorKind::Beta));
@@ -287,7 +310,7 @@ fn function_body(model: &Model, name: &str) -> String {
                 "        let a = {value};\n        for (var k = 0u; k < 4u; k++) {{ {to}[4u * j + k] = a[k]; }}\n    }}\n"
             )
         };
-        text += &store(&whole);
+        text += &store(&stored);
         let over = |body: &str| format!("    for (var i = 0u; i < {}u; i++) {{ {body} }}\n", dense.outputs);
         if dense.normalization == Some(Normalization::Layer) {
             let _ = writeln!(text, "    var mean{l} = 0.0;\n    var variance{l} = 0.0;");
@@ -298,7 +321,7 @@ fn function_body(model: &Model, name: &str) -> String {
                 "    for (var j = 0u; j < {vec4s}u; j++) {{\n        \
                  var z = vec4f({to}[4u * j], {to}[4u * j + 1u], {to}[4u * j + 2u], {to}[4u * j + 3u]);\n        \
                  z = (z - mean{l}) * inverseSqrt(variance{l} + {:?}) * {} + {};\n",
-                crate::nn::normalization::EPSILON as f32,
+                normalization::EPSILON as f32,
                 row(TensorKind::Gamma),
                 row(TensorKind::Beta)
             );

@@ -1,6 +1,6 @@
-//! The words that WGSL keeps for itself.
+//! The names that a WGSL function must not have.
 
-/// Keywords, reserved words, and the names of types and functions, of which a shader may need any.
+/// The keywords, reserved words, types and built-in functions of WGSL.
 pub(crate) const RESERVED_WORDS: &str = "
     NULL Self abs abstract acos acosh active alias alignas alignof all any array arrayLength as asin asinh asm
     asm_fragment async atan atan2 atanh atomic atomicAdd atomicAnd atomicCompareExchangeWeak atomicExchange
@@ -41,11 +41,12 @@ pub(crate) const RESERVED_WORDS: &str = "
     workgroupBarrier workgroupUniformLoad write writeonly yield
 ";
 
-/// Whether a name is that of a vector, a matrix or a storage texture with its component, such as `vec4f` or `mat4x4h`.
+/// Returns whether a name is a vector or matrix type with a component type, for example `vec4f` or `mat4x4h`.
 pub(crate) fn is_type(name: &str) -> bool {
-    let components = |name: &str, letters: &[char]| {
-        name.strip_suffix(letters).is_some_and(|stem| RESERVED_WORDS.split_whitespace().any(|word| word == stem))
+    let has_component = |suffixes: &[char]| match name.strip_suffix(suffixes) {
+        Some(stem) => RESERVED_WORDS.split_whitespace().any(|word| word == stem),
+        None => false,
     };
-    name.starts_with("vec") && components(name, &['f', 'h', 'i', 'u'])
-        || name.starts_with("mat") && components(name, &['f', 'h'])
+    name.starts_with("vec") && has_component(&['f', 'h', 'i', 'u'])
+        || name.starts_with("mat") && has_component(&['f', 'h'])
 }

@@ -1,11 +1,12 @@
-//! Networks whose answers are put together on the device: as many at once as its bindings hold, the others behind them.
+//! Ensembles: the device combines the predictions of the members. Members that do not fit into one binding form further
+//! groups, which run one after another.
 
 use crate::{
     engine::gpu::{
         device::{
             Gpu,
             bindings::{Binding, PAIR_BYTES},
-            dispatch::{Dispatch, fold_workgroups},
+            dispatch::{Dispatch, WORKGROUP_SIZE, fold_workgroups},
             pipeline::{BindingLayout, Kernel},
             readback::ReadbackBuffers,
         },
@@ -23,31 +24,34 @@ use crate::{
 /// The bindings of `shaders/metrics/ensemble.wgsl`, in order.
 pub(crate) const ENSEMBLE_BINDINGS: &[Binding] = &[Binding::Cursor, Binding::Read, Binding::Write];
 
-/// `GroupParams` of `shaders/metrics/ensemble.wgsl`.
+/// The parameters of a group, the same struct in `shaders/metrics/ensemble.wgsl`.
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
 pub(crate) struct GroupParams {
+    /// The number of members in earlier groups.
     pub(crate) members_before: u32,
+    /// The output from which a member votes for a label.
     pub(crate) threshold: f32,
 }
 
-/// Of every output: its mean, its squared deviations, its votes.
+/// The number of results per output: the mean, the sum of squared deviations, and the votes.
 const VALUES_PER_OUTPUT: usize = 3;
 
 const _: () = assert!(size_of::<GroupParams>() as u64 == PAIR_BYTES);
 
+/// An ensemble on the device.
 pub(crate) struct Ensemble {
     gpu: Gpu,
     groups: Vec<EnsembleGroup>,
-    /// Puts the outputs of a wave to those of the waves before.
+    /// The kernel that adds the outputs of a group to the results of the earlier groups.
     kernel: Kernel,
-    /// The inputs of a batch, once, for the networks to copy.
+    /// The inputs of a batch, which are copied to the arena of each member.
     inputs: wgpu::Buffer,
     results: wgpu::Buffer,
     readback: ReadbackBuffers,
 }
 
-/// Networks that go at once.
+/// A group of members that run in the same dispatches.
 struct EnsembleGroup {
     forward: ForwardPass,
     members_before: u32,
@@ -56,95 +60,102 @@ struct EnsembleGroup {
 }
 
 impl Ensemble {
-    /// Networks with these parameters and running statistics, flat.
+    /// Creates an ensemble. Each member has its parameters and its running statistics, in the order of their buffers.
     pub(crate) async fn new(gpu: &Gpu, network: &Network, members: &[[Vec<f32>; 2]]) -> Result<Self> {
-        let (arenas, dispatch) = first_group(gpu, network, members.len())?;
+        let (arenas, dispatch) = first_group_layout(gpu, network, members.len())?;
         gpu.check_alive().await?;
-        let set = BindingLayout::new(gpu, "ensemble", ENSEMBLE_BINDINGS).await?;
-        let kernel = set.kernel(gpu, &dispatch).await?;
+        let binding_layout = BindingLayout::new(gpu, "ensemble", ENSEMBLE_BINDINGS).await?;
+        let kernel = binding_layout.kernel(gpu, &dispatch).await?;
         let inputs =
             gpu.buffer("inputs", (16 * arenas.padded_batch * arenas.input_stride()) as u64, ARENA_USAGES).await?;
         let bytes = result_bytes(arenas.padded_batch, &arenas);
-        let (answers, pipe) =
-            (gpu.buffer("answers", bytes, ARENA_USAGES).await?, ReadbackBuffers::new(gpu, "answers", bytes).await?);
-        let mut waves: Vec<EnsembleGroup> = Vec::new();
-        for some in members.chunks(arenas.member_count) {
-            let design = ForwardLayout::standalone(gpu, network, some.len(), arenas.padded_batch)?;
-            let all = |part: usize| some.iter().flat_map(|member| &member[part]).copied().collect::<Vec<_>>();
-            let forward = ForwardPass::standalone(gpu, design, &all(0), &all(1)).await?;
+        let results = gpu.buffer("predictions", bytes, ARENA_USAGES).await?;
+        let readback = ReadbackBuffers::new(gpu, "predictions readback", bytes).await?;
+        let mut groups: Vec<EnsembleGroup> = Vec::new();
+        for group in members.chunks(arenas.member_count) {
+            let layout = ForwardLayout::standalone(gpu, network, group.len(), arenas.padded_batch)?;
+            let parameters: Vec<f32> = group.iter().flat_map(|[parameters, _]| parameters).copied().collect();
+            let statistics: Vec<f32> = group.iter().flat_map(|[_, statistics]| statistics).copied().collect();
+            let forward = ForwardPass::standalone(gpu, layout, &parameters, &statistics).await?;
             let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-            let turn = gpu.buffer("turn", PAIR_BYTES, usage).await?;
-            let group = set.bind(gpu, "ensemble", &[&turn, &forward.activations, &answers]).await?;
-            let before = (waves.len() * arenas.member_count) as u32;
-            waves.push(EnsembleGroup { forward, members_before: before, params: turn, bind_group: group });
+            let params = gpu.buffer("group parameters", PAIR_BYTES, usage).await?;
+            let bind_group = binding_layout.bind(gpu, "ensemble", &[&params, &forward.activations, &results]).await?;
+            let members_before = (groups.len() * arenas.member_count) as u32;
+            groups.push(EnsembleGroup { forward, members_before, params, bind_group });
         }
-        Ok(Self { gpu: gpu.clone(), groups: waves, kernel, inputs, results: answers, readback: pipe })
+        Ok(Self { gpu: gpu.clone(), groups, kernel, inputs, results, readback })
     }
 
-    /// For each row of inputs the outputs' means, then their summed squared deviations, then the votes: `[rows, 3, outputs]`.
+    /// Returns the mean, the sum of squared deviations and the votes of each output, for each row of the inputs:
+    /// `[rows, 3, outputs]`.
     pub(crate) async fn predict(&self, inputs: &[f32], threshold: f32) -> Result<Vec<f32>> {
-        let Self { gpu, groups: waves, .. } = self;
-        let arenas = &waves[0].forward.arenas;
-        for EnsembleGroup { params: turn, members_before: before, .. } in waves {
-            gpu.upload(turn, 0, bytemuck::bytes_of(&GroupParams { members_before: *before, threshold }));
+        let Self { gpu, groups, .. } = self;
+        let arenas = &groups[0].forward.arenas;
+        for EnsembleGroup { params, members_before, .. } in groups {
+            let values = GroupParams { members_before: *members_before, threshold };
+            gpu.upload(params, 0, bytemuck::bytes_of(&values));
         }
-        let mut answers = Vec::with_capacity(inputs.len() / arenas.inputs() * VALUES_PER_OUTPUT * arenas.outputs());
-        let mut take = |(), values: Vec<f32>| answers.extend(values);
-        let mut flow = self.readback.queue(gpu);
-        for block in inputs.chunks(arenas.padded_batch * arenas.inputs()) {
-            let rows = block.len() / arenas.inputs();
-            gpu.upload(&self.inputs, 0, bytemuck::cast_slice(&pad_rows(block, arenas.inputs(), arenas.padded_batch)));
+        let mut results = Vec::with_capacity(inputs.len() / arenas.inputs() * VALUES_PER_OUTPUT * arenas.outputs());
+        let mut take = |(), values: Vec<f32>| results.extend(values);
+        let mut queue = self.readback.queue(gpu);
+        for batch in inputs.chunks(arenas.padded_batch * arenas.inputs()) {
+            let rows = batch.len() / arenas.inputs();
+            let padded = pad_rows(batch, arenas.inputs(), arenas.padded_batch);
+            gpu.upload(&self.inputs, 0, bytemuck::cast_slice(&padded));
             let mut encoder = gpu.encoder();
-            for ForwardPass { arenas, activations, .. } in waves.iter().map(|wave| &wave.forward) {
-                for model in 0..arenas.member_count {
-                    let start = 16 * (model * arenas.activations) as u64;
-                    encoder.copy_buffer_to_buffer(&self.inputs, 0, activations, start, self.inputs.size());
+            for ForwardPass { arenas, activations, .. } in groups.iter().map(|group| &group.forward) {
+                for member in 0..arenas.member_count {
+                    let offset = 16 * (member * arenas.activations) as u64;
+                    encoder.copy_buffer_to_buffer(&self.inputs, 0, activations, offset, self.inputs.size());
                 }
             }
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            for wave in waves {
-                wave.forward.record(&mut pass);
-                pass.set_bind_group(0, &wave.bind_group, &[0]);
+            for group in groups {
+                group.forward.record(&mut pass);
+                pass.set_bind_group(0, &group.bind_group, &[0]);
                 self.kernel.record(&mut pass);
             }
             drop(pass);
             gpu.submit(encoder);
-            flow.read((), &self.results, (0, result_bytes(rows, arenas)), &mut take).await?;
+            queue.read((), &self.results, (0, result_bytes(rows, arenas)), &mut take).await?;
         }
-        flow.finish(&mut take).await?;
-        Ok(answers)
+        queue.finish(&mut take).await?;
+        Ok(results)
     }
 
-    /// How many networks go at once.
+    /// Returns the number of members of each group.
     #[cfg(test)]
     pub(crate) fn groups(&self) -> Vec<usize> {
-        self.groups.iter().map(|wave| wave.forward.arenas.member_count).collect()
+        self.groups.iter().map(|group| group.forward.arenas.member_count).collect()
     }
 }
 
-/// The first wave of so many networks: as many of them as fit. Nothing is allocated.
-fn first_group(gpu: &Gpu, network: &Network, member_count: usize) -> Result<(Arenas, Dispatch)> {
-    let rows = gpu.max_binding_bytes() / (4 * VALUES_PER_OUTPUT * network.outputs()) / 4 * 4;
-    let found = ForwardLayout::standalone(gpu, network, member_count, MAX_FORWARD_ROWS.min(rows)).and_then(
+/// Returns the arenas and the ensemble kernel of the first group, the largest one: the number of members is halved
+/// until the device can hold them. It allocates nothing on the device.
+fn first_group_layout(gpu: &Gpu, network: &Network, member_count: usize) -> Result<(Arenas, Dispatch)> {
+    let max_rows = gpu.max_binding_bytes() / (4 * VALUES_PER_OUTPUT * network.outputs()) / 4 * 4;
+    let layout = ForwardLayout::standalone(gpu, network, member_count, MAX_FORWARD_ROWS.min(max_rows)).and_then(
         |ForwardLayout { arenas, .. }| {
             let (dispatch, bytes) = (ensemble_dispatch(&arenas), result_bytes(arenas.padded_batch, &arenas));
             gpu.check_dispatch(&dispatch)?;
-            check_limit("answers", "max_storage_buffer_binding_size", bytes, gpu.max_binding_bytes() as u64)?;
+            check_limit("predictions", "max_storage_buffer_binding_size", bytes, gpu.max_binding_bytes() as u64)?;
             Ok((arenas, dispatch))
         },
     );
-    match found {
-        Err(Error::DeviceLimit { .. }) if member_count > 1 => first_group(gpu, network, member_count.div_ceil(2)),
-        found => found,
+    match layout {
+        Err(Error::DeviceLimit { .. }) if member_count > 1 => {
+            first_group_layout(gpu, network, member_count.div_ceil(2))
+        }
+        result => result,
     }
 }
 
-/// Bytes of the answers for some rows.
+/// Returns the bytes of the results for `rows` rows.
 fn result_bytes(rows: usize, arenas: &Arenas) -> u64 {
     (4 * VALUES_PER_OUTPUT * rows * arenas.outputs()) as u64
 }
 
-/// The kernel that puts the outputs of a wave to the answers.
+/// Returns the dispatch that adds the outputs of a group to the results.
 pub(crate) fn ensemble_dispatch(arenas: &Arenas) -> Dispatch {
     let constants = [
         ("BATCH", arenas.padded_batch),
@@ -154,15 +165,15 @@ pub(crate) fn ensemble_dispatch(arenas: &Arenas) -> Dispatch {
         ("OUTPUTS", arenas.outputs()),
     ];
     let constants: String = constants.iter().map(|(name, value)| format!("const {name}: u32 = {value}u;\n")).collect();
-    let numbers = arenas.padded_batch * arenas.outputs();
+    let outputs = arenas.padded_batch * arenas.outputs();
     Dispatch {
         name: "ensemble".to_owned(),
         entry_point: "ensemble",
         source: constants + &source_of(shader!("metrics/ensemble")),
-        workgroups: fold_workgroups(numbers.div_ceil(64), 1),
+        workgroups: fold_workgroups(outputs.div_ceil(WORKGROUP_SIZE), 1),
         loop_iterations: loop_counts::ensemble(arenas),
         max_steps: 1,
-        flop: (5 * numbers * arenas.member_count) as u64,
-        bytes: (4 * numbers * (arenas.member_count + VALUES_PER_OUTPUT)) as u64,
+        flop: (5 * outputs * arenas.member_count) as u64,
+        bytes: (4 * outputs * (arenas.member_count + VALUES_PER_OUTPUT)) as u64,
     }
 }

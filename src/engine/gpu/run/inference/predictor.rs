@@ -1,4 +1,4 @@
-//! Predictions: the outputs of a forward pass, read back or given to the caller's buffers.
+//! Predictions: the outputs of a forward pass, read back or written to a buffer of the caller.
 
 use std::ops::Range;
 
@@ -13,8 +13,9 @@ use crate::{
         },
         kernels::kernel_set::KernelSet,
         layout::{
-            arenas::{Arenas, KernelConfig, MAX_FORWARD_ROWS},
+            arenas::{Arenas, MAX_FORWARD_ROWS},
             buffers::Buffers,
+            kernel_config::KernelConfig,
         },
         run::inference::forward::{ForwardLayout, ForwardPass},
     },
@@ -22,78 +23,87 @@ use crate::{
     nn::{layout::pad_rows, network::Network},
 };
 
+/// A forward pass with the buffers that read its outputs back.
 pub(crate) struct Predictor {
     forward: ForwardPass,
     readback: ReadbackBuffers,
-    /// Between the caller's buffers and the arena; made when they are first asked for.
+    /// The kernels of recorded predictions, created at the first use.
     packing: Option<PackingKernels>,
 }
 
+/// The kernels that copy rows between the caller's dense buffers and the padded rows of the arena.
 struct PackingKernels {
-    set: BindingLayout,
+    binding_layout: BindingLayout,
     pack: Kernel,
     unpack: Kernel,
     cursor: wgpu::Buffer,
 }
 
 impl Predictor {
-    /// A predictor by itself, with parameters of its own and nothing else of a training.
-    pub(crate) async fn standalone(gpu: &Gpu, network: &Network, flat: &[f32], statistics: &[f32]) -> Result<Self> {
-        let design = ForwardLayout::standalone(gpu, network, 1, MAX_FORWARD_ROWS)?;
-        Self::from_forward(ForwardPass::standalone(gpu, design, flat, statistics).await?).await
+    /// Creates a predictor of one network without an engine, with its own copy of the parameters and the running
+    /// statistics.
+    pub(crate) async fn standalone(
+        gpu: &Gpu,
+        network: &Network,
+        parameters: &[f32],
+        statistics: &[f32],
+    ) -> Result<Self> {
+        let layout = ForwardLayout::standalone(gpu, network, 1, MAX_FORWARD_ROWS)?;
+        Self::from_forward(ForwardPass::standalone(gpu, layout, parameters, statistics).await?).await
     }
 
-    /// A predictor of so many networks whose parameters are in training.
+    /// Creates a predictor of `member_count` members of an engine. `buffers` are the buffers of the engine, and
+    /// `binding_layout` is the layout of its step kernels.
     pub(crate) async fn new(
         gpu: &Gpu,
-        (network, models): (&Network, usize),
+        (network, member_count): (&Network, usize),
         config: &KernelConfig,
-        (set, buffers): (&BindingLayout, &Buffers),
+        (binding_layout, buffers): (&BindingLayout, &Buffers),
     ) -> Result<Self> {
-        let design = ForwardLayout::new(gpu, network, models, config, (MAX_FORWARD_ROWS, false))?;
-        Self::from_forward(ForwardPass::new(gpu, design, set, buffers).await?).await
+        let layout = ForwardLayout::new(gpu, network, member_count, config, (MAX_FORWARD_ROWS, false))?;
+        Self::from_forward(ForwardPass::new(gpu, layout, binding_layout, buffers).await?).await
     }
 
     async fn from_forward(forward: ForwardPass) -> Result<Self> {
         let bytes = (16 * forward.arenas.padded_batch * forward.arenas.output_stride()) as u64;
-        let outputs = ReadbackBuffers::new(&forward.gpu, "outputs", bytes).await?;
-        Ok(Self { forward, readback: outputs, packing: None })
+        let readback = ReadbackBuffers::new(&forward.gpu, "outputs readback", bytes).await?;
+        Ok(Self { forward, readback, packing: None })
     }
 
-    /// Sets the parameters and the running statistics, flat, of one that is alone.
-    pub(crate) fn set_parameters(&self, flat: &[f32], statistics: &[f32]) {
-        self.forward.set_parameters(flat, statistics);
+    /// Sets the parameters and the running statistics of a standalone predictor.
+    pub(crate) fn set_parameters(&self, parameters: &[f32], statistics: &[f32]) {
+        self.forward.set_parameters(parameters, statistics);
     }
 
-    /// The most rows of one recording.
+    /// Returns the maximum number of rows of a recorded prediction.
     pub(crate) const fn max_rows(&self) -> usize {
         self.forward.arenas.padded_batch
     }
 
-    /// The outputs for rows of inputs, those of one model after the other's.
+    /// Returns the outputs for any number of rows, member by member.
     pub(crate) async fn predict(&self, inputs: &[f32]) -> Result<Vec<f32>> {
         let ForwardPass { gpu, arenas, activations, .. } = &self.forward;
         let (columns, stride) = (arenas.outputs(), 4 * arenas.output_stride());
         let mut outputs: Vec<Vec<f32>> = vec![Vec::new(); arenas.member_count];
-        let mut take = |model: usize, values: Vec<f32>| {
-            values.chunks_exact(stride).for_each(|row| outputs[model].extend(&row[..columns]));
+        let mut take = |member: usize, values: Vec<f32>| {
+            values.chunks_exact(stride).for_each(|row| outputs[member].extend(&row[..columns]));
         };
-        let mut flow = self.readback.queue(gpu);
-        for block in inputs.chunks(arenas.padded_batch * arenas.inputs()) {
-            let rows = block.len() / arenas.inputs();
-            let block = pad_rows(block, arenas.inputs(), arenas.padded_batch);
-            for model in 0..arenas.member_count {
-                let start = 16 * (model * arenas.activations) as u64;
-                gpu.upload(activations, start, bytemuck::cast_slice(&block));
+        let mut queue = self.readback.queue(gpu);
+        for batch in inputs.chunks(arenas.padded_batch * arenas.inputs()) {
+            let rows = batch.len() / arenas.inputs();
+            let padded = pad_rows(batch, arenas.inputs(), arenas.padded_batch);
+            for member in 0..arenas.member_count {
+                let offset = 16 * (member * arenas.activations) as u64;
+                gpu.upload(activations, offset, bytemuck::cast_slice(&padded));
             }
             gpu.compute(|pass| self.forward.record(pass));
-            for model in 0..arenas.member_count {
-                let start = 16 * (model * arenas.activations + arenas.output_offset) as u64;
+            for member in 0..arenas.member_count {
+                let offset = 16 * (member * arenas.activations + arenas.output_offset) as u64;
                 let bytes = (rows * stride * size_of::<f32>()) as u64;
-                flow.read(model, activations, (start, bytes), &mut take).await?;
+                queue.read(member, activations, (offset, bytes), &mut take).await?;
             }
         }
-        flow.finish(&mut take).await?;
+        queue.finish(&mut take).await?;
         Ok(outputs.concat())
     }
 
@@ -101,30 +111,36 @@ impl Predictor {
         &self.forward
     }
 
-    /// The outputs of a single network for so many rows, of which `bring` brings a batch by its number and computes it.
+    /// Computes the outputs of one member for `rows` rows. `submit_batch` submits the forward pass of the batch of the
+    /// given number. `take` receives a range of rows and their outputs.
     pub(crate) async fn predict_batches(
         &self,
         rows: usize,
         mut take: impl FnMut(Range<usize>, Vec<f32>),
-        bring: impl Fn(usize),
+        submit_batch: impl Fn(usize),
     ) -> Result<()> {
         let ForwardPass { gpu, arenas, activations, .. } = &self.forward;
         let (columns, stride) = (arenas.outputs(), 4 * arenas.output_stride());
         let mut take = |rows: Range<usize>, values: Vec<f32>| {
             take(rows, values.chunks_exact(stride).flat_map(|row| &row[..columns]).copied().collect());
         };
-        let mut flow = self.readback.queue(gpu);
+        let mut queue = self.readback.queue(gpu);
         for (batch, first) in (0..rows).step_by(arenas.padded_batch).enumerate() {
             let rows = first..rows.min(first + arenas.padded_batch);
-            bring(batch);
+            submit_batch(batch);
             let bytes = (rows.len() * stride * size_of::<f32>()) as u64;
-            flow.read(rows, activations, (16 * arenas.output_offset as u64, bytes), &mut take).await?;
+            queue.read(rows, activations, (16 * arenas.output_offset as u64, bytes), &mut take).await?;
         }
-        flow.finish(&mut take).await
+        queue.finish(&mut take).await
     }
 
-    /// Records the outputs for `rows` rows of the caller's buffer into another one, both one number after the other, for the
-    /// first model. Nothing is submitted, waited for or read back.
+    /// Records a prediction of the first member into the caller's encoder, for `rows` rows of the buffer `inputs` and
+    /// into the buffer `outputs`. Both buffers are dense. The caller submits the encoder.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSetting`] if `rows` is 0 or exceeds [`Predictor::max_rows`].
+    /// [`Error::InvalidSetting`] if a buffer lacks the usage `STORAGE`.
+    /// [`Error::Shape`] if a buffer is too small.
     pub(crate) async fn record(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,
@@ -136,37 +152,38 @@ impl Predictor {
         if rows == 0 || rows > arenas.padded_batch {
             let expected = format!("1 to {}", arenas.padded_batch);
             return Err(Error::InvalidSetting {
-                name: "rows of a recorded prediction",
+                name: "rows of the recorded prediction",
                 expected,
                 got: rows.to_string(),
             });
         }
         let [input_bytes, output_bytes] =
             [arenas.inputs(), arenas.outputs()].map(|columns| (4 * rows * columns) as u64);
-        for (what, buffer, bytes) in [("inputs", inputs, input_bytes), ("outputs", outputs, output_bytes)] {
+        for (name, buffer, bytes) in [("inputs", inputs, input_bytes), ("outputs", outputs, output_bytes)] {
             if buffer.size() < bytes {
-                check_len(&format!("bytes of the buffer of {what}"), bytes as usize, buffer.size() as usize)?;
+                check_len(&format!("bytes of the {name} buffer"), bytes as usize, buffer.size() as usize)?;
             }
             if !buffer.usage().contains(wgpu::BufferUsages::STORAGE) {
-                let (expected, got) = ("STORAGE".to_owned(), format!("{:?}", buffer.usage()));
-                return Err(Error::InvalidSetting { name: "usage of the caller's buffer", expected, got });
+                let expected = format!("STORAGE for the {name} buffer");
+                let got = format!("{:?}", buffer.usage());
+                return Err(Error::InvalidSetting { name: "buffer usage", expected, got });
             }
         }
-        let packers = match self.packing.take() {
-            Some(made) => made,
+        let packing = match self.packing.take() {
+            Some(kernels) => kernels,
             None => PackingKernels::new(gpu, arenas).await?,
         };
-        let PackingKernels { set, pack, unpack, cursor } = &*self.packing.insert(packers);
+        let PackingKernels { binding_layout, pack, unpack, cursor } = &*self.packing.insert(packing);
         let bind = async |dense: &wgpu::Buffer, bytes: u64| {
             let buffers = [(cursor, None), (dense, Some(bytes)), (activations, None)];
-            set.bind_ranges(gpu, "packing", &buffers).await
+            binding_layout.bind_ranges(gpu, "packing", &buffers).await
         };
-        let (from, to) = (bind(inputs, input_bytes).await?, bind(outputs, output_bytes).await?);
+        let (pack_group, unpack_group) = (bind(inputs, input_bytes).await?, bind(outputs, output_bytes).await?);
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        pass.set_bind_group(0, &from, &[0]);
+        pass.set_bind_group(0, &pack_group, &[0]);
         pack.record(&mut pass);
         self.forward.record(&mut pass);
-        pass.set_bind_group(0, &to, &[0]);
+        pass.set_bind_group(0, &unpack_group, &[0]);
         unpack.record(&mut pass);
         Ok(())
     }
@@ -176,9 +193,10 @@ impl PackingKernels {
     async fn new(gpu: &Gpu, arenas: &Arenas) -> Result<Self> {
         let [pack, unpack] = KernelSet::packing_dispatches(arenas);
         [&pack, &unpack].into_iter().try_for_each(|dispatch: &Dispatch| gpu.check_dispatch(dispatch))?;
-        let set = BindingLayout::new(gpu, "packing", &[Binding::Cursor, Binding::Write, Binding::Write]).await?;
-        let (pack, unpack) = (set.kernel(gpu, &pack).await?, set.kernel(gpu, &unpack).await?);
+        let bindings = &[Binding::Cursor, Binding::Write, Binding::Write];
+        let binding_layout = BindingLayout::new(gpu, "packing", bindings).await?;
+        let (pack, unpack) = (binding_layout.kernel(gpu, &pack).await?, binding_layout.kernel(gpu, &unpack).await?);
         let cursor = gpu.buffer("cursor", PAIR_BYTES, wgpu::BufferUsages::UNIFORM).await?;
-        Ok(Self { set, pack, unpack, cursor })
+        Ok(Self { binding_layout, pack, unpack, cursor })
     }
 }
