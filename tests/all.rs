@@ -1,12 +1,15 @@
-//! All tests of what users reach, as one program, since each of its own would take the library apart and link it once more.
-//! `cargo test --test all rows::` passes those of one file.
+//! The integration tests: one program, so that the library is linked only once.
+//!
+//! `cargo test --test all trainer::` runs the tests of one file.
 
 mod common;
-/// The reader and player of `--example replay`; its own tests run here as well.
+/// The parser and the replay of `--example replay`. Its unit tests run in this program too.
 #[path = "../examples/common/trace.rs"]
 mod trace;
 
-mod custom;
+mod atomic_saves;
+mod csv_dialects;
+mod custom_functions;
 mod data;
 mod devices;
 mod endurance;
@@ -15,29 +18,27 @@ mod errors;
 mod estimators;
 mod examples;
 mod exports;
-mod files;
-mod fit;
-mod foreign_tables;
-mod frame;
+mod feature_scaling;
 mod guide;
-mod hostile;
-mod labels;
-mod memory;
-mod pictures;
+mod malformed_files;
+mod model_files;
+mod multilabel;
+mod out_of_memory;
 mod plans;
+mod plot;
 mod population;
-mod random;
-mod rows;
-mod saves;
-mod scaling;
+mod population_metrics;
+mod random_cases;
+mod recording;
+mod sample_weights_and_noise;
 mod schedules;
-mod scores;
 mod search;
-mod selftest;
+mod self_test;
 mod settings;
-mod sines;
-mod streams;
+mod sine_networks;
+mod streaming;
 mod traces;
-mod train;
-mod training;
-mod worked;
+mod train_example;
+mod trainer;
+mod training_loop;
+mod worked_examples;

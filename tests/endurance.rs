@@ -1,5 +1,5 @@
-//! What only shows after long: memory that grows, files larger than the memory, many trainers at once. Small here;
-//! `.ci/endurance` runs it at full size.
+//! Long runs: growing memory, files larger than the memory, many trainers at once. The tests use small sizes;
+//! `.ci/endurance` runs them at full size.
 #![cfg(all(feature = "npy", target_os = "linux"))]
 
 use std::{
@@ -8,21 +8,22 @@ use std::{
     thread,
 };
 
-use crate::common::{Folder, LIMIT, again, bits, devices, is_alone, kib, numbers, run_within, xor};
+use crate::common::{Folder, LIMIT, bits, child_test, devices, is_child_test, numbers, process_kib, run_within, xor};
 use gradus::{
-    Activation, Dataset, Device, Features, Loss, Network, Optimizer, Trainer, TrainerSettings, data::formats::Npy,
+    Activation, Dataset, Device, Features, Loss, Network, Optimizer, Trainer, TrainerSettings,
+    data::{FileRows, formats::Npy},
 };
 
-/// A number of the environment.
-fn size(name: &str, small: u64) -> u64 {
-    env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(small)
+/// Returns the number in an environment variable, or `default`.
+fn size(name: &str, default: u64) -> u64 {
+    env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 #[test]
-fn a_million_steps_take_no_more_memory_than_the_first() {
+fn memory_does_not_grow_with_the_number_of_steps() {
     let steps = size("GRADUS_TEST_STEPS", 30_000);
-    if !is_alone() {
-        let mut child = again("endurance::a_million_steps_take_no_more_memory_than_the_first");
+    if !is_child_test() {
+        let mut child = child_test("endurance::memory_does_not_grow_with_the_number_of_steps");
         let outcome = run_within(&mut child, LIMIT * (1 + steps / 30_000) as u32);
         println!("{}", outcome.expect(0, &["1 passed"]).stdout);
         return;
@@ -33,20 +34,20 @@ fn a_million_steps_take_no_more_memory_than_the_first() {
             TrainerSettings { batch_size: 4, optimizer: Optimizer::sgd(0.5), seed: 1, ..TrainerSettings::default() };
         let mut trainer = Trainer::new(&device, &network, &xor(), settings).expect("a trainer");
         let part = (steps / 10) as usize;
-        let taken: Vec<u64> = (0..10)
+        let memory_kib: Vec<u64> = (0..10)
             .map(|_| {
                 trainer.run(part).expect("steps");
-                kib("VmRSS")
+                process_kib("VmRSS")
             })
             .collect();
-        let grown = taken[9].saturating_sub(taken[1]);
-        println!("{device}: {} steps, {} KiB after two tenths, {grown} KiB more at the end", 10 * part, taken[1]);
-        assert!(grown <= 2048, "{device}: KiB after each tenth: {taken:?}");
+        let growth = memory_kib[9].saturating_sub(memory_kib[1]);
+        println!("{device}: {} steps, {} KiB after two tenths, {growth} KiB more at the end", 10 * part, memory_kib[1]);
+        assert!(growth <= 2048, "{device}: KiB after each tenth: {memory_kib:?}");
     }
 }
 
 #[test]
-fn many_trainers_share_a_device() {
+fn trainers_on_eight_threads_compute_the_bits_of_a_single_trainer() {
     let rounds = size("GRADUS_TEST_ROUNDS", 1);
     for device in devices() {
         let train = |seed: u64| {
@@ -57,19 +58,20 @@ fn many_trainers_share_a_device() {
             trainer.run(200).expect("steps");
             bits(&trainer.parameters().expect("parameters"))
         };
-        let alone: Vec<_> = (0..8).map(train).collect();
+        let sequential: Vec<_> = (0..8).map(train).collect();
         for round in 0..rounds {
             let train = &train;
-            let together: Vec<_> = thread::scope(|scope| {
-                let all: Vec<_> = (0..8).map(|seed| scope.spawn(move || train(seed))).collect();
-                all.into_iter().map(|one| one.join().expect("no panic")).collect()
+            let concurrent: Vec<_> = thread::scope(|scope| {
+                let threads: Vec<_> = (0..8).map(|seed| scope.spawn(move || train(seed))).collect();
+                threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
             });
-            assert!(together == alone, "{device}, round {round}: other bits than alone");
+            assert!(concurrent == sequential, "{device}, round {round}: other bits than one after another");
         }
     }
 }
 
 const COLUMNS: usize = 784;
+/// The environment variable with the path of the file that a child process trains on.
 const FILE: &str = "GRADUS_TEST_LARGE_FILE";
 
 fn data(rows: usize, features: impl Into<Features>) -> Dataset {
@@ -77,8 +79,8 @@ fn data(rows: usize, features: impl Into<Features>) -> Dataset {
     Dataset::new(rows, features, classes).expect("a data set")
 }
 
-/// How many KiB more this process takes at some time of a training than before it had the data set.
-fn growth(device: &Device, steps: usize, data_set: impl FnOnce() -> Dataset) -> u64 {
+/// Trains and returns the maximum memory of this process in KiB, minus its memory before the data set existed.
+fn memory_growth(device: &Device, steps: usize, data_set: impl FnOnce() -> Dataset) -> u64 {
     let network = Network::new(COLUMNS).dense(30, Activation::Relu).dense(10, Activation::Identity);
     let settings = TrainerSettings { batch_size: 64, loss: Loss::SoftmaxCrossEntropy, ..TrainerSettings::default() };
     let device = device.clone().with_dataset_memory_limit(1 << 20);
@@ -86,40 +88,40 @@ fn growth(device: &Device, steps: usize, data_set: impl FnOnce() -> Dataset) -> 
         let mut trainer = Trainer::new(&device, &network, &data, settings.clone()).expect("a trainer");
         trainer.run(steps.min(trainer.steps_per_epoch())).expect("steps").losses.len()
     };
-    // What the compiler takes is taken by now.
+    // Train once before measuring: the compiler of the driver allocates memory.
     train(data(4096, Features::bytes(vec![7; 4096 * COLUMNS], 1.0 / 255.0)), 10);
-    fs::write("/proc/self/clear_refs", "5").expect("the most so far is forgotten");
-    let before = kib("VmRSS");
-    let taken = train(data_set(), steps);
-    let grown = kib("VmHWM").saturating_sub(before);
-    println!("{device}: {taken} steps, {grown} KiB more at most");
-    grown
+    fs::write("/proc/self/clear_refs", "5").expect("VmHWM can be reset");
+    let before = process_kib("VmRSS");
+    let steps = train(data_set(), steps);
+    let growth = process_kib("VmHWM").saturating_sub(before);
+    println!("{device}: {steps} steps, at most {growth} KiB more");
+    growth
 }
 
 #[test]
-fn a_file_trains_in_less_memory_than_it_has_bytes() {
+fn streaming_a_file_needs_less_memory_than_its_size() {
     let mib = size("GRADUS_TEST_MIB", 144);
     if let Ok(path) = env::var(FILE) {
         let steps = size("GRADUS_TEST_STEPS", 300) as usize;
         for device in devices() {
-            let grown = growth(&device, steps, || {
-                let rows = Npy::rows_in(&path).expect("rows").with_scale(1.0 / 255.0);
+            let growth = memory_growth(&device, steps, || {
+                let rows = FileRows::open_npy(&path).expect("rows").with_scale(1.0 / 255.0);
                 data(rows.rows(), rows)
             });
-            assert!(grown < (mib << 10) / 3, "{device}: {grown} KiB for a file of {mib} MiB");
-            assert!(grown < 256 << 10, "{device}: {grown} KiB");
+            assert!(growth < (mib << 10) / 3, "{device}: {growth} KiB for a file of {mib} MiB");
+            assert!(growth < 256 << 10, "{device}: {growth} KiB");
         }
-        // One that is read whole would be noticed.
+        // Check the method: loading the whole file must show in the measurement.
         if mib < 1024 {
-            let grown = growth(&Device::cpu(), 1, || {
+            let growth = memory_growth(&Device::cpu(), 1, || {
                 let array = Npy::load(&path).expect("an array");
                 data(array.rows(), array.into_values())
             });
-            assert!(grown > (mib << 10) / 2, "{grown} KiB for a file of {mib} MiB that is read");
+            assert!(growth > (mib << 10) / 2, "{growth} KiB for a loaded file of {mib} MiB");
         }
         return;
     }
-    let block: Vec<u8> = (0..251 * COLUMNS).map(|at| ((at / COLUMNS * 31 + at % COLUMNS * 7) % 251) as u8).collect();
+    let block: Vec<u8> = (0..251 * COLUMNS).map(|i| ((i / COLUMNS * 31 + i % COLUMNS * 7) % 251) as u8).collect();
     let blocks = (mib << 20) as usize / block.len();
     let rows = 251 * blocks;
     let folder = Folder::new();
@@ -130,8 +132,8 @@ fn a_file_trains_in_less_memory_than_it_has_bytes() {
     file.write_all(&(header.len() as u16).to_le_bytes()).expect("a header");
     file.write_all(header.as_bytes()).expect("a header");
     (0..blocks).for_each(|_| file.write_all(&block).expect("rows"));
-    file.into_inner().expect("it is written");
-    let mut child = again("endurance::a_file_trains_in_less_memory_than_it_has_bytes");
+    file.into_inner().expect("a complete file");
+    let mut child = child_test("endurance::streaming_a_file_needs_less_memory_than_its_size");
     child.env(FILE, &path);
     let outcome = run_within(&mut child, LIMIT * (1 + mib / 144) as u32);
     println!("{}", outcome.expect(0, &["1 passed"]).stdout);

@@ -1,8 +1,8 @@
-//! Plans on every device: printed, saved, pinned, refused, found by measuring, and what a profile tells of them.
+//! Plans on every device: text, reuse, validation, tuning and profiles.
 
 use std::{fs, time::Duration};
 
-use crate::common::{Folder, adapters, bits, callers, devices, numbers};
+use crate::common::{Folder, adapters, application_device, bits, devices, numbers};
 use gradus::{
     Activation, Dataset, Device, Error, Network, Optimizer, Schedule, Trainer, TrainerSettings,
     plan::{Plan, Tuner},
@@ -15,8 +15,8 @@ fn network() -> Network {
 }
 
 fn data() -> Dataset {
-    let answers: Vec<f32> = numbers(ROWS * 3, 2).iter().map(|v| 0.5 * v + 0.5).collect();
-    Dataset::new(ROWS, numbers(ROWS * 9, 1), answers).expect("a data set")
+    let targets: Vec<f32> = numbers(ROWS * 3, 2).iter().map(|v| 0.5 * v + 0.5).collect();
+    Dataset::new(ROWS, numbers(ROWS * 9, 1), targets).expect("a data set")
 }
 
 fn settings(plan: Option<Plan>) -> TrainerSettings {
@@ -27,107 +27,112 @@ fn trainer(device: &Device, plan: Option<Plan>) -> Result<Trainer, Error> {
     Trainer::new(device, &network(), &data(), settings(plan))
 }
 
-/// The parameters after some steps.
-fn trained(mut trainer: Trainer) -> Vec<u32> {
+/// Runs 30 steps and returns the parameters.
+fn parameters_after_run(mut trainer: Trainer) -> Vec<u32> {
     trainer.run(30).expect("steps");
     bits(&trainer.parameters().expect("parameters"))
 }
 
-/// Every scheme by its text, in tiles that run everywhere.
+/// Returns the text of a plan for every scheme, with tiles that every device supports.
 fn schemes(plan: &Plan) -> [String; 5] {
     let text = plan.to_string();
     let head: Vec<&str> = text.lines().take(5).collect();
-    let of = |scheme: &str, tile: &str| {
-        let ways = ["forward 0", "forward 1", "input_delta 1", "gradients"].map(|name| format!("{name}: {tile}"));
-        format!("{}\nscheme: {scheme}\n{}\n", head.join("\n"), ways.join("\n"))
+    let plan_text = |scheme: &str, tile: &str| {
+        let matmuls = ["forward 0", "forward 1", "input_delta 1", "gradients"].map(|name| format!("{name}: {tile}"));
+        format!("{}\nscheme: {scheme}\n{}\n", head.join("\n"), matmuls.join("\n"))
     };
     [
-        of("layered", "plain"),
-        of("layered", "staged 32 in 2 parts"),
-        of("layered", "sliced 64/16"),
-        of("fused, 16 rows in 3 workgroups", "plain"),
-        of("tiny, 7 steps", "sliced 32/4"),
+        plan_text("layered", "register"),
+        plan_text("layered", "shared_memory 32 split_k 2"),
+        plan_text("layered", "sliced_k 64/16"),
+        plan_text("fused, 16 rows in 3 workgroups", "register"),
+        plan_text("single_workgroup, 7 steps", "sliced_k 32/4"),
     ]
 }
 
 #[test]
-fn a_plan_that_is_saved_and_pinned_gives_the_same_bits() {
+fn a_parsed_plan_reproduces_the_bits() {
     for device in devices() {
         let first = trainer(&device, None).expect("a trainer");
         let plan = first.plan();
         assert!(!plan.dispatches().is_empty(), "{device}: {plan}");
-        let expected = trained(first);
-        let read = plan.to_string().parse::<Plan>().expect("its own text");
-        let again = trainer(&device, Some(read)).expect("its own plan");
-        assert_eq!(again.plan(), plan, "{device}");
-        assert_eq!(trained(again), expected, "{device}");
+        let expected = parameters_after_run(first);
+        let parsed = plan.to_string().parse::<Plan>().expect("the text of a plan");
+        let second = trainer(&device, Some(parsed)).expect("a trainer");
+        assert_eq!(second.plan(), plan, "{device}");
+        assert_eq!(parameters_after_run(second), expected, "{device}");
 
         for text in schemes(&plan).iter().filter(|_| device.is_gpu()) {
-            let pinned = || trainer(&device, Some(text.parse().expect("a plan"))).expect("a plan that runs everywhere");
-            let followed = pinned().plan().to_string();
-            assert!(followed.contains(text.lines().nth(5).unwrap_or_default()), "{device}: {followed} for {text}");
-            assert_eq!(trained(pinned()), trained(pinned()), "{device}: {text}");
+            let planned = || trainer(&device, Some(text.parse().expect("a plan"))).expect("a valid plan");
+            let actual = planned().plan().to_string();
+            assert!(actual.contains(text.lines().nth(5).unwrap_or_default()), "{device}: {actual} for {text}");
+            assert_eq!(parameters_after_run(planned()), parameters_after_run(planned()), "{device}: {text}");
         }
     }
 }
 
 #[test]
-fn a_tile_of_subgroups_is_refused_on_a_device_without_them() {
+fn a_subgroup_tile_is_an_error_without_subgroups() {
     for adapter in adapters() {
-        let (device, queue) = callers(&adapter, None);
-        let device = Device::from_wgpu(device, queue).expect("the adapter's limits are enough");
+        let (device, queue) = application_device(&adapter, None);
+        let device = Device::from_wgpu(device, queue).expect("the adapter's limits are sufficient");
         let plan = trainer(&device, None).expect("a trainer").plan();
-        let [layered, ..] = schemes(&plan).map(|text| text.replace("plain", "lanes8 32"));
-        let refused = trainer(&device, Some(layered.parse().expect("a plan"))).err();
-        assert!(matches!(&refused, Some(Error::InvalidPlan { field: "tile", .. })), "{device}: {refused:?}");
+        let [layered, ..] = schemes(&plan).map(|text| text.replace("register", "subgroup8 32"));
+        let error = trainer(&device, Some(layered.parse().expect("a plan"))).err();
+        assert!(matches!(&error, Some(Error::InvalidPlan { field: "tile", .. })), "{device}: {error:?}");
     }
 }
 
 #[test]
-fn a_plan_that_does_not_fit_is_refused_before_anything_is_made() {
+fn an_invalid_plan_is_an_error_that_names_the_field() {
     for device in devices() {
         let plan = trainer(&device, None).expect("a trainer").plan();
         let text = plan.to_string();
-        let refused = |text: String, what: &str| {
+        let expect_error = |text: String, expected: &str| {
             let error = trainer(&device, Some(text.parse().expect("a plan"))).err();
             assert!(
-                matches!(&error, Some(Error::InvalidPlan { field: of, .. }) if *of == what),
+                matches!(&error, Some(Error::InvalidPlan { field, .. }) if *field == expected),
                 "{device}: {error:?} for {text}"
             );
         };
-        let line = |name: &str| text.lines().find(|line| line.starts_with(name)).expect("its line").to_owned();
+        let line =
+            |name: &str| text.lines().find(|line| line.starts_with(name)).expect("a line of this name").to_owned();
         for name in ["gradus", "device", "driver", "batch"] {
-            refused(text.replace(&line(name), &format!("{name}: 77")), name);
+            expect_error(text.replace(&line(name), &format!("{name}: 77")), name);
         }
-        refused(text.replace(&line("scheme"), "scheme: cpu, on another planet"), "scheme");
-        refused(text.replace(": 9-20-3", ": 9-20-4"), "network");
+        let other_scheme = "scheme: cpu, full batch, 999 threads";
+        expect_error(text.replace(&line("scheme"), other_scheme), "scheme");
+        expect_error(text.replace(": 9-20-3", ": 9-20-4"), "network");
         let [layered, _, sliced, fused, tiny] = schemes(&plan);
         if device.is_gpu() {
-            refused(fused.replace("16 rows", "18 rows"), "rows");
-            refused(fused.replace("16 rows", "4096 rows"), "rows");
-            refused(
-                sliced.replace("layered", "tiny, 5 steps").replace("1: sliced 64/16", "1: sliced 64/8 in 2 parts"),
-                "ways",
+            expect_error(fused.replace("16 rows", "18 rows"), "rows");
+            expect_error(fused.replace("16 rows", "4096 rows"), "rows");
+            expect_error(
+                sliced
+                    .replace("layered", "single_workgroup, 5 steps")
+                    .replace("1: sliced_k 64/16", "1: sliced_k 64/8 split_k 2"),
+                "matmul",
             );
-            refused(tiny.replace("forward 1: sliced 32/4", "forward 1: plain"), "ways");
-            refused(layered.replace("layered", "lane, 5 steps in 99999 lanes"), "lanes");
+            expect_error(tiny.replace("forward 1: sliced_k 32/4", "forward 1: register"), "matmul");
+            expect_error(layered.replace("layered", "single_invocation, 5 steps in 99999 invocations"), "invocations");
 
-            // No invocation can hold so many weights.
+            // An invocation cannot hold 4,160 parameters.
             let wide = Network::new(64).dense(64, Activation::Tanh);
-            let of =
+            let wide_trainer =
                 |plan| Trainer::without_dataset(&device, &wide, TrainerSettings { plan, ..TrainerSettings::default() });
-            let [layered, ..] = schemes(&of(None).expect("a trainer").plan());
-            let plan = layered.replace("layered", "lane, 1 steps in 8 lanes").parse().expect("a plan");
-            let error = of(Some(plan)).err();
+            let [layered, ..] = schemes(&wide_trainer(None).expect("a trainer").plan());
+            let plan =
+                layered.replace("layered", "single_invocation, 1 steps in 8 invocations").parse().expect("a plan");
+            let error = wide_trainer(Some(plan)).err();
             assert!(matches!(error, Some(Error::InvalidPlan { field: "scheme", .. })), "{device}: {error:?}");
         } else {
-            refused(layered, "scheme");
+            expect_error(layered, "scheme");
         }
     }
 }
 
 #[test]
-fn the_tuner_measures_plans_that_are_right_and_keeps_the_fastest() {
+fn the_tuner_sorts_plans_by_time_and_caches_the_fastest() {
     let folder = Folder::new();
     let cache = folder.join("cache");
     let tuner = Tuner { time_budget: Duration::from_millis(200), cache_dir: Some(cache.clone()) };
@@ -135,32 +140,34 @@ fn the_tuner_measures_plans_that_are_right_and_keeps_the_fastest() {
         let measured = tuner.measure(&device, &network(), &settings(None)).expect("measurements");
         assert!(measured.iter().all(|tuned| tuned.seconds_per_step.is_finite()), "{device}: {measured:?}");
         assert!(measured.is_sorted_by(|a, b| a.seconds_per_step <= b.seconds_per_step), "{device}");
-        let own = trainer(&device, None).expect("a trainer").plan();
-        assert!(measured.iter().any(|tuned| head(&tuned.plan) == head(&own)), "{device}: {own} is none of them");
+        let default = trainer(&device, None).expect("a trainer").plan();
+        let has_default = measured.iter().any(|tuned| head(&tuned.plan) == head(&default));
+        assert!(has_default, "{device}: the tuner did not measure {default}");
 
-        let found = tuner.tune(&device, &network(), &settings(None)).expect("a plan");
-        let again = tuner.tune(&device, &network(), &settings(None)).expect("the same, from the cache");
-        assert_eq!(head(&found), head(&again), "{device}");
-        trained(trainer(&device, Some(again)).expect("a plan that fits"));
+        let fastest = tuner.tune(&device, &network(), &settings(None)).expect("a plan");
+        let cached = tuner.tune(&device, &network(), &settings(None)).expect("the plan in the cache");
+        assert_eq!(head(&fastest), head(&cached), "{device}");
+        parameters_after_run(trainer(&device, Some(cached)).expect("a valid plan"));
 
-        // A file of another driver is replaced, and so is one of a plan that other settings may have found.
+        // The tuner replaces the plan of another driver, and a plan that is invalid for these settings.
         let files: Vec<_> = fs::read_dir(&cache).expect("the cache").map(|file| file.expect("a file").path()).collect();
         let [file] = files.as_slice() else { panic!("{files:?}") };
-        let scheme = found.to_string().lines().find(|line| line.starts_with("scheme")).expect("its scheme").to_owned();
-        for (of_now, of_old) in [("driver: ", "driver: of old, "), (scheme.as_str(), "scheme: cpu, of old")] {
-            let stale = found.to_string().replace(of_now, of_old);
+        let text = fastest.to_string();
+        let scheme = text.lines().find(|line| line.starts_with("scheme")).expect("a scheme");
+        for (current, stale) in [("driver: ", "driver: stale, "), (scheme, "scheme: cpu, stale")] {
+            let stale = text.replace(current, stale);
             fs::write(file, &stale).expect("the file");
             let plan = tuner.tune(&device, &network(), &settings(None)).expect("a new plan");
-            assert!(!plan.to_string().contains("of old"), "{device}");
+            assert!(!plan.to_string().contains("stale"), "{device}");
             assert_ne!(fs::read_to_string(file).expect("the file"), stale, "{device}");
         }
         fs::remove_dir_all(&cache).expect("the cache");
     }
 }
 
-/// No plan is slower because a training at the caller's rate would diverge on the tuner's numbers.
+/// The tuner uses its own numbers, on which a training run with the caller's learning rate may diverge.
 #[test]
-fn the_tuner_measures_what_would_diverge() {
+fn the_tuner_measures_settings_that_would_diverge() {
     let network = Network::new(9).dense(3, Activation::Identity);
     let settings = TrainerSettings { batch_size: 8, optimizer: Optimizer::sgd(100.0), ..TrainerSettings::default() };
     let tuner = Tuner { time_budget: Duration::from_millis(200), cache_dir: None };
@@ -170,9 +177,9 @@ fn the_tuner_measures_what_would_diverge() {
     }
 }
 
-/// The names of files have an end, those of devices and widths may have more.
+/// The name of a cache file must not become too long for the file system, even with the widths of 100 layers.
 #[test]
-fn the_tuner_keeps_plans_of_deep_networks() {
+fn the_tuner_caches_plans_of_deep_networks() {
     let folder = Folder::new();
     let network = (0..100).fold(Network::new(2), |network, _| network.dense(2, Activation::Tanh));
     let tuner = Tuner { time_budget: Duration::ZERO, cache_dir: Some(folder.join("cache")) };
@@ -180,32 +187,32 @@ fn the_tuner_keeps_plans_of_deep_networks() {
     tuner.tune(&Device::cpu(), &network, &settings).expect("a plan");
 }
 
-/// The text without its table.
+/// Returns the text of a plan without its table.
 fn head(plan: &Plan) -> String {
     let text = plan.to_string();
     text.split("\n\n").next().map(|head| format!("{}\n", head.trim_end())).unwrap_or_default()
 }
 
 #[test]
-fn a_profile_takes_the_steps_it_times_and_names_every_kernel() {
+fn a_profile_times_training_steps_and_names_every_kernel() {
     for device in devices() {
         let mut profiled = trainer(&device, None).expect("a trainer");
         let profile = profiled.profile(10).expect("a profile");
         let names: Vec<_> = profile.kernels.iter().map(|kernel| kernel.kernel.clone()).collect();
-        let planned: Vec<_> = profiled.plan().dispatches().iter().map(|row| row.kernel.clone()).collect();
+        let planned: Vec<_> = profiled.plan().dispatches().iter().map(|dispatch| dispatch.kernel.clone()).collect();
         assert_eq!(names, planned, "{device}");
         assert!(profile.seconds_per_step > 0.0 && profile.kernel_seconds() >= 0.0, "{device}: {profile}");
 
         let mut plain = trainer(&device, None).expect("a trainer");
         plain.run(if device.is_gpu() { 21 } else { 11 }).expect("steps");
-        let both = [&profiled, &plain].map(|trainer| bits(&trainer.parameters().expect("parameters")));
-        assert_eq!(both[0], both[1], "{device}: a profile's steps are steps");
+        let parameters = [&profiled, &plain].map(|trainer| bits(&trainer.parameters().expect("parameters")));
+        assert_eq!(parameters[0], parameters[1], "{device}: profiled steps differ from steps of a run");
     }
 }
 
-/// Whatever is asked of a training, its plans are judged by their products.
+/// The tuner checks the matmuls of a plan. Dropout, noise, clipping and accumulation must not make the check fail.
 #[test]
-fn plans_of_a_training_with_everything_are_found_right() {
+fn the_tuner_accepts_plans_with_all_training_features() {
     let network = Network::new(9).dense(20, Activation::Gelu).dropout(0.4).dense(3, Activation::Sigmoid);
     let schedule = Schedule::cosine(100).with_warmup(10);
     let optimizer = Optimizer::adam(0.01).clip_norm(0.01);

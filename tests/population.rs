@@ -1,4 +1,4 @@
-//! Many networks at once: each ends with the bits that it has alone.
+//! Populations: each member has the bits of a trainer with the same settings, subset and plan.
 
 use crate::common::{adapters, bits, devices, numbers, open, xor};
 use gradus::{
@@ -16,111 +16,119 @@ fn data() -> Dataset {
     Dataset::new(ROWS, numbers(ROWS * 5, 1), classes).expect("a data set")
 }
 
-/// Rows of every kind, by turns.
-fn rows(number: usize) -> Subset {
-    match number % 5 {
+/// Returns subsets of every kind.
+fn mixed_subset(member: usize) -> Subset {
+    match member % 5 {
         0 => Subset::All,
-        1 => Subset::TrainFold(Fold { index: number % 4, count: 4, seed: Some(9) }),
-        2 => Subset::Bootstrap { seed: number as u64 },
+        1 => Subset::TrainFold(Fold { index: member % 4, count: 4, seed: Some(9) }),
+        2 => Subset::Bootstrap { seed: member as u64 },
         3 => Subset::Range { start: 7, len: 30 },
-        _ => Subset::TrainFold(Fold { index: number % 3, count: 3, seed: None }),
+        _ => Subset::TrainFold(Fold { index: member % 3, count: 3, seed: None }),
     }
 }
 
-/// Members whose every number differs.
-fn members(count: usize, settings: &TrainerSettings, rows: fn(usize) -> Subset) -> Vec<Member> {
-    let member = |number: usize| {
-        let share = 1.0 + number as f64 / 10.0;
+/// Returns members with different learning rates, weight decays, schedules, seeds and subsets.
+fn members(count: usize, settings: &TrainerSettings, subset: fn(usize) -> Subset) -> Vec<Member> {
+    let new_member = |index: usize| {
+        let factor = 1.0 + index as f64 / 10.0;
         let mut optimizer = settings.optimizer;
-        optimizer.learning_rate *= share;
-        optimizer.weight_decay = 0.01 * (number % 3) as f64;
+        optimizer.learning_rate *= factor;
+        optimizer.weight_decay = 0.01 * (index % 3) as f64;
         let schedule =
-            if number.is_multiple_of(2) { Schedule::Constant } else { Schedule::exponential(1.0 - 0.01 / share) };
-        let seed = 40 + number as u64;
-        Member::new(TrainerSettings { optimizer, schedule, seed, ..settings.clone() }).with_subset(rows(number))
+            if index.is_multiple_of(2) { Schedule::Constant } else { Schedule::exponential(1.0 - 0.01 / factor) };
+        let seed = 40 + index as u64;
+        Member::new(TrainerSettings { optimizer, schedule, seed, ..settings.clone() }).with_subset(subset(index))
     };
-    (0..count).map(member).collect()
+    (0..count).map(new_member).collect()
 }
 
-/// A network that drops this share.
-fn dropping(share: f64) -> Network {
-    let dense = Network::new(5).dense(8, Activation::Tanh).dropout(share).dense(9, Activation::Relu).dropout(share);
+/// Returns a network with the dropout probability `p`.
+fn network_with_dropout(p: f64) -> Network {
+    let dense = Network::new(5).dense(8, Activation::Tanh).dropout(p).dense(9, Activation::Relu).dropout(p);
     dense.dense(3, Activation::Identity)
 }
 
-/// What a network is when it is trained alone on the same rows under the same plan.
-fn alone(device: &Device, network: &Network, data: &Dataset, member: &Member, plan: &gradus::plan::Plan) -> Trainer {
-    let all: Vec<usize> = (0..data.rows()).collect();
-    let rows = member.subset.indices(all.len()).expect("rows");
+/// Returns a trainer with the settings, the dropout and the rows of a member, and with the plan of the population.
+fn trainer_of_member(
+    device: &Device,
+    network: &Network,
+    data: &Dataset,
+    member: &Member,
+    plan: &gradus::plan::Plan,
+) -> Trainer {
+    let rows = member.subset.indices(data.rows()).expect("rows");
     let data = data.select(&rows).expect("rows of the data set");
     let settings = TrainerSettings { plan: Some(plan.clone()), ..member.settings.clone() };
-    let network = member.dropout.map_or_else(|| network.clone(), dropping);
+    let network = member.dropout.map_or_else(|| network.clone(), network_with_dropout);
     Trainer::new(device, &network, &data, settings).unwrap_or_else(|error| panic!("{device}: {error}"))
 }
 
-fn compare(device: &Device, network: &Network, data: &Dataset, members: &[Member], steps: [usize; 2]) {
-    let what = format!("{device}, {} of {:?}", members.len(), network.layers());
+/// Compares some members of a population with trainers, over two runs with a stop between them.
+fn compare_with_trainers(device: &Device, network: &Network, data: &Dataset, members: &[Member], steps: [usize; 2]) {
+    let context = format!("{device}, {} members, {:?}", members.len(), network.layers());
     let mut population =
-        Population::new(device, network, data, members).unwrap_or_else(|error| panic!("{what}: {error}"));
+        Population::new(device, network, data, members).unwrap_or_else(|error| panic!("{context}: {error}"));
     let plan = population.plan();
-    let first = population.run(steps[0]).unwrap_or_else(|error| panic!("{what}: {error}"));
-    // One leaves, and the last takes its slot.
+    let first = population.run(steps[0]).unwrap_or_else(|error| panic!("{context}: {error}"));
+    // Stop a member; the last member moves to its slot.
     let stopped = members.len() / 3;
     if members.len() > 1 {
-        population.stop(stopped).expect("it was in training");
+        population.stop(stopped).expect("an active member");
     }
     let second = population.run(steps[1]).expect("steps");
     assert_eq!(population.active_members().count(), members.len() - usize::from(members.len() > 1));
     let inputs = numbers(3 * network.inputs(), 4);
     let outputs = population.predict(&inputs).expect("outputs");
-    let mut looked_at = vec![0, stopped, members.len() / 2, members.len() - 1];
-    looked_at.dedup();
-    for number in looked_at {
-        let is_stopped = members.len() > 1 && number == stopped;
-        let mut trainer = alone(device, network, data, &members[number], &plan);
-        assert_eq!(trainer.run(steps[0]).as_ref(), Ok(&first[number]), "{what}: {number}");
+    let mut compared = vec![0, stopped, members.len() / 2, members.len() - 1];
+    compared.dedup();
+    for member in compared {
+        let context = format!("{context}, member {member}");
+        let is_stopped = members.len() > 1 && member == stopped;
+        let mut trainer = trainer_of_member(device, network, data, &members[member], &plan);
+        assert_eq!(trainer.run(steps[0]).as_ref(), Ok(&first[member]), "{context}");
         if is_stopped {
-            assert_eq!((second[number].losses.len(), population.steps(number)), (0, Ok(steps[0] as u64)), "{what}");
+            assert_eq!((second[member].losses.len(), population.steps(member)), (0, Ok(steps[0] as u64)), "{context}");
         } else {
-            assert_eq!(trainer.run(steps[1]).as_ref(), Ok(&second[number]), "{what}: {number}");
+            assert_eq!(trainer.run(steps[1]).as_ref(), Ok(&second[member]), "{context}");
         }
         let expected = trainer.parameters().expect("parameters");
-        assert_eq!(bits(&population.parameters(number).expect("parameters")), bits(&expected), "{what}: {number}");
-        assert_eq!(population.model(number).expect("a model").parameters, expected, "{what}: {number}");
-        assert_eq!(trainer.predict(&inputs).as_ref(), Ok(&outputs[number]), "{what}: {number}");
+        assert_eq!(bits(&population.parameters(member).expect("parameters")), bits(&expected), "{context}");
+        assert_eq!(population.model(member).expect("a model").parameters, expected, "{context}");
+        assert_eq!(trainer.predict(&inputs).as_ref(), Ok(&outputs[member]), "{context}");
     }
 }
 
 #[test]
-fn each_network_ends_with_the_bits_that_it_has_alone() {
+fn each_member_computes_the_bits_of_a_trainer() {
     let softmax = TrainerSettings { batch_size: 8, loss: Loss::SoftmaxCrossEntropy, ..TrainerSettings::default() };
     let small = Network::new(5).dense(6, Activation::Tanh).dense(3, Activation::Identity);
-    let rich = Network::new(5).dense(7, Activation::Relu).batch_norm().dropout(0.2).dense(3, Activation::Identity);
+    let normalized =
+        Network::new(5).dense(7, Activation::Relu).batch_norm().dropout(0.2).dense(3, Activation::Identity);
     for device in devices() {
         for count in [1, 2, 33] {
             let settings = TrainerSettings { optimizer: Optimizer::adam(0.01), ..softmax.clone() };
-            compare(&device, &small, &data(), &members(count, &settings, rows), [11, 9]);
+            compare_with_trainers(&device, &small, &data(), &members(count, &settings, mixed_subset), [11, 9]);
         }
-        // Layer by layer, with gradients that wait for more batches, noise, and an average.
+        // The layered scheme with gradient accumulation, noise and EMA.
         let optimizer = Optimizer::momentum(0.05, 0.9).clip_norm(0.5).ema(0.9);
         let settings = TrainerSettings { optimizer, gradient_accumulation: 2, input_noise_std: 0.1, ..softmax.clone() };
-        compare(&device, &rich, &data(), &members(7, &settings, rows), [5, 6]);
-        // Each drops another share.
-        let mut droppers = members(9, &softmax, rows);
-        droppers.iter_mut().zip(1..).for_each(|(member, n)| member.dropout = Some(f64::from(n) / 11.0));
-        compare(&device, &dropping(0.5), &data(), &droppers, [6, 7]);
-        // A lane each.
+        compare_with_trainers(&device, &normalized, &data(), &members(7, &settings, mixed_subset), [5, 6]);
+        // Members with different dropout probabilities.
+        let mut with_dropout = members(9, &softmax, mixed_subset);
+        with_dropout.iter_mut().zip(1..).for_each(|(member, n)| member.dropout = Some(f64::from(n) / 11.0));
+        compare_with_trainers(&device, &network_with_dropout(0.5), &data(), &with_dropout, [6, 7]);
+        // Networks so small that one invocation can train one.
         let xor_settings =
             TrainerSettings { batch_size: 4, optimizer: Optimizer::sgd(0.5), ..TrainerSettings::default() };
         let network = Network::new(2).dense(2, Activation::Sigmoid).dense(1, Activation::Sigmoid);
         for count in [1, 2, 33, 1000] {
-            compare(&device, &network, &xor(), &members(count, &xor_settings, |_| Subset::All), [40, 30]);
+            compare_with_trainers(&device, &network, &xor(), &members(count, &xor_settings, |_| Subset::All), [40, 30]);
         }
     }
 }
 
 #[test]
-fn blocks_of_rows_and_parts_of_sums_give_each_network_its_bits_too() {
+fn members_compute_the_bits_of_a_trainer_in_other_schemes() {
     let network = Network::new(5).dense(20, Activation::Tanh).dense(3, Activation::Sigmoid);
     let data = Dataset::new(200, numbers(200 * 5, 1), numbers(200 * 3, 2)).expect("a data set");
     let settings =
@@ -128,17 +136,20 @@ fn blocks_of_rows_and_parts_of_sums_give_each_network_its_bits_too() {
     for device in devices().into_iter().skip(1) {
         let first = Trainer::new(&device, &network, &data, settings.clone()).expect("a trainer").plan().to_string();
         let head = first.lines().take(5).collect::<Vec<_>>().join("\n");
-        for (scheme, tile) in [("fused, 16 rows in 2 workgroups", "plain"), ("layered", "staged 32 in 2 parts")] {
-            let ways = ["forward 0", "forward 1", "input_delta 1", "gradients"].map(|name| format!("{name}: {tile}"));
-            let plan = format!("{head}\nscheme: {scheme}\n{}\n", ways.join("\n")).parse().expect("a plan");
+        for (scheme, tile) in
+            [("fused, 16 rows in 2 workgroups", "register"), ("layered", "shared_memory 32 split_k 2")]
+        {
+            let matmuls =
+                ["forward 0", "forward 1", "input_delta 1", "gradients"].map(|name| format!("{name}: {tile}"));
+            let plan = format!("{head}\nscheme: {scheme}\n{}\n", matmuls.join("\n")).parse().expect("a plan");
             let settings = TrainerSettings { plan: Some(plan), ..settings.clone() };
-            compare(&device, &network, &data, &members(5, &settings, |_| Subset::All), [5, 4]);
+            compare_with_trainers(&device, &network, &data, &members(5, &settings, |_| Subset::All), [5, 4]);
         }
     }
 }
 
 #[test]
-fn what_diverges_is_stopped_and_the_others_go_on() {
+fn a_diverged_member_stops_and_the_others_continue() {
     let settings =
         |rate| TrainerSettings { batch_size: 8, optimizer: Optimizer::sgd(rate), ..TrainerSettings::default() };
     let network = Network::new(5).dense(6, Activation::Relu).dense(1, Activation::Identity);
@@ -147,19 +158,19 @@ fn what_diverges_is_stopped_and_the_others_go_on() {
         let members = [0.01, 1e6, 0.02].map(|rate| Member::new(settings(rate)));
         let mut population = Population::new(&device, &network, &data, &members).expect("a population");
         let reports = population.run(50).expect("steps");
-        let ends = |report: &RunReport| report.losses.iter().all(|loss| loss.is_finite());
-        assert_eq!(reports.iter().map(ends).collect::<Vec<_>>(), [true, false, true], "{device}");
+        let is_finite = |report: &RunReport| report.losses.iter().all(|loss| loss.is_finite());
+        assert_eq!(reports.iter().map(is_finite).collect::<Vec<_>>(), [true, false, true], "{device}");
         assert_eq!(population.active_members().collect::<Vec<_>>(), [0, 2], "{device}");
         let more = population.run(5).expect("steps");
         assert_eq!(more.iter().map(|report| report.losses.len()).collect::<Vec<_>>(), [5, 0, 5], "{device}");
-        population.stop(0).and_then(|()| population.stop(2)).and_then(|()| population.stop(2)).expect("stopped");
-        assert!(population.run(5).expect("nothing").iter().all(|report| report.losses.is_empty()), "{device}");
+        population.stop(0).and_then(|()| population.stop(2)).and_then(|()| population.stop(2)).expect("active members");
+        assert!(population.run(5).expect("empty reports").iter().all(|report| report.losses.is_empty()), "{device}");
     }
 }
 
-/// All batches are all rows, so that each has the same gradients until there is an update.
+/// Every batch has all rows, so all batches between two updates have the same gradients.
 #[test]
-fn batches_that_waited_when_it_was_kept_are_taken_up_where_as_many_wait_now() {
+fn a_restored_snapshot_continues_its_gradient_accumulation() {
     let network = Network::new(5).dense(1, Activation::Identity);
     let data = Dataset::new(ROWS, numbers(ROWS * 5, 1), numbers(ROWS, 2)).expect("a data set");
     let settings = TrainerSettings {
@@ -169,123 +180,131 @@ fn batches_that_waited_when_it_was_kept_are_taken_up_where_as_many_wait_now() {
         ..TrainerSettings::default()
     };
     for device in devices() {
-        // After 6 steps two batches wait; what an update changes then, if it is kept and put back after some more.
+        // After 6 steps two batches are accumulated. Take a snapshot there, restore it `between` steps later, and
+        // return the change by the next update.
         let change = |between: usize| {
             let members = [Member::new(settings.clone())];
             let mut population = Population::new(&device, &network, &data, &members).expect("a population");
-            population.run(6).and_then(|_| population.snapshot(&[0])).expect("it is kept");
+            population.run(6).and_then(|_| population.snapshot(&[0])).expect("a snapshot");
             let before = population.parameters(0).expect("parameters")[0].weight[0];
-            population.run(between).and_then(|_| population.restore(0)).expect("it is put back");
+            population.run(between).and_then(|_| population.restore(0)).expect("a restored snapshot");
             population.run(4 - (6 + between) % 4).expect("an update");
             population.parameters(0).expect("parameters")[0].weight[0] - before
         };
-        let whole = change(0);
-        for (between, share) in [(4, 1.0), (1, 0.25), (2, 1.0), (3, 0.75)] {
-            let error = (change(between) - share * whole).abs() / whole.abs();
+        let full_change = change(0);
+        for (between, fraction) in [(4, 1.0), (1, 0.25), (2, 1.0), (3, 0.75)] {
+            let error = (change(between) - fraction * full_change).abs() / full_change.abs();
             assert!(error < 1e-4, "{device}: {between} steps between, {error}");
         }
     }
 }
 
 #[test]
-fn what_makes_no_population_is_refused() {
+fn invalid_populations_are_errors() {
     let network = Network::new(5).dense(3, Activation::Identity);
     let settings = TrainerSettings { batch_size: 8, loss: Loss::SoftmaxCrossEntropy, ..TrainerSettings::default() };
     for device in devices() {
-        let refused = |members: &[Member]| {
-            Population::new(&device, &network, &data(), members).expect_err("no population").to_string()
+        let error = |members: &[Member]| {
+            Population::new(&device, &network, &data(), members).expect_err("an invalid population").to_string()
         };
-        assert_eq!(refused(&[]), "networks of a population: expected at least 1, got 0");
-        let one = Member::new(settings.clone());
-        for (other, what) in [
-            (TrainerSettings { batch_size: 9, ..settings.clone() }, "batch"),
-            (TrainerSettings { loss: Loss::Mse, ..settings.clone() }, "loss"),
-            (TrainerSettings { shuffle: false, ..settings.clone() }, "shuffle"),
-            (TrainerSettings { optimizer: Optimizer::adam(0.1), ..settings.clone() }, "kind of optimizer"),
+        assert_eq!(error(&[]), "population: expected at least 1 member, got 0");
+        let member = Member::new(settings.clone());
+        for (other, name, values) in [
+            (TrainerSettings { batch_size: 9, ..settings.clone() }, "batch_size", ["8", "9"]),
+            (TrainerSettings { loss: Loss::Mse, ..settings.clone() }, "loss", ["softmax_cross_entropy", "mse"]),
+            (TrainerSettings { shuffle: false, ..settings.clone() }, "shuffle", ["true", "false"]),
+            (
+                TrainerSettings { optimizer: Optimizer::adam(0.1), ..settings.clone() },
+                "optimizer",
+                ["sgd (regularize_biases)", "adam (regularize_biases)"],
+            ),
             (
                 TrainerSettings { optimizer: Optimizer::sgd(0.1).clip_norm(1.0), ..settings.clone() },
-                "kind of optimizer",
+                "optimizer",
+                ["sgd (regularize_biases)", "sgd (clip_norm, regularize_biases)"],
             ),
         ] {
+            let [expected, got] = values;
             assert_eq!(
-                refused(&[one.clone(), one.clone(), Member::new(other)]),
-                format!("settings of a population: expected the same {what} in all networks, got another in number 2")
+                error(&[member.clone(), member.clone(), Member::new(other)]),
+                format!(
+                    "population: expected {name} {expected} in every member, as in member 0, got {got} in \
+                     member 2"
+                )
             );
         }
-        let empty = one.clone().with_subset(Subset::TrainFold(Fold { index: 5, count: 5, seed: None }));
-        assert_eq!(refused(&[empty]), "fold: expected one of 2 to 53 folds, got number 5 of 5");
-        let dropper = one.clone().with_dropout(0.2);
-        assert_eq!(refused(&[dropper]), "dropout of a population: expected a network with dropout, got one without");
-        let mut population = Population::new(&device, &network, &data(), &[one]).expect("one");
+        let invalid_fold = member.clone().with_subset(Subset::TrainFold(Fold { index: 5, count: 5, seed: None }));
+        assert_eq!(error(&[invalid_fold]), "Fold::index: expected 0 to 4, got 5");
+        let with_dropout = member.clone().with_dropout(0.2);
+        assert_eq!(
+            error(&[with_dropout]),
+            "Member::dropout: expected a network with dropout layers, got none in member 0"
+        );
+        let mut population = Population::new(&device, &network, &data(), &[member]).expect("a population");
         assert!(matches!(population.stop(1), Err(Error::InvalidSetting { .. })));
         assert!(population.parameters(7).is_err() && population.steps(1).is_err());
     }
 }
 
 #[test]
-fn what_a_population_takes_is_told_before_and_refused_where_it_is_not_there() {
+fn memory_is_estimated_and_too_large_populations_are_errors() {
     let network = Network::new(5).dense(64, Activation::Tanh).dense(3, Activation::Identity);
     let settings = TrainerSettings { batch_size: 8, loss: Loss::SoftmaxCrossEntropy, ..TrainerSettings::default() };
     for device in devices() {
         let estimate =
-            |count| Population::estimate_memory(&device, &network, &data(), &members(count, &settings, rows));
-        let [one, many] = [1, 1000].map(|count| estimate(count).expect("an estimate"));
+            |count| Population::estimate_memory(&device, &network, &data(), &members(count, &settings, mixed_subset));
+        let [single, many] = [1, 1000].map(|count| estimate(count).expect("an estimate"));
         let (parameters, count) = (network.parameter_count() as u64, many.group_sizes.iter().sum::<usize>());
-        assert!(one.bytes() > 8 * parameters && many.bytes() > 8 * 1000 * parameters, "{device}: {one}{many}");
-        assert_eq!((one.group_sizes.as_slice(), count), (&[1][..], 1000), "{device}");
-        assert!(many.to_string().ends_with("1000 networks\n"), "{many}");
-        // A thousand networks of 1.6 GB each are more than any computer has.
+        assert!(single.bytes() > 8 * parameters && many.bytes() > 8 * 1000 * parameters, "{device}: {single}{many}");
+        assert_eq!((single.group_sizes.as_slice(), count), (&[1][..], 1000), "{device}");
+        assert!(many.to_string().ends_with("1000 members\n"), "{many}");
+        // 1000 networks of 1.6 GB each exceed the memory of any computer.
         let large = Network::new(5).dense(20_000, Activation::Tanh).dense(20_000, Activation::Tanh);
         let large = large.dense(3, Activation::Identity);
-        let refused = Population::new(&device, &large, &data(), &members(1000, &settings, |_| Subset::All)).err();
-        let is_refused = matches!(refused, Some(Error::OutOfMemory { .. } | Error::DeviceLimit { .. }));
-        assert!(is_refused, "{device}: {refused:?}");
+        let error = Population::new(&device, &large, &data(), &members(1000, &settings, |_| Subset::All)).err();
+        let is_memory_error = matches!(error, Some(Error::OutOfMemory { .. } | Error::DeviceLimit { .. }));
+        assert!(is_memory_error, "{device}: {error:?}");
     }
 }
 
 #[test]
-fn networks_that_do_not_fit_at_once_follow_each_other_with_the_same_bits() {
+fn members_in_several_groups_compute_the_same_bits() {
     let network = Network::new(5).dense(16, Activation::Tanh).dense(3, Activation::Identity);
     let settings = TrainerSettings { batch_size: 8, loss: Loss::SoftmaxCrossEntropy, ..TrainerSettings::default() };
     for adapter in adapters() {
         let limits = wgpu::Limits { max_storage_buffer_binding_size: 16 << 10, ..adapter.limits.clone() };
         let [small, large] = [open(&adapter, Some(limits)), open(&adapter, None)];
-        let members = members(33, &settings, rows);
+        let members = members(33, &settings, mixed_subset);
         let estimate = Population::estimate_memory(&small, &network, &data(), &members).expect("an estimate");
         assert!(estimate.group_sizes.len() > 2 && estimate.to_string().contains("groups"), "{estimate}");
-        let mut waves = Population::new(&small, &network, &data(), &members).expect("a population");
-        let settings = TrainerSettings { plan: Some(waves.plan()), ..settings.clone() };
-        let pinned: Vec<_> = members
-            .iter()
-            .cloned()
-            .map(|mut member| {
-                member.settings.plan = settings.plan.clone();
-                member
-            })
-            .collect();
-        let mut whole = Population::new(&large, &network, &data(), &pinned).expect("a population");
-        for number in [3, 30] {
-            assert_eq!(waves.run(9), whole.run(9), "{small}");
-            waves.stop(number).and_then(|()| whole.stop(number)).expect("it was in training");
+        let mut grouped = Population::new(&small, &network, &data(), &members).expect("a population");
+        let mut members_with_plan = members.clone();
+        members_with_plan.iter_mut().for_each(|member| member.settings.plan = Some(grouped.plan()));
+        let mut in_one_group = Population::new(&large, &network, &data(), &members_with_plan).expect("a population");
+        for member in [3, 30] {
+            assert_eq!(grouped.run(9), in_one_group.run(9), "{small}");
+            grouped.stop(member).and_then(|()| in_one_group.stop(member)).expect("an active member");
         }
-        let folds: Vec<Subset> =
+        let subsets: Vec<Subset> =
             members.iter().map(|member| member.subset.held_out().unwrap_or(member.subset)).collect();
-        let [ours, theirs] = [&mut waves, &mut whole].map(|all| all.evaluate_subsets(&folds).expect("metrics"));
-        for (ours, theirs) in ours.iter().zip(&theirs) {
-            assert!((ours.loss() - theirs.loss()).abs() < 1e-5 && ours.accuracy() == theirs.accuracy(), "{small}");
+        let metrics = grouped.evaluate_subsets(&subsets).expect("metrics");
+        let expected = in_one_group.evaluate_subsets(&subsets).expect("metrics");
+        for (metrics, expected) in metrics.iter().zip(&expected) {
+            assert!((metrics.loss() - expected.loss()).abs() < 1e-5, "{small}");
+            assert_eq!(metrics.accuracy(), expected.accuracy(), "{small}");
         }
-        for number in 0..33 {
-            let [ours, theirs] = [&waves, &whole].map(|all| bits(&all.parameters(number).expect("parameters")));
-            assert_eq!(ours, theirs, "{small}: {number}");
+        for member in 0..33 {
+            let parameters = [&grouped, &in_one_group].map(|p| bits(&p.parameters(member).expect("parameters")));
+            assert_eq!(parameters[0], parameters[1], "{small}: {member}");
         }
     }
 }
 
-/// What is left of an epoch when the clock and the last digits are taken away.
-type Told = (usize, f64, f64, Option<f64>, [i64; 2]);
+/// Steps, loss, learning rate and accuracy of an epoch, and its rounded validation loss and accuracy.
+type ComparableEpoch = (usize, f64, f64, Option<f64>, [i64; 2]);
 
-/// A history without what the clock says, and with the numbers of its validations rounded.
-fn told(history: &History) -> Vec<Told> {
+/// Returns the epochs without their times, and with rounded validation metrics.
+fn comparable_epochs(history: &History) -> Vec<ComparableEpoch> {
     let rounded = |value: Option<f64>| (value.unwrap_or(-1.0) * 1e4).round() as i64;
     let epoch = |epoch: &gradus::train::Epoch| {
         let validation = epoch.validation.as_ref();
@@ -297,7 +316,7 @@ fn told(history: &History) -> Vec<Told> {
 }
 
 #[test]
-fn each_network_goes_through_the_epochs_as_alone() {
+fn each_member_of_a_training_loop_trains_like_a_trainer() {
     let network = Network::new(5).dense(12, Activation::Tanh).dense(3, Activation::Identity);
     let settings = TrainerSettings {
         batch_size: 8,
@@ -305,55 +324,57 @@ fn each_network_goes_through_the_epochs_as_alone() {
         optimizer: Optimizer::adam(0.01),
         ..TrainerSettings::default()
     };
-    let folds = |number: usize| Subset::TrainFold(Fold { index: number % 6, count: 6, seed: Some(1) });
-    let rule = EarlyStopping { patience: 3, ..EarlyStopping::default() };
+    let fold = |member: usize| Subset::TrainFold(Fold { index: member % 6, count: 6, seed: Some(1) });
+    let stopping = EarlyStopping { patience: 3, ..EarlyStopping::default() };
     let plateau = ReduceOnPlateau { patience: 1, factor: 0.5, ..ReduceOnPlateau::default() };
     for device in devices() {
-        let members = members(6, &settings, folds);
+        let members = members(6, &settings, fold);
         let mut population = Population::new(&device, &network, &data(), &members).expect("a population");
-        let fit = TrainingLoop::new(12).early_stopping(rule).reduce_on_plateau(plateau);
+        let training = TrainingLoop::new(12).early_stopping(stopping).reduce_on_plateau(plateau);
         let histories =
-            fit.clone().validation(Validation::HeldOutFold).run_population(&mut population).expect("epochs");
+            training.clone().validation(Validation::HeldOutFold).run_population(&mut population).expect("epochs");
         assert!(
             histories.iter().any(|history| history.stop_reason == StopReason::NoImprovement),
-            "{device}: nobody stops early"
+            "{device}: no member stops early"
         );
-        for (number, (member, history)) in members.iter().zip(&histories).enumerate() {
-            let mut trainer = alone(&device, &network, &data(), member, &population.plan());
+        for (index, (member, history)) in members.iter().zip(&histories).enumerate() {
+            let mut trainer = trainer_of_member(&device, &network, &data(), member, &population.plan());
             let held_out = member.subset.held_out().expect("a fold").indices(ROWS).expect("rows");
             let held_out = data().select(&held_out).expect("rows");
-            let expected = fit.clone().validation_data(&held_out).run(&mut trainer).expect("epochs");
-            let what = format!("{device}: {number}\n{history}\n{expected}");
-            assert_eq!(told(history), told(&expected), "{what}");
+            let expected = training.clone().validation_data(&held_out).run(&mut trainer).expect("epochs");
+            let context = format!("{device}, member {index}\n{history}\n{expected}");
+            assert_eq!(comparable_epochs(history), comparable_epochs(&expected), "{context}");
             assert_eq!(
                 (history.best_epoch, history.stop_reason),
                 (expected.best_epoch, expected.stop_reason),
-                "{what}"
+                "{context}"
             );
-            let [ours, theirs] = [population.parameters(number), trainer.parameters()].map(|p| p.expect("parameters"));
-            assert_eq!(bits(&ours), bits(&theirs), "{what}");
+            let parameters = [population.parameters(index), trainer.parameters()].map(|p| p.expect("parameters"));
+            assert_eq!(bits(&parameters[0]), bits(&parameters[1]), "{context}");
         }
     }
 }
 
 #[test]
-fn a_fit_together_says_what_it_cannot_do_and_who_diverged() {
+fn a_population_loop_rejects_invalid_settings_and_reports_divergence() {
     let network = Network::new(5).dense(6, Activation::Relu).dense(3, Activation::Identity);
     let member = |rate| {
         let optimizer = Optimizer::sgd(rate);
         Member::new(TrainerSettings { batch_size: 8, loss: Loss::Mse, optimizer, ..TrainerSettings::default() })
     };
     for device in devices() {
-        let mut population = Population::new(&device, &network, &data(), &[0.01, 1e6].map(member)).expect("two");
-        let refused = |fit: TrainingLoop, population: &mut Population| {
-            fit.run_population(population).expect_err("refused").to_string()
+        let mut population =
+            Population::new(&device, &network, &data(), &[0.01, 1e6].map(member)).expect("a population");
+        let error = |training: TrainingLoop, population: &mut Population| {
+            training.run_population(population).expect_err("invalid settings").to_string()
         };
         assert_eq!(
-            refused(TrainingLoop::new(1).validation(Validation::HeldOutFold), &mut population),
-            "rows of a network that leave some out: expected Rows::WithoutFold, got other rows in number 0"
+            error(TrainingLoop::new(1).validation(Validation::HeldOutFold), &mut population),
+            "Validation::HeldOutFold: expected Subset::TrainFold in every member, got Subset::All in member 0; pass a \
+             validation set instead"
         );
-        assert!(refused(TrainingLoop::new(1).callback_every(3), &mut population).contains("callbacks"));
-        assert!(refused(TrainingLoop::new(1).validation_split(0.2), &mut population).contains("split"));
+        assert!(error(TrainingLoop::new(1).callback_every(3), &mut population).contains("callback_every"));
+        assert!(error(TrainingLoop::new(1).validation_split(0.2), &mut population).contains("split"));
         let histories = TrainingLoop::new(3).validation_data(&data()).run_population(&mut population).expect("epochs");
         assert_eq!(
             histories.iter().map(|h| h.stop_reason).collect::<Vec<_>>(),
@@ -361,12 +382,12 @@ fn a_fit_together_says_what_it_cannot_do_and_who_diverged() {
             "{device}"
         );
         assert_eq!(population.active_members().collect::<Vec<_>>(), [0]);
-        // A budget of steps ends it where it ends.
+        // max_steps can end the loop within an epoch.
         let histories = TrainingLoop::new(3).max_steps(9).run_population(&mut population).expect("epochs");
         assert_eq!(histories[0].epochs.iter().map(|epoch| epoch.steps).collect::<Vec<_>>(), [7, 2]);
         assert_eq!(histories[1], History::default());
         let mut trainer = Trainer::new(&device, &network, &data(), member(0.1).settings).expect("a trainer");
-        let fit = TrainingLoop::new(1).validation(Validation::HeldOutFold);
-        assert!(fit.run(&mut trainer).expect_err("one network").to_string().contains("single network"));
+        let training = TrainingLoop::new(1).validation(Validation::HeldOutFold);
+        assert!(training.run(&mut trainer).expect_err("a single network").to_string().contains("single network"));
     }
 }

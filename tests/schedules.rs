@@ -1,14 +1,14 @@
-//! The learning rates that PyTorch's schedules gave (`traces/make_traces.py`).
+//! Schedules against the learning rates of PyTorch's schedules (`traces/make_traces.py` records them).
 
 use std::{collections::BTreeMap, mem::discriminant};
 
 use gradus::Schedule;
 use serde_json::Value;
 
-/// The schedules of the file, by their names there.
+/// Returns the schedules of the file by their names in the file.
 fn schedules() -> BTreeMap<&'static str, Schedule> {
-    let third = Schedule::CosineAnnealing { period: 2, period_factor: Some(3), min_factor: 0.0 };
-    let steps = Schedule::Step { step_size: 9, factor: 0.7 };
+    let tripled_periods = Schedule::CosineAnnealing { period: 2, period_factor: Some(3), min_factor: 0.0 };
+    let step = Schedule::Step { step_size: 9, factor: 0.7 };
     BTreeMap::from([
         ("constant", Schedule::Constant),
         ("step", Schedule::step(20)),
@@ -22,7 +22,7 @@ fn schedules() -> BTreeMap<&'static str, Schedule> {
         ("cosine_options", Schedule::CosineAnnealing { period: 61, period_factor: None, min_factor: 0.05 }),
         ("cosine_restarts", Schedule::cosine_restarts(10)),
         ("cosine_restarts_options", Schedule::CosineAnnealing { period: 7, period_factor: Some(2), min_factor: 0.01 }),
-        ("cosine_restarts_thrice", third),
+        ("cosine_restarts_thrice", tripled_periods),
         ("one_cycle", Schedule::one_cycle(75)),
         (
             "one_cycle_options",
@@ -35,31 +35,31 @@ fn schedules() -> BTreeMap<&'static str, Schedule> {
         ("inverse_scaling", Schedule::inverse_scaling(0.1)),
         ("inverse_scaling_options", Schedule::InverseScaling { scale: 32.0, power: 0.75 }),
         ("warm_up", Schedule::cosine(60).with_warmup(10)),
-        ("warm_up_options", Schedule::Warmup { steps: 25, start_factor: 0.01, schedule: Box::new(steps) }),
+        ("warm_up_options", Schedule::Warmup { steps: 25, start_factor: 0.01, schedule: Box::new(step) }),
         ("step_per_epoch", Schedule::step(3).per_epoch()),
         ("warm_up_per_epoch", Schedule::exponential(0.9).with_warmup(4).per_epoch()),
     ])
 }
 
 #[test]
-fn every_schedule_gives_the_rates_of_pytorch() {
+fn schedules_match_pytorch() {
     let json = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/traces/schedules/pytorch.json"));
-    let file: Value = serde_json::from_str(&json.expect("the file is there")).expect("JSON");
+    let file: Value = serde_json::from_str(&json.expect("the file exists")).expect("JSON");
     let (file, schedules) = (file.as_object().expect("an object"), schedules());
-    assert!(file.keys().eq(schedules.keys()), "the names of the file");
+    assert!(file.keys().eq(schedules.keys()), "the file has other schedules");
     for (name, schedule) in &schedules {
         let updates_per_epoch = file[*name]["updates_per_epoch"].as_u64().expect("a number");
-        let theirs = file[*name]["factors"].as_array().expect("factors");
-        assert!(theirs.len() >= 60, "{name}");
-        for (update, theirs) in (0..).zip(theirs) {
-            let (ours, theirs) = (schedule.factor(update, updates_per_epoch), theirs.as_f64().expect("a number"));
-            assert!((ours - theirs).abs() <= 1e-12, "{name}: {ours} instead of {theirs} at {update}");
+        let factors = file[*name]["factors"].as_array().expect("factors");
+        assert!(factors.len() >= 60, "{name}");
+        for (update, expected) in (0..).zip(factors) {
+            let (factor, expected) = (schedule.factor(update, updates_per_epoch), expected.as_f64().expect("a number"));
+            assert!((factor - expected).abs() <= 1e-12, "{name}, update {update}: expected {expected}, got {factor}");
         }
     }
 }
 
 #[test]
-fn every_member_is_compared_with_pytorch() {
+fn every_schedule_variant_is_compared_with_pytorch() {
     let schedules = schedules();
     for example in Schedule::examples() {
         assert!(schedules.values().any(|s| discriminant(s) == discriminant(&example)), "{example:?}");

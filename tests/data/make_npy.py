@@ -1,4 +1,7 @@
-"""Writes the arrays beside this file, which tests/data/npy.rs reads. Made with numpy 2.4.6: python3 make_npy.py"""
+"""Writes the arrays for tests/data/npy.rs into the working directory. The present files are from numpy 2.4.6.
+
+    cd tests/data && python3 make_npy.py
+"""
 
 import numpy as np
 
@@ -11,7 +14,7 @@ np.save("signed.npy", np.array([-128, -1, 127], dtype="i1"))
 np.save("fortran.npy", np.asfortranarray(np.arange(24, dtype="<f4").reshape(2, 3, 4)))
 for name, shape in [("column", (3, 1)), ("row", (1, 3))]:
     with open(f"fortran_{name}.npy", "wb") as file:
-        # numpy.save itself would call an array of one column C order.
+        # numpy.save writes an array of one column in C order, so write the header separately.
         array = np.array([1.5, -2, 1e5], dtype="<f4")
         np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": True, "shape": shape})
         file.write(array.tobytes())

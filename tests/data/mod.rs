@@ -1,5 +1,5 @@
-//! Data from files: every format read right, and everything that is no such file refused with its place. No cut of a
-//! file panics.
+//! Data from files: every format is read correctly, invalid content is an error with its location, and no truncated
+//! file causes a panic.
 
 #[cfg(feature = "ndarray")]
 mod arrays;
@@ -17,9 +17,9 @@ use std::fmt::Debug;
 
 use gradus::Result;
 
-/// It is refused in words that have all of these in them.
+/// Panics unless `result` is an error whose message contains all of `parts`.
 #[track_caller]
-fn refused<T: Debug>(result: Result<T>, words: &[&str]) {
-    let error = result.expect_err("it should be refused").to_string();
-    words.iter().for_each(|word| assert!(error.contains(word), "{word:?} is not in: {error}"));
+fn expect_error<T: Debug>(result: Result<T>, parts: &[&str]) {
+    let error = result.expect_err("an error").to_string();
+    parts.iter().for_each(|part| assert!(error.contains(part), "{part:?} is not in: {error}"));
 }

@@ -1,5 +1,5 @@
-"""Reads what tests/exports.rs has written: ONNX files with onnx's checker and onnxruntime, safetensors files with their own
-package, and where there is torch, as the state of an nn.Sequential.
+"""Checks the files that tests/exports.rs wrote: ONNX files with onnx's checker and onnxruntime, safetensors files with the
+package safetensors, and, if torch is installed, as the state of an nn.Sequential.
 
     python3 tests/files/check_files.py FOLDER     # numpy, onnx, onnxruntime, safetensors
 """
@@ -24,16 +24,17 @@ cases = json.loads((folder / "cases.json").read_text())
 worst = 0.0
 
 
-def near(case, what, found, tolerance):
+def check_outputs(case, library, outputs, tolerance):
+    """Fails unless the outputs of a library equal those of gradus."""
     global worst
-    expected = numpy.array(case["outputs"], dtype=numpy.float32).reshape(found.shape)
-    error = (numpy.abs(found - expected) / numpy.maximum(1, numpy.abs(expected))).max()
+    expected = numpy.array(case["outputs"], dtype=numpy.float32).reshape(outputs.shape)
+    error = (numpy.abs(outputs - expected) / numpy.maximum(1, numpy.abs(expected))).max()
     worst = max(worst, error)
-    assert error <= tolerance, f"{case['name']}: {what}: {error}"
+    assert error <= tolerance, f"{case['name']}: {library}: relative error {error}"
 
 
 def sequential(case, tensors):
-    """The modules whose numbers the names of the tensors have."""
+    """Builds the nn.Sequential to which the tensor names belong. Returns None for an activation that torch does not have."""
     modules = []
     for (activation, norm), (weight, bias) in zip(case["layers"], case["weights"]):
         outputs = len(bias)
@@ -43,14 +44,14 @@ def sequential(case, tensors):
         name = activation.split("(")[0]
         if name == "identity":
             continue
-        made = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "elu": nn.ELU,
+        activation_class = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "elu": nn.ELU,
                 "selu": nn.SELU, "gelu": nn.GELU, "silu": nn.SiLU, "mish": nn.Mish, "softplus": nn.Softplus,
                 "softsign": nn.Softsign, "hard_sigmoid": nn.Hardsigmoid, "hard_tanh": nn.Hardtanh,
                 "prelu": lambda: nn.PReLU(outputs), "gelu_tanh": lambda: nn.GELU("tanh"),
                 "softmax": lambda: nn.Softmax(-1)}.get(name)
-        if made is None:
+        if activation_class is None:
             return None
-        modules.append(made())
+        modules.append(activation_class())
     network = nn.Sequential(*modules)
     network.load_state_dict(tensors)
     return network.eval()
@@ -63,12 +64,12 @@ for case in cases:
     onnx_file, tensor_file = case["file"] + ".onnx", case["file"] + ".safetensors"
     model = onnx.load(onnx_file)
     onnx.checker.check_model(model, full_check=True)
-    assert {note.key: note.value for note in model.metadata_props} == {"name": case["name"]}
+    assert {entry.key: entry.value for entry in model.metadata_props} == {"name": case["name"]}
     session = onnxruntime.InferenceSession(onnx_file, providers=["CPUExecutionProvider"])
-    (answers,) = session.run(["output"], {"input": x})
-    near(case, "onnxruntime", answers, 1e-5)
-    (one,) = session.run(["output"], {"input": x[:1]})
-    assert numpy.abs(one[0] - answers[0]).max() <= 1e-6, "any number of rows"
+    (outputs,) = session.run(["output"], {"input": x})
+    check_outputs(case, "onnxruntime", outputs, 1e-5)
+    (first_row,) = session.run(["output"], {"input": x[:1]})
+    assert numpy.abs(first_row[0] - outputs[0]).max() <= 1e-6, "the outputs depend on the number of rows"
     tensors = load_file(tensor_file)
     dense = [name for name in tensors if name.endswith(".weight") and tensors[name].ndim == 2]
     assert len(dense) == len(case["weights"])
@@ -78,5 +79,5 @@ for case in cases:
     if torch and not case["scaled"]:
         network = sequential(case, {name: torch.from_numpy(value) for name, value in tensors.items()})
         if network is not None:
-            near(case, "torch", network(torch.from_numpy(x)).detach().numpy(), 1e-6)
-print(f"{len(cases)} models, with{'' if torch else 'out'} torch; the worst answer is {worst:.1e} off")
+            check_outputs(case, "torch", network(torch.from_numpy(x)).detach().numpy(), 1e-6)
+print(f"{len(cases)} models, with{'' if torch else 'out'} torch; largest relative error {worst:.1e}")

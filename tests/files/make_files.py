@@ -1,4 +1,4 @@
-"""Writes the files that tests/files.rs reads: networks of PyTorch 2.15, saved by safetensors 0.8, and what they answer.
+"""Writes the files for tests/model_files.rs: networks of PyTorch 2.15, saved with safetensors 0.8, and their outputs.
 
     python3 tests/files/make_files.py     # torch, safetensors
 """
@@ -23,8 +23,8 @@ class Named(nn.Module):
         return self.fc2(torch.sigmoid(self.bn1(self.fc1(x))))
 
 
-def shaken(module):
-    """Trained for some steps, so that norms and slopes are no longer what they start as."""
+def train(module):
+    """Trains for some steps, so that normalizations and PReLU slopes differ from their initial values."""
     optimizer = torch.optim.Adam(module.parameters(), lr=0.02)
     for _ in range(30):
         x = torch.randn(16, 5)
@@ -45,18 +45,18 @@ NETWORKS = {
     "named": Named(),
 }
 
-answers = {}
+outputs = {}
 x = torch.linspace(-1.5, 1.5, 20).reshape(4, 5)
 for name, network in NETWORKS.items():
-    shaken(network)
+    train(network)
     save_file(network.state_dict(), HERE / f"{name}.safetensors")
-    answers[name] = network(x).flatten().tolist()
+    outputs[name] = network(x).flatten().tolist()
 plain = {name: tensor.double() for name, tensor in NETWORKS["plain"].state_dict().items()}
 save_file(plain, HERE / "wide.safetensors")
 halves = {name: tensor.bfloat16() for name, tensor in NETWORKS["plain"].state_dict().items()}
 save_file(halves, HERE / "bfloat16.safetensors")
-answers["bfloat16"] = nn.functional.linear(
+outputs["bfloat16"] = nn.functional.linear(
     nn.functional.linear(x, halves["0.weight"].float(), halves["0.bias"].float()).tanh(),
     halves["2.weight"].float(), halves["2.bias"].float()).flatten().tolist()
-answers["inputs"] = x.flatten().tolist()
-(HERE / "answers.json").write_text(json.dumps(answers))
+outputs["inputs"] = x.flatten().tolist()
+(HERE / "outputs.json").write_text(json.dumps(outputs))

@@ -1,4 +1,4 @@
-//! The fuzz target of its own binary's name. `README.md` says how it is run.
+//! The fuzz target of the parser that has the name of this binary. `README.md` describes how to run it.
 
 #![no_main]
 
@@ -10,35 +10,35 @@ use std::{
 use libfuzzer_sys::fuzz_target;
 
 mod parsers;
-#[allow(dead_code, reason = "replayed on the reference alone")]
+#[allow(dead_code, reason = "the fuzzer replays traces only on the reference")]
 #[path = "../../examples/common/trace.rs"]
 mod trace;
 
-/// The most memory that one allocation may take: an input has some kilobytes.
-const MOST: usize = if matches!(env!("CARGO_BIN_NAME").as_bytes(), b"image") {
-    // What the pixels of one image may take, and a little more.
+/// The maximum size of an allocation in bytes. An input has only some kilobytes.
+const MAX_ALLOCATION_BYTES: usize = if matches!(env!("CARGO_BIN_NAME").as_bytes(), b"image") {
+    // The limit for the pixels of one image, plus 64 KiB.
     (1 << 28) + (1 << 16)
 } else {
     1 << 24
 };
 
-/// The system's memory, of which nobody gets much at once: libFuzzer's own limit works with sanitizers alone, and those
-/// need a nightly compiler.
+/// The system allocator with a limit per allocation. The limit of libFuzzer needs sanitizers, and those need a nightly
+/// compiler.
 struct Limited;
 
 unsafe impl GlobalAlloc for Limited {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        check(layout.size());
+        check_size(layout.size());
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        check(layout.size());
+        check_size(layout.size());
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        check(size);
+        check_size(size);
         unsafe { System.realloc(at, layout, size) }
     }
 
@@ -47,9 +47,9 @@ unsafe impl GlobalAlloc for Limited {
     }
 }
 
-fn check(size: usize) {
-    if size > MOST {
-        eprintln!("{size} bytes are asked for at once");
+fn check_size(size: usize) {
+    if size > MAX_ALLOCATION_BYTES {
+        eprintln!("allocation of {size} bytes: expected at most {MAX_ALLOCATION_BYTES}");
         std::process::abort();
     }
 }
@@ -57,17 +57,19 @@ fn check(size: usize) {
 #[global_allocator]
 static MEMORY: Limited = Limited;
 
-/// Lets the library catch the panics that it knows of, where libFuzzer's own hook ends the process at every one.
-fn catch_known_panics() {
+/// Installs a panic hook that ignores the panics which gradus catches. The hook of libFuzzer ends the process at every
+/// panic.
+fn ignore_caught_panics() {
     let fatal = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
-        if !panic.location().is_some_and(|at| at.file().contains("/zune-jpeg-")) {
+        if !panic.location().is_some_and(|location| location.file().contains("/zune-jpeg-")) {
             fatal(panic);
         }
     }));
 }
 
-fuzz_target!(init: catch_known_panics(), |input: &[u8]| {
-    let (_, parser) = parsers::PARSERS.iter().find(|(name, _)| *name == env!("CARGO_BIN_NAME")).expect("it is listed");
+fuzz_target!(init: ignore_caught_panics(), |input: &[u8]| {
+    let is_target = |(name, _): &&(&str, parsers::Parser)| *name == env!("CARGO_BIN_NAME");
+    let (_, parser) = parsers::PARSERS.iter().find(is_target).expect("a parser of this name");
     parser(input);
 });

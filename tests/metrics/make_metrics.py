@@ -1,36 +1,37 @@
-"""Metrics from scikit-learn 1.7.2 in float64: what `src/metrics` must reproduce.
+"""Computes metrics with scikit-learn 1.7.2 in float64. `src/metrics` must reproduce them.
 
     pip install scikit-learn==1.7.2 && python make_metrics.py OUT_DIR
 
-classification.json, regression.json and labels.json hold one list of cases each. A number that scikit-learn calls undefined is null.
+classification.json, regression.json and labels.json each contain a list of cases. A number that scikit-learn calls
+undefined is null.
 A case of classification.json:
   name, classes
-  outputs    one list a row: the scores of all classes, or the single output of a yes or no
-  threshold  above which a single output says yes; null where there are several
+  outputs    one list per row: the scores of all classes, or the single output of a binary classifier
+  threshold  a single output above it predicts class 1; null if there are several outputs
   expected   class ids
-  weights    one a row, or null
-  losses     one a row
+  weights    sample weights, one per row, or null
+  losses     one per row
   loss       their weighted mean
-  predicted  class ids; of equal scores the first
+  predicted  class ids; the first of several largest scores
   confusion  [expected][predicted]
   accuracy, balanced_accuracy
-  top_k      for k = 1, 2, .., classes; null where there is a single output
+  top_k      for k = 1, 2, .., classes; null if there is a single output
   precision, recall, f1
-             {"macro", "micro", "weighted", "binary": class 1 against all others, "each": one a class}
+             {"macro", "micro", "weighted", "binary": class 1 against all others, "each": one per class}
 A case of regression.json:
   name
-  answers    one list a row
-  outputs    one list a row
-  weights    one a row, or null
+  targets    one list per row
+  outputs    one list per row
+  weights    sample weights, one per row, or null
   r2, mean_squared_error, mean_absolute_error, root_mean_squared_error
-  r2_each    one an output
+  r2_each    one per output
 A case of labels.json, whose rows have any number of labels:
   name
-  outputs    one list a row
-  threshold  above which an output says yes
-  answers    one list of 0 and 1 a row
-  weights    one a row, or null
-  accuracy   of rows whose labels are all right
+  outputs    one list per row
+  threshold  an output above it predicts the label
+  targets    one list of 0 and 1 per row
+  weights    sample weights, one per row, or null
+  accuracy   the fraction of rows with all labels correct
   label_accuracy  1 - hamming_loss
   precision, recall, f1
              {"macro", "micro", "weighted"}
@@ -39,18 +40,19 @@ A case of labels.json, whose rows have any number of labels:
 import json, pathlib, sys, warnings
 import numpy as np
 import sklearn
-from sklearn import metrics as of
+from sklearn import metrics
 
 assert sklearn.__version__ == "1.7.2", sklearn.__version__
 warnings.simplefilter("ignore")
+SCORES = {"precision": metrics.precision_score, "recall": metrics.recall_score, "f1": metrics.f1_score}
 rng = np.random.default_rng(1)
 f32 = lambda values: np.asarray(values, np.float32).astype(np.float64)
 
 
 def top_k(expected, outputs, weights, k):
-    # Of two classes scikit-learn wants one score a row; a third class that never comes first gives it two.
+    # For two classes scikit-learn expects one score per row. A third class, which is never first, permits two scores.
     scores = np.column_stack([outputs, np.full(len(outputs), -1e9)])
-    return of.top_k_accuracy_score(expected, scores, k=k, labels=range(scores.shape[1]), sample_weight=weights)
+    return metrics.top_k_accuracy_score(expected, scores, k=k, labels=range(scores.shape[1]), sample_weight=weights)
 
 
 def classification(name, classes, outputs, expected, weights=None, threshold=None):
@@ -63,12 +65,12 @@ def classification(name, classes, outputs, expected, weights=None, threshold=Non
         "name": name, "classes": classes, "outputs": outputs.tolist(), "threshold": threshold,
         "expected": expected.tolist(), "weights": None if weights is None else list(weights),
         "losses": losses.tolist(), "loss": np.average(losses, weights=weights), "predicted": predicted.tolist(),
-        "confusion": of.confusion_matrix(expected, predicted, labels=labels, sample_weight=weights).tolist(),
-        "accuracy": of.accuracy_score(expected, predicted, sample_weight=weights),
-        "balanced_accuracy": of.balanced_accuracy_score(expected, predicted, sample_weight=weights),
+        "confusion": metrics.confusion_matrix(expected, predicted, labels=labels, sample_weight=weights).tolist(),
+        "accuracy": metrics.accuracy_score(expected, predicted, sample_weight=weights),
+        "balanced_accuracy": metrics.balanced_accuracy_score(expected, predicted, sample_weight=weights),
         "top_k": None if single else [top_k(expected, outputs, weights, k) for k in range(1, classes + 1)],
     }
-    for metric, score in [("precision", of.precision_score), ("recall", of.recall_score), ("f1", of.f1_score)]:
+    for metric, score in SCORES.items():
         case[metric] = {a: score(expected, predicted, average=a, **both) for a in ["macro", "micro", "weighted"]}
         binary = dict(average="binary") if classes == 2 else dict(average="macro", labels=[1])
         case[metric]["binary"] = score(expected, predicted, **binary, **both)
@@ -77,7 +79,7 @@ def classification(name, classes, outputs, expected, weights=None, threshold=Non
 
 
 def scores(rows, classes):
-    """On a coarse grid, so that many are equal."""
+    """Returns scores on a coarse grid, so that many are equal."""
     return rng.integers(-4, 5, (rows, classes)) / 2
 
 
@@ -86,7 +88,7 @@ def weights(rows):
 
 
 def leaning(outputs, expected):
-    """Scores that lean to what is expected, so that not every metric is near chance."""
+    """Increases the scores of the expected classes, so that not every metric is near chance."""
     outputs[np.arange(len(expected)), expected] += 1.5
     return outputs
 
@@ -121,16 +123,16 @@ def classifications():
     yield classification("a logit, weighted", 2, scores(40, 1), two, weights(40), threshold=0.0)
 
 
-def regression(name, answers, outputs, weights=None):
-    answers, outputs = f32(answers), f32(outputs)
-    each = lambda score, **how: score(answers, outputs, sample_weight=weights, **how)
-    r2_each = each(of.r2_score, multioutput="raw_values")
+def regression(name, targets, outputs, weights=None):
+    targets, outputs = f32(targets), f32(outputs)
+    each = lambda score, **how: score(targets, outputs, sample_weight=weights, **how)
+    r2_each = each(metrics.r2_score, multioutput="raw_values")
     case = {
-        "name": name, "answers": answers.tolist(), "outputs": outputs.tolist(),
-        "weights": None if weights is None else list(weights), "r2": each(of.r2_score),
-        "r2_each": np.broadcast_to(r2_each, answers.shape[1]).tolist(),
+        "name": name, "targets": targets.tolist(), "outputs": outputs.tolist(),
+        "weights": None if weights is None else list(weights), "r2": each(metrics.r2_score),
+        "r2_each": np.broadcast_to(r2_each, targets.shape[1]).tolist(),
     }
-    for score in [of.mean_squared_error, of.mean_absolute_error, of.root_mean_squared_error]:
+    for score in [metrics.mean_squared_error, metrics.mean_absolute_error, metrics.root_mean_squared_error]:
         case[score.__name__] = each(score)
     return case
 
@@ -147,48 +149,48 @@ def regressions():
     constant = np.column_stack([np.full(50, 0.5), np.full(50, -2.0), three[:, 1]])
     missed = constant + np.column_stack([np.zeros(50), noise[:, 1:]])
     yield regression("constant targets", constant, missed)
-    # In eighths, because scikit-learn sees that targets are constant only where their weighted mean is not rounded.
+    # Weights in eighths: scikit-learn detects constant targets only if their weighted mean has no rounding error.
     yield regression("constant targets, weighted", constant, missed, rng.integers(0, 17, 50) / 8)
     yield regression("perfect", three, three)
     yield regression("one row", [[1.0, 2.0]], [[1.0, 2.5]])
 
 
-def of_labels(name, outputs, answers, weights=None, threshold=0.5):
-    outputs, answers = f32(outputs), np.asarray(answers)
+def multilabel(name, outputs, targets, weights=None, threshold=0.5):
+    outputs, targets = f32(outputs), np.asarray(targets)
     predicted, both = (outputs > threshold).astype(int), dict(sample_weight=weights, zero_division=0)
     case = {
-        "name": name, "outputs": outputs.tolist(), "threshold": threshold, "answers": answers.tolist(),
+        "name": name, "outputs": outputs.tolist(), "threshold": threshold, "targets": targets.tolist(),
         "weights": None if weights is None else list(weights),
-        "accuracy": of.accuracy_score(answers, predicted, sample_weight=weights),
-        "label_accuracy": 1 - of.hamming_loss(answers, predicted, sample_weight=weights),
+        "accuracy": metrics.accuracy_score(targets, predicted, sample_weight=weights),
+        "label_accuracy": 1 - metrics.hamming_loss(targets, predicted, sample_weight=weights),
     }
-    for metric, score in [("precision", of.precision_score), ("recall", of.recall_score), ("f1", of.f1_score)]:
-        case[metric] = {a: score(answers, predicted, average=a, **both) for a in ["macro", "micro", "weighted"]}
+    for metric, score in SCORES.items():
+        case[metric] = {a: score(targets, predicted, average=a, **both) for a in ["macro", "micro", "weighted"]}
     return case
 
 
-def all_labels():
-    answers = rng.integers(0, 2, (60, 5))
-    outputs = (answers + rng.integers(-4, 5, (60, 5)) / 4) / 2 + 0.25
-    yield of_labels("five labels", outputs, answers)
-    yield of_labels("five labels, weighted", outputs, answers, weights(60))
-    yield of_labels("logits, weighted", outputs - 0.5, answers, weights(60), threshold=0.0)
-    absent = answers.copy()
+def multilabels():
+    targets = rng.integers(0, 2, (60, 5))
+    outputs = (targets + rng.integers(-4, 5, (60, 5)) / 4) / 2 + 0.25
+    yield multilabel("five labels", outputs, targets)
+    yield multilabel("five labels, weighted", outputs, targets, weights(60))
+    yield multilabel("logits, weighted", outputs - 0.5, targets, weights(60), threshold=0.0)
+    absent = targets.copy()
     absent[:, 1], outputs[:, 2], absent[::3] = 0, 0, 0
-    yield of_labels("one absent, one never predicted, rows without labels", outputs, absent)
-    yield of_labels("the same, weighted", outputs, absent, np.array([0.0, 1.0, 2.0] * 20))
-    yield of_labels("no labels at all", np.zeros((4, 3)), np.zeros((4, 3), int))
-    yield of_labels("all right", answers, answers)
-    yield of_labels("one row", [[0.9, 0.1, 0.6]], [[1, 0, 0]])
+    yield multilabel("one absent, one never predicted, rows without labels", outputs, absent)
+    yield multilabel("the same, weighted", outputs, absent, np.array([0.0, 1.0, 2.0] * 20))
+    yield multilabel("no labels at all", np.zeros((4, 3)), np.zeros((4, 3), int))
+    yield multilabel("all right", targets, targets)
+    yield multilabel("one row", [[0.9, 0.1, 0.6]], [[1, 0, 0]])
 
 
 def without_nan(value):
-    if isinstance(value, dict): return {key: without_nan(of) for key, of in value.items()}
-    if isinstance(value, list): return [without_nan(of) for of in value]
+    if isinstance(value, dict): return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list): return [without_nan(item) for item in value]
     return None if isinstance(value, float) and np.isnan(value) else value
 
 
 out = pathlib.Path(sys.argv[1])
-for name, cases in [("classification", classifications()), ("regression", regressions()), ("labels", all_labels())]:
+for name, cases in [("classification", classifications()), ("regression", regressions()), ("labels", multilabels())]:
     lines = [json.dumps(without_nan(case), allow_nan=False) for case in cases]
     (out / f"{name}.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")

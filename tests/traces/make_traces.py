@@ -1,21 +1,21 @@
-"""More training traces from PyTorch in float64, in the format of make_reference.py: one for each optimizer, activation,
-loss and option beyond those.
+"""Records more training traces with PyTorch in float64, in the format of make_reference.py: one for each further optimizer,
+activation, loss and option.
 
     pip install torch==2.15.0 numpy && python make_traces.py OUT_DIR
 
-writes OUT_DIR/more/*.json and, the learning rates of schedules, OUT_DIR/schedules/pytorch.json. It prints of every trace the
-first and the last loss, and how far the same training in float32 ends from it (the largest max|f32 - f64| / max|f64| of the
-losses, the final tensors and the predictions).
+writes OUT_DIR/more/*.json, and the learning rates of schedules to OUT_DIR/schedules/pytorch.json. For each trace it prints
+the first and the last loss, and the error of the same training in float32: the largest max|f32 - f64| / max|f64| of the
+losses, the final tensors and the predictions.
 
-The keys are those of make_reference.py. What an optimizer, layer or loss does not say has PyTorch's default. Beyond them:
+The keys are those of make_reference.py. Missing options of an optimizer, layer or loss have PyTorch's defaults. Further keys:
   layers      activation   leaky_relu {negative_slope} | elu {alpha} | selu | gelu {approximate: "none" | "tanh"} | silu |
                            mish | softplus | softsign: z / (1 + |z|) | hardsigmoid: min(max(z / 6 + 1/2, 0), 1) |
                            hardtanh: min(max(z, -1), 1) | sine {w}: sin(w z) | gaussian: exp(-z^2) | prelu
-              slope        prelu's first slopes, one for each neuron; they are trained as the weights are
-              norm         "layer" | "batch": between the linear layer and the activation, eps 1e-5; a batch norm starts
-                           with running mean 0 and variance 1, and has momentum 0.1
-              gain, shift  the norm's first weight and bias
-  loss        the mean over batch and outputs of, y being the network's output and t what was expected,
+              slope        the initial slopes of prelu, one per neuron; they are trained like the weights
+              norm         "layer" | "batch": between the linear layer and the activation, eps 1e-5; batch normalization
+                           starts with running mean 0 and variance 1, and has momentum 0.1
+              gain, shift  the initial weight and bias of the normalization
+  loss        the mean over batch and outputs of the following, where y is the output and t the target:
                 l1                 |y - t|
                 huber              d^2 / 2 where |d| = |y - t| < delta, delta (|d| - delta / 2) elsewhere; key "delta"
                 log_cosh           ln cosh(y - t)
@@ -24,27 +24,28 @@ The keys are those of make_reference.py. What an optimizer, layer or loss does n
                 poisson            exp(y) - t y (PyTorch's PoissonNLLLoss, log_input and not full)
                 relative_l2        (y - t)^2 / (y^2 + epsilon), the denominator a constant for the gradient; key "epsilon"
               and softmax_cross_entropy with key "label_smoothing"
-  weights     one for each row: the row's loss times its weight, the mean still over the number of rows (and outputs)
+  weights     sample weights, one per row: they multiply the loss of a row; the divisor is still the number of rows (and
+              outputs)
   optimizer   also lion (Chen et al. 2023): c = b1 m + (1 - b1) g, p <- p - lr (sign(c) + weight_decay p),
               m <- b2 m + (1 - b2) g, m starting at 0, betas = [b1, b2]
-  clip_value  every gradient is cut to [-clip_value, clip_value] before the optimizer gets it
-  clip_norm   all gradients together are multiplied by min(1, clip_norm / (norm + 1e-6)), norm that of all of them
-  l1          l1 sign(p) is added to the gradient of every parameter p, biases too; no part of the loss
-  accumulate  an update takes the mean of the gradients of so many batches; batches and losses have one entry for each
-              batch, and gradients is that mean
-  average     avg <- average avg + (1 - average) p after every update, avg starting as the first parameters
-  averaged    the layers' avg in the end; final and predict are those of p
-gradients and final have "gain" and "shift" where there is a norm, and "slope" for prelu; final also "running_mean" and
-"running_var" of a batch norm, and predict is with those. gradients are those of the loss alone: before weight decay, l1
-and clipping. The bias before a batch norm changes nothing: its gradient, 0 but for rounding, is made 0 here.
+  clip_value  every gradient is clipped to [-clip_value, clip_value] before the optimizer gets it
+  clip_norm   all gradients are multiplied by min(1, clip_norm / (norm + 1e-6)), where norm is the norm of all gradients
+  l1          l1 sign(p) is added to the gradient of every parameter p, also of biases; it is not part of the loss
+  accumulate  the number of batches per update, which uses the mean of their gradients; batches and losses have one entry
+              per batch, and gradients is that mean
+  average     avg <- average avg + (1 - average) p after every update; avg starts as the initial parameters
+  averaged    avg of the layers after the last update; final and predict belong to p
+gradients and final have "gain" and "shift" if the layer has a normalization, and "slope" for prelu. final also has
+"running_mean" and "running_var" of batch normalization, which predict uses. gradients are those of the loss: before weight
+decay, l1 and clipping. A bias before batch normalization has no effect: its gradient is only a rounding error and set to 0.
 
-Every start is a number that f32 holds. Where something jumps (the slope of an activation or of a loss; the sign that lion,
-rprop and l1 take), f32 might fall to the other side: the seed is the first from crc32(name) up for which no value v of any
-step came nearer to a jump than 1e-5 max|v|, the largest of its tensor.
+Every initial value is exactly representable in f32. Derivatives of activations and losses, and the signs in lion, rprop and
+l1, have jumps, where f32 might fall on the other side. So the seed is the first one, from crc32(name) on, for which no value
+v of any step is closer to a jump than 1e-5 max|v|, where the maximum is over its tensor.
 
-The schedules are {name: {"updates_per_epoch", "factors": [the rate of every update, for a base rate of 1]}}; where there are
-more updates than one an epoch, PyTorch's schedule is asked once an epoch. CosineAnnealingLR ends with T_max, for it would
-rise again.
+The schedules are {name: {"updates_per_epoch", "factors": [the learning rate of each update, for a base rate of 1]}}. With
+more than one update per epoch, the schedule of PyTorch is called once per epoch. CosineAnnealingLR ends at T_max, because it
+increases again after it.
 """
 import json, sys, math, pathlib, zlib
 import torch
@@ -69,10 +70,10 @@ nearest = math.inf
 
 
 def clear(v, jumps):
-    """Notes how near v came to one of the jumps."""
+    """Records the distance of v to the nearest jump. Returns v."""
     global nearest
-    away = min((v - jump).abs().min() for jump in jumps) / v.abs().max()
-    nearest = min(nearest, away.item())
+    distance = min((v - jump).abs().min() for jump in jumps) / v.abs().max()
+    nearest = min(nearest, distance.item())
     return v
 
 
@@ -131,9 +132,9 @@ def lists(named):
 
 
 def gradients(layer):
-    of = {name: p.grad.tolist() for name, p in layer.named_parameters()}
-    if layer.norm == "batch": of["bias"] = [0.0] * len(of["bias"])
-    return of
+    lists = {name: p.grad.tolist() for name, p in layer.named_parameters()}
+    if layer.norm == "batch": lists["bias"] = [0.0] * len(lists["bias"])
+    return lists
 
 
 def train(seed, sizes, acts, optimizer, rows, batch, loss="mse", steps=STEPS, wscale=None, weights=False, l1=None,
@@ -199,16 +200,16 @@ def flat(v):
     return [n for part in v for n in flat(part)] if isinstance(v, list) else [v]
 
 
-def apart(ours, theirs):
-    """The largest error of a tensor, as make_reference.py defines it."""
-    pairs = [(ours[key], theirs[key]) for key in ("losses", "predict")]
+def largest_error(actual, expected):
+    """Returns the largest error of a tensor, as make_reference.py defines it."""
+    pairs = [(actual[key], expected[key]) for key in ("losses", "predict")]
     for key in ("final", "averaged"):
-        pairs += [(a[name], b[name]) for a, b in zip(ours.get(key, []), theirs.get(key, [])) for name in b]
+        pairs += [(a[name], b[name]) for a, b in zip(actual.get(key, []), expected.get(key, [])) for name in b]
     error = lambda a, b: max(abs(m - n) for m, n in zip(a, b)) / max(map(abs, b))
     return max(error(flat(a), flat(b)) for a, b in pairs)
 
 
-def of(name, lr, **options): return {"name": name, "lr": lr, **options}
+def optimizer(name, lr, **options): return {"name": name, "lr": lr, **options}
 def act(name, **options): return {"activation": name, **options}
 
 
@@ -218,67 +219,67 @@ WIDE = dict(sizes=[3, 16, 1], acts=["sigmoid", "identity"], rows=25, batch=7)
 FULL = dict(sizes=[4, 8, 2], acts=["tanh", "identity"], rows=24, batch=24)
 CLASSES = dict(sizes=[5, 9, 4], acts=["tanh", "identity"], rows=30, batch=8, loss="softmax_cross_entropy")
 CASES = {
-    "sgd": dict(SMALL, optimizer=of("sgd", 0.1)),
-    "sgd_decay": dict(WIDE, optimizer=of("sgd", 0.2, weight_decay=0.02)),
-    "sgd_dampening": dict(DEEP, optimizer=of("sgd", 0.1, momentum=0.9, dampening=0.3)),
-    "sgd_nesterov_decay": dict(SMALL, optimizer=of("sgd", 0.05, momentum=0.8, nesterov=True, weight_decay=0.01)),
-    "adam": dict(DEEP, optimizer=of("adam", 0.001)),
-    "adam_options": dict(SMALL, optimizer=of("adam", 0.02, betas=[0.8, 0.95], eps=1e-4, weight_decay=0.02)),
-    "adam_amsgrad": dict(WIDE, optimizer=of("adam", 0.02, betas=[0.9, 0.9], amsgrad=True, weight_decay=0.01)),
-    "adamw": dict(SMALL, optimizer=of("adamw", 0.001)),
-    "adamw_options": dict(DEEP, optimizer=of("adamw", 0.01, betas=[0.85, 0.98], eps=1e-3, weight_decay=0.2)),
-    "adamw_amsgrad": dict(WIDE, optimizer=of("adamw", 0.015, betas=[0.9, 0.9], amsgrad=True)),
-    "adamax": dict(WIDE, optimizer=of("adamax", 0.002)),
-    "adamax_options": dict(SMALL, optimizer=of("adamax", 0.02, betas=[0.8, 0.9], eps=1e-3, weight_decay=0.02)),
-    "nadam": dict(SMALL, optimizer=of("nadam", 0.002)),
-    "nadam_options": dict(DEEP, optimizer=of("nadam", 0.01, betas=[0.8, 0.95], eps=1e-4, weight_decay=0.02, momentum_decay=0.2)),
-    "nadam_decoupled": dict(WIDE, optimizer=of("nadam", 0.02, weight_decay=0.1, decoupled_weight_decay=True)),
-    "rmsprop": dict(DEEP, optimizer=of("rmsprop", 0.01)),
-    "rmsprop_options": dict(SMALL, optimizer=of("rmsprop", 0.002, alpha=0.9, eps=1e-3, weight_decay=0.02, momentum=0.7, centered=True)),
-    "adagrad": dict(SMALL, optimizer=of("adagrad", 0.01)),
-    "adagrad_options": dict(WIDE, optimizer=of("adagrad", 0.1, lr_decay=0.02, weight_decay=0.02, initial_accumulator_value=0.1, eps=0.01)),
-    "adadelta": dict(DEEP, optimizer=of("adadelta", 1.0)),
-    "adadelta_options": dict(SMALL, optimizer=of("adadelta", 0.7, rho=0.8, eps=1e-4, weight_decay=0.02)),
-    "rprop": dict(FULL, optimizer=of("rprop", 0.01)),
-    "rprop_options": dict(FULL, optimizer=of("rprop", 0.005, etas=[0.4, 1.3], step_sizes=[1e-4, 0.02])),
-    "lion": dict(SMALL, optimizer=of("lion", 2**-10, betas=[0.9, 0.99], weight_decay=0.0)),
-    "lion_options": dict(DEEP, optimizer=of("lion", 0.003, betas=[0.8, 0.95], weight_decay=0.5)),
-    "clip_value": dict(SMALL, optimizer=of("sgd", 0.3), clip_value=0.1),
-    "clip_norm": dict(DEEP, optimizer=of("sgd", 0.05, momentum=0.9), clip_norm=0.12),
-    "l1": dict(SMALL, optimizer=of("sgd", 0.1), l1=0.01),
-    "accumulate": dict(DEEP, optimizer=of("sgd", 0.1, momentum=0.8), batch=5, accumulate=3),
-    "average": dict(WIDE, optimizer=of("adam", 0.02), average=0.95),
-    "leaky_relu": dict(SMALL, acts=[act("leaky_relu", negative_slope=0.01), "identity"], optimizer=of("sgd", 0.1)),
-    "leaky_relu_steeper": dict(DEEP, acts=[act("leaky_relu", negative_slope=0.2)] * 2 + ["identity"], optimizer=of("sgd", 0.1)),
-    "elu": dict(SMALL, acts=[act("elu", alpha=1.0), "identity"], optimizer=of("sgd", 0.1)),
-    "elu_half": dict(DEEP, acts=[act("elu", alpha=0.5)] * 2 + ["identity"], optimizer=of("sgd", 0.1)),
-    "selu": dict(SMALL, acts=["selu", "identity"], optimizer=of("sgd", 0.05)),
-    "gelu": dict(SMALL, acts=["gelu", "identity"], optimizer=of("sgd", 0.1)),
-    "gelu_tanh": dict(DEEP, acts=[act("gelu", approximate="tanh")] * 2 + ["identity"], optimizer=of("sgd", 0.1)),
-    "silu": dict(SMALL, acts=["silu", "identity"], optimizer=of("sgd", 0.1)),
-    "mish": dict(DEEP, acts=["mish", "mish", "identity"], optimizer=of("sgd", 0.1)),
-    "softplus": dict(SMALL, acts=["softplus", "identity"], optimizer=of("sgd", 0.05)),
-    "softsign": dict(DEEP, acts=["softsign", "softsign", "identity"], optimizer=of("sgd", 0.1)),
-    "hardsigmoid": dict(SMALL, acts=["hardsigmoid", "identity"], optimizer=of("sgd", 0.1), wscale=1.0),
-    "hardtanh": dict(SMALL, acts=["hardtanh", "identity"], optimizer=of("sgd", 0.1)),
-    "sine": dict(SMALL, acts=[act("sine", w=1.0), "identity"], optimizer=of("sgd", 0.1)),
-    "sine_faster": dict(WIDE, acts=[act("sine", w=3.0), "identity"], optimizer=of("sgd", 0.05)),
-    "gaussian": dict(SMALL, acts=["gaussian", "identity"], optimizer=of("sgd", 0.1)),
-    "prelu": dict(DEEP, acts=["prelu", "prelu", "identity"], optimizer=of("sgd", 0.1)),
-    "loss_l1": dict(SMALL, loss="l1", optimizer=of("sgd", 0.02)),
-    "loss_huber": dict(DEEP, loss="huber", delta=1.0, optimizer=of("sgd", 0.1), wscale=1.0),
-    "loss_huber_half": dict(SMALL, loss="huber", delta=0.5, optimizer=of("sgd", 0.2), wscale=1.0),
-    "loss_log_cosh": dict(SMALL, loss="log_cosh", optimizer=of("sgd", 0.2), wscale=1.0),
-    "loss_bce_with_logits": dict(SMALL, loss="bce_with_logits", optimizer=of("sgd", 0.5)),
-    "loss_label_smoothing": dict(CLASSES, label_smoothing=0.1, optimizer=of("sgd", 0.3)),
-    "loss_hinge": dict(SMALL, loss="hinge", optimizer=of("sgd", 0.1)),
-    "loss_poisson": dict(DEEP, loss="poisson", optimizer=of("sgd", 0.05)),
-    "loss_relative_l2": dict(SMALL, loss="relative_l2", epsilon=0.01, optimizer=of("adam", 0.005)),
-    "weights_mse": dict(DEEP, weights=True, optimizer=of("sgd", 0.1)),
-    "weights_bce": dict(SMALL, acts=["tanh", "sigmoid"], loss="bce", weights=True, optimizer=of("sgd", 0.5)),
-    "weights_softmax": dict(CLASSES, weights=True, optimizer=of("sgd", 0.3)),
-    "layer_norm": dict(DEEP, acts=[act("tanh", norm="layer"), act("silu", norm="layer"), "identity"], optimizer=of("sgd", 0.1)),
-    "batch_norm": dict(DEEP, acts=[act("tanh", norm="batch"), act("silu", norm="batch"), "identity"], rows=27, optimizer=of("sgd", 0.1)),
+    "sgd": dict(SMALL, optimizer=optimizer("sgd", 0.1)),
+    "sgd_decay": dict(WIDE, optimizer=optimizer("sgd", 0.2, weight_decay=0.02)),
+    "sgd_dampening": dict(DEEP, optimizer=optimizer("sgd", 0.1, momentum=0.9, dampening=0.3)),
+    "sgd_nesterov_decay": dict(SMALL, optimizer=optimizer("sgd", 0.05, momentum=0.8, nesterov=True, weight_decay=0.01)),
+    "adam": dict(DEEP, optimizer=optimizer("adam", 0.001)),
+    "adam_options": dict(SMALL, optimizer=optimizer("adam", 0.02, betas=[0.8, 0.95], eps=1e-4, weight_decay=0.02)),
+    "adam_amsgrad": dict(WIDE, optimizer=optimizer("adam", 0.02, betas=[0.9, 0.9], amsgrad=True, weight_decay=0.01)),
+    "adamw": dict(SMALL, optimizer=optimizer("adamw", 0.001)),
+    "adamw_options": dict(DEEP, optimizer=optimizer("adamw", 0.01, betas=[0.85, 0.98], eps=1e-3, weight_decay=0.2)),
+    "adamw_amsgrad": dict(WIDE, optimizer=optimizer("adamw", 0.015, betas=[0.9, 0.9], amsgrad=True)),
+    "adamax": dict(WIDE, optimizer=optimizer("adamax", 0.002)),
+    "adamax_options": dict(SMALL, optimizer=optimizer("adamax", 0.02, betas=[0.8, 0.9], eps=1e-3, weight_decay=0.02)),
+    "nadam": dict(SMALL, optimizer=optimizer("nadam", 0.002)),
+    "nadam_options": dict(DEEP, optimizer=optimizer("nadam", 0.01, betas=[0.8, 0.95], eps=1e-4, weight_decay=0.02, momentum_decay=0.2)),
+    "nadam_decoupled": dict(WIDE, optimizer=optimizer("nadam", 0.02, weight_decay=0.1, decoupled_weight_decay=True)),
+    "rmsprop": dict(DEEP, optimizer=optimizer("rmsprop", 0.01)),
+    "rmsprop_options": dict(SMALL, optimizer=optimizer("rmsprop", 0.002, alpha=0.9, eps=1e-3, weight_decay=0.02, momentum=0.7, centered=True)),
+    "adagrad": dict(SMALL, optimizer=optimizer("adagrad", 0.01)),
+    "adagrad_options": dict(WIDE, optimizer=optimizer("adagrad", 0.1, lr_decay=0.02, weight_decay=0.02, initial_accumulator_value=0.1, eps=0.01)),
+    "adadelta": dict(DEEP, optimizer=optimizer("adadelta", 1.0)),
+    "adadelta_options": dict(SMALL, optimizer=optimizer("adadelta", 0.7, rho=0.8, eps=1e-4, weight_decay=0.02)),
+    "rprop": dict(FULL, optimizer=optimizer("rprop", 0.01)),
+    "rprop_options": dict(FULL, optimizer=optimizer("rprop", 0.005, etas=[0.4, 1.3], step_sizes=[1e-4, 0.02])),
+    "lion": dict(SMALL, optimizer=optimizer("lion", 2**-10, betas=[0.9, 0.99], weight_decay=0.0)),
+    "lion_options": dict(DEEP, optimizer=optimizer("lion", 0.003, betas=[0.8, 0.95], weight_decay=0.5)),
+    "clip_value": dict(SMALL, optimizer=optimizer("sgd", 0.3), clip_value=0.1),
+    "clip_norm": dict(DEEP, optimizer=optimizer("sgd", 0.05, momentum=0.9), clip_norm=0.12),
+    "l1": dict(SMALL, optimizer=optimizer("sgd", 0.1), l1=0.01),
+    "accumulate": dict(DEEP, optimizer=optimizer("sgd", 0.1, momentum=0.8), batch=5, accumulate=3),
+    "average": dict(WIDE, optimizer=optimizer("adam", 0.02), average=0.95),
+    "leaky_relu": dict(SMALL, acts=[act("leaky_relu", negative_slope=0.01), "identity"], optimizer=optimizer("sgd", 0.1)),
+    "leaky_relu_steeper": dict(DEEP, acts=[act("leaky_relu", negative_slope=0.2)] * 2 + ["identity"], optimizer=optimizer("sgd", 0.1)),
+    "elu": dict(SMALL, acts=[act("elu", alpha=1.0), "identity"], optimizer=optimizer("sgd", 0.1)),
+    "elu_half": dict(DEEP, acts=[act("elu", alpha=0.5)] * 2 + ["identity"], optimizer=optimizer("sgd", 0.1)),
+    "selu": dict(SMALL, acts=["selu", "identity"], optimizer=optimizer("sgd", 0.05)),
+    "gelu": dict(SMALL, acts=["gelu", "identity"], optimizer=optimizer("sgd", 0.1)),
+    "gelu_tanh": dict(DEEP, acts=[act("gelu", approximate="tanh")] * 2 + ["identity"], optimizer=optimizer("sgd", 0.1)),
+    "silu": dict(SMALL, acts=["silu", "identity"], optimizer=optimizer("sgd", 0.1)),
+    "mish": dict(DEEP, acts=["mish", "mish", "identity"], optimizer=optimizer("sgd", 0.1)),
+    "softplus": dict(SMALL, acts=["softplus", "identity"], optimizer=optimizer("sgd", 0.05)),
+    "softsign": dict(DEEP, acts=["softsign", "softsign", "identity"], optimizer=optimizer("sgd", 0.1)),
+    "hardsigmoid": dict(SMALL, acts=["hardsigmoid", "identity"], optimizer=optimizer("sgd", 0.1), wscale=1.0),
+    "hardtanh": dict(SMALL, acts=["hardtanh", "identity"], optimizer=optimizer("sgd", 0.1)),
+    "sine": dict(SMALL, acts=[act("sine", w=1.0), "identity"], optimizer=optimizer("sgd", 0.1)),
+    "sine_faster": dict(WIDE, acts=[act("sine", w=3.0), "identity"], optimizer=optimizer("sgd", 0.05)),
+    "gaussian": dict(SMALL, acts=["gaussian", "identity"], optimizer=optimizer("sgd", 0.1)),
+    "prelu": dict(DEEP, acts=["prelu", "prelu", "identity"], optimizer=optimizer("sgd", 0.1)),
+    "loss_l1": dict(SMALL, loss="l1", optimizer=optimizer("sgd", 0.02)),
+    "loss_huber": dict(DEEP, loss="huber", delta=1.0, optimizer=optimizer("sgd", 0.1), wscale=1.0),
+    "loss_huber_half": dict(SMALL, loss="huber", delta=0.5, optimizer=optimizer("sgd", 0.2), wscale=1.0),
+    "loss_log_cosh": dict(SMALL, loss="log_cosh", optimizer=optimizer("sgd", 0.2), wscale=1.0),
+    "loss_bce_with_logits": dict(SMALL, loss="bce_with_logits", optimizer=optimizer("sgd", 0.5)),
+    "loss_label_smoothing": dict(CLASSES, label_smoothing=0.1, optimizer=optimizer("sgd", 0.3)),
+    "loss_hinge": dict(SMALL, loss="hinge", optimizer=optimizer("sgd", 0.1)),
+    "loss_poisson": dict(DEEP, loss="poisson", optimizer=optimizer("sgd", 0.05)),
+    "loss_relative_l2": dict(SMALL, loss="relative_l2", epsilon=0.01, optimizer=optimizer("adam", 0.005)),
+    "weights_mse": dict(DEEP, weights=True, optimizer=optimizer("sgd", 0.1)),
+    "weights_bce": dict(SMALL, acts=["tanh", "sigmoid"], loss="bce", weights=True, optimizer=optimizer("sgd", 0.5)),
+    "weights_softmax": dict(CLASSES, weights=True, optimizer=optimizer("sgd", 0.3)),
+    "layer_norm": dict(DEEP, acts=[act("tanh", norm="layer"), act("silu", norm="layer"), "identity"], optimizer=optimizer("sgd", 0.1)),
+    "batch_norm": dict(DEEP, acts=[act("tanh", norm="batch"), act("silu", norm="batch"), "identity"], rows=27, optimizer=optimizer("sgd", 0.1)),
 }
 
 
@@ -292,7 +293,7 @@ def write(folder):
             d = train(seed, **settings)
         single = train(seed, **settings, dtype=torch.float32)
         (folder / f"{name}.json").write_text(json.dumps(d, separators=(",", ":")))
-        print(f"{name}: loss {d['losses'][0]:.6f} -> {d['losses'][-1]:.6f}, f32 {apart(single, d):.1e} off")
+        print(f"{name}: loss {d['losses'][0]:.6f} -> {d['losses'][-1]:.6f}, f32 error {largest_error(single, d):.1e}")
 
 
 def rates(schedule, updates=75, updates_per_epoch=1):
@@ -336,7 +337,8 @@ SCHEDULES = {
 def write_schedules(folder):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "pytorch.json").write_text(json.dumps(SCHEDULES, separators=(",", ":")))
-    for name, of in SCHEDULES.items(): print(f"schedule {name}: {of['factors'][0]:.6f} -> {of['factors'][-1]:.6f}")
+    for name, rates in SCHEDULES.items():
+        print(f"schedule {name}: {rates['factors'][0]:.6f} -> {rates['factors'][-1]:.6f}")
 
 
 if __name__ == "__main__":

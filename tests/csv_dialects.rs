@@ -1,11 +1,11 @@
-//! Tables that spreadsheets and other programs write, as somebody uses `train` and `predict` on them who writes no code: each
-//! is read as it is meant, or the message names what was read and the option that changes it.
+//! Tests of the examples `train` and `predict` with tables from spreadsheets and other programs. The examples read each
+//! table correctly, or print how they read it and which option changes that.
 
 use std::io::Write;
 
 use crate::common::{Folder, Outcome, example, run};
 
-/// A folder with a table, and the examples run on it.
+/// A folder with a table, in which the examples run.
 struct Case {
     folder: Folder,
 }
@@ -24,7 +24,7 @@ impl Case {
     }
 
     fn train(&self, arguments: &[&str]) -> Outcome {
-        self.run("train", &[arguments, &["--out", "pictures", "--epochs", "3", "--save", "model"]].concat())
+        self.run("train", &[arguments, &["--out-dir", "plots", "--epochs", "3", "--save-dir", "model"]].concat())
     }
 
     fn predict(&self, name: &str, content: impl AsRef<[u8]>, arguments: &[&str]) -> Outcome {
@@ -33,34 +33,37 @@ impl Case {
     }
 }
 
-/// A header and rows made of their numbers.
+/// Returns a table with a header and `rows` rows; `row(i)` returns row `i`.
 fn table(header: &str, rows: usize, row: impl Fn(usize) -> String) -> String {
     std::iter::once(header.to_owned()).chain((0..rows).map(row)).map(|line| line + "\n").collect()
 }
 
-/// 300, 400, ... with a mark before three digits.
-fn grouped(mark: char) -> impl Fn(usize) -> String {
-    move |n| if n < 1000 { n.to_string() } else { format!("{}{mark}{:03}", n / 1000, n % 1000) }
+/// Returns a function that formats numbers with a thousands separator.
+fn grouped(separator: char) -> impl Fn(usize) -> String {
+    move |n| if n < 1000 { n.to_string() } else { format!("{}{separator}{:03}", n / 1000, n % 1000) }
 }
 
 #[test]
-fn thousands_are_no_decimals() {
-    for (delimiter, mark) in [('\t', ','), (';', '.'), (';', ',')] {
-        let number = grouped(mark);
+fn thousands_separators_are_not_decimal_points() {
+    for (delimiter, separator) in [('\t', ','), (';', '.'), (';', ',')] {
+        let number = grouped(separator);
         let row = |i: usize| format!("{}{delimiter}{}", number(300 + 100 * i), number(900 + 300 * i));
         let case = Case::new("t.csv", table(&format!("area{delimiter}price"), 24, row));
-        let other = if mark == ',' { ',' } else { '.' };
+        let decimal = if separator == ',' { ',' } else { '.' };
         let outcome = case.train(&["t.csv", "--target", "price"]);
-        outcome.expect(0, &["numbers from 300 to 2600", "from 900 to 7800", "\"area\" can be read in two ways"]);
-        // The option that the message names changes it.
-        let option = format!("area={other}");
+        outcome.expect(
+            0,
+            &["numbers from 300 to 2600", "from 900 to 7800", "column \"area\": the number format is ambiguous"],
+        );
+        // The option that the message names selects the other reading.
+        let option = format!("area={decimal}");
         outcome.expect(0, &[&format!("--decimal {option}")]);
         case.train(&["t.csv", "--target", "price", "--decimal", &option]).expect(0, &["area   numbers from 1 to 900"]);
     }
 }
 
 #[test]
-fn a_later_file_is_read_as_the_training_file_was() {
+fn predict_reads_numbers_in_the_format_of_the_training_file() {
     let row = |i: usize| format!("{},50;{},50", grouped('.')(400 + 150 * i), grouped('.')(1200 + 450 * i));
     let case = Case::new("t.csv", table("area;price", 24, row));
     case.train(&["t.csv", "--target", "price"]).expect(0, &["from 400.5 to 3850.5", "decimal \",\", thousands \".\""]);
@@ -72,12 +75,13 @@ fn a_later_file_is_read_as_the_training_file_was() {
     };
     let (cents, _) = predicted("a.csv", "area;id\n1.300,00;1\n2.500,00;2\n", &[]);
     let (whole, warning) = predicted("b.csv", "area;id\n1.300;1\n2.500;2\n", &[]);
-    let (alone, _) = predicted("c.csv", "area\n1.300,00\n2.500,00\n", &[]);
-    assert_eq!((&cents, &cents), (&whole, &alone));
-    assert!(warning.contains("they are read as in the training (--decimal area=. changes that)"), "{warning}");
+    let (single_column, _) = predicted("c.csv", "area\n1.300,00\n2.500,00\n", &[]);
+    assert_eq!((&cents, &cents), (&whole, &single_column));
+    assert!(warning.contains("using the format of the training file (--decimal area=. changes that)"), "{warning}");
     let (changed, _) = predicted("b.csv", "area;id\n1.300;1\n2.500;2\n", &["--decimal", "area=."]);
     assert_ne!(changed, whole);
-    // Where the delimiter is another one, too, nothing is guessed.
+    // If the delimiter differs from the training file, `predict` stops with an error instead of guessing the number
+    // format.
     case.predict("d.csv", "area,id\n1300.50,1\n", &[]).expect(2, &["column \"area\"", "--decimal area=."]);
     case.predict("d.csv", "area,id\n1300.50,1\n", &["--decimal", "area=."]).expect(0, &["1300.50,1,"]);
     case.predict("e.csv", "area;id\nx;1\n", &[])
@@ -87,56 +91,61 @@ fn a_later_file_is_read_as_the_training_file_was() {
 #[test]
 fn targets_are_compared_by_value() {
     let case = Case::new("t.csv", table("x,y", 24, |i| format!("{}.5,{}", i % 7, ["0", "1", "0.0", "1.0"][i % 4])));
-    case.train(&["t.csv", "--target", "y"]).expect(0, &["to predict: y, 2 classes: 0 12, 1 12"]);
-    case.predict("a.csv", "x,y\n0.5,0.0\n3.5,1.0\n", &[]).expect(0, &["\"y\" is there in 2 of 2 rows: accuracy"]);
-    let none = "\"y\" is present, but none of its 2 values is a class of the model (0, 1)";
+    case.train(&["t.csv", "--target", "y"])
+        .expect(0, &["task: classification of \"y\", 2 classes (rows): 0 (12), 1 (12)"]);
+    case.predict("a.csv", "x,y\n0.5,0.0\n3.5,1.0\n", &[]).expect(0, &["metrics of \"y\" on 2 of 2 rows: accuracy"]);
+    let none = "target \"y\": expected a class of the model (0, 1); the metrics skip 2 of 2 values";
     case.predict("b.csv", "x,y\n0.5,no\n3.5,yes\n", &[]).expect(0, &[none]);
-    case.predict("c.csv", "x,y\n0.5,0\n3.5,yes\n", &[]).expect(0, &["1 of its 2 values are not a class of the model"]);
+    case.predict("c.csv", "x,y\n0.5,0\n3.5,yes\n", &[])
+        .expect(0, &["expected a class of the model (0, 1); the metrics skip 1 of 2 values"]);
     let words = ["False", "TRUE", "FALSE", "true"];
     let case = Case::new("t.csv", table("x,y", 24, |i| format!("{}.5,{}", i % 7, words[i % 4])));
-    case.train(&["t.csv", "--target", "y"]).expect(0, &["to predict: y, 2 classes: False 12, TRUE 12"]);
+    case.train(&["t.csv", "--target", "y"]).expect(0, &["2 classes (rows): False (12), TRUE (12)"]);
     let case = Case::new("t.csv", table("x,y", 24, |i| format!("{}.5,{}", i % 7, ["Red", "red"][i % 2])));
-    case.train(&["t.csv", "--target", "y"]).expect(0, &["differ only in upper and lower case, and are two categories"]);
+    case.train(&["t.csv", "--target", "y"]).expect(0, &["differ only in case: two categories"]);
 }
 
 #[test]
-fn words_for_missing_values_are_those_of_pandas_or_as_asked() {
+fn missing_values_are_those_of_pandas_or_of_the_options() {
     let ions = ["Na", "Ca", "K", "Mg"];
     let case = Case::new("t.csv", table("x,ion", 32, |i| format!("{}.5,{}", i % 7, ions[i % 4])));
-    case.train(&["t.csv", "--target", "ion"]).expect(0, &["4 classes: Ca 8, K 8, Mg 8, Na 8"]);
+    case.train(&["t.csv", "--target", "ion"]).expect(0, &["4 classes (rows): Ca (8), K (8), Mg (8), Na (8)"]);
     let countries = ["NA", "DE", "FR", "?"];
     let case = Case::new("t.csv", table("x,c", 64, |i| format!("{}.5,{}", i % 7, countries[i % 4])));
-    case.train(&["t.csv", "--target", "c"]).expect(2, &["missing in 16 of 64 rows", "--no-default-missing-values"]);
+    case.train(&["t.csv", "--target", "c"])
+        .expect(2, &["missing values in 16 of 64 rows", "--no-default-missing-values"]);
     let options = ["--no-default-missing-values"];
     case.train(&[&["t.csv", "--target", "c"][..], &options].concat())
-        .expect(0, &["4 classes: ? 16, DE 16, FR 16, NA 16"]);
-    let options = ["--missing-values", "?", "--missing", "fill"];
-    case.train(&[&["t.csv", "--target", "c"][..], &options].concat())
-        .expect(0, &["32 rows have no \"c\"", "2 classes: DE 16, FR 16"]);
-    // What a column is, is decided by the rows that have a target.
+        .expect(0, &["4 classes (rows): ? (16), DE (16), FR (16), NA (16)"]);
+    let options = ["--missing-values", "?", "--missing", "impute"];
+    case.train(&[&["t.csv", "--target", "c"][..], &options].concat()).expect(
+        0,
+        &["32 rows without a value in the target column \"c\": dropped", "2 classes (rows): DE (16), FR (16)"],
+    );
+    // Only rows with a target decide whether a column is numeric.
     let row =
         |i: usize| format!("{},{}", if i < 30 { i.to_string() + ".5" } else { "none".into() }, ["a", "b", ""][i / 15]);
     let case = Case::new("t.csv", table("x,y", 40, row));
-    case.train(&["t.csv", "--target", "y", "--missing", "fill"]).expect(0, &["x  numbers from 0.5 to 29.5"]);
+    case.train(&["t.csv", "--target", "y", "--missing", "impute"]).expect(0, &["x  numbers from 0.5 to 29.5"]);
 }
 
 #[test]
-fn the_form_of_a_file_is_found_or_can_be_given() {
+fn the_format_of_a_file_is_detected_or_set_by_options() {
     let rows = |delimiter: &str| {
         table(&["A", "B", "C"].join(delimiter), 24, |i| [2 * i, i % 7, i % 2].map(|n| n.to_string()).join(delimiter))
     };
     let comma = rows(",");
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    gzip.write_all(comma.as_bytes()).expect("it is compressed");
+    gzip.write_all(comma.as_bytes()).expect("writing to a vector cannot fail");
     let utf16: Vec<u8> = format!("\u{feff}{comma}").encode_utf16().flat_map(u16::to_le_bytes).collect();
     for (content, words) in [
         (rows("|").into_bytes(), ""),
         (rows("  \t").into_bytes(), ""),
-        (format!("sep=;\n{}", rows(";")).into_bytes(), "the first line states the delimiter ';'"),
-        (format!("# by hand, 3 columns\n{comma}").into_bytes(), "line 1 begins with #: it is skipped as a comment"),
-        (comma.replace('\n', ",\n").replacen(",\n", "\n", 1).into_bytes(), "every line ends in a delimiter"),
+        (format!("sep=;\n{}", rows(";")).into_bytes(), "the first line sets the delimiter to ';'"),
+        (format!("# a comment, 3 columns\n{comma}").into_bytes(), "line 1 starts with #: skipped as a comment"),
+        (comma.replace('\n', ",\n").replacen(",\n", "\n", 1).into_bytes(), "every line ends with a delimiter"),
         (utf16, ""),
-        (gzip.finish().expect("it is compressed"), ""),
+        (gzip.finish().expect("writing to a vector cannot fail"), ""),
     ] {
         Case::new("t.csv", content)
             .train(&["t.csv", "--target", "C"])
@@ -172,7 +181,7 @@ fn the_form_of_a_file_is_found_or_can_be_given() {
 }
 
 #[test]
-fn a_byte_order_mark_comes_out_where_one_went_in() {
+fn predict_keeps_a_byte_order_mark() {
     let case = Case::new("t.csv", table("\u{feff}x,y", 24, |i| format!("{}.5,{}", i % 7, ["a", "b"][i % 2])));
     case.train(&["t.csv", "--target", "y"]).expect(0, &[]);
     assert!(case.predict("a.csv", "\u{feff}x\n1.5\n", &[]).stdout.starts_with("\u{feff}x,predicted_y"));
@@ -180,53 +189,51 @@ fn a_byte_order_mark_comes_out_where_one_went_in() {
 }
 
 #[test]
-fn columns_are_left_out_or_kept_by_name() {
+fn columns_are_excluded_or_kept_by_name() {
     let case = Case::new("t.csv", table("day,promo,sales", 60, |i| format!("{},{},{}", i + 1, i % 2, 100 + 3 * i)));
-    case.train(&["t.csv", "--target", "sales"]).expect(0, &["left out, as it numbers the rows (--keep day uses it)"]);
+    case.train(&["t.csv", "--target", "sales"]).expect(0, &["left out: row numbers (pass --keep day to use it)"]);
     let kept = ["day    numbers from 1 to 60\n", "2-64-64-1"];
     case.train(&["t.csv", "--target", "sales", "--keep", "day"]).expect(0, &kept);
-    case.train(&["t.csv", "--target", "sales", "--categories", "day"]).expect(0, &["61-64-64-1"]);
-    // Row numbers in any order.
+    case.train(&["t.csv", "--target", "sales", "--categorical", "day"]).expect(0, &["61-64-64-1"]);
+    // Shuffled row numbers are excluded too.
     let case = Case::new(
         "t.csv",
         table(",noise,y", 60, |i| format!("{},{}.5,{}", i * 37 % 60, i % 7, ["a", "b"][i * 37 % 60 / 30])),
     );
-    case.train(&["t.csv", "--target", "y"]).expect(0, &["column 1  numbers from 0 to 59; left out"]);
+    case.train(&["t.csv", "--target", "y"]).expect(0, &["column 1  numbers from 0 to 59; left out: row numbers"]);
     let case = Case::new(
         "t.csv",
         table("id,noise,y", 60, |i| format!("{},{}.5,{}", 500 + i * 37 % 60, i % 7, ["a", "b"][i % 2])),
     );
     case.train(&["t.csv", "--target", "y"])
-        .expect(0, &["\"id\" holds each whole number from 500 to 559 once", "--ignore id"]);
+        .expect(0, &["column \"id\": contains each integer from 500 to 559 once", "--ignore id"]);
 
     let case =
         Case::new("t.csv", table("\"Name, first\",\"a \"\"$b\",x,y", 24, |i| format!("n{i},m{i},{i}.5,{}", i % 2)));
-    let both = "leave them out with --ignore \"Name, first\" --ignore 'a \"$b'";
-    case.train(&["t.csv", "--target", "y"]).expect(2, &[both]);
+    let hint = "leave them out with --ignore \"Name, first\" --ignore 'a \"$b'";
+    case.train(&["t.csv", "--target", "y"]).expect(2, &[hint]);
     case.train(&["t.csv", "--target", "y", "--ignore", "Name, first", "--ignore", "a \"$b"]).expect(0, &["1-64-64-2"]);
     case.train(&["t.csv", "--target", "y", "--ignore", "\"Name, first\",\"a \"\"$b\""]).expect(0, &["1-64-64-2"]);
     case.train(&["t.csv", "--target", "y", "--ignore", "Name"]).expect(2, &["--ignore \"Name\": no such column"]);
 }
 
 #[test]
-fn one_cell_that_makes_numbers_categories_is_named() {
+fn a_single_non_numeric_cell_is_named() {
     let row = |i: usize| format!("{},{}", if i == 39 { "3O".to_owned() } else { (20 + i % 15).to_string() }, i % 2);
     let case = Case::new("t.csv", table("age,y", 40, row));
-    let words = [
-        "39 of the 40 cells of \"age\" are numbers, but \"3O\" in line 41 is not",
-        "--missing-values 3O --missing fill",
-    ];
+    let words =
+        ["column \"age\": 39 of 40 cells are numbers, but line 41 is \"3O\"", "--missing-values 3O --missing impute"];
     case.train(&["t.csv", "--target", "y"]).expect(0, &words);
-    case.train(&["t.csv", "--target", "y", "--missing-values", "3O", "--missing", "fill"])
-        .expect(0, &["age  numbers from 20 to 34, 1 missing, to be their median"]);
+    case.train(&["t.csv", "--target", "y", "--missing-values", "3O", "--missing", "impute"])
+        .expect(0, &["age  numbers from 20 to 34, 1 missing; imputed with the median"]);
 }
 
 #[test]
-fn unknown_categories_stop_or_are_ignored() {
+fn unknown_categories_are_an_error_or_ignored() {
     let case = Case::new("t.csv", table("c,x,y", 24, |i| format!("{},{}.5,{}", ["red", "blue"][i % 2], i % 7, i % 2)));
     case.train(&["t.csv", "--target", "y"]).expect(0, &[]);
     let new = "c,x\nred,0.1\ngreen,0.2\n";
-    let words = "line 3, column \"c\": expected one of blue, red, got \"green\"; --unknown-categories ignore";
+    let words = "line 3, column \"c\": expected one of blue, red, got \"green\"; pass --unknown-categories ignore";
     case.predict("new.csv", new, &[]).expect(2, &[words]);
     case.predict("new.csv", new, &["--unknown-categories", "ignore"]).expect(0, &["green,0.2,"]);
     case.train(&["t.csv", "--target", "y", "--unknown-categories", "ignore"]).expect(0, &[]);
@@ -248,7 +255,7 @@ fn messages_stay_short_whatever_the_file_contains() {
         (&names, &["--target", "y"]),
         (&names, &["--target", &long]),
         (&names, &["--target", "y", "--ignore", &long]),
-        (&classes, &["--target", "y", "--hold-out", "2"]),
+        (&classes, &["--target", "y", "--test-fraction", "2"]),
     ] {
         let case = Case::new("t.csv", content);
         let outcome = case.train(&[&["t.csv"], arguments].concat());

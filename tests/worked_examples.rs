@@ -1,4 +1,4 @@
-//! The worked examples, one for each kind of data, as a user runs them.
+//! The examples of complete tasks, one for each kind of data: `spirals`, `concrete`, `text` and `speech`.
 
 use std::{fs, io::Write, path::Path, process::Command};
 
@@ -6,60 +6,60 @@ use crate::common::{Folder, Outcome, example, run};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::Value;
 
-/// Runs an example on the CPU, with pictures in a folder of its own.
-fn ran(name: &str, folder: &Folder, arguments: &[&str]) -> Outcome {
+/// Runs an example on the CPU, with plots in the folder `out` of `folder`.
+fn run_example(name: &str, folder: &Folder, arguments: &[&str]) -> Outcome {
     let out = folder.0.join("out");
-    run(example(name).args(["--device", "cpu", "--json", "--out", out.to_str().expect("plain")]).args(arguments))
+    run(example(name).args(["--device", "cpu", "--json", "--out-dir", out.to_str().expect("plain")]).args(arguments))
 }
 
 fn number(json: &Value, key: &str) -> f64 {
     json[key].as_f64().unwrap_or_else(|| panic!("no number {key} in {json}"))
 }
 
-/// The keys that all of them have, and a mean over the seeds.
+/// Checks the keys that the results of all examples have, and the number of results per seed.
 fn check(json: &Value, name: &str, seeds: usize) {
     assert_eq!((json["example"].as_str(), json["backend"].as_str()), (Some(name), Some("cpu")));
     for key in ["seconds", "samples_per_second", "train_loss", "epochs"] {
         assert!(number(json, key) > 0.0, "{key} in {json}");
     }
-    let scores = ["seed_accuracies", "seed_r2s"].into_iter().find_map(|key| json[key].as_array());
+    let scores = ["test_accuracy_per_run", "test_r2_per_run"].into_iter().find_map(|key| json[key].as_array());
     assert_eq!(scores.map(Vec::len), Some(seeds), "{json}");
     assert!(json["device"].is_string() && json["seed"].is_u64() && json["baseline"].is_string(), "{json}");
 }
 
 fn check_svg(path: &Path) {
-    let svg = fs::read_to_string(path).expect("a picture");
+    let svg = fs::read_to_string(path).expect("a plot");
     assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{}", path.display());
 }
 
 #[test]
-fn spirals_are_told_apart_and_the_boundary_is_drawn() {
+fn spirals_beats_its_baseline_and_plots_the_boundary() {
     let folder = Folder::new();
-    let outcome = ran("spirals", &folder, &["--seeds", "2"]);
-    outcome.expect(0, &["epoch 200/200", "2 seeds: ", "baseline, logistic regression: ", "picture: "]);
+    let outcome = run_example("spirals", &folder, &["--runs", "2"]);
+    outcome.expect(0, &["epoch 200/200", "test accuracy of 2 runs: ", "baseline, logistic regression: ", "plot: "]);
     let json = outcome.json();
     check(&json, "spirals", 2);
     let [mean, baseline] = ["mean_test_accuracy", "baseline_accuracy"].map(|key| number(&json, key));
     assert!(mean > 0.99 && baseline < 0.7, "{json}");
     check_svg(&folder.0.join("out/curves.svg"));
-    let png = fs::read(folder.0.join("out/boundary.png")).expect("a picture");
+    let png = fs::read(folder.0.join("out/boundary.png")).expect("a plot");
     assert!(png.starts_with(b"\x89PNG") && png.len() > 10_000, "{} bytes", png.len());
 }
 
 #[test]
-fn concrete_is_told_better_than_by_a_line() {
+fn concrete_beats_linear_regression() {
     let folder = Folder::new();
-    let outcome = ran("concrete", &folder, &["--seeds", "3"]);
-    outcome.expect(0, &["seed 2: r² 0.", "3 seeds: r²", "baseline, linear regression: r² 0.", "picture: "]);
+    let outcome = run_example("concrete", &folder, &["--runs", "3"]);
+    outcome.expect(0, &["seed 2: r² 0.", "r² of 3 runs: ", "baseline, linear regression: r² 0.", "plot: "]);
     let json = outcome.json();
     check(&json, "concrete", 3);
     let [mean, linear] = ["mean_test_r2", "baseline_r2"].map(|key| number(&json, key));
     assert!(mean > 0.8 && (0.5..0.7).contains(&linear), "{json}");
-    check_svg(&folder.0.join("out/told.svg"));
+    check_svg(&folder.0.join("out/predictions.svg"));
 }
 
-/// Pages as translators leave them, of words that are made up: each language has letters that it likes.
-fn pages(folder: &Folder) {
+/// Writes manual pages of invented words in ten languages, each with its own range of letters.
+fn write_manual_pages(folder: &Folder) {
     for (language, name) in ["cs", "da", "de", "es", "fr", "it", "nl", "pl", "pt_BR", "sv"].into_iter().enumerate() {
         let section = folder.0.join(name).join("man1");
         fs::create_dir_all(&section).expect("a folder");
@@ -84,64 +84,65 @@ fn pages(folder: &Folder) {
 }
 
 #[test]
-fn text_learns_from_any_manual_pages_and_says_how_to_get_some() {
+fn text_trains_on_manual_pages_or_says_how_to_install_them() {
     let folder = Folder::new();
     let data = folder.0.to_str().expect("a plain path");
-    let none = ran("text", &folder, &["--data", data]);
-    none.expect(2, &["no manual pages of manpages-cs", "apt-get install manpages-cs manpages-da", "dpkg -x"]);
-    assert_eq!(none.stderr.lines().count(), 1, "{}", none.stderr);
+    let without_data = run_example("text", &folder, &["--data-dir", data]);
+    without_data.expect(2, &["no manual pages of manpages-cs", "apt-get install manpages-cs manpages-da", "dpkg -x"]);
+    assert_eq!(without_data.stderr.lines().count(), 1, "{}", without_data.stderr);
 
-    pages(&folder);
-    let outcome = ran("text", &folder, &["--data", data, "--seeds", "2", "--epochs", "3"]);
-    outcome.expect(0, &["epoch 3/3", "baseline, naive Bayes: ", "picture: "]);
+    write_manual_pages(&folder);
+    let outcome = run_example("text", &folder, &["--data-dir", data, "--runs", "2", "--epochs", "3"]);
+    outcome.expect(0, &["epoch 3/3", "baseline, naive Bayes: ", "plot: "]);
     let json = outcome.json();
     check(&json, "text", 2);
     assert!(number(&json, "mean_test_accuracy") > 0.3, "{json}");
     check_svg(&folder.0.join("out/curves.svg"));
 
-    fs::write(folder.0.join("fr/man1/page3.1.gz"), "no gzip").expect("a file");
-    ran("text", &folder, &["--data", data]).expect(2, &["page3.1.gz: "]);
+    fs::write(folder.0.join("fr/man1/page3.1.gz"), "not gzip").expect("a file");
+    run_example("text", &folder, &["--data-dir", data]).expect(2, &["page3.1.gz: "]);
 }
 
-/// Where Debian's packages are, on their text.
+/// Runs only if Debian's packages with translated manual pages are installed.
 #[test]
-fn text_tells_the_languages_of_manual_pages() {
+fn text_beats_its_baseline_on_the_manual_pages_of_debian() {
     let folder = Folder::new();
-    let outcome = ran("text", &folder, &["--epochs", "2"]);
+    let outcome = run_example("text", &folder, &["--epochs", "2"]);
     if outcome.status == Some(2) && outcome.stderr.contains("apt-get install manpages-cs") {
-        eprintln!("not tested: Debian's translated manual pages are not there");
+        eprintln!("skipped: Debian's translated manual pages are not installed");
         return;
     }
     let json = outcome.expect(0, &["baseline, naive Bayes: "]).json();
     check(&json, "text", 1);
-    assert!(number(&json, "held_out") >= 1000.0, "{json}");
+    assert!(number(&json, "test_rows") >= 1000.0, "{json}");
     assert!(number(&json, "test_accuracy") > number(&json, "baseline_accuracy") + 0.1, "{json}");
 }
 
 #[test]
-fn sound_tells_words_or_says_how_to_get_a_speaker() {
+fn speech_beats_its_baseline_or_says_how_to_install_espeak() {
     let folder = Folder::new();
     let nowhere = folder.0.to_str().expect("a plain path");
-    let none = run(example("sound").env("PATH", nowhere).args(["--device", "cpu", "--out", nowhere]));
-    none.expect(2, &["no espeak-ng; run `sudo apt-get install espeak-ng`"]);
+    let without_espeak = run(example("speech").env("PATH", nowhere).args(["--device", "cpu", "--out-dir", nowhere]));
+    without_espeak.expect(2, &["espeak-ng not found; run `sudo apt-get install espeak-ng`"]);
     if Command::new("espeak-ng").arg("--version").output().is_err() {
-        eprintln!("not tested: espeak-ng is not there");
+        eprintln!("skipped: espeak-ng is not installed");
         return;
     }
-    let outcome = ran("sound", &folder, &["--epochs", "4"]);
+    let outcome = run_example("speech", &folder, &["--epochs", "4"]);
     let json = outcome.expect(0, &["epoch 4/4", "baseline, nearest class mean: "]).json();
-    check(&json, "sound", 1);
+    check(&json, "speech", 1);
     assert!(number(&json, "test_accuracy") > number(&json, "baseline_accuracy"), "{json}");
     check_svg(&folder.0.join("out/curves.svg"));
 }
 
 #[test]
-fn arguments_that_cannot_be_are_refused() {
-    for name in ["text", "sound", "spirals", "concrete"] {
+fn invalid_arguments_are_usage_errors() {
+    for name in ["text", "speech", "spirals", "concrete"] {
         run(example(name).arg("--frobnicate")).expect(2, &["--frobnicate", "Usage"]);
-        run(example(name).args(["--seeds", "0"])).expect(2, &["--seeds"]);
+        run(example(name).args(["--runs", "0"])).expect(2, &["--runs"]);
         run(example(name).args(["--epochs", "none"])).expect(2, &["--epochs"]);
-        run(example(name).arg("--help")).expect(0, &["--device", "--epochs", "--seed", "--seeds", "--out", "--json"]);
+        run(example(name).arg("--help"))
+            .expect(0, &["--device", "--epochs", "--seed", "--runs", "--out-dir", "--json"]);
     }
     run(example("spirals").args(["--device", "zzz"])).expect(2, &["zzz"]);
 }

@@ -1,4 +1,4 @@
-//! Formulas of the caller's own, on every device.
+//! Custom activations and losses on every device.
 
 use crate::common::{XOR, adapters, devices, open, xor};
 use gradus::{
@@ -21,7 +21,8 @@ static FOURTH: CustomLoss = CustomLoss::new(
     |y, t| 4.0 * (y - t).powi(3),
 );
 
-fn trained(device: &gradus::Device, activation: Activation, loss: Loss) -> Result<Vec<f32>, Error> {
+/// Trains a network on XOR for 50 steps and returns its predictions.
+fn train_and_predict(device: &gradus::Device, activation: Activation, loss: Loss) -> Result<Vec<f32>, Error> {
     let network = Network::new(2).dense(7, activation).dense(1, Activation::Sigmoid);
     let network = network.init(Init::HeUniform, Init::Zeros);
     let settings =
@@ -32,21 +33,21 @@ fn trained(device: &gradus::Device, activation: Activation, loss: Loss) -> Resul
 }
 
 #[test]
-fn a_formula_of_the_callers_trains_as_ours_does() {
+fn custom_functions_train_like_built_in_ones() {
+    let (bent, leaky) = (Activation::Custom(&BENT), Activation::LeakyRelu { negative_slope: 0.3 });
+    let are_close = |a: &[f32], b: &[f32], tolerance: f32| a.iter().zip(b).all(|(a, b)| (a - b).abs() < tolerance);
     for device in devices() {
-        let (bent, leaky) = (Activation::Custom(&BENT), Activation::LeakyRelu { negative_slope: 0.3 });
-        let (ours, theirs) = (trained(&device, leaky, Loss::Mse), trained(&device, bent, Loss::Mse));
-        let (ours, theirs) = (ours.expect("it runs"), theirs.expect("it runs"));
-        let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-6;
-        assert!(ours.iter().zip(&theirs).all(near), "{device}: {ours:?} {theirs:?}");
-        let cpu = trained(&gradus::Device::cpu(), bent, Loss::Custom(&FOURTH)).expect("it runs");
-        let here = trained(&device, bent, Loss::Custom(&FOURTH)).expect("it runs");
-        assert!(cpu.iter().zip(&here).all(|(a, b)| (a - b).abs() < 1e-5), "{device}: {cpu:?} {here:?}");
+        let built_in = train_and_predict(&device, leaky, Loss::Mse).expect("it trains");
+        let custom = train_and_predict(&device, bent, Loss::Mse).expect("it trains");
+        assert!(are_close(&built_in, &custom, 1e-6), "{device}: {built_in:?} {custom:?}");
+        let on_cpu = train_and_predict(&gradus::Device::cpu(), bent, Loss::Custom(&FOURTH)).expect("it trains");
+        let on_device = train_and_predict(&device, bent, Loss::Custom(&FOURTH)).expect("it trains");
+        assert!(are_close(&on_cpu, &on_device, 1e-5), "{device}: {on_cpu:?} {on_device:?}");
     }
 }
 
 #[test]
-fn wgsl_that_says_something_else_is_refused_where_it_would_run() {
+fn a_gpu_rejects_wgsl_that_differs_from_the_function() {
     static WRONG: CustomActivation = CustomActivation::new("bent", LEAKY, |z| z, |_| 1.0);
     static BROKEN: CustomActivation = CustomActivation::new(
         "broken",
@@ -55,11 +56,12 @@ fn wgsl_that_says_something_else_is_refused_where_it_would_run() {
         |_| 1.0,
     );
     for device in devices() {
-        let [wrong, broken] = [&WRONG, &BROKEN].map(|custom| trained(&device, Activation::Custom(custom), Loss::Mse));
+        let [wrong, broken] =
+            [&WRONG, &BROKEN].map(|custom| train_and_predict(&device, Activation::Custom(custom), Loss::Mse));
         if device.is_gpu() {
             assert!(matches!(wrong, Err(Error::CustomFunction { .. })), "{device}: {wrong:?}");
-            let why = broken.expect_err("it is no WGSL").to_string();
-            assert!(why.contains("the WGSL of broken"), "{device}: {why}");
+            let error = broken.expect_err("the WGSL is invalid").to_string();
+            assert!(error.contains("the WGSL of broken"), "{device}: {error}");
         } else {
             assert!(wrong.is_ok() && broken.is_ok(), "{device}");
         }
@@ -67,10 +69,10 @@ fn wgsl_that_says_something_else_is_refused_where_it_would_run() {
 }
 
 #[test]
-fn loops_are_refused_where_their_rounds_are_limited() {
+fn a_software_adapter_rejects_custom_wgsl_with_loops() {
     static LOOPING: CustomActivation = CustomActivation::new(
         "halved",
-        "// Looks for the half of z.
+        "// Approximates z / 2.
          fn halved(z: vec4f) -> vec4f { var y = z; for (var i = 0u; i < 64u; i++) { y = 0.5 * (y + 0.5 * z); } return y; }
          fn halved_derivative(z: vec4f) -> vec4f { return vec4f(0.5); }",
         |z| 0.5 * z,
@@ -78,10 +80,10 @@ fn loops_are_refused_where_their_rounds_are_limited() {
     );
     for adapter in adapters() {
         let device = open(&adapter, None);
-        let outcome = trained(&device, Activation::Custom(&LOOPING), Loss::Mse);
+        let outcome = train_and_predict(&device, Activation::Custom(&LOOPING), Loss::Mse);
         if adapter.info.device_type == gradus::wgpu::DeviceType::Cpu {
             assert!(
-                matches!(outcome, Err(Error::InvalidSetting { name: "WGSL of a formula", .. })),
+                matches!(outcome, Err(Error::InvalidSetting { name: "WGSL of a custom function", .. })),
                 "{device}: {outcome:?}"
             );
         } else {
@@ -91,10 +93,10 @@ fn loops_are_refused_where_their_rounds_are_limited() {
 }
 
 #[test]
-fn a_slope_that_is_not_the_formulas_is_refused_everywhere() {
+fn every_device_rejects_a_wrong_derivative() {
     static WRONG: CustomActivation = CustomActivation::new("bent", LEAKY, |z| z * z, |z| z);
     for device in devices() {
-        let wrong = trained(&device, Activation::Custom(&WRONG), Loss::Mse);
-        assert!(matches!(wrong, Err(Error::CustomFunction { .. })), "{device}: {wrong:?}");
+        let outcome = train_and_predict(&device, Activation::Custom(&WRONG), Loss::Mse);
+        assert!(matches!(outcome, Err(Error::CustomFunction { .. })), "{device}: {outcome:?}");
     }
 }
