@@ -1,12 +1,13 @@
-//! How long a training step takes, on every workload, on the CPU engine and on the adapters that are named, beside what
-//! the same device reaches at best: a bare product, a copy, a dispatch. Each workload is first compared with the
-//! reference: a device that computes wrongly is not timed.
+//! Times training steps on several workloads, next to the peak rates of the device: a bare matmul, a copy and a dispatch.
 //!
 //!     cargo bench --bench training -- --device cpu --device llvmpipe
 //!     cargo bench --bench training -- --device gpu --workload 784-30-10 --tune --profile
+//!
+//! Before the bench times a workload, it compares a step with the f64 reference. If the device computes incorrectly, the
+//! bench stops with an error.
 
-mod ceilings;
 mod common;
+mod peak_rates;
 
 use std::{
     process::ExitCode,
@@ -17,98 +18,116 @@ use clap::Parser;
 use gradus::{
     Device, Network, Trainer, TrainerSettings,
     nn::LayerParameters,
-    plan::{Plan, Profile, Tuner},
+    plan::{KernelTime, Plan, Profile, Tuner},
     reference::{Parameters, Reference},
 };
 use serde_json::{Value, json};
 
-use ceilings::PeakRates;
-use common::{BenchResult, Times, cpu, exit, is_hardware, line, network, numbers, open, times, trainer};
+use common::{
+    BenchResult, Times, cpu_description, exit_code, is_hardware, measure, network, network_name, open_device,
+    plan_field, trainer, values,
+};
+use peak_rates::PeakRates;
 
-/// The widths and the batch of each workload; sigmoid, mean squared error and SGD everywhere.
-const WORKLOADS: &[(&[usize], usize)] = &[
-    (&[2, 2, 1], 4),
-    (&[784, 30, 10], 10),
-    (&[784, 128, 10], 64),
-    (&[784, 800, 10], 128),
-    (&[64, 64, 64, 64, 64, 64], 16_384),
-    (&[1024, 1024, 1024, 1024], 512),
-    (&[784, 2500, 2000, 1500, 1000, 500, 10], 256),
-    (&[64, 64, 64, 64, 64, 64], 262_144),
+/// A network and its batch size, with sigmoid, mean squared error and SGD.
+struct Workload {
+    layer_sizes: &'static [usize],
+    batch_size: usize,
+}
+
+const fn workload(layer_sizes: &'static [usize], batch_size: usize) -> Workload {
+    Workload { layer_sizes, batch_size }
+}
+
+const WORKLOADS: &[Workload] = &[
+    workload(&[2, 2, 1], 4),
+    workload(&[784, 30, 10], 10),
+    workload(&[784, 128, 10], 64),
+    workload(&[784, 800, 10], 128),
+    workload(&[64, 64, 64, 64, 64, 64], 16_384),
+    workload(&[1024, 1024, 1024, 1024], 512),
+    workload(&[784, 2500, 2000, 1500, 1000, 500, 10], 256),
+    workload(&[64, 64, 64, 64, 64, 64], 262_144),
 ];
 
-/// The workload whose epochs are timed as well: its steps are so short that what surrounds them shows.
-const EPOCHS_OF: &[usize] = &[784, 30, 10];
+/// Workloads with a larger batch size are for GPUs only.
+const MAX_SOFTWARE_BATCH_SIZE: usize = 100_000;
 
-/// Times training steps.
+/// The network whose epochs are timed too. Its steps are so short that the overhead of an epoch is measurable.
+const EPOCH_LAYER_SIZES: &[usize] = &[784, 30, 10];
+
+/// The largest errors of the check against the reference.
+const MAX_GRADIENT_ERROR: f64 = 1e-4;
+const MAX_PARAMETER_ERROR: f64 = 1e-3;
+
+/// Times training steps, and the peak rates of the device.
 #[derive(Parser)]
 struct Arguments {
-    /// auto, gpu, cpu, or part of an adapter's name; may be given several times
+    /// Device: auto, gpu, cpu, or part of an adapter's name; may be repeated
     #[arg(long, default_value = "cpu")]
     device: Vec<String>,
-    /// Only the workloads with this in their widths, such as 784-30-10
-    #[arg(long, default_value = "")]
+    /// Run only the workloads whose layer sizes contain this text, for example 784-30-10 [default: all]
+    #[arg(long, default_value = "", hide_default_value = true)]
     workload: String,
-    /// How long each workload is timed, and tuned
+    /// Seconds for timing each workload, and for tuning it
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
-    /// One JSON object a line instead of tables
+    /// Print one JSON object per line instead of tables
     #[arg(long)]
     json: bool,
-    /// Also time every plan that may be the fastest, and say how far the planner's own is from it
+    /// Also time every plan that may be the fastest, and compare gradus' default plan with the best one
     #[arg(long)]
     tune: bool,
-    /// Also say how long each kernel of a step takes
+    /// Also time each kernel of a step
     #[arg(long)]
     profile: bool,
-    /// What `cargo bench` passes.
+    /// Ignored: `cargo bench` passes this option to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// What was measured of a workload.
+/// The measurement of a workload.
 struct Row {
-    name: String,
-    widths: &'static [usize],
-    batch: usize,
-    /// The largest error against the reference.
-    error: f64,
+    workload: &'static Workload,
+    /// The largest relative error against the reference.
+    max_relative_error: f64,
     step: Times,
     gflops: f64,
     scheme: String,
     tuned: Option<Tuned>,
     profile: Option<Profile>,
-    /// What an epoch takes longer than its steps, in percent.
-    epoch_overhead: Option<f64>,
+    /// The time of an epoch relative to that of its steps in one run, minus 1, in percent.
+    epoch_overhead_percent: Option<f64>,
 }
 
-/// The planner's own plan beside the best one, in seconds a step.
+/// The default plan and the best plan, in seconds per step.
 struct Tuned {
-    own: f64,
-    best: f64,
-    plan: Plan,
+    planned_seconds: f64,
+    best_seconds: f64,
+    best_plan: Plan,
 }
 
 fn main() -> ExitCode {
     let _ = env_logger::try_init();
-    exit(run(&Arguments::parse()))
+    exit_code(run(&Arguments::parse()))
 }
 
 fn run(arguments: &Arguments) -> BenchResult<()> {
     for name in &arguments.device {
-        let device = open(name, arguments.json)?;
+        let device = open_device(name, arguments.json)?;
         let tuner = arguments.tune.then(|| tuner(arguments));
         let peaks = PeakRates::measure(&device, arguments.seconds, tuner.as_ref())?;
         if !arguments.json {
             print_header(&device, &peaks)?;
         }
         let mut rows = Vec::new();
-        for (widths, batch) in WORKLOADS {
-            let name = widths.iter().map(usize::to_string).collect::<Vec<_>>().join("-");
-            if !name.contains(&arguments.workload) || (*batch > 100_000 && !is_hardware(&device)) {
+        for workload in WORKLOADS {
+            let is_selected = network_name(workload.layer_sizes).contains(&arguments.workload);
+            let fits = workload.batch_size <= MAX_SOFTWARE_BATCH_SIZE || is_hardware(&device);
+            if !is_selected || !fits {
                 continue;
             }
-            let row = Row::of(&device, name, widths, *batch, arguments)?;
+            let row = Row::measure(&device, workload, arguments)?;
             if arguments.json {
                 println!("{}", row.json(&device, &peaks));
             } else {
@@ -116,230 +135,264 @@ fn run(arguments: &Arguments) -> BenchResult<()> {
                 rows.push(row);
             }
         }
-        print_more(&rows);
+        print_details(&rows);
     }
     Ok(())
 }
 
-/// What ran, on what, and what it reaches at best; then the head of the table.
+/// Prints the device, the driver, the CPU and the peak rates, and the header of the table.
 fn print_header(device: &Device, peaks: &PeakRates) -> BenchResult<()> {
     let plan_on = |device: &Device| -> BenchResult<Plan> {
         Ok(Trainer::without_dataset(device, &network(&[1024, 1024]), TrainerSettings::default())?.plan())
     };
     println!("\ngradus {}: {device}", env!("CARGO_PKG_VERSION"));
     if device.is_gpu() {
-        println!("driver: {}", line(&plan_on(device)?, "driver"));
+        println!("driver: {}", plan_field(&plan_on(device)?, "driver"));
     }
-    println!("{}", cpu(&plan_on(&Device::cpu())?));
-    let dispatch = peaks.dispatch.map_or(String::new(), |us| format!(", a dependent dispatch {us:.2} us"));
-    println!("at best: GEMM {:.1} GFLOP/s, copy {:.1} GB/s{dispatch}\n", peaks.gemm, peaks.copy);
-    println!("| network | batch | us/step | min..max | samples/s | GFLOP/s | % of GEMM | plan | error |");
+    println!("{}", cpu_description(&plan_on(&Device::cpu())?));
+    let dispatch = peaks.dispatch.map_or(String::new(), |us| format!(", dependent dispatch {us:.2} us"));
+    println!("peak rates: matmul {:.1} GFLOP/s, copy {:.1} GB/s{dispatch}\n", peaks.gemm, peaks.copy);
+    println!(
+        "| network | batch size | us per step | min to max | samples/s | GFLOP/s | % of peak matmul | scheme | max relative \
+         error |"
+    );
     println!("|---|---|---|---|---|---|---|---|---|");
     Ok(())
 }
 
-/// What was measured besides the steps.
-fn print_more(rows: &[Row]) {
+/// Prints the results of `--tune` and `--profile`, and the overhead of epochs.
+fn print_details(rows: &[Row]) {
     if rows.iter().any(|row| row.tuned.is_some()) {
-        println!("\n| network | batch | planned us | best us | planned / best, 1.25 at most | best plan |");
+        println!("\n| network | batch size | default plan, us per step | best plan, us per step | ratio | best plan |");
         println!("|---|---|---|---|---|---|");
     }
-    for Row { name, batch, tuned, .. } in rows {
-        if let Some(Tuned { own, best, plan }) = tuned {
-            let scheme = ways(plan);
-            println!("| {name} | {batch} | {:.2} | {:.2} | {:.2} | {scheme} |", own * 1e6, best * 1e6, own / best);
+    for row in rows {
+        if let Some(Tuned { planned_seconds, best_seconds, best_plan }) = &row.tuned {
+            let (planned_us, best_us, ratio) =
+                (planned_seconds * 1e6, best_seconds * 1e6, planned_seconds / best_seconds);
+            let (name, batch_size) = (row.name(), row.workload.batch_size);
+            let summary = plan_summary(best_plan);
+            println!("| {name} | {batch_size} | {planned_us:.2} | {best_us:.2} | {ratio:.2} | {summary} |");
         }
     }
-    for Row { name, batch, profile, .. } in rows {
-        if let Some(profile) = profile {
-            println!("\n{name}, batch {batch}\n{profile}");
+    for row in rows {
+        if let Some(profile) = &row.profile {
+            println!("\n{}, batch size {}\n{profile}", row.name(), row.workload.batch_size);
         }
     }
-    for Row { name, epoch_overhead, .. } in rows {
-        if let Some(percent) = epoch_overhead {
-            println!("\nepochs of 100 steps of {name} take {percent:.1} % longer than their steps in one run");
+    for row in rows {
+        if let Some(percent) = row.epoch_overhead_percent {
+            println!("\n{}: epochs of 100 steps take {percent:.1}% longer than their steps in one run", row.name());
         }
     }
 }
 
 impl Row {
-    fn of(
-        device: &Device,
-        name: String,
-        widths: &'static [usize],
-        batch: usize,
-        arguments: &Arguments,
-    ) -> BenchResult<Self> {
-        let network = network(widths);
-        let settings = TrainerSettings { batch_size: batch, ..TrainerSettings::default() };
-        let error = check(device, &network, &settings)?;
-        let mut trainer = trainer(device, &network, &settings, 8 * batch)?;
-        let step = times(arguments.seconds, |steps| Ok(trainer.run(steps).map(drop)?))?;
-        let profile = if arguments.profile {
-            Some(trainer.profile((arguments.seconds / 2.0 / step.median) as usize)?)
-        } else {
-            None
+    fn measure(device: &Device, workload: &'static Workload, arguments: &Arguments) -> BenchResult<Self> {
+        let Workload { layer_sizes, batch_size } = *workload;
+        let network = network(layer_sizes);
+        let settings = TrainerSettings { batch_size, ..TrainerSettings::default() };
+        let max_relative_error = check(device, &network, &settings)?;
+        let mut trainer = trainer(device, &network, &settings, 8 * batch_size)?;
+        let step = measure(arguments.seconds, |steps| Ok(trainer.run(steps).map(drop)?))?;
+        let profile = match arguments.profile {
+            true => Some(trainer.profile((arguments.seconds / 2.0 / step.median) as usize)?),
+            false => None,
         };
-        let own = trainer.plan();
+        let plan = trainer.plan();
         drop(trainer);
-        let tuned = if arguments.tune {
-            let all = tuner(arguments).measure(device, &network, &settings)?;
-            // Without their tables, which a plan that was only measured does not have.
-            let text = |plan: &Plan| plan.to_string().split("\n\n").next().unwrap_or_default().trim().to_owned();
-            let best = all.first().ok_or("no plan was measured")?;
-            let seconds =
-                all.iter().find(|one| text(&one.plan) == text(&own)).map_or(f64::NAN, |one| one.seconds_per_step);
-            Some(Tuned { own: seconds, best: best.seconds_per_step, plan: best.plan.clone() })
-        } else {
-            None
+        let tuned = match arguments.tune {
+            true => Some(Tuned::measure(device, &network, &settings, &plan, arguments)?),
+            false => None,
         };
-        let times_epochs = widths == EPOCHS_OF;
-        let epoch_overhead =
-            if times_epochs { Some(epoch_overhead(device, &network, &settings, arguments)?) } else { None };
-        let (gflops, scheme) = (network.flop_per_step(batch) as f64 / step.median / 1e9, line(&own, "scheme"));
-        Ok(Self { name, widths, batch, error, step, gflops, scheme, tuned, profile, epoch_overhead })
+        let epoch_overhead_percent = match layer_sizes == EPOCH_LAYER_SIZES {
+            true => Some(epoch_overhead_percent(device, &network, &settings, arguments)?),
+            false => None,
+        };
+        let gflops = network.flop_per_step(batch_size) as f64 / step.median / 1e9;
+        let scheme = plan_field(&plan, "scheme");
+        Ok(Self { workload, max_relative_error, step, gflops, scheme, tuned, profile, epoch_overhead_percent })
+    }
+
+    fn name(&self) -> String {
+        network_name(self.workload.layer_sizes)
     }
 
     fn print(&self, peaks: &PeakRates) {
-        let Self { name, batch, error, gflops, scheme, .. } = self;
-        let [median, min, max] = [self.step.median, self.step.min, self.step.max].map(|seconds| seconds * 1e6);
-        let (rate, share) = (*batch as f64 / self.step.median, 100.0 * gflops / peaks.gemm);
+        let Self { workload, max_relative_error, step, gflops, scheme, .. } = self;
+        let [median, min, max] = [step.median, step.min, step.max].map(|seconds| seconds * 1e6);
+        let (name, batch_size) = (self.name(), workload.batch_size);
+        let (samples_per_second, percent) = (batch_size as f64 / step.median, 100.0 * gflops / peaks.gemm);
         println!(
-            "| {name} | {batch} | {median:.2} | {min:.2}..{max:.2} | {rate:.0} | {gflops:.2} | {share:.1} | \
-             {scheme} | {error:.1e} |"
+            "| {name} | {batch_size} | {median:.2} | {min:.2} to {max:.2} | {samples_per_second:.0} | {gflops:.2} | \
+             {percent:.1} | {scheme} | {max_relative_error:.1e} |"
         );
     }
 
-    /// With the keys of `pytorch.py` and some more.
+    /// Returns the keys of `peers/pytorch.py`, and additional ones.
     fn json(&self, device: &Device, peaks: &PeakRates) -> Value {
         let mut object = json!({
             "engine": format!("gradus {}", device.name()),
-            "sizes": self.widths,
-            "batch": self.batch,
+            "layer_sizes": self.workload.layer_sizes,
+            "batch_size": self.workload.batch_size,
             "us_per_step": self.step.median * 1e6,
             "min_us": self.step.min * 1e6,
             "max_us": self.step.max * 1e6,
-            "samples_per_second": self.batch as f64 / self.step.median,
+            "samples_per_second": self.workload.batch_size as f64 / self.step.median,
             "gflops": self.gflops,
             "scheme": self.scheme,
-            "error": self.error,
+            "max_relative_error": self.max_relative_error,
             "gemm_gflops": peaks.gemm,
-            "copy_gbs": peaks.copy,
+            "copy_gb_per_s": peaks.copy,
             "dispatch_us": peaks.dispatch,
         });
-        if let Some(percent) = self.epoch_overhead {
+        if let Some(percent) = self.epoch_overhead_percent {
             object["epoch_overhead_percent"] = percent.into();
         }
-        if let Some(Tuned { own, best, plan }) = &self.tuned {
-            object["planned_us"] = (own * 1e6).into();
-            object["best_us"] = (best * 1e6).into();
-            object["best_scheme"] = line(plan, "scheme").into();
-            object["best_plan"] = plan.to_string().into();
+        if let Some(Tuned { planned_seconds, best_seconds, best_plan }) = &self.tuned {
+            object["planned_us"] = (planned_seconds * 1e6).into();
+            object["best_us"] = (best_seconds * 1e6).into();
+            object["best_scheme"] = plan_field(best_plan, "scheme").into();
+            object["best_plan"] = best_plan.to_string().into();
         }
         if let Some(profile) = &self.profile {
-            let kernel = |one: &gradus::plan::KernelTime| json!({ "kernel": one.kernel, "us": one.seconds_per_step * 1e6, "flop": one.flop, "bytes": one.bytes });
+            let kernel = |time: &KernelTime| {
+                let us = time.seconds_per_step * 1e6;
+                json!({ "kernel": time.kernel, "us": us, "flop": time.flop, "bytes": time.bytes })
+            };
             object["kernels"] = profile.kernels.iter().map(kernel).collect();
         }
         object
     }
 }
 
-/// The largest error of one step on a few rows, in the workload's own batch: of the gradients, and of the change of the
-/// parameters, each relative to its tensor's largest entry.
+impl Tuned {
+    /// Times every plan that may be the fastest. `plan` is the default plan.
+    fn measure(
+        device: &Device,
+        network: &Network,
+        settings: &TrainerSettings,
+        plan: &Plan,
+        arguments: &Arguments,
+    ) -> BenchResult<Self> {
+        let candidates = tuner(arguments).measure(device, network, settings)?;
+        // A plan of the tuner has no table of dispatches, so compare the texts without the tables.
+        let head = |plan: &Plan| plan.to_string().split("\n\n").next().unwrap_or_default().trim().to_owned();
+        let planned = candidates.iter().find(|candidate| head(&candidate.plan) == head(plan));
+        let best = candidates.first().ok_or("the tuner measured no plan")?;
+        Ok(Self {
+            planned_seconds: planned.map_or(f64::NAN, |candidate| candidate.seconds_per_step),
+            best_seconds: best.seconds_per_step,
+            best_plan: best.plan.clone(),
+        })
+    }
+}
+
+/// Returns the largest error of one step on a few rows, with the batch size of the workload.
+///
+/// It compares the gradients and the change of the parameters with the reference, relative to the largest value of each
+/// tensor. It returns an error if the device computes incorrectly.
 fn check(device: &Device, network: &Network, settings: &TrainerSettings) -> BenchResult<f64> {
     let rows = settings.batch_size.min(8);
     let mut trainer = Trainer::without_dataset(device, network, settings.clone())?;
-    let (x, t) = (numbers(rows * network.inputs()), numbers(rows * network.outputs()));
+    let (x, t) = (values(rows * network.inputs()), values(rows * network.outputs()));
     let before = trainer.parameters()?;
     let gradients = trainer.gradients(&x, &t)?;
     trainer.step(&x, &t)?;
     let after = trainer.parameters()?;
 
     let mut reference = Reference::new(network, settings.loss, settings.optimizer, &before)?;
-    let (x, t) = (f64s(&x), f64s(&t));
-    let expected = reference.gradients(&x, &t)?;
+    let (x, t) = (to_f64(&x), to_f64(&t));
+    let expected_gradients = reference.gradients(&x, &t)?;
     reference.step(&x, &t)?;
 
-    let none = before.iter().map(|layer| Parameters {
+    let zeros = before.iter().map(|layer| Parameters {
         weight: vec![0.0; layer.weight.len()],
         bias: vec![0.0; layer.bias.len()],
         ..Parameters::default()
     });
-    let of_gradients = error(&none.collect::<Vec<_>>(), &gradients, &expected);
-    let before = before.iter().map(Parameters::from);
-    let of_step = error(&before.collect::<Vec<_>>(), &after, reference.parameters());
-    let wrong = |what, by| Err(format!("{device}: the {what} wrong by {by:e}").into());
-    match (of_gradients, of_step) {
-        (by, _) if by > 1e-4 => wrong("gradients are", by),
-        (_, by) if by > 1e-3 => wrong("parameters after a step are", by),
-        (a, b) => Ok(a.max(b)),
+    let gradient_error = max_relative_error(&zeros.collect::<Vec<_>>(), &gradients, &expected_gradients);
+    let before: Vec<_> = before.iter().map(Parameters::from).collect();
+    let parameter_error = max_relative_error(&before, &after, reference.parameters());
+    for (quantity, error, max) in [
+        ("gradients", gradient_error, MAX_GRADIENT_ERROR),
+        ("parameters after a step", parameter_error, MAX_PARAMETER_ERROR),
+    ] {
+        if error > max {
+            return Err(format!("{device}: {quantity}: expected a relative error <= {max:e}, got {error:e}").into());
+        }
     }
+    Ok(gradient_error.max(parameter_error))
 }
 
-/// How far the change from `before` to `ours` is from the one to `theirs`, relative to the largest change of a tensor.
-fn error(before: &[Parameters], ours: &[LayerParameters], theirs: &[Parameters]) -> f64 {
+/// Returns the largest difference between the change from `before` to `ours` and that to `theirs`, relative to the largest
+/// change of the tensor.
+fn max_relative_error(before: &[Parameters], ours: &[LayerParameters], theirs: &[Parameters]) -> f64 {
     let mut worst: f64 = 0.0;
     for ((before, ours), theirs) in before.iter().zip(ours).zip(theirs) {
         let weights = (&before.weight, &ours.weight, &theirs.weight);
-        for (before, ours, theirs) in [weights, (&before.bias, &ours.bias, &theirs.bias)] {
-            let (mut largest, mut off) = (f64::MIN_POSITIVE, 0.0_f64);
+        let biases = (&before.bias, &ours.bias, &theirs.bias);
+        for (before, ours, theirs) in [weights, biases] {
+            let (mut max_change, mut max_error) = (f64::MIN_POSITIVE, 0.0_f64);
             for ((before, ours), theirs) in before.iter().zip(ours).zip(theirs) {
-                largest = largest.max((theirs - before).abs());
-                // What changed is stored in the last digits of what was there, which round.
+                max_change = max_change.max((theirs - before).abs());
+                // A small change is stored in the last digits of the parameter, which are rounded.
                 let rounding = f64::from(f32::EPSILON) * before.abs();
-                let by = ((f64::from(*ours) - theirs).abs() - rounding).max(0.0);
-                // f64::max would pass over a NaN.
-                off = if ours.is_finite() { off.max(by) } else { f64::INFINITY };
+                let error = ((f64::from(*ours) - theirs).abs() - rounding).max(0.0);
+                // f64::max alone would ignore NaN.
+                max_error = if ours.is_finite() { max_error.max(error) } else { f64::INFINITY };
             }
-            worst = worst.max(off / largest);
+            worst = worst.max(max_error / max_change);
         }
     }
     worst
 }
 
-/// What epochs of 100 steps take longer than their steps in one run, in percent: the median of several pairs.
-fn epoch_overhead(
+/// Returns how much longer epochs of 100 steps take than their steps in one run, in percent: the median of several pairs.
+fn epoch_overhead_percent(
     device: &Device,
     network: &Network,
     settings: &TrainerSettings,
     arguments: &Arguments,
 ) -> BenchResult<f64> {
-    let mut trainer = trainer(device, network, settings, 100 * settings.batch_size)?;
-    trainer.run(2000)?;
-    let mut pairs = Vec::new();
-    let begin = Instant::now();
-    while pairs.len() < 3 || begin.elapsed().as_secs_f64() < arguments.seconds {
+    const EPOCHS: usize = 20;
+    const STEPS_PER_EPOCH: usize = 100;
+    let mut trainer = trainer(device, network, settings, STEPS_PER_EPOCH * settings.batch_size)?;
+    trainer.run(EPOCHS * STEPS_PER_EPOCH)?;
+    let mut ratios = Vec::new();
+    let measurement_start = Instant::now();
+    while ratios.len() < 3 || measurement_start.elapsed().as_secs_f64() < arguments.seconds {
         let start = Instant::now();
-        for _ in 0..20 {
+        for _ in 0..EPOCHS {
             trainer.run_epoch()?;
         }
         let epochs = start.elapsed();
-        trainer.run(2000)?;
-        let run = start.elapsed() - epochs;
-        pairs.push(epochs.as_secs_f64() / run.as_secs_f64());
+        trainer.run(EPOCHS * STEPS_PER_EPOCH)?;
+        let steps = start.elapsed() - epochs;
+        ratios.push(epochs.as_secs_f64() / steps.as_secs_f64());
     }
-    pairs.sort_by(f64::total_cmp);
-    Ok(100.0 * (pairs[pairs.len() / 2] - 1.0))
+    ratios.sort_by(f64::total_cmp);
+    Ok(100.0 * (ratios[ratios.len() / 2] - 1.0))
 }
 
 fn tuner(arguments: &Arguments) -> Tuner {
     Tuner { time_budget: Duration::from_secs_f64(arguments.seconds), ..Tuner::default() }
 }
 
-/// A plan's scheme and the ways of its products, each once.
-fn ways(plan: &Plan) -> String {
+/// Returns the scheme of a plan and the configurations of its matmuls, without repetitions.
+fn plan_summary(plan: &Plan) -> String {
     let text = plan.to_string();
     let (_, text) = text.split_once("scheme: ").unwrap_or_default();
-    let mut ways: Vec<&str> = Vec::new();
+    let mut configurations: Vec<&str> = Vec::new();
     for line in text.lines().take_while(|line| !line.is_empty()) {
-        let way = line.split_once(": ").map_or(line, |(_, way)| way);
-        if !ways.contains(&way) {
-            ways.push(way);
+        let configuration = line.split_once(": ").map_or(line, |(_, configuration)| configuration);
+        if !configurations.contains(&configuration) {
+            configurations.push(configuration);
         }
     }
-    ways.join("; ")
+    configurations.join("; ")
 }
 
-fn f64s(values: &[f32]) -> Vec<f64> {
+fn to_f64(values: &[f32]) -> Vec<f64> {
     values.iter().map(|value| f64::from(*value)).collect()
 }

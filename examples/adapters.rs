@@ -1,4 +1,4 @@
-//! Lists every adapter of every backend, and which one `auto` takes.
+//! Lists the adapters of all backends, and which one `auto` selects.
 //!
 //!     cargo run --release --example adapters
 //!     cargo run --release --example adapters -- --backend vulkan --json
@@ -16,11 +16,12 @@ use gradus::{
 use serde_json::{Value, json};
 
 use common::{
-    Exit,
+    Exit, device_name,
     options::{BackendOption, JsonOption},
+    print_line,
 };
 
-/// Lists every adapter, and which one `auto` takes.
+/// Lists the adapters, and which one `auto` selects.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
@@ -38,47 +39,47 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
     let backends = arguments.backend.flags();
     let reports = gradus::device::adapters(backends)?;
     for (i, report) in reports.iter().enumerate() {
-        common::print_line!("{i}: {}", report.info.name);
-        for (what, value) in lines(report) {
-            common::print_line!("   {what:<34} {value}");
+        print_line!("{i}: {}", report.info.name);
+        for (name, value) in properties(report) {
+            print_line!("   {name:<34} {value}");
         }
     }
-    // Not read off the list: what `auto` takes, and what it says, is what opening it gives.
-    let automatic =
+    // Opening the device shows more than the list: an adapter may fail to open.
+    let default =
         Device::request(&DeviceRequest { selector: DeviceSelector::Auto, backends, ..DeviceRequest::default() })?;
-    common::print_line!("{} adapters; auto takes: {}", reports.len(), common::described(&automatic));
-    if let Some(note) = automatic.fallback_reason() {
-        common::print_line!("{note}");
+    print_line!("adapters: {}", reports.len());
+    print_line!("auto selects: {}", device_name(&default));
+    if let Some(reason) = default.fallback_reason() {
+        print_line!("{reason}");
     }
-    let adapters: Vec<Value> = reports.iter().map(json_of).collect();
-    arguments.json.print("adapters", &automatic, json!({ "adapters": adapters }));
+    let adapters: Vec<Value> = reports.iter().map(json_keys).collect();
+    arguments.json.print("adapters", &default, json!({ "adapters": adapters }));
     Ok(())
 }
 
-/// What is said of an adapter besides its name: who drives it, and the limits that decide what fits and what runs.
-fn lines(report: &AdapterReport) -> Vec<(&'static str, String)> {
+/// Returns the driver of an adapter, and the limits that gradus depends on.
+fn properties(report: &AdapterReport) -> Vec<(&'static str, String)> {
     let AdapterReport { info, limits, features, .. } = report;
-    let automatic = if report.is_default { ", taken by auto" } else { "" };
-    let mut lines = vec![
-        ("backend", info.backend.to_str().to_owned()),
-        ("type", format!("{}{automatic}", kind(report))),
-        ("driver", format!("{} {}", info.driver, info.driver_info).trim().to_owned()),
-        ("max_storage_buffer_binding_size", bytes(limits.max_storage_buffer_binding_size)),
-        ("max_buffer_size", bytes(limits.max_buffer_size)),
-        ("storage buffers per stage", limits.max_storage_buffers_per_shader_stage.to_string()),
-        ("invocations per workgroup", limits.max_compute_invocations_per_workgroup.to_string()),
-        ("storage per workgroup", bytes(limits.max_compute_workgroup_storage_size.into())),
-    ];
+    let default = if report.is_default { ", selected by auto" } else { "" };
     let subgroups = match (features.contains(Features::SUBGROUP), info.subgroup_min_size, info.subgroup_max_size) {
-        (false, ..) => "none".to_owned(),
-        (true, least, most) if least == most => format!("of {least}"),
-        (true, least, most) => format!("of {least} to {most}"),
+        (false, ..) => "not supported".to_owned(),
+        (true, min, max) if min == max => min.to_string(),
+        (true, min, max) => format!("{min} to {max}"),
     };
-    lines.push(("subgroups", subgroups));
-    lines
+    vec![
+        ("backend", info.backend.to_str().to_owned()),
+        ("type", format!("{}{default}", adapter_type(report))),
+        ("driver", format!("{} {}", info.driver, info.driver_info).trim().to_owned()),
+        ("max_storage_buffer_binding_size", format_bytes(limits.max_storage_buffer_binding_size)),
+        ("max_buffer_size", format_bytes(limits.max_buffer_size)),
+        ("storage buffers per shader stage", limits.max_storage_buffers_per_shader_stage.to_string()),
+        ("invocations per workgroup", limits.max_compute_invocations_per_workgroup.to_string()),
+        ("storage per workgroup", format_bytes(limits.max_compute_workgroup_storage_size.into())),
+        ("subgroup size", subgroups),
+    ]
 }
 
-fn kind(report: &AdapterReport) -> &'static str {
+fn adapter_type(report: &AdapterReport) -> &'static str {
     match report.info.device_type {
         _ if report.is_software => "software",
         DeviceType::DiscreteGpu => "discrete GPU",
@@ -89,16 +90,17 @@ fn kind(report: &AdapterReport) -> &'static str {
     }
 }
 
-fn json_of(report: &AdapterReport) -> Value {
+/// Returns the keys of `--json` for an adapter.
+fn json_keys(report: &AdapterReport) -> Value {
     let AdapterReport { info, limits, features, .. } = report;
     json!({
         "name": info.name,
         "backend": info.backend.to_str(),
-        "type": kind(report),
+        "type": adapter_type(report),
         "driver": info.driver,
         "driver_info": info.driver_info,
         "is_software": report.is_software,
-        "is_automatic": report.is_default,
+        "is_default": report.is_default,
         "max_storage_buffer_binding_size": limits.max_storage_buffer_binding_size,
         "max_buffer_size": limits.max_buffer_size,
         "max_storage_buffers_per_shader_stage": limits.max_storage_buffers_per_shader_stage,
@@ -110,8 +112,8 @@ fn json_of(report: &AdapterReport) -> Value {
     })
 }
 
-/// A size with the largest unit of which it has at least one.
-fn bytes(size: u64) -> String {
+/// Formats a size in the largest unit that is not larger than the size.
+fn format_bytes(size: u64) -> String {
     let units = [("GiB", 1u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     match units.iter().find(|(_, unit)| size >= *unit) {
         Some((name, unit)) if size.is_multiple_of(*unit) => format!("{} {name}", size / unit),

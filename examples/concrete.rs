@@ -1,10 +1,10 @@
-//! Tells how strong a concrete is from what is in it and its age: 1,030 samples, which lie in `examples/data/`.
+//! Predicts the compressive strength of concrete from its ingredients and age, with `MlpRegressor`.
 //!
-//!     cargo run --release --example concrete -- --device cpu --seeds 5
+//!     cargo run --release --example concrete -- --device cpu --runs 5
 //!
-//! A fifth of the mixtures is held out, which the seed draws, with all samples of theirs: the same mixture is often tested
-//! at several ages, and if one sample of it were learned, the others would be too easy. Beside the network stand linear
-//! regressions by least squares on the same samples.
+//! The data set has 1,030 samples, in `examples/data/concrete.csv`. A fifth of the mixtures is held out, with all of their
+//! samples. The same mixture is often measured at several ages, so a training set with one of its samples would make the
+//! others too easy. The seed selects the mixtures. The baselines are two linear regressions by least squares.
 
 mod common;
 
@@ -21,13 +21,13 @@ use serde_json::json;
 
 use common::{
     Exit,
-    experiment::{Scores, SeedRun, SeedRuns, run_seeds},
-    options::{DeviceOptions, EpochsOption, JsonOption, OutOption, SeedsOptions},
+    experiment::{self, Run, Runs, Scores, run_each},
+    options::{DeviceOptions, EpochsOption, JsonOption, OutDirOption, RunsOptions},
     print_line,
     random::Random,
 };
 
-/// Tells how strong a concrete is.
+/// Trains a network to predict the compressive strength of concrete.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
@@ -35,29 +35,32 @@ struct Arguments {
     #[command(flatten)]
     epochs: EpochsOption,
     #[command(flatten)]
-    seeds: SeedsOptions,
+    runs: RunsOptions,
     #[command(flatten)]
-    out: OutOption,
+    out_dir: OutDirOption,
     #[command(flatten)]
     json: JsonOption,
 }
 
-/// Seven ingredients in kg a cubic metre, and the age in days.
+/// The number of features: seven ingredients in kg/m³, and the age in days.
 const FEATURES: usize = 8;
 
-/// What is shown of the first seed.
-struct FirstRun {
+/// Samples of concrete.
+#[derive(Default)]
+struct Samples {
+    /// `[rows, FEATURES]`.
+    features: Vec<f32>,
+    /// The compressive strength in MPa, `[rows]`.
+    strengths: Vec<f32>,
+}
+
+/// The result of a run.
+struct RunResult {
     network: MlpRegressor,
     train: Samples,
     test: Samples,
-    told: Vec<f32>,
-}
-
-/// Rows of features, and a strength in MPa for each.
-#[derive(Default)]
-struct Samples {
-    features: Vec<f32>,
-    strengths: Vec<f32>,
+    /// The predicted strengths of the test samples in MPa.
+    predictions: Vec<f32>,
 }
 
 fn main() -> ExitCode {
@@ -65,20 +68,21 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let seeds = arguments.seeds.range()?;
+    let seeds = arguments.runs.seeds()?;
+    let first_seed = *seeds.start();
     let device = arguments.device.open()?;
-    let out = arguments.out.create("out/concrete")?;
+    let out_dir = arguments.out_dir.create("out/concrete")?;
     let epochs = arguments.epochs.or(300);
 
     let mut linear = Scores::default();
-    let mut log_linear = Scores::default();
-    let SeedRuns { scores, first } = run_seeds(seeds.clone(), |seed| {
+    let mut log_age_linear = Scores::default();
+    let Runs { scores, first } = run_each(seeds, |seed| {
         let (train, test) = split(seed)?;
-        // The network learns strengths that are scaled, and tells scaled ones; r² is the same of both.
-        let scale = Scaler::fit_rows(Scaling::Standard, 1, &train.strengths)?;
+        // The network trains on scaled strengths and predicts scaled strengths. Scaling does not change r².
+        let scaler = Scaler::fit_rows(Scaling::Standard, 1, &train.strengths)?;
         let scaled = |strengths: &[f32]| {
             let mut scaled = strengths.to_vec();
-            scale.transform(&mut scaled).map(|()| scaled)
+            scaler.transform(&mut scaled).map(|()| scaled)
         };
         let mut network = MlpRegressor::new()
             .hidden_layer_sizes([64, 64])
@@ -91,71 +95,61 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
             .random_state(seed)
             .device(device.clone());
         network.fit(&train.features, &scaled(&train.strengths)?)?;
-        let score = network.score(&test.features, &scaled(&test.strengths)?)?;
-        let told = network.predict(&test.features)?;
-        let told: Vec<f32> = told.iter().map(|y| y / scale.scale()[0] + scale.offset()[0]).collect();
-        let rows = test.strengths.len();
-        print_line!("seed {seed}: r² {score:.3} on {rows} held-out samples, off by {:.2} MPa", off(&told, &test));
-        linear.0.push(least_squares(&train, &test, |features| features.to_vec()));
-        log_linear.0.push(least_squares(&train, &test, |features| {
+        let r2 = network.score(&test.features, &scaled(&test.strengths)?)?;
+        let scaled_predictions = network.predict(&test.features)?;
+        let (scale, offset) = (scaler.scale()[0], scaler.offset()[0]);
+        let predictions: Vec<f32> = scaled_predictions.iter().map(|y| y / scale + offset).collect();
+        let (rmse, rows) = (root_mean_squared_error(&predictions, &test.strengths), test.strengths.len());
+        print_line!("seed {seed}: r² {r2:.3}, RMSE {rmse:.2} MPa on {rows} test samples");
+        linear.0.push(linear_regression_r2(&train, &test, |features| features.to_vec()));
+        log_age_linear.0.push(linear_regression_r2(&train, &test, |features| {
             let mut features = features.to_vec();
             features[FEATURES - 1] = features[FEATURES - 1].ln();
             features
         }));
-        Ok(SeedRun { score, result: FirstRun { network, train, test, told } })
+        Ok(Run { score: r2, result: RunResult { network, train, test, predictions } })
     })?;
-    let FirstRun { network, train, test, told } = first;
+    let RunResult { network, train, test, predictions } = first;
     if scores.0.len() > 1 {
-        let (mean, deviation) = (scores.mean(), scores.deviation());
-        print_line!("{} seeds: r² {mean:.3} in the mean, standard deviation {deviation:.3}", scores.0.len());
+        print_line!("r² of {} runs: mean {:.3}, std {:.3}", scores.0.len(), scores.mean(), scores.std());
     }
     print_line!("baseline, linear regression: r² {:.3}", linear.mean());
-    print_line!("baseline, linear regression on the logarithm of the age: r² {:.3}", log_linear.mean());
+    print_line!("baseline, linear regression on the logarithm of the age: r² {:.3}", log_age_linear.mean());
 
-    let picture = out.join("told.svg");
-    let title = format!("Strength of concrete in MPa, 8-64-64-1, seed {}", seeds.start());
-    plot::save(&picture, plot::predicted_vs_target(&title, &test.strengths, &told))?;
-    print_line!("picture: {}", picture.display());
+    let plot_path = out_dir.join("predictions.svg");
+    let title = format!("Strength of concrete in MPa, 8-64-64-1, seed {first_seed}");
+    plot::save(&plot_path, plot::predicted_vs_target(&title, &test.strengths, &predictions))?;
+    print_line!("plot: {}", plot_path.display());
     let seconds = network.history().map_or(f64::NAN, gradus::History::seconds);
-    print_line!("{}: {seconds:.3} s of training", common::described(&device));
-    let own = json!({
-        "seed": seeds.start(),
+    experiment::print_training_time(&device, seconds);
+    let keys = json!({
+        "seed": first_seed,
         "epochs": network.n_iter(),
         "seconds": seconds,
         "samples_per_second": (train.strengths.len() * network.n_iter()) as f64 / seconds,
         "train_loss": network.loss_curve().last(),
         "test_r2": scores.0[0],
-        "test_rmse": off(&told, &test),
-        "held_out": test.strengths.len(),
+        "test_rmse": root_mean_squared_error(&predictions, &test.strengths),
+        "test_rows": test.strengths.len(),
         "mean_test_r2": scores.mean(),
-        "deviation_of_test_r2": scores.deviation(),
-        "seed_r2s": scores.0,
+        "std_test_r2": scores.std(),
+        "test_r2_per_run": scores.0,
         "baseline": "linear regression",
         "baseline_r2": linear.mean(),
-        "baselines": { "linear regression": linear.0, "linear regression, log of the age": log_linear.0 },
+        "baselines": {
+            "linear regression": linear.0,
+            "linear regression on the logarithm of the age": log_age_linear.0,
+        },
     });
-    arguments.json.print("concrete", &device, own);
+    arguments.json.print("concrete", &device, keys);
     Ok(())
 }
 
-/// The samples in two parts, with a fifth of the mixtures in the second.
+/// Returns the training and the test samples. The test samples are those of a fifth of the mixtures.
 fn split(seed: u64) -> Result<(Samples, Samples), Exit> {
-    let mut mixtures: Vec<Vec<Vec<f32>>> = Vec::new();
-    let mut numbers = HashMap::new();
-    for (number, line) in (1..).zip(include_str!("data/concrete.csv").lines()).skip(1) {
-        let values: Result<Vec<f32>, _> = line.split(',').map(str::parse).collect();
-        let values = values.ok().filter(|values| values.len() == FEATURES + 1);
-        let wrong = || Exit::Failed(format!("examples/data/concrete.csv: line {number} is not nine numbers"));
-        let values = values.ok_or_else(wrong)?;
-        let ingredients: Vec<u32> = values[..FEATURES - 1].iter().map(|value| value.to_bits()).collect();
-        let mixture = *numbers.entry(ingredients).or_insert(mixtures.len());
-        if mixture == mixtures.len() {
-            mixtures.push(Vec::new());
-        }
-        mixtures[mixture].push(values);
-    }
+    let mut mixtures = load_mixtures()?;
     Random::new(seed).shuffle(&mut mixtures);
-    let part = |mixtures: &[Vec<Vec<f32>>]| {
+    let samples = |mixtures: &[Vec<Vec<f32>>]| {
         let mut samples = Samples::default();
         for values in mixtures.iter().flatten() {
             samples.features.extend(&values[..FEATURES]);
@@ -164,17 +158,39 @@ fn split(seed: u64) -> Result<(Samples, Samples), Exit> {
         samples
     };
     let (test, train) = mixtures.split_at(mixtures.len() / 5);
-    Ok((part(train), part(test)))
+    Ok((samples(train), samples(test)))
 }
 
-/// The root of the mean squared error.
-fn off(told: &[f32], test: &Samples) -> f64 {
-    let squares = told.iter().zip(&test.strengths).map(|(y, t)| f64::from(y - t).powi(2));
-    (squares.sum::<f64>() / told.len() as f64).sqrt()
+/// Returns the samples of each mixture. A sample is the features, followed by the strength.
+fn load_mixtures() -> Result<Vec<Vec<Vec<f32>>>, Exit> {
+    let mut mixtures: Vec<Vec<Vec<f32>>> = Vec::new();
+    let mut index_by_ingredients = HashMap::new();
+    for (number, line) in (1..).zip(include_str!("data/concrete.csv").lines()).skip(1) {
+        let values: Result<Vec<f32>, _> = line.split(',').map(str::parse).collect();
+        let Some(values) = values.ok().filter(|values| values.len() == FEATURES + 1) else {
+            let file = "examples/data/concrete.csv";
+            return Err(Exit::Failed(format!("{file}: line {number}: expected 9 numbers, got {line:?}")));
+        };
+        let ingredients: Vec<u32> = values[..FEATURES - 1].iter().map(|value| value.to_bits()).collect();
+        let index = *index_by_ingredients.entry(ingredients).or_insert(mixtures.len());
+        if index == mixtures.len() {
+            mixtures.push(Vec::new());
+        }
+        mixtures[index].push(values);
+    }
+    Ok(mixtures)
 }
 
-/// r² on `test` of the linear regression that fits `train` best, on features that `prepare` made.
-fn least_squares(train: &Samples, test: &Samples, prepare: impl Fn(&[f32]) -> Vec<f32>) -> f64 {
+fn root_mean_squared_error(predictions: &[f32], targets: &[f32]) -> f64 {
+    let squares = predictions.iter().zip(targets).map(|(y, t)| f64::from(y - t).powi(2));
+    (squares.sum::<f64>() / predictions.len() as f64).sqrt()
+}
+
+/// Fits a linear regression to the training samples, and returns its r² on the test samples.
+///
+/// `prepare` computes the features of the regression from those of a sample.
+fn linear_regression_r2(train: &Samples, test: &Samples, prepare: impl Fn(&[f32]) -> Vec<f32>) -> f64 {
+    // The number of coefficients: one per feature, and the intercept in the last column.
     const N: usize = FEATURES + 1;
     let rows = |samples: &Samples| -> Vec<[f64; N]> {
         let row = |features| {
@@ -184,7 +200,7 @@ fn least_squares(train: &Samples, test: &Samples, prepare: impl Fn(&[f32]) -> Ve
         };
         samples.features.chunks_exact(FEATURES).map(row).collect()
     };
-    // The normal equations, with what they equal in the last column.
+    // The normal equations, with the right-hand side in the last column.
     let mut a = [[0.0; N + 1]; N];
     for (row, strength) in rows(train).iter().zip(&train.strengths) {
         for i in 0..N {
@@ -192,7 +208,7 @@ fn least_squares(train: &Samples, test: &Samples, prepare: impl Fn(&[f32]) -> Ve
             a[i][N] += row[i] * f64::from(*strength);
         }
     }
-    // Gauss and Jordan; the matrix is positive definite, so that no pivot is 0.
+    // Gauss-Jordan elimination. The matrix is positive definite, so no pivot is 0.
     for i in 0..N {
         let pivot = a[i].map(|value| value / a[i][i]);
         for row in &mut a {
@@ -201,9 +217,9 @@ fn least_squares(train: &Samples, test: &Samples, prepare: impl Fn(&[f32]) -> Ve
         }
         a[i] = pivot;
     }
-    let told = rows(test).into_iter().map(|row| row.iter().zip(&a).map(|(x, a)| x * a[N]).sum::<f64>());
-    let answers: Vec<f64> = test.strengths.iter().map(|t| f64::from(*t)).collect();
-    let mean = answers.iter().sum::<f64>() / answers.len() as f64;
-    let squared: f64 = told.zip(&answers).map(|(y, t)| (y - t).powi(2)).sum();
-    1.0 - squared / answers.iter().map(|t| (t - mean).powi(2)).sum::<f64>()
+    let predictions = rows(test).into_iter().map(|row| row.iter().zip(&a).map(|(x, a)| x * a[N]).sum::<f64>());
+    let targets: Vec<f64> = test.strengths.iter().map(|t| f64::from(*t)).collect();
+    let mean = targets.iter().sum::<f64>() / targets.len() as f64;
+    let squared_errors: f64 = predictions.zip(&targets).map(|(y, t)| (y - t).powi(2)).sum();
+    1.0 - squared_errors / targets.iter().map(|t| (t - mean).powi(2)).sum::<f64>()
 }

@@ -1,14 +1,13 @@
-//! Tells whether gradus is right on a device, and how fast it is there: a page to put into an issue.
+//! Tests whether gradus computes correctly on a device, and how fast it is there. Prints a Markdown page for an issue.
 //!
 //!     cargo run --release --example doctor
 //!     cargo run --release --example doctor -- --device llvmpipe --json
 
-// The benches' own: what a device reaches at best, and how something is timed.
 #[path = "../benches/common/mod.rs"]
 mod bench;
-#[path = "../benches/ceilings/mod.rs"]
-mod ceilings;
 mod common;
+#[path = "../benches/peak_rates/mod.rs"]
+mod peak_rates;
 
 use std::{process::ExitCode, time::Instant};
 
@@ -19,26 +18,36 @@ use gradus::{
 };
 use serde_json::{Value, json};
 
-use bench::{BenchResult, is_hardware, network, times, trainer};
-use ceilings::PeakRates;
+// `peak_rates` uses these functions of its parent module.
+use bench::{BenchResult, is_hardware, measure, network, network_name, trainer};
 use common::{
     Exit,
     options::{DeviceOptions, JsonOption},
+    print_line,
 };
+use peak_rates::PeakRates;
 
-/// How long each workload, and each ceiling, is timed at most.
+/// The maximum number of seconds for timing a workload or a peak rate.
 const SECONDS: f64 = 0.5;
 
-/// Widths and batch of what is timed; sigmoid, mean squared error and SGD. The last are for GPUs.
-const WORKLOADS: [(&[usize], usize); 5] = [
-    (&[2, 2, 1], 4),
-    (&[784, 30, 10], 10),
-    (&[784, 128, 10], 64),
-    (&[64, 64, 64, 64, 64, 64], 16_384),
-    (&[1024, 1024, 1024, 1024], 512),
-];
+/// A network and a batch size to time, with sigmoid, mean squared error and SGD.
+struct Workload {
+    layer_sizes: &'static [usize],
+    batch_size: usize,
+}
 
-/// Tests a device: every kernel against the reference, and its speed against its peaks.
+const fn workload(layer_sizes: &'static [usize], batch_size: usize) -> Workload {
+    Workload { layer_sizes, batch_size }
+}
+
+/// The workloads of every device.
+const WORKLOADS: [Workload; 3] = [workload(&[2, 2, 1], 4), workload(&[784, 30, 10], 10), workload(&[784, 128, 10], 64)];
+
+/// The additional workloads of a GPU. They are too slow for a software adapter.
+const GPU_WORKLOADS: [Workload; 2] =
+    [workload(&[64, 64, 64, 64, 64, 64], 16_384), workload(&[1024, 1024, 1024, 1024], 512)];
+
+/// Tests every kernel of a device against the f64 reference, and compares its speed with its peak rates.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
@@ -47,12 +56,11 @@ struct Arguments {
     json: JsonOption,
 }
 
-/// How fast a workload trains.
-struct Timed {
-    name: String,
-    batch: usize,
-    /// Seconds a step.
-    step: f64,
+/// The training speed of a workload.
+struct WorkloadTime {
+    network: String,
+    batch_size: usize,
+    seconds_per_step: f64,
     gflops: f64,
 }
 
@@ -63,75 +71,87 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let device = arguments.device.open()?;
     let start = Instant::now();
-    let selftest = gradus::self_test(&device);
+    let report = gradus::self_test(&device);
     let seconds = start.elapsed().as_secs_f64();
-    common::print_line!("{selftest}");
-    common::print_line!("The checks took {seconds:.1} s.\n\nAdapters that are there:\n");
-    let adapters = gradus::device::adapters(arguments.device.backend.flags())?;
-    for adapter in &adapters {
+    print_line!("{report}");
+    print_line!("self-test time: {seconds:.1} s\n\nAdapters:\n");
+    for adapter in &gradus::device::adapters(arguments.device.backend.flags())? {
         let info = &adapter.info;
-        let automatic = if adapter.is_default { ", taken by auto" } else { "" };
-        common::print_line!("- {} ({}), {} {}{automatic}", info.name, info.backend, info.driver, info.driver_info);
+        let default = if adapter.is_default { ", selected by auto" } else { "" };
+        print_line!("- {} ({}), {} {}{default}", info.name, info.backend, info.driver, info.driver_info);
     }
-    // What is wrong is not timed.
-    let speed = if selftest.passed() { Some(speed(&device).map_err(|e| Exit::Failed(e.to_string()))?) } else { None };
-    if let Some((peaks, timed)) = &speed {
-        print(peaks, timed);
+    // The speed of incorrect kernels is meaningless.
+    let speed = match report.passed() {
+        true => Some(measure_speed(&device).map_err(|error| Exit::Failed(error.to_string()))?),
+        false => None,
+    };
+    if let Some((peaks, times)) = &speed {
+        print_speed(peaks, times);
     }
-    arguments.json.print("doctor", &device, json_of(&selftest, seconds, speed.as_ref()));
-    if selftest.passed() { Ok(()) } else { Err(Exit::Failed("the selftest did not pass".to_owned())) }
+    arguments.json.print("doctor", &device, json_keys(&report, seconds, speed.as_ref()));
+    if report.passed() { Ok(()) } else { Err(Exit::Failed("the self-test failed; see the report above".to_owned())) }
 }
 
-/// What the device reaches at best, and how fast it trains.
-fn speed(device: &Device) -> BenchResult<(PeakRates, Vec<Timed>)> {
+/// Measures the peak rates of a device, and its training speed.
+fn measure_speed(device: &Device) -> BenchResult<(PeakRates, Vec<WorkloadTime>)> {
     let peaks = PeakRates::measure(device, SECONDS, None)?;
-    let workloads = if is_hardware(device) { &WORKLOADS[..] } else { &WORKLOADS[..3] };
-    let mut timed = Vec::new();
-    for (widths, batch) in workloads {
-        let network = network(widths);
-        let settings = TrainerSettings { batch_size: *batch, ..TrainerSettings::default() };
-        let mut trainer = trainer(device, &network, &settings, 8 * batch)?;
-        let step = times(SECONDS, |steps| Ok(trainer.run(steps).map(drop)?))?.median;
-        let name = widths.iter().map(ToString::to_string).collect::<Vec<_>>().join("-");
-        timed.push(Timed { name, batch: *batch, step, gflops: network.flop_per_step(*batch) as f64 / step / 1e9 });
+    let gpu_workloads: &[Workload] = if is_hardware(device) { &GPU_WORKLOADS } else { &[] };
+    let mut times = Vec::new();
+    for Workload { layer_sizes, batch_size } in WORKLOADS.iter().chain(gpu_workloads) {
+        let network = network(layer_sizes);
+        let settings = TrainerSettings { batch_size: *batch_size, ..TrainerSettings::default() };
+        let mut trainer = trainer(device, &network, &settings, 8 * batch_size)?;
+        let seconds_per_step = measure(SECONDS, |steps| Ok(trainer.run(steps).map(drop)?))?.median;
+        times.push(WorkloadTime {
+            network: network_name(layer_sizes),
+            batch_size: *batch_size,
+            seconds_per_step,
+            gflops: network.flop_per_step(*batch_size) as f64 / seconds_per_step / 1e9,
+        });
     }
-    Ok((peaks, timed))
+    Ok((peaks, times))
 }
 
-fn print(peaks: &PeakRates, timed: &[Timed]) {
-    let dispatch = peaks.dispatch.map_or(String::new(), |us| format!(", a dependent dispatch {us:.2} us"));
-    common::print_line!("\nAt best: products {:.1} GFLOP/s, a copy {:.1} GB/s{dispatch}\n", peaks.gemm, peaks.copy);
-    common::print_line!("| network | batch | us a step | rows a second | GFLOP/s | % of the products' best |");
-    common::print_line!("|---|---|---|---|---|---|");
-    for Timed { name, batch, step, gflops } in timed {
-        let (rate, share) = (*batch as f64 / step, 100.0 * gflops / peaks.gemm);
-        common::print_line!("| {name} | {batch} | {:.1} | {rate:.0} | {gflops:.2} | {share:.1} |", step * 1e6);
+fn print_speed(peaks: &PeakRates, times: &[WorkloadTime]) {
+    let dispatch = peaks.dispatch.map_or(String::new(), |us| format!(", dependent dispatch {us:.2} us"));
+    print_line!("\nPeak rates: matmul {:.1} GFLOP/s, copy {:.1} GB/s{dispatch}\n", peaks.gemm, peaks.copy);
+    print_line!("| network | batch size | us per step | samples/s | GFLOP/s | % of peak matmul |");
+    print_line!("|---|---|---|---|---|---|");
+    for WorkloadTime { network, batch_size, seconds_per_step, gflops } in times {
+        let (us, samples_per_second) = (seconds_per_step * 1e6, *batch_size as f64 / seconds_per_step);
+        let percent = 100.0 * gflops / peaks.gemm;
+        print_line!("| {network} | {batch_size} | {us:.1} | {samples_per_second:.0} | {gflops:.2} | {percent:.1} |");
     }
 }
 
-fn json_of(selftest: &SelfTestReport, seconds: f64, speed: Option<&(PeakRates, Vec<Timed>)>) -> Value {
+/// Returns the keys of `--json`.
+fn json_keys(report: &SelfTestReport, seconds: f64, speed: Option<&(PeakRates, Vec<WorkloadTime>)>) -> Value {
     let about: serde_json::Map<String, Value> =
-        selftest.about.iter().map(|(name, value)| ((*name).to_owned(), value.as_str().into())).collect();
-    let finding = |finding: &SelfTestCheck| {
-        let SelfTestCheck { group: part, name: check, quantity: what, error, tolerance, passed, failure, .. } = finding;
+        report.about.iter().map(|(name, value)| ((*name).to_owned(), value.as_str().into())).collect();
+    let check = |check: &SelfTestCheck| {
+        let SelfTestCheck { group, name, quantity, error, tolerance, passed, failure, .. } = check;
         let failure = failure.as_ref().map(ToString::to_string);
         json!({
-            "part": part, "check": check, "what": what, "error": error, "tolerance": tolerance, "passed": passed,
-            "failure": failure,
+            "group": group, "name": name, "quantity": quantity, "error": error, "tolerance": tolerance,
+            "passed": passed, "failure": failure,
         })
     };
-    let findings: Vec<Value> = selftest.checks.iter().map(finding).collect();
-    let speed = speed.map(|(peaks, timed)| {
-        let timed = timed.iter().map(|Timed { name, batch, step, gflops }| {
-            json!({ "network": name, "batch": batch, "us_per_step": step * 1e6, "gflops": gflops })
-        });
-        let timed: Vec<Value> = timed.collect();
-        let PeakRates { gemm, copy, dispatch } = peaks;
-        json!({ "gemm_gflops": gemm, "copy_gb_per_s": copy, "dispatch_us": dispatch, "workloads": timed })
+    let checks: Vec<Value> = report.checks.iter().map(check).collect();
+    let speed = speed.map(|(PeakRates { gemm, copy, dispatch }, times)| {
+        let workload = |time: &WorkloadTime| {
+            let WorkloadTime { network, batch_size, seconds_per_step, gflops } = time;
+            let us = seconds_per_step * 1e6;
+            json!({ "network": network, "batch_size": batch_size, "us_per_step": us, "gflops": gflops })
+        };
+        let workloads: Vec<Value> = times.iter().map(workload).collect();
+        json!({ "gemm_gflops": gemm, "copy_gb_per_s": copy, "dispatch_us": dispatch, "workloads": workloads })
     });
-    let ended = selftest.aborted.as_ref().map(ToString::to_string);
     json!({
-        "seconds": seconds, "passed": selftest.passed(), "about": about, "findings": findings, "ended": ended,
+        "seconds": seconds,
+        "passed": report.passed(),
+        "about": about,
+        "checks": checks,
+        "aborted": report.aborted.as_ref().map(ToString::to_string),
         "speed": speed,
     })
 }

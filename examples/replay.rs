@@ -1,9 +1,9 @@
-//! Replays a training that another framework recorded, and says how far every tensor is from the recorded one.
+//! Replays a training trace that another framework recorded, and compares every tensor.
 //!
 //!     cargo run --release --example replay -- FILE.json --device cpu --tolerance 1e-5
 //!
-//! `common/trace.rs` describes the format. Exit status 1: an error above the tolerance; 2: a trace that is malformed or
-//! asks for what is not there yet.
+//! `common/trace.rs` describes the file format. The exit status is 1 if an error is above the tolerance, and 2 if the trace
+//! is invalid or uses an option that gradus does not support.
 
 mod common;
 
@@ -15,15 +15,16 @@ use serde_json::{Map, json};
 use common::{
     Exit,
     options::{DeviceOptions, JsonOption},
+    print_line,
     trace::Trace,
 };
 
-/// Replays a training trace and compares every tensor.
+/// Replays a training trace that another framework recorded, and compares every tensor.
 #[derive(Parser)]
 struct Arguments {
-    /// The trace
+    /// Trace in JSON
     file: PathBuf,
-    /// The largest error that passes: max|ours - theirs| / max|theirs| of a tensor
+    /// Maximum error of a tensor, max|ours - theirs| / max|theirs|
     #[arg(long, default_value_t = 1e-4)]
     tolerance: f64,
     #[command(flatten)]
@@ -39,30 +40,30 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let Arguments { file, tolerance, .. } = arguments;
     if tolerance.is_nan() || *tolerance < 0.0 {
-        return Err(Exit::Usage(format!("--tolerance: expected a number from 0 up, got {tolerance}")));
+        return Err(Exit::Usage(format!("--tolerance: expected a number >= 0, got {tolerance}")));
     }
-    let refused = |why: String| Exit::Usage(format!("{}: {why}", file.display()));
-    let json = std::fs::read_to_string(file).map_err(|error| refused(error.to_string()))?;
-    let trace = Trace::parse(&json).map_err(|refusal| refused(refusal.to_string()))?;
+    let file_error = |message: String| Exit::Usage(format!("{}: {message}", file.display()));
+    let json = std::fs::read_to_string(file).map_err(|error| file_error(error.to_string()))?;
+    let trace = Trace::parse(&json).map_err(|error| file_error(error.to_string()))?;
     let device = arguments.device.open()?;
 
     let start = Instant::now();
     let errors = trace.replay(&device)?;
     let seconds = start.elapsed().as_secs_f64();
     let Some(worst) = errors.iter().max_by(|a, b| a.error.total_cmp(&b.error)) else {
-        return Err(refused("nothing to compare".to_owned()));
+        return Err(file_error("expected recorded tensors, got none".to_owned()));
     };
     let width = errors.iter().map(|tensor| tensor.name.len()).max().unwrap_or(0);
-    common::print_line!("{:width$}  error", "tensor");
+    print_line!("{:width$}  error", "tensor");
     for tensor in &errors {
-        common::print_line!("{:width$}  {:.2e}", tensor.name, tensor.error);
+        print_line!("{:width$}  {:.2e}", tensor.name, tensor.error);
     }
     let passed = worst.error <= *tolerance;
-    let verdict = if passed { "within" } else { "above" };
-    common::print_line!("worst: {} with {:.2e}, {verdict} the tolerance of {tolerance:e}", worst.name, worst.error);
+    let relation = if passed { "within" } else { "above" };
+    print_line!("largest error: {:.2e} in {}, {relation} the tolerance of {tolerance:e}", worst.error, worst.name);
 
-    let all: Map<_, _> = errors.iter().map(|tensor| (tensor.name.clone(), tensor.error.into())).collect();
-    let own = json!({
+    let error_by_tensor: Map<_, _> = errors.iter().map(|tensor| (tensor.name.clone(), tensor.error.into())).collect();
+    let keys = json!({
         "file": file.display().to_string(),
         "steps": trace.steps(),
         "seconds": seconds,
@@ -70,8 +71,13 @@ fn run(arguments: &Arguments) -> Result<(), Exit> {
         "passed": passed,
         "worst": worst.name,
         "worst_error": worst.error,
-        "errors": all,
+        "errors": error_by_tensor,
     });
-    arguments.json.print("replay", &device, own);
-    if passed { Ok(()) } else { Err(Exit::Failed(format!("{} is above the tolerance", worst.name))) }
+    arguments.json.print("replay", &device, keys);
+    if passed {
+        Ok(())
+    } else {
+        let (name, error) = (&worst.name, worst.error);
+        Err(Exit::Failed(format!("{name}: expected an error of at most {tolerance:e}, got {error:.2e}")))
+    }
 }

@@ -1,11 +1,11 @@
-//! Learns which of two spirals a point is on, and draws how the boundary between them forms.
+//! Classifies points on two spirals, and draws how the decision boundary between the spirals forms.
 //!
 //!     cargo run --release --example spirals
-//!     cargo run --release --example spirals -- --device cpu --seeds 5
+//!     cargo run --release --example spirals -- --device cpu --runs 5
 //!
-//! Each spiral turns twice round the middle, and its points lie a little off its line: 1,000 to learn from and 1,000 that
-//! are held out. No straight line tells them apart, so that the same training without hidden layers, which is a logistic
-//! regression, is hardly better than a coin.
+//! Each spiral makes two turns around the center, and its points have noise. The training set and the test set have 1,000
+//! points each. No straight line separates the spirals: the baseline, the same training without hidden layers (logistic
+//! regression), is hardly better than chance.
 
 mod common;
 
@@ -21,13 +21,13 @@ use gradus::{
 use common::{
     Exit,
     classifier::rows,
-    experiment::{self, Baseline, Experiment, SeedRun, SeedRuns, run_seeds},
-    options::{DeviceOptions, EpochsOption, JsonOption, OutOption, SeedsOptions},
-    percent, print_line,
+    experiment::{self, Baseline, Experiment, Run, Runs, run_each},
+    options::{DeviceOptions, EpochsOption, JsonOption, OutDirOption, RunsOptions},
+    print_line,
     random::Random,
 };
 
-/// Learns which of two spirals a point is on.
+/// Trains a network to classify points on two spirals.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
@@ -35,34 +35,44 @@ struct Arguments {
     #[command(flatten)]
     epochs: EpochsOption,
     #[command(flatten)]
-    seeds: SeedsOptions,
+    runs: RunsOptions,
     #[command(flatten)]
-    out: OutOption,
+    out_dir: OutDirOption,
     #[command(flatten)]
     json: JsonOption,
 }
 
-/// Points of each of the two sets.
+/// The number of points in the training set and in the test set.
 const POINTS: usize = 1000;
 
-/// How far a point lies off its spiral, as a standard deviation; the arms are 0.25 from each other.
-const OFF: f64 = 0.03;
+/// The standard deviation of the noise. The distance between the arms is 0.25.
+const NOISE_STD: f64 = 0.03;
 
-/// A frame of the picture is so many pixels wide and high, and shows the plane from -1.1 to 1.1.
+/// The number of turns of a spiral.
+const TURNS: f64 = 2.0;
+
+/// The width and height of a frame of the plot in pixels. A frame shows the plane from -`LIMIT` to `LIMIT`.
 const PIXELS: usize = 220;
-const EDGE: f32 = 1.1;
+const LIMIT: f32 = 1.1;
 
-/// The frames, in per cent of all epochs: most happens in the beginning.
-const FRAMES: [usize; 6] = [5, 12, 16, 20, 30, 100];
+/// The gap between two frames in pixels.
+const GAP: usize = 4;
+
+/// The epochs of the frames, in percent of all epochs. The boundary changes most at the beginning.
+const FRAME_PERCENTS: [usize; 6] = [5, 12, 16, 20, 30, 100];
+
+/// The colors of the two classes: blue and vermilion of Okabe and Ito's palette, which is safe for color blindness.
+const COLORS: [[f32; 3]; 2] = [[0.0, 114.0, 178.0], [213.0, 94.0, 0.0]];
 
 fn main() -> ExitCode {
     common::status(run(&Arguments::parse()))
 }
 
 fn run(arguments: &Arguments) -> std::result::Result<(), Exit> {
-    let seeds = arguments.seeds.range()?;
+    let seeds = arguments.runs.seeds()?;
+    let first_seed = *seeds.start();
     let device = arguments.device.open()?;
-    let out = arguments.out.create("out/spirals")?;
+    let out_dir = arguments.out_dir.create("out/spirals")?;
     let (train, test) = (spirals(1)?, spirals(2)?);
     let scaler = Scaler::fit(Scaling::Standard, &train);
     let train = train.with_scaler(&scaler)?;
@@ -70,102 +80,107 @@ fn run(arguments: &Arguments) -> std::result::Result<(), Exit> {
 
     let network = Network::new(2).dense(64, Activation::Relu).dense(64, Activation::Relu).dense(1, Activation::Sigmoid);
     let experiment = Experiment { device: &device, network: &network, train: &train, test: &test, epochs };
-    let seed = *seeds.start();
+    let frame_epochs = FRAME_PERCENTS.map(|percent| (epochs * percent / 100).max(1));
     let mut frames = Vec::new();
-    let SeedRuns { scores, first: history } = run_seeds(seeds.clone(), |run_seed| {
-        let shown = FRAMES.map(|share| (epochs * share / 100).max(1));
-        let history = experiment.run_with(settings(&experiment, run_seed), |progress| {
+    let Runs { scores, first: history } = run_each(seeds, |seed| {
+        let trained = experiment.run_with_callback(settings(&experiment, seed), |progress| {
             let epoch = progress.history.epochs.len();
-            if run_seed == seed && shown.contains(&epoch) {
-                frames.push(Frame { epoch, outputs: progress.trainer.predict(&plane())? });
+            if seed == first_seed && frame_epochs.contains(&epoch) {
+                frames.push(Frame { epoch, outputs: progress.trainer.predict(&pixel_coordinates())? });
             }
             Ok(())
         })?;
-        let accuracy = experiment::accuracy(&history.history);
-        print_line!("seed {run_seed}: {} of {POINTS} held-out points right", percent(accuracy));
-        Ok(SeedRun { score: accuracy, result: history.history })
+        let accuracy = experiment::accuracy(&trained.history);
+        experiment::print_accuracy(seed, accuracy, &test);
+        Ok(Run { score: accuracy, result: trained.history })
     })?;
-    let without_hidden = Network::new(2).dense(1, Activation::Sigmoid);
-    let straight = Experiment { network: &without_hidden, ..experiment };
-    let straight = straight.run(settings(&straight, seed))?.history;
-    let mut own = experiment::json(&train, &history, seed);
-    own["frames"] = frames.iter().map(|frame| frame.epoch).collect();
-    let baselines = [Baseline { name: "logistic regression", accuracy: experiment::accuracy(&straight) }];
-    experiment::compare(&device, &scores, &baselines, &mut own);
+    let linear_network = Network::new(2).dense(1, Activation::Sigmoid);
+    let linear = Experiment { network: &linear_network, ..experiment };
+    let linear_history = linear.run(settings(&linear, first_seed))?.history;
+    let mut keys = experiment::json(&train, &history, first_seed);
+    keys["frames"] = frames.iter().map(|frame| frame.epoch).collect();
+    let baselines = [Baseline { name: "logistic regression", accuracy: experiment::accuracy(&linear_history) }];
+    experiment::report_accuracy(&device, &scores, &baselines, &mut keys);
 
-    let picture = out.join("boundary.png");
-    plot::save(&picture, draw(&frames, &train))?;
-    let after: Vec<_> = frames.iter().map(|frame| frame.epoch.to_string()).collect();
-    print_line!("picture: {}, after {} epochs", picture.display(), after.join(", "));
-    experiment::save_curves(&out.join("curves.svg"), &format!("Two spirals, 2-64-64-1, seed {seed}"), &history)?;
-    arguments.json.print("spirals", &device, own);
+    let boundary_path = out_dir.join("boundary.png");
+    plot::save(&boundary_path, draw(&frames, &train))?;
+    let epochs: Vec<_> = frames.iter().map(|frame| frame.epoch.to_string()).collect();
+    print_line!("plot: {} (frames after epochs {})", boundary_path.display(), epochs.join(", "));
+    let title = format!("Two spirals, 2-64-64-1, seed {first_seed}");
+    experiment::save_curves(&out_dir.join("curves.svg"), &title, &history)?;
+    arguments.json.print("spirals", &device, keys);
     Ok(())
 }
 
-/// The network's outputs for every pixel of the plane after an epoch.
-struct Frame {
-    epoch: usize,
-    outputs: Vec<f32>,
-}
-
-/// The coordinates of every pixel of a frame.
-fn plane() -> Vec<f32> {
-    let at = |pixel: usize| EDGE * (2 * pixel + 1) as f32 / PIXELS as f32 - EDGE;
-    (0..PIXELS * PIXELS).flat_map(|i| [at(i % PIXELS), -at(i / PIXELS)]).collect()
-}
-
 fn settings(experiment: &Experiment<'_>, seed: u64) -> TrainerSettings {
-    let batch = 32;
+    let batch_size = 32;
     TrainerSettings {
-        batch_size: batch,
+        batch_size,
         loss: Loss::BinaryCrossEntropy,
         optimizer: Optimizer::adam(0.002),
-        schedule: Schedule::cosine(experiment.steps(batch)),
+        schedule: Schedule::cosine(experiment.total_steps(batch_size)),
         seed,
         ..TrainerSettings::default()
     }
 }
 
-/// Points on two spirals, the same for the same seed.
+/// Creates a data set of points on two spirals.
 fn spirals(seed: u64) -> Result<Dataset> {
     let mut random = Random::new(seed);
     let (mut points, mut classes) = (Vec::new(), Vec::new());
     for i in 0..POINTS {
-        // The root spreads them evenly over the length of the line.
+        // The square root distributes the points evenly along the spiral.
         let radius = (0.01 + 0.99 * random.uniform()).sqrt();
-        let angle = 2.0 * TAU * radius + if i % 2 == 0 { 0.0 } else { TAU / 2.0 };
-        points.push((radius * angle.cos() + OFF * random.normal()) as f32);
-        points.push((radius * angle.sin() + OFF * random.normal()) as f32);
+        let angle = TURNS * TAU * radius + if i % 2 == 0 { 0.0 } else { TAU / 2.0 };
+        points.push((radius * angle.cos() + NOISE_STD * random.normal()) as f32);
+        points.push((radius * angle.sin() + NOISE_STD * random.normal()) as f32);
         classes.push((i % 2) as u32);
     }
     Dataset::new(POINTS, points, classes)
 }
 
-/// Draws the frames side by side: what the network tells of each pixel, between blue and orange, and the points.
+/// The decision boundary after an epoch.
+struct Frame {
+    epoch: usize,
+    /// The output of the network for each pixel.
+    outputs: Vec<f32>,
+}
+
+/// Returns the coordinates of the pixels of a frame, row by row.
+fn pixel_coordinates() -> Vec<f32> {
+    let coordinate = |pixel: usize| LIMIT * (2 * pixel + 1) as f32 / PIXELS as f32 - LIMIT;
+    (0..PIXELS * PIXELS).flat_map(|i| [coordinate(i % PIXELS), -coordinate(i / PIXELS)]).collect()
+}
+
+/// Draws the frames next to each other as a PNG: the outputs of the network as colors, and the points of the data set.
 fn draw(frames: &[Frame], data: &Dataset) -> Vec<u8> {
-    const COLORS: [[f32; 3]; 2] = [[0.0, 114.0, 178.0], [213.0, 94.0, 0.0]];
-    let mut points = vec![None; PIXELS * PIXELS];
-    let pixel = |value: f32| ((value + EDGE) / (2.0 * EDGE) * PIXELS as f32).clamp(0.0, PIXELS as f32 - 2.0) as usize;
-    for (point, class) in rows(data) {
-        let (x, y) = (pixel(point[0]), pixel(-point[1]));
-        for place in [(0, 0), (1, 0), (0, 1), (1, 1)].map(|(right, down)| (y + down) * PIXELS + x + right) {
-            points[place] = Some(class);
-        }
-    }
-    // A line of paper between two frames.
-    let width = (frames.len() * (PIXELS + 4)).saturating_sub(4);
+    let classes = class_per_pixel(data);
+    let width = (frames.len() * (PIXELS + GAP)).saturating_sub(GAP);
     plot::png(width as u32, PIXELS as u32, |x, y| {
-        let (frame, x) = (x as usize / (PIXELS + 4), x as usize % (PIXELS + 4));
+        let (frame, x) = (x as usize / (PIXELS + GAP), x as usize % (PIXELS + GAP));
         if x >= PIXELS {
             return [255; 3];
         }
-        let place = y as usize * PIXELS + x;
-        if let Some(class) = points[place] {
+        let pixel = y as usize * PIXELS + x;
+        if let Some(class) = classes[pixel] {
             return COLORS[class].map(|value| value as u8);
         }
-        let share = frames[frame].outputs[place];
-        // Half as strong as the points.
-        let mixed = |i: usize| 127.5 + 0.5 * (COLORS[0][i] + share * (COLORS[1][i] - COLORS[0][i]));
+        let output = frames[frame].outputs[pixel];
+        // The background has half the contrast of the points.
+        let mixed = |i: usize| 127.5 + 0.5 * (COLORS[0][i] + output * (COLORS[1][i] - COLORS[0][i]));
         [mixed(0) as u8, mixed(1) as u8, mixed(2) as u8]
     })
+}
+
+/// Returns the class of the point at each pixel. A point covers 2x2 pixels.
+fn class_per_pixel(data: &Dataset) -> Vec<Option<usize>> {
+    let mut classes = vec![None; PIXELS * PIXELS];
+    let pixel = |value: f32| ((value + LIMIT) / (2.0 * LIMIT) * PIXELS as f32).clamp(0.0, PIXELS as f32 - 2.0) as usize;
+    for (point, class) in rows(data) {
+        let (x, y) = (pixel(point[0]), pixel(-point[1]));
+        for (dx, dy) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
+            classes[(y + dy) * PIXELS + x + dx] = Some(class);
+        }
+    }
+    classes
 }

@@ -1,9 +1,10 @@
-//! Tries many learning rates on the handwritten digits in one go: all networks train in the same dispatches. A picture shows
-//! what became of each, another one how the loss of the best and the worst fell. Then successive halving does the same
-//! with a part of the steps.
+//! Searches the learning rate for the handwritten digits: all networks train together in the same dispatches.
 //!
 //!     cargo run --release --example sweep
-//!     cargo run --release --example sweep -- --device cpu --rates 16 --epochs 10
+//!     cargo run --release --example sweep -- --device cpu --trials 16 --epochs 10
+//!
+//! One plot shows the final accuracy over the learning rate, another the losses of the best and the worst trial. For
+//! comparison, successive halving runs the same search with a fraction of the training steps.
 
 mod common;
 
@@ -18,12 +19,12 @@ use gradus::{
 use serde_json::json;
 
 use common::{
-    Exit, digits,
-    options::{DeviceOptions, EpochsOption, JsonOption, OutOption, SeedOption},
-    percent,
+    Exit, device_name, digits,
+    options::{DeviceOptions, EpochsOption, JsonOption, OutDirOption, SeedOption},
+    percent, print_line,
 };
 
-/// Tries many learning rates on the handwritten digits, all at once.
+/// Searches the learning rate for the handwritten digits.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
@@ -33,19 +34,25 @@ struct Arguments {
     #[command(flatten)]
     seed: SeedOption,
     #[command(flatten)]
-    out: OutOption,
+    out_dir: OutDirOption,
     #[command(flatten)]
     json: JsonOption,
-    /// How many rates, from 0.0001 to 10
+    /// Number of networks, each with its own learning rate from 0.0001 to 10
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(2..=4096))]
-    rates: u32,
+    trials: u32,
 }
 
-const BATCH: usize = 32;
-/// By powers of ten.
-const RANGE: [f64; 2] = [-4.0, 1.0];
-/// The first are dropped after so many of the steps.
-const FIRST: usize = 16;
+const BATCH_SIZE: usize = 32;
+
+/// The decimal logarithms of the smallest and the largest learning rate.
+const MIN_EXPONENT: f64 = -4.0;
+const MAX_EXPONENT: f64 = 1.0;
+
+/// Successive halving drops the first trials after one in this number of the steps.
+const FIRST_ROUND_DIVISOR: usize = 16;
+
+/// The number of lines of the search result to print.
+const PRINTED_LINES: usize = 6;
 
 fn main() -> ExitCode {
     common::status(run(&Arguments::parse()))
@@ -53,91 +60,109 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
     let device = arguments.device.open()?;
-    let out = arguments.out.create("out/sweep")?;
-    let images = digits::images().map_err(Exit::Failed)?;
+    let out_dir = arguments.out_dir.create("out/sweep")?;
+    let images = digits::load().map_err(Exit::Failed)?;
     let (seed, epochs) = (arguments.seed.seed, arguments.epochs.or(16));
 
-    let count = arguments.rates;
-    let rate = |i: u32| 10f64.powf(RANGE[0] + (RANGE[1] - RANGE[0]) * f64::from(i) / f64::from(count - 1));
-    let rates: Vec<f64> = (0..count).map(rate).collect();
-    let number = Hyperparameter::choice("learning rate", rates, |member, rate| {
-        member.settings.optimizer.learning_rate = rate;
+    let trials = arguments.trials;
+    let hyperparameter = Hyperparameter::choice("learning rate", learning_rates(trials), |member, learning_rate| {
+        member.settings.optimizer.learning_rate = learning_rate;
     });
     let network = Network::new(64).dense(64, Activation::Relu).dense(10, Activation::Identity);
-    let (loss, optimizer) = (Loss::SoftmaxCrossEntropy, Optimizer::momentum(0.1, 0.9));
-    let settings = TrainerSettings { batch_size: BATCH, loss, optimizer, seed, ..TrainerSettings::default() };
-    let search = Search::grid(&Member::new(settings), &[number])?
+    let settings = TrainerSettings {
+        batch_size: BATCH_SIZE,
+        loss: Loss::SoftmaxCrossEntropy,
+        optimizer: Optimizer::momentum(0.1, 0.9),
+        seed,
+        ..TrainerSettings::default()
+    };
+    let search = Search::grid(&Member::new(settings), &[hyperparameter])?
         .validation(Validation::Data(images.test.clone()))
         .monitor(Monitor::ValidationAccuracy);
 
     let start = Instant::now();
     let grid = search.run(&device, &network, &images.train, &TrainingLoop::new(epochs))?;
     let seconds = start.elapsed().as_secs_f64();
-    common::print_line!(
-        "{}: {count} networks went {epochs} times through {} digits in {seconds:.2} s, {:.0} steps/s",
-        common::described(&device),
-        images.train.rows(),
-        grid.total_steps() as f64 / seconds
-    );
-    let text = grid.to_string();
-    text.lines().take(6).for_each(|line| common::print_line!("{line}"));
-    let (best, accuracy) = best(&grid)?;
-    let ranked = grid.ranked();
-    // Of those that came to their end: one that diverged has no losses to show.
-    let is_whole = |number: &&usize| grid.trials[**number].histories[0].epochs.len() == epochs;
-    let worst = ranked.iter().rev().find(is_whole).copied().unwrap_or(best);
+    print_line!("{trials} networks, {epochs} epochs of {} digits on {}", images.train.rows(), device_name(&device));
+    print_line!("grid search time: {seconds:.2} s, {:.0} steps/s", grid.total_steps() as f64 / seconds);
+    grid.to_string().lines().take(PRINTED_LINES).for_each(|line| print_line!("{line}"));
+    let best = Best::of(&grid)?;
+    // A diverged trial has no losses to plot, so the worst trial is one that completed all epochs.
+    let is_complete = |index: &&usize| grid.trials[**index].histories[0].epochs.len() == epochs;
+    let worst = grid.ranked().iter().rev().find(is_complete).copied().unwrap_or(best.index);
     let diverged = grid.trials.iter().filter(|trial| trial.scores.mean(grid.monitor).is_nan()).count();
-    common::print_line!(
-        "best: {} with a rate of {:.2e}; {diverged} diverged",
-        percent(accuracy),
-        grid.trials[best].values[0]
-    );
+    print_line!("grid search: best {}, {diverged} trials diverged", best.summary());
 
-    let steps = epochs * images.train.rows().div_ceil(BATCH);
+    let steps = epochs * images.train.rows().div_ceil(BATCH_SIZE);
     let start = Instant::now();
-    let halving = SuccessiveHalving::new(steps.div_ceil(FIRST), steps);
+    let halving = SuccessiveHalving::new(steps.div_ceil(FIRST_ROUND_DIVISOR), steps);
     let halved = search.run_halving(&device, &network, &images.train, &halving)?;
-    let halved_seconds = start.elapsed().as_secs_f64();
-    let (halved_best, halved_accuracy) = self::best(&halved)?;
-    let share = halved.total_steps() as f64 / grid.total_steps() as f64;
-    common::print_line!(
-        "halving: {} with a rate of {:.2e}, after {:.0} % of the grid's steps, in {halved_seconds:.2} s",
-        percent(halved_accuracy),
-        halved.trials[halved_best].values[0],
-        100.0 * share
+    let halving_seconds = start.elapsed().as_secs_f64();
+    let halving_best = Best::of(&halved)?;
+    let fraction = halved.total_steps() as f64 / grid.total_steps() as f64;
+    print_line!(
+        "successive halving: best {}, {} of the grid's steps, {halving_seconds:.2} s",
+        halving_best.summary(),
+        percent(fraction)
     );
 
-    let title = format!("{count} learning rates on the digits, 64-64-10, {epochs} epochs");
-    let picture = out.join("rates.svg");
-    plot::save(&picture, plot::search(&title, &grid))?;
-    common::print_line!("picture: {}", picture.display());
-    let names = [("best", best), ("worst", worst)]
-        .map(|(name, number)| format!("{name}: {:.2e}", grid.trials[number].values[0]));
-    let picture = out.join("losses.svg");
-    let lines = [(names[0].as_str(), &grid.trials[best].histories[0]), (&names[1], &grid.trials[worst].histories[0])];
-    plot::save(&picture, plot::loss_comparison("The best and the worst of these rates", &lines))?;
-    common::print_line!("picture: {}", picture.display());
-    let own = json!({
+    let title = format!("{trials} learning rates for the digits, 64-64-10, {epochs} epochs");
+    let plot_path = out_dir.join("learning_rates.svg");
+    plot::save(&plot_path, plot::search(&title, &grid))?;
+    print_line!("plot: {}", plot_path.display());
+    let label = |name: &str, index: usize| format!("{name}: {:.2e}", grid.trials[index].values[0]);
+    let labels = [label("best", best.index), label("worst", worst)];
+    let curves = [
+        (labels[0].as_str(), &grid.trials[best.index].histories[0]),
+        (labels[1].as_str(), &grid.trials[worst].histories[0]),
+    ];
+    let plot_path = out_dir.join("losses.svg");
+    plot::save(&plot_path, plot::loss_comparison("Loss of the best and the worst learning rate", &curves))?;
+    print_line!("plot: {}", plot_path.display());
+    let keys = json!({
         "seed": seed,
         "epochs": epochs,
-        "rates": count,
+        "trials": trials,
         "seconds": seconds,
         "steps": grid.total_steps(),
-        "best_rate": grid.trials[best].values[0],
-        "test_accuracy": accuracy,
+        "best_learning_rate": best.learning_rate,
+        "test_accuracy": best.accuracy,
         "diverged": diverged,
-        "halving_seconds": halved_seconds,
+        "halving_seconds": halving_seconds,
         "halving_steps": halved.total_steps(),
-        "halving_rate": halved.trials[halved_best].values[0],
-        "halving_accuracy": halved_accuracy,
+        "halving_learning_rate": halving_best.learning_rate,
+        "halving_accuracy": halving_best.accuracy,
     });
-    arguments.json.print("sweep", &device, own);
+    arguments.json.print("sweep", &device, keys);
     Ok(())
 }
 
-/// The best trial and its accuracy.
-fn best(findings: &SearchResult) -> Result<(usize, f64), Exit> {
-    let best = findings.ranked()[0];
-    let accuracy = findings.trials[best].scores.mean(findings.monitor);
-    if accuracy.is_nan() { Err(Exit::Failed("every rate diverged".into())) } else { Ok((best, accuracy)) }
+/// Returns learning rates at equal distances on a logarithmic scale.
+fn learning_rates(count: u32) -> Vec<f64> {
+    let exponent = |i: u32| MIN_EXPONENT + (MAX_EXPONENT - MIN_EXPONENT) * f64::from(i) / f64::from(count - 1);
+    (0..count).map(|i| 10f64.powf(exponent(i))).collect()
+}
+
+/// The best trial of a search.
+struct Best {
+    index: usize,
+    learning_rate: f64,
+    /// The accuracy on the test set, which the search monitors.
+    accuracy: f64,
+}
+
+impl Best {
+    fn of(search: &SearchResult) -> Result<Self, Exit> {
+        let index = search.ranked()[0];
+        let trial = &search.trials[index];
+        let accuracy = trial.scores.mean(search.monitor);
+        if accuracy.is_nan() {
+            return Err(Exit::Failed("all trials diverged; the learning rates are too large".into()));
+        }
+        Ok(Self { index, learning_rate: trial.values[0], accuracy })
+    }
+
+    fn summary(&self) -> String {
+        format!("test accuracy {} with learning rate {:.2e}", percent(self.accuracy), self.learning_rate)
+    }
 }

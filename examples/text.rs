@@ -1,12 +1,12 @@
-//! Tells the language of some twenty letters of text, by the groups of one to three letters in it: ten languages, from
-//! the manual pages that Debian's packages have in them.
+//! Classifies the language of short passages of text, by their groups of one to three letters.
 //!
 //!     sudo apt-get install manpages-{cs,da,de,es,fr,it,nl,pl,pt-br,sv}
-//!     cargo run --release --example text -- --device cpu --seeds 5
+//!     cargo run --release --example text -- --device cpu --runs 5
 //!
-//! Every fifth page is held out in all languages: the 3,500 passages that count are from documents that training never
-//! saw. A passage that stands in two languages, and every paragraph with words such as `the`, was not translated and is
-//! left out; what is in bold or italics are names of programs, and left out as well.
+//! The passages have about twenty letters, in ten languages, from the translated manual pages in Debian's packages. Every
+//! fifth page is held out in all languages, so the 3,500 test passages come from other documents than the training
+//! passages. The data set excludes passages that occur in two languages, and paragraphs with English words such as `the`,
+//! because nobody translated them. It also excludes text in bold or italics, which is mostly names of programs.
 
 mod common;
 
@@ -17,13 +17,13 @@ use gradus::{Activation, Dataset, Features, Loss, Network, Optimizer, Schedule, 
 
 use common::{
     Exit, argmax, classifier,
-    experiment::{self, Baseline, Experiment, SeedRun, SeedRuns, Trained, run_seeds},
-    manual_pages::{self, LANGUAGES, Limits},
-    options::{DataOption, DeviceOptions, EpochsOption, JsonOption, OutOption, SeedsOptions},
-    percent, print_line,
+    experiment::{self, Baseline, Experiment, Run, Runs, Trained, run_each},
+    manual_pages::{self, LANGUAGES, Limits, Passage},
+    options::{DataDirOption, DeviceOptions, EpochsOption, JsonOption, OutDirOption, RunsOptions},
+    print_line,
 };
 
-/// Tells the language of short passages.
+/// Trains a network to classify the language of short passages of text.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
@@ -31,79 +31,84 @@ struct Arguments {
     #[command(flatten)]
     epochs: EpochsOption,
     #[command(flatten)]
-    seeds: SeedsOptions,
+    runs: RunsOptions,
     #[command(flatten)]
-    data: DataOption,
+    data_dir: DataDirOption,
     #[command(flatten)]
-    out: OutOption,
+    out_dir: OutDirOption,
     #[command(flatten)]
     json: JsonOption,
 }
 
-/// How many passages of a language are taken at most, for training and for the test.
+/// The maximum number of passages per language.
 const MAX_PASSAGES: Limits = Limits { train: 3000, test: 350 };
 
-/// How many numbers stand for a passage.
+/// The number of features of a passage: counters of hashed letter groups.
 const FEATURES: usize = 1024;
+
+/// Sentences to classify after the training.
+const SENTENCES: [&str; 3] = ["dette er en dansk sætning", "det här är en svensk mening", "esta frase é em português"];
 
 fn main() -> ExitCode {
     common::status(run(&Arguments::parse()))
 }
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let seeds = arguments.seeds.range()?;
-    let passages = manual_pages::passages(arguments.data.folder(), MAX_PASSAGES)?;
+    let seeds = arguments.runs.seeds()?;
+    let first_seed = *seeds.start();
+    let passages = manual_pages::load(arguments.data_dir.path(), MAX_PASSAGES)?;
     let device = arguments.device.open()?;
-    let out = arguments.out.create("out/text")?;
+    let out_dir = arguments.out_dir.create("out/text")?;
     let [train, test] = [dataset(&passages.train)?, dataset(&passages.test)?];
-    eprintln!("{} passages of {} languages, and {} held out", train.rows(), LANGUAGES.len(), test.rows());
+    eprintln!("{} languages, {} training passages, {} test passages", LANGUAGES.len(), train.rows(), test.rows());
 
     let epochs = arguments.epochs.or(10);
     let network = Network::new(FEATURES).dense(128, Activation::Relu).dropout(0.3);
     let network = network.dense(LANGUAGES.len(), Activation::Identity);
     let experiment = Experiment { device: &device, network: &network, train: &train, test: &test, epochs };
-    let SeedRuns { scores, first: Trained { mut trainer, history } } = run_seeds(seeds.clone(), |seed| {
+    let Runs { scores, first: Trained { mut trainer, history } } = run_each(seeds, |seed| {
         let trained = experiment.run(settings(&experiment, seed))?;
         let accuracy = experiment::accuracy(&trained.history);
-        print_line!("seed {seed}: the language of {} of {} held-out passages", percent(accuracy), test.rows());
-        Ok(SeedRun { score: accuracy, result: trained })
+        experiment::print_accuracy(seed, accuracy, &test);
+        Ok(Run { score: accuracy, result: trained })
     })?;
-    for sentence in ["dette er en dansk sætning", "det här är en svensk mening", "esta frase é em português"] {
-        print_line!("{sentence:?}: {}", guess(&mut trainer, sentence)?);
+    for sentence in SENTENCES {
+        print_line!("prediction for {sentence:?}: {}", predict_language(&mut trainer, sentence)?);
     }
-    let mut own = experiment::json(&train, &history, *seeds.start());
-    own["classes"] = LANGUAGES.len().into();
-    own["held_out"] = test.rows().into();
-    let without_hidden = Network::new(FEATURES).dense(LANGUAGES.len(), Activation::Identity);
-    let linear = Experiment { network: &without_hidden, ..experiment };
-    let linear = linear.run(settings(&linear, *seeds.start()))?.history;
-    let nearest = classifier::nearest_mean(&train, &test, LANGUAGES.len());
+    let mut keys = experiment::json(&train, &history, first_seed);
+    keys["classes"] = LANGUAGES.len().into();
+    keys["test_rows"] = test.rows().into();
+    let linear_network = Network::new(FEATURES).dense(LANGUAGES.len(), Activation::Identity);
+    let linear = Experiment { network: &linear_network, ..experiment };
+    let linear_history = linear.run(settings(&linear, first_seed))?.history;
+    let nearest_mean = classifier::nearest_mean_accuracy(&train, &test, LANGUAGES.len());
     let baselines = [
-        Baseline { name: "nearest class mean", accuracy: nearest },
-        Baseline { name: "naive Bayes", accuracy: naive_bayes(&train, &test) },
-        Baseline { name: "the same without a hidden layer", accuracy: experiment::accuracy(&linear) },
+        Baseline { name: "nearest class mean", accuracy: nearest_mean },
+        Baseline { name: "naive Bayes", accuracy: naive_bayes_accuracy(&train, &test) },
+        Baseline { name: "no hidden layer", accuracy: experiment::accuracy(&linear_history) },
     ];
-    experiment::compare(&device, &scores, &baselines, &mut own);
-    let title = format!("Ten languages, {FEATURES}-128-10, seed {}", seeds.start());
-    experiment::save_curves(&out.join("curves.svg"), &title, &history)?;
-    arguments.json.print("text", &device, own);
+    experiment::report_accuracy(&device, &scores, &baselines, &mut keys);
+    let title = format!("Ten languages, {FEATURES}-128-10, seed {first_seed}");
+    experiment::save_curves(&out_dir.join("curves.svg"), &title, &history)?;
+    arguments.json.print("text", &device, keys);
     Ok(())
 }
 
 fn settings(experiment: &Experiment<'_>, seed: u64) -> TrainerSettings {
-    let batch = 64;
+    let batch_size = 64;
     TrainerSettings {
-        batch_size: batch,
+        batch_size,
         loss: Loss::SoftmaxCrossEntropy,
         optimizer: Optimizer::adam(0.001),
-        schedule: Schedule::cosine(experiment.steps(batch)),
+        schedule: Schedule::cosine(experiment.total_steps(batch_size)),
         seed,
         ..TrainerSettings::default()
     }
 }
 
-/// How often each group of one to three letters occurs, words beginning and ending with a space; groups whose hashes
-/// fall together are counted together.
+/// Counts the groups of one to three letters of a passage. A space before and after the passage is part of the groups.
+///
+/// The hash of a group selects its counter, so groups with equal hashes share a counter.
 fn features(passage: &str) -> [u8; FEATURES] {
     let letters: Vec<char> = [' '].into_iter().chain(passage.to_lowercase().chars()).chain([' ']).collect();
     let mut counts = [0u8; FEATURES];
@@ -117,33 +122,39 @@ fn features(passage: &str) -> [u8; FEATURES] {
     counts
 }
 
-/// The counts stay bytes, on the device too.
-fn dataset(passages: &[(String, usize)]) -> Result<Dataset, gradus::Error> {
-    let bytes = passages.iter().flat_map(|(passage, _)| features(passage)).collect();
-    let languages: Vec<u32> = passages.iter().map(|(_, language)| *language as u32).collect();
+/// Creates a data set from passages. The counts stay bytes, also on the device.
+fn dataset(passages: &[Passage]) -> Result<Dataset, gradus::Error> {
+    let bytes = passages.iter().flat_map(|passage| features(&passage.text)).collect();
+    let languages: Vec<u32> = passages.iter().map(|passage| passage.language as u32).collect();
     Dataset::new(passages.len(), Features::U8 { bytes, scale: 1.0 }, languages)
 }
 
-fn guess(trainer: &mut Trainer, sentence: &str) -> Result<&'static str, gradus::Error> {
+fn predict_language(trainer: &mut Trainer, sentence: &str) -> Result<&'static str, gradus::Error> {
     let outputs = trainer.predict(&features(sentence).map(f32::from))?;
-    Ok(LANGUAGES[argmax(&outputs)].2)
+    Ok(LANGUAGES[argmax(&outputs)].name)
 }
 
-/// The usual way without a network: the language for which the product of its groups' frequencies is the largest.
-fn naive_bayes(train: &Dataset, test: &Dataset) -> f64 {
+/// Returns the test accuracy of a naive Bayes classifier, the usual method without a network.
+///
+/// It predicts the language with the largest product of the frequencies of the groups in a passage.
+fn naive_bayes_accuracy(train: &Dataset, test: &Dataset) -> f64 {
+    // Counts start at 1, so that no frequency is 0 (Laplace smoothing).
     let mut counts = vec![[1.0f64; FEATURES]; LANGUAGES.len()];
     for (row, language) in classifier::rows(train) {
         counts[language].iter_mut().zip(row).for_each(|(sum, count)| *sum += f64::from(count));
     }
-    for language in &mut counts {
+    let mut log_frequencies = counts;
+    for language in &mut log_frequencies {
         let sum: f64 = language.iter().sum();
         language.iter_mut().for_each(|count| *count = (*count / sum).ln());
     }
     let mut correct = 0;
     for (row, language) in classifier::rows(test) {
-        let likelihood = |of: &[f64; FEATURES]| of.iter().zip(&row).map(|(log, n)| log * f64::from(*n)).sum::<f64>();
-        let likelihoods: Vec<f64> = counts.iter().map(likelihood).collect();
-        if argmax(&likelihoods) == language {
+        let log_likelihood = |frequencies: &[f64; FEATURES]| {
+            frequencies.iter().zip(&row).map(|(log, count)| log * f64::from(*count)).sum::<f64>()
+        };
+        let log_likelihoods: Vec<f64> = log_frequencies.iter().map(log_likelihood).collect();
+        if argmax(&log_likelihoods) == language {
             correct += 1;
         }
     }

@@ -1,4 +1,4 @@
-//! XOR, the smallest problem that needs a hidden layer: learned on the GPU, or on the CPU where there is none.
+//! Learns XOR, the smallest problem that needs a hidden layer, on the GPU, or on the CPU if there is no GPU.
 
 use gradus::{Activation, Dataset, Device, Network, Optimizer, Trainer, TrainerSettings};
 

@@ -1,5 +1,5 @@
-//! The device, the data and the timing that the benches share.
-#![allow(dead_code, reason = "each bench takes its share of it, and so does the doctor among the examples")]
+//! Devices, data and timing that the benches share. The example `doctor` uses this module too.
+#![allow(dead_code, reason = "each bench uses only a part of this module, and so does the example `doctor`")]
 
 use std::{
     error::Error,
@@ -11,119 +11,138 @@ use gradus::{Activation, Dataset, Device, Network, Trainer, TrainerSettings, dev
 
 pub type BenchResult<T> = Result<T, Box<dyn Error>>;
 
-/// How many samples a timing takes.
+/// The number of samples of a measurement.
 const SAMPLES: usize = 7;
 
-/// The seconds of one repetition, over all samples.
+/// The longest time in seconds for finding the number of repetitions of a sample.
+const MAX_CALIBRATION_SECONDS: u64 = 5;
+
+/// The seconds per repetition, over all samples.
 pub struct Times {
     pub median: f64,
     pub min: f64,
     pub max: f64,
 }
 
-/// A function to time; its argument is the number of repetitions.
-pub type Timed<'a> = &'a mut dyn FnMut(usize) -> BenchResult<()>;
+/// A function to time. Its argument is the number of repetitions.
+pub type TimedFunction<'a> = &'a mut dyn FnMut(usize) -> BenchResult<()>;
 
-/// The exit status of a bench; an error goes to standard error.
-pub fn exit(result: BenchResult<()>) -> ExitCode {
+/// Returns the exit status of a bench, and prints its error on standard error.
+pub fn exit_code(result: BenchResult<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("error: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// The device of this name, which is told why it is another one, if it is.
-pub fn open(name: &str, is_quiet: bool) -> BenchResult<Device> {
+/// Opens a device by its name. Unless `is_quiet`, prints why the device is the CPU engine if the user asked for `auto`.
+pub fn open_device(name: &str, is_quiet: bool) -> BenchResult<Device> {
     let device = Device::request(&DeviceRequest { selector: name.parse()?, ..DeviceRequest::default() })?;
-    if let (Some(note), false) = (device.fallback_reason(), is_quiet) {
-        println!("{note}");
+    if let (Some(reason), false) = (device.fallback_reason(), is_quiet) {
+        println!("{reason}");
     }
     Ok(device)
 }
 
-/// The CPU, and how the engine uses it.
-pub fn cpu(plan: &Plan) -> String {
+/// Describes the CPU: its model, the number of threads, and the vector instructions of the CPU engine's plan.
+pub fn cpu_description(plan: &Plan) -> String {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    // Only Linux has this file.
     let model = text.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    // What Linux calls it.
     let model = model.map_or(std::env::consts::ARCH, |(_, model)| model);
-    format!("CPU: {model}, {} threads, vectors: {}", rayon::current_num_threads(), line(plan, "driver"))
+    let (threads, vectors) = (rayon::current_num_threads(), plan_field(plan, "driver"));
+    format!("CPU: {model}, {threads} threads, vectors: {vectors}")
 }
 
-/// What stands behind `name` in a plan's text.
-pub fn line(plan: &Plan, name: &str) -> String {
+/// Returns the value of a field in the text of a plan.
+pub fn plan_field(plan: &Plan, name: &str) -> String {
     let text = plan.to_string();
     let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
     value.unwrap_or("unknown").to_owned()
 }
 
-/// Numbers from 0 to 1.
-pub fn numbers(n: usize) -> Vec<f32> {
-    (0..n).map(|i| (i * 37 % 251) as f32 / 250.0).collect()
+/// Returns `count` values in [0, 1], the same in every run.
+pub fn values(count: usize) -> Vec<f32> {
+    (0..count).map(|i| (i * 37 % 251) as f32 / 250.0).collect()
 }
 
-pub fn network(widths: &[usize]) -> Network {
-    let first = Network::new(widths[0]);
-    widths[1..].iter().fold(first, |network, outputs| network.dense(*outputs, Activation::Sigmoid))
+/// Joins layer sizes: `784-30-10`.
+pub fn network_name(layer_sizes: &[usize]) -> String {
+    layer_sizes.iter().map(usize::to_string).collect::<Vec<_>>().join("-")
 }
 
-/// A trainer with `rows` rows on the device.
+/// Creates a network of sigmoid layers. The first size is the number of inputs.
+pub fn network(layer_sizes: &[usize]) -> Network {
+    let mut network = Network::new(layer_sizes[0]);
+    for outputs in &layer_sizes[1..] {
+        network = network.dense(*outputs, Activation::Sigmoid);
+    }
+    network
+}
+
+/// Creates a trainer with a data set of `rows` rows.
 pub fn trainer(device: &Device, network: &Network, settings: &TrainerSettings, rows: usize) -> gradus::Result<Trainer> {
-    let data = Dataset::new(rows, numbers(rows * network.inputs()), numbers(rows * network.outputs()))?;
+    let data = Dataset::new(rows, values(rows * network.inputs()), values(rows * network.outputs()))?;
     Trainer::new(device, network, &data, settings.clone())
 }
 
-/// Whether it is a GPU and not a program; the largest workload is for GPUs.
+/// Returns whether the device is a GPU, and not the CPU engine or a software adapter. The largest workload is for GPUs.
 pub fn is_hardware(device: &Device) -> bool {
     device.wgpu().is_some_and(|(device, _)| device.adapter_info().device_type != wgpu::DeviceType::Cpu)
 }
 
 impl Times {
-    /// The median and the range of samples in any order.
+    /// Returns the median and the range of samples in any order.
     pub fn new(mut samples: [f64; SAMPLES]) -> Self {
         samples.sort_by(f64::total_cmp);
         Self { median: samples[SAMPLES / 2], min: samples[0], max: samples[SAMPLES - 1] }
     }
 }
 
-/// Times `run`, which gets a number of repetitions. The samples together take `seconds` after a warm-up.
-pub fn times(seconds: f64, mut run: impl FnMut(usize) -> BenchResult<()>) -> BenchResult<Times> {
-    let [samples] = in_turn(seconds, [&mut run])?;
+/// Times `run`. After a warmup, the samples together take about `seconds`.
+pub fn measure(seconds: f64, mut run: impl FnMut(usize) -> BenchResult<()>) -> BenchResult<Times> {
+    let [samples] = measure_in_turn(seconds, [&mut run])?;
     Ok(Times::new(samples))
 }
 
-/// Times several functions in turn, so that other work of the machine slows all of them alike. Each gets the same time.
-pub fn in_turn<const N: usize>(seconds: f64, mut all: [Timed<'_>; N]) -> BenchResult<[[f64; SAMPLES]; N]> {
-    let sample = Duration::from_secs_f64(seconds / SAMPLES as f64);
-    let mut counts = [0; N];
-    for (run, count) in all.iter_mut().zip(&mut counts) {
-        *count = count_of(sample, run)?;
+/// Times several functions in alternation, so that other work of the machine slows all of them equally.
+///
+/// After a warmup, the samples of each function together take about `seconds`.
+pub fn measure_in_turn<const N: usize>(
+    seconds: f64,
+    mut functions: [TimedFunction<'_>; N],
+) -> BenchResult<[[f64; SAMPLES]; N]> {
+    let sample_time = Duration::from_secs_f64(seconds / SAMPLES as f64);
+    let mut repetitions = [0; N];
+    for (run, repetitions) in functions.iter_mut().zip(&mut repetitions) {
+        *repetitions = repetitions_per_sample(sample_time, run)?;
     }
     let mut samples = [[0.0; SAMPLES]; N];
     for turn in 0..SAMPLES {
-        for ((run, count), samples) in all.iter_mut().zip(counts).zip(&mut samples) {
+        for ((run, repetitions), samples) in functions.iter_mut().zip(repetitions).zip(&mut samples) {
             let start = Instant::now();
-            run(count)?;
-            samples[turn] = start.elapsed().as_secs_f64() / count as f64;
+            run(repetitions)?;
+            samples[turn] = start.elapsed().as_secs_f64() / repetitions as f64;
         }
     }
     Ok(samples)
 }
 
-/// The repetitions that take as long as a sample, after one that warms up.
-fn count_of(sample: Duration, run: Timed<'_>) -> BenchResult<usize> {
+/// Returns the number of repetitions that take about `sample_time`, after one repetition as a warmup.
+fn repetitions_per_sample(sample_time: Duration, run: TimedFunction<'_>) -> BenchResult<usize> {
     run(1)?;
-    let mut count = 1;
+    let mut repetitions = 1;
     loop {
         let start = Instant::now();
-        run(count)?;
-        let took = start.elapsed();
-        if took >= sample / 4 || took > Duration::from_secs(5) {
-            return Ok(((count as f64 * sample.as_secs_f64() / took.as_secs_f64()) as usize).max(1));
+        run(repetitions)?;
+        let elapsed = start.elapsed();
+        if elapsed >= sample_time / 4 || elapsed > Duration::from_secs(MAX_CALIBRATION_SECONDS) {
+            let ratio = sample_time.as_secs_f64() / elapsed.as_secs_f64();
+            return Ok(((repetitions as f64 * ratio) as usize).max(1));
         }
-        count *= 2;
+        repetitions *= 2;
     }
 }

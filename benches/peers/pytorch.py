@@ -1,10 +1,11 @@
-"""How long a training step takes in PyTorch, by the rules of gradus' own bench, one JSON object a line.
+"""Times training steps of PyTorch on the workloads of gradus' bench `training`. Prints one JSON object per line.
 
     python3 pytorch.py [--device cpu|cuda] [--modes eager,compile] [--workload 784-30-10] [--seconds 2]
 
-Sigmoid everywhere, mean squared error, plain SGD; the data lies on the device, every epoch takes its rows in a new order,
-and the loss of every step is kept on the device and read back at the end of a stretch. The modes: `eager`; `compile`, the
-whole step through torch.compile; `graph`, the whole step in one CUDA graph.
+PyTorch does the work of gradus' bench: sigmoid in every layer, mean squared error, SGD, a resident data set with a new
+permutation of the rows in every epoch. The loss of every step stays on the device and is read back at the end of a
+sample. The modes are `eager`; `compile`, with the whole step in torch.compile; and `graph`, with the whole step in one
+CUDA graph.
 """
 
 import argparse
@@ -26,25 +27,31 @@ WORKLOADS = [
     ([784, 2500, 2000, 1500, 1000, 500, 10], 256),
     ([64] * 6, 262_144),
 ]
+# The number of batches of the data set.
 BATCHES = 8
+# The number of samples of a measurement. The result is their median.
+SAMPLES = 7
+# Workloads with a larger batch size are for GPUs only.
+MAX_CPU_BATCH_SIZE = 100_000
+# The default modes of a device.
 MODES = {"cpu": "eager", "cuda": "eager,compile,graph"}
 
 
-def numbers(rows, width, device):
-    """Numbers from 0 to 1."""
+def values(rows, width, device):
+    """Returns values in [0, 1], the same in every run."""
     return ((torch.arange(rows * width) * 37 % 251) / 250).reshape(rows, width).to(device)
 
 
-def trainer(widths, batch, device, mode):
-    """A function that takes the given number of steps and gives their losses."""
+def trainer(layer_sizes, batch_size, device, mode):
+    """Returns a function that runs the given number of steps and returns their losses."""
     modules = []
-    for inputs, outputs in zip(widths, widths[1:]):
+    for inputs, outputs in zip(layer_sizes, layer_sizes[1:]):
         modules += [torch.nn.Linear(inputs, outputs), torch.nn.Sigmoid()]
     network = torch.nn.Sequential(*modules).to(device)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     mse = torch.nn.MSELoss()
-    x = numbers(BATCHES * batch, widths[0], device)
-    t = numbers(BATCHES * batch, widths[-1], device)
+    x = values(BATCHES * batch_size, layer_sizes[0], device)
+    t = values(BATCHES * batch_size, layer_sizes[-1], device)
 
     def step(rows):
         optimizer.zero_grad(set_to_none=mode != "graph")
@@ -53,26 +60,31 @@ def trainer(widths, batch, device, mode):
         optimizer.step()
         return loss.detach()
 
-    take = {"eager": lambda: step, "compile": lambda: torch.compile(step), "graph": lambda: graph(step, batch)}[mode]()
-    done, order = 0, None
+    if mode == "eager":
+        run_step = step
+    elif mode == "compile":
+        run_step = torch.compile(step)
+    else:
+        run_step = graph(step, batch_size)
+    completed_steps, permutation = 0, None
 
     def run(steps):
-        nonlocal done, order
+        nonlocal completed_steps, permutation
         losses = []
         for _ in range(steps):
-            if done % BATCHES == 0:
-                order = torch.randperm(BATCHES * batch, device=device)
-            first = done % BATCHES * batch
-            losses.append(take(order[first : first + batch]))
-            done += 1
+            if completed_steps % BATCHES == 0:
+                permutation = torch.randperm(BATCHES * batch_size, device=device)
+            first = completed_steps % BATCHES * batch_size
+            losses.append(run_step(permutation[first : first + batch_size]))
+            completed_steps += 1
         return torch.stack(losses).tolist()
 
     return run
 
 
-def graph(step, batch):
-    """The step as a CUDA graph."""
-    rows = torch.arange(batch, device="cuda")
+def graph(step, batch_size):
+    """Captures the step as a CUDA graph, and returns a function that replays it."""
+    rows = torch.arange(batch_size, device="cuda")
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
@@ -83,69 +95,83 @@ def graph(step, batch):
     with torch.cuda.graph(captured):
         loss = step(rows)
 
-    def take(new):
-        rows.copy_(new)
+    def replay(new_rows):
+        rows.copy_(new_rows)
         captured.replay()
         return loss.clone()
 
-    return take
+    return replay
 
 
-def seconds_a_step(run, seconds, verbose):
-    """The median of seven stretches that take the given time together."""
+def seconds_per_step(run, seconds, verbose):
+    """Returns the median over samples that together take about the given time."""
 
-    def stretch(steps):
+    def sample(steps):
         start = time.perf_counter()
         losses = run(steps)
-        took = time.perf_counter() - start
+        elapsed = time.perf_counter() - start
         if verbose:
-            print(f"  {steps} steps of {took / steps * 1e6:.2f} us, mean loss {sum(losses) / steps:.6f}", file=sys.stderr)
-        return took
+            us, mean = elapsed / steps * 1e6, sum(losses) / steps
+            print(f"  {steps} steps: {us:.2f} us per step, mean loss {mean:.6f}", file=sys.stderr)
+        return elapsed
 
+    # PyTorch compiles and tunes kernels in the first steps.
     for _ in range(10):
-        stretch(1)
-    steps, took = 1, stretch(1)
-    while took < seconds / 28:
+        sample(1)
+    sample_seconds = seconds / SAMPLES
+    steps, elapsed = 1, sample(1)
+    while elapsed < sample_seconds / 4:
         steps *= 2
-        took = stretch(steps)
-    steps = max(1, int(steps * seconds / 7 / took))
-    return statistics.median(stretch(steps) / steps for _ in range(7))
+        elapsed = sample(steps)
+    steps = max(1, int(steps * sample_seconds / elapsed))
+    return statistics.median(sample(steps) / steps for _ in range(SAMPLES))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--modes", help="eager, compile and, on cuda, graph, with commas; what is usual on the device")
-    parser.add_argument("--workload", default="", help="only those with this in their widths, such as 784-30-10")
-    parser.add_argument("--seconds", type=float, default=2.0, help="how long each workload is timed")
-    parser.add_argument("--tf32", action="store_true", help="let a GPU round the factors of products to 10 bits")
-    parser.add_argument("--verbose", action="store_true", help="tell every stretch and its mean loss on standard error")
+    parser.add_argument(
+        "--modes",
+        help="modes, separated by commas: eager, compile and, on cuda, graph (default: eager on cpu, all on cuda)",
+    )
+    parser.add_argument(
+        "--workload", default="",
+        help="run only the workloads whose layer sizes contain this text (default: all)",
+    )
+    parser.add_argument("--seconds", type=float, default=2.0, help="seconds for timing each workload (default: 2)")
+    parser.add_argument(
+        "--tf32", action="store_true",
+        help="round the factors of matmuls to TF32, with a mantissa of 10 bits",
+    )
+    parser.add_argument("--verbose", action="store_true", help="print every sample and its mean loss on standard error")
     arguments = parser.parse_args()
     torch.set_num_threads(os.cpu_count())
     if arguments.tf32:
         torch.set_float32_matmul_precision("high")
-    on = torch.cuda.get_device_name() if arguments.device == "cuda" else "CPU"
-    for widths, batch in WORKLOADS:
-        if arguments.workload not in "-".join(map(str, widths)):
+    device_name = torch.cuda.get_device_name() if arguments.device == "cuda" else "CPU"
+    for layer_sizes, batch_size in WORKLOADS:
+        if arguments.workload not in "-".join(map(str, layer_sizes)):
             continue
-        if batch > 100_000 and arguments.device == "cpu":
+        if batch_size > MAX_CPU_BATCH_SIZE and arguments.device == "cpu":
             continue
         for mode in (arguments.modes or MODES[arguments.device]).split(","):
-            engine = f"PyTorch {torch.__version__} {on}{' TF32' if arguments.tf32 else ''} {mode}"
+            engine = f"PyTorch {torch.__version__} {device_name}{' TF32' if arguments.tf32 else ''} {mode}"
             if arguments.verbose:
-                print(f"{engine}: {widths}, batch {batch}", file=sys.stderr)
+                print(f"{engine}: {layer_sizes}, batch size {batch_size}", file=sys.stderr)
             torch.manual_seed(0)
             torch.compiler.reset()
-            took = seconds_a_step(trainer(widths, batch, arguments.device, mode), arguments.seconds, arguments.verbose)
-            products = [a * b for a, b in zip(widths, widths[1:])]
-            flop = batch * (6 * sum(products) - 2 * products[0])
+            run = trainer(layer_sizes, batch_size, arguments.device, mode)
+            step_seconds = seconds_per_step(run, arguments.seconds, arguments.verbose)
+            # Three matmuls per layer, two in the first layer.
+            weights = [inputs * outputs for inputs, outputs in zip(layer_sizes, layer_sizes[1:])]
+            flop = batch_size * (6 * sum(weights) - 2 * weights[0])
             row = {
                 "engine": engine,
-                "sizes": widths,
-                "batch": batch,
-                "us_per_step": took * 1e6,
-                "samples_per_second": batch / took,
-                "gflops": flop / took / 1e9,
+                "layer_sizes": layer_sizes,
+                "batch_size": batch_size,
+                "us_per_step": step_seconds * 1e6,
+                "samples_per_second": batch_size / step_seconds,
+                "gflops": flop / step_seconds / 1e9,
             }
             print(json.dumps(row), flush=True)
 

@@ -1,12 +1,12 @@
-"""How long a step of many networks of one shape takes in PyTorch, by the rules of gradus' bench `population`, one JSON
-object a line.
+"""Times steps of many networks of one shape in PyTorch, on the workloads of gradus' bench `population`. Prints one JSON
+object per line.
 
     python3 vmap.py [--device cpu|cuda] [--modes vmap,compile,loop] [--workload 784-30-10] [--networks 1,1000] [--seconds 2]
 
-Each network has its own first weights, its own rate, and its own new order of the rows in every epoch; the data lie on the
-device, the parameters are updated in place, and the losses of all are kept there and read back at the end of a stretch. The
-modes: `vmap`, torch.func's gradients over stacked parameters, as PyTorch's tutorial on ensembles has it; `compile`, the same
-step through torch.compile; `loop`, one network after the other, as in `pytorch.py`.
+Each network has its own initial weights, its own learning rate, and its own permutation of the rows in every epoch. The
+data set is on the device, and the parameters are updated in place. The losses stay on the device and are read back at the
+end of a sample. The modes are `vmap`, with the gradients of torch.func over stacked parameters as in PyTorch's tutorial on
+ensembles; `compile`, with this step in torch.compile; and `loop`, with one network after the other as in `pytorch.py`.
 """
 
 import argparse
@@ -18,159 +18,175 @@ import time
 import torch
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
-from pytorch import numbers, seconds_a_step
+from pytorch import seconds_per_step, values
 
-# Widths, batch, rows, and whether it tells classes: tanh and softmax cross-entropy, instead of sigmoids and squares.
+# Layer sizes, batch size, rows, and whether the targets are classes. Workloads with classes have tanh and softmax
+# cross-entropy, the others sigmoid and the mean squared error.
 WORKLOADS = [([2, 2, 1], 4, 32, False), ([784, 30, 10], 10, 10_000, False), ([64, 64, 64], 64, 512, True)]
 MODES = ["vmap", "compile", "loop"]
-# Bytes that the parameters, their gradients and the values of a batch may take, as in gradus' bench.
-MOST_BYTES = 2 << 30
-# Seconds a step, from which on a figure is left out; a loop over networks only grows with them.
-PATIENCE = 3.0
+# The maximum memory for the parameters, gradients and activations of all networks, as in gradus' bench.
+MAX_BYTES = 2 << 30
+# The maximum number of seconds for a step of all networks.
+MAX_SECONDS_PER_STEP = 3.0
+# The time of a loop is proportional to the number of networks, so more networks give no new information.
+MAX_LOOP_NETWORKS = 1000
 
 
-class Work:
+class Workload:
     """A workload on a device."""
 
-    def __init__(self, widths, batch, rows, classes, device):
-        self.widths, self.batch, self.rows, self.classes, self.device = widths, batch, rows, classes, device
-        self.x = numbers(rows, widths[0], device)
-        if classes:
-            self.t = (torch.arange(rows) * 37 % 251 % widths[-1]).to(device)
+    def __init__(self, layer_sizes, batch_size, rows, has_classes, device):
+        self.layer_sizes, self.batch_size, self.rows = layer_sizes, batch_size, rows
+        self.has_classes, self.device = has_classes, device
+        self.x = values(rows, layer_sizes[0], device)
+        if has_classes:
+            self.t = (torch.arange(rows) * 37 % 251 % layer_sizes[-1]).to(device)
             self.loss = torch.nn.functional.cross_entropy
         else:
-            self.t = numbers(rows, widths[-1], device)
+            self.t = values(rows, layer_sizes[-1], device)
             self.loss = torch.nn.functional.mse_loss
 
     def network(self):
         modules = []
-        for inputs, outputs in zip(self.widths, self.widths[1:]):
-            modules += [torch.nn.Linear(inputs, outputs), torch.nn.Tanh() if self.classes else torch.nn.Sigmoid()]
-        return torch.nn.Sequential(*(modules[:-1] if self.classes else modules)).to(self.device)
+        for inputs, outputs in zip(self.layer_sizes, self.layer_sizes[1:]):
+            modules += [torch.nn.Linear(inputs, outputs), torch.nn.Tanh() if self.has_classes else torch.nn.Sigmoid()]
+        # The loss on classes takes logits, so their network has no activation in the last layer.
+        return torch.nn.Sequential(*(modules[:-1] if self.has_classes else modules)).to(self.device)
 
-    def rates(self, networks):
+    def learning_rates(self, networks):
         return [0.1 / (1 + number / 1000) for number in range(networks)]
 
-    def run(self, orders, step):
-        """A function that takes the given number of steps and gives their losses; `orders` draws those of an epoch."""
-        steps_per_epoch, done, order = self.rows // self.batch, 0, None
+    def run(self, permutations, step):
+        """Returns a function that runs the given number of steps and returns the mean loss of each.
+
+        `permutations` returns the permutations of an epoch, one per network.
+        """
+        steps_per_epoch, completed_steps, rows = self.rows // self.batch_size, 0, None
 
         def run(steps):
-            nonlocal done, order
+            nonlocal completed_steps, rows
             losses = []
             for _ in range(steps):
-                if done % steps_per_epoch == 0:
-                    order = orders()
-                first = done % steps_per_epoch * self.batch
-                losses.append(step(order[:, first : first + self.batch]))
-                done += 1
-            # The mean of each step, for who looks at it.
+                if completed_steps % steps_per_epoch == 0:
+                    rows = permutations()
+                first = completed_steps % steps_per_epoch * self.batch_size
+                losses.append(step(rows[:, first : first + self.batch_size]))
+                completed_steps += 1
             return torch.stack(losses).cpu().mean(1).tolist()
 
         return run
 
 
-def stacked(work, networks, compiles):
-    """All networks at once."""
-    parameters, _ = stack_module_state([work.network() for _ in range(networks)])
+def stacked(workload, networks, compiles):
+    """Trains all networks at once, with stacked parameters."""
+    parameters, _ = stack_module_state([workload.network() for _ in range(networks)])
     parameters = {name: value.detach() for name, value in parameters.items()}
-    one = work.network()
-    rate = -torch.tensor(work.rates(networks), device=work.device)
-    rates = {name: rate.reshape([-1] + [1] * (value.dim() - 1)) for name, value in parameters.items()}
+    template = workload.network()
+    factor = -torch.tensor(workload.learning_rates(networks), device=workload.device)
+    factors = {name: factor.reshape([-1] + [1] * (value.dim() - 1)) for name, value in parameters.items()}
 
     def loss(parameters, x, t):
-        return work.loss(functional_call(one, parameters, (x,)), t)
+        return workload.loss(functional_call(template, parameters, (x,)), t)
 
-    gradients = vmap(grad_and_value(loss))
+    gradients_and_losses = vmap(grad_and_value(loss))
 
     def step(rows):
-        found, losses = gradients(parameters, work.x[rows], work.t[rows])
+        gradients, losses = gradients_and_losses(parameters, workload.x[rows], workload.t[rows])
         for name, value in parameters.items():
-            value.addcmul_(found[name], rates[name])
+            value.addcmul_(gradients[name], factors[name])
         return losses
 
     if compiles:
         step = torch.compile(step)
 
-    def orders():
-        return torch.rand(networks, work.rows, device=work.device).argsort(1)
+    def permutations():
+        return torch.rand(networks, workload.rows, device=workload.device).argsort(1)
 
     @torch.no_grad()
     def without_graph(rows):
         return step(rows)
 
-    return work.run(orders, without_graph)
+    return workload.run(permutations, without_graph)
 
 
-def loop(work, networks):
-    """One network after the other."""
-    all = []
-    for rate in work.rates(networks):
-        network = work.network()
-        all.append((network, torch.optim.SGD(network.parameters(), lr=rate)))
+def loop(workload, networks):
+    """Trains one network after the other."""
+    trained = []
+    for learning_rate in workload.learning_rates(networks):
+        network = workload.network()
+        trained.append((network, torch.optim.SGD(network.parameters(), lr=learning_rate)))
 
-    def step(rows):
+    def step(all_rows):
         losses = []
-        for rows, (network, optimizer) in zip(rows, all):
+        for rows, (network, optimizer) in zip(all_rows, trained):
             optimizer.zero_grad(set_to_none=True)
-            loss = work.loss(network(work.x[rows]), work.t[rows])
+            loss = workload.loss(network(workload.x[rows]), workload.t[rows])
             loss.backward()
             optimizer.step()
             losses.append(loss.detach())
         return torch.stack(losses)
 
-    def orders():
-        return torch.stack([torch.randperm(work.rows, device=work.device) for _ in range(networks)])
+    def permutations():
+        return torch.stack([torch.randperm(workload.rows, device=workload.device) for _ in range(networks)])
 
-    return work.run(orders, step)
+    return workload.run(permutations, step)
 
 
-def measure(work, networks, mode, seconds, verbose):
-    """Seconds of a step of all networks, or why there are none."""
-    parameters = sum((inputs + 1) * outputs for inputs, outputs in zip(work.widths, work.widths[1:]))
-    size = 4 * networks * (2 * parameters + 3 * work.batch * sum(work.widths))
-    if size > MOST_BYTES:
-        return None, f"some {size / 1e9:.1f} GB"
-    if mode == "loop" and networks > 1000:
-        return None, "a loop only grows with the networks"
-    run = loop(work, networks) if mode == "loop" else stacked(work, networks, mode == "compile")
+def measure(workload, networks, mode, seconds, verbose):
+    """Returns the seconds per step of all networks and None, or None and the reason why the workload was skipped."""
+    sizes = workload.layer_sizes
+    parameters = sum((inputs + 1) * outputs for inputs, outputs in zip(sizes, sizes[1:]))
+    size = 4 * networks * (2 * parameters + 3 * workload.batch_size * sum(sizes))
+    if size > MAX_BYTES:
+        return None, f"needs {size / 1e9:.1f} GB"
+    if mode == "loop" and networks > MAX_LOOP_NETWORKS:
+        return None, "the time of a loop is proportional to the number of networks"
+    run = loop(workload, networks) if mode == "loop" else stacked(workload, networks, mode == "compile")
     run(1)
     start = time.perf_counter()
     run(1)
-    took = time.perf_counter() - start
-    return (None, f"{took:.0f} s a step") if took > PATIENCE else (seconds_a_step(run, seconds, verbose), None)
+    elapsed = time.perf_counter() - start
+    if elapsed > MAX_SECONDS_PER_STEP:
+        return None, f"needs about {elapsed:.0f} s per step"
+    return seconds_per_step(run, seconds, verbose), None
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--modes", default=",".join(MODES), help="vmap, compile and loop, with commas")
-    parser.add_argument("--workload", default="", help="only those with this in their widths, such as 784-30-10")
-    parser.add_argument("--networks", default="1,10,100,1000,10000", help="how many, with commas")
-    parser.add_argument("--seconds", type=float, default=2.0, help="how long each is timed")
-    parser.add_argument("--verbose", action="store_true", help="tell every stretch and its mean loss on standard error")
+    parser.add_argument(
+        "--modes", default=",".join(MODES),
+        help="modes, separated by commas: vmap, compile and loop (default: all)",
+    )
+    parser.add_argument(
+        "--workload", default="",
+        help="run only the workloads whose layer sizes contain this text (default: all)",
+    )
+    parser.add_argument("--networks", default="1,10,100,1000,10000", help="numbers of networks, separated by commas")
+    parser.add_argument("--seconds", type=float, default=2.0, help="seconds for timing each workload (default: 2)")
+    parser.add_argument("--verbose", action="store_true", help="print every sample and its mean loss on standard error")
     arguments = parser.parse_args()
     torch.set_num_threads(os.cpu_count())
-    on = torch.cuda.get_device_name() if arguments.device == "cuda" else "CPU"
-    for widths, batch, rows, classes in WORKLOADS:
-        if arguments.workload not in "-".join(map(str, widths)):
+    device_name = torch.cuda.get_device_name() if arguments.device == "cuda" else "CPU"
+    for layer_sizes, batch_size, rows, has_classes in WORKLOADS:
+        if arguments.workload not in "-".join(map(str, layer_sizes)):
             continue
-        work = Work(widths, batch, rows, classes, arguments.device)
+        workload = Workload(layer_sizes, batch_size, rows, has_classes, arguments.device)
         for networks in map(int, arguments.networks.split(",")):
             for mode in arguments.modes.split(","):
                 torch.manual_seed(0)
                 torch.compiler.reset()
-                took, why = measure(work, networks, mode, arguments.seconds, arguments.verbose)
-                if took is None:
-                    print(f"{mode}, {networks} of {widths}: left out, {why}", file=sys.stderr)
+                step_seconds, reason = measure(workload, networks, mode, arguments.seconds, arguments.verbose)
+                if step_seconds is None:
+                    print(f"{mode}, {networks} networks of {layer_sizes}: skipped: {reason}", file=sys.stderr)
                     continue
                 row = {
-                    "engine": f"PyTorch {torch.__version__} {on} {mode}",
-                    "sizes": widths,
-                    "batch": batch,
+                    "engine": f"PyTorch {torch.__version__} {device_name} {mode}",
+                    "layer_sizes": layer_sizes,
+                    "batch_size": batch_size,
                     "networks": networks,
-                    "us_per_step": took * 1e6,
-                    "network_steps_per_second": networks / took,
+                    "us_per_step": step_seconds * 1e6,
+                    "network_steps_per_second": networks / step_seconds,
                 }
                 print(json.dumps(row), flush=True)
 

@@ -1,4 +1,4 @@
-//! The options of `train` and `predict` that say how a CSV file is read, and what was read without being stated.
+//! The options of `train` and `predict` for reading CSV files, and the messages about how a file was read.
 
 use std::path::Path;
 
@@ -7,30 +7,30 @@ use gradus::{
     data::table::{Column, CsvSettings, Encoder, Encoding, Reading, Table},
 };
 
-use super::{Exit, tables::shell};
+use super::{Exit, tables::shell_quoted};
 
-/// How a CSV file is read.
+/// The options for reading a CSV file.
 #[derive(Debug, Clone, clap::Args)]
 pub struct CsvOptions {
-    /// The first line is a row: the columns are called 1, 2, 3, ...
+    /// Read the first line as data. The columns are then named 1, 2, 3, ...
     #[arg(long)]
     no_header: bool,
-    /// Delimiter between cells: one character, tab, or space for runs of spaces and tabs [default: detected]
+    /// Delimiter between cells: one character, "tab", or "space" for runs of spaces and tabs [default: detected]
     #[arg(long, value_name = "CHAR")]
     delimiter: Option<String>,
-    /// Character that begins a comment line [default: # before the header]
+    /// Character that starts a comment line [default: # before the header]
     #[arg(long, value_name = "CHAR")]
     comment: Option<String>,
-    /// Decimal mark of all columns, or of one: "," or "price=," [default: decided for each column]
+    /// Decimal mark of all columns or of one: "," or "price=," [default: detected per column]
     #[arg(long, value_name = "MARK|COLUMN=MARK")]
     decimal: Vec<String>,
-    /// Thousands separator: , . ' _ or space [default: decided for each column]
+    /// Thousands separator: , . ' _ or space [default: detected per column]
     #[arg(long, value_name = "CHAR")]
     thousands: Option<String>,
     /// Character encoding [default: UTF-8 or UTF-16, detected]
     #[arg(long, value_enum)]
     encoding: Option<EncodingName>,
-    /// More words for a missing value, besides the empty cell and those of pandas (NA, N/A, NaN, None, null, ...)
+    /// Additional words for a missing value, besides the empty cell and those of pandas (NA, N/A, NaN, None, null, ...)
     #[arg(long, value_name = "WORD,WORD", value_delimiter = ',')]
     missing_values: Vec<String>,
     /// Read the words of pandas for a missing value as values
@@ -49,32 +49,32 @@ enum EncodingName {
 }
 
 impl CsvOptions {
-    /// The settings: the options given, and for all others those of `base`.
+    /// Returns the settings: the given options, and the settings of `base` for the others.
     pub fn settings(&self, base: &CsvSettings) -> Result<CsvSettings, Exit> {
         let mut settings = base.clone();
         settings.header &= !self.no_header;
         if let Some(delimiter) = &self.delimiter {
-            let byte = if delimiter == "tab" { b'\t' } else { ascii("--delimiter", delimiter)? };
+            let byte = if delimiter == "tab" { b'\t' } else { parse_ascii("--delimiter", delimiter)? };
             settings.delimiter = Some(byte);
         }
         if let Some(comment) = &self.comment {
-            settings.comment = Some(ascii("--comment", comment)?);
+            settings.comment = Some(parse_ascii("--comment", comment)?);
         }
         for decimal in &self.decimal {
             let (column, mark) = decimal.rsplit_once('=').map_or((None, decimal.as_str()), |(c, m)| (Some(c), m));
-            let mark = one("--decimal", mark)?;
+            let mark = parse_char("--decimal", mark)?;
             match column {
                 Some(column) => drop(settings.column_decimals.insert(column.to_owned(), mark)),
                 None => settings.decimal = Some(mark),
             }
         }
         if let Some(thousands) = &self.thousands {
-            settings.thousands = Some(one("--thousands", thousands)?);
+            settings.thousands = Some(parse_char("--thousands", thousands)?);
         }
         if let Some(encoding) = self.encoding {
             settings.encoding = match encoding {
                 EncodingName::Utf8 => Some(Encoding::Utf8),
-                // Which byte comes first is detected.
+                // `None` detects the byte order of UTF-16.
                 EncodingName::Utf16 => None,
                 EncodingName::Windows1252 => Some(Encoding::Windows1252),
             };
@@ -86,60 +86,65 @@ impl CsvOptions {
         Ok(settings)
     }
 
-    /// Whether the command line gives the delimiter.
-    pub fn has_delimiter(&self) -> bool {
+    /// Returns whether the command line sets the delimiter.
+    pub fn sets_delimiter(&self) -> bool {
         self.delimiter.is_some()
     }
 
-    /// The encoder with the formats that the command line states for the numbers of a table.
-    pub fn restated(&self, table: &Table, encoder: Encoder) -> Encoder {
-        let settings = table.csv_settings();
-        let are_all = settings.decimal.is_some() || settings.thousands.is_some();
-        table.column_names().iter().enumerate().fold(encoder, |encoder, (at, name)| match table.number_format(at) {
-            Some(format) if self.has_numbers() && (are_all || settings.column_decimals.contains_key(name)) => {
-                encoder.with_number_format(name, format)
-            }
-            _ => encoder,
-        })
+    /// Returns whether the command line sets the format of numbers.
+    pub fn sets_number_format(&self) -> bool {
+        !self.decimal.is_empty() || self.thousands.is_some()
     }
 
-    /// Whether the command line says how numbers are written.
-    pub fn has_numbers(&self) -> bool {
-        !self.decimal.is_empty() || self.thousands.is_some()
+    /// Returns the encoder with the number formats that the command line sets for the columns of a table.
+    pub fn with_number_formats(&self, table: &Table, mut encoder: Encoder) -> Encoder {
+        if !self.sets_number_format() {
+            return encoder;
+        }
+        let settings = table.csv_settings();
+        let sets_all = settings.decimal.is_some() || settings.thousands.is_some();
+        for (column, name) in table.column_names().iter().enumerate() {
+            if let Some(format) = table.number_format(column)
+                && (sets_all || settings.column_decimals.contains_key(name))
+            {
+                encoder = encoder.with_number_format(name, format);
+            }
+        }
+        encoder
     }
 }
 
-fn one(option: &str, text: &str) -> Result<char, Exit> {
+/// Parses the value of an option that is one character. "space" stands for a space.
+fn parse_char(option: &str, text: &str) -> Result<char, Exit> {
     let text = if text == "space" { " " } else { text };
     let mut chars = text.chars();
     match (chars.next(), chars.next()) {
-        (Some(one), None) => Ok(one),
+        (Some(c), None) => Ok(c),
         _ => Err(Exit::Usage(format!("{option}: expected one character, got {text:?}"))),
     }
 }
 
-fn ascii(option: &str, text: &str) -> Result<u8, Exit> {
-    let one = one(option, text)?;
-    u8::try_from(one).map_err(|_| Exit::Usage(format!("{option}: expected an ASCII character, got {text:?}")))
+fn parse_ascii(option: &str, text: &str) -> Result<u8, Exit> {
+    let c = parse_char(option, text)?;
+    u8::try_from(c).map_err(|_| Exit::Usage(format!("{option}: expected an ASCII character, got {text:?}")))
 }
 
-/// The message of an error in a CSV file, with the option that helps.
-pub fn explained(error: &Error, path: &Path, settings: &CsvSettings) -> String {
+/// Returns the message of an error in a CSV file, followed by the option that helps.
+pub fn error_message(error: &Error, path: &Path, settings: &CsvSettings) -> String {
     let text = error.to_string();
-    let Error::Format { location: place, expected, got, .. } = error else { return text };
-    if place.starts_with("line 1, column") && expected.starts_with("a name") {
-        let without = Table::load_csv(path, &CsvSettings { header: false, ..settings.clone() });
-        let are_numbers =
-            without.is_ok_and(|table| (0..table.column_names().len()).all(|at| table.number(0, at).is_some()));
-        let why = if are_numbers {
-            "the first line contains only numbers: if it is data"
-        } else {
-            "if the first line is data"
+    let Error::Format { location, expected, got, .. } = error else { return text };
+    if location.starts_with("line 1, column") && expected.starts_with("a name") {
+        let without_header = Table::load_csv(path, &CsvSettings { header: false, ..settings.clone() });
+        let has_only_numbers = without_header
+            .is_ok_and(|table| (0..table.column_names().len()).all(|column| table.number(0, column).is_some()));
+        let reason = match has_only_numbers {
+            true => "the first line contains only numbers: if it is data",
+            false => "if the first line is data",
         };
-        return format!("{text}; {why}, pass --no-header");
+        return format!("{text}; {reason}, pass --no-header");
     }
     if expected.contains(" cells") {
-        return text + "; --delimiter CHAR sets what separates the cells, --comment CHAR skips comment lines";
+        return text + "; pass --delimiter CHAR to set the delimiter, or --comment CHAR to skip comment lines";
     }
     if got.contains("Windows-1252") {
         return text.replace("set that encoding", "pass --encoding windows-1252");
@@ -147,27 +152,28 @@ pub fn explained(error: &Error, path: &Path, settings: &CsvSettings) -> String {
     text
 }
 
-/// What was read although the file does not state it, a line each.
-pub fn readings(table: &Table) -> Vec<String> {
-    let line = |reading: &Reading| {
-        match reading {
-        Reading::Comments { lines: 1 } => "line 1 begins with #: it is skipped as a comment".to_owned(),
-        Reading::Comments { lines } => format!("{lines} lines before the header begin with #: they are skipped as comments"),
-        Reading::DelimiterLine => format!("the first line states the delimiter {:?}", char::from(table.delimiter())),
-        Reading::TrailingDelimiters => "every line ends in a delimiter: the empty cell behind it is dropped".to_owned(),
+/// Returns one line of text for each property that gradus detected in the file.
+pub fn detected_properties(table: &Table) -> Vec<String> {
+    let line = |reading: &Reading| match reading {
+        Reading::Comments { lines: 1 } => "line 1 starts with #: skipped as a comment".to_owned(),
+        Reading::Comments { lines } => format!("{lines} lines before the header start with #: skipped as comments"),
+        Reading::DelimiterLine => format!("the first line sets the delimiter to {:?}", char::from(table.delimiter())),
+        Reading::TrailingDelimiters => {
+            "every line ends with a delimiter: the empty cell after it is dropped".to_owned()
+        }
         Reading::NumericHeader => {
-            "the first line contains only numbers and is read as the names of the columns: if it is data, pass --no-header"
+            "the first line contains only numbers and is read as the column names: if it is data, \
+             pass --no-header"
                 .to_owned()
         }
         other => format!("{other:?}"),
-    }
     };
     table.readings().iter().map(line).collect()
 }
 
-/// How else the numbers of a column can be read, and the option for it.
-pub fn ambiguity(column: &Column) -> Option<String> {
-    let (alternative, [least, most]) = column.alternative?;
-    let option = shell(&format!("{}={}", column.name, alternative.decimal));
-    Some(format!("if it should be {least} to {most} instead: --decimal {option}"))
+/// Returns the other way to read the numbers of a column, and the option for it.
+pub fn alternative_reading(column: &Column) -> Option<String> {
+    let (format, [min, max]) = column.alternative?;
+    let option = shell_quoted(&format!("{}={}", column.name, format.decimal));
+    Some(format!("to read them as {min} to {max}, pass --decimal {option}"))
 }

@@ -1,7 +1,6 @@
-//! What the examples share: the command line, how a device is opened, the exit status and the last line of `--json`.
-#![allow(dead_code, reason = "each example takes its share of it, and none takes all")]
+//! Code that the examples share: the command-line options, the exit status, and the output of `--json`.
+#![allow(dead_code, reason = "each example uses only a part of this module")]
 
-pub mod answers;
 pub mod classifier;
 pub mod csv_options;
 pub mod digits;
@@ -9,6 +8,7 @@ pub mod experiment;
 pub mod manual_pages;
 pub mod mnist;
 pub mod options;
+pub mod predictions_plot;
 pub mod random;
 pub mod speech;
 pub mod tables;
@@ -18,7 +18,7 @@ use std::{error::Error, fmt, io::Write, process::ExitCode};
 
 use gradus::Device;
 
-/// Prints a line like `println!`, but ends the example quietly when nobody reads the output any more, as after `| head`.
+/// Prints a line like `println!`, but ends the example quietly if the reader closed the pipe, as `| head` does.
 macro_rules! print_line {
     ($($text:tt)*) => { $crate::common::write_line(format_args!($($text)*)) };
 }
@@ -31,7 +31,7 @@ pub fn write_line(text: fmt::Arguments<'_>) {
     }
 }
 
-/// The index of the largest value, which is the class that the outputs of a network mean.
+/// Returns the index of the largest value. For the outputs of a classifier this is the predicted class.
 pub fn argmax<T: Copy + Into<f64>>(values: &[T]) -> usize {
     let mut best = 0;
     for (i, value) in values.iter().enumerate() {
@@ -43,20 +43,20 @@ pub fn argmax<T: Copy + Into<f64>>(values: &[T]) -> usize {
     best
 }
 
-/// `0.9725` as `97.25 %`.
-pub fn percent(share: f64) -> String {
-    format!("{:.2} %", 100.0 * share)
+/// Formats a fraction in percent: `0.9725` becomes `97.25%`.
+pub fn percent(fraction: f64) -> String {
+    format!("{:.2}%", 100.0 * fraction)
 }
 
-/// A device in words: its name, and the backend where it has one.
-pub fn described(device: &Device) -> String {
+/// Returns the name of a device, followed by its backend if it is a GPU.
+pub fn device_name(device: &Device) -> String {
     match device.backend() {
         "cpu" => device.name(),
         backend => format!("{} ({backend})", device.name()),
     }
 }
 
-/// Why an example ends early, and with which status.
+/// The reason why an example ends early, and its exit status.
 #[derive(Debug)]
 pub enum Exit {
     /// Status 1: the example ran and failed.
@@ -67,8 +67,8 @@ pub enum Exit {
 
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Failed(why) | Self::Usage(why)) = self;
-        f.write_str(why)
+        let (Self::Failed(message) | Self::Usage(message)) = self;
+        f.write_str(message)
     }
 }
 
@@ -85,7 +85,7 @@ impl From<gradus::Error> for Exit {
     }
 }
 
-/// The exit status of `result`; the reason goes to standard error.
+/// Returns the exit status of `result`, and prints its error on standard error.
 pub fn status(result: Result<(), Exit>) -> ExitCode {
     let Err(exit) = result else { return ExitCode::SUCCESS };
     eprintln!("error: {exit}");

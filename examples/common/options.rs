@@ -1,4 +1,4 @@
-//! The command-line options of the examples, in groups. An example takes only the groups that have an effect in it.
+//! The command-line options of the examples, in groups. An example uses only the groups that have an effect in it.
 
 use std::{
     ops::RangeInclusive,
@@ -12,27 +12,27 @@ use gradus::{
 };
 use serde_json::{Map, Value};
 
-use super::{Exit, described, print_line};
+use super::{Exit, device_name, print_line};
 
-/// The device to train on.
+/// The options `--device` and `--backend`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DeviceOptions {
-    /// auto (a real GPU, else the CPU engine), gpu, cpu, or part of an adapter's name
+    /// Device: auto (the best GPU, or the CPU engine if there is none), gpu, cpu, or part of an adapter's name
     #[arg(long, default_value = "auto", value_name = "auto|gpu|cpu|NAME")]
     pub device: String,
     #[command(flatten)]
     pub backend: BackendOption,
 }
 
-/// The backend to look for adapters on.
+/// The option `--backend`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct BackendOption {
-    /// The only backend to look for adapters on
+    /// Use only the adapters of this backend [default: all backends]
     #[arg(long, value_enum)]
     pub backend: Option<Backend>,
 }
 
-/// A graphics interface to reach adapters by.
+/// A graphics API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Backend {
     Vulkan,
@@ -41,7 +41,7 @@ pub enum Backend {
 }
 
 impl BackendOption {
-    /// The requested backend as wgpu's flags.
+    /// Returns the requested backend as wgpu's flags.
     pub fn flags(&self) -> Option<Backends> {
         self.backend.map(|backend| match backend {
             Backend::Vulkan => Backends::VULKAN,
@@ -54,108 +54,111 @@ impl BackendOption {
 impl DeviceOptions {
     /// Opens the requested device, and prints its name on standard error.
     pub fn open(&self) -> Result<Device, Exit> {
-        // The adapter's driver and wgpu report through `log`; without this, RUST_LOG would show nothing.
+        // The driver and wgpu report through `log`. Without a logger, RUST_LOG would have no effect.
         let _ = env_logger::try_init();
-        let choice = self.device.parse().unwrap_or(DeviceSelector::Auto);
-        let request = DeviceRequest { selector: choice, backends: self.backend.flags(), ..DeviceRequest::default() };
+        let selector = self.device.parse().unwrap_or(DeviceSelector::Auto);
+        let request = DeviceRequest { selector, backends: self.backend.flags(), ..DeviceRequest::default() };
         let device = Device::request(&request)?;
-        eprintln!("device: {}", described(&device));
-        if let Some(note) = device.fallback_reason() {
-            eprintln!("{note}");
+        eprintln!("device: {}", device_name(&device));
+        if let Some(reason) = device.fallback_reason() {
+            eprintln!("{reason}");
         }
         Ok(device)
     }
 }
 
-/// How long to train.
+/// The option `--epochs`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct EpochsOption {
-    /// How often to go through the training data [default: the example's own]
+    /// Number of passes over the training set [default: depends on the example]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     epochs: Option<u32>,
 }
 
 impl EpochsOption {
-    /// The number of epochs, or the example's own.
+    /// Returns the requested number of epochs, or `default`.
     pub fn or(&self, default: usize) -> usize {
         self.epochs.map_or(default, |epochs| epochs as usize)
     }
 }
 
-/// The seed of random numbers.
+/// The option `--seed`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SeedOption {
-    /// Where the initial weights and the order of the rows come from
+    /// Random seed of the initial weights and the order of the rows
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
 }
 
-/// The seeds of several trainings.
+/// The options `--seed` and `--runs`.
 #[derive(Debug, Clone, clap::Args)]
-pub struct SeedsOptions {
+pub struct RunsOptions {
     #[command(flatten)]
     first: SeedOption,
-    /// Train this many networks one after the other, with seeds from --seed on
+    /// Number of networks to train one after the other, with consecutive seeds that start at --seed
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    seeds: u32,
+    runs: u32,
 }
 
-impl SeedsOptions {
-    /// The seeds, at least one.
-    pub fn range(&self) -> Result<RangeInclusive<u64>, Exit> {
-        let (first, count) = (self.first.seed, self.seeds);
-        let Some(last) = first.checked_add(u64::from(count) - 1) else {
-            return Err(Exit::Usage(format!("--seeds: {count} seeds from {first} on would pass {}", u64::MAX)));
+impl RunsOptions {
+    /// Returns the seeds of the runs. There is at least one.
+    pub fn seeds(&self) -> Result<RangeInclusive<u64>, Exit> {
+        let (first, runs) = (self.first.seed, self.runs);
+        let Some(last) = first.checked_add(u64::from(runs) - 1) else {
+            let max = u64::MAX;
+            let message = format!("--runs: expected a last seed of at most {max}, got {runs} runs from seed {first}");
+            return Err(Exit::Usage(message));
         };
         Ok(first..=last)
     }
 }
 
-/// The folder with the data set.
+/// The option `--data-dir`.
 #[derive(Debug, Clone, clap::Args)]
-pub struct DataOption {
-    /// The folder with the data set
+pub struct DataDirOption {
+    /// Directory of the data set [default: where Debian's packages install it]
     #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
+    data_dir: Option<PathBuf>,
 }
 
-impl DataOption {
-    /// The requested folder.
-    pub fn folder(&self) -> Option<&Path> {
-        self.data.as_deref()
+impl DataDirOption {
+    /// Returns the requested directory.
+    pub fn path(&self) -> Option<&Path> {
+        self.data_dir.as_deref()
     }
 }
 
-/// The folder for pictures.
+/// The option `--out-dir`.
 #[derive(Debug, Clone, clap::Args)]
-pub struct OutOption {
-    /// The folder for pictures [default: out/ and the example's name]
+pub struct OutDirOption {
+    /// Directory for the plots [default: out/NAME, with the name of the example]
     #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    out_dir: Option<PathBuf>,
 }
 
-impl OutOption {
-    /// Creates the requested folder, or the example's own. An example calls this before it trains, so that a training is
-    /// not lost when the folder cannot be created.
+impl OutDirOption {
+    /// Creates the requested directory, or `default`.
+    ///
+    /// An example calls this before it trains. If the directory cannot be created, no training is lost.
     pub fn create(&self, default: &str) -> Result<PathBuf, Exit> {
-        let folder = self.out.clone().unwrap_or_else(|| PathBuf::from(default));
-        if let Err(error) = std::fs::create_dir_all(&folder) {
-            return Err(Exit::Usage(format!("--out {}: {error}", folder.display())));
+        let directory = self.out_dir.clone().unwrap_or_else(|| PathBuf::from(default));
+        if let Err(error) = std::fs::create_dir_all(&directory) {
+            return Err(Exit::Usage(format!("--out-dir {}: {error}", directory.display())));
         }
-        Ok(folder)
+        Ok(directory)
     }
 }
 
-/// Whether to print results for programs.
+/// The option `--json`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct JsonOption {
-    /// Make the last line of standard output one JSON object
+    /// Print the results as one JSON object in the last line of standard output
     #[arg(long)]
     json: bool,
 }
 
 impl JsonOption {
-    /// Prints the JSON object if it is requested: the name of the example, its device, and the keys of `results`.
+    /// Prints a JSON object if the user requested it: the name of the example, its device, and the keys of `results`.
     pub fn print(&self, example: &str, device: &Device, results: Value) {
         if !self.json {
             return;

@@ -1,237 +1,252 @@
-//! Training traces: what another framework computed step by step, replayed and compared tensor by tensor.
+//! Training traces: gradus replays a training run that another framework recorded, and compares every tensor.
 //!
-//! A trace is one JSON object:
-//! - `layers`: `[{"inputs", "outputs", "activation", "weight": [[..]], "bias": [..]}]`, the parameters at the start,
-//!   each weight as `outputs` rows of `inputs` (PyTorch's layout), and the activation's number if it has one; `norm` with
-//!   its `gain` and `shift`, and the `slope` of each neuron that `prelu` learns
-//! - `loss`: its name, and its number if it has one
-//! - `optimizer`: `{"name", "lr"}` and its options, in PyTorch's names; around it `l1`, `clip_value`, `clip_norm` and `average`
-//! - `accumulate`: over how many batches gradients are averaged before an update, if it is not each
-//! - `x`, `y`: the inputs and the expected outputs row by row; class ids in `y` under `softmax_cross_entropy`
-//! - `weights`, if they are there: one for each row
-//! - `batches`: the rows `[start, end)` of each step
-//! - `lr_schedule`, if it is there: the rate of each step
-//! - `losses`: each step's loss, before its update
-//! - `gradients`: `[{"weight", "bias"}]` of the first update, with `gain`, `shift` and `slope` where a layer has them
-//! - `final`: the same after the last step, with `running_mean` and `running_var` of a batch norm; and `averaged`, if there
-//!   is an average
-//! - `predict`: the outputs for all of `x` after the last step, logits under `softmax_cross_entropy`
+//! A trace is one JSON object with these keys:
 //!
-//! `tests/traces/make_traces.py` says more about each. The error of a tensor is `max|ours - theirs| / max|theirs|`.
+//! - `layers`: `[{"inputs", "outputs", "activation", "weight": [[..]], "bias": [..]}]` with the initial parameters. A weight
+//!   has `outputs` rows of `inputs` numbers, PyTorch's layout. An activation may have a parameter. A layer may have `norm`
+//!   (`layer` or `batch`) with `gain` and `shift`, and the `slope` of each neuron for the activation `prelu`.
+//! - `loss`: the name of the loss, next to its parameter if it has one.
+//! - `optimizer`: `{"name", "lr"}` and its options, with PyTorch's names. The trace itself may have `l1`, `clip_value`,
+//!   `clip_norm` and `average`, the decay of the moving average of the parameters.
+//! - `accumulate`: the number of batches whose gradients are averaged for one update, if it is not 1.
+//! - `x`, `y`: the inputs and the targets, row by row. For `softmax_cross_entropy`, `y` has class ids.
+//! - `weights`, optional: the sample weight of each row.
+//! - `batches`: the rows `[start, end)` of each step.
+//! - `lr_schedule`, optional: the learning rate of each step.
+//! - `losses`: the loss of each step, before its update.
+//! - `gradients`: `[{"weight", "bias"}]` of the first update, with `gain`, `shift` and `slope` if the layer has them.
+//! - `final`: the parameters after the last step, with `running_mean` and `running_var` of batch normalization.
+//! - `averaged`: the moving average of the parameters after the last step, if the trace has `average`.
+//! - `predict`: the outputs for all rows of `x` after the last step; logits for `softmax_cross_entropy`.
+//!
+//! `tests/traces/make_traces.py` describes each key in detail. The error of a tensor is `max|ours - theirs| / max|theirs|`.
 
 #[path = "trace/json.rs"]
 mod json;
 #[path = "trace/names.rs"]
 mod names;
+#[path = "trace/parse.rs"]
+mod parse;
 
 use gradus::{
-    Activation, Device, Loss, Network, Optimizer, Result, Trainer, TrainerSettings,
-    nn::{Dense, LayerParameters, Normalization},
+    Device, Loss, Network, Optimizer, Result, Trainer, TrainerSettings,
+    nn::{LayerParameters, Normalization},
     reference::{Parameters, Reference},
 };
 use serde_json::Value;
 
-pub use json::Refusal;
-use json::{Object, Refused, array, malformed};
+pub use json::TraceError;
+use json::{Object, TraceResult};
 
-/// A training trace: how it starts, what is done, and what should come out.
+/// A training trace: the initial state, the steps, and the recorded results.
 #[derive(Debug, Clone)]
 pub struct Trace {
     network: Network,
     initial: Vec<LayerParameters>,
     loss: Loss,
     optimizer: Optimizer,
-    /// How many batches make an update.
-    accumulate: usize,
+    /// The number of batches per update.
+    gradient_accumulation: usize,
+    /// The inputs, `[rows, inputs]`.
     x: Vec<f64>,
-    /// `[rows, outputs]`; a class id has become a row of zeros with a one.
+    /// The targets, `[rows, outputs]`; class ids as one-hot rows.
     y: Vec<f64>,
-    /// `[rows]`, or empty.
-    weights: Vec<f64>,
-    steps: Vec<Step>,
-    theirs: TraceResults,
+    /// The sample weights, `[rows]`, or empty.
+    sample_weights: Vec<f64>,
+    steps: Vec<TraceStep>,
+    recorded: TraceResults,
 }
 
+/// A training step on the rows from `start` to `end`.
 #[derive(Debug, Clone)]
-struct Step {
+struct TraceStep {
     start: usize,
     end: usize,
-    /// Where there is a schedule.
+    /// The learning rate, if the trace has a schedule.
     learning_rate: Option<f64>,
 }
 
-/// The results of a training.
+/// The results of a training run.
 #[derive(Debug, Clone)]
 struct TraceResults {
     losses: Vec<f64>,
-    /// Of the first update.
+    /// The gradients of the first update.
     gradients: Vec<Tensors>,
-    last: Vec<Tensors>,
-    /// Empty where the optimizer keeps no average.
-    averaged: Vec<Tensors>,
-    predict: Vec<f64>,
+    final_parameters: Vec<Tensors>,
+    /// The moving average of the parameters. It is empty if the optimizer has none.
+    ema_parameters: Vec<Tensors>,
+    predictions: Vec<f64>,
 }
 
-/// A layer's tensors by their names in the trace; what it does not have is empty or missing.
+/// The tensors of a layer with their names in the trace. Tensors that the layer does not have are empty or missing.
 type Tensors = Vec<(&'static str, Vec<f64>)>;
 
-/// How far one tensor is from the trace's.
+/// The error of one tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TensorError {
-    /// Which one, such as `final 1 weight`: the weight of the second layer after the last step.
+    /// The name of the tensor. `final 1 weight` is the weight of the second layer after the last step.
     pub name: String,
-    /// `max|ours - theirs| / max|theirs|`; infinite if one of ours is not finite, or theirs are all 0 and ours not. Of the
-    /// gradient of a bias before a batch norm it is `max|ours - theirs|`.
+    /// `max|ours - theirs| / max|theirs|`.
+    ///
+    /// It is infinite if one of our values is not finite, or if all of their values are 0 and ours are not. For the
+    /// gradient of a bias before batch normalization it is `max|ours - theirs|`.
     pub error: f64,
 }
 
 impl Trace {
-    /// Reads a trace, and refuses what does not fit together or is not supported.
-    pub fn parse(json: &str) -> Refused<Self> {
-        let trace: Value = serde_json::from_str(json).map_err(|error| Refusal::Malformed(error.to_string()))?;
+    /// Parses a trace.
+    ///
+    /// Returns an error if the trace contradicts itself, or if gradus does not support one of its options.
+    pub fn parse(json: &str) -> TraceResult<Self> {
+        let trace: Value =
+            serde_json::from_str(json).map_err(|error| TraceError::Invalid(format!("not valid JSON: {error}")))?;
         let trace = Object::new(&trace, "")?;
-        let (network, initial) = network(&trace)?;
+        let (network, initial) = parse::network(&trace)?;
         let (inputs, outputs) = (network.inputs(), network.outputs());
         let loss = names::loss(&trace, &network)?;
         let optimizer = names::optimizer(&trace)?;
-        let accumulate = trace.number_or("accumulate", 1.0)? as usize;
+        let gradient_accumulation = trace.number_or("accumulate", 1.0)? as usize;
         let x = trace.matrix("x", None, inputs)?;
         let rows = x.len() / inputs;
         let y = match loss {
             Loss::SoftmaxCrossEntropy | Loss::LabelSmoothedCrossEntropy { .. } => {
-                one_hot(trace.array("y")?, rows, outputs)?
+                parse::one_hot(trace.array("y")?, rows, outputs)?
             }
             _ => trace.matrix("y", Some(rows), outputs)?,
         };
         let has_weights = trace.find("weights").is_some();
-        let weights = if has_weights { trace.numbers("weights", Some(rows))? } else { Vec::new() };
-        let steps = steps(&trace, rows)?;
-        let theirs = TraceResults {
+        let sample_weights = if has_weights { trace.numbers("weights", Some(rows))? } else { Vec::new() };
+        let steps = parse::steps(&trace, rows)?;
+        let has_ema = optimizer.ema_decay.is_some();
+        let recorded = TraceResults {
             losses: trace.numbers("losses", Some(steps.len()))?,
-            gradients: tensors(&trace, "gradients", &network)?,
-            last: tensors(&trace, "final", &network)?,
-            averaged: if optimizer.ema_decay.is_some() { tensors(&trace, "averaged", &network)? } else { Vec::new() },
-            predict: trace.matrix("predict", Some(rows), outputs)?,
+            gradients: parse::tensors(&trace, "gradients", &network)?,
+            final_parameters: parse::tensors(&trace, "final", &network)?,
+            ema_parameters: if has_ema { parse::tensors(&trace, "averaged", &network)? } else { Vec::new() },
+            predictions: trace.matrix("predict", Some(rows), outputs)?,
         };
         trace.finish("")?;
-        Ok(Self { network, initial, loss, optimizer, accumulate, x, y, weights, steps, theirs })
+        Ok(Self { network, initial, loss, optimizer, gradient_accumulation, x, y, sample_weights, steps, recorded })
     }
 
-    /// How many steps it has.
+    /// Returns the number of training steps.
     pub const fn steps(&self) -> usize {
         self.steps.len()
     }
 
-    /// Trains by hand on `device` as the trace did, and compares everything that it holds.
+    /// Replays the training on `device` with manual steps, and returns the error of every tensor.
     pub fn replay(&self, device: &Device) -> Result<Vec<TensorError>> {
-        let batch = self.steps.iter().map(|step| step.end - step.start).max().unwrap_or(1);
-        let Self { loss, optimizer, accumulate, .. } = *self;
-        let weighted = !self.weights.is_empty();
         let settings = TrainerSettings {
-            batch_size: batch,
-            loss,
-            optimizer,
-            gradient_accumulation: accumulate,
-            sample_weights: weighted,
+            batch_size: self.steps.iter().map(|step| step.end - step.start).max().unwrap_or(1),
+            loss: self.loss,
+            optimizer: self.optimizer,
+            gradient_accumulation: self.gradient_accumulation,
+            sample_weights: !self.sample_weights.is_empty(),
             ..TrainerSettings::default()
         };
         let mut trainer = Trainer::without_dataset(device, &self.network, settings)?;
         trainer.set_parameters(&self.initial)?;
-        let (x, y, all_weights) = (narrow(&self.x), narrow(&self.y), narrow(&self.weights));
+        let (x, y, all_weights) = (to_f32(&self.x), to_f32(&self.y), to_f32(&self.sample_weights));
         let mut gradients = Vec::new();
         for (i, step) in self.steps.iter().enumerate() {
-            let (x, y) = (self.inputs_of(step, &x), self.outputs_of(step, &y));
+            let (x, y) = (self.batch_inputs(step, &x), self.batch_targets(step, &y));
             let weights = all_weights.get(step.start..step.end);
-            if i < self.accumulate {
-                gradients.push(of_device(&match weights {
+            if i < self.gradient_accumulation {
+                gradients.push(device_tensors(&match weights {
                     Some(weights) => trainer.gradients_weighted(x, y, weights)?,
                     None => trainer.gradients(x, y)?,
                 }));
             }
-            step.learning_rate.map_or(Ok(()), |rate| trainer.set_learning_rate(rate))?;
+            if let Some(learning_rate) = step.learning_rate {
+                trainer.set_learning_rate(learning_rate)?;
+            }
             match weights {
                 Some(weights) => trainer.step_weighted(x, y, weights)?,
                 None => trainer.step(x, y)?,
             }
         }
-        let average = self.optimizer.ema_decay.is_some();
+        let has_ema = self.optimizer.ema_decay.is_some();
         Ok(self.compare(&TraceResults {
-            losses: wide(&trainer.take_report()?.losses),
-            gradients: mean(&gradients),
-            last: of_device(&trainer.parameters()?),
-            averaged: if average { of_device(&trainer.ema_parameters()?) } else { Vec::new() },
-            predict: wide(&trainer.predict(&x)?),
+            losses: to_f64(&trainer.take_report()?.losses),
+            gradients: mean_gradients(&gradients),
+            final_parameters: device_tensors(&trainer.parameters()?),
+            ema_parameters: if has_ema { device_tensors(&trainer.ema_parameters()?) } else { Vec::new() },
+            predictions: to_f64(&trainer.predict(&x)?),
         }))
     }
 
-    /// The same on the reference, in f64. The traces start from numbers that f32 holds.
-    #[allow(dead_code, reason = "the tests' own")]
+    /// Replays the training on the f64 reference, and returns the error of every tensor.
+    ///
+    /// The initial parameters of a trace are exact in f32, so the reference starts from the recorded values.
+    #[allow(dead_code, reason = "only the tests replay on the reference")]
     pub fn replay_reference(&self) -> Result<Vec<TensorError>> {
         let mut reference = Reference::new(&self.network, self.loss, self.optimizer, &self.initial)?;
-        reference = reference.with_gradient_accumulation(self.accumulate as u64);
+        reference = reference.with_gradient_accumulation(self.gradient_accumulation as u64);
         let (mut gradients, mut losses) = (Vec::new(), Vec::new());
         for (i, step) in self.steps.iter().enumerate() {
-            let (x, y) = (self.inputs_of(step, &self.x), self.outputs_of(step, &self.y));
-            let weights = self.weights.get(step.start..step.end).unwrap_or_default();
-            if i < self.accumulate {
-                gradients.push(of_reference(&reference.gradients_weighted(x, y, weights)?));
+            let (x, y) = (self.batch_inputs(step, &self.x), self.batch_targets(step, &self.y));
+            let weights = self.sample_weights.get(step.start..step.end).unwrap_or_default();
+            if i < self.gradient_accumulation {
+                gradients.push(reference_tensors(&reference.gradients_weighted(x, y, weights)?));
             }
-            step.learning_rate.map_or(Ok(()), |rate| reference.set_learning_rate(rate))?;
+            if let Some(learning_rate) = step.learning_rate {
+                reference.set_learning_rate(learning_rate)?;
+            }
             losses.push(reference.step_weighted(x, y, weights)?);
         }
-        let mut last = of_reference(reference.parameters());
-        for (i, layer) in last.iter_mut().enumerate() {
+        let mut final_parameters = reference_tensors(reference.parameters());
+        for (i, layer) in final_parameters.iter_mut().enumerate() {
             let (mean, variance) = reference.running_stats(i);
             layer.extend([("running_mean", mean.to_vec()), ("running_var", variance.to_vec())]);
         }
-        let averaged = of_reference(&reference.ema_parameters().unwrap_or_default());
         Ok(self.compare(&TraceResults {
             losses,
-            gradients: mean(&gradients),
-            last,
-            averaged,
-            predict: reference.predict(&self.x)?,
+            gradients: mean_gradients(&gradients),
+            final_parameters,
+            ema_parameters: reference_tensors(&reference.ema_parameters().unwrap_or_default()),
+            predictions: reference.predict(&self.x)?,
         }))
     }
 
-    fn inputs_of<'a, T>(&self, step: &Step, x: &'a [T]) -> &'a [T] {
+    fn batch_inputs<'a, T>(&self, step: &TraceStep, x: &'a [T]) -> &'a [T] {
         &x[step.start * self.network.inputs()..step.end * self.network.inputs()]
     }
 
-    fn outputs_of<'a, T>(&self, step: &Step, y: &'a [T]) -> &'a [T] {
+    fn batch_targets<'a, T>(&self, step: &TraceStep, y: &'a [T]) -> &'a [T] {
         &y[step.start * self.network.outputs()..step.end * self.network.outputs()]
     }
 
+    /// Returns the error of every recorded tensor.
     fn compare(&self, ours: &TraceResults) -> Vec<TensorError> {
-        let theirs = &self.theirs;
-        let mut errors = vec![compare("losses".into(), &ours.losses, &theirs.losses)];
-        for (when, ours, theirs) in [
+        let theirs = &self.recorded;
+        let mut errors = vec![tensor_error("losses".into(), &ours.losses, &theirs.losses)];
+        for (kind, ours, theirs) in [
             ("first gradients", &ours.gradients, &theirs.gradients),
-            ("final", &ours.last, &theirs.last),
-            ("averaged", &ours.averaged, &theirs.averaged),
+            ("final", &ours.final_parameters, &theirs.final_parameters),
+            ("averaged", &ours.ema_parameters, &theirs.ema_parameters),
         ] {
             for (i, (theirs, layer)) in theirs.iter().zip(self.network.layers()).enumerate() {
-                for (tensor, theirs) in theirs {
-                    let has_name = |(name, _): &&(&str, Vec<f64>)| name == tensor;
-                    let ours = ours.get(i).and_then(|layer| layer.iter().find(has_name));
+                for (name, theirs) in theirs {
+                    let ours = ours.get(i).and_then(|layer| layer.iter().find(|tensor| tensor.0 == *name));
                     let ours = ours.map_or(&[][..], |(_, values)| values);
-                    let mut error = compare(format!("{when} {i} {tensor}"), ours, theirs);
-                    // The norm takes away with the mean what such a bias adds. Its gradient is 0 but for rounding, and
-                    // has no size of its own that the rounding could be measured by.
-                    if (when, *tensor, layer.normalization) == ("first gradients", "bias", Some(Normalization::Batch)) {
-                        error.error = farthest(ours, theirs);
+                    let mut error = tensor_error(format!("{kind} {i} {name}"), ours, theirs);
+                    // Batch normalization subtracts the mean, and with it the bias before it. The gradient of that bias
+                    // is 0 except for rounding, so there is no magnitude to divide by.
+                    let is_cancelled_bias = kind == "first gradients" && *name == "bias";
+                    if is_cancelled_bias && layer.normalization == Some(Normalization::Batch) {
+                        error.error = max_difference(ours, theirs);
                     }
                     errors.push(error);
                 }
             }
         }
-        errors.push(compare("predict".into(), &ours.predict, &theirs.predict));
+        errors.push(tensor_error("predict".into(), &ours.predictions, &theirs.predictions));
         errors
     }
 }
 
-/// The mean of the gradients of some batches, layer by layer.
-fn mean(batches: &[Vec<Tensors>]) -> Vec<Tensors> {
+/// Returns the mean gradients of several batches.
+fn mean_gradients(batches: &[Vec<Tensors>]) -> Vec<Tensors> {
     let Some((first, others)) = batches.split_first() else { return Vec::new() };
     let mut means = first.clone();
     for (i, layer) in means.iter_mut().enumerate() {
@@ -245,164 +260,51 @@ fn mean(batches: &[Vec<Tensors>]) -> Vec<Tensors> {
     means
 }
 
-fn compare(name: String, ours: &[f64], theirs: &[f64]) -> TensorError {
-    let scale = theirs.iter().fold(0.0, |most: f64, t| most.max(t.abs()));
-    let error = match farthest(ours, theirs) {
+fn tensor_error(name: String, ours: &[f64], theirs: &[f64]) -> TensorError {
+    let scale = theirs.iter().fold(0.0, |max: f64, t| max.max(t.abs()));
+    let error = match max_difference(ours, theirs) {
         0.0 => 0.0,
-        largest => largest / scale,
+        difference => difference / scale,
     };
     TensorError { name, error }
 }
 
-/// `max|ours - theirs|`; infinite if one of ours is not finite, or there are not as many.
-fn farthest(ours: &[f64], theirs: &[f64]) -> f64 {
+/// Returns `max|ours - theirs|`. It is infinite if one of our values is not finite, or if the lengths differ.
+fn max_difference(ours: &[f64], theirs: &[f64]) -> f64 {
     if ours.len() != theirs.len() {
         return f64::INFINITY;
     }
     let differences = ours.iter().zip(theirs).map(|(ours, theirs)| (ours - theirs).abs());
-    // f64::max would pass over a NaN.
-    differences.fold(0.0, |most: f64, d| if d.is_finite() { most.max(d) } else { f64::INFINITY })
+    // f64::max alone would ignore NaN.
+    differences.fold(0.0, |max: f64, d| if d.is_finite() { max.max(d) } else { f64::INFINITY })
 }
 
-fn network(trace: &Object) -> Refused<(Network, Vec<LayerParameters>)> {
-    let layers = trace.array("layers")?;
-    let Some(first) = layers.first() else { return malformed("layers is empty") };
-    let mut network = Network::new(Object::new(first, "layers[0]")?.size("inputs")?);
-    let mut initial = Vec::new();
-    for (i, layer) in layers.iter().enumerate() {
-        let at = format!("layers[{i}]");
-        let layer = Object::new(layer, at.as_str())?;
-        let (inputs, outputs) = (layer.size("inputs")?, layer.size("outputs")?);
-        if inputs != network.outputs() {
-            return malformed(format!("{at}.inputs is {inputs}, and {} come in", network.outputs()));
-        }
-        network = network.dense(outputs, names::activation(&layer, &at)?);
-        network = names::norm(network, &layer, &at)?;
-        let added = network.layers()[i];
-        let mut first = LayerParameters::default();
-        for (name, values) in tensors_of(&layer, &added, false)? {
-            *match name {
-                "weight" => &mut first.weight,
-                "bias" => &mut first.bias,
-                "gain" => &mut first.gamma,
-                "shift" => &mut first.beta,
-                _ => &mut first.prelu_slope,
-            } = narrow(&values);
-        }
-        // Behind the tensors, which are as many as the sizes say.
-        if added.normalization == Some(Normalization::Batch) {
-            (first.running_mean, first.running_var) = (vec![0.0; outputs], vec![1.0; outputs]);
-        }
-        initial.push(first);
-        layer.finish(&at)?;
-    }
-    Ok((network, initial))
-}
-
-fn steps(trace: &Object, rows: usize) -> Refused<Vec<Step>> {
-    let batches = trace.array("batches")?;
-    if batches.is_empty() {
-        return malformed("batches is empty");
-    }
-    let has_rates = trace.find("lr_schedule").is_some();
-    let rates = if has_rates { trace.numbers("lr_schedule", Some(batches.len()))? } else { Vec::new() };
-    let step = |(i, batch): (usize, &Value)| {
-        let at = format!("batches[{i}]");
-        let [start, end] = array(batch, &at)?.as_slice() else {
-            return malformed(format!("{at} is not [start, end]"));
-        };
-        match (start.as_u64().map(usize::try_from), end.as_u64().map(usize::try_from)) {
-            (Some(Ok(start)), Some(Ok(end))) if start < end && end <= rows => {
-                Ok(Step { start, end, learning_rate: rates.get(i).copied() })
-            }
-            _ => malformed(format!("{at} is [{start}, {end}], not a range of the {rows} rows")),
-        }
-    };
-    batches.iter().enumerate().map(step).collect()
-}
-
-/// Class ids as rows of zeros with a one.
-fn one_hot(ids: &[Value], rows: usize, classes: usize) -> Refused<Vec<f64>> {
-    if ids.len() != rows {
-        return malformed(format!("y has {} class ids, and x {rows} rows", ids.len()));
-    }
-    let mut hot = vec![0.0; rows * classes];
-    for ((row, id), hot) in ids.iter().enumerate().zip(hot.chunks_mut(classes)) {
-        match id.as_u64().and_then(|id| hot.get_mut(usize::try_from(id).ok()?)) {
-            Some(one) => *one = 1.0,
-            None => return malformed(format!("y[{row}] is {id}, not one of the {classes} classes")),
-        }
-    }
-    Ok(hot)
-}
-
-fn tensors(trace: &Object, name: &str, network: &Network) -> Refused<Vec<Tensors>> {
-    let (layers, expected) = (trace.array(name)?, network.layers().len());
-    if layers.len() != expected {
-        return malformed(format!("{name} has {} layers instead of {expected}", layers.len()));
-    }
-    let layer = |(i, (layer, dense)): (usize, (&Value, &Dense))| {
-        let at = format!("{name}[{i}]");
-        let layer = Object::new(layer, at.as_str())?;
-        let tensors = tensors_of(&layer, dense, name == "final")?;
-        layer.finish(&at)?;
-        Ok(tensors)
-    };
-    layers.iter().zip(network.layers()).enumerate().map(layer).collect()
-}
-
-/// Exactly the tensors that a layer like `dense` has; running statistics where `runs` asks for them.
-fn tensors_of(layer: &Object, dense: &Dense, runs: bool) -> Refused<Tensors> {
-    let mut tensors = vec![("weight", layer.matrix("weight", Some(dense.outputs), dense.inputs)?)];
-    let mut add = |name| layer.numbers(name, Some(dense.outputs)).map(|values| tensors.push((name, values)));
-    add("bias")?;
-    if dense.normalization.is_some() {
-        add("gain")?;
-        add("shift")?;
-    }
-    if matches!(dense.activation, Activation::Prelu { .. }) {
-        add("slope")?;
-    }
-    if runs && dense.normalization == Some(Normalization::Batch) {
-        add("running_mean")?;
-        add("running_var")?;
-    }
-    Ok(tensors)
-}
-
-/// The numbers as a device takes them.
-fn narrow(values: &[f64]) -> Vec<f32> {
+fn to_f32(values: &[f64]) -> Vec<f32> {
     values.iter().map(|value| *value as f32).collect()
 }
 
-fn wide(values: &[f32]) -> Vec<f64> {
+fn to_f64(values: &[f32]) -> Vec<f64> {
     values.iter().map(|value| f64::from(*value)).collect()
 }
 
-fn of_device(layers: &[LayerParameters]) -> Vec<Tensors> {
-    let named = |layer: &LayerParameters| {
-        let LayerParameters {
-            weight,
-            bias,
-            gamma: gain,
-            beta: shift,
-            prelu_slope: slope,
-            running_mean,
-            running_var: running_variance,
-        } = layer;
-        let own = [("weight", weight), ("bias", bias), ("gain", gain), ("shift", shift), ("slope", slope)];
-        let running = [("running_mean", running_mean), ("running_var", running_variance)];
-        own.into_iter().chain(running).map(|(name, values)| (name, wide(values))).collect()
+/// Returns the tensors of parameters or gradients from a device.
+fn device_tensors(layers: &[LayerParameters]) -> Vec<Tensors> {
+    let tensors = |layer: &LayerParameters| {
+        let LayerParameters { weight, bias, gamma, beta, prelu_slope, running_mean, running_var } = layer;
+        let trained = [("weight", weight), ("bias", bias), ("gain", gamma), ("shift", beta), ("slope", prelu_slope)];
+        let running = [("running_mean", running_mean), ("running_var", running_var)];
+        trained.into_iter().chain(running).map(|(name, values)| (name, to_f64(values))).collect()
     };
-    layers.iter().map(named).collect()
+    layers.iter().map(tensors).collect()
 }
 
-fn of_reference(layers: &[Parameters]) -> Vec<Tensors> {
-    let named = |layer: &Parameters| {
-        let Parameters { weight, bias, gamma: gain, beta: shift, prelu_slope: slope } = layer.clone();
-        vec![("weight", weight), ("bias", bias), ("gain", gain), ("shift", shift), ("slope", slope)]
+/// Returns the tensors of parameters or gradients from the reference.
+fn reference_tensors(layers: &[Parameters]) -> Vec<Tensors> {
+    let tensors = |layer: &Parameters| {
+        let Parameters { weight, bias, gamma, beta, prelu_slope } = layer.clone();
+        vec![("weight", weight), ("bias", bias), ("gain", gamma), ("shift", beta), ("slope", prelu_slope)]
     };
-    layers.iter().map(named).collect()
+    layers.iter().map(tensors).collect()
 }
 
 #[cfg(test)]

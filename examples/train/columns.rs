@@ -1,133 +1,142 @@
-//! The columns of a table: which of them a network can learn from, and what stands in the way.
+//! Fits the encoder to a table, and checks that a network can train on its columns.
 
 use gradus::data::table::{
     CategoryImputation, Column, ColumnKind, Encoder, EncoderSettings, FeatureColumns, NonNumber, NumericImputation,
     Table, TargetKind, UnknownCategory,
 };
 
-use super::roles::{Role, roles, row_numbers, show, target};
+use super::roles::{Role, find_target, numbers_rows, print_columns, roles};
 use crate::common::{
     Exit,
-    csv_options::readings,
+    csv_options::detected_properties,
     print_line,
-    tables::{find_all, names, refused, shell, short},
+    tables::{column_list, find_columns, shell_quoted, short, usage},
 };
 
-/// What the command line says of the columns.
+/// The options of the command line for the columns.
 pub struct ColumnOptions<'a> {
     pub target: Option<&'a str>,
     pub ignore: &'a [String],
-    pub categories: &'a [String],
+    pub categorical: &'a [String],
     pub keep: &'a [String],
-    pub unseen: UnknownCategory,
-    pub kind: TargetKind,
-    pub fills: bool,
+    pub unknown_category: UnknownCategory,
+    pub target_kind: TargetKind,
+    /// Whether the encoder imputes missing values.
+    pub imputes: bool,
 }
 
-/// Fewer rows than these are not worth a training.
-const LEAST_ROWS: usize = 20;
+/// The minimum number of rows.
+const MIN_ROWS: usize = 20;
 
-/// More categories are too many for any column, and more than so many for one in which most cells differ.
-const MOST_CATEGORIES: usize = 128;
-const MANY_CATEGORIES: usize = 20;
+/// The maximum number of categories of a column.
+const MAX_CATEGORIES: usize = 128;
 
-/// As many columns are named in a message at most.
-const NAMED: usize = 8;
+/// The maximum number of categories of a column in which most cells differ.
+const MAX_RARE_CATEGORIES: usize = 20;
 
-/// The most bytes of options in a message: names may be of any length.
-const LONGEST: usize = 1000;
+/// The maximum number of columns in a message.
+const MAX_COLUMNS: usize = 8;
 
-/// Says what is in a table, and learns how it becomes numbers. The table that comes back has those of its rows that have
-/// a target.
-pub fn learn(file: &str, all: Table, options: &ColumnOptions<'_>) -> Result<(Table, Encoder), Exit> {
+/// The maximum number of bytes for suggested options in a message. Column names may have any length.
+const MAX_OPTION_BYTES: usize = 1000;
+
+/// Prints the columns of a table, and fits an encoder to it.
+///
+/// The returned table has only the rows with a target.
+pub fn fit_encoder(file: &str, all: Table, options: &ColumnOptions<'_>) -> Result<(Table, Encoder), Exit> {
     print_line!("{file}: {} rows, {} columns", all.rows(), all.column_names().len());
-    readings(&all).iter().for_each(|line| print_line!("{line}"));
-    let target = target(&all, options);
-    let (table, left_out) = match &target {
-        Ok(Some(at)) if options.fills => with_targets(&all, *at)?,
-        _ => (None, 0),
+    detected_properties(&all).iter().for_each(|line| print_line!("{line}"));
+    // Print the columns before an error in --target, so that the user sees their names.
+    let target = find_target(&all, options);
+    let numbers_rows = numbers_rows(&all);
+    let (table, dropped_rows) = match &target {
+        Ok(Some(column)) if options.imputes => rows_with_target(all, *column)?,
+        _ => (all, 0),
     };
-    let row_numbers = row_numbers(&all);
-    let table = table.unwrap_or(all);
     let columns = table.columns();
-    let roles = roles(&row_numbers, &table, &columns, target.as_ref().ok().copied().flatten(), options)?;
-    show(&table, &columns, &roles, options);
+    let roles = roles(&numbers_rows, &table, &columns, target.as_ref().ok().copied().flatten(), options)?;
+    print_columns(&table, &columns, &roles, options);
     let Some(target) = target? else {
-        let why = "no --target: which column should be predicted? The columns are";
-        return Err(Exit::Usage(format!("{why} {}", names(&table))));
+        let names = column_list(&table);
+        return Err(Exit::Usage(format!("no --target; pass the column to predict: the columns are {names}")));
     };
 
     check_target(&table, &columns[target])?;
-    if left_out > 0 {
-        print_line!("{left_out} rows have no {:?}: they are left out", short(&columns[target].name));
+    let target_name = &columns[target].name;
+    if dropped_rows > 0 {
+        print_line!("{dropped_rows} rows without a value in the target column {:?}: dropped", short(target_name));
     }
-    if table.rows() < LEAST_ROWS {
-        let rows = table.rows();
-        return Err(Exit::Usage(format!(
-            "{file}: {rows} rows are too few to learn from and to test on: at least {LEAST_ROWS}"
-        )));
+    if table.rows() < MIN_ROWS {
+        return Err(Exit::Usage(format!("{file}: expected at least {MIN_ROWS} rows, got {}", table.rows())));
     }
-    let features: Vec<usize> = (0..columns.len()).filter(|at| roles[*at] == Role::Feature).collect();
+    let features: Vec<usize> = (0..columns.len()).filter(|column| roles[*column] == Role::Feature).collect();
     if features.is_empty() {
-        let name = short(&columns[target].name);
-        return Err(Exit::Usage(format!("{file}: no column is left to tell {name:?} from")));
+        let target_name = short(target_name);
+        let message = format!("no feature column to predict {target_name:?} from; ignore fewer columns");
+        return Err(Exit::Usage(format!("{file}: {message}")));
     }
     check_categories(file, &table, &columns, &features, options)?;
-    check_missing(&columns, &features, options.fills)?;
-    let settings = settings(&table, &columns, &features, options)?;
-    let encoder = Encoder::fit(&table, &columns[target].name, &settings).map_err(refused)?;
+    if !options.imputes {
+        check_missing(&columns, &features)?;
+    }
+    let settings = encoder_settings(&table, &columns, &features, options)?;
+    let encoder = Encoder::fit(&table, target_name, &settings).map_err(usage)?;
     Ok((table, encoder))
 }
 
-fn settings(
+fn encoder_settings(
     table: &Table,
     columns: &[Column],
     features: &[usize],
     options: &ColumnOptions<'_>,
 ) -> Result<EncoderSettings, Exit> {
-    let categories = find_all(table, "--categories", options.categories)?;
-    let name = |at: &usize| columns[*at].name.clone();
-    let (missing_number, missing_category) = match options.fills {
+    let categorical = find_columns(table, "--categorical", options.categorical)?;
+    let name = |column: &usize| columns[*column].name.clone();
+    let (numeric_imputation, category_imputation) = match options.imputes {
         true => (NumericImputation::Median, CategoryImputation::NewCategory),
         false => (NumericImputation::Error, CategoryImputation::Error),
     };
     Ok(EncoderSettings {
         features: FeatureColumns::Only(features.iter().map(name).collect()),
-        categorical: categories.iter().filter(|at| features.contains(at)).map(name).collect(),
-        max_categories: MOST_CATEGORIES,
-        numeric_imputation: missing_number,
-        category_imputation: missing_category,
-        unknown_category: options.unseen,
-        target_kind: options.kind,
+        categorical: categorical.iter().filter(|column| features.contains(column)).map(name).collect(),
+        max_categories: MAX_CATEGORIES,
+        numeric_imputation,
+        category_imputation,
+        unknown_category: options.unknown_category,
+        target_kind: options.target_kind,
         ..EncoderSettings::default()
     })
 }
 
-/// The rows that have a target, if some have none, and how many have none.
-fn with_targets(table: &Table, at: usize) -> Result<(Option<Table>, usize), Exit> {
-    let rows: Vec<usize> = (0..table.rows()).filter(|row| !table.is_missing(*row, at)).collect();
-    match table.rows() - rows.len() {
-        0 => Ok((None, 0)),
-        _ if rows.is_empty() => Ok((None, 0)),
-        missing => table.select(&rows).map(|some| (Some(some), missing)).map_err(refused),
+/// Returns the rows with a target, and the number of rows without one. If no row has a target, returns all rows.
+fn rows_with_target(table: Table, target: usize) -> Result<(Table, usize), Exit> {
+    let rows: Vec<usize> = (0..table.rows()).filter(|row| !table.is_missing(*row, target)).collect();
+    let dropped_rows = table.rows() - rows.len();
+    if dropped_rows == 0 || rows.is_empty() {
+        return Ok((table, 0));
     }
+    Ok((table.select(&rows).map_err(usage)?, dropped_rows))
 }
 
-/// Refuses a target that is missing somewhere.
+/// Returns an error if a row has no target.
 fn check_target(table: &Table, target: &Column) -> Result<(), Exit> {
     let (name, missing) = (short(&target.name), target.missing);
     if missing == table.rows() {
-        return Err(Exit::Usage(format!("the target {name:?} is empty in every row")));
+        return Err(Exit::Usage(format!("target column {name:?}: expected values, got only empty cells")));
     }
     if missing > 0 {
-        let why = format!("the target {name:?} is missing in {missing} of {} rows", table.rows());
-        let how = "--missing fill goes on without those rows; --no-default-missing-values reads NA, None and the like as values";
-        return Err(Exit::Usage(format!("{why}; {how}")));
+        return Err(Exit::Usage(format!(
+            "target column {name:?}: missing values in {missing} of {} rows; pass --missing impute to drop these rows, or \
+             --no-default-missing-values to read NA, None etc. as values",
+            table.rows()
+        )));
     }
     Ok(())
 }
 
-/// Refuses columns of names, texts, dates or ids, and numbers with something else among them.
+/// Returns an error if a feature column has too many categories, as names, texts, dates and ids have.
+///
+/// If most cells of the column are numbers, the error names the first cell that is not a number.
 fn check_categories(
     file: &str,
     table: &Table,
@@ -135,61 +144,75 @@ fn check_categories(
     features: &[usize],
     options: &ColumnOptions<'_>,
 ) -> Result<(), Exit> {
-    let categories = find_all(table, "--categories", options.categories)?;
-    let mut wrong = Vec::new();
-    for at in features {
-        let Column { name, missing, kind, .. } = &columns[*at];
+    let categorical = find_columns(table, "--categorical", options.categorical)?;
+    let mut rejected = Vec::new();
+    let mut reasons = Vec::new();
+    for column in features {
+        let Column { name, missing, kind, .. } = &columns[*column];
         let ColumnKind::Categorical { count } = *kind else { continue };
-        let there = table.rows().saturating_sub(*missing);
-        if count <= MANY_CATEGORIES || count <= MOST_CATEGORIES && 2 * count <= there {
+        let present = table.rows().saturating_sub(*missing);
+        let are_mostly_repeated = 2 * count <= present;
+        if count <= MAX_RARE_CATEGORIES || count <= MAX_CATEGORIES && are_mostly_repeated {
             continue;
         }
         let name = short(name);
-        if let Some(NonNumber { row, numbers, .. }) = table.first_non_number(*at)
-            && 2 * numbers > there
-            && !categories.contains(at)
+        if let Some(NonNumber { row, numbers, .. }) = table.first_non_number(*column)
+            && 2 * numbers > present
+            && !categorical.contains(column)
         {
-            let (line, cell) = (table.line(row).unwrap_or_default(), short(table.cell(row, *at).unwrap_or_default()));
+            let line = table.line(row).unwrap_or_default();
+            let cell = short(table.cell(row, *column).unwrap_or_default());
+            let (quoted_cell, quoted_name) = (shell_quoted(&cell), shell_quoted(&name));
             return Err(Exit::Usage(format!(
-                "{file}: line {line}, column {name:?}: expected a number, got {cell:?}; mend that cell, or read it as a missing \
-                 value (--missing-values {} --missing fill), or leave the column out with --ignore {}",
-                shell(&cell),
-                shell(&name)
+                "{file}: line {line}, column {name:?}: expected a number, got {cell:?}; correct the cell, or pass \
+                 --missing-values {quoted_cell} --missing impute to read it as a missing value, or --ignore {quoted_name} to \
+                 leave out the column"
             )));
         }
-        let example = short(table.cell(0, *at).unwrap_or_default());
-        wrong.push((*at, format!("{name:?} has {count} different texts in {there} rows, such as {example:?}")));
+        let example = short(table.cell(0, *column).unwrap_or_default());
+        rejected.push(*column);
+        reasons.push(format!("column {name:?} has {count} categories in {present} rows, for example {example:?}"));
     }
-    if wrong.is_empty() {
+    if rejected.is_empty() {
         return Ok(());
     }
-    let more = wrong.len().saturating_sub(NAMED);
-    let (places, mut texts): (Vec<usize>, Vec<String>) = wrong.into_iter().take(NAMED).unzip();
-    if more > 0 {
-        texts.push(format!("{more} more columns"));
+    if reasons.len() > MAX_COLUMNS {
+        let more = reasons.len() - MAX_COLUMNS;
+        reasons.truncate(MAX_COLUMNS);
+        reasons.push(format!("{more} more columns"));
     }
-    let ignored = find_all(table, "--ignore", options.ignore)?;
-    let mut options = String::new();
-    for at in places.iter().chain(&ignored) {
-        let option = format!(" --ignore {}", shell(&columns[*at].name));
-        if options.len() + option.len() < LONGEST {
-            options += &option;
+    // The suggested command line repeats the columns that it already ignores.
+    let ignored = find_columns(table, "--ignore", options.ignore)?;
+    let mut suggestion = String::new();
+    for column in rejected.iter().take(MAX_COLUMNS).chain(&ignored) {
+        let option = format!(" --ignore {}", shell_quoted(&columns[*column].name));
+        if suggestion.len() + option.len() < MAX_OPTION_BYTES {
+            suggestion += &option;
         }
     }
-    let why = "too many to learn from, as names, dates and numbers of customers are";
-    Err(Exit::Usage(format!("{}: {why}; leave them out with{options}", texts.join("; "))))
+    if suggestion.is_empty() {
+        suggestion += " --ignore";
+    }
+    let reasons = reasons.join("; ");
+    Err(Exit::Usage(format!(
+        "{file}: too many categories, which is usual for names, dates and ids: expected at most {MAX_RARE_CATEGORIES} per \
+         column, or {MAX_CATEGORIES} with 2 rows each on average; {reasons}; leave them out with{suggestion}"
+    )))
 }
 
-/// Refuses missing cells, unless they are filled.
-fn check_missing(columns: &[Column], features: &[usize], fills: bool) -> Result<(), Exit> {
-    let missing = features.iter().map(|at| &columns[*at]).filter(|column| column.missing > 0);
-    let texts: Vec<String> = missing.map(|column| format!("{} in {:?}", column.missing, short(&column.name))).collect();
-    if fills || texts.is_empty() {
-        return Ok(());
+/// Returns an error if a feature column has missing values.
+fn check_missing(columns: &[Column], features: &[usize]) -> Result<(), Exit> {
+    let incomplete: Vec<&Column> =
+        features.iter().map(|column| &columns[*column]).filter(|column| column.missing > 0).collect();
+    let Some(first) = incomplete.first() else { return Ok(()) };
+    let count = |column: &&Column| format!("{} in column {:?}", column.missing, short(&column.name));
+    let mut counts: Vec<String> = incomplete.iter().take(MAX_COLUMNS).map(count).collect();
+    if incomplete.len() > MAX_COLUMNS {
+        counts.push(format!("{} more columns", incomplete.len() - MAX_COLUMNS));
     }
-    let first = texts.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
-    let more =
-        if texts.len() > NAMED { format!(" and in {} more columns", texts.len() - NAMED) } else { String::new() };
-    let how = "--missing fill puts the median of a column in their place, and a category of its own where it is text";
-    Err(Exit::Usage(format!("values are missing: {first}{more}; {how}; --ignore leaves columns out")))
+    Err(Exit::Usage(format!(
+        "missing values: {}; use --missing impute to fill them in, or --ignore {} to drop the column",
+        counts.join(", "),
+        shell_quoted(&short(&first.name))
+    )))
 }

@@ -1,11 +1,12 @@
-//! Trains a network on a CSV file, for those who write no code.
+//! Trains a network on a CSV file. No code is necessary.
 //!
-//!     cargo run --release --example train -- flowers.csv --target species --save out/flowers
+//!     cargo run --release --example train -- flowers.csv --target species --save-dir out/flowers
 //!     cargo run --release --example predict -- out/flowers more-flowers.csv
 //!
-//! A fifth of the rows is held out: the network never learns from them, and what is said of its answers is said of
-//! theirs. Of the others some decide when to stop. How the columns become numbers (which categories there are, what
-//! stands for what is missing) is learned from all rows, without their answers; the scaling from those of the training alone.
+//! A fifth of the rows is the test set: the network never trains on them, and the printed metrics are those of the test
+//! set. Some of the other rows are the validation set, which decides when to stop. The encoder, which turns columns into
+//! features (categories, imputed values), is fitted to the feature columns of all rows. The scaler is fitted to the
+//! training rows only.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -28,8 +29,8 @@ use columns::ColumnOptions;
 use common::{
     Exit,
     csv_options::CsvOptions,
-    options::{DeviceOptions, EpochsOption, JsonOption, OutOption, SeedOption},
-    tables::{self, Unknown},
+    options::{DeviceOptions, EpochsOption, JsonOption, OutDirOption, SeedOption},
+    tables::{self, UnknownCategories},
 };
 use training::TrainingSetup;
 
@@ -43,74 +44,77 @@ pub struct Arguments {
     #[command(flatten)]
     seed: SeedOption,
     #[command(flatten)]
-    out: OutOption,
+    out_dir: OutDirOption,
     #[command(flatten)]
     json: JsonOption,
-    /// The CSV file: the names of its columns in the first line, a row in each other
+    /// CSV file with the column names in the first line and one row per line
     file: PathBuf,
-    /// The column to predict
+    /// Column to predict
     #[arg(long, value_name = "COLUMN")]
     target: Option<String>,
     #[command(flatten)]
     csv: CsvOptions,
-    /// Columns that are not features; a name with a comma in an option of its own
+    /// Columns to leave out. Pass a name that contains a comma in a separate option
     #[arg(long, value_name = "COLUMN,COLUMN")]
     ignore: Vec<String>,
-    /// Columns that are categories although they look like numbers, such as postal codes
+    /// Columns that are categories although they look like numbers, for example postal codes
     #[arg(long, value_name = "COLUMN,COLUMN")]
-    categories: Vec<String>,
-    /// Columns that are features although they look like row numbers
+    categorical: Vec<String>,
+    /// Columns to keep although they look like row numbers
     #[arg(long, value_name = "COLUMN,COLUMN")]
     keep: Vec<String>,
     /// Categories that the model does not know when it predicts: stop with an error, or ignore them
     #[arg(long, value_enum, default_value = "error")]
-    unknown_categories: Unknown,
-    /// Predict a class [default: if the target is text, or few different whole numbers]
-    #[arg(long, conflicts_with = "regress")]
-    classify: bool,
-    /// Predict a number
-    #[arg(long)]
-    regress: bool,
-    /// Missing values: stop with an error, or fill in the median (numbers) or a separate category
+    unknown_categories: UnknownCategories,
+    /// Predict a class or a number [default: a class if the target is text or has few different integers]
+    #[arg(long, value_enum)]
+    task: Option<Task>,
+    /// Missing values: stop with an error, or impute the median (numeric) or a separate category (categorical)
     #[arg(long, value_enum, default_value = "error")]
     missing: Missing,
-    /// The widths of the hidden layers; 0 for none
-    #[arg(long, value_name = "WIDTH,WIDTH", value_delimiter = ',', default_value = "64,64")]
+    /// Number of neurons in each hidden layer, or 0 for no hidden layer
+    #[arg(long, value_name = "NEURONS,..", value_delimiter = ',', default_value = "64,64")]
     hidden: Vec<usize>,
-    /// What hidden neurons do: relu, tanh, gelu, silu, elu, sigmoid and others
+    /// Activation of the hidden layers: relu, tanh, gelu, silu, elu, sigmoid, ...
     #[arg(long, default_value = "relu")]
     activation: Activation,
-    /// The share of hidden neurons that are dropped in each step
+    /// Dropout probability of the hidden layers, in [0, 1)
     #[arg(long, default_value_t = 0.0)]
     dropout: f64,
-    /// How the weights are changed
+    /// Optimizer
     #[arg(long, value_enum, default_value = "adam")]
-    optimizer: Rule,
-    /// The length of a step [default: the optimizer's]
+    optimizer: OptimizerName,
+    /// Learning rate [default: depends on --optimizer]
     #[arg(long)]
     learning_rate: Option<f64>,
-    /// The rows of a step [default: 8 to 256, by the number of rows]
+    /// Number of rows per training step [default: 8 to 256, depending on the number of rows]
     #[arg(long)]
-    batch: Option<usize>,
-    /// The share of the rows to test on
+    batch_size: Option<usize>,
+    /// Size of the test set as a fraction of the rows
     #[arg(long, default_value_t = 0.2)]
-    hold_out: f64,
-    /// How many epochs may be no better than the best before it stops
+    test_fraction: f64,
+    /// Number of epochs without improvement before the training stops
     #[arg(long, default_value_t = 10)]
     patience: usize,
-    /// The folder for the model, its history and the pictures
+    /// Directory for the model, its history and the plots [default: the model is not saved]
     #[arg(long, value_name = "DIR")]
-    save: Option<PathBuf>,
+    save_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Task {
+    Classification,
+    Regression,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
 enum Missing {
     Error,
-    Fill,
+    Impute,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Rule {
+enum OptimizerName {
     Sgd,
     Momentum,
     Nesterov,
@@ -120,18 +124,18 @@ enum Rule {
     Lion,
 }
 
-impl Rule {
-    /// With a rate, or one that is right for most scaled data.
-    fn optimizer(self, rate: Option<f64>) -> Optimizer {
-        let or = |usual| rate.unwrap_or(usual);
+impl OptimizerName {
+    /// Returns the optimizer. The default learning rates suit most scaled data.
+    fn optimizer(self, learning_rate: Option<f64>) -> Optimizer {
+        let rate_or = |default| learning_rate.unwrap_or(default);
         match self {
-            Self::Sgd => Optimizer::sgd(or(0.05)),
-            Self::Momentum => Optimizer::momentum(or(0.01), 0.9),
-            Self::Nesterov => Optimizer::nesterov(or(0.01), 0.9),
-            Self::Adam => Optimizer::adam(or(0.003)),
-            Self::Adamw => Optimizer::adamw(or(0.003)),
-            Self::Rmsprop => Optimizer::rmsprop(or(0.001)),
-            Self::Lion => Optimizer::lion(or(0.0005)),
+            Self::Sgd => Optimizer::sgd(rate_or(0.05)),
+            Self::Momentum => Optimizer::momentum(rate_or(0.01), 0.9),
+            Self::Nesterov => Optimizer::nesterov(rate_or(0.01), 0.9),
+            Self::Adam => Optimizer::adam(rate_or(0.003)),
+            Self::Adamw => Optimizer::adamw(rate_or(0.003)),
+            Self::Rmsprop => Optimizer::rmsprop(rate_or(0.001)),
+            Self::Lion => Optimizer::lion(rate_or(0.0005)),
         }
     }
 }
@@ -141,30 +145,30 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Exit> {
-    let table = tables::open(&arguments.file, &arguments.csv.settings(&CsvSettings::default())?)?;
+    let table = tables::load_table(&arguments.file, &arguments.csv.settings(&CsvSettings::default())?)?;
     let file = arguments.file.display().to_string();
     let options = ColumnOptions {
         target: arguments.target.as_deref(),
         ignore: &arguments.ignore,
-        categories: &arguments.categories,
+        categorical: &arguments.categorical,
         keep: &arguments.keep,
-        unseen: arguments.unknown_categories.unseen(),
-        kind: match (arguments.classify, arguments.regress) {
-            (true, _) => TargetKind::Classes,
-            (_, true) => TargetKind::Values,
-            _ => TargetKind::Auto,
+        unknown_category: arguments.unknown_categories.into(),
+        target_kind: match arguments.task {
+            Some(Task::Classification) => TargetKind::Classes,
+            Some(Task::Regression) => TargetKind::Values,
+            None => TargetKind::Auto,
         },
-        fills: arguments.missing == Missing::Fill,
+        imputes: arguments.missing == Missing::Impute,
     };
-    let (table, encoder) = columns::learn(&file, table, &options)?;
-    let setup = TrainingSetup::new(arguments, &encoder, encoder.dataset(&table).map_err(tables::refused)?)?;
+    let (table, encoder) = columns::fit_encoder(&file, table, &options)?;
+    let data = encoder.dataset(&table).map_err(tables::usage)?;
+    let setup = TrainingSetup::new(arguments, &encoder, data)?;
     let device = arguments.device.open()?;
-    let saved = arguments.save.as_ref().map(|folder| folder.display().to_string());
-    if let Some(folder) = &saved {
-        let refused = |error| Exit::Usage(format!("--save {folder}: {error}"));
-        std::fs::create_dir_all(folder).map_err(refused)?;
+    let save_dir = arguments.save_dir.as_ref().map(|directory| directory.display().to_string());
+    if let Some(directory) = &save_dir {
+        std::fs::create_dir_all(directory).map_err(|error| Exit::Usage(format!("--save-dir {directory}: {error}")))?;
     }
-    let out = arguments.out.create(saved.as_deref().unwrap_or("out/train"))?;
+    let out_dir = arguments.out_dir.create(save_dir.as_deref().unwrap_or("out/train"))?;
     let trained = setup.train(&device)?;
-    report::tell(arguments, &device, &encoder, &setup, trained, &out)
+    report::report(arguments, &device, &encoder, &setup, trained, &out_dir)
 }

@@ -1,75 +1,86 @@
-//! What becomes of each column of a table: the target, a feature, or nothing.
+//! Decides the role of each column of a table, and prints the columns.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use gradus::data::table::{Column, ColumnKind, NonNumber, NumberFormat, Table};
 
 use super::columns::ColumnOptions;
 use crate::common::{
     Exit,
-    csv_options::ambiguity,
+    csv_options::alternative_reading,
     print_line,
-    tables::{find, find_all, shell, short},
+    tables::{find_column, find_columns, shell_quoted, short},
 };
 
-/// As many columns are shown at most, and as many notes.
-const SHOWN: usize = 40;
-const NOTES: usize = 8;
+/// The maximum number of columns and of notes to print.
+const MAX_PRINTED_COLUMNS: usize = 40;
+const MAX_NOTES: usize = 8;
 
-/// What becomes of a column.
+/// The maximum number of categories to compare without case.
+const MAX_COMPARED_CATEGORIES: usize = 1000;
+
+/// The role of a column.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Role {
     Target,
     Feature,
     Ignored,
     Empty,
-    /// It holds the numbers 0 or 1 to the number of rows, each once, as pandas, R and data bases number rows. They say
-    /// nothing of a row, but may tell the target of a file that was once sorted by it.
+    /// A column with consecutive integers from 0 or 1, each once, as pandas, R and databases number rows.
+    ///
+    /// Row numbers do not describe a row. If the file was once sorted by the target, row numbers would reveal the
+    /// target.
     RowNumbers,
 }
 
-/// The roles of the columns of a table, which has the rows with a target. `row_numbers` says which columns number the rows of the
-/// whole file.
+/// Returns the roles of the columns of a table.
+///
+/// `numbers_rows` states for each column whether it numbers the rows of the file. `table` may have fewer rows.
 pub fn roles(
-    row_numbers: &[bool],
+    numbers_rows: &[bool],
     table: &Table,
     columns: &[Column],
     target: Option<usize>,
     options: &ColumnOptions<'_>,
 ) -> Result<Vec<Role>, Exit> {
-    let mut roles: Vec<Role> = (0..columns.len())
-        .map(|at| match columns[at].kind {
+    let mut roles = Vec::new();
+    for (column, numbers_rows) in columns.iter().zip(numbers_rows) {
+        roles.push(match column.kind {
             ColumnKind::Empty => Role::Empty,
-            ColumnKind::Numeric { .. } if row_numbers[at] => Role::RowNumbers,
+            ColumnKind::Numeric { .. } if *numbers_rows => Role::RowNumbers,
             _ => Role::Feature,
-        })
-        .collect();
-    let kept = find_all(table, "--keep", options.keep)?.into_iter();
-    for at in kept.chain(find_all(table, "--categories", options.categories)?) {
-        if roles[at] == Role::RowNumbers {
-            roles[at] = Role::Feature;
+        });
+    }
+    let kept = find_columns(table, "--keep", options.keep)?;
+    let categorical = find_columns(table, "--categorical", options.categorical)?;
+    for column in kept.into_iter().chain(categorical) {
+        if roles[column] == Role::RowNumbers {
+            roles[column] = Role::Feature;
         }
     }
-    for at in find_all(table, "--ignore", options.ignore)? {
-        roles[at] = Role::Ignored;
+    for column in find_columns(table, "--ignore", options.ignore)? {
+        roles[column] = Role::Ignored;
     }
-    if let Some(at) = target {
-        if roles[at] == Role::Ignored {
-            return Err(Exit::Usage(format!("--ignore {}: that is the target", shell(&short(&columns[at].name)))));
+    if let Some(target) = target {
+        if roles[target] == Role::Ignored {
+            let name = shell_quoted(&short(&columns[target].name));
+            return Err(Exit::Usage(format!("--ignore {name}: this column is the target, which cannot be ignored")));
         }
-        roles[at] = Role::Target;
+        roles[target] = Role::Target;
     }
     if !roles.contains(&Role::Feature) {
-        // A single column that counts the rows may be the time.
+        // A single column that numbers the rows may be the time.
         roles.iter_mut().filter(|role| **role == Role::RowNumbers).for_each(|role| *role = Role::Feature);
     }
     Ok(roles)
 }
 
-/// The smallest number of a column that holds as many consecutive whole numbers as there are rows, each once, in any order.
-fn first_number(table: &Table, at: usize) -> Option<f64> {
+/// Returns the smallest number of a column with as many consecutive integers as rows, each once, in any order.
+fn first_of_consecutive(table: &Table, column: usize) -> Option<f64> {
     let mut values = Vec::new();
     for row in 0..table.rows() {
-        // Most columns are left at their first number.
-        values.push(table.number(row, at).filter(|value| value.fract() == 0.0)?);
+        // In most columns this returns at the first number.
+        values.push(table.number(row, column).filter(|value| value.fract() == 0.0)?);
     }
     let first = values.iter().copied().fold(f64::INFINITY, f64::min);
     let mut is_seen = vec![false; values.len()];
@@ -80,111 +91,118 @@ fn first_number(table: &Table, at: usize) -> Option<f64> {
     Some(first)
 }
 
-/// Which columns number the rows of a table from 0 or 1 on.
-pub fn row_numbers(table: &Table) -> Vec<bool> {
-    (0..table.column_names().len())
-        .map(|at| first_number(table, at).is_some_and(|first| first == 0.0 || first == 1.0))
-        .collect()
+/// Returns for each column of a table whether it numbers the rows from 0 or 1.
+pub fn numbers_rows(table: &Table) -> Vec<bool> {
+    let starts_at_0_or_1 = |column| matches!(first_of_consecutive(table, column), Some(0.0 | 1.0));
+    (0..table.column_names().len()).map(starts_at_0_or_1).collect()
 }
 
-/// The place of the target, if the command line names one.
-pub fn target(table: &Table, options: &ColumnOptions<'_>) -> Result<Option<usize>, Exit> {
-    options.target.map(|name| find(table, "--target", name)).transpose()
+/// Returns the index of the target column, if the command line names one.
+pub fn find_target(table: &Table, options: &ColumnOptions<'_>) -> Result<Option<usize>, Exit> {
+    options.target.map(|name| find_column(table, "--target", name)).transpose()
 }
 
-/// Prints the columns, each with what becomes of it, and what is to be known of how they were read.
-pub fn show(table: &Table, columns: &[Column], roles: &[Role], options: &ColumnOptions<'_>) {
-    let wide = columns.iter().take(SHOWN).map(|column| short(&column.name).chars().count()).max().unwrap_or(0);
-    for (column, role) in columns.iter().zip(roles).take(SHOWN) {
-        let about = column.to_string();
-        let about = about.strip_prefix(&format!("{}: ", column.name)).unwrap_or(&about);
-        let becomes = match (role, column.kind) {
-            (Role::Target, _) => "; the target".to_owned(),
-            (Role::Ignored, _) => "; ignored".to_owned(),
-            (Role::Empty, _) => "; left out".to_owned(),
-            (Role::RowNumbers, _) => {
-                format!("; left out, as it numbers the rows (--keep {} uses it)", shell(&short(&column.name)))
-            }
-            (Role::Feature, ColumnKind::Numeric { .. }) if column.missing > 0 && options.fills => {
-                ", to be their median".to_owned()
-            }
-            (Role::Feature, _) if column.missing > 0 && options.fills => ", to be a category of their own".to_owned(),
-            (Role::Feature, _) => String::new(),
-        };
-        print_line!("  {:<wide$}  {about}{becomes}", short(&column.name));
+/// Prints the columns with their roles, and notes about columns that may have been read in an unexpected way.
+pub fn print_columns(table: &Table, columns: &[Column], roles: &[Role], options: &ColumnOptions<'_>) {
+    let shown = || columns.iter().take(MAX_PRINTED_COLUMNS);
+    let width = shown().map(|column| short(&column.name).chars().count()).max().unwrap_or(0);
+    for (column, role) in shown().zip(roles) {
+        let description = column.to_string();
+        let description = description.strip_prefix(&format!("{}: ", column.name)).unwrap_or(&description);
+        let role = role_description(column, *role, options);
+        print_line!("  {:<width$}  {description}{role}", short(&column.name));
     }
-    if columns.len() > SHOWN {
-        print_line!("  and {} more", columns.len() - SHOWN);
+    if columns.len() > MAX_PRINTED_COLUMNS {
+        print_line!("  and {} more columns", columns.len() - MAX_PRINTED_COLUMNS);
     }
-    let is_used = |at: &usize| [Role::Target, Role::Feature].contains(&roles[*at]);
-    let notes: Vec<String> =
-        (0..columns.len()).filter(is_used).flat_map(|at| notes(table, columns, at, roles[at])).collect();
-    for note in notes.iter().take(NOTES) {
+    let mut all_notes = Vec::new();
+    for (i, role) in roles.iter().enumerate() {
+        if matches!(role, Role::Target | Role::Feature) {
+            all_notes.extend(notes(table, &columns[i], i, *role));
+        }
+    }
+    for note in all_notes.iter().take(MAX_NOTES) {
         print_line!("{note}");
     }
-    if notes.len() > NOTES {
-        print_line!("and {} more notes on columns", notes.len() - NOTES);
+    if all_notes.len() > MAX_NOTES {
+        print_line!("and {} more notes on columns", all_notes.len() - MAX_NOTES);
     }
 }
 
-/// What is to be known of a column.
-fn notes(table: &Table, columns: &[Column], at: usize, role: Role) -> Vec<String> {
-    let column = &columns[at];
+/// Returns the description of a role, to append to the description of the column.
+fn role_description(column: &Column, role: Role, options: &ColumnOptions<'_>) -> String {
+    let imputes = column.missing > 0 && options.imputes;
+    match role {
+        Role::Target => "; target".to_owned(),
+        Role::Ignored => "; ignored".to_owned(),
+        Role::Empty => "; left out: empty".to_owned(),
+        Role::RowNumbers => {
+            format!("; left out: row numbers (pass --keep {} to use it)", shell_quoted(&short(&column.name)))
+        }
+        Role::Feature if imputes && matches!(column.kind, ColumnKind::Numeric { .. }) => {
+            "; imputed with the median".to_owned()
+        }
+        Role::Feature if imputes => "; imputed with a separate category".to_owned(),
+        Role::Feature => String::new(),
+    }
+}
+
+/// Returns the notes about a column.
+fn notes(table: &Table, column: &Column, index: usize, role: Role) -> Vec<String> {
     let name = short(&column.name);
     let mut notes = Vec::new();
-    if let Some(other) = ambiguity(column) {
-        notes.push(format!("{name:?} can be read in two ways; {other}"));
+    if let Some(alternative) = alternative_reading(column) {
+        notes.push(format!("column {name:?}: the number format is ambiguous; {alternative}"));
     }
     if let ColumnKind::Categorical { count } = column.kind {
-        if let Some(NonNumber { row, format, numbers }) = table.first_non_number(at)
-            && 2 * numbers > table.rows() - column.missing
+        let present = table.rows() - column.missing;
+        if let Some(NonNumber { row, format, numbers }) = table.first_non_number(index)
+            && 2 * numbers > present
         {
-            let there = table.rows() - column.missing;
-            let cell = short(table.cell(row, at).unwrap_or_default());
+            let cell = short(table.cell(row, index).unwrap_or_default());
             let line = table.line(row).unwrap_or_default();
-            let written = if format == NumberFormat::PLAIN { String::new() } else { format!(" written with {format}") };
+            let format = if format == NumberFormat::PLAIN { String::new() } else { format!(" with {format}") };
             notes.push(format!(
-                "{numbers} of the {there} cells of {name:?} are numbers{written}, but {cell:?} in line {line} is not: all are \
-                 read as categories; if it marks a missing value: --missing-values {} --missing fill",
-                shell(&cell)
+                "column {name:?}: {numbers} of {present} cells are numbers{format}, but line {line} is {cell:?}, so all cells \
+                 are categories; if {cell:?} means a missing value, pass --missing-values {} --missing impute",
+                shell_quoted(&cell)
             ));
         }
-        if let Some((one, other)) = differ_in_case(table, at, count) {
-            notes.push(format!(
-                "{name:?}: {one:?} and {other:?} differ only in upper and lower case, and are two categories"
-            ));
+        if let Some((first, second)) = differ_in_case(table, index, count) {
+            notes.push(format!("column {name:?}: {first:?} and {second:?} differ only in case: two categories"));
         }
     }
-    if let Some((word, count)) = missing_word(table, at, column) {
+    if let Some((word, count)) = missing_value_word(table, column, index) {
         notes.push(format!(
-            "{count} cells of {name:?} are {word:?} and read as missing; if that is a value: --no-default-missing-values"
+            "column {name:?}: {count} cells with {word:?} are missing values; to read them as a category, pass \
+             --no-default-missing-values"
         ));
     }
     if role == Role::Feature
-        && let Some(first) = first_number(table, at).filter(|first| *first > 1.0)
+        && let Some(first) = first_of_consecutive(table, index).filter(|first| *first > 1.0)
     {
+        let last = first + table.rows() as f64 - 1.0;
         notes.push(format!(
-            "{name:?} holds each whole number from {first} to {} once, as row numbers do, which may give the target away; \
-             to leave it out: --ignore {}",
-            first + table.rows() as f64 - 1.0,
-            shell(&name)
+            "column {name:?}: contains each integer from {first} to {last} once, like row numbers, which may give the target \
+             away; to leave it out, pass --ignore {}",
+            shell_quoted(&name)
         ));
     }
     notes
 }
 
-/// Two categories that differ only in case.
-fn differ_in_case(table: &Table, at: usize, count: usize) -> Option<(String, String)> {
-    if count > 1000 {
+/// Returns two categories of a column that differ only in case.
+fn differ_in_case(table: &Table, column: usize, count: usize) -> Option<(String, String)> {
+    if count > MAX_COMPARED_CATEGORIES {
         return None;
     }
-    let mut seen = std::collections::BTreeMap::new();
-    let cells = (0..table.rows()).filter(|row| !table.is_missing(*row, at)).filter_map(|row| table.cell(row, at));
-    let distinct: std::collections::BTreeSet<&str> = cells.collect();
+    let rows = (0..table.rows()).filter(|row| !table.is_missing(*row, column));
+    let distinct: BTreeSet<&str> = rows.filter_map(|row| table.cell(row, column)).collect();
     if distinct.len() > count {
-        // Truth words are one category in every case.
+        // The column has Boolean words, such as "true" and "TRUE". gradus compares them without case.
         return None;
     }
+    let mut seen = BTreeMap::new();
     for cell in distinct {
         if let Some(other) = seen.insert(cell.to_lowercase(), cell) {
             return Some((short(other), short(cell)));
@@ -193,13 +211,13 @@ fn differ_in_case(table: &Table, at: usize, count: usize) -> Option<(String, Str
     None
 }
 
-/// The word of the missing cells of a column of categories, if it is not the empty cell.
-fn missing_word(table: &Table, at: usize, column: &Column) -> Option<(String, usize)> {
+/// Returns the first word for a missing value in a categorical column, and the number of its cells.
+fn missing_value_word(table: &Table, column: &Column, index: usize) -> Option<(String, usize)> {
     if column.missing == 0 || !matches!(column.kind, ColumnKind::Categorical { .. }) {
         return None;
     }
-    let words = (0..table.rows()).filter(|row| table.is_missing(*row, at)).filter_map(|row| table.cell(row, at));
-    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    let missing = (0..table.rows()).filter(|row| table.is_missing(*row, index));
+    let words: Vec<&str> = missing.filter_map(|row| table.cell(row, index)).filter(|cell| !cell.is_empty()).collect();
     let first = words.first()?;
     Some(((*first).to_owned(), words.iter().filter(|word| *word == first).count()))
 }

@@ -1,11 +1,11 @@
-//! candle on the CPU, with its own layers, loss and optimizer.
+//! candle on the CPU, with the layers, the loss and the optimizer of candle.
 
 use candle_core::{DType, Device, IndexOp, Tensor};
 use candle_nn::{Linear, Module, Optimizer, SGD, VarBuilder, VarMap, linear, loss::mse, ops::sigmoid};
 
-use crate::{BATCHES, Order, Peer, RATE, Result, Trainer, numbers, version};
+use crate::{BATCHES, LEARNING_RATE, Peer, Permutation, Result, Trainer, values, version};
 
-/// candle on the CPU. It takes as many threads as there are cores.
+/// candle on the CPU. It uses one thread per core.
 pub struct Candle;
 
 impl Peer for Candle {
@@ -17,59 +17,62 @@ impl Peer for Candle {
         false
     }
 
-    fn trainer(&self, widths: &[usize], order: Order) -> Result<Box<dyn Trainer>> {
-        Ok(Box::new(Training::new(widths, order)?))
+    fn trainer(&self, layer_sizes: &[usize], permutation: Permutation) -> Result<Box<dyn Trainer>> {
+        Ok(Box::new(CandleTrainer::new(layer_sizes, permutation)?))
     }
 }
 
-struct Training {
+/// A network with its optimizer and its data.
+struct CandleTrainer {
     layers: Vec<Linear>,
     optimizer: SGD,
     inputs: Tensor,
     targets: Tensor,
-    order: Order,
+    permutation: Permutation,
+    /// The permutation of the current epoch.
     rows: Tensor,
-    done: usize,
+    completed_steps: usize,
 }
 
-impl Training {
-    fn new(widths: &[usize], order: Order) -> Result<Self> {
+impl CandleTrainer {
+    fn new(layer_sizes: &[usize], permutation: Permutation) -> Result<Self> {
         let (device, variables) = (Device::Cpu, VarMap::new());
         let builder = VarBuilder::from_varmap(&variables, DType::F32, &device);
-        let layers = widths.windows(2).enumerate().map(|(i, pair)| linear(pair[0], pair[1], builder.pp(i)));
+        let layers = layer_sizes.windows(2).enumerate().map(|(i, pair)| linear(pair[0], pair[1], builder.pp(i)));
         let data = |width: usize| {
-            let shape = (BATCHES * order.batch, width);
-            Tensor::from_vec(numbers(shape.0 * width), shape, &device)
+            let shape = (BATCHES * permutation.batch_size, width);
+            Tensor::from_vec(values(shape.0 * width), shape, &device)
         };
         Ok(Self {
             layers: layers.collect::<candle_core::Result<_>>()?,
-            optimizer: SGD::new(variables.all_vars(), RATE)?,
-            inputs: data(widths[0])?,
-            targets: data(widths[widths.len() - 1])?,
-            rows: Tensor::new(&order.rows[..], &device)?,
-            order,
-            done: 0,
+            optimizer: SGD::new(variables.all_vars(), LEARNING_RATE)?,
+            inputs: data(layer_sizes[0])?,
+            targets: data(layer_sizes[layer_sizes.len() - 1])?,
+            rows: Tensor::new(&permutation.rows[..], &device)?,
+            permutation,
+            completed_steps: 0,
         })
     }
 
     fn step(&mut self) -> candle_core::Result<f32> {
-        if self.done.is_multiple_of(BATCHES) {
-            self.rows = Tensor::new(self.order.next(), &Device::Cpu)?;
+        if self.completed_steps.is_multiple_of(BATCHES) {
+            self.rows = Tensor::new(self.permutation.next_epoch(), &Device::Cpu)?;
         }
-        let first = self.done % BATCHES * self.order.batch;
-        self.done += 1;
-        let rows = self.rows.i(first..first + self.order.batch)?;
-        let mut values = self.inputs.index_select(&rows, 0)?;
+        let batch_size = self.permutation.batch_size;
+        let first = self.completed_steps % BATCHES * batch_size;
+        self.completed_steps += 1;
+        let rows = self.rows.i(first..first + batch_size)?;
+        let mut activations = self.inputs.index_select(&rows, 0)?;
         for layer in &self.layers {
-            values = sigmoid(&layer.forward(&values)?)?;
+            activations = sigmoid(&layer.forward(&activations)?)?;
         }
-        let loss = mse(&values, &self.targets.index_select(&rows, 0)?)?;
+        let loss = mse(&activations, &self.targets.index_select(&rows, 0)?)?;
         self.optimizer.backward_step(&loss)?;
         loss.to_scalar()
     }
 }
 
-impl Trainer for Training {
+impl Trainer for CandleTrainer {
     fn run(&mut self, steps: usize) -> Result<Vec<f32>> {
         let losses =
             Device::Cpu.with_context(|| (0..steps).map(|_| self.step()).collect::<candle_core::Result<_>>())?;

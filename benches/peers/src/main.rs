@@ -1,13 +1,14 @@
-//! How long a training step takes in other libraries, on the workloads of gradus' own bench and by its rules: sigmoid
-//! everywhere, mean squared error, SGD, a resident data set whose rows every epoch takes in a new order, and the loss of
-//! every step kept. One JSON object a line.
+//! Times training steps of other libraries, on the workloads of gradus' bench `training`. Prints one JSON object per line.
 //!
 //!     cargo run --release -- --engine burn-flex --engine candle --workload 784-30-10
 //!     cargo run --release -- --engine burn-vulkan --adapter nvidia
 //!     cargo run --release --no-default-features -- --engine burn-vulkan --adapter llvmpipe
 //!
-//! burn on Vulkan writes SPIR-V, its fastest way; without the default features it writes WGSL. Mesa 22.3.6's llvmpipe
-//! crashes on its SPIR-V.
+//! All libraries do the work of gradus' bench: sigmoid in every layer, mean squared error, SGD, a resident data set with
+//! a new permutation of the rows in every epoch, and the loss of every step kept.
+//!
+//! By default burn generates SPIR-V for Vulkan, its fastest path. Without the default features it generates WGSL. The
+//! llvmpipe of Mesa 22.3.6 crashes on burn's SPIR-V.
 
 mod burn;
 mod candle;
@@ -20,7 +21,7 @@ use std::{
 use clap::{Parser, ValueEnum};
 use rand::{SeedableRng, rngs::SmallRng, seq::SliceRandom};
 
-/// The widths and the batch of each workload.
+/// The layer sizes and the batch size of each workload.
 const WORKLOADS: &[(&[usize], usize)] = &[
     (&[2, 2, 1], 4),
     (&[784, 30, 10], 10),
@@ -31,28 +32,32 @@ const WORKLOADS: &[(&[usize], usize)] = &[
     (&[784, 2500, 2000, 1500, 1000, 500, 10], 256),
     (&[64, 64, 64, 64, 64, 64], 262_144),
 ];
-/// The batches of the data set.
+/// The number of batches of the data set.
 const BATCHES: usize = 8;
-const RATE: f64 = 0.1;
+const LEARNING_RATE: f64 = 0.1;
+/// The number of samples of a measurement. The result is their median.
+const SAMPLES: usize = 7;
+/// Workloads with a larger batch size are for GPUs only.
+const MAX_CPU_BATCH_SIZE: usize = 100_000;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// Times training steps in other libraries.
+/// Times training steps of other libraries.
 #[derive(Parser)]
 struct Arguments {
-    /// The library and what it runs on; may be given several times
+    /// Library and its backend; may be repeated
     #[arg(long, required = true)]
     engine: Vec<Engine>,
-    /// Part of the Vulkan adapter's name, for burn-vulkan; the default is burn's own choice
+    /// Part of the name of the Vulkan adapter for burn-vulkan [default: the adapter that burn selects]
     #[arg(long)]
     adapter: Option<String>,
-    /// Only the workloads with this in their widths, such as 784-30-10
-    #[arg(long, default_value = "")]
+    /// Run only the workloads whose layer sizes contain this text, for example 784-30-10 [default: all]
+    #[arg(long, default_value = "", hide_default_value = true)]
     workload: String,
-    /// How long each workload is timed
+    /// Seconds for timing each workload
     #[arg(long, default_value_t = 2.0)]
     seconds: f64,
-    /// Tell every stretch and its mean loss on standard error
+    /// Print every sample and its mean loss on standard error
     #[arg(long)]
     verbose: bool,
 }
@@ -67,17 +72,17 @@ enum Engine {
 
 /// A library on a device.
 trait Peer {
-    /// The library, its version and the device.
+    /// Returns the library, its version and the device.
     fn name(&self) -> String;
-    /// Whether it is a GPU and not a program; the largest workload is for GPUs.
+    /// Returns whether the device is a GPU, and not a CPU or a software adapter. The largest workload is for GPUs.
     fn is_gpu(&self) -> bool;
-    /// A new network of these widths with its data on the device.
-    fn trainer(&self, widths: &[usize], order: Order) -> Result<Box<dyn Trainer>>;
+    /// Creates a network with the given layer sizes, with its data on the device.
+    fn trainer(&self, layer_sizes: &[usize], permutation: Permutation) -> Result<Box<dyn Trainer>>;
 }
 
-/// A network in training.
+/// A network with its optimizer and its data.
 trait Trainer {
-    /// Takes this many steps, waits for the last and gives the loss of each.
+    /// Runs `steps` training steps, waits for the last one, and returns the loss of each.
     fn run(&mut self, steps: usize) -> Result<Vec<f32>>;
 }
 
@@ -85,7 +90,7 @@ fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("error: {error}");
             ExitCode::FAILURE
         }
     }
@@ -99,93 +104,106 @@ fn run(arguments: &Arguments) -> Result<()> {
             Engine::BurnNdarray => Box::new(burn::Burn::ndarray()),
             Engine::Candle => Box::new(candle::Candle),
         };
-        for (widths, batch) in WORKLOADS {
-            let name = widths.iter().map(usize::to_string).collect::<Vec<_>>().join("-");
-            if !name.contains(&arguments.workload) || (*batch > 100_000 && !peer.is_gpu()) {
+        for (layer_sizes, batch_size) in WORKLOADS {
+            let name = layer_sizes.iter().map(usize::to_string).collect::<Vec<_>>().join("-");
+            let fits = *batch_size <= MAX_CPU_BATCH_SIZE || peer.is_gpu();
+            if !name.contains(&arguments.workload) || !fits {
                 continue;
             }
             if arguments.verbose {
-                eprintln!("{}: {name}, batch {batch}", peer.name());
+                eprintln!("{}: {name}, batch size {batch_size}", peer.name());
             }
-            let mut trainer = peer.trainer(widths, Order::new(*batch))?;
-            let seconds = time(&mut *trainer, arguments)?;
+            let mut trainer = peer.trainer(layer_sizes, Permutation::new(*batch_size))?;
+            let seconds = seconds_per_step(&mut *trainer, arguments)?;
             println!(
                 "{}",
-                serde_json::json!({ "engine": peer.name(), "sizes": widths, "batch": batch,
-                    "us_per_step": seconds * 1e6, "samples_per_second": *batch as f64 / seconds,
-                    "gflops": flop(widths, *batch) as f64 / seconds / 1e9 })
+                serde_json::json!({
+                    "engine": peer.name(),
+                    "layer_sizes": layer_sizes,
+                    "batch_size": batch_size,
+                    "us_per_step": seconds * 1e6,
+                    "samples_per_second": *batch_size as f64 / seconds,
+                    "gflops": flop_per_step(layer_sizes, *batch_size) as f64 / seconds / 1e9,
+                })
             );
         }
     }
     Ok(())
 }
 
-/// Seconds a step, the median of seven stretches.
-fn time(trainer: &mut dyn Trainer, arguments: &Arguments) -> Result<f64> {
-    let mut stretch = |steps: usize| -> Result<Duration> {
+/// Returns the median over samples that together take about `--seconds`.
+fn seconds_per_step(trainer: &mut dyn Trainer, arguments: &Arguments) -> Result<f64> {
+    let mut sample = |steps: usize| -> Result<Duration> {
         let start = Instant::now();
         let losses = trainer.run(steps)?;
-        let took = start.elapsed();
+        let elapsed = start.elapsed();
         let mean = losses.iter().sum::<f32>() / steps as f32;
         if arguments.verbose {
-            eprintln!("  {steps} steps of {:.2} us, mean loss {mean:.6}", took.as_secs_f64() / steps as f64 * 1e6);
+            let us = elapsed.as_secs_f64() / steps as f64 * 1e6;
+            eprintln!("  {steps} steps: {us:.2} us per step, mean loss {mean:.6}");
         }
-        if losses.len() == steps && mean.is_finite() { Ok(took) } else { Err("a loss is missing or not finite".into()) }
+        if losses.len() == steps && mean.is_finite() {
+            Ok(elapsed)
+        } else {
+            Err(format!("expected {steps} finite losses, got {} with the mean {mean}", losses.len()).into())
+        }
     };
-    // Kernels are tuned and operations fused in the first steps, not all in the first one.
+    // The libraries tune kernels and fuse operations in the first steps, and not all of them in the first step.
     for _ in 0..10 {
-        stretch(1)?;
+        sample(1)?;
     }
-    let length = Duration::from_secs_f64(arguments.seconds / 7.0);
+    let sample_time = Duration::from_secs_f64(arguments.seconds / SAMPLES as f64);
     let mut steps = 1;
     loop {
-        let took = stretch(steps)?;
-        if took >= length / 4 {
-            steps = ((steps as f64 * length.as_secs_f64() / took.as_secs_f64()) as usize).max(1);
+        let elapsed = sample(steps)?;
+        if elapsed >= sample_time / 4 {
+            let ratio = sample_time.as_secs_f64() / elapsed.as_secs_f64();
+            steps = ((steps as f64 * ratio) as usize).max(1);
             break;
         }
         steps *= 2;
     }
-    let mut stretches = [0.0; 7];
-    for one in &mut stretches {
-        *one = stretch(steps)?.as_secs_f64() / steps as f64;
+    let mut samples = [0.0; SAMPLES];
+    for seconds in &mut samples {
+        *seconds = sample(steps)?.as_secs_f64() / steps as f64;
     }
-    stretches.sort_by(f64::total_cmp);
-    Ok(stretches[3])
+    samples.sort_by(f64::total_cmp);
+    Ok(samples[SAMPLES / 2])
 }
 
-/// The floating-point operations of a step: three products a layer, two in the first.
-fn flop(widths: &[usize], batch: usize) -> usize {
-    let products = widths.windows(2).map(|pair| pair[0] * pair[1]).sum::<usize>();
-    batch * (6 * products - 2 * widths[0] * widths[1])
+/// Returns the floating-point operations of a step: three matmuls per layer, two in the first layer.
+fn flop_per_step(layer_sizes: &[usize], batch_size: usize) -> usize {
+    let weights = layer_sizes.windows(2).map(|pair| pair[0] * pair[1]).sum::<usize>();
+    batch_size * (6 * weights - 2 * layer_sizes[0] * layer_sizes[1])
 }
 
-/// Numbers from 0 to 1.
-fn numbers(n: usize) -> Vec<f32> {
-    (0..n).map(|i| (i * 37 % 251) as f32 / 250.0).collect()
+/// Returns `count` values in [0, 1], the same in every run.
+fn values(count: usize) -> Vec<f32> {
+    (0..count).map(|i| (i * 37 % 251) as f32 / 250.0).collect()
 }
 
-/// The version of a package that this program was built with.
+/// Returns the version of a package in `Cargo.lock`.
 fn version(package: &str) -> &'static str {
     let line = format!("name = \"{package}\"\nversion = \"");
-    let (_, rest) = include_str!("../Cargo.lock").split_once(&line).expect("no such package");
+    let (_, rest) = include_str!("../Cargo.lock").split_once(&line).expect("Cargo.lock has the package");
     rest.split('"').next().unwrap_or_default()
 }
 
-/// The order in which an epoch takes the rows of the data set, another one each time.
-struct Order {
-    batch: usize,
+/// The permutation of the rows of the data set in an epoch.
+struct Permutation {
+    batch_size: usize,
     rows: Vec<u32>,
     random: SmallRng,
 }
 
-impl Order {
-    fn new(batch: usize) -> Self {
-        Self { batch, rows: (0..(BATCHES * batch) as u32).collect(), random: SmallRng::seed_from_u64(0) }
+impl Permutation {
+    fn new(batch_size: usize) -> Self {
+        let rows = (0..(BATCHES * batch_size) as u32).collect();
+        Self { batch_size, rows, random: SmallRng::seed_from_u64(0) }
     }
 
-    /// The rows of the next epoch.
-    fn next(&mut self) -> &[u32] {
+    /// Returns the permutation of the next epoch.
+    fn next_epoch(&mut self) -> &[u32] {
         self.rows.shuffle(&mut self.random);
         &self.rows
     }

@@ -1,162 +1,175 @@
-//! A trace's JSON, taken apart with reasons: what is missing, of the wrong kind, or not asked for by anybody.
+//! Access to the JSON of a trace. Every error names the location in the trace.
 
 use std::{cell::RefCell, fmt};
 
 use serde_json::{Map, Value};
 
-/// Why a trace cannot be replayed.
+/// The reason why a trace cannot be replayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
-    /// It is not a trace, or contradicts itself.
-    Malformed(String),
-    /// It is a trace of something that is not there yet.
+pub enum TraceError {
+    /// The text is not a trace, or the trace contradicts itself.
+    Invalid(String),
+    /// The trace uses a function or an option that gradus does not have.
     Unsupported(String),
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for TraceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed(why) => write!(f, "malformed trace: {why}"),
-            Self::Unsupported(why) => write!(f, "not supported yet: {why}"),
+            Self::Invalid(reason) => write!(f, "invalid trace: {reason}"),
+            Self::Unsupported(reason) => write!(f, "unsupported trace: {reason}"),
         }
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for TraceError {}
 
-pub type Refused<T> = std::result::Result<T, Refusal>;
+pub type TraceResult<T> = std::result::Result<T, TraceError>;
 
-pub fn malformed<T>(why: impl Into<String>) -> Refused<T> {
-    Err(Refusal::Malformed(why.into()))
+/// Returns [`TraceError::Invalid`].
+pub fn invalid<T>(reason: impl Into<String>) -> TraceResult<T> {
+    Err(TraceError::Invalid(reason.into()))
 }
 
-pub fn unsupported<T>(why: impl Into<String>) -> Refused<T> {
-    Err(Refusal::Unsupported(why.into()))
+/// Returns [`TraceError::Unsupported`].
+pub fn unsupported<T>(reason: impl Into<String>) -> TraceResult<T> {
+    Err(TraceError::Unsupported(reason.into()))
 }
 
-/// An object that notes which keys it was asked for: another one would be an option that changes the training in a way
-/// we do not know.
+/// A JSON object that records which keys were read.
+///
+/// A key that nobody read is an option that gradus does not know. Ignoring it would replay a different training, so
+/// [`Self::finish`] reports it.
 pub struct Object<'a> {
-    /// Where it stands, such as `layers[0]`; empty for the whole trace.
-    at: String,
+    /// The location in the trace, such as `layers[0]`. It is empty for the whole trace.
+    location: String,
     map: &'a Map<String, Value>,
-    asked: RefCell<Vec<String>>,
+    keys_read: RefCell<Vec<String>>,
 }
 
 impl<'a> Object<'a> {
-    pub fn new(value: &'a Value, at: impl Into<String>) -> Refused<Self> {
-        let at = at.into();
+    pub fn new(value: &'a Value, location: impl Into<String>) -> TraceResult<Self> {
+        let location = location.into();
         match value.as_object() {
-            Some(map) => Ok(Self { at, map, asked: RefCell::default() }),
-            None if at.is_empty() => malformed("the trace is not an object"),
-            None => malformed(format!("{at} is not an object")),
+            Some(map) => Ok(Self { location, map, keys_read: RefCell::default() }),
+            None if location.is_empty() => invalid("expected a JSON object"),
+            None => invalid(format!("{location}: expected an object, got {value}")),
         }
     }
 
-    /// Where a key stands.
-    pub fn at(&self, key: &str) -> String {
-        if self.at.is_empty() { key.to_owned() } else { format!("{}.{key}", self.at) }
+    /// Returns the location of a key.
+    pub fn location(&self, key: &str) -> String {
+        if self.location.is_empty() { key.to_owned() } else { format!("{}.{key}", self.location) }
     }
 
+    /// Returns the value of an optional key.
     pub fn find(&self, key: &str) -> Option<&'a Value> {
-        self.asked.borrow_mut().push(key.to_owned());
+        self.keys_read.borrow_mut().push(key.to_owned());
         self.map.get(key)
     }
 
-    pub fn get(&self, key: &str) -> Refused<&'a Value> {
-        self.find(key).map_or_else(|| malformed(format!("{} is missing", self.at(key))), Ok)
+    /// Returns the value of a required key.
+    pub fn get(&self, key: &str) -> TraceResult<&'a Value> {
+        self.find(key).map_or_else(|| invalid(format!("{} is missing", self.location(key))), Ok)
     }
 
-    pub fn array(&self, key: &str) -> Refused<&'a Vec<Value>> {
-        array(self.get(key)?, &self.at(key))
+    pub fn array(&self, key: &str) -> TraceResult<&'a Vec<Value>> {
+        array(self.get(key)?, &self.location(key))
     }
 
-    pub fn text(&self, key: &str) -> Refused<&'a str> {
-        let text = self.get(key)?.as_str();
-        text.map_or_else(|| malformed(format!("{} is not a string", self.at(key))), Ok)
+    pub fn text(&self, key: &str) -> TraceResult<&'a str> {
+        let value = self.get(key)?;
+        let error = || invalid(format!("{}: expected a string, got {value}", self.location(key)));
+        value.as_str().map_or_else(error, Ok)
     }
 
-    pub fn size(&self, key: &str) -> Refused<usize> {
+    /// Returns a positive integer.
+    pub fn size(&self, key: &str) -> TraceResult<usize> {
         let value = self.get(key)?;
         match value.as_u64().map(usize::try_from) {
             Some(Ok(size)) if size > 0 => Ok(size),
-            _ => malformed(format!("{} is {value}, not a size", self.at(key))),
+            _ => invalid(format!("{}: expected an integer >= 1, got {value}", self.location(key))),
         }
     }
 
-    /// A number that has to be there.
-    pub fn number(&self, key: &str) -> Refused<f64> {
-        number(self.get(key)?, &self.at(key))
+    /// Returns a required number.
+    pub fn number(&self, key: &str) -> TraceResult<f64> {
+        number(self.get(key)?, &self.location(key))
     }
 
-    /// A number that may be missing.
-    pub fn number_if(&self, key: &str) -> Refused<Option<f64>> {
-        self.find(key).map(|value| number(value, &self.at(key))).transpose()
+    /// Returns an optional number.
+    pub fn optional_number(&self, key: &str) -> TraceResult<Option<f64>> {
+        self.find(key).map(|value| number(value, &self.location(key))).transpose()
     }
 
-    /// A number, or PyTorch's own choice.
-    pub fn number_or(&self, key: &str, default: f64) -> Refused<f64> {
-        Ok(self.number_if(key)?.unwrap_or(default))
+    /// Returns a number, or `default` if the key is missing.
+    pub fn number_or(&self, key: &str, default: f64) -> TraceResult<f64> {
+        Ok(self.optional_number(key)?.unwrap_or(default))
     }
 
-    /// Two numbers, or PyTorch's own choice.
-    pub fn pair_or(&self, key: &str, default: [f64; 2]) -> Refused<[f64; 2]> {
+    /// Returns two numbers, or `default` if the key is missing.
+    pub fn pair_or(&self, key: &str, default: [f64; 2]) -> TraceResult<[f64; 2]> {
         let Some(value) = self.find(key) else { return Ok(default) };
-        let pair = numbers(value, &self.at(key), Some(2))?;
+        let pair = numbers(value, &self.location(key), Some(2))?;
         Ok([pair[0], pair[1]])
     }
 
-    /// Whether an option is switched on; it is off unless given.
-    pub fn flag(&self, key: &str) -> Refused<bool> {
-        let value = self.find(key).map_or(Some(false), Value::as_bool);
-        value.map_or_else(|| malformed(format!("{} is neither true nor false", self.at(key))), Ok)
+    /// Returns a Boolean, or `false` if the key is missing.
+    pub fn flag(&self, key: &str) -> TraceResult<bool> {
+        let Some(value) = self.find(key) else { return Ok(false) };
+        let error = || invalid(format!("{}: expected true or false, got {value}", self.location(key)));
+        value.as_bool().map_or_else(error, Ok)
     }
 
-    pub fn numbers(&self, key: &str, len: Option<usize>) -> Refused<Vec<f64>> {
-        numbers(self.get(key)?, &self.at(key), len)
+    /// Returns an array of numbers, which must have `len` elements if a length is given.
+    pub fn numbers(&self, key: &str, len: Option<usize>) -> TraceResult<Vec<f64>> {
+        numbers(self.get(key)?, &self.location(key), len)
     }
 
-    /// `rows` rows of `columns` numbers, or any number of rows but none.
-    pub fn matrix(&self, key: &str, rows: Option<usize>, columns: usize) -> Refused<Vec<f64>> {
-        let (at, given) = (self.at(key), self.array(key)?);
-        if given.is_empty() || rows.is_some_and(|rows| rows != given.len()) {
+    /// Returns a matrix of `rows` rows with `columns` numbers each. `None` accepts any number of rows except 0.
+    pub fn matrix(&self, key: &str, rows: Option<usize>, columns: usize) -> TraceResult<Vec<f64>> {
+        let (location, array) = (self.location(key), self.array(key)?);
+        if array.is_empty() || rows.is_some_and(|rows| rows != array.len()) {
             let expected = rows.map_or("at least 1".to_owned(), |rows| rows.to_string());
-            return malformed(format!("{at} has {} rows instead of {expected}", given.len()));
+            return invalid(format!("{location}: expected {expected} rows, got {}", array.len()));
         }
-        let row = |(i, row): (usize, &Value)| numbers(row, &format!("{at}[{i}]"), Some(columns));
-        Ok(given.iter().enumerate().map(row).collect::<Refused<Vec<_>>>()?.concat())
+        let mut values = Vec::new();
+        for (i, row) in array.iter().enumerate() {
+            values.extend(numbers(row, &format!("{location}[{i}]"), Some(columns))?);
+        }
+        Ok(values)
     }
 
-    /// Refuses the first key that nobody asked for; `of` says whose option it would be.
-    pub fn finish(self, of: &str) -> Refused<()> {
-        let asked = self.asked.borrow();
-        match self.map.keys().find(|key| !asked.contains(key)) {
+    /// Returns an error if the object has a key that was not read. `owner` names the owner of the option.
+    pub fn finish(self, owner: &str) -> TraceResult<()> {
+        let keys_read = self.keys_read.borrow();
+        match self.map.keys().find(|key| !keys_read.contains(key)) {
             None => Ok(()),
-            Some(key) if of.is_empty() => unsupported(format!("the option {key}")),
-            Some(key) => unsupported(format!("the option {key} of {of}")),
+            Some(key) if owner.is_empty() => unsupported(format!("option {key}")),
+            Some(key) => unsupported(format!("option {key} of {owner}")),
         }
     }
 }
 
-pub fn array<'a>(value: &'a Value, at: &str) -> Refused<&'a Vec<Value>> {
-    value.as_array().map_or_else(|| malformed(format!("{at} is not an array")), Ok)
+pub fn array<'a>(value: &'a Value, location: &str) -> TraceResult<&'a Vec<Value>> {
+    value.as_array().map_or_else(|| invalid(format!("{location}: expected an array, got {value}")), Ok)
 }
 
-fn numbers(value: &Value, at: &str, len: Option<usize>) -> Refused<Vec<f64>> {
-    let values = array(value, at)?;
+fn numbers(value: &Value, location: &str, len: Option<usize>) -> TraceResult<Vec<f64>> {
+    let values = array(value, location)?;
     match len {
-        Some(len) if len != values.len() => malformed(format!("{at} has {} values instead of {len}", values.len())),
-        _ => values.iter().enumerate().map(|(i, value)| number(value, &format!("{at}[{i}]"))).collect(),
+        Some(len) if len != values.len() => invalid(format!("{location}: expected {len} values, got {}", values.len())),
+        _ => values.iter().enumerate().map(|(i, value)| number(value, &format!("{location}[{i}]"))).collect(),
     }
 }
 
-fn number(value: &Value, at: &str) -> Refused<f64> {
+fn number(value: &Value, location: &str) -> TraceResult<f64> {
     match value.as_f64() {
-        // One that f32 does not hold would arrive on a device as infinite.
+        // A larger number would become infinite on the device.
         Some(number) if number.is_finite() && !(number as f32).is_finite() => {
-            malformed(format!("{at}: {number:e} is beyond the numbers of 32 bits"))
+            invalid(format!("{location}: expected a number that f32 can hold, got {number:e}"))
         }
         Some(number) if number.is_finite() => Ok(number),
-        _ => malformed(format!("{at} is not a finite number")),
+        _ => invalid(format!("{location}: expected a finite number, got {value}")),
     }
 }

@@ -1,12 +1,11 @@
-//! PyTorch's names of activations, losses, optimizers and their options, and what they are here. What a trace does not
-//! say has PyTorch's default.
+//! PyTorch's names of activations, losses, optimizers and their options. A missing option has PyTorch's default.
 
 use gradus::{Activation, Loss, Network, Optimizer, optim::UpdateRule};
 
-use super::json::{Object, Refused, unsupported};
+use super::json::{Object, TraceResult, unsupported};
 
-/// The activation of a layer.
-pub fn activation(layer: &Object, at: &str) -> Refused<Activation> {
+/// Returns the activation of a layer. `location` is the location of the layer in the trace.
+pub fn activation(layer: &Object, location: &str) -> TraceResult<Activation> {
     Ok(match layer.text("activation")? {
         "identity" => Activation::Identity,
         "sigmoid" => Activation::Sigmoid,
@@ -15,10 +14,13 @@ pub fn activation(layer: &Object, at: &str) -> Refused<Activation> {
         "leaky_relu" => Activation::LeakyRelu { negative_slope: layer.number_or("negative_slope", 0.01)? },
         "elu" => Activation::Elu { alpha: layer.number_or("alpha", 1.0)? },
         "selu" => Activation::Selu,
-        "gelu" => match layer.find("approximate").map(|how| how.as_str()) {
+        "gelu" => match layer.find("approximate").map(|approximation| approximation.as_str()) {
             None | Some(Some("none")) => Activation::Gelu,
             Some(Some("tanh")) => Activation::GeluTanh,
-            Some(_) => return unsupported(format!("the approximation of {at}")),
+            Some(other) => {
+                let got = other.unwrap_or("a value that is not a string");
+                return unsupported(format!("option approximate of {location}: expected none or tanh, got {got}"));
+            }
         },
         "silu" => Activation::Silu,
         "mish" => Activation::Mish,
@@ -28,24 +30,24 @@ pub fn activation(layer: &Object, at: &str) -> Refused<Activation> {
         "hardtanh" => Activation::HardTanh,
         "sine" => Activation::Sine { frequency: layer.number("w")? },
         "gaussian" => Activation::Gaussian,
-        // From which slopes it starts stands among the layer's parameters.
+        // The initial slopes are in the parameters of the layer.
         "prelu" => Activation::Prelu { initial_slope: 0.25 },
-        other => return unsupported(format!("the activation {other} of {at}")),
+        other => return unsupported(format!("activation {other:?} of {location}")),
     })
 }
 
-/// The network with the norm, if there is one, on the layer added last.
-pub fn norm(network: Network, layer: &Object, at: &str) -> Refused<Network> {
-    let Some(norm) = layer.find("norm") else { return Ok(network) };
-    match norm.as_str() {
+/// Adds the normalization of `layer`, if it has one, to the last layer of the network.
+pub fn normalization(network: Network, layer: &Object, location: &str) -> TraceResult<Network> {
+    let Some(name) = layer.find("norm") else { return Ok(network) };
+    match name.as_str() {
         Some("layer") => Ok(network.layer_norm()),
         Some("batch") => Ok(network.batch_norm()),
-        _ => unsupported(format!("the norm {norm} of {at}")),
+        _ => unsupported(format!("norm {name} of {location}")),
     }
 }
 
-/// The loss, which has to fit the network.
-pub fn loss(trace: &Object, network: &Network) -> Refused<Loss> {
+/// Returns the loss. It must fit the output activation of the network.
+pub fn loss(trace: &Object, network: &Network) -> TraceResult<Loss> {
     let loss = match trace.text("loss")? {
         "mse" => Loss::Mse,
         "l1" => Loss::L1,
@@ -53,27 +55,29 @@ pub fn loss(trace: &Object, network: &Network) -> Refused<Loss> {
         "log_cosh" => Loss::LogCosh,
         "bce" => Loss::BinaryCrossEntropy,
         "bce_with_logits" => Loss::BinaryCrossEntropyWithLogits,
-        "softmax_cross_entropy" => match trace.number_if("label_smoothing")? {
+        "softmax_cross_entropy" => match trace.optional_number("label_smoothing")? {
             None => Loss::SoftmaxCrossEntropy,
-            Some(smoothing) => Loss::LabelSmoothedCrossEntropy { label_smoothing: smoothing },
+            Some(label_smoothing) => Loss::LabelSmoothedCrossEntropy { label_smoothing },
         },
         "hinge" => Loss::Hinge,
         "poisson" => Loss::Poisson,
         "relative_l2" => match trace.number("epsilon")? {
             0.01 => Loss::RelativeL2,
-            other => return unsupported(format!("the epsilon {other} of relative_l2")),
+            other => return unsupported(format!("epsilon {other} of relative_l2")),
         },
-        other => return unsupported(format!("the loss {other}")),
+        other => return unsupported(format!("loss {other:?}")),
     };
     let last = network.layers().last().map(|layer| layer.activation);
     match (loss.required_output_activation(), last) {
-        (Some(needed), Some(last)) if needed != last => unsupported(format!("{loss} on a last layer of {last}")),
+        (Some(required), Some(last)) if required != last => {
+            unsupported(format!("loss {loss}: expected the output activation {required}, got {last}"))
+        }
         _ => Ok(loss),
     }
 }
 
-/// The optimizer, and what of the trace surrounds its rule.
-pub fn optimizer(trace: &Object) -> Refused<Optimizer> {
+/// Returns the optimizer, with the options of the trace for clipping, L1 regularization and the moving average.
+pub fn optimizer(trace: &Object) -> TraceResult<Optimizer> {
     let options = Object::new(trace.get("optimizer")?, "optimizer")?;
     let (name, learning_rate) = (options.text("name")?, options.number("lr")?);
     let epsilon = |default| options.number_or("eps", default);
@@ -116,14 +120,14 @@ pub fn optimizer(trace: &Object) -> Refused<Optimizer> {
             UpdateRule::Lion { beta1, beta2 }
         }
         "rprop" => {
-            let [shrink, grow] = options.pair_or("etas", [0.5, 1.2])?;
-            let [least, most] = options.pair_or("step_sizes", [1e-6, 50.0])?;
-            UpdateRule::Rprop { eta_minus: shrink, eta_plus: grow, min_step: least, max_step: most }
+            let [eta_minus, eta_plus] = options.pair_or("etas", [0.5, 1.2])?;
+            let [min_step, max_step] = options.pair_or("step_sizes", [1e-6, 50.0])?;
+            UpdateRule::Rprop { eta_minus, eta_plus, min_step, max_step }
         }
-        other => return unsupported(format!("the optimizer {other}")),
+        other => return unsupported(format!("optimizer {other:?}")),
     };
     let mut optimizer = Optimizer::new(rule, learning_rate);
-    // Rprop is the one that has none.
+    // PyTorch's Rprop has no weight decay.
     if name != "rprop" {
         optimizer.weight_decay = options.number_or("weight_decay", if name == "adamw" { 0.01 } else { 0.0 })?;
     }
@@ -133,9 +137,9 @@ pub fn optimizer(trace: &Object) -> Refused<Optimizer> {
         _ => false,
     };
     optimizer.l1 = trace.number_or("l1", 0.0)?;
-    optimizer.clip_value = trace.number_if("clip_value")?;
-    optimizer.clip_norm = trace.number_if("clip_norm")?;
-    optimizer.ema_decay = trace.number_if("average")?;
+    optimizer.clip_value = trace.optional_number("clip_value")?;
+    optimizer.clip_norm = trace.optional_number("clip_norm")?;
+    optimizer.ema_decay = trace.optional_number("average")?;
     options.finish(name)?;
     Ok(optimizer)
 }
