@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Another implementation of WebGPU: Chromium's, with Tint as its compiler and SwiftShader as its device, without a screen.
+"""Tests the shaders in another implementation of WebGPU: headless Chromium, with Tint as the compiler and SwiftShader as
+the device.
 
-It has to compile every shader that the planner emits, with its analysis of what is uniform, and to come to the numbers of a
-selftest that was recorded on llvmpipe. Takes some minutes when all is built.
+Chromium must compile every shader that the planner emits, with its uniformity analysis. Then it replays a self-test that
+was recorded on llvmpipe, and must compute the same numbers. Takes some minutes after the build.
 
     .ci/browser/run.py
 """
@@ -23,9 +24,9 @@ import tempfile
 import threading
 
 HERE = pathlib.Path(__file__).resolve().parent
-# How far a number may be from llvmpipe's, in units of the largest of what was read at once.
+# The tolerance of a number, relative to the largest number of the same read.
 TOLERANCE = 1e-3
-SECONDS = 900
+TIMEOUT_SECONDS = 900
 CHROMIUM = [
     "--headless=new", "--no-sandbox", "--no-first-run", "--disable-quic", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader",
@@ -34,77 +35,79 @@ CHROMIUM = [
 TOKEN = re.compile(r'\s*("(?:\\.|[^"\\])*"|[A-Za-z_]\w*|-?\d[\d.eE+-]*|[()\[\]{},:])')
 
 
-def parsed(text):
-    """wgpu's trace, which is RON: a struct is a dict, a tuple a list, and a variant with fields [name, fields]."""
+def parse_ron(text):
+    """Parses a trace of wgpu, in RON: a struct becomes a dict, a tuple a list, and a variant with fields [name, fields]."""
     tokens = TOKEN.findall(text)
     tokens.append("")
-    at = 0
+    position = 0
 
     def items(end):
-        nonlocal at
-        found, named = [], False
-        while tokens[at] != end:
-            if tokens[at + 1] == ":":
-                named, name = True, tokens[at]
-                at += 2
+        nonlocal position
+        found, is_struct = [], False
+        while tokens[position] != end:
+            if tokens[position + 1] == ":":
+                is_struct, name = True, tokens[position]
+                position += 2
                 found.append((name, value()))
             else:
                 found.append(value())
-            if tokens[at] == ",":
-                at += 1
-        at += 1
-        return dict(found) if named else found
+            if tokens[position] == ",":
+                position += 1
+        position += 1
+        return dict(found) if is_struct else found
 
     def value():
-        nonlocal at
-        token = tokens[at]
-        at += 1
+        nonlocal position
+        token = tokens[position]
+        position += 1
         if token in "([{":
             return items({"(": ")", "[": "]", "{": "}"}[token])
         if token[0] == '"':
             return ast.literal_eval(token)
         if token[0] in "-0123456789":
             return float(token) if any(c in token for c in ".eE") else int(token)
-        if tokens[at] == "(":
-            at += 1
+        if tokens[position] == "(":
+            position += 1
             fields = items(")")
-            one = fields[0] if isinstance(fields, list) and len(fields) == 1 else fields
-            return one if token in ("Some", "PointerId") else [token, one]
+            content = fields[0] if isinstance(fields, list) and len(fields) == 1 else fields
+            return content if token in ("Some", "PointerId") else [token, content]
         return {"None": None, "true": True, "false": False}.get(token, token)
 
     return value()
 
 
-def records(data):
-    """The reads in a file: the length of each, and its bytes."""
-    at, found = 0, []
-    while at < len(data):
-        (length,) = struct.unpack_from("<I", data, at)
-        found.append(data[at + 4 : at + 4 + length])
-        at += 4 + length
-    return found
+def split_reads(data):
+    """Splits a file into the reads that it contains, each with its length in front."""
+    offset, reads = 0, []
+    while offset < len(data):
+        (length,) = struct.unpack_from("<I", data, offset)
+        reads.append(data[offset + 4 : offset + 4 + length])
+        offset += 4 + length
+    return reads
 
 
-def differences(ours, theirs):
-    """What is not the same, as sentences."""
-    if len(ours) != len(theirs):
-        return [f"{len(theirs)} reads came back where {len(ours)} were recorded"]
-    found = []
-    for number, (a, b) in enumerate(zip(ours, theirs)):
-        if len(a) != len(b):
-            found.append(f"read {number}: {len(b)} bytes in place of {len(a)}")
+def differences(recorded_reads, browser_reads):
+    """Compares the reads of the recording with those of the browser, and returns a message for each difference."""
+    if len(recorded_reads) != len(browser_reads):
+        return [f"expected {len(recorded_reads)} reads, got {len(browser_reads)}"]
+    messages = []
+    for read, (recorded, replayed) in enumerate(zip(recorded_reads, browser_reads)):
+        if len(recorded) != len(replayed):
+            messages.append(f"read {read}: expected {len(recorded)} bytes, got {len(replayed)}")
             continue
-        floats = [array.array("f", data) for data in (a, b)]
-        sizes = [abs(v) for v in floats[0] if math.isfinite(v)]
-        largest = max(sizes, default=0.0)
+        floats = [array.array("f", data) for data in (recorded, replayed)]
+        largest = max((abs(v) for v in floats[0] if math.isfinite(v)), default=0.0)
         for i, (x, y) in enumerate(zip(*floats)):
-            same = a[4 * i : 4 * i + 4] == b[4 * i : 4 * i + 4] or (math.isnan(x) and math.isnan(y))
+            word = slice(4 * i, 4 * i + 4)
+            same = recorded[word] == replayed[word] or (math.isnan(x) and math.isnan(y))
             if not same and not abs(x - y) <= TOLERANCE * largest:
-                found.append(f"read {number}, number {i}: {y} in place of {x}")
-    return found
+                messages.append(f"read {read}, number {i}: expected {x}, got {y}")
+    return messages
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
+    """Serves the page, the shaders and the trace, and receives the results of the browser."""
+
     files, trace, posted, done = {}, None, {}, threading.Event()
 
     def do_GET(self):
@@ -128,23 +131,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-def written(folder):
-    """Has the tests write down all shaders and a selftest, and gives where."""
+def write_shaders_and_trace(folder):
+    """Runs the tests that write all shaders and record a self-test. Returns the two folders."""
     shaders, trace = folder / "shaders", folder / "trace"
-    for made in (shaders, trace):
-        made.mkdir()
+    shaders.mkdir()
+    trace.mkdir()
     environment = {**os.environ, "GRADUS_SHADERS": str(shaders), "GRADUS_TRACE": str(trace)}
-    for test in (["everything_the_planner_emits"], ["the_checks_are_written_down", "--", "--ignored"]):
+    for test in (["every_planned_kernel_translates"], ["records_every_check_of_the_self_test", "--", "--ignored"]):
         subprocess.run(["cargo", "test", "-q", "--all-features", "--lib", *test], check=True, cwd=HERE, env=environment)
     return shaders, trace
 
 
 def main():
-    chromium = shutil.which("chromium") or sys.exit("no chromium here")
+    chromium = shutil.which("chromium") or sys.exit("chromium not found; install it")
     with tempfile.TemporaryDirectory() as folder:
-        shaders, trace = written(pathlib.Path(folder))
+        shaders, trace = write_shaders_and_trace(pathlib.Path(folder))
         texts = [(file.name, file.read_text()) for file in sorted(shaders.glob("*.wgsl"))]
-        actions = parsed((trace / "trace.ron").read_text().rstrip().rstrip("]") + "]")
+        actions = parse_ron((trace / "trace.ron").read_text().rstrip().rstrip("]") + "]")
         Handler.trace = trace
         Handler.files = {
             "/": (HERE / "replay.html").read_bytes(),
@@ -158,7 +161,7 @@ def main():
         browser = subprocess.Popen(
             [chromium, *CHROMIUM, f"--user-data-dir={profile}", page], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        Handler.done.wait(SECONDS)
+        Handler.done.wait(TIMEOUT_SECONDS)
         browser.terminate()
         browser.wait()
         posted = Handler.posted
@@ -167,16 +170,16 @@ def main():
         if "/failed" in posted:
             sys.exit(posted["/failed"].decode())
         if "/reads" not in posted:
-            sys.exit(f"the browser said nothing in {SECONDS} seconds")
-        ours, theirs = records((trace / "reads.bin").read_bytes()), records(posted["/reads"])
-        wrong = differences(ours, theirs)
-        for line in wrong[:20]:
-            print(line)
-        if wrong:
-            sys.exit(f"{len(wrong)} numbers are others than on llvmpipe")
+            sys.exit(f"the browser did not answer within {TIMEOUT_SECONDS} seconds")
+        recorded = split_reads((trace / "reads.bin").read_bytes())
+        messages = differences(recorded, split_reads(posted["/reads"]))
+        for message in messages[:20]:
+            print(message)
+        if messages:
+            sys.exit(f"{len(messages)} differences to llvmpipe")
         dispatches = json.dumps(actions).count('"DispatchWorkgroups"')
-        numbers = sum(len(read) for read in ours) // 4
-        print(f"{dispatches} dispatches of a selftest come to the {numbers} numbers of llvmpipe")
+        numbers = sum(len(read) for read in recorded) // 4
+        print(f"{dispatches} dispatches of the self-test compute the same {numbers} numbers as llvmpipe")
 
 
 main()
