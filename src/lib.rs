@@ -1,4 +1,4 @@
-//! gradus (Latin: a step) trains neural networks on any GPU that wgpu supports: Vulkan, Metal, DX12, WebGPU.
+//! gradus (Latin: a step) trains neural networks on any GPU that wgpu supports: Vulkan, Metal, DX12.
 //!
 //! gradus copies the data set to the device once. The device then runs the forward pass, the loss, the backward pass, the
 //! update and the shuffling of the rows in WGSL compute shaders. The same API also runs on a CPU engine.
@@ -13,8 +13,8 @@
 //! # The step
 //!
 //! A training step of a [`Network`] with L dense layers takes about 2L dispatches, and gradus submits many steps at once.
-//! [`plan::Plan`] lists the dispatches of a network, and
-//! [`docs/plans.md`](https://docs.rs/crate/gradus/latest/source/docs/plans.md) describes the schemes and their kernels.
+//! [`plan::Plan`] lists the dispatches of a network, and `docs/plans.md` in the repository describes the schemes and their
+//! kernels.
 //!
 //! # Many networks
 //!

@@ -1,6 +1,7 @@
 //! Metrics of a network on a data set, computed in f64.
 //!
-//! On a GPU, the device computes the sums that the metrics need, so that the outputs stay on the device.
+//! On a GPU, the device computes these sums for populations, so that their outputs stay on the device. The host computes
+//! the metrics of a single network from its outputs.
 
 pub(crate) mod checks;
 pub(crate) mod classification;
@@ -86,7 +87,7 @@ impl Metrics {
         self.regression.as_ref()
     }
 
-    /// Returns [`ConfusionMatrix::accuracy`], or the subset accuracy of multi-label targets.
+    /// Returns the fraction of the sample weights of correct rows, or the subset accuracy of multi-label targets.
     ///
     /// Subset accuracy is the fraction of rows whose labels are all correct, as scikit-learn's `accuracy_score`
     /// computes it.

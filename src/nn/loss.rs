@@ -317,7 +317,7 @@ impl std::str::FromStr for Loss {
     type Err = Error;
 
     /// Parses a name with or without a parameter, for example `huber` or `huber(0.5)`. Without a parameter it uses 1
-    /// for `huber` and 0.1 for `smoothed_cross_entropy`.
+    /// for `huber` and 0.1 for `label_smoothed_cross_entropy`.
     ///
     /// # Errors
     /// [`Error::InvalidSetting`] if the name is unknown, or if the parameter is not a number or not allowed.

@@ -51,7 +51,7 @@ impl TensorKind {
     pub(crate) const ALL: [Self; 7] =
         [Self::Weight, Self::Bias, Self::Gamma, Self::Beta, Self::RunningMean, Self::RunningVar, Self::PreluSlope];
 
-    /// Returns whether the tensor is trained. Running statistics are not trained and are in a separate buffer.
+    /// Returns whether the tensor is trained. Running statistics are not trained and are in a second flat vector.
     pub(crate) const fn is_trained(self) -> bool {
         match self {
             Self::Weight | Self::Bias | Self::Gamma | Self::Beta | Self::PreluSlope => true,
