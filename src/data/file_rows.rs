@@ -96,7 +96,7 @@ impl FileRows {
     /// for 16-bit images. Bytes stay bytes, also on the device.
     ///
     /// ```no_run
-    /// # use gradus::data::formats::Idx;
+    /// # use gradus::data::FileRows;
     /// let images = FileRows::open_idx("train-images-idx3-ubyte")?.with_scale(1.0 / 255.0);
     /// # Ok::<(), gradus::Error>(())
     /// ```
