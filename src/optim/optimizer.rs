@@ -252,9 +252,10 @@ impl Optimizer {
 
     /// Returns the new value of a parameter `p` with gradient `g`, and updates its `state`, in f64.
     ///
-    /// The caller has already clipped the gradient norm. `t` is the number of the update, counted from 1, and `is_bias`
-    /// tells whether `p` is no weight. `state` holds the state of the rule ([`UpdateRule::state_per_parameter`]
-    /// values), and then the EMA of the parameter if [`ema_decay`](field@Self::ema_decay) is set.
+    /// The caller has already clipped the gradient norm. `t` is the number of the update, counted from 1. `is_bias` is
+    /// true for biases and other per-neuron parameters, and false for weights. `state` holds the state of the rule
+    /// ([`UpdateRule::state_per_parameter`] values), and then the EMA of the parameter if
+    /// [`ema_decay`](field@Self::ema_decay) is set.
     ///
     /// # Panics
     /// If `state` has fewer than [`UpdateRule::state_per_parameter`] values.

@@ -127,8 +127,8 @@ impl PopulationBackend {
         }
     }
 
-    /// Restores the last snapshot of a member if there is one. `with_gradients` tells whether to restore its
-    /// accumulated gradients; otherwise they are cleared.
+    /// Restores the last snapshot of a member if there is one. If `with_gradients` is true, its accumulated
+    /// gradients are restored; otherwise they are cleared.
     pub(crate) fn restore(&mut self, member: usize, with_gradients: bool) {
         match self {
             Self::Gpu(population) => population.restore(member, with_gradients),

@@ -136,12 +136,11 @@ pub(crate) fn check_scheme(gpu: &Gpu, scheme: &Scheme, arenas: &Arenas) -> Resul
         let expected = format!("{tile} without split_k for every matmul of a single workgroup");
         return invalid("matmul", expected, config.to_string());
     }
-    match scheme {
-        Scheme::SingleWorkgroup { .. } if !can_run_single_workgroup(gpu, arenas, tile) => {
-            invalid("tile", "a tile that fits into the workgroup memory".to_owned(), tile.to_string())
-        }
-        _ => Ok(()),
+    let is_single_workgroup = matches!(scheme, Scheme::SingleWorkgroup { .. });
+    if is_single_workgroup && !can_run_single_workgroup(gpu, arenas, tile) {
+        return invalid("tile", "a tile that fits into the workgroup memory".to_owned(), tile.to_string());
     }
+    Ok(())
 }
 
 /// Returns the maximum number of invocations of a one-dimensional workgroup.
